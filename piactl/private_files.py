@@ -13,6 +13,9 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import BinaryIO
 
+from piactl.caller import sudo_service as sudo_service
+from piactl.caller import this_user as this_user
+from piactl.caller import user_name as user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
 
 
@@ -33,19 +36,6 @@ def run_as(path: Path | str) -> str:
     return f"run piactl as the user that runs the nights: {command.format(name)}"
 
 
-def this_user() -> str:
-    """The name of the Unix user that piactl runs as."""
-    return user_name(os.geteuid())
-
-
-def user_name(uid: int) -> str:
-    """The name of a user, or the number if it has no name."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _owner(path: Path) -> int:
     """The owner of a file, or of the nearest visible folder above it."""
     for candidate in (path.absolute(), *path.absolute().parents):
@@ -54,18 +44,6 @@ def _owner(path: Path) -> int:
         except (OSError, ValueError):
             continue
     return 0
-
-
-def sudo_service() -> str:
-    """The user that this process runs as, if sudo started it for somebody else; "" otherwise, and for root.
-
-    Such a process may read passwords that its caller may not, so it takes no file from its caller. A caller
-    cannot remove what sudo puts into the environment; setting it only takes rights away.
-    """
-    caller = os.environ.get("SUDO_UID", "")
-    if not caller or os.geteuid() == 0 or caller == str(os.geteuid()):
-        return ""
-    return this_user()
 
 
 def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:

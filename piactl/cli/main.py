@@ -8,12 +8,22 @@ import sys
 from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
+_FILES = 256
+_NEEDED = {
+    "RLIMIT_FSIZE": "files of any size (ulimit -f)",
+    "RLIMIT_CPU": "CPU time without a limit (ulimit -t)",
+    "RLIMIT_AS": "memory without a limit (ulimit -v)",
+    "RLIMIT_DATA": "memory without a limit (ulimit -d)",
+    "RLIMIT_NOFILE": f"at least {_FILES} open files (ulimit -n)",
+}
+"""What a command needs to end what it begins; its caller chooses these limits, also through sudo."""
 
 
 def main() -> None:
     """The `piactl` command."""
     # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
     gc.disable()
+    raise_limits()
     hide_memory()
     _open_missing_streams()
     from piactl.cli.framework.terminal import WatchedStdout
@@ -37,6 +47,37 @@ def hide_memory() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def raise_limits() -> None:
+    """Raises the limits of this process to what it needs, as far as it may."""
+    import resource
+
+    for name in _NEEDED:
+        kind = getattr(resource, name)
+        now, most = resource.getrlimit(kind)
+        # no more files than needed: a slapd that piactl starts reserves memory for each
+        wanted = max(now, min(most, _FILES)) if name == "RLIMIT_NOFILE" else most
+        resource.setrlimit(kind, (wanted, most))
+
+
+def _refuse_limits() -> None:
+    """Raises NotPermitted if this process has less than it needs and may not raise it."""
+    import resource
+
+    from piactl.errors import NotPermitted
+
+    lacking = []
+    for name, need in _NEEDED.items():
+        _, most = resource.getrlimit(getattr(resource, name))
+        enough = _FILES if name == "RLIMIT_NOFILE" else most + 1
+        if most != resource.RLIM_INFINITY and most < enough:
+            lacking.append(need)
+    if lacking:
+        raise NotPermitted(
+            f"piactl begins nothing that it might not end; it needs {', '.join(lacking)}.\n"
+            "Start it without these limits of the shell or the unit"
+        )
 
 
 def _open_missing_streams() -> None:
@@ -96,6 +137,11 @@ def _command(arguments: list[str]) -> int:
         from piactl.cli.framework.completion import complete
 
         return complete(arguments[1:], sys.stdout.write)
+    _refuse_limits()
+    if os.geteuid() != 0:
+        from piactl.caller import caller
+
+        caller()  # before any file is read
     from piactl.cli.framework.application import application
 
     return application(arguments)

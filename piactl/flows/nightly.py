@@ -27,7 +27,7 @@ from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_a
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
 from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
-from piactl.flows.apply.run import Run
+from piactl.flows.apply.run import Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
@@ -168,7 +168,8 @@ def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices
     notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
 
     def tell() -> None:
-        notify_owners(settings, notices.notices(run.writer, run.order.today), run.now(), run.say)
+        changed = notices.notices(run.writer, run.order.today)
+        notify_owners(settings, changed, run.now(), run.say, partial(note_afterwards, run))
 
     after.callback(tell)
     return notices

@@ -2,6 +2,7 @@
 
 from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
+from piactl.journal.append_file import require_room
 from piactl.journal.intent_format import (
     IntendedWrite,
     Intent,
@@ -31,6 +32,7 @@ __all__ = [
     "in_doubt",
     "intent_outcome",
     "read_lines",
+    "require_room",
     "verify",
     "verify_file",
     "who",

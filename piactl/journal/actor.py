@@ -8,17 +8,17 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from piactl.caller import caller, is_sudo_of_root, login_record
 from piactl.dataclass import dataclass
 from piactl.journal.errors import UnknownOperator
-from piactl.private_files import this_user, user_name
+from piactl.private_files import this_user
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
-_NO_LOGIN = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" if sudo did not start
+    """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" if nobody else started
     this process. `login` is who logged in to the host, according to the audit record of the kernel, ""
     without one: the environment cannot change it, but a process without a record may write one, for any user.
     `origin` is terminal, cron, systemd or other."""
@@ -66,8 +66,8 @@ def author_of(user: str, sudo_user: str, login: str) -> str:
 
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
-    """The actor of this process. Never fails: unknown facts are ""."""
-    login = _audit_login()
+    """The actor of this process; unknown facts are "". Raises NotPermitted as `caller` does."""
+    login = login_record()
     return Actor(
         user=this_user(),
         sudo_user=_sudo_user(_plain(environ.get("SUDO_USER", "")), login),
@@ -79,32 +79,12 @@ def who(environ: Mapping[str, str] = os.environ) -> Actor:
 
 
 def _sudo_user(sudo_user: str, login: str) -> str:
-    """SUDO_USER if the kernel's record of the login says the same, or if the parent process is sudo; else "",
-    because any caller can set SUDO_USER."""
-    return sudo_user if sudo_user and (sudo_user == login or _is_sudo(os.getppid())) else ""
-
-
-def _is_sudo(pid: int) -> bool:
-    """Whether a process is called sudo, runs as root, and runs a program that belongs to root. Only root may
-    see the program of a root process. Everybody may see its name and its user, and only root can choose both
-    of them."""
-    try:
-        facts = dict(
-            line.split(":", 1)
-            for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-            if ":" in line
-        )
-        root = facts["Uid"].split()[1] == "0"
-    except (OSError, KeyError, IndexError):
-        return False
-    if not root or facts["Name"].strip() != "sudo":
-        return False
-    try:
-        return Path(f"/proc/{pid}/exe").stat().st_uid == 0
-    except PermissionError:
-        return True
-    except OSError:
-        return False
+    """The caller, if this process runs as another user. For root it is SUDO_USER, if the kernel's record of
+    the login says the same or the parent process is sudo."""
+    if os.geteuid() == 0:
+        return sudo_user if sudo_user and (sudo_user == login or is_sudo_of_root(os.getppid())) else ""
+    name = caller().name
+    return name if name != this_user() else ""
 
 
 def _origin(environ: Mapping[str, str]) -> str:
@@ -137,14 +117,6 @@ def _comm(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _audit_login() -> str:
-    try:
-        uid = int(Path("/proc/self/loginuid").read_text())
-    except (OSError, ValueError):
-        return ""
-    return "" if uid == _NO_LOGIN else user_name(uid)
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -29,12 +30,28 @@ from piactl.core.journal_line import (
 )
 from piactl.errors import JournalUnusable
 from piactl.journal import heads as locks
-from piactl.journal.errors import chain_broken, no_file
+from piactl.journal.errors import chain_broken, no_file, refused_by_system
 from piactl.journal.heads import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
 from piactl.journal.rotated_files import last_line, lines_backwards
 from piactl.private_files import user_name
 
 Body = Mapping[str, object]
+
+
+_ROOM = 1 << 16
+"""More bytes than the lines of a command that acts on one account."""
+
+
+def require_room(path: str) -> None:
+    """Raises JournalUnusable if the lines of a command on one account would not fit on the disk now."""
+    try:
+        make_folder(Path(path).parent)
+        with tempfile.TemporaryFile(dir=Path(path).parent) as file:
+            file.write(os.urandom(_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refused_by_system(path, error) from None
 
 
 class ChainFile:

@@ -13,11 +13,14 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _FORMULA = r"(?:^|(?<=[;,\t\r\n]))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])"
 
 
-def shown(text: str) -> str:
-    """`text` with control, bidirectional, zero-width and other invisible characters written as escapes."""
+def shown(text: str, kept_characters: str = "") -> str:
+    """`text` with control, bidirectional, zero-width and other invisible characters written as escapes, but
+    for the `kept_characters`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return "".join(
+        _escape(c) if unicodedata.category(c) in _HIDDEN and c not in kept_characters else c for c in text
+    )
 
 
 def _escape(char: str) -> str:

@@ -33,9 +33,10 @@ def rendered(
     rows: Iterable[Row], columns: Sequence[str], layout: str, *, only: bool = False
 ) -> Iterable[str]:
     """Yields the text of the rows. json and ndjson have complete rows, or with `only` the named columns, as
-    table, csv and tsv always have. In csv, what a spreadsheet would read as a formula gets an apostrophe, and
-    cells with any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in
-    values. excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
+    table, csv and tsv always have. Only they have control and invisible characters as they are; a pipe may
+    end at a terminal. In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with
+    any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in values.
+    excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
     looks like a number as a formula that gives text, so that a matricule keeps its zeros; excel is also in
     the language of people."""
     if only and layout in ("json", "ndjson"):
@@ -49,7 +50,7 @@ def rendered(
     elif layout == "csv":
         yield _csv_line(columns)
         for row in rows:
-            yield _csv_line([neutral(cell(row.get(name))) for name in columns])
+            yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
     elif layout == "excel":
         yield _BOM + _csv_line([sentence(name) for name in columns], ";")
         for row in rows:
@@ -79,7 +80,11 @@ def _spreadsheet(value: Any) -> str:
     text = cell(value)
     if _NUMBER.fullmatch(text) and not isinstance(value, int | float):
         return f'="{text}"'
-    return neutral(text)
+    return _cell_of_csv(text)
+
+
+def _cell_of_csv(text: str) -> str:
+    return shown(neutral(text), "\t\n")
 
 
 def _csv_line(cells: Sequence[str], separator: str = ",") -> str:
@@ -94,7 +99,7 @@ def _quoted(text: str) -> str:
 def _tsv(text: str) -> str:
     for raw, written in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(raw, written)
-    return text
+    return shown(text)
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:

@@ -50,8 +50,9 @@ def act(
     wrong: tuple[Wrong, ...] = (),
     reason: bool = True,
     asks: bool = True,
+    stdin: str = "",
 ) -> Case:
-    """A command that acts on accounts that are named."""
+    """A command that acts on accounts that are named. `stdin` is for the example in its help."""
     first = tuple(words.split())
     why = WHY if reason else ()
     common: tuple[Wrong, ...] = (
@@ -63,7 +64,7 @@ def act(
     if reason:
         common += (((*first, CLAIRE, *options), "", 2, "needs a reason"),)
     right = (*first, CLAIRE, *options, *why)
-    return Case(right, "", 0, before, (*common, *wrong), first, acting=True, asks=asks)
+    return Case(right, stdin, 0, before, (*common, *wrong), first, acting=True, asks=asks)
 
 
 def load(academy: Academy) -> None:
@@ -613,13 +614,21 @@ CASES: dict[str, Case] = {
     ),
     "password activate": act(
         "password activate",
+        "--administrator",
         "--out",
         "{new}",
         reason=False,
+        stdin=f"{NUMEN}\n",
         wrong=(
-            (("password", "activate", CLAIRE), "", 2, "never to a pipe"),
-            (("password", "activate", CLAIRE, "--out", "{feed}"), "", 1, "already exists"),
-            (("password", "activate", CLAIRE, "--out", "{new}/x"), "", 1, "cannot be made"),
+            (("password", "activate", CLAIRE, IDA, "--out", "{new}"), "", 2, "one account at a time"),
+            (("password", "activate", CLAIRE, "--administrator"), "", 2, "never to a pipe"),
+            (("password", "activate", CLAIRE, "--administrator", "--out", "{feed}"), "", 1, "already exists"),
+            (
+                ("password", "activate", CLAIRE, "--administrator", "--out", "{new}/x"),
+                "",
+                1,
+                "cannot be made",
+            ),
         ),
     ),
     "password reset": Case(
@@ -694,8 +703,8 @@ CASES: dict[str, Case] = {
         ),
     ),
     "otp verify": Case(
-        ("otp", "verify", CLAIRE),
-        stdin="no code\n",
+        ("otp", "verify", CLAIRE, "--proof-file", "-"),
+        stdin=f"{NUMEN}\nno code\n",
         code=1,
         before=ENROLLED,
         wrong=(

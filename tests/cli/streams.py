@@ -140,6 +140,14 @@ def _serve() -> None:
     from piactl.cli.framework.application import assembled
     from tests.remembered import remember_commands_and_configurations
 
+    if "CALLER" in os.environ:  # the real user of sudo's process is who called it
+        caller = int(os.environ.pop("CALLER"))
+        if os.geteuid() == 0:
+            os.setresuid(caller, 0, 0)
+        else:
+            from piactl import caller as of_process
+
+            of_process.caller = lambda: of_process.Caller(str(caller), other=True)  # type: ignore[assignment]
     remember_commands_and_configurations()
     assembled(whole=True)
     gc.collect()

@@ -13,8 +13,8 @@ import pytest
 from piactl.errors import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, NUMEN, load
-from .unix_host import Host, unix_host
+from .conditions import CLAIRE, NUMEN
+from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long
 
@@ -29,13 +29,7 @@ DESK = "piactl-desk"
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     """A host set up like that of the nights; its /etc/piactl then moves away, as if on another host."""
-    secret = academy.sandbox.folder / "secrets" / "matching"
-    secret.write_text("5" * 64, encoding="ascii")
-    secret.chmod(0o600)
-    academy.edit(
-        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
-    )
-    load(academy)
+    load_with_matching_key(academy)
     with unix_host(academy) as host:
         host.root(
             """mkdir -p /srv/nights; cp -a /etc/piactl /srv/nights/
@@ -89,7 +83,8 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
         outputs[command] = done.stdout
     assert "piactl password activate" in outputs["piactl why ACCOUNT login"]
     assert CLAIRE in outputs["piactl account find NAME"]
-    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, "--numen-file", "-")
+    done = host.sudo("ope", DESK, *activate, terminal=True, stdin=f"{NUMEN}\n")
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.sudo("ope", DESK, "piactl", "why", CLAIRE, environment={"LANG": "fr_FR.UTF-8"})
     assert "actif" in done.stdout

@@ -23,10 +23,7 @@ NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "
     "journal.export sandbox.start sandbox.stop sandbox.status policy.test events"
 )
-SUPPORT = (
-    "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend "
-    "otp.remove otp.resync otp.check"
-)
+SUPPORT = "password.reset password.unblock otp.enroll otp.verify otp.suspend otp.remove otp.resync otp.check"
 NIGHTS = "nightly apply"
 SECOND = "approve reject"
 NEEDS = {
@@ -118,7 +115,7 @@ def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: 
         )
         assert enrolled.code == 0, enrolled
     elif words.startswith("otp ") and words != "otp enroll":
-        verified(academy, PROTECTED, "--administrator")
+        verified(academy, PROTECTED, "--administrator", *WHY)
     if words == "otp resume":
         assert academy.run("otp", "suspend", PROTECTED, "--administrator", *WHY).code == 0
     arguments = [PROTECTED if word == CLAIRE else word for word in filled(CASES[words].right, academy)]

@@ -48,7 +48,7 @@ def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[byte
     "words",
     [
         ("account", "lock", CLAIRE, "--reason", "x"),
-        ("password", "activate", CLAIRE),
+        ("password", "activate", CLAIRE, "--administrator"),
         ("otp", "enroll", CLAIRE),
     ],
 )

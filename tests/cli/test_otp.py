@@ -14,7 +14,7 @@ import pytest
 
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
-from tests.story.phones import Phone, enrolled, resync, secret_in, verified, verify
+from tests.story.phones import KNOWN, Phone, enrolled, resync, secret_in, verified, verify
 from tests.story.test_logins import day
 
 UID, IDA = "claire.dubreuil", "ida.roy"
@@ -66,7 +66,7 @@ def test_enroll_draws_a_qr_code_whose_device_can_be_verified(two: Academy) -> No
     assert "otpauth://totp/ac-amiens.fr:claire.dubreuil%40ac-amiens.fr?secret=" in shown
     secret = shown.partition("secret=")[2].partition("&")[0]
     phone = Phone(secret)
-    code, shown = in_terminal(two, "otp", "verify", UID, typed=phone.code().encode() + b"\n")
+    code, shown = in_terminal(two, "otp", "verify", UID, *KNOWN, typed=phone.code().encode() + b"\n")
     assert code == 0, shown
     assert "Code of otp-" in shown
     assert "the password followed by a code" in shown
@@ -139,7 +139,7 @@ def test_several_accounts_are_enrolled_and_suspended_at_once(two: Academy) -> No
     for line in lines:
         uid, _, uri = line.split("\t")
         (two.folder / uid).write_text(uri)
-        assert verify(two, uid, Phone(secret_in(two.folder / uid)).code()).code == 0
+        assert verify(two, uid, Phone(secret_in(two.folder / uid)).code(), *KNOWN).code == 0
     suspended = two.run("otp", "suspend", "-", "-o", "ndjson", *WHY, stdin=f"{UID}\n{IDA}\n")
     assert suspended.code == 0, suspended.err
     for uid in (UID, IDA):
@@ -188,7 +188,7 @@ def test_impossible_commands_are_refused_and_write_nothing(
 def test_input_that_is_no_code_is_not_counted_as_an_attempt(two: Academy) -> None:
     enrolled(two, UID)
     for stdin, code in (("", 2), ("\n", 2), ("twelve\n", 1), ("1234567\n", 1)):
-        assert two.run("otp", "verify", UID, stdin=stdin).code == code
+        assert two.run("otp", "verify", UID, *KNOWN, stdin=stdin).code == code
     counts = "(&(objectClass=piactlRecord)(!(cn=clock)))"
     assert two.sandbox.entries(f"ou=attempts,{two.sandbox.state}", counts) == {}
 
@@ -208,7 +208,7 @@ def test_otp_commands_do_not_wait_under_cron(two: Academy) -> None:
     done = subprocess.run(words, **options)
     assert (done.returncode, done.stderr) == (0, b"")
     enrolled(two, UID)
-    words = two.words("--config", str(two.sandbox.config), "otp", "verify", UID)
+    words = two.words("--config", str(two.sandbox.config), "otp", "verify", UID, *KNOWN)
     done = subprocess.run(words, **options)
     assert done.returncode == 2
     assert b"none was given" in done.stderr
@@ -221,11 +221,11 @@ def test_a_device_secret_is_stored_only_in_its_attribute(two: Academy) -> None:
     assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
     phone = Phone(secret_in(file))
     codes = [phone.code()]
-    assert verify(two, UID, codes[0]).code == 0
+    assert verify(two, UID, codes[0], *KNOWN).code == 0
     codes += [phone.code(), phone.code()]
     assert two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n").code == 0
     two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n")
-    verify(two, UID, codes[0])
+    verify(two, UID, codes[0], *KNOWN)
     for words in (("suspend",), ("resume",), ("show",)):
         two.run("otp", words[0], UID, *(() if words == ("show",) else WHY))
     for words in (("account", "show", UID), ("account", "history", UID), ("journal", "show", "-o", "json")):

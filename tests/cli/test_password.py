@@ -56,9 +56,12 @@ def passwords_in(path: Path) -> dict[str, str]:
 def given(
     academy: Academy, *names: str, words: tuple[str, ...] = (), code: int = 0
 ) -> tuple[Ran, dict[str, str]]:
-    """Runs `password activate` into a file; returns what it said, and the activation passwords by uid."""
+    """Runs `password activate` into a file, with the NUMEN for Claire alone, else as the administrator;
+    returns what it said, and the activation passwords by uid."""
     path = academy.folder / f"passwords-{len(academy.said)}.csv"
-    ran = academy.run("password", "activate", *names, "--out", path, *words)
+    proof = ("--numen-file", "-") if names == (CLAIRE,) else ("--administrator",)
+    proof = () if "--administrator" in words else proof
+    ran = academy.run("password", "activate", *names, "--out", path, *proof, *words, stdin=f"{NUMEN}\n")
     assert ran.code == code, f"exit {ran.code}: {ran.out}{ran.err}"
     return ran, passwords_in(path) if path.exists() else {}
 
@@ -104,7 +107,9 @@ def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple
 
 def test_an_activation_password_works_until_it_is_replaced(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
-    ran = staff.run("password", "activate", CLAIRE, "--out", path, "--private-mail", "-o", "json")
+    ran = staff.run(
+        "password", "activate", CLAIRE, "--administrator", "--out", path, "--private-mail", "-o", "json"
+    )
     assert ran.code == 0, ran.err
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not Path(f"{path}.unfinished").exists()
@@ -146,7 +151,12 @@ def test_a_second_activation_password_replaces_the_first(staff: Academy) -> None
 
 def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> None:
     code, screen = at_terminal(
-        staff, "password", "activate", CLAIRE, answers={"Change 1 account: Claire Dubreuil": "y"}
+        staff,
+        "password",
+        "activate",
+        CLAIRE,
+        "--administrator",
+        answers={"Change 1 account: Claire Dubreuil": "y"},
     )
     assert code == 0, screen
     (shown,) = CODE.findall(screen)
@@ -158,7 +168,12 @@ def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> N
 def test_no_activation_password_is_set_without_a_yes(staff: Academy) -> None:
     with staff.nothing_written():
         code, screen = at_terminal(
-            staff, "password", "activate", CLAIRE, answers={"Change 1 account: Claire Dubreuil": "n"}
+            staff,
+            "password",
+            "activate",
+            CLAIRE,
+            "--administrator",
+            answers={"Change 1 account: Claire Dubreuil": "n"},
         )
     assert (code, CODE.findall(screen)) == (12, [])
     assert "nothing was changed" in screen
@@ -185,6 +200,7 @@ def test_accounts_named_on_stdin_get_passwords_in_order(staff: Academy) -> None:
         "password",
         "activate",
         "-",
+        "--administrator",
         "--out",
         path,
         "-o",
@@ -214,11 +230,11 @@ def test_locked_and_closed_accounts_get_no_activation_password(staff: Academy) -
     assert staff.run("account", "lock", CLAIRE, "--reason", "enquête").code == 0
     assert staff.run("account", "close", IDA, "--until", day(60).isoformat(), "--reason", "partie").code == 0
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--out", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", CLAIRE, "--administrator", "--out", staff.folder / "x.csv")
         assert ran.code == 1
         assert "enquête" in ran.err
         assert f"piactl account unlock {CLAIRE}" in ran.err
-        ran = staff.run("password", "activate", IDA, "--out", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", IDA, "--administrator", "--out", staff.folder / "x.csv")
         assert ran.code == 1
         assert "deactivated" in ran.err
         assert f"piactl why {IDA} login" in ran.err
@@ -248,13 +264,18 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
     path.write_text("kept", encoding="utf-8")
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--out", path)
+        ran = staff.run("password", "activate", CLAIRE, "--administrator", "--out", path)
         assert ran.code == 1
         assert "already exists" in ran.err
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
-        assert staff.run("password", "activate", CLAIRE, "--out", link).code == 1
-        assert staff.run("password", "activate", CLAIRE, "--out", staff.folder / "no" / "x.csv").code == 1
+        assert staff.run("password", "activate", CLAIRE, "--administrator", "--out", link).code == 1
+        assert (
+            staff.run(
+                "password", "activate", CLAIRE, "--administrator", "--out", staff.folder / "no" / "x.csv"
+            ).code
+            == 1
+        )
     assert path.read_text(encoding="utf-8") == "kept"
     assert not (staff.folder / "elsewhere").exists()
 
@@ -276,7 +297,19 @@ sys.exit(run(sys.argv[2:]))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when: str) -> None:
     path = staff.folder / "codes.csv"
-    words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--out", str(path)]
+    words = [
+        sys.executable,
+        "-c",
+        DYING,
+        when,
+        "password",
+        "activate",
+        CLAIRE,
+        IDA,
+        "--administrator",
+        "--out",
+        str(path),
+    ]
     died = subprocess.run(
         words, env=staff.environment(), capture_output=True, text=True, check=False, timeout=60
     )
@@ -288,11 +321,11 @@ def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when
         assert lets_in(staff, uid, code) is (when == "after")
     assert set(passwords_in(unfinished)) == {CLAIRE, IDA}
     path.unlink()
-    again = staff.run("password", "activate", CLAIRE, "--out", path)
+    again = staff.run("password", "activate", CLAIRE, "--administrator", "--out", path)
     assert again.code == 1
     assert "left by a command that did not end" in again.err
     unfinished.unlink()
-    ran = staff.run("password", "activate", CLAIRE, IDA, "--out", path)
+    ran = staff.run("password", "activate", CLAIRE, IDA, "--administrator", "--out", path)
     assert ran.code == 0, ran.err
     assert all(lets_in(staff, uid, code) for uid, code in passwords_in(path).items())
 
@@ -320,7 +353,7 @@ def test_a_lost_connection_leaves_no_set_password_unreported(
 
     monkeypatch.setattr(ActivationPasswordWriter, "write", losing)
     path = staff.folder / "codes.csv"
-    ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--out", path, "-o", "json")
+    ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--administrator", "--out", path, "-o", "json")
     assert ran.code == 8
     assert [result["outcome"] for result in ran.json] == ["applied", "in doubt", "not made"]
     assert list(passwords_in(path)) == [CLAIRE, IDA], "what may have been set can be read"
@@ -330,7 +363,7 @@ def test_a_lost_connection_leaves_no_set_password_unreported(
 def test_activate_is_refused_without_an_activation_policy(staff: Academy) -> None:
     staff.edit("piactl.yaml", f"  activation_policy: cn=activation,{POLICIES}\n", "")
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, "--out", staff.folder / "x.csv")
+        ran = staff.run("password", "activate", CLAIRE, "--administrator", "--out", staff.folder / "x.csv")
     assert ran.code == 10
     assert "activation_policy" in ran.err
 
@@ -356,7 +389,9 @@ def test_activate_is_refused_under_an_unsafe_activation_policy(
         else:
             root.modify(policy, {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in changes.items()})
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, IDA, "--out", staff.folder / "x.csv")
+        ran = staff.run(
+            "password", "activate", CLAIRE, IDA, "--administrator", "--out", staff.folder / "x.csv"
+        )
     assert (ran.code, message in ran.err) == (1, True), ran.err
     assert not (staff.folder / "x.csv").exists()
     checks = {finding["id"]: finding for finding in staff.run("doctor", "-o", "json").json}
@@ -517,7 +552,8 @@ def test_reset_needs_a_one_time_code_if_a_device_is_in_force(staff: Academy) -> 
     assert isinstance(device, pyotp.TOTP)
     start = datetime.now(UTC)
     digits = [device.at(start + timedelta(seconds=30 * step)) for step in range(4)]
-    assert staff.run("otp", "verify", CLAIRE, stdin=f"{digits[0]}\n").code == 0
+    proved = f"{NUMEN}\n{digits[0]}\n"
+    assert staff.run("otp", "verify", CLAIRE, "--proof-file", "-", stdin=proved).code == 0
     used, wrong = digits[0], f"{(int(digits[1]) + 1) % 1_000_000:06}"
     messages = set()
     with staff.nothing_written():

@@ -60,7 +60,7 @@ def locked(academy: Academy) -> Academy:
 def activate(academy: Academy) -> Ran:
     """An act of the help desk, which has no record in the directory."""
     file = academy.folder / f"handed-out-{next(NUMBERS)}"
-    ran = academy.run("password", "activate", UID, *WHY, "--yes", "--out", file)
+    ran = academy.run("password", "activate", UID, "--administrator", *WHY, "--out", file)
     assert ran.code == 0, ran
     return ran
 

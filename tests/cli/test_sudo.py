@@ -16,12 +16,13 @@ import pytest
 from piactl.errors import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY, load
-from .unix_host import Host, unix_host
+from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY
+from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long
 
 DESK, NIGHT, ADMIN, APPROVER = "piactl-desk", "piactl", "piactl-admin", "piactl-approver"
+PROOF = ("--numen-file", "-")
 OTHER_NUMEN = "20E9512346XYZ"
 OWN = f"/etc/piactl/secrets/{DESK}/desk"
 
@@ -30,14 +31,8 @@ OWN = f"/etc/piactl/secrets/{DESK}/desk"
 def host(academy: Academy) -> Iterator[Host]:
     """A host with two keys for NUMENs, of which the help desk has one. Each operator may give out one
     activation password per day."""
-    secret = academy.sandbox.folder / "secrets" / "matching"
-    secret.write_text("5" * 64, encoding="ascii")
-    secret.chmod(0o600)
-    academy.edit(
-        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
-    )
     academy.allow_up_to(1, "password_operator")
-    load(academy)
+    load_with_matching_key(academy)
     with unix_host(academy) as host:
         yield host
 
@@ -61,7 +56,8 @@ def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
     """The intended use: the help desk, a night, an administrator, and who may read the journals."""
     done = host.sudo("ope", DESK, "piactl", "otp", "suspend", CLAIRE, *WHY, "--yes")
     assert done.returncode == Exit.FAILED, "Claire has no device"
-    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, *PROOF)
+    done = host.sudo("ope", DESK, *activate, terminal=True, stdin=f"{NUMEN}\n")
     assert done.returncode == Exit.DONE, done.stdout
     assert "shown this once" in done.stdout
     done = host.sudo(
@@ -105,7 +101,7 @@ def test_no_operator_can_approve_their_own_request(host: Host) -> None:
     for limit in ("-f 0", "-f 1"):  # sudo passes the limit on
         limited = f"ulimit {limit}; sudo -n -u {DESK} {shlex.join(request)} 2>&1; test $? -ne 0"
         message = host.root(f"cd /srv/shared; runuser -u ope -- sh -c {shlex.quote(limited)}")
-        assert "the journal cannot be used: File too large" in message
+        assert "files of any size (ulimit -f)" in message
     requests = f"ou=requests,{host.academy.sandbox.state}"
     assert len(host.academy.sandbox.entries(requests)) == 1, "nothing is done that the journal cannot have"
     done = host.sudo("ope", DESK, *request)
@@ -127,7 +123,7 @@ def test_no_operator_can_approve_their_own_request(host: Host) -> None:
                 (*careless, *approve[:3], of_idle, "--yes"),
                 {},
                 1,
-                "idle for the kernel, eva for sudo",
+                "idle requested it, so somebody else has to",
             ),
             ("ope", "eva", approve, {}, 1, "not allowed to execute"),
             ("eva", DESK, (*approve[:3], f"{name}-ended", "--yes"), {}, 9, "there is no such request"),
@@ -152,6 +148,17 @@ def test_no_operator_can_approve_their_own_request(host: Host) -> None:
     (change,) = [line for line in lines if line.get("kinds") == ["password"]]
     (run,) = [line for line in lines if line["type"] == "run" and line["run"] == change["run"]]
     assert (run["sudo_user"], f"requested by ope ({name})" in change["reason"]) == ("eva", True)
+
+
+def test_who_kills_the_own_sudo_is_nobody(host: Host) -> None:
+    """Without a login record; tests/cli/test_caller.py has the other cases."""
+    kill = f"""cd /srv/shared; for wait in 0.02 0.03 0.04 0.05; do
+        sudo -n -u {DESK} piactl password requests > said-$wait 2>&1 & sleep $wait; kill -9 $!; done
+        sleep 2; cat said-*"""
+    no_record = f"echo {2**32 - 1} > /proc/self/loginuid || true"
+    said = host.root(f"{{ {no_record}; }} 2> /dev/null; runuser -u ope -- sh -c {shlex.quote(kill)} 2>&1")
+    assert "nobody can be named as the person who started this as piactl-desk" in said
+    assert "request" not in said.replace("password requests", "")
 
 
 def test_the_maker_of_a_plan_cannot_approve_it_under_any_name(host: Host) -> None:
@@ -196,10 +203,11 @@ def test_the_maker_of_a_plan_cannot_approve_it_under_any_name(host: Host) -> Non
 
 def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
     """Neither a login record nor a variable makes an operator another one."""
-    activate = ("piactl", "password", "activate", CLAIRE, "--yes")
-    done = host.sudo("ope", DESK, *activate, terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, *PROOF)
+    proved: dict[str, Any] = {"terminal": True, "stdin": f"{NUMEN}\n"}
+    done = host.sudo("ope", DESK, *activate, **proved)
     assert done.returncode == Exit.DONE, done.stdout
-    done = host.sudo("idle", DESK, *activate, terminal=True, forged_login="eva")
+    done = host.sudo("idle", DESK, *activate, **proved, forged_login="eva")
     assert done.returncode == Exit.DONE, done.stdout
     with host.academy.nothing_written():
         for options in (
@@ -207,10 +215,10 @@ def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
             {"forged_login": "eva"},
             {"environment": {"SUDO_USER": "eva", "LOGNAME": "eva"}},
         ):
-            done = host.sudo("ope", DESK, *activate, terminal=True, **options)
+            done = host.sudo("ope", DESK, *activate, **proved, **options)
             assert done.returncode == Exit.REFUSED, (options, done.stdout)
             assert "by the guard password_operator" in done.stdout
-    done = host.sudo("eva", DESK, *activate, terminal=True)
+    done = host.sudo("eva", DESK, *activate, **proved)
     assert done.returncode == Exit.DONE, "hers is untouched"
 
 
@@ -370,12 +378,17 @@ def test_careless_sudo_rules_and_variables_reveal_no_secret(host: Host) -> None:
             chown -R idle . ; chmod 644 *.yaml evil/*"""
         )
         assert f"127.0.0.1:{port}" in host.root("cat /srv/shared/evil.yaml"), "it names the other server"
-        folder = "/srv/shared/evil"
+        folder, own = "/srv/shared/evil", host.root(f"id -u {DESK}").strip()
         texts = []
         for words, environment, code in (
             (("--config", "/srv/shared/evil.yaml", "otp", "show", CLAIRE), {}, Exit.USAGE),
             (("--config", OWN, "otp", "show", CLAIRE), {}, Exit.USAGE),
             (("otp", "show", CLAIRE), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.USAGE),
+            (
+                ("otp", "show", CLAIRE),
+                {"PIACTL_CONFIG": "/srv/shared/evil.yaml", "SUDO_UID": own},
+                Exit.USAGE,
+            ),
             (("--complete", "account", "show", "c"), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.DONE),
             (("--complete", "--config", "/srv/shared/evil.yaml", "account", "show", "c"), {}, Exit.DONE),
             (("init", "--dir", "/srv/shared/x"), {}, Exit.USAGE),

@@ -59,6 +59,8 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("account merge", "--out"): ((CLAIRE, "ida.roy", *WHY, "--out", "{new}"), WRITES),
     ("account timeline", "--svg"): ((CLAIRE, "--svg", "{new}"), WRITES),
     ("password activate", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),
+    ("password activate", "--numen-file"): ((CLAIRE, "--numen-file", "{own}"), READS),
+    ("password activate", "--one-time-code-file"): ((CLAIRE, "--one-time-code-file", "{own}"), READS),
     ("password reset", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),
     ("password reset", "--numen-file"): ((CLAIRE, "--numen-file", "{own}"), READS),
     ("password reset", "--one-time-code-file"): ((CLAIRE, "--one-time-code-file", "{own}"), READS),
@@ -110,7 +112,7 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     folder = loaded.sandbox.folder
     own, new, plan = folder / "secrets" / "desk", loaded.folder / "new", folder / "state" / "plans"
     secret = own.read_text()
-    with forking_for_others(SUDO_UID="4242", SUDO_USER="ope") as forks:
+    with forking_for_others(CALLER="4242") as forks:
         for (command, option), (words, sentence) in CASES.items():
             arguments = [word.format(own=own, new=new, plan=plan) for word in words]
             ran = forks.run(
@@ -131,7 +133,7 @@ def windows(text: str) -> Iterator[str]:
 
 
 def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
-    with forking_for_others(SUDO_UID="4242") as forks:
+    with forking_for_others(CALLER="4242") as forks:
         refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
         assert refused.code == Exit.USAGE
         assert refused.err == (

@@ -16,7 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from piactl.cli.framework.configuration import open_configuration
+from piactl.core.credentials.proofs_and_backoff import numen_verifier
 from tests.story.academy import Academy
+
+from .conditions import CLAIRE, NUMEN, load
 
 TOP = Path(__file__).parents[2]
 EXAMPLES = TOP / "examples"
@@ -63,6 +67,21 @@ USERS = {
     "approver": "piactl-approver",
 }
 """The Unix user that has the password of each identity."""
+
+
+def load_with_matching_key(academy: Academy) -> None:
+    """Loads the academy with two keys for NUMENs, of which the help desk gets one, and the slow verifier that
+    Claire gets on the night of her turn."""
+    secret = academy.sandbox.folder / "secrets" / "matching"
+    secret.write_text("5" * 64, encoding="ascii")
+    secret.chmod(0o600)
+    academy.edit(
+        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
+    )
+    load(academy)
+    keys = open_configuration(academy.sandbox.config).keys
+    [salt] = academy.values(CLAIRE, "piactlMatriculeDigest")
+    academy.recorded(CLAIRE, piactlNumenVerifier=[numen_verifier(keys, NUMEN, salt)])
 
 
 def _login(uid: str) -> list[str]:

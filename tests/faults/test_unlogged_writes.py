@@ -117,7 +117,7 @@ def test_unlogged_writes_by_hand_reach_the_other_server_or_are_reported(pair: Pa
         assert doubtful(pair.one) == set()
 
     # piactl cannot repeat the write of a password: it must be set again, and every run says so until then
-    activate = "password activate {} --out codes-{} --yes"
+    activate = "password activate {} --administrator --out codes-{} --yes"
     uid = uids.pop()
     lose(pair, pair.one.command(*words(activate, uid), config=brief, prelude=dies))
     pair.heal()

@@ -184,7 +184,7 @@ def test_help_desk_writes_to_one_of_two_servers_are_reported_too(pair: Pair, tmp
     words = ["--on", pair.servers[1], "--reason", "the first is lost", *lock]
     moved = pair.two.run(pair.two.command(*words, config=other, prelude=ELSEWHERE))
     assert moved.code == 5, moved.said
-    activate = ["password", "activate", uid, "--out", str(tmp_path / "codes.csv"), "--yes"]
+    activate = ["password", "activate", uid, "--administrator", "--out", str(tmp_path / "codes.csv"), "--yes"]
     activation = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
     assert activation.code == 5, activation.said
     pair.heal()
@@ -211,8 +211,8 @@ def test_help_desk_and_approver_follow_a_move_until_another_command_ends_it(
     assert pair.one.run(pair.one.command(*on, *lock, config=config)).code == 5
     pair.come_back(in_turn=False)
     pair.converge()
-    activate = ["password", "activate", an_uid(pair, 1), "--out", str(tmp_path / "codes.csv"), "--yes"]
-    back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
+    enroll = ["otp", "enroll", an_uid(pair, 1), "--uri-file", str(tmp_path / "uri"), "--yes"]
+    back = pair.one.run(pair.one.command(*enroll, config=both(pair), prelude=ON_THE_NIGHT))
     assert back.code == 0, back.said
     assert f"writes go to {pair.servers[1]} since" in back.said
     plan = pair.one.folder / "plan.json"

@@ -25,6 +25,7 @@ CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 NUMEN, WRONG, REJECTED = "20E9517171QQQ", "20E9518181KKK", "20E9519191WWW"
 TYPED = "canari quatre chats gris et lents"
 WHY = ("--reason", "appel au support")
+PROOF = ("--proof-file", "-")
 
 
 def forms(secret: bytes) -> Iterator[bytes]:
@@ -83,7 +84,7 @@ def scenario(academy: Academy) -> dict[str, bytes]:
     did(academy, "plan", feed, "--as-of", day(-2), "--out", plan)
     did(academy, "feed", "check", feed, code=None)
     did(academy, "nightly", feed, "--as-of", day(-2), "-o", "json")
-    secrets["a code"] = code_of(academy, "activate", IDA)
+    secrets["a code"] = code_of(academy, "activate", IDA, "--administrator")
     academy.change(CLAIRE, userPassword=[TYPED])
     reset = ("password", "reset", CLAIRE, "--numen-file", "-", "--out", folder / "reset.csv")
     did(academy, *reset, stdin=f"{WRONG}\n", code=1)
@@ -98,8 +99,8 @@ def scenario(academy: Academy) -> dict[str, bytes]:
     did(academy, "otp", "enroll", CLAIRE, "--uri-file", folder / "uri", "--png", folder / "png")
     secrets["secret of a device"] = secret_in(folder / "uri")
     phone = Phone(secrets["secret of a device"])
-    did(academy, "otp", "verify", CLAIRE, stdin="000000\n", code=1)
-    did(academy, "otp", "verify", CLAIRE, stdin=f"{phone.code()}\n")
+    did(academy, "otp", "verify", CLAIRE, *PROOF, stdin=f"{NUMEN}\n000000\n", code=1)
+    did(academy, "otp", "verify", CLAIRE, *PROOF, stdin=f"{NUMEN}\n{phone.code()}\n")
     did(academy, "otp", "resync", CLAIRE, stdin="111111\n222222\n", code=1)
     did(academy, "key", "add", *WHY)
     did(academy, "exception", "grant", IDA, "--service", "iprof", "--until", day(9), *WHY)
@@ -139,9 +140,9 @@ def did(academy: Academy, *words: object, stdin: str = "", code: int | None = 0)
     assert code is None or ran.code == code, (words, ran)
 
 
-def code_of(academy: Academy, verb: str, uid: str) -> str:
+def code_of(academy: Academy, verb: str, uid: str, *words: str) -> str:
     file = academy.folder / f"{verb}-{uid}.csv"
-    did(academy, "password", verb, uid, "--out", file)
+    did(academy, "password", verb, uid, *words, "--out", file)
     return code_in(file)
 
 

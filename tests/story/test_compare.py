@@ -67,7 +67,8 @@ def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.Mo
 def test_a_password_that_differs_shows_by_the_time_of_its_change(two: Pair) -> None:
     academy = two.academy
     codes = academy.folder / "codes.csv"
-    assert academy.run("password", "activate", "ida.rollin", "--out", codes, "--reason", "x").code == 5
+    words = ("--administrator", "--out", codes, "--reason", "x")
+    assert academy.run("password", "activate", "ida.rollin", *words).code == 5
     differences = compared(academy, code=1)["differences"]
     (difference,) = [difference for difference in differences if "ida.rollin" in difference["dn"]]
     assert {"pwdChangedTime", "pwdPolicySubentry", "pwdReset"} <= set(difference["attributes"])

@@ -290,7 +290,7 @@ def test_previews_and_questions_name_the_person(three_maries: Academy) -> None:
 def test_the_help_desk_sees_whom_it_is_about(three_maries: Academy) -> None:
     in_french(three_maries)
     person = f"Marie Martin, DIR à {THUILLIER} (Lycée Louis Thuillier)"
-    activate = ("password", "activate", "marie.martin2")
+    activate = ("password", "activate", "marie.martin2", "--administrator")
     code, screen = at_terminal(three_maries, *activate, answers={"[o/N]": "n"})
     assert code == 12
     assert f"Modifier 1 compte : {person} ? [o/N]" in screen
@@ -301,7 +301,8 @@ def test_the_help_desk_sees_whom_it_is_about(three_maries: Academy) -> None:
     assert f"marie.martin2 : {person}\nNUMEN" in screen
     file = three_maries.folder / "uri.txt"
     done(three_maries, "otp", "enroll", "marie.martin2", "--uri-file", str(file), "--yes")
-    verify, resync = {"Code": "000000"}, {"Premier code": "000000", "juste après": "000001"}
+    verify = {"Le NUMEN": "20E9500000XYZ"}
+    resync = {"Premier code": "000000", "juste après": "000001"}
     for word, answers in (("verify", verify), ("resync", resync)):
         _, screen = at_terminal(three_maries, "otp", word, "marie.martin2", answers=answers)
         assert f"marie.martin2 : {person}\n" in screen.partition(next(iter(answers)))[0]
@@ -404,7 +405,9 @@ def test_a_case_that_holds_an_archived_account_is_named(academy: Academy) -> Non
     assert "archived on" in ran.out
     assert f"decides case {case}: " in ran.out
     assert "account create" not in ran.out
-    ran = academy.run("password", "activate", "claire.dubreuil", "--out", str(academy.folder / "out.csv"))
+    ran = academy.run(
+        *("password", "activate", "claire.dubreuil", "--administrator", "--out", academy.folder / "out.csv")
+    )
     assert (ran.code, f"decides case {case}: " in ran.err) == (1, True), ran
 
 

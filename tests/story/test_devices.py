@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -69,7 +71,7 @@ def do(academy: Academy, *words: str) -> None:
 def test_a_verified_device_makes_log_in_need_password_and_code(claire: Academy) -> None:
     phone = enrolled(claire, UID)
     assert lets_in(claire), "an unverified device changes nothing"
-    assert verify(claire, UID, phone.code()).code == 0
+    assert verify(claire, UID, phone.code(), *KNOWN).code == 0
     assert not lets_in(claire)
     code = phone.code()
     assert lets_in(claire, code)
@@ -84,9 +86,9 @@ def test_a_verified_device_makes_log_in_need_password_and_code(claire: Academy) 
 def test_the_code_that_verified_does_not_log_in(claire: Academy) -> None:
     phone = enrolled(claire, UID)
     code = phone.code()
-    assert verify(claire, UID, code).code == 0
+    assert verify(claire, UID, code, *KNOWN).code == 0
     assert not lets_in(claire, code)
-    again = verify(claire, UID, code)
+    again = verify(claire, UID, code, *KNOWN)
     assert again.code == 1
     assert "no new device waits" in again.err
 
@@ -171,12 +173,12 @@ def test_resync_accepts_a_device_whose_clock_is_ahead(claire: Academy) -> None:
 
 def test_resync_accepts_an_unverified_device_whose_clock_is_behind(claire: Academy) -> None:
     phone = enrolled(claire, UID, ahead=-3600)
-    wrong = verify(claire, UID, phone.code())
+    wrong = verify(claire, UID, phone.code(), *KNOWN)
     assert wrong.code == 1
     assert "otp resync" in wrong.err
     assert resync(claire, UID, phone).code == 0
     assert lets_in(claire), "resynchronised is not verified"
-    assert verify(claire, UID, phone.code()).code == 0
+    assert verify(claire, UID, phone.code(), *KNOWN).code == 0
     assert lets_in(claire, phone.code())
     assert not lets_in(claire)
     assert "behind" in claire.run("otp", "show", UID).out
@@ -288,7 +290,7 @@ def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Acade
 def test_with_codes_at_a_portal_devices_are_not_linked(claire: Academy) -> None:
     claire.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
     phone = enrolled(claire, UID)
-    assert verify(claire, UID, phone.code()).code == 0
+    assert verify(claire, UID, phone.code(), *KNOWN).code == 0
     assert claire.values(UID, "oathTOTPToken") == []
     [name] = claire.values(UID, "piactlDevice")
     assert [dn.split(",")[0] for dn in devices(claire)] == [f"cn={name}"]
@@ -309,7 +311,7 @@ def test_otp_check_verifies_codes_for_a_portal(claire: Academy) -> None:
     phone = enrolled(claire, UID)
     file = claire.folder / "code"
     write_private(file, phone.code().encode())
-    assert claire.run("otp", "verify", UID, "--code-file", file).code == 0
+    assert claire.run("otp", "verify", UID, *KNOWN, "--code-file", file).code == 0
     again = check("", "--code-file", str(file))
     assert (again.code, "used before" in again.err) == (1, True), again
     good = phone.code()
@@ -332,7 +334,7 @@ def test_otp_check_verifies_codes_for_a_portal(claire: Academy) -> None:
 
 def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
     claire.change(UID, piactlProtected=["TRUE"])
-    phone = verified(claire, UID, "--administrator")
+    phone = verified(claire, UID, *KNOWN)
     assert not lets_in(claire)
     assert lets_in(claire, phone.code())
     last = phone.shown
@@ -374,11 +376,37 @@ def test_guessing_is_slowed_down(claire: Academy) -> None:
     phone = enrolled(claire, UID)
     good = phone.code()
     wrong = [code for code in ("111111", "222222", "333333", "444444", "555555", "666666") if code != good]
-    codes = [verify(claire, UID, code).code for code in wrong[:5]]
+    codes = [verify(claire, UID, code, *KNOWN).code for code in wrong[:5]]
     assert codes == [1] * 5
-    late = verify(claire, UID, good)
+    late = verify(claire, UID, good, *KNOWN)
     assert late.code == 4
     assert "can be made at" in late.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_journal_disk_uses_no_code_up(claire: Academy) -> None:
+    code = enrolled(claire, UID).code()
+    journal, copy = claire.sandbox.folder / "journal", claire.folder / "copy"
+    script = f"""
+        cp -a {journal} {copy}; mount -t tmpfs -o size=1m,mode=700 tmpfs {journal} || exit 77
+        cp -a {copy}/. {journal}/; rm -r {copy}
+        head -c 2000000 /dev/zero > {journal}/full 2>/dev/null
+        truncate -s -$PAGES {journal}/full; exec "$@" """
+    for pages in range(0, 9000, 4096):
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+            + claire.words("otp", "verify", UID, *KNOWN),
+            env={**claire.environment(), "PAGES": str(pages)},
+            input=f"{code}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode == 77:
+            pytest.skip(done.stderr)
+        assert (done.returncode, "No space left on device" in done.stderr) == (1, True), done
+    assert verify(claire, UID, code, *KNOWN).code == 0, "it was not used up"
 
 
 # ---- what happens at the same time, and in a crash

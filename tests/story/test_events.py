@@ -80,7 +80,8 @@ def test_passwords_dry_runs_and_empty_nights_make_no_event(school: Academy) -> N
     last = events_of(school)[-1]["id"]
     uid = events_of(school)[0]["uid"]
     file = school.folder / "passwords"
-    assert school.run("password", "activate", uid, "--reason", "arrivée", "--out", file, "-y").code == 0
+    words = ("--administrator", "--reason", "arrivée", "--out", file, "-y")
+    assert school.run("password", "activate", uid, *words).code == 0
     assert school.run("account", "lock", uid, *WHY, "--dry-run").code == 0
     assert school.night("2026-09-02").json["summary"] == {}
     assert events_of(school, "--since", last) == []

@@ -289,10 +289,10 @@ def test_help_desk_commands_do_not_read_back_a_load(academy: Academy) -> None:
     """It takes no lock, and the file may still be loaded later."""
     feed, plan = planned(academy, *crowd(3))
     ldif = written(academy, plan)
-    academy.run("password", "activate", "nobody", "--reason", "trial")
+    academy.run("password", "activate", "nobody", "--administrator", "--reason", "trial")
     assert outcomes(academy) == []
     loaded(academy, ldif)
-    words = ["--reason", "first day", "--out", academy.folder / "codes"]
+    words = ["--administrator", "--reason", "first day", "--out", academy.folder / "codes"]
     ran = academy.run("password", "activate", "louise.vaubanaaa", *words)
     assert ran.code == 0, ran.err
     assert outcomes(academy) == []

@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "a first code": ("password", "activate", IDA, "--out", "CODES", "--administrator", *WHY),
     "a code after a check": ("password", "reset", CLAIRE, "--numen-file", "-", "--out", "CODES"),
     "unblock": ("password", "unblock", CLAIRE),
-    "verify": ("otp", "verify", CLAIRE),
+    "verify": ("otp", "verify", CLAIRE, "--proof-file", "-"),
     "enroll": ("otp", "enroll", CLAIRE, "--uri-file", "CODES"),
     "a new key": ("key", "add", *WHY),
 }  # fmt: skip
@@ -112,7 +112,7 @@ def test_nothing_is_written_without_the_default_policy(staff: Academy, name: str
         assert not staff.sandbox.accepts(staff.dn(CLAIRE), "not it at all")
     words = [places.get(word, word) for word in REFUSED[name]]
     without_policy(staff)
-    stdin = NUMEN if name == "a code after a check" else "123456\n"
+    stdin = NUMEN if name == "a code after a check" else f"{NUMEN}\n123456\n"
     with nothing_at_all_written(staff):
         ran = staff.run(*words, stdin=stdin)
     assert ran.code == 10, ran.err

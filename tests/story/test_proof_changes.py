@@ -192,7 +192,7 @@ def test_the_owner_is_notified_at_the_address_known_before(staff: Academy) -> No
     staff.quiet_night(TODAY)
     assert not heard.exists()
     # the new address is in its hold-off, and the former one is no longer known
-    given(staff, CLAIRE)
+    given(staff, CLAIRE, words=("--administrator",))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
     assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
     (account,) = notified(heard)
@@ -203,11 +203,9 @@ def test_the_owner_is_notified_of_a_new_numen_password_or_device(staff: Academy)
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff, mail=MAIL))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
-    given(staff, CLAIRE)
+    given(staff, CLAIRE, words=("--administrator",))
     verified(staff, CLAIRE)
-    assert [account["changed"] for account in notified(heard)] == [["password"]], (
-        "a first device replaces none"
-    )
+    assert [account["changed"] for account in notified(heard)] == [["password"], ["device"]]
     assert verify(staff, CLAIRE, enrolled(staff, CLAIRE).code(), *KNOWN).code == 0
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
     words = ("--password-alone", "--administrator", "--reason", "no telephone")
@@ -226,4 +224,15 @@ def test_a_hook_that_fails_is_a_warning_and_ends_nothing(staff: Academy, script:
     assert f"tell them: {CLAIRE}" in ran.err
     assert ran.json["status"] == "done"
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}", f"private_mail {TODAY}"]
+    lines = (staff.sandbox.folder / "journal" / "piactl.jsonl").read_text("utf-8").splitlines()
+    notes = [line["text"] for line in map(json.loads, lines) if line["type"] == "note"]
+    assert [note for note in notes if CLAIRE in note and "not told" in note], notes
+    findings = {finding["id"]: finding["found"] for finding in staff.run("doctor", "-o", "json").json}
+    assert "notices to owners wait" in findings["D48"]
+    # the next run tells them, whatever it does, and the one after that has nothing to tell
+    hook, heard = staff.folder / "hook", staff.folder / "heard"
+    hook.write_text(f"#!/bin/sh\ncat >>{heard}\n", encoding="utf-8")
+    assert staff.run("password", "unblock", CLAIRE).code == 0
+    staff.quiet_night(TODAY)
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
     assert not [secret for secret in (NUMEN, OTHER) if secret in ran.err + ran.out]

@@ -64,6 +64,77 @@ def test_a_batch_activates_only_accounts_without_a_chosen_password(staff: Academ
     assert lets_in(staff, CLAIRE, PASSWORD)
 
 
+def test_an_activation_password_needs_the_numen_or_a_second_person(staff: Academy) -> None:
+    def activate(*names: str, numen: str = "") -> Ran:
+        words = ("--numen-file", "-") if numen else ()
+        out = staff.folder / f"asked-{len(staff.said)}.csv"
+        return staff.run("password", "activate", *names, "--out", out, *words, stdin=f"{numen}\n")
+
+    with staff.nothing_written():
+        ran = activate(CLAIRE)
+        assert (ran.code, f"NUMEN of {CLAIRE} can only be asked for" in ran.err) == (2, True), ran.err
+        ran = activate(CLAIRE, numen=OTHER)
+        assert (ran.code, "the NUMEN is not that of" in ran.err) == (1, True), ran.err
+        ran = activate(IDA, numen=NUMEN)
+        assert (ran.code, f"piactl password reset {IDA} --second-person" in ran.err) == (1, True), ran.err
+        ran = activate(CLAIRE, IDA, numen=NUMEN)
+        assert (ran.code, "add --administrator" in ran.err) == (2, True), ran.err
+    assert list(counts(staff).values()) == [1]
+    assert activate(CLAIRE, numen=NUMEN).code == 0
+    assert activate(CLAIRE, IDA, "--administrator").code == 0
+
+
+def test_a_first_device_needs_the_numen_or_a_second_person(staff: Academy) -> None:
+    claire, ida = enrolled(staff, CLAIRE), enrolled(staff, IDA)
+    with staff.nothing_written():
+        ran = verify(staff, CLAIRE, claire.code())
+        assert (ran.code, f"NUMEN of {CLAIRE} can only be asked for" in ran.err) == (2, True), ran.err
+        ran = verify(staff, IDA, ida.code())
+        assert (ran.code, f"piactl otp verify {IDA} --second-person" in ran.err) == (1, True), ran.err
+        ran = replaced(staff, claire.code(), proof=OTHER)
+        assert (ran.code, "the NUMEN is not that of" in ran.err) == (1, True), ran.err
+    assert replaced(staff, claire.at(claire.step), proof=NUMEN).code == 0
+    assert verify(staff, IDA, ida.at(ida.step), *ADMINISTRATOR).code == 0
+
+
+# ---- stolen
+
+
+def test_a_compromised_password_and_device_stay_useless_after_the_lock(staff: Academy) -> None:
+    """The thief knows the password and has the telephone; the owner gets in again by a new proof alone."""
+    phone = verified(staff, CLAIRE, "--administrator", "--reason", "known in person")
+    staff.change(CLAIRE, userPassword=[PASSWORD])
+    stolen, code = staff.entry(CLAIRE)["userPassword"], phone.code()
+    before = len(staff.sandbox.entries(staff.dn(CLAIRE)))
+    ran = staff.run("account", "lock", CLAIRE, "--compromised", "--reason", "stolen", "--yes", "-o", "json")
+    assert ran.code == 0, ran.err
+    [result] = ran.json
+    assert (result["outcome"], "password" in result["kinds"]) == ("applied", True)
+    assert "userPassword" not in staff.entry(CLAIRE)
+    assert len(staff.sandbox.entries(staff.dn(CLAIRE))) == before, "one write, of the account alone"
+    assert staff.run("account", "lock", CLAIRE, "--compromised", "--reason", "stolen", "--yes").code == 0
+    assert staff.run("account", "unlock", CLAIRE, "--reason", "found", "--yes").code == 0
+    staff.night(day(0).isoformat())
+    assert not lets_in(staff, CLAIRE, PASSWORD + code)
+    assert not lets_in(staff, CLAIRE, PASSWORD)
+    [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    causes = {cause["kind"]: cause for cause in answer["causes"]}
+    assert {"no-password", "device-lost"} <= set(causes)
+    assert "needs an activation password" in causes["no-password"]["text"]
+    assert causes["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+    assert stolen[0].decode() not in Path(staff.sandbox.folder / "journal/piactl.jsonl").read_text("utf-8")
+    # an account that is locked already
+    assert staff.run("account", "lock", IDA, "--reason", "stolen", "--yes").code == 0
+    staff.change(IDA, userPassword=[PASSWORD])
+    ran = staff.run("account", "lock", IDA, "--compromised", "--reason", "stolen", "--yes")
+    assert (ran.code, "userPassword" in staff.entry(IDA)) == (0, False), ran.err
+    assert staff.run("account", "unlock", IDA, "--reason", "found", "--yes").code == 0
+    assert staff.run("password", "unblock", IDA, "--reason", "asks for it").code == 0
+    assert not lets_in(staff, IDA, PASSWORD)
+    _, passwords = given(staff, IDA)
+    assert lets_in(staff, IDA, passwords[IDA])
+
+
 # ---- counts
 
 
@@ -79,9 +150,9 @@ def test_wrong_numens_and_wrong_codes_are_counted_apart(staff: Academy) -> None:
     assert sorted(counts(staff).values()) == [3]
     phone = enrolled(staff, CLAIRE)
     for _ in range(2):
-        assert verify(staff, CLAIRE, "000000").code == 1
+        assert verify(staff, CLAIRE, "000000", *ADMINISTRATOR).code == 1
     assert sorted(counts(staff).values()) == [2, 3]
-    assert verify(staff, CLAIRE, phone.code()).code == 0
+    assert verify(staff, CLAIRE, phone.code(), *ADMINISTRATOR).code == 0
     assert sorted(counts(staff).values()) == [2, 3], "a device that anybody could enrol ends no count"
     for tries in (1, 0):
         ran, _ = reset(staff, f"{OTHER}\n{phone.code()}", "--one-time-code-file", "-")
@@ -202,7 +273,9 @@ def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: A
         assert "--allow password=11" in ran.err
         words = ("--allow", "password=11")
         given(forty, *uids[:11], words=words, code=2)  # the approver gives a reason and is an administrator
-        given(forty, *uids[:11], words=("--reason", "rentrée", *words), code=2)
+        alone = ("password", "activate", uids[0], "--out", forty.folder / "x.csv", *words)
+        ran = forty.run(*alone, "--reason", "rentrée")
+        assert (ran.code, "only an administrator approves guards" in ran.err) == (2, True), ran.err
     words = (*words, "--allow", "password_operator=11")
     _, passwords = given(forty, *uids[:11], words=(*ADMINISTRATOR, *words))
     assert len(passwords) == 11

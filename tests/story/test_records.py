@@ -323,7 +323,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "lock": ("account", "lock", CLAIRE, *WHY),
     "unlock": ("account", "unlock", CLAIRE, *WHY),
     "enroll": ("otp", "enroll", CLAIRE, "--uri-file", "{new}", *WHY),
-    "activate": ("password", "activate", CLAIRE, "--out", "{new}"),
+    "activate": ("password", "activate", CLAIRE, "--administrator", "--out", "{new}"),
     "doctor": ("doctor", "-o", "json"),
 }
 

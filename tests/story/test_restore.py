@@ -372,7 +372,7 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
         for words in (
             ["exception", "deny", "noel.carpentier", "--service", "iprof", *until, *for_one],
             ["assignment", "end", "claire.dubreuil", "--uai", THUILLIER, "--on", TUESDAY, *until, *for_one],
-            ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"],
+            ["password", "activate", "ida.rollin", "--administrator", "--out", academy.folder / "codes.csv"],
             ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
             ["account", "merge", "noel.carpentier", "ida.rollin", "--despite", "name", "--yes", *for_one],
             ["runs", "rewind", "--to", SUNDAY, "--reason", "trial"],
@@ -415,7 +415,14 @@ def test_an_old_copy_of_the_journal_is_noticed_by_the_next_command(
     assert academy.run(*lock).code == academy.run("account", "unlock", *lock[2:]).code == 0
     shutil.rmtree(journal)
     shutil.copytree(copy, journal)
-    activate = ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"]
+    activate = [
+        "password",
+        "activate",
+        "ida.rollin",
+        "--administrator",
+        "--out",
+        academy.folder / "codes.csv",
+    ]
     deny = ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01", *lock[3:]]
     for words in (activate, deny):  # the second journal goes on, and the head of the first stays the highest
         ran = academy.run(*words)
@@ -459,7 +466,7 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     commands = (
         ["nightly", nights[1][1], "--as-of", TUESDAY],
         ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01", "--yes", *for_one],
-        ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"],
+        ["password", "activate", "ida.rollin", "--administrator", "--out", academy.folder / "codes.csv"],
         ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
     )
 

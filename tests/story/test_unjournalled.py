@@ -24,7 +24,7 @@ from tests.directory.test_acl_matrix import hold_lock
 from .academy import Academy
 from .feeds import crowd, row
 
-UID = "claire.dubreuil"
+UID, NUMEN = "claire.dubreuil", "20E9512345XYZ"
 WHY = ("--reason", "ticket 4711", "--yes")
 
 
@@ -36,10 +36,11 @@ def academy(
     write a moment later is not taken for one of theirs."""
     monkeypatch.setattr(history_and_unjournalled, "APART", timedelta(milliseconds=2))
     academy = make_academy(accesslog=request.param)
-    academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
+    academy.night("2026-09-05", academy.feed(row(numen=NUMEN), day="2026-09-05"))
     academy.run("account", "lock", UID, *WHY)
     academy.run("account", "unlock", UID, *WHY)
-    assert academy.run("password", "activate", UID, *WHY, "--out", academy.folder / "handed-out").code == 0
+    words = (*WHY, "--numen-file", "-", "--out", academy.folder / "x")
+    assert academy.run("password", "activate", UID, *words, stdin=f"{NUMEN}\n").code == 0
     return academy
 
 
@@ -49,7 +50,7 @@ def found(academy: Academy) -> dict[str, Any]:
 
 
 def test_writes_by_piactl_owners_and_the_server_are_not_reported(academy: Academy) -> None:
-    (handed,) = csv.DictReader((academy.folder / "handed-out").read_text().splitlines())
+    (handed,) = csv.DictReader((academy.folder / "x").read_text().splitlines())
     password = handed["activation_password"]
     assert not academy.sandbox.accepts(academy.dn(UID), "wrong")
     time.sleep(2.05)  # a wrong password delays the next log in
@@ -97,7 +98,7 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
 
 
 def test_many_are_counted(academy: Academy) -> None:
-    academy.night("2026-09-06", academy.feed(row(), *crowd(8), day="2026-09-06"))
+    academy.night("2026-09-06", academy.feed(row(numen=NUMEN), *crowd(8), day="2026-09-06"))
     with academy.sandbox.connect("desk") as desk:
         desk.search(academy.sandbox.accounts, "(piactlState=active)", attributes=["uid"])
         names = [entry["dn"] for entry in desk.response if "louise" in entry["dn"]]

@@ -43,17 +43,29 @@ One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, 
 
 
 @with_shared_options
-def lock(names: Names, options: BatchOptions, until: LastDay = None) -> int:
+def lock(
+    names: Names,
+    options: BatchOptions,
+    until: LastDay = None,
+    compromised: Annotated[
+        bool,
+        typer.Option(
+            "--compromised", help="Someone else knows the password: remove it, and suspend the device."
+        ),
+    ] = False,
+) -> int:
     """Lock accounts at once, whatever the HR data say.
 
-    The lock ends after --until, or with `account unlock`; a password reset does not lift it. Open sessions
-    of services continue; piactl calls the commands under hooks.changes of the configuration, which can end
-    them.
+    The lock ends after --until, or with `account unlock`; a password reset does not lift it. The password
+    and the device stay, unless --compromised is given: then the owner needs an activation password, and a
+    proof for the device, once the account is unlocked. Open sessions of services continue; piactl calls the
+    commands under hooks.changes of the configuration, which can end them.
 
-    Example: piactl account lock claire.dubreuil --reason "stolen password"
+    Example: piactl account lock claire.dubreuil --compromised --reason "stolen password"
     """
     command = begin(options.manner(emergency=True))
-    return command.act_on(names, accounts.lock(command.author, read_date("--until", until)))
+    act = accounts.lock(command.author, read_date("--until", until), compromised=compromised)
+    return command.act_on(names, act, compromised=compromised)
 
 
 @with_shared_options

@@ -183,13 +183,13 @@ def verify(
     """Put a new device in force, with a code that it shows now.
 
     Reads the code on a terminal, otherwise from a line of stdin. Older devices end, and the code is used
-    up. If another device is in force or suspended, the command first asks for a code of it or for the
-    NUMEN; an administrator skips this with --administrator and --reason.
+    up. The command first asks for the NUMEN, or for a code of a device in force; an administrator skips
+    this with --administrator and --reason.
 
     If the person has neither, --second-person with --reason requests the device, and another operator
     approves it with a code of the new device (`otp approve`).
 
-    Example: piactl otp verify claire.dubreuil
+    Example: piactl otp verify claire.dubreuil --proof-file numen.txt
     """
     from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 
@@ -213,7 +213,7 @@ def verify(
             configuration.identity_checks(writer),
             name,
             lambda label: ask_code(label, code_file),
-            _proof(command, reason, proof_file, writer, named=True),
+            _proof(command, reason, proof_file, writer, named=True, two="otp verify"),
             command.operation_guard(),
             command.author,
             utc_now,
@@ -414,10 +414,11 @@ def _proof(
     *,
     alone: bool = True,
     named: bool = False,
+    two: str = "",
 ) -> Prove:
-    """Asks for the proof of identity before a device is replaced or removed, and checks it; an
+    """Asks for the proof of identity before a device is put in force or removed, and checks it; an
     administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is given; `named`:
-    its person has been named."""
+    its person has been named; `two` as in `refuse_unprovable`."""
     from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
 
     configuration, order, manner = command.configuration, command.order, command.manner
@@ -435,18 +436,19 @@ def _proof(
                 f"An administrator can go on: {instead}"
             )
         holdoff = configuration.settings.password.holdoff_days
-        if account.device == NO_DEVICE:
-            refuse_unprovable(account, holdoff, order.as_of, instead)
+        active = account.device not in ("", NO_DEVICE)
+        if not active:
+            refuse_unprovable(account, holdoff, order.as_of, instead, two)
         if manner.dry_run:
             return
         if not named:
             say_person(configuration, account, order.as_of)
-        asked = "The NUMEN" if account.device == NO_DEVICE else f"A code of {account.device}, or the NUMEN,"
+        asked = f"A code of {account.device}, or the NUMEN," if active else "The NUMEN"
         numen, code = understood_proof(
             account, ask_secret(f"{asked} of {account.uid}", proof_file, "--proof-file")
         )
         if numen is not None:
-            refuse_unprovable(account, holdoff, order.as_of, instead)
+            refuse_unprovable(account, holdoff, order.as_of, instead, two)
         checks = configuration.identity_checks(writer)
         check_proof(checks, holder.entry, numen, code, configuration.encoding, command.run())
 

@@ -35,7 +35,7 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.plan.change import PASSWORD
-from piactl.errors import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import activation_text
 
@@ -118,45 +118,65 @@ PrivateMail = Annotated[
 ]
 
 
+NumenFile = Annotated[
+    str | None,
+    typer.Option("--numen-file", metavar="FILE", help="Read the NUMEN from this file; - is stdin."),
+]
+OneTimeCodeFile = Annotated[
+    str | None,
+    typer.Option(
+        "--one-time-code-file", metavar="FILE", help="Read the one-time code from this file; - is stdin."
+    ),
+]
+
+
 @with_shared_options
 def activate(
     names: Names,
     options: DeskOptions,
+    numen_file: NumenFile = None,
+    one_time_code_file: OneTimeCodeFile = None,
     to: To = None,
     private_mail: PrivateMail = False,
     allow: Allow = None,
 ) -> int:
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
-    For accounts whose owner has not chosen a password yet. For others use `password reset`, which asks for
-    a proof of identity, or --administrator with --reason. The activation password is shown once, on a
+    For accounts whose owner has not chosen a password yet. Asks for a proof of identity as `password reset`
+    does, which is for the others. --administrator goes without a proof, also for many accounts; with
+    --reason, also for those whose owner has chosen a password. The activation password is shown once, on a
     terminal, or written to a new file. It replaces any password, and expires (password.activation_hours).
     piactl sends it nowhere: hand it over, or send it by another way than the mailbox of the account.
 
-    Example: piactl password activate claire.dubreuil --out passwords.csv
+    Example: piactl password activate claire.dubreuil --numen-file numen.txt --out password.csv
     """
+    refuse_input("--numen-file", numen_file)
+    refuse_input("--one-time-code-file", one_time_code_file)
     first_only = not (options.administrator and options.reason.strip())
-    manner = allowing(options.manner("first connection"), allow, options.reason)
+    checked = not options.administrator and not options.dry_run
+    account_names = read_names(names)
+    if checked and len(account_names) != 1:
+        raise UsageError(
+            "an identity is checked for one account at a time; name one\n"
+            "An administrator gives many activation passwords: add --administrator"
+        )
+    manner = options.manner("first connection")
+    manner = allowing(replace(manner, yes=manner.yes or checked), allow, options.reason)
     command = begin(manner)
     refuse_unsafe_way(manner, to)
-    account_names = read_names(names)
-    return hand_out(command, account_names, to, private_mail, first_only=first_only)
+    check = None
+    if checked:
+        files = numen_file, one_time_code_file
+        check = _identity_check(command, account_names[0], *files, '--administrator --reason "..."')
+    return hand_out(command, account_names, to, private_mail, check, first_only=first_only)
 
 
 @with_shared_options
 def reset(
     names: Names,
     options: DeskOptions,
-    numen_file: Annotated[
-        str | None,
-        typer.Option("--numen-file", metavar="FILE", help="Read the NUMEN from this file; - is stdin."),
-    ] = None,
-    one_time_code_file: Annotated[
-        str | None,
-        typer.Option(
-            "--one-time-code-file", metavar="FILE", help="Read the one-time code from this file; - is stdin."
-        ),
-    ] = None,
+    numen_file: NumenFile = None,
+    one_time_code_file: OneTimeCodeFile = None,
     without_check: Annotated[
         bool,
         typer.Option(
@@ -208,7 +228,8 @@ def reset(
     refuse_unsafe_way(manner, to)
     check = None
     if terms.checked and not options.dry_run:
-        check = _identity_check(command, account_names[0], numen_file, one_time_code_file)
+        files = numen_file, one_time_code_file
+        check = _identity_check(command, account_names[0], *files, '--without-check --reason "..."')
     return hand_out(command, account_names, to, private_mail, check)
 
 
@@ -284,16 +305,21 @@ def check(
 
 
 def _identity_check(
-    command: AccountCommand, name: str, numen_file: str | None, one_time_code_file: str | None
+    command: AccountCommand,
+    name: str,
+    numen_file: str | None,
+    one_time_code_file: str | None,
+    instead: str,
 ) -> IdentityCheck:
-    """Asks for the proof of identity; it is checked once the directory can be written."""
+    """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
+    options of an administrator who goes without."""
     from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
 
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:
         rules = configuration.rules(command.order.as_of)
         holdoff = configuration.settings.password.holdoff_days
-        needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff)
+        needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff, instead)
     uid = needed.entry.account.uid
     say_person(configuration, needed.entry.account, command.order.as_of)
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import (
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.edits import Act, Author
     from piactl.core.model.account import Account
-    from piactl.core.model.settings import Settings
     from piactl.core.plan.guards import Refusal
     from piactl.core.rules.desired import Rules
     from piactl.directory.port import Reader, Writer
@@ -171,8 +171,9 @@ class AccountCommand:
     order: Order
     author: Author
 
-    def act_on(self, names: Sequence[str], act: Act) -> int:
-        """Applies the act to each named account and returns the exit code.
+    def act_on(self, names: Sequence[str], act: Act, *, compromised: bool = False) -> int:
+        """Applies the act to each named account and returns the exit code. `compromised`: the same write
+        removes the password.
 
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
@@ -180,7 +181,10 @@ class AccountCommand:
         from piactl.flows.accounts.edit import prepare
 
         account_names, reason = read_names(names), self.order.reason
-        return self.edit(lambda store, rules: prepare(store, rules, account_names, act, reason))
+        settings = self.configuration.settings.password if compromised else None
+        return self.edit(
+            lambda store, rules: prepare(store, rules, account_names, act, reason, compromised=settings)
+        )
 
     def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
         """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
@@ -200,7 +204,7 @@ class AccountCommand:
         from piactl.flows.accounts.batch import run_batch
 
         batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=self.manner.dry_run)
-        _notify(self.configuration.settings, batch, result)
+        _notify(self.run(), batch, result)
         code = finish(batch, result, self.manner, self.order.as_of)
         if show is not None and result.undelivered is None and result.refused is None:
             show()
@@ -370,20 +374,20 @@ def put_results(results: Sequence[dict[str, Any]], output: OutputLayout | None) 
         put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
-def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
+def _notify(run: CommandRun, batch: Batch, result: BatchResult) -> None:
     """Notifies the owners of changed proofs, and reports after a lock that open sessions continue."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
     from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
+    from piactl.flows.apply.run import note_afterwards
 
     made = [
         account
         for account in batch.accounts
         if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
-    notify_owners(
-        settings, [account.notice for account in made if account.notice is not None], utc_now(), say
-    )
+    notices = [account.notice for account in made if account.notice is not None]
+    notify_owners(run.settings, notices, utc_now(), say, partial(note_afterwards, run))
     rows = (row for account in made for row in (account.write, *account.then) if row is not None)
     if any(Kind.LOCK.value in row.kinds for row in rows):
-        say_sessions_go_on(settings, say)
+        say_sessions_go_on(run.settings, say)

@@ -78,16 +78,17 @@ class Configuration:
         )
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:
-        """The counts of identity checks that `writer` keeps. Each check is a write: raises DirectoryOlder and
-        JournalMissing before the first one."""
+        """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code:
+        raises DirectoryOlder, JournalMissing and JournalUnusable before the first one."""
         # loaded here: few commands check an identity
         from piactl.clock import utc_now
         from piactl.flows.apply.restored_directory import compare_runs
         from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
-        from piactl.journal import who
+        from piactl.journal import require_room, who
 
         settings = self.settings
         compare_runs(writer, who().host, settings, self.unreadable, utc_now)
+        require_room(settings.journal_file)
         state, timezone = settings.directory.state, self.policy.timezone
         return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)
 

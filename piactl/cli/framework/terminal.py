@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
+from piactl.private_files import sudo_service
 from piactl.translation import translated
 
 _ESCAPED = "piactl-escaped"
@@ -102,7 +103,12 @@ def paged(text: str) -> bool:
 
     pager = os.environ.get("PAGER", "less").strip()
     long = text.count("\n") >= shutil.get_terminal_size().lines
-    if not (long and pager and sys.stdin.isatty()) or is_dumb() or os.environ.get("SUDO_UID"):
+    if (
+        not (long and pager and sys.stdin.isatty())
+        or is_dumb()
+        or os.environ.get("SUDO_UID")
+        or sudo_service()
+    ):
         return False
     try:
         # as git does: colours as they are, the text stays, and what fits the screen needs no key

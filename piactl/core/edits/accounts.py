@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, known_to_hr, override_end
 from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
-from piactl.core.model.account import LIVE, Account, Lock, State
+from piactl.core.model.account import LIVE, NO_DEVICE, Account, Lock, State
 from piactl.core.model.overrides import MANUAL, OverrideKind, overridden, running, sponsor_of
 from piactl.core.model.periods import OPEN, civil, ordinal
 from piactl.core.model.person import Assignment
@@ -20,11 +20,13 @@ from piactl.core.rules.posts import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
 
 
-def lock(author: Author, until: date | None = None) -> Act:
+def lock(author: Author, until: date | None = None, *, compromised: bool = False) -> Act:
     """Locks the account from today to `until` inclusive; None means without end. A current lock keeps its
-    start and gets the new end and reason."""
+    start and gets the new end and reason. `compromised`: its device is suspended, too."""
 
     def act(account: Account, rules: Rules) -> Altered:
+        if compromised and account.device:
+            account = replace(account, device=NO_DEVICE)
         if until is not None and until < rules.as_of:
             raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the lock")
         current = account.lock

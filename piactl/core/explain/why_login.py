@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
-from piactl.core.credentials.credentials import Credentials
+from piactl.core.credentials.credentials import NEVER_VALID, Credentials
 from piactl.core.explain.question import (
     Answer,
     Cause,
@@ -61,6 +61,10 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
         ends = credentials.activation_until
+        if ends == NEVER_VALID:
+            text = "an administrator made its password useless; it needs an activation password"
+            yield Cause("no-password", CauseEffect.REFUSED, text, activate)
+            return
         if blocked and until is None:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from piactl.core.credentials.credentials import Credentials, DeviceStatus, PasswordPolicy
+from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
@@ -137,6 +137,19 @@ def activation_write(
             POLICY: (policy.encode(),),
             LOCKED: (_generalized(ends),),
         },
+        delete={"userPassword": (), RESET: (), POLICY: (), **_values_of(reader, dn, LOCKED)},
+    )
+
+
+def removal_write(reader: Reader, dn: str, policy: str) -> EntryWrite:
+    """The write that leaves an account without a password until it gets an activation password. `policy` is
+    that of activation passwords, "" without one: with it, the account is like one whose activation password
+    ended before it was set."""
+    add = {RESET: (b"TRUE",), POLICY: (policy.encode(),), LOCKED: (_generalized(NEVER_VALID),)}
+    return EntryWrite(
+        "modify",
+        dn,
+        add=add if policy else {},
         delete={"userPassword": (), RESET: (), POLICY: (), **_values_of(reader, dn, LOCKED)},
     )
 

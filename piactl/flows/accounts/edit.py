@@ -13,7 +13,9 @@ from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
+from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
+from piactl.core.plan.change import PASSWORD
 from piactl.core.plan.drift import DriftFate
 from piactl.core.plan.guards import refusals
 from piactl.core.plan.sync_cache import NameDigests
@@ -21,6 +23,7 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.lifecycle import BEGINNING
+from piactl.directory.port import EntryWrite
 from piactl.directory.store.account_list import listed_names, read_account_list
 from piactl.directory.store.accounts import (
     Entry,
@@ -31,6 +34,7 @@ from piactl.directory.store.accounts import (
     with_kept,
 )
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
+from piactl.directory.store.password_state_and_activation import removal_write
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError
@@ -49,16 +53,25 @@ def prepare(
     names: Iterable[str],
     act: Act,
     reason: str,
+    *,
+    compromised: PasswordSettings | None = None,
 ) -> Batch:
     """The changes that the act makes to each account, in the order of `names`. Nothing here can write. An
-    account that cannot be found or changed has an error of its own; the others go on."""
-    return guarded(
-        store,
-        rules,
-        prepare_each(
-            store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
-        ),
-    )
+    account that cannot be found or changed has an error of its own; the others go on. `compromised`: the same
+    write removes the password."""
+
+    def prepare_one(name: str, entry: Entry) -> PreparedAccount:
+        prepared = prepared_account(store, name, entry, act, rules, reason)
+        if compromised is None:
+            return prepared
+        row = prepared.write or AccountWrite(prepared.uid, (), reason, EntryWrite("modify", entry.dn))
+        gone = removal_write(store.reader, entry.dn, compromised.activation_policy)
+        write = replace(
+            row.write, add={**row.write.add, **gone.add}, delete={**row.write.delete, **gone.delete}
+        )
+        return replace(prepared, write=replace(row, kinds=(*row.kinds, PASSWORD), write=write))
+
+    return guarded(store, rules, prepare_each(store, names, prepare_one))
 
 
 def prepared_account(
@@ -104,7 +117,9 @@ def prepared_account(
     lost = () if settles else _lost(store, entry, altered.account, desired.account)
     if lost:
         lock = altered.account.lock
-        if lock in (None, current.lock) or replace(altered.account, lock=current.lock) != current:
+        # the device is only ever changed together with a lock
+        rest = replace(altered.account, lock=current.lock, device=current.device)
+        if lock in (None, current.lock) or rest != current:
             raise ActRefused(lost_words(entry, lost))
         entry, desired = _only_locked(store, entry, desired, rules)
     prepared = intended(store, name, entry, desired, rules, reason)
@@ -139,7 +154,8 @@ def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rul
     period = (first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)
     window = login_window(replace(desired.career, login=(period,)), rules.as_of, lock)
     locked = lock is not None and lock.covers(rules.as_of)
-    account = replace(current, lock=lock, locked=locked, login_from=window[0], login_until=window[1])
+    account = replace(current, lock=lock, locked=locked, device=desired.account.device)
+    account = replace(account, login_from=window[0], login_until=window[1])
     return kept_entry, replace(desired, account=account, base=None)
 
 

@@ -4,7 +4,7 @@ to the owners of accounts whose proofs changed (`hooks.proof_changed`).
 A hook gets events (see `piactl.journal.events`), one JSON object on each line of its stdin, at the end of
 each run. What it gets comes from the journal alone: a run that is killed leaves its events to the next one.
 A hook that fails changes nothing that was done: its events wait in the outbox, `hooks.json` in the state
-folder, and the next run tries again.
+folder, and the next run tries again. Notices wait in the folder `notices` beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import field
 from datetime import date, datetime
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.events import Cursor, EventStream, head_cursor, read_cursor
-from piactl.private_files import exposure, lock_file, write_private
+from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 
 Say = Callable[[str], None]
-OUTBOX = "hooks.json"
+OUTBOX, NOTICES = "hooks.json", "notices"
 IN_ONE_CALL = 100
 """Events that a hook gets at once."""
 _AT_ONCE = 1000
@@ -92,16 +93,17 @@ def events_waiting(settings: Settings) -> int:
 def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
     """Calls the hooks after this block with the changes of accounts in it, and with what earlier runs left.
     Nothing that goes wrong with them fails the run."""
-    if not settings.change_hooks:
-        yield
-        return
-    with _said(settings, say):
-        _begin(settings)
+    if settings.change_hooks:
+        with _said(settings, say):
+            _begin(settings)
     try:
         yield
     finally:
-        with _said(settings, say):
-            _empty(settings, say)
+        if settings.change_hooks:
+            with _said(settings, say):
+                _empty(settings, say)
+        if why := _send(settings):
+            say(f"the hook {settings.proof_hook[0]} {why}: notices to owners wait for the next run")
 
 
 @contextmanager
@@ -267,9 +269,12 @@ def owner_notice(account: Account, changed: str, holdoff_days: int, today: date)
     return OwnerNotice(account.uid, "" if held_off else account.private_mail, (changed,))
 
 
-def notify_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say) -> None:
+def notify_owners(
+    settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say, note: Say
+) -> None:
     """Calls the configured command once, with {"event": "proof-changed", "accounts": [...]} and no secret. A
-    failure is reported, but does not fail the command that changed the accounts."""
+    failure is reported and journalled (`note`), and the next run tries again; it does not fail the command
+    that changed the accounts."""
     command = settings.proof_hook
     if not command or not notices:
         return
@@ -278,14 +283,52 @@ def notify_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datet
         {"uid": notice.uid, "private_mail": notice.private_mail, "changed": [*notice.changed], "when": when}
         for notice in notices
     ]
-    message = {"event": "proof-changed", "accounts": accounts}
-    why = called(command, json.dumps(message, ensure_ascii=False) + "\n", settings.hook_seconds)
+    why = _send(settings, accounts)
     if why:
         say(
             f"the hook {command[0]} {why}: the owners may not know of it; tell them: "
             + ", ".join(notice.uid for notice in notices[:5])
             + (", ..." if len(notices) > 5 else "")
         )
+        try:
+            note(f"owners not told: {', '.join(notice.uid for notice in notices)}")
+        except PiactlError as error:
+            say(f"the journal cannot say so: {error}")
+
+
+def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = ()) -> str:
+    """Calls the command with the fresh notices and those that wait; returns why that failed, or "". Then all
+    of them wait."""
+    folder, command = Path(settings.state_folder) / NOTICES, settings.proof_hook
+    if not command or not (fresh or notices_wait(settings)):
+        return ""
+    try:
+        if fresh:  # before the call: a run that dies in between calls twice rather than never
+            make_private_folder(folder)
+            write_private(
+                folder / f"{os.urandom(8).hex()}.json", json.dumps(fresh, ensure_ascii=False).encode()
+            )
+        with _locked(settings, patience=settings.hook_seconds + 1):
+            files = [*folder.glob("*.json")]
+            accounts = [account for file in files for account in json.loads(file.read_bytes())]
+            if not accounts:  # another run has sent them
+                return ""
+            message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
+            text = json.dumps(message, ensure_ascii=False) + "\n"
+            if why := called(command, text, settings.hook_seconds):
+                return why
+            for file in files:
+                file.unlink()
+    except PiactlError as error:
+        return f"was not called: {error}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"was not called: {folder} cannot be read: move it away"
+    return ""
+
+
+def notices_wait(settings: Settings) -> bool:
+    """Whether notices wait for the next run of this Unix user."""
+    return any((Path(settings.state_folder) / NOTICES).glob("*.json"))
 
 
 @dataclass(slots=True)

@@ -313,15 +313,7 @@ class CommandRun:
         recorded: bool = True,
     ) -> Iterator[Run]:
         order, settings, now = self.order, self.settings, self.now
-        journal = Journal(
-            settings.journal_file,
-            now=now,
-            digest=self.keys.digester("journal"),
-            secret=SECRETS,
-            context=RunContext(
-                order.run, order.command, order.actor, order.as_of, plan, order.policy, compared
-            ),
-        )
+        journal = _journal(self, plan=plan, compared=compared)
         owner = journal_owner(order.actor.user, order.actor.host)
         with journal, head_stored(journal, writer, settings, owner, order.run, now, self.say):
             yield Run(
@@ -338,6 +330,24 @@ class CommandRun:
                 recorded=recorded,
                 compared=compared,
             )
+
+
+def note_afterwards(run: Run | CommandRun, text: str) -> None:
+    """Journals a sentence about a run that has ended. Raises JournalUnusable."""
+    with _journal(run) as journal:
+        journal.note(text)
+        journal.end({})
+
+
+def _journal(run: Run | CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
+    order = run.order
+    return Journal(
+        run.settings.journal_file,
+        now=run.now,
+        digest=run.keys.digester("journal"),
+        secret=SECRETS,
+        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
+    )
 
 
 def _holder(order: Order) -> LockHolder:

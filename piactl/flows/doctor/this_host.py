@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.text import counted
 from piactl.errors import PiactlError
-from piactl.flows.apply.hooks_and_owner_notices import missing_program, read_outbox
+from piactl.flows.apply.hooks_and_owner_notices import missing_program, notices_wait, read_outbox
 from piactl.flows.doctor.checks import (
     CheckResult,
     Finding,
@@ -68,7 +68,7 @@ def examine_files(
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
-    yield unless_broken("D48", lambda: _proof_hook(settings.proof_hook))
+    yield unless_broken("D48", lambda: _proof_hook(settings))
     yield unless_broken("D60", lambda: _change_hooks(settings))
     yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
@@ -154,12 +154,19 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _proof_hook(command: Sequence[str]) -> CheckResult:
-    """The program is there and may be run; it is not run, because others would act on it."""
+def _proof_hook(settings: Settings) -> CheckResult:
+    """The program is there and may be run, and nothing waits for it; it is not run, because others would act
+    on it."""
+    command = settings.proof_hook
     if not command:
         return fine("hooks.proof_changed names no command: owners are not notified")
     missing = missing_program(command)
-    return error(missing, _INSTALL) if missing else fine(command[0])
+    if missing:
+        return error(missing, _INSTALL)
+    if notices_wait(settings):
+        advice = "See why it fails: each run tries again, and says how it ended."
+        return warning(f"{command[0]}: notices to owners wait", advice)
+    return fine(command[0])
 
 
 def _change_hooks(settings: Settings) -> CheckResult:
@@ -313,10 +320,10 @@ def _output(command: list[str]) -> str | None:
 
 def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
     """The rules that let somebody run more than named commands of piactl as one of `users`, or set variables
-    of these commands, such as SUDO_USER, which names the author."""
+    of these commands, such as LD_PRELOAD, which runs code of theirs beside the passwords."""
     wide = []
     if _sets_variables(rules.get("Defaults", [])):
-        wide.append("`Defaults setenv` lets people set every variable, SUDO_USER too")
+        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
     for rule in rules.get("User_Specs", []):
         people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
         for part in rule.get("Cmnd_Specs", []):
@@ -327,7 +334,8 @@ def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
                 if named and not is_named and not command.get("negated"):
                     wide.append(f"{people} may run {' '.join(words)} as {', '.join(sorted(named))}")
             if named and _sets_variables([part]):
-                wide.append(f"{people} may set every variable, SUDO_USER too, as {', '.join(sorted(named))}")
+                whose = ", ".join(sorted(named))
+                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {whose}")
     return wide
 
 

@@ -82,13 +82,13 @@ class ProofNeeded:
 
 
 def proof_needed(
-    store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int
+    store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int, instead: str
 ) -> ProofNeeded:
     """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
-    activation password, or that has nothing to compare an answer with."""
+    activation password, or that has nothing to compare an answer with; `instead` as there."""
     entry = find_entry(store, name)
     refuse_activation(store, entry.account, rules, identity)
-    refuse_unprovable(entry.account, holdoff_days, rules.as_of, '--without-check --reason "..."')
+    refuse_unprovable(entry.account, holdoff_days, rules.as_of, instead, "password reset")
     return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
 
 
@@ -156,10 +156,13 @@ def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
         run.journal.end({})
 
 
-def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str) -> None:
+def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
-    last `holdoff_days`. `instead` are the options of an administrator."""
+    last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
+    operators go on, if there is one."""
     go_on = f"An administrator who knows the person can go on: {instead}"
+    if two:
+        go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
     if account.numen_digest is None:
         raise ActRefused(
             f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"

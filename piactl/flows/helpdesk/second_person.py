@@ -209,7 +209,7 @@ class Requests:
                 refuse_activation(store, entry.account, rules, identity)
                 changed = _changed(store, entry, settings)
             else:
-                device = _replacing(find_holder(store, uid, identity))
+                device = _waiting(find_holder(store, uid, identity))
             instant = now.replace(microsecond=0)
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
             record = {**request.record, "seal": self.keys.digest("request", _sealed(request))}
@@ -285,13 +285,11 @@ def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> s
     return changed.isoformat() if changed else ""
 
 
-def _replacing(holder: DeviceHolder) -> str:
-    """The name of the device that replaces another. Raises ActRefused."""
+def _waiting(holder: DeviceHolder) -> str:
+    """The name of the device that waits to be verified. Raises ActRefused."""
     uid, device = holder.account.uid, waiting_device(holder)
     if not device:
         raise ActRefused(f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}")
-    if not holder.account.device:
-        raise ActRefused(f"{uid}: no device is replaced, so no proof is needed: piactl otp verify {uid}")
     return device
 
 

@@ -334,7 +334,7 @@ def _give_passwords(world: World) -> None:
     passwords, and an administrator locks one."""
     uids = sorted(dn.split(",")[0].removeprefix("uid=") for dn in world.snapshot().accounts)[::19][:12]
     codes = world.folder / "codes.csv"
-    _done(world, "password", "activate", *uids, "--out", str(codes), "--yes")
+    _done(world, "password", "activate", *uids, "--administrator", "--out", str(codes), "--yes")
     with codes.open(encoding="utf-8-sig") as file:
         activation_passwords = {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
     codes.unlink()

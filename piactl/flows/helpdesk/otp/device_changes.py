@@ -188,7 +188,7 @@ def _until(holder: DeviceHolder) -> str:
 
 
 Prove = Callable[[DeviceHolder], None]
-"""Asks the person of an account for a proof before their device is replaced or removed. Raises PiactlError if
+"""Asks the person of an account for a proof before a device is put in force or removed. Raises PiactlError if
 they do not give it."""
 Ask = Callable[[str], str]
 """Asks a person for a code: gets the text to ask with, returns what they typed."""
@@ -206,8 +206,8 @@ def prepare_verification(
     identity: str,
 ) -> Batch:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
-    account linked to it, and older devices deleted, in that order. `prove` is called before another device,
-    in force or suspended, is replaced.
+    account linked to it, and older devices deleted, in that order. `prove` is called first. The guards count
+    a device that replaces another.
 
     The check counts as an attempt; a good code of a new device ends no count, because it proves nothing.
     Raises WrongCode, TooManyAttempts, and what `prove` raises; if the account is not found or no device
@@ -219,11 +219,9 @@ def prepare_verification(
         raise ActRefused(_nothing_waits(holder))
     uid, named = holder.account.uid, device.device.name
     secret = opened(store.keys, uid, device)
-    replaces = bool(holder.account.device)
-    if replaces:
-        prove(holder)
-        holder = as_proved(store, holder)
-        device = holder.named(named) or device
+    prove(holder)
+    holder = as_proved(store, holder)
+    device = holder.named(named) or device
     code = read_code(ask(f"Code of {named} for {uid}"))
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
@@ -237,9 +235,9 @@ def prepare_verification(
     words = login_words(holder, named)
     note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
     verified = prepared(holder, "otp-verify", author.reason, writes, note)
-    if not replaces:
-        return Batch((verified,))
     verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
+    if not holder.account.device:
+        return Batch((verified,))
     return guard.guarded(store.reader, DEVICE, (verified,))
 
 

@@ -1,0 +1,103 @@
+"""Who started this process. Only the kernel is believed: what a caller may set is used to refuse, never to
+allow.
+
+The real user of the nearest process above that is not of this user is the caller: sudo keeps it, and no
+option or variable changes it. If that process is root's, or `/proc` hides it, it may be a timer, a shell of
+root, or what took the place of a sudo that ended.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from functools import cache
+from pathlib import Path
+
+from piactl.dataclass import dataclass
+from piactl.errors import NotPermitted
+
+_NO_LOGIN = 2**32 - 1
+_MARKS = ("SUDO_UID", "SUDO_USER", "SUDO_COMMAND", "DOAS_USER")
+"""What sudo and doas put into the environment; their caller cannot remove it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`name` is who started this process, "" for a service. `other`: they are another user than that of this
+    process, which may read passwords that they may not."""
+
+    name: str
+    other: bool
+
+
+@cache
+def caller() -> Caller:
+    """The caller, for every process but root's. Raises NotPermitted if nobody can be named."""
+    own, pid, facts = os.geteuid(), os.getppid(), _status(os.getppid())
+    while facts.get("Uid", "").split()[:1] == [str(own)] and pid != 1:
+        pid = int(facts["PPid"])
+        facts = _status(pid)
+    real = int((facts.get("Uid") or "0").split()[0])
+    if real:
+        return Caller(user_name(real), real != own)
+    login = login_record()
+    if facts.get("Name") == "sudo":
+        # started by root, who may be anybody
+        return Caller(login or "root", other=True)
+    marks = [os.environ[name] for name in _MARKS if name in os.environ]
+    named = os.environ.get("SUDO_USER", "") or os.environ.get("DOAS_USER", "")
+    if not marks and not login:
+        return Caller("", other=False)
+    if (login and named in (login, "root")) or not marks:
+        return Caller(login, other=bool(marks))
+    raise NotPermitted(
+        f"nobody can be named as the person who started this as {this_user()}: the sudo that did so has "
+        "ended, or /proc hides it.\n"
+        "Log in to this host as yourself, and run sudo from there; mount /proc without hidepid, or with gid="
+    )
+
+
+def sudo_service() -> str:
+    """The user that this process runs as, if somebody else started it by sudo; "" otherwise, and for root.
+
+    Such a process may read passwords that its caller may not, so it takes no file from its caller. Raises
+    NotPermitted if nobody can be named as the caller.
+    """
+    return this_user() if os.geteuid() != 0 and caller().other else ""
+
+
+def login_record() -> str:
+    """Who logged in to the host, according to the audit record of the kernel; "" without one."""
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text())
+    except (OSError, ValueError):
+        return ""
+    return "" if uid == _NO_LOGIN else user_name(uid)
+
+
+def is_sudo_of_root(pid: int) -> bool:
+    """Whether a process is called sudo and runs as root. Only root can choose both."""
+    facts = _status(pid)
+    return facts.get("Name") == "sudo" and facts.get("Uid", "").split()[1:2] == ["0"]
+
+
+def _status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process, {} if it hides it or it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def this_user() -> str:
+    """The name of the Unix user that piactl runs as."""
+    return user_name(os.geteuid())
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number if it has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
