@@ -229,7 +229,8 @@ class Academy:
         urn = configuration.encoding.urn.encode()
         rights = tuple(v for v in values.get("eduPersonEntitlement", ()) if v.startswith(urn))
         values = {**values, "eduPersonEntitlement": rights} if rights else values
-        self.change(uid, piactlDigest=[bases.fresh(dn, values).decode()])
+        [uuid] = self.sandbox.entries(dn, attributes=("entryUUID",))[dn]["entryUUID"]
+        self.change(uid, piactlDigest=[bases.fresh(dn, values, uuid).decode()])
 
     @contextmanager
     def nothing_written(self) -> Iterator[None]:

@@ -81,10 +81,10 @@ class LastRun:
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
     run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
     accounts, and none has given back. `otp_schema`: it linked closed accounts to no
-    device, which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
-    `unbased` are the uids of the accounts that never had a base, None until a run that ended well has given
-    one to all others; it only gets shorter. `lost`: its record cannot be read; only its day is known, or
-    nothing (then the first day of the calendar).
+    device, which requires the OTP schema on the server. `layout`: the form in which it wrote accounts.
+    `unbased` are the uids of the accounts that never had a base (a sealed one, since that form), None until a
+    run that ended well has given one to all others; it only gets shorter. `lost`: its record cannot be read;
+    only its day is known, or nothing (then the first day of the calendar).
     """
 
     run: str

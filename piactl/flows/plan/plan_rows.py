@@ -13,12 +13,21 @@ from piactl.core.plan.drift import Drift, DriftFate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import Desired, Rules, Subject
+from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
+from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.accounts import Entry, account_write, only_renews_base, read_whole, settled
+from piactl.directory.store.accounts import (
+    Entry,
+    account_write,
+    as_found,
+    only_renews_base,
+    read_whole,
+    reducing_write,
+    settled,
+)
 from piactl.directory.store.devices import device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
@@ -41,7 +50,8 @@ def place_of(row: Row) -> Place:
 @dataclass(slots=True)
 class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `holds` collects the protected accounts that would have changed."""
+    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them has
+    is over. `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -50,6 +60,7 @@ class PlanRows:
     has_delta: bool
     holds: list[Hold] = field(default_factory=list)
     drift: Sequence[Drift] = ()
+    whole: bool = False
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
@@ -66,6 +77,7 @@ class PlanRows:
                 self.holds.append(
                     Hold(wanted.subject.matricule, uid, lost_words(entry, lost), HoldCode.DRIFT)
                 )
+                rows += filter(None, [self._ended(wanted, entry, lost)])
                 continue
             if write is None:
                 continue
@@ -83,6 +95,26 @@ class PlanRows:
         rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
         rows.sort(key=place_of)
         return rows
+
+    def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
+        """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
+        ends. If an assignment was lost, only the feeds of all sources show whether it is over."""
+        encoding = self.accounts.encoding
+        if self.protected(desired):
+            return None
+        found = as_found(entry, encoding)
+        account = found
+        if self.whole or encoding.name("piactlAssignment") not in lost:
+            wanted = desired
+            if desired.account.state is State.ARCHIVED:  # which would erase what nobody has looked at
+                wanted = desired_account(desired.subject, self.rules, archives=False) or desired
+            tight = reduced(found, found, entry.account)
+            account = reduced(tight, tight, wanted.account)
+        write = reducing_write(encoding, entry, found, account)
+        if write is None:
+            return None
+        subject = replace(desired.subject, current=found)
+        return self.row(replace(desired, subject=subject, account=account, base=None), write)
 
     def write(self, desired: Desired) -> EntryWrite | None:
         """The write that makes the account the desired one; None if nothing differs."""

@@ -44,7 +44,7 @@ from piactl.directory.store.accounts import (
     read_accounts_of,
 )
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers, read_owners
-from piactl.directory.store.base_digest import LAYOUT
+from piactl.directory.store.base_digest import LAYOUT, is_sealed
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
@@ -215,6 +215,8 @@ class _JointEvaluation(Evaluation):
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
         plan_rows.drift = self._drift()
+        fed = {sourced.source.name for sourced in self.feeds if sourced.feed.facts.full}
+        plan_rows.whole = bool(fed) and all(name in fed for name, s in self.sources.items() if s.full)
         groups = plan_groups(self.accounts, self.rules, self.memory.last)
         rows = [*plan_rows.rows(desired), *groups.rows]
         self.tick()
@@ -355,12 +357,14 @@ class _JointEvaluation(Evaluation):
         return qualities(self.feeds, planned_people, self.memory.sources, self.as_of)
 
     def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
-        """The accounts that have never had a base by the end of this run, which writes the `written` ones;
-        see `LastRun`."""
-        before = self.memory.last.unbased if self.memory.last else None
+        """The accounts that have never had a sealed base by the end of this run, which writes the `written`
+        ones; see `LastRun`."""
+        last = self.memory.last
+        # the list of an earlier version is of accounts without an unsealed base
+        before = last.unbased if last and last.layout >= LAYOUT else None
         if before is None and self.state.due_only:
             return None
-        without = {entry.account.uid for entry in self.index.entries() if not entry.base}
+        without = {entry.account.uid for entry in self.index.entries() if not is_sealed(entry.base)}
         without |= {entry.uid for entry in self.index.unreadable}
         unbased = {uid for uid in without if uid not in written}
         if before is None:
