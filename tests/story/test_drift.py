@@ -115,6 +115,8 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
 
 def test_accounts_without_a_base_silently_get_one(begun: Academy) -> None:
     """This is as after an upgrade: the last run was by a version without bases."""
+    for uid in (CLAIRE, IDA):
+        begun.recorded(uid)  # with a digest that is bound to the entry, like that of the night
     bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
     for uid in bases:
         begun.change(uid, piactlDigest=[])

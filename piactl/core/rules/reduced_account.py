@@ -16,7 +16,8 @@ _CLOSED = {State.GRACE: 1, State.DEACTIVATED: 2, State.ARCHIVED: 3}
 
 def reduced(found: Account, relied_on: Account, wanted: Account) -> Account:
     """The account as `found`, without what the account that piactl `relied_on` has more than the `wanted`
-    one: rights, days of log in, an open state. The assignments are facts of HR: it gets those, too."""
+    one: rights, days of log in, an open state. The assignments are facts of HR: it gets those, too. Every
+    night evaluates such an account, so its next due day may stay."""
     fields: dict[str, Any] = {}
     for name in _RIGHTS:
         lost = {*getattr(relied_on, name)} - {*getattr(wanted, name)}
@@ -39,5 +40,4 @@ def reduced(found: Account, relied_on: Account, wanted: Account) -> Account:
         **fields,
         locked=found.locked or (wanted.locked and not relied_on.locked),
         assignments=tuple(sorted([*remaining, *new], key=lambda a: (a.start, a.uai, a.function, a.source))),
-        next_due=wanted.next_due,
     )

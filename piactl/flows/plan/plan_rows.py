@@ -168,8 +168,9 @@ class PlanRows:
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
         for drift in self.drift:
-            if drift.uid in held_uids and drift.fate == DriftFate.REVERTED:
-                remaining.append(replace(drift, fate=DriftFate.WAITS.value))
+            if drift.uid in held_uids:
+                waits = drift.fate == DriftFate.REVERTED
+                remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
             elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
                 drift.uid, ()
             ):
