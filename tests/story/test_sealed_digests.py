@@ -4,12 +4,16 @@ hold-off ends because of it, and what HR ends is still ended."""
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
 import ldap3
 import pytest
+
+from piactl.directory.store.base_digest import ATTRIBUTES
+from piactl.directory.store.records import Places
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -165,3 +169,47 @@ def test_a_renamed_entry_has_no_digest(restricted: Academy) -> None:
         night(restricted, later, *people(numen="20E7654321ABC"))
     assert restricted.values("lea.autre", "piactlLock")
     assert not restricted.sandbox.accepts(restricted.dn("lea.autre"), PASSWORD)
+
+
+def as_before_seals(academy: Academy) -> None:
+    """Makes the directory look like that of the version before seals."""
+    for uid in EVERYBODY:
+        academy.unsealed(uid)
+    dn = Places(academy.sandbox.state).last_run
+    [data] = (academy.sandbox.entry(dn) or {})["piactlData"]
+    record = {**json.loads(data), "layout": ATTRIBUTES}
+    assert record["unbased"] == []
+    with academy.sandbox.root() as root:
+        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
+
+
+@pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
+def test_the_first_night_seals_what_an_earlier_version_left(restricted: Academy, fed: bool) -> None:
+    as_before_seals(restricted)
+    rights = restricted.values(NOUR, "eduPersonEntitlement")
+    before = restricted.managed()
+    siecle = "urn:mace:ac-amiens.fr:service:siecle:0800009A"
+    restricted.change(NOUR, eduPersonEntitlement=[*rights, siecle])
+    restricted.change(IDA, piactlException=[])
+    restricted.change(CLAIRE, piactlDigest=[])
+    as_of = day(1).isoformat()
+    feeds = [restricted.feed(*people(numen="20E7654321ABC"), day=as_of)] if fed else []
+    plan = restricted.plan(*feeds, "--as-of", as_of)
+    drift = {(drift["uid"], drift["attribute"], drift["fate"]) for drift in plan["drift"]}
+    assert drift == {
+        (NOUR, "eduPersonEntitlement", "reverted"),
+        (IDA, "piactlException", "waits for the next feed"),
+        (CLAIRE, "piactlDigest", "waits for a decision"),
+    }
+    restricted.night(as_of, *feeds)
+    sealed = {uid for uid in EVERYBODY if "}2$" in "".join(restricted.values(uid, "piactlDigest"))}
+    assert sealed == {*EVERYBODY} - {CLAIRE}
+    after = restricted.managed()
+    assert after[restricted.dn(IDA)].pop("piactlException", None) is None
+    before[restricted.dn(IDA)].pop("piactlException")
+    assert after == before
+    night(restricted, 2)
+    # from then on a digest that is not sealed is one that another program removed
+    restricted.unsealed(HUGO)
+    for uid, held in ((HUGO, True), (IDA, True), (CLAIRE, True), (LEA, False), (NOUR, False)):
+        assert restricted.show(uid, day(3).isoformat())["held"] is held, uid

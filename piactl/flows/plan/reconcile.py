@@ -364,7 +364,11 @@ class _JointEvaluation(Evaluation):
         before = last.unbased if last and last.layout >= LAYOUT else None
         if before is None and self.state.due_only:
             return None
-        without = {entry.account.uid for entry in self.index.entries() if not is_sealed(entry.base)}
+        without = {
+            entry.account.uid
+            for entry in self.index.entries()
+            if not is_sealed(entry.base) and not (entry.drift and entry.drift.baseless)
+        }
         without |= {entry.uid for entry in self.index.unreadable}
         unbased = {uid for uid in without if uid not in written}
         if before is None:
