@@ -12,6 +12,8 @@ from pathlib import Path
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.plan.change import OF_DRIFT
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
@@ -98,6 +100,12 @@ def run_nightly(
         except FeedRefused as error:
             note_older(error, folder)
             raise
+        allow_rest(run, made.ready.plan)
+        waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
+        if waiting:
+            state = replace(state, drift_waits=True)
+            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
+            say(_waiting_words(waiting))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
@@ -120,10 +128,8 @@ def run_nightly(
         # people who are held can break a guard although nothing changes
         worth_keeping = ready.plan.changes or ready.plan.refusals
         file = _keep_plan(run, ready) if worth_keeping else None
-        if ready.plan.refusals and file is not None:
-            allow_rest(run, ready.plan)
-            if refused(ready.plan.refusals, run.order.allowed):
-                _refuse(run, ready, file)
+        if file is not None and refused(ready.plan.refusals, run.order.allowed):
+            _refuse(run, ready, file)
         if file is not None:
             _require_approval(run, ready, rules.policy.approvals, file)
         ready = replace(ready, plan=replace(ready.plan, refusals=()))
@@ -152,13 +158,28 @@ def run_nightly(
                 folder,
             ),
         )
-        done.without_feeds = made.refused
+        done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # a run that did not end well leaves no cache
         if cache is not None and cache.complete and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
         return ready, done, file
+
+
+def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
+    """The broken guards, if all of them count what other programs did."""
+    return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
+
+
+def _waiting_words(broken: Sequence[Refusal]) -> str:
+    which = "; ".join(refusal.words for refusal in broken)
+    totals = {refusal.kind: refusal.total for refusal in broken}
+    allow = " ".join(f"--allow {kind}={total}" for kind, total in totals.items())
+    return (
+        f"warning: what other programs changed stays, because it breaks {which}; the rest is applied.\n"
+        f'To take it back: piactl plan --out FILE, then piactl apply FILE {allow} --reason "..."'
+    )
 
 
 def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:

@@ -66,6 +66,8 @@ class Done:
     """A sentence for each server of the list that does not yet have what this run wrote."""
     let_in: int = 0
     """How many binds of canaries a server accepted."""
+    drift_waits: bool = False
+    """Whether a broken guard held back what other programs changed."""
     without_feeds: Sequence[PiactlError] = ()
     """Why the feeds of some sources were refused; the run went on without them."""
 

@@ -73,6 +73,8 @@ class RunState:
     since: datetime | None = None
     """No account whose entryCSN has an earlier time was written since the last run; None if that is not
     known."""
+    drift_waits: bool = False
+    """Whether what other programs changed stays, because a guard of drift is broken."""
     slips: Slips = field(default_factory=dict)
     """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
 

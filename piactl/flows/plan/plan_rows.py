@@ -51,7 +51,8 @@ def place_of(row: Row) -> Place:
 class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
     news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them has
-    is over. `holds` collects the protected accounts that would have changed."""
+    is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost
+    only what HR or a date ends. `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -61,6 +62,8 @@ class PlanRows:
     holds: list[Hold] = field(default_factory=list)
     drift: Sequence[Drift] = ()
     whole: bool = False
+    drift_waits: bool = False
+    withheld: set[str | None] = field(default_factory=set)
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
@@ -78,6 +81,9 @@ class PlanRows:
                     Hold(wanted.subject.matricule, uid, lost_words(entry, lost), HoldCode.DRIFT)
                 )
                 rows += filter(None, [self._ended(wanted, entry, lost)])
+                continue
+            if self.drift_waits and entry is not None and entry.drift is not None:
+                rows += filter(None, [self._withheld(unsettled, entry)])
                 continue
             if write is None:
                 continue
@@ -99,19 +105,30 @@ class PlanRows:
     def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
         """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
         ends. If an assignment was lost, only the feeds of all sources show whether it is over."""
-        encoding = self.accounts.encoding
-        if self.protected(desired):
-            return None
-        found = as_found(entry, encoding)
-        account = found
-        if self.whole or encoding.name("piactlAssignment") not in lost:
-            wanted = desired
-            if desired.account.state is State.ARCHIVED:  # which would erase what nobody has looked at
-                wanted = desired_account(desired.subject, self.rules, archives=False) or desired
+        account = found = as_found(entry, self.accounts.encoding)
+        if self.whole or self.accounts.encoding.name("piactlAssignment") not in lost:
             tight = reduced(found, found, entry.account)
-            account = reduced(tight, tight, wanted.account)
-        write = reducing_write(encoding, entry, found, account)
-        if write is None:
+            account = reduced(tight, tight, self._not_archived(desired))
+        return self._reduced_row(desired, entry, found, account)
+
+    def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
+        """The row of an account that keeps what another program changed, because a guard of drift is broken:
+        it only loses what HR or a date ends."""
+        self.withheld.add(desired.subject.matricule)
+        found = as_found(entry, self.accounts.encoding)
+        account = reduced(found, entry.account, self._not_archived(desired))
+        return self._reduced_row(desired, entry, found, account)
+
+    def _not_archived(self, desired: Desired) -> Account:
+        """The desired account; instead of an archived one, which would erase what nobody has looked at, a
+        closed one."""
+        if desired.account.state is not State.ARCHIVED:
+            return desired.account
+        return (desired_account(desired.subject, self.rules, archives=False) or desired).account
+
+    def _reduced_row(self, desired: Desired, entry: Entry, found: Account, account: Account) -> Row | None:
+        write = reducing_write(self.accounts.encoding, entry, found, account)
+        if write is None or self.protected(desired):
             return None
         subject = replace(desired.subject, current=found)
         return self.row(replace(desired, subject=subject, account=account, base=None), write)
@@ -168,7 +185,7 @@ class PlanRows:
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
         for drift in self.drift:
-            if drift.uid in held_uids:
+            if drift.uid in held_uids or self.drift_waits:
                 waits = drift.fate == DriftFate.REVERTED
                 remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
             elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
@@ -186,6 +203,7 @@ class PlanRows:
         rules ask for nothing more of an archived account."""
         if entry.drift is not None:
             reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.drift)
+            reverted = reverted and not self.drift_waits
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
         account = self._kept_of(entry.account)

@@ -214,7 +214,7 @@ class _JointEvaluation(Evaluation):
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
-        plan_rows.drift = self._drift()
+        plan_rows.drift, plan_rows.drift_waits = self._drift(), self.state.drift_waits
         fed = {sourced.source.name for sourced in self.feeds if sourced.feed.facts.full}
         plan_rows.whole = bool(fed) and all(name in fed for name, s in self.sources.items() if s.full)
         groups = plan_groups(self.accounts, self.rules, self.memory.last)
@@ -228,7 +228,7 @@ class _JointEvaluation(Evaluation):
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
         after = self._census_after(before, written)
         waiting = self._waiting(merged, {d.subject.matricule for d in desired})
-        self._keep_news_of_held(merged, waiting)
+        self._keep_news_of_held(merged, waiting, plan_rows.withheld)
         changes: Rows[Change] = tuple(change for _, made in rows for change in made)
         writes: Rows[AccountWrite] = tuple(write for write, _ in rows)
         drift = plan_rows.left_over(rows)
@@ -442,11 +442,13 @@ class _JointEvaluation(Evaluation):
                 waiting[matricule] = record
         return waiting
 
-    def _keep_news_of_held(self, merged: MergedFeeds, waiting: dict[str, Waiting]) -> None:
-        """Keeps the news that a delta brings of held people until they are no longer held, because no later
-        feed repeats it. The news of those whom a case keeps out is not kept: after a decision the delta is
-        applied again."""
-        for matricule in {hold.matricule for hold in self.holds} & merged.once.keys():
+    def _keep_news_of_held(
+        self, merged: MergedFeeds, waiting: dict[str, Waiting], withheld: Iterable[str | None]
+    ) -> None:
+        """Keeps the news that a delta brings of held people, or of those from whom changes are `withheld`,
+        until they are no longer held, because no later feed repeats it. The news of those whom a case keeps
+        out is not kept: after a decision the delta is applied again."""
+        for matricule in {*withheld, *(hold.matricule for hold in self.holds)} & merged.once.keys():
             person, assignments = merged.once[matricule or ""]
             numen, births = self._digests(person, self.memory.waiting.get(matricule or ""))
             waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of, births)
