@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -35,15 +36,16 @@ from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.cache_file import LINES, KeptLines, keep
-from piactl.flows.plan.incremental import NextCache, read_run_state
+from piactl.flows.plan.incremental import NextCache, RunState, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
 from piactl.flows.server_differences import Scope, unequal_servers
+from piactl.journal.query_and_export import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.secret_files import read_password
 
@@ -92,7 +94,7 @@ def run_nightly(
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
-        _name_unjournalled(run, state.memory.last)
+        state = _with_unwitnessed(run, state)
         _name_removed_heads(run)
         folder = Path(settings.state_folder)
         try:
@@ -206,6 +208,24 @@ def _canaries_let_in(run: Run, settings: Settings) -> int:
     except PiactlError as error:
         run.say(f"the canaries could not be tried: {error}")
     return let_in
+
+
+def _with_unwitnessed(run: Run, state: RunState) -> RunState:
+    """The state with the accounts whose device was changed without a line in the journal. Looks back a week,
+    or to the last run, but not to before the journal begins."""
+    last, settings = state.memory.last, run.settings
+    _name_unjournalled(run, last)
+    first = first_line(settings.journal_file)
+    if last is None or first is None:
+        return state
+    since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
+    try:
+        user = run.order.actor.user
+        found = unwitnessed(run.writer, settings.directory, settings.journal_file, user, since)
+    except PiactlError as error:
+        run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
+        return state
+    return state.with_unwitnessed(found)
 
 
 def _name_unjournalled(run: Run, last: LastRun | None) -> None:

@@ -190,6 +190,9 @@ class Memory:
     """The cases by id, decided ones too."""
     vanished: Mapping[str, Vanished] = field(default_factory=dict)
     """The accounts whose entry is gone, by uid."""
+    unwitnessed: Mapping[str, str] = field(default_factory=dict)
+    """The accounts whose device somebody changed without a line in a journal: uid -> who and when, in words.
+    No record has them: each night reads them from the access log."""
 
     def pending(self) -> set[str]:
         """The matricules that every run evaluates: people in waiting, with an absence to confirm,

@@ -37,7 +37,7 @@ from piactl.flows.doctor.checks import (
 )
 from piactl.flows.doctor.records import DirectoryContent
 from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
-from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.heads import SYSLOG, append_head, has_syslog
@@ -45,9 +45,6 @@ from piactl.journal.query_and_export import first_line, text_of
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secret_files import read_password
-
-WRITES = timedelta(days=7)
-"""How far back D51 looks."""
 
 
 def examine_journal(
@@ -105,7 +102,7 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
     log."""
     reader, settings, now, baseline = content.reader, content.settings, content.now, content.baseline
     first = first_line(settings.journal_file)
-    since = max(datetime.fromisoformat(first.time) if first else now, now - WRITES)
+    since = max(datetime.fromisoformat(first.time) if first else now, now - LOOKS_BACK)
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
         if IdentityName.ADMINISTRATOR in directory.identities:

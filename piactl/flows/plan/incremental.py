@@ -87,6 +87,10 @@ class RunState:
         memory = replace(self.remembered.memory, vanished=vanished)
         return replace(self, remembered=replace(self.remembered, memory=memory))
 
+    def with_unwitnessed(self, unwitnessed: Mapping[str, str]) -> RunState:
+        memory = replace(self.remembered.memory, unwitnessed=unwitnessed)
+        return replace(self, remembered=replace(self.remembered, memory=memory))
+
 
 def read_run_state(
     accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords, *, feeds: bool

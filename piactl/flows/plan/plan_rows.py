@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, DriftFate
@@ -52,7 +52,8 @@ class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
     news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them has
     is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost
-    only what HR or a date ends. `holds` collects the protected accounts that would have changed."""
+    only what HR or a date ends. `unwitnessed` is as in Memory: such an account is linked to no device until
+    the help desk makes or resumes one. `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -64,6 +65,7 @@ class PlanRows:
     whole: bool = False
     drift_waits: bool = False
     withheld: set[str | None] = field(default_factory=set)
+    unwitnessed: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
@@ -127,6 +129,8 @@ class PlanRows:
         return (desired_account(desired.subject, self.rules, archives=False) or desired).account
 
     def _reduced_row(self, desired: Desired, entry: Entry, found: Account, account: Account) -> Row | None:
+        if found.uid in self.unwitnessed:
+            account = replace(account, device=NO_DEVICE)
         write = reducing_write(self.accounts.encoding, entry, found, account)
         if write is None or self.protected(desired):
             return None
@@ -152,6 +156,11 @@ class PlanRows:
             )
             account = without_changes(desired.account, {*before} - {*after}, current)
             desired = replace(desired, subject=replace(subject, current=current), account=account)
+        why = self.unwitnessed.get(desired.account.uid, "")
+        if why and entry is not None and desired.account.state is not State.ARCHIVED:
+            subject = replace(desired.subject, note=desired.subject.note or why)
+            account = replace(desired.account, device=NO_DEVICE)
+            desired = replace(desired, subject=subject, account=account)
         directory, encoding = self.accounts.directory, self.accounts.encoding
         return desired, account_write(directory, encoding, entry, desired.account, agreed)
 

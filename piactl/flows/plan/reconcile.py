@@ -184,7 +184,7 @@ class _JointEvaluation(Evaluation):
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
         by_dn = {entry.dn: entry for entry in entries}
         # the changes of other programs that remain are listed every night
-        for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
+        for entry in read_accounts_named(*self.accounts, [*self.memory.drift, *self.memory.unwitnessed]):
             by_dn.setdefault(entry.dn, entry)
         return by_dn.values()
 
@@ -215,6 +215,7 @@ class _JointEvaluation(Evaluation):
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
         plan_rows.drift, plan_rows.drift_waits = self._drift(), self.state.drift_waits
+        plan_rows.unwitnessed = self.memory.unwitnessed
         fed = {sourced.source.name for sourced in self.feeds if sourced.feed.facts.full}
         plan_rows.whole = bool(fed) and all(name in fed for name, s in self.sources.items() if s.full)
         groups = plan_groups(self.accounts, self.rules, self.memory.last)
