@@ -220,8 +220,8 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
         return state
     since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
     try:
-        user = run.order.actor.user
-        found = unwitnessed(run.writer, settings.directory, settings.journal_file, user, since)
+        actor, journal = run.order.actor, settings.journal_file
+        found = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
     except PiactlError as error:
         run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
         return state

@@ -25,7 +25,7 @@ from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
-from piactl.directory.store.journal_heads import owners_with_heads
+from piactl.directory.store.journal_heads import heads_since, owners_with_heads
 from piactl.directory.store.records import Places
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
@@ -287,14 +287,14 @@ def _is_own(name: str, by: str) -> bool:
 
 
 def unwitnessed(
-    reader: Reader, directory: DirectorySettings, journal: str, user: str, since: datetime
+    reader: Reader, directory: DirectorySettings, journal: str, user: str, host: str, since: datetime
 ) -> dict[str, str]:
-    """The accounts whose device, or the link to it, was written since then without a line in the `journal`,
-    and that got no device by piactl after it: uid -> who and when, in words. As in `unjournalled`, writes of
-    identities as which other Unix users bind are left to their journals. Raises PiactlError."""
+    """The accounts whose device, or the link to it, was written since then without a line in the `journal` of
+    a Unix user of this host, and that got no device by piactl after it: uid -> who and when, in words. If
+    another journal has stored a head at about that time, the write is taken for one of that journal, which
+    cannot be read here. Raises PiactlError."""
     accounts = normal_dn(directory.accounts)
     ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
-    others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
     names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
 
     def owner(dn: str, op: str, attributes: Iterable[str]) -> str:
@@ -310,7 +310,7 @@ def unwitnessed(
         for write in writes_since(reader, log, since):
             by = normal_dn(write.by) if write.by else ""
             of_server = write.of_logging_in and by not in ours
-            if owner(write.dn, write.op, write.seen) and not (write.result or of_server or by in others):
+            if owner(write.dn, write.op, write.seen) and not (write.result or of_server):
                 writes.append(write)
     if not writes:
         return {}
@@ -318,14 +318,17 @@ def unwitnessed(
     changes = [c for c in changes_since(journal, oldest - _UNSURE) if owner(c.dn, c.op, c.attributes)]
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
+    own, heads = journal_owner(user, host), heads_since(reader, Places(directory.state), since.date())
+    others = [datetime.fromisoformat(head.time) for head in heads if head.owner != own]
     device = directory.attributes.get("piactlDevice", "piactlDevice")
     changed: dict[str, str] = {}
     for write in sorted(writes, key=lambda logged: logged.time):
         uid = owner(write.dn, write.op, write.seen).partition("=")[2].partition(",")[0]
         change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
-        if change is None:
+        moment = datetime.fromisoformat(write.time)
+        if change is None and not any(abs(moment - head) <= _UNSURE for head in others):
             changed[uid] = f"no journal has the change of its device by {write.by} at {write.time}"
-        elif device in change.attributes:
+        elif device in (write.seen if change is None else change.attributes):
             changed.pop(uid, None)
     return changed
 
