@@ -161,8 +161,8 @@ def is_settled(entry: Entry) -> bool:
 
 
 def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules need, or the base, and what it removed is unknown:
-    nights leave the account as it is."""
+    """Whether another program removed what the rules need, or the base, and what it removed is unknown: the
+    account gains nothing."""
     return entry.drift is not None and bool(entry.drift.unknown)
 
 
@@ -178,15 +178,15 @@ def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str,
 
 
 def lost_words(entry: Entry, attributes: Sequence[str]) -> str:
-    """The sentence that says why nothing of a held account changes."""
+    """The sentence that says why a held account gains nothing."""
     uid, names = entry.account.uid, " and ".join(attributes)
     if entry.drift is not None and entry.drift.baseless:
         return (
-            f"another program removed the base ({names}), so what else it changed cannot be seen; nothing of "
-            f"the account changes until somebody looks: piactl account show {uid}, piactl account history "
+            f"another program removed the base ({names}), so what else it changed cannot be seen; the "
+            f"account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
             f"{uid}, then piactl drift revert {uid}"
         )
     return (
-        f"another program changed {names}, and what it was is not known here; nothing of the account changes "
-        f"until HR or somebody says so: piactl drift show {uid}"
+        f"another program changed {names}, and what it was is not known here; the account gains nothing "
+        f"until HR or somebody says what: piactl drift show {uid}"
     )

@@ -221,11 +221,11 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
     try:
         actor, journal = run.order.actor, settings.journal_file
-        found = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
+        changed = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
     except PiactlError as error:
         run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
         return state
-    return state.with_unwitnessed(found)
+    return state.with_unwitnessed(changed)
 
 
 def _name_unjournalled(run: Run, last: LastRun | None) -> None:

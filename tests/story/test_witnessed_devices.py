@@ -108,7 +108,7 @@ def test_a_device_that_no_journal_has_lets_nobody_in(academy: Academy, fed: bool
 
 
 def test_a_device_of_another_journal_is_left_to_that(academy: Academy) -> None:
-    """A help desk with a host of its own has a journal that nights cannot read; the directory has its heads."""
+    """A help desk with a host of its own has a journal that nights cannot read: the directory has heads."""
     anchor = Anchor(text_of(utc_now()), "desk@accueil", "r1", Head(7, "0" * 64))
     dn = Places(academy.sandbox.state).journal_heads(anchor.owner, utc_now().date())
     name = dn.partition("=")[2].partition(",")[0]

@@ -384,18 +384,18 @@ def account_write(
     return with_base(encoding, current, write or EntryWrite("modify", current.dn), agreed)
 
 
-def reducing_write(encoding: Encoding, entry: Entry, found: Account, account: Account) -> EntryWrite | None:
+def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: Account) -> EntryWrite | None:
     """The write that takes from an entry that another program changed what `account` has less than the
-    account as `found` on it. What was changed stays a difference. None if there is nothing to take."""
+    account as `present` on it. What was changed stays a difference. None if there is nothing to take."""
     drift = entry.drift
     if drift is None:
         raise AssertionError("only an entry that another program changed is reduced")
-    before, after, values = encoding.values(found), encoding.values(account), dict(entry.values)
+    before, after, values = encoding.values(present), encoding.values(account), dict(entry.values)
     for name in {*before, *after}:
         old, new = {*before.get(name, ())}, {*after.get(name, ())}
         if old != new:
-            kept = {*entry.values.get(name, ())} - old if name in drift.multiple else set()
-            values[name] = tuple(sorted(kept | new))
+            foreign = {*entry.values.get(name, ())} - old if name in drift.multiple else set()
+            values[name] = tuple(sorted(foreign | new))
     write = account_change(encoding, entry.dn, entry.values, {n: some for n, some in values.items() if some})
     if write is None and _is_fresh(encoding, entry):
         return None

@@ -243,8 +243,8 @@ def drift_of(
         shown = (*back, *([b"?"] if not complete else []))
         drifts.append(_drift(name, sort, shown, injected, fate, default))
     believed = {name: some for name, some in believed.items() if some}
-    kept = tuple(kept_attributes)
-    return Drifted(tuple(drifts), believed, kept, tuple(unknown), added, gone, _multiple(keys), digesting)
+    stays = tuple(kept_attributes)
+    return Drifted(tuple(drifts), believed, stays, tuple(unknown), added, gone, _multiple(keys), digesting)
 
 
 def _drift(

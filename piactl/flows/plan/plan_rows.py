@@ -107,19 +107,19 @@ class PlanRows:
     def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
         """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
         ends. If an assignment was lost, only the feeds of all sources show whether it is over."""
-        account = found = as_found(entry, self.accounts.encoding)
+        account = present = as_found(entry, self.accounts.encoding)
         if self.whole or self.accounts.encoding.name("piactlAssignment") not in lost:
-            tight = reduced(found, found, entry.account)
+            tight = reduced(present, present, entry.account)
             account = reduced(tight, tight, self._not_archived(desired))
-        return self._reduced_row(desired, entry, found, account)
+        return self._reduced_row(desired, entry, present, account)
 
     def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
         """The row of an account that keeps what another program changed, because a guard of drift is broken:
         it only loses what HR or a date ends."""
         self.withheld.add(desired.subject.matricule)
-        found = as_found(entry, self.accounts.encoding)
-        account = reduced(found, entry.account, self._not_archived(desired))
-        return self._reduced_row(desired, entry, found, account)
+        present = as_found(entry, self.accounts.encoding)
+        account = reduced(present, entry.account, self._not_archived(desired))
+        return self._reduced_row(desired, entry, present, account)
 
     def _not_archived(self, desired: Desired) -> Account:
         """The desired account; instead of an archived one, which would erase what nobody has looked at, a
@@ -128,13 +128,13 @@ class PlanRows:
             return desired.account
         return (desired_account(desired.subject, self.rules, archives=False) or desired).account
 
-    def _reduced_row(self, desired: Desired, entry: Entry, found: Account, account: Account) -> Row | None:
-        if found.uid in self.unwitnessed:
+    def _reduced_row(self, desired: Desired, entry: Entry, present: Account, account: Account) -> Row | None:
+        if present.uid in self.unwitnessed:
             account = replace(account, device=NO_DEVICE)
-        write = reducing_write(self.accounts.encoding, entry, found, account)
+        write = reducing_write(self.accounts.encoding, entry, present, account)
         if write is None or self.protected(desired):
             return None
-        subject = replace(desired.subject, current=found)
+        subject = replace(desired.subject, current=present)
         return self.row(replace(desired, subject=subject, account=account, base=None), write)
 
     def write(self, desired: Desired) -> EntryWrite | None:
