@@ -89,6 +89,9 @@ def test_a_device_that_no_journal_has_lets_nobody_in(academy: Academy, fed: bool
             "oathTOTPLastTimeStep": [(replace, ["1"])],
         }
         desk.modify(device(academy, HUGO), secret)
+        # a device that is not linked opens nothing, and stays until somebody decides
+        dn, values = stranger(academy, LEA)
+        desk.add(dn, attributes=values)
     assert lets_in(academy, CLAIRE)
     feeds = [academy.feed(*PEOPLE, day=as_of)] if fed else []
     ran = academy.night(as_of, *feeds)
@@ -117,6 +120,28 @@ def test_a_device_of_another_journal_is_left_to_that(academy: Academy) -> None:
         desk.modify(academy.dn(IDA), {"piactlDevice": [(ldap3.MODIFY_REPLACE, ["autre"])]})
     night(academy, 0)
     assert academy.values(IDA, "piactlDevice") == ["autre"]
+
+
+@pytest.mark.parametrize("how", ["added again", "renamed", "moved"])
+def test_a_device_that_takes_the_place_of_another_lets_nobody_in(academy: Academy, how: str) -> None:
+    """The link stays as it is: another device gets the name of the one in force."""
+    verified(academy, CLAIRE, *KNOWN)
+    verified(academy, HUGO, *KNOWN)
+    night(academy, 0)
+    dn, name = device(academy, CLAIRE), academy.values(CLAIRE, "piactlDevice")[0]
+    with academy.sandbox.connect("desk") as desk:
+        desk.delete(dn)
+        other, values = stranger(academy, CLAIRE)
+        if how == "added again":
+            desk.add(dn, attributes={**values, "cn": name, "oathTOTPParams": dn})
+        elif how == "renamed":
+            desk.add(other, attributes=values)
+            desk.modify_dn(other, f"cn={name}", delete_old_dn=True)
+        else:
+            desk.modify_dn(device(academy, HUGO), f"cn={name}", new_superior=academy.dn(CLAIRE))
+    night(academy, 0)
+    assert academy.values(CLAIRE, "piactlDevice") == ["suspended"]
+    assert not lets_in(academy, CLAIRE)
 
 
 def test_many_devices_stop_no_night(academy: Academy) -> None:

@@ -190,9 +190,9 @@ class Memory:
     """The cases by id, decided ones too."""
     vanished: Mapping[str, Vanished] = field(default_factory=dict)
     """The accounts whose entry is gone, by uid."""
-    unwitnessed: Mapping[str, str] = field(default_factory=dict)
-    """The accounts whose device somebody changed without a line in a journal: uid -> who and when, in words.
-    No record has them: each night reads them from the access log."""
+    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What somebody changed of devices without a line in a journal: uid -> name of the device, "" for the
+    link to one -> who and when, in words. No record has it: each night reads it from the access log."""
 
     def pending(self) -> set[str]:
         """The matricules that every run evaluates: people in waiting, with an absence to confirm,

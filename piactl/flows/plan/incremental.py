@@ -87,7 +87,7 @@ class RunState:
         memory = replace(self.remembered.memory, vanished=vanished)
         return replace(self, remembered=replace(self.remembered, memory=memory))
 
-    def with_unwitnessed(self, unwitnessed: Mapping[str, str]) -> RunState:
+    def with_unwitnessed(self, unwitnessed: Mapping[str, Mapping[str, str]]) -> RunState:
         memory = replace(self.remembered.memory, unwitnessed=unwitnessed)
         return replace(self, remembered=replace(self.remembered, memory=memory))
 

@@ -65,7 +65,7 @@ class PlanRows:
     whole: bool = False
     drift_waits: bool = False
     withheld: set[str | None] = field(default_factory=set)
-    unwitnessed: Mapping[str, str] = field(default_factory=dict)
+    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
@@ -129,7 +129,7 @@ class PlanRows:
         return (desired_account(desired.subject, self.rules, archives=False) or desired).account
 
     def _reduced_row(self, desired: Desired, entry: Entry, present: Account, account: Account) -> Row | None:
-        if present.uid in self.unwitnessed:
+        if self._unwitnessed(present):
             account = replace(account, device=NO_DEVICE)
         write = reducing_write(self.accounts.encoding, entry, present, account)
         if write is None or self.protected(desired):
@@ -156,13 +156,18 @@ class PlanRows:
             )
             account = without_changes(desired.account, {*before} - {*after}, current)
             desired = replace(desired, subject=replace(subject, current=current), account=account)
-        why = self.unwitnessed.get(desired.account.uid, "")
-        if why and entry is not None and desired.account.state is not State.ARCHIVED:
+        why = self._unwitnessed(entry.account) if entry is not None else ""
+        if why and desired.account.state is not State.ARCHIVED:
             subject = replace(desired.subject, note=desired.subject.note or why)
             account = replace(desired.account, device=NO_DEVICE)
             desired = replace(desired, subject=subject, account=account)
         directory, encoding = self.accounts.directory, self.accounts.encoding
         return desired, account_write(directory, encoding, entry, desired.account, agreed)
+
+    def _unwitnessed(self, account: Account) -> str:
+        """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
+        changed = self.unwitnessed.get(account.uid, {})
+        return changed.get("", "") or changed.get(account.device, "")
 
     def _entry(self, desired: Desired) -> Entry | None:
         matricule = desired.subject.matricule

@@ -288,46 +288,48 @@ def _is_own(name: str, by: str) -> bool:
 
 def unwitnessed(
     reader: Reader, directory: DirectorySettings, journal: str, user: str, host: str, since: datetime
-) -> dict[str, str]:
-    """The accounts whose device, or the link to it, was written since then without a line in the `journal` of
-    a Unix user of this host, and that got no device by piactl after it: uid -> who and when, in words. If
-    another journal has stored a head at about that time, the write is taken for one of that journal, which
-    cannot be read here. Raises PiactlError."""
+) -> dict[str, dict[str, str]]:
+    """The accounts with a device, or a link to one, that was written since then without a line in the
+    `journal` of a Unix user of this host, and that got no device by piactl after it: uid -> name of the
+    device, "" for the link -> who and when, in words. If another journal has stored a head at about that
+    time, the write is taken for one of that journal, which cannot be read here. Raises PiactlError."""
     accounts = normal_dn(directory.accounts)
     ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
     names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
 
-    def owner(dn: str, op: str, attributes: Iterable[str]) -> str:
+    def owner(dn: str, attributes: Iterable[str]) -> str:
         """The account whose device or link is written, "" for another write."""
         above = normal_dn(dn).partition(",")[2]
         if above == accounts:
             return "" if names.isdisjoint(map(str.lower, attributes)) else dn
-        of_device = above.partition(",")[2] == accounts and op in ("add", "modify")
-        return dn.partition(",")[2] if of_device else ""
+        return dn.partition(",")[2] if above.partition(",")[2] == accounts else ""
 
     writes = []
     for log in find_logs(reader, directory.suffix).readable:
         for write in writes_since(reader, log, since):
             by = normal_dn(write.by) if write.by else ""
             of_server = write.of_logging_in and by not in ours
-            if owner(write.dn, write.op, write.seen) and not (write.result or of_server):
+            if owner(write.dn, write.seen) and not (write.result or of_server):
                 writes.append(write)
     if not writes:
         return {}
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - _UNSURE) if owner(c.dn, c.op, c.attributes)]
+    changes = [c for c in changes_since(journal, oldest - _UNSURE) if owner(c.dn, c.attributes)]
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
     own, heads = journal_owner(user, host), heads_since(reader, Places(directory.state), since.date())
     others = [datetime.fromisoformat(head.time) for head in heads if head.owner != own]
     device = directory.attributes.get("piactlDevice", "piactlDevice")
-    changed: dict[str, str] = {}
+    changed: dict[str, dict[str, str]] = {}
     for write in sorted(writes, key=lambda logged: logged.time):
-        uid = owner(write.dn, write.op, write.seen).partition("=")[2].partition(",")[0]
+        uid = owner(write.dn, write.seen).partition("=")[2].partition(",")[0]
         change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
         moment = datetime.fromisoformat(write.time)
         if change is None and not any(abs(moment - head) <= _UNSURE for head in others):
-            changed[uid] = f"no journal has the change of its device by {write.by} at {write.time}"
+            of_link = write.op == "modrdn" or normal_dn(write.dn).partition(",")[2] == accounts
+            name = "" if of_link else write.dn.partition("=")[2].partition(",")[0]
+            words = f"no journal has the change of its device by {write.by} at {write.time}"
+            changed.setdefault(uid, {})[name] = words
         elif device in (write.seen if change is None else change.attributes):
             changed.pop(uid, None)
     return changed
