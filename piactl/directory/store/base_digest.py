@@ -324,14 +324,13 @@ class BaseKeys:
         return frozenset(item for item in base.items if item[:size] in managed) | digesting.items(new)
 
     def is_fresh(self, stored: bytes, dn: str, uuid: bytes, values: Values) -> bool:
-        """Whether the base is sealed under the current key, and has exactly these values."""
+        """Whether the base, which shows no drift of these values, is sealed under the current key and has all
+        attributes."""
         base = self.read(stored)
-        return (
-            base is not None
-            and bool(base.seal)
-            and base.key == self.current
-            and self.matches(base, dn, uuid, values)
-        )
+        if base is None or not base.seal or base.key != self.current:
+            return False
+        every = {TAGS[default] for default in self.names.values()}
+        return self.matches(base, dn, uuid, values) or every <= base.tags
 
 
 def _normal(dn: str) -> str:
