@@ -113,6 +113,21 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
     assert without_origin(begun) == before
 
 
+def test_an_account_that_lost_a_value_still_loses_what_hr_ends(begun: Academy) -> None:
+    """Another program removed an assignment, which nobody knows: rights stay until HR says what is over."""
+    rights = begun.values(IDA, "eduPersonEntitlement")
+    begun.change(IDA, piactlAssignment=[])
+    begun.quiet_night(DAYS[1])
+    assert begun.values(IDA, "eduPersonEntitlement") == rights
+    gone = PEOPLE[1].replace(";553;;", ";553;radiation;").removesuffix(";") + f";{DAYS[1]}"
+    feed = begun.feed(PEOPLE[0], gone, day=DAYS[2])
+    (hold,) = begun.plan(feed, "--as-of", DAYS[2])["holds"]
+    assert (hold["uid"], "piactlAssignment" in hold["why"]) == (IDA, True)
+    begun.twice(DAYS[2], feed)
+    assert begun.values(IDA, "piactlState") == ["deactivated"]
+    assert begun.values(IDA, "eduPersonEntitlement") == []
+
+
 def test_accounts_without_a_base_silently_get_one(begun: Academy) -> None:
     """This is as after an upgrade: the last run was by a version without bases."""
     for uid in (CLAIRE, IDA):

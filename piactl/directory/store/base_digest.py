@@ -121,30 +121,37 @@ _MARK = b"2$"
 @dataclass(frozen=True, slots=True)
 class Base:
     """`whole` is the digest of all values together, zeros if the entry had changes of another program when
-    the base was written. `items` are the digests of single values, each after the tag of its attribute.
-    `tags` are those of all attributes that are in the base. `bound`: the entryUUID is sealed, too. `seal` is
-    b"" in the form before seals."""
+    the base was written. `packed` has the digests of single values, each after the tag of its attribute, and
+    zeros after the tags of attributes without values; in an unsealed base, which has `known` attributes from
+    the first one on, only the digests. `bound`: the entryUUID is sealed, too. `seal` is b"" in the form
+    before seals. Few bases are looked at item by item."""
 
     key: str
     whole: bytes
-    items: frozenset[bytes]
-    tags: frozenset[bytes]
+    packed: bytes
     bound: bool = False
     seal: bytes = b""
+    known: int = len(MANAGED)
 
     def text(self) -> bytes:
         body = bytes([self.bound]) + self.whole + self.seal + self.packed
         return b"{%b}%b%b" % (self.key.encode(), _MARK, base64.b64encode(body))
 
     @property
-    def packed(self) -> bytes:
-        empty = self.tags - {item[:_TAG] for item in self.items}
-        return b"".join(sorted([*self.items, *(tag + _NONE for tag in empty)]))
+    def items(self) -> frozenset[bytes]:
+        """The digests of single values, each after the tag of its attribute."""
+        return frozenset(item for item in self._all() if not self.seal or item[_TAG:] != _NONE)
 
     @property
-    def known(self) -> int:
-        """How many attributes, from the first one on, an unsealed base has; all for a sealed one."""
-        return len(MANAGED) if self.seal else len(self.tags)
+    def tags(self) -> frozenset[bytes]:
+        """The tags of all attributes that are in the base."""
+        if self.seal:
+            return frozenset(item[:_TAG] for item in self._all())
+        return frozenset(bytes([number]) for number in range(self.known))
+
+    def _all(self) -> list[bytes]:
+        size = _ITEM if self.seal else _OLD_ITEM
+        return [self.packed[offset : offset + size] for offset in range(0, len(self.packed), size)]
 
 
 def is_sealed(text: bytes) -> bool:
@@ -165,14 +172,10 @@ def read_base(text: bytes) -> Base | None:
     size, first = (_ITEM, 1 + _WHOLE + _SEAL) if sealed else (_OLD_ITEM, 1 + _OLD_WHOLE)
     if not brace or len(decoded) < first or (len(decoded) - first) % size:
         return None
-    items = frozenset(decoded[offset : offset + size] for offset in range(first, len(decoded), size))
     if not sealed:
-        tags = frozenset(bytes([number]) for number in range(min(decoded[0], len(MANAGED))))
-        return Base(name, decoded[1:first], items, tags)
+        return Base(name, decoded[1:first], decoded[first:], known=min(decoded[0], len(MANAGED)))
     whole, seal = decoded[1 : 1 + _WHOLE], decoded[1 + _WHOLE : first]
-    values = frozenset(item for item in items if item[_TAG:] != _NONE)
-    tags = frozenset(item[:_TAG] for item in items)
-    return Base(name, whole, values, tags, decoded[0] == 1, seal)
+    return Base(name, whole, decoded[first:], decoded[0] == 1, seal)
 
 
 class Digesting:
@@ -186,8 +189,6 @@ class Digesting:
         self._secret, self._names, self._sealed, self._bound = secret, names, sealed, bool(uuid)
         # nobody may see that two entries have equal values
         self._entry = dn.partition(",")[0].lower().encode() + b"\0"
-        self._size = _DIGEST if sealed else _OLD_ITEM - 1
-        self._begun = blake2b(self._entry, key=secret, digest_size=self._size)
         self._identity = (_normal(dn).encode(), uuid)
 
     def whole(self, values: Values) -> bytes:
@@ -200,8 +201,10 @@ class Digesting:
 
     def sealed(self, key: str, whole: bytes, items: Iterable[bytes]) -> Base:
         """The sealed base with these digests."""
-        tags = frozenset(self.tag(name) for name in self._names)
-        base = Base(key, whole, frozenset(items), tags, self._bound)
+        some = {*items}
+        empty = {self.tag(name) for name in self._names} - {item[:_TAG] for item in some}
+        packed = b"".join(sorted([*some, *(tag + _NONE for tag in empty)]))
+        base = Base(key, whole, packed, self._bound)
         return replace(base, seal=self.seal(base))
 
     def seal(self, base: Base) -> bytes:
@@ -219,7 +222,8 @@ class Digesting:
 
     def items(self, values: Values) -> frozenset[bytes]:
         """The digests of single values, each after the tag of its attribute."""
-        begun, names = self._begun.copy, self._names
+        size = _DIGEST if self._sealed else _OLD_ITEM - 1
+        begun, names = blake2b(self._entry, key=self._secret, digest_size=size).copy, self._names
         digests = []
         for name, texts in values.items():
             default = names.get(name)
@@ -329,8 +333,9 @@ class BaseKeys:
         base = self.read(stored)
         if base is None or not base.seal or base.key != self.current:
             return False
-        every = {TAGS[default] for default in self.names.values()}
-        return self.matches(base, dn, uuid, values) or every <= base.tags
+        if self.matches(base, dn, uuid, values):
+            return True
+        return {TAGS[default] for default in self.names.values()} <= base.tags
 
 
 def _normal(dn: str) -> str:
