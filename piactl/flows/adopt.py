@@ -279,8 +279,9 @@ class _Adopting:
             totals=counted.totals(),
         )
         # without the digests of policy and register the next night evaluates every account
-        unbased = self.memory.last.unbased if self.memory.last else None
-        last = LastRun("", self.as_of, "", "", "", True, census, unbased=unbased)
+        former = self.memory.last
+        unbased, layout = (former.unbased, former.layout) if former else (None, 0)
+        last = LastRun("", self.as_of, "", "", "", True, census, layout=layout, unbased=unbased)
         writes = tuple(adoption.write for adoption in adoptions)
         return ReadyPlan(plan, writes, (), last)
 

@@ -16,6 +16,7 @@ from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import LAYOUT, is_sealed
 from piactl.directory.store.drift import read_foreign_devices, usual_fate
 
 if TYPE_CHECKING:
@@ -28,12 +29,15 @@ def decided(
     entry: Entry | Unreadable, encoding: Encoding, memory: Memory, as_of: date, drift_days: int
 ) -> Entry | Unreadable:
     """The entry with those changes of another program that stay: a tightening for `drift_days`, and what
-    somebody decided to keep. An entry without a base counts as drift, too, if it had one (see `LastRun`)."""
-    if isinstance(entry, Unreadable) or (entry.drift is None and entry.base):
+    somebody decided to keep. An entry without a base, or with one that is not sealed, counts as drift, too,
+    if it had a sealed one (see `LastRun`)."""
+    if isinstance(entry, Unreadable) or is_settled(entry):
         return entry
-    unbased = memory.last.unbased if memory.last else None
-    based = bool(entry.base) or (unbased is not None and entry.account.uid not in unbased)
-    if not based:
+    last = memory.last
+    based = last is not None and last.unbased is not None and entry.account.uid not in last.unbased
+    # until a night of this version has sealed it, an unsealed base counts
+    unsealed = bool(entry.base) and not (based and last and last.layout >= LAYOUT)
+    if entry.drift is None and not based and not unsealed:
         return entry
     since = memory.drift.get(entry.account.uid, {})
     overrides = running(entry.account.overrides, as_of)
@@ -49,7 +53,7 @@ def decided(
         ends = fate is DriftFate.KEPT and attribute != encoding.name("piactlProtected")
         return DriftFate.REVERTED if ends and as_of > last else fate
 
-    return with_kept(entry, encoding, decide, based=based)
+    return with_kept(entry, encoding, decide, based=based, unsealed=unsealed)
 
 
 def drift_list(
@@ -151,9 +155,14 @@ def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
     return f"{uid}: {changed_words(drift)}: piactl drift show {uid}"
 
 
+def is_settled(entry: Entry) -> bool:
+    """Whether the account has a sealed base, and only piactl has changed it since."""
+    return entry.drift is None and is_sealed(entry.base)
+
+
 def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules need, or the base, and what it removed is unknown:
-    nights leave the account as it is."""
+    """Whether another program removed what the rules need, or the base, and what it removed is unknown: the
+    account gains nothing."""
     return entry.drift is not None and bool(entry.drift.unknown)
 
 
@@ -169,15 +178,15 @@ def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str,
 
 
 def lost_words(entry: Entry, attributes: Sequence[str]) -> str:
-    """The sentence that says why nothing of a held account changes."""
+    """The sentence that says why a held account gains nothing."""
     uid, names = entry.account.uid, " and ".join(attributes)
     if entry.drift is not None and entry.drift.baseless:
         return (
-            f"another program removed the base ({names}), so what else it changed cannot be seen; nothing of "
-            f"the account changes until somebody looks: piactl account show {uid}, piactl account history "
+            f"another program removed the base ({names}), so what else it changed cannot be seen; the "
+            f"account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
             f"{uid}, then piactl drift revert {uid}"
         )
     return (
-        f"another program changed {names}, and what it was is not known here; nothing of the account changes "
-        f"until HR or somebody says so: piactl drift show {uid}"
+        f"another program changed {names}, and what it was is not known here; the account gains nothing "
+        f"until HR or somebody says what: piactl drift show {uid}"
     )

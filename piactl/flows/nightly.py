@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.plan.change import OF_DRIFT
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
@@ -33,15 +36,16 @@ from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.cache_file import LINES, KeptLines, keep
-from piactl.flows.plan.incremental import NextCache, read_run_state
+from piactl.flows.plan.incremental import NextCache, RunState, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
 from piactl.flows.server_differences import Scope, unequal_servers
+from piactl.journal.query_and_export import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.secret_files import read_password
 
@@ -90,7 +94,7 @@ def run_nightly(
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
-        _name_unjournalled(run, state.memory.last)
+        state = _with_unwitnessed(run, state)
         _name_removed_heads(run)
         folder = Path(settings.state_folder)
         try:
@@ -98,6 +102,12 @@ def run_nightly(
         except FeedRefused as error:
             note_older(error, folder)
             raise
+        allow_rest(run, made.ready.plan)
+        waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
+        if waiting:
+            state = replace(state, drift_waits=True)
+            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
+            say(_waiting_words(waiting))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
@@ -120,10 +130,8 @@ def run_nightly(
         # people who are held can break a guard although nothing changes
         worth_keeping = ready.plan.changes or ready.plan.refusals
         file = _keep_plan(run, ready) if worth_keeping else None
-        if ready.plan.refusals and file is not None:
-            allow_rest(run, ready.plan)
-            if refused(ready.plan.refusals, run.order.allowed):
-                _refuse(run, ready, file)
+        if file is not None and refused(ready.plan.refusals, run.order.allowed):
+            _refuse(run, ready, file)
         if file is not None:
             _require_approval(run, ready, rules.policy.approvals, file)
         ready = replace(ready, plan=replace(ready.plan, refusals=()))
@@ -152,13 +160,28 @@ def run_nightly(
                 folder,
             ),
         )
-        done.without_feeds = made.refused
+        done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # a run that did not end well leaves no cache
         if cache is not None and cache.complete and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
         return ready, done, file
+
+
+def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
+    """The broken guards, if all of them count what other programs did."""
+    return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
+
+
+def _waiting_words(broken: Sequence[Refusal]) -> str:
+    which = "; ".join(refusal.words for refusal in broken)
+    totals = {refusal.kind: refusal.total for refusal in broken}
+    allow = " ".join(f"--allow {kind}={total}" for kind, total in totals.items())
+    return (
+        f"warning: what other programs changed stays, because it breaks {which}; the rest is applied.\n"
+        f'To take it back: piactl plan --out FILE, then piactl apply FILE {allow} --reason "..."'
+    )
 
 
 def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:
@@ -186,6 +209,24 @@ def _canaries_let_in(run: Run, settings: Settings) -> int:
     except PiactlError as error:
         run.say(f"the canaries could not be tried: {error}")
     return let_in
+
+
+def _with_unwitnessed(run: Run, state: RunState) -> RunState:
+    """The state with the accounts whose device was changed without a line in the journal. Looks back a week,
+    or to the last run, but not to before the journal begins."""
+    last, settings = state.memory.last, run.settings
+    _name_unjournalled(run, last)
+    first = first_line(settings.journal_file)
+    if last is None or first is None:
+        return state
+    since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
+    try:
+        actor, journal = run.order.actor, settings.journal_file
+        changed = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
+    except PiactlError as error:
+        run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
+        return state
+    return state.with_unwitnessed(changed)
 
 
 def _name_unjournalled(run: Run, last: LastRun | None) -> None:

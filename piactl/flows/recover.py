@@ -29,8 +29,9 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, Writer
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.accounts import UUID, Entry, account_dn, entry_of
 from piactl.directory.store.attribute_map import SECRETS, Encoding
+from piactl.directory.store.base_digest import BASE, is_sealed
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -307,7 +308,7 @@ def _take_again(run: Run, feed: Feed) -> None:
 
 KIND = "mend"
 """The kind of these writes in the journal."""
-_KEPT_BY_SERVER = frozenset({CHANGED, CSN})
+_KEPT_BY_SERVER = frozenset({CHANGED, CSN, UUID})
 
 
 @dataclass(slots=True)
@@ -379,10 +380,12 @@ def _plan(
         return
     if difference.kind == ACCOUNT and (old is None or {PASSWORD, CHANGED} & set(difference.attributes)):
         mending.passwords.append(uid)
+    encoding = scope.encoding
+    if difference.kind == ACCOUNT and (old is None or old.first(UUID) != new.first(UUID)):
+        new = _of_another_entry(new, encoding)
     write = _write(difference.dn, old, new)
     if write is None:
         return
-    encoding = scope.encoding
     archived = State.ARCHIVED.value.encode() in write.add.get(encoding.name("piactlState"), ())
     row = AccountWrite(uid, (KIND, Kind.ARCHIVE.value) if archived else (KIND,), reason, write)
     mending.writes.append(row)
@@ -401,6 +404,17 @@ def _write(dn: str, old: RawEntry | None, new: RawEntry) -> EntryWrite | None:
     add = _without(values, present)
     delete = _without(present, values)
     return EntryWrite("modify", dn, add=add, delete=delete) if add or delete else None
+
+
+def _of_another_entry(account: RawEntry, encoding: Encoding) -> RawEntry:
+    """The account as another entry has it, which the server gives another entryUUID: with a base of its own
+    if no other program changed it, else without one."""
+    entry = entry_of(account, encoding)
+    values = {name: some for name, some in account.values.items() if name != encoding.name(BASE)}
+    sound = isinstance(entry, Entry) and entry.drift is None and is_sealed(entry.base)
+    if sound and encoding.bases is not None:
+        values[encoding.name(BASE)] = (encoding.bases.fresh(account.dn, encoding.managed(account)),)
+    return RawEntry(account.dn, values)
 
 
 def _copied(entry: RawEntry) -> Values:

@@ -154,6 +154,8 @@ class JournalledChange:
     reason: str
     outcome: str
     message: str
+    csn: str = ""
+    """The entryCSN that the write left, "" if it is not known."""
 
     @property
     def author(self) -> str:
@@ -229,7 +231,10 @@ class _Reading:
         if change is not None:
             outcome = current_outcome(str(line.fields.get("outcome")))
             message = str(line.fields.get("message", ""))
-            self._waiting[change.seq] = replace(change, settled=line.time, outcome=outcome, message=message)
+            csn = str(line.fields.get("csn", ""))
+            self._waiting[change.seq] = replace(
+                change, settled=line.time, outcome=outcome, message=message, csn=csn
+            )
 
     def _fits(self, change: JournalledChange) -> bool:
         wanted = self._wanted

@@ -116,12 +116,12 @@ class SandboxStatus:
     changed: bool = False
 
 
-def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
+def start_sandbox(folder: Path, *, accesslog: bool = True) -> SandboxStatus:
     """Creates the sandbox in `folder` if there is none, and starts it if it is not running.
 
-    Existing files and data are kept. `accesslog` only matters when the sandbox is created. Returns when the
-    server answers. Raises SandboxUnavailable if OpenLDAP is not installed, the folder has other content, or
-    the server does not start (with the end of its log).
+    Existing files and data are kept. Without `accesslog`, which only matters when the sandbox is created,
+    the server keeps no access log. Returns when the server answers. Raises SandboxUnavailable if OpenLDAP is
+    not installed, the folder has other content, or the server does not start (with the end of its log).
     """
     folder = folder.absolute()
     with create_or_lock(folder):

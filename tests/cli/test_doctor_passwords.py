@@ -17,9 +17,9 @@ from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.test_logins import day
 
-from .test_doctor import PASSWORD, Clinic, clinic
+from .test_doctor import PASSWORD, Clinic, clinic, contents, sandbox
 
-__all__ = ["clinic"]
+__all__ = ["clinic", "sandbox"]
 
 CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 WHY = ("--reason", "a trial")
@@ -129,11 +129,11 @@ def guess(academy: Academy, uid: str) -> None:
 def test_a_server_that_takes_passwords_in_clear(clinic: Clinic) -> None:
     row_ = clinic.finds("D44", "ok", "refused at 127.0.0.1:", 0)
     assert "(tried)" in row_["found"]
-    before = clinic.sandbox.entries("o=gouv,c=fr")
+    before = contents(clinic)
     clinic.reconfigure((r"security simple_bind=128\n", ""))
     row_ = clinic.finds("D44", "error", "accepted at 127.0.0.1:", 1)
     assert "docs/upgrade-directory.md" in row_["advice"]
-    assert clinic.sandbox.entries("o=gouv,c=fr") == before
+    assert contents(clinic) == before
 
 
 def test_a_server_without_ppm(clinic: Clinic) -> None:

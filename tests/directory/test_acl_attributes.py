@@ -77,7 +77,7 @@ RULES = {
     "piactlException": Writers(APPLIES),
     "piactlLock": Writers(APPLIES),
     "piactlProtected": Writers(ADMINISTRATOR),
-    "piactlDigest": Writers(ALL),
+    "piactlDigest": Writers(APPLIES),
     "piactlData": Writers(None, SUPPORTS, APPLIES),
     "piactlOverride": Writers(APPLIES),
     "piactlDevice": Writers(ALL),

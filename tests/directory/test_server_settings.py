@@ -409,7 +409,20 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
     assert not any(b"password" in v.lower() for v in modifications)
     assert b"cn:+ otp" in devices[0]["reqMod"]
     assert not any(b"canary" in v for v in devices[0]["reqMod"])
-    for identity in ("reader", "nightly", "desk"):
+    # nightly sees who wrote which entry, and no value but the name of a device
+    with sandbox.connect("desk") as desk:
+        desk.modify(
+            dn, {"piactlDevice": [(ldap3.MODIFY_REPLACE, ["otp"])], "pwdReset": [(ldap3.MODIFY_REPLACE, [])]}
+        )
+    with sandbox.connect("nightly") as nightly:
+        entries = [*logged(nightly, dn), *logged(nightly, f"cn=otp,{dn}")]
+    assert [e["reqType"] for e in entries] == [[b"add"], [b"modify"], [b"modify"], [b"add"]]
+    assert entries[1]["reqAuthzID"] == [tree_settings()["desk"].encode()]
+    assert [v for e in entries for v in e.get("reqMod", [])] == [b"piactlDevice:= otp"]
+    assert {name for e in entries for name in e if e[name]} == {
+        *("objectClass", "reqStart", "reqType", "reqDN", "reqAuthzID", "reqResult", "reqMod"),
+    }
+    for identity in ("reader", "desk"):
         with sandbox.connect(identity) as connection, pytest.raises(LDAPNoSuchObjectResult):
             logged(connection, dn)
 

@@ -29,7 +29,7 @@ from tests.directory.config_server import ConfigServer, config_server
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
 CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
-CHANGED = ("D12", "D16", "D23", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64", "D69", "D70")
+CHANGED = ("D12", "D16", "D23", "D30", "D33", "D34", "D35", "D39", "D50", "D51", "D63", "D64", "D69", "D70")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -55,6 +55,7 @@ def pasted(script: str, folder: Path, uri: str = "") -> str:
     socket = unquote(uri.removeprefix("ldapi://")) or str(folder / "slapd" / "ldapi")
     script = script.replace("portal_socket=/run/slapd/ldapi", f"portal_socket={socket}")
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
+    script = script.replace("/var/lib/ldap/accesslog", str(folder / "slapd-log"))
     approver = folder / "secrets" / "approver"  # as on the page: slappasswd would take in a line end
     approver.write_text(approver.read_text(encoding="utf-8").strip(), encoding="utf-8")
     done = subprocess.run(
@@ -106,6 +107,7 @@ RULES = (
     (r"^(olcAccess:|access) to attrs=hasSubordinates by \* compare\n", ""),
     (r"^(olcAccess:|access) to attrs=userPassword;lang-.*\n(  by .*\n)+", ""),
     (r"^(olcAccess:|access) to .* attrs=uid;lang-.*\n(  by .*\n)+", ""),
+    (r" attrs=oathTOTPToken,piactlDevice$", " attrs=oathTOTPToken,piactlDevice,piactlDigest"),
 )
 
 
@@ -374,11 +376,15 @@ GUESSES, GUESSES_BY_CONFIG, GUESSES_BY_CONF = re.split(
     f"(?<=done\n}}\n)|{CONF}",
     commands("14. Guesses, comparisons and attribute options").partition("\n\n")[2],
 )
+LOG, LOG_BY_CONFIG, LOG_BY_CONF = re.split(
+    f'(?<=ldap/\\$1"\n}}\n)|{CONF}', commands("15. Digests and the access log")
+)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
     f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
     f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}\n{UNIX}{UNIX_BY_CONFIG}\n{GUESSES}{GUESSES_BY_CONFIG}"
+    f"\n{LOG}{LOG_BY_CONFIG}"
 )
 
 
@@ -472,6 +478,7 @@ def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
     script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}{CONF}{QUIET_BY_CONF}\n{UNIX}{CONF}{UNIX_BY_CONF}"
     script = f"{script}\n{GUESSES}{CONF}{GUESSES_BY_CONF}"
+    script = f"{script}\n{LOG}{CONF}{LOG_BY_CONF}"
     for file in (
         "rules.conf",
         "overlay.conf",
@@ -483,16 +490,18 @@ def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
         "unix.conf",
         "guesses.conf",
         "sets.conf",
+        "log.conf",
     ):
-        script = script.replace(file, str(conf.sandbox.folder / file))
+        script = re.sub(rf"(?<![-\w/]){re.escape(file)}(?!\.)", str(conf.sandbox.folder / file), script)
     by_conf(conf, script)
     conf.is_brought_over()
 
 
 @pytest.mark.parametrize(("missing", "id_"), [("default", "D17"), ("activation", "D30")])
 def test_a_policy_is_put_back_by_slapd_conf(
-    sandbox: Any, capsys: pytest.CaptureFixture[str], missing: str, id_: str
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str], missing: str, id_: str
 ) -> None:
+    sandbox = make_sandbox(accesslog=True)
     standing = Standing(sandbox, sandbox, capsys)
     with sandbox.root() as root:
         root.delete(f"cn={missing},{POLICIES}")

@@ -34,11 +34,13 @@ _VOLATILE = (
     (re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}"), "RUN"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?"), "INSTANT"),
     (re.compile(r"[0-9a-f]{64}"), "DIGEST"),
+    (re.compile(r"\{k1\}2\$[A-Za-z0-9+/=]+"), "BASE"),
     (re.compile(rf"\b{re.escape(pwd.getpwuid(os.getuid()).pw_name)}\b"), "USER"),
     (re.compile(r"\b" + re.escape(socket.gethostname())), "HOST"),
     (re.compile(r"(/[\w.-]+)*/piactl-test-\w+"), "DIR"),
 )
-"""What differs between two runs of the same nights: run ids, instants, digests, and who runs them."""
+"""What differs between two runs of the same nights: run ids, instants, digests (bases contain the entryUUID),
+and who runs them."""
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import io
 import json
 import os
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,7 +24,7 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.main import run
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.base_digest import ATTRIBUTES, MANAGED
 from tests.conftest import Sandbox
 
 from .feeds import text
@@ -220,7 +223,8 @@ class Academy:
 
     def recorded(self, uid: str, **attributes: list[str]) -> None:
         """Like `change`, but as if piactl had written it: with a matching base."""
-        self.change(uid, **attributes)
+        if attributes:
+            self.change(uid, **attributes)
         configuration = open_configuration(self.sandbox.config)
         bases, dn = configuration.encoding.bases, self.dn(uid)
         assert bases is not None
@@ -229,7 +233,32 @@ class Academy:
         urn = configuration.encoding.urn.encode()
         rights = tuple(v for v in values.get("eduPersonEntitlement", ()) if v.startswith(urn))
         values = {**values, "eduPersonEntitlement": rights} if rights else values
-        self.change(uid, piactlDigest=[bases.fresh(dn, values).decode()])
+        [uuid] = self.sandbox.entries(dn, attributes=("entryUUID",))[dn]["entryUUID"]
+        self.change(uid, piactlDigest=[bases.fresh(dn, values, uuid).decode()])
+
+    def unsealed(self, uid: str, known: int = ATTRIBUTES) -> None:
+        """Gives an account the digest that a version before seals wrote; `known` is the number of attributes
+        that it wrote."""
+        configuration, entry = open_configuration(self.sandbox.config), self.entry(uid)
+        keys, urn = configuration.keys, configuration.encoding.urn.encode()
+        secret = hmac.digest(keys.keys[keys.current], b"base of an account", "sha256")
+        name = f"uid={uid}".encode() + b"\0"
+        whole, items = [name], []
+        for number, attribute in enumerate(MANAGED[:known]):
+            values = sorted(entry.get(attribute, []))
+            if attribute == "eduPersonEntitlement":
+                values = [value for value in values if value.startswith(urn)]
+            whole += [b"\0\0", attribute.encode(), *values] if values else []
+            for value in values:
+                if attribute in ("uid", "mail", "piactlIdentifier", "piactlAlias", "oathTOTPToken"):
+                    value = value.lower()
+                if attribute == "piactlAssignment":
+                    value = value.rpartition(b"$")[0]
+                text = name + b"%d\0" % number + value
+                items.append(bytes([number]) + blake2b(text, key=secret, digest_size=4).digest())
+        together = blake2b(b"\0".join(whole), key=secret, digest_size=6).digest()
+        body = bytes([known]) + together + b"".join(sorted(items))
+        self.change(uid, piactlDigest=[f"{{{keys.current}}}{base64.b64encode(body).decode()}"])
 
     @contextmanager
     def nothing_written(self) -> Iterator[None]:

@@ -161,6 +161,8 @@ def test_only_a_lock_is_possible_on_a_held_account(begun: Academy) -> None:
 def test_a_removed_or_forged_base_holds_the_account(begun: Academy) -> None:
     """Another program grants something and removes the base, or writes another one: then no night or command
     changes the account until somebody looks at it."""
+    for uid in (CLAIRE, IDA):
+        begun.recorded(uid)  # with a digest that is bound to the entry, like that of `drift revert`
     bases = [begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)]
     exception = "grant$siecle$0800009A$2026-09-01$2030-01-01$x$y"
     begun.change(CLAIRE, piactlException=[exception], piactlDigest=[])

@@ -3,7 +3,6 @@ reviewed plan gives its entries the form of this version and removes nothing."""
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -45,10 +44,7 @@ def written_by_an_earlier_version(academy: Academy) -> None:
         profiles = [value.decode() for value in entry.get("piactlProfile", [])]
         former |= {"piactlProfile": [name for name in profiles if not name[0].isdigit()]} if profiles else {}
         academy.recorded(uid, **former)
-        key, _, text = academy.values(uid, "piactlDigest")[0].partition("}")
-        body = base64.b64decode(text)
-        older_base = bytes([len(FIRST_LAYOUT)]) + body[1:]
-        academy.change(uid, piactlDigest=[f"{key}}}{base64.b64encode(older_base).decode()}"])
+        academy.unsealed(uid, len(FIRST_LAYOUT))
     dn = Places(academy.sandbox.state).last_run
     [data] = (academy.sandbox.entry(dn) or {})["piactlData"]
     record = json.loads(data)

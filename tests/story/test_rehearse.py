@@ -89,7 +89,7 @@ def contents(entries: Any, academy: Academy) -> Contents:
     for dn, values in entries:
         low = dn.lower()
         if low.endswith("," + accounts) and b"piactlAccount" in values.get("objectClass", ()):
-            names = (*MANAGED, "piactlDigest", "objectClass")
+            names = (*MANAGED, "objectClass")  # digests contain the entryUUID, which no rehearsal knows
             by_dn[low] = {name: sorted(values[name]) for name in names if values.get(name)}
         elif low.endswith("," + state) and values.get("piactlData") and ",ou=runs," not in low:
             record = json.loads(values["piactlData"][0])

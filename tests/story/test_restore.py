@@ -35,7 +35,7 @@ def make(make_academy: Callable[..., Academy]) -> Callable[[], Academy]:
     """Makes academies with a full source and one of changes."""
 
     def made() -> Academy:
-        academy = make_academy()
+        academy = make_academy(accesslog=True)
         academy.sources(full="kind: full", moves="kind: delta")
         return academy
 

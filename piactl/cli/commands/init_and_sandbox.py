@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
 
 
-def start(
-    folder: Folder = "piactl-sandbox",
-    accesslog: Annotated[bool, typer.Option("--accesslog", help="Also keep an access log.")] = False,
-) -> int:
+def start(folder: Folder = "piactl-sandbox") -> int:
     """Start the sandbox; create it if it does not exist. A running sandbox is left alone.
 
     Example: piactl sandbox start --dir trial
@@ -30,7 +27,7 @@ def start(
     from piactl.sandbox import start_sandbox
 
     refuse_output("--dir", folder)
-    status = start_sandbox(Path(folder), accesslog=accesslog)
+    status = start_sandbox(Path(folder))
     say("started" if status.changed else "already running")
     _print(status)
     say(f"To use it: export PIACTL_CONFIG={status.configuration}")

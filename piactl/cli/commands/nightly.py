@@ -73,10 +73,11 @@ def nightly(
 
     Without feeds, makes the changes due by date and policy alone.
 
-    Exit codes: 0 done, 4 refused by a guard, a clock or an old copy of the policy, 5 done in part, a case is
-    undecided for too long, or a server let a canary log in, 6 a feed is refused (nothing is written, unless
-    the configuration says `continue`), 7 another run is writing, 8 directory unreachable, 10 configuration or
-    policy invalid, or the default password policy missing (nothing is written).
+    Exit codes: 0 done, 4 refused by a guard, a clock or an old copy of the policy, 5 done in part, what other
+    programs changed stays because a guard is broken, a case is undecided for too long, or a server let a
+    canary log in, 6 a feed is refused (nothing is written, unless the configuration says `continue`), 7
+    another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
+    password policy missing (nothing is written).
 
     Example: piactl nightly rh.csv
     """

@@ -337,6 +337,6 @@ def refused_feed_facts(error: PiactlError) -> list[dict[str, str]]:
 
 
 def done_code(done: Done) -> int:
-    if done.status is not RunStatus.DONE or done.let_in:
+    if done.status is not RunStatus.DONE or done.let_in or done.drift_waits:
         return int(Exit.PARTLY)
     return int(Exit.FEED_REFUSED if done.without_feeds else Exit.DONE)

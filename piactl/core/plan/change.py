@@ -39,6 +39,8 @@ END = "end"
 """In `Effect.other`: the guard `update` counts it."""
 HELD = "held"
 LOOSENING = "loosening"
+OF_DRIFT = frozenset({Kind.DRIFT.value, LOOSENING})
+"""The guards that count what other programs did. If only these are broken, nights hold that back alone."""
 WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
 """The guard on several days, by kind of loss."""
 PASSWORD, DEVICE = "password", "device"

@@ -81,10 +81,10 @@ class LastRun:
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
     run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
     accounts, and none has given back. `otp_schema`: it linked closed accounts to no
-    device, which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
-    `unbased` are the uids of the accounts that never had a base, None until a run that ended well has given
-    one to all others; it only gets shorter. `lost`: its record cannot be read; only its day is known, or
-    nothing (then the first day of the calendar).
+    device, which requires the OTP schema on the server. `layout`: the form in which it wrote accounts.
+    `unbased` are the uids of the accounts that never had a base (a sealed one, since that form), None until a
+    run that ended well has given one to all others; it only gets shorter. `lost`: its record cannot be read;
+    only its day is known, or nothing (then the first day of the calendar).
     """
 
     run: str
@@ -190,6 +190,9 @@ class Memory:
     """The cases by id, decided ones too."""
     vanished: Mapping[str, Vanished] = field(default_factory=dict)
     """The accounts whose entry is gone, by uid."""
+    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What somebody changed of devices without a line in a journal: uid -> name of the device, "" for the
+    link to one -> who and when, in words. No record has it: each night reads it from the access log."""
 
     def pending(self) -> set[str]:
         """The matricules that every run evaluates: people in waiting, with an absence to confirm,

@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import (
     UnreadableEntry,
 )
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
-from piactl.directory.store.base_digest import BASE, BaseKeys
+from piactl.directory.store.base_digest import BASE, BaseKeys, is_sealed
 from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
 
 
@@ -33,7 +33,8 @@ class Entry:
     """An account with the exact values of its entry, which a later write asserts.
 
     `account` is what piactl relies on, even if another program changed the entry (`drift`). `csn` is the
-    entryCSN when it was read; every write changes it. `base` is the base of the entry, b"" for none.
+    entryCSN when it was read; every write changes it. `base` is the base of the entry, b"" for none, `uuid`
+    its entryUUID, b"" if it was not read.
     """
 
     dn: str
@@ -42,9 +43,10 @@ class Entry:
     csn: bytes = b""
     base: bytes = b""
     drift: Drifted | None = field(default=None, repr=False)
+    uuid: bytes = b""
 
 
-CSN = "entryCSN"
+CSN, UUID = "entryCSN", "entryUUID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,19 +200,27 @@ def closed_without_link(name: Callable[[str], str]) -> str:
 
 
 def entry_of(
-    raw: RawEntry, encoding: Encoding, decide: Decide = usual_fate, *, based: bool = False
+    raw: RawEntry,
+    encoding: Encoding,
+    decide: Decide = usual_fate,
+    *,
+    based: bool = False,
+    unsealed: bool = False,
 ) -> Entry | Unreadable:
-    """The account of an entry. `based`: piactl gave it a base, so a missing base is drift."""
+    """The account of an entry. A base that is missing or not sealed shows no drift, unless `based` (piactl
+    sealed it, so this is drift itself) or `unsealed` (piactl may not have sealed it yet)."""
     values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
+    csn, uuid = raw.first(CSN) or b"", raw.first(UUID) or b""
     bases, drift = encoding.bases, None
-    if (base or based) and bases is not None:
-        drift = drift_of(bases, raw.dn, values, base, encoding.trials, decide)
+    trusted = base if is_sealed(base) or unsealed else b""
+    if (trusted or based) and bases is not None:
+        drift = drift_of(bases, raw.dn, uuid, values, trusted, encoding.trials, decide)
     try:
         if drift is None:
-            return Entry(raw.dn, encoding.account(raw), values, raw.first(CSN) or b"", base)
+            return Entry(raw.dn, encoding.account(raw), values, csn, base, uuid=uuid)
         _check_matricule(raw, encoding, drift)
         account = encoding.account(RawEntry(raw.dn, {**drift.believed, **encoding.of_server(raw)}))
-        return Entry(raw.dn, account, values, raw.first(CSN) or b"", base, drift)
+        return Entry(raw.dn, account, values, csn, base, drift, uuid)
     except AnotherMatricule as error:
         digest = raw.text(encoding.name("piactlMatriculeDigest"))
         return replace(_unreadable(raw, encoding, error), matricule=None, digest=digest)
@@ -228,10 +238,15 @@ def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Un
     )
 
 
-def with_kept(entry: Entry, encoding: Encoding, decide: Decide, *, based: bool = False) -> Entry | Unreadable:
-    """The entry with another decision on which changes of another program stay. `based` as for `entry_of`."""
-    values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
-    result = entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
+def with_kept(
+    entry: Entry, encoding: Encoding, decide: Decide, *, based: bool = False, unsealed: bool = False
+) -> Entry | Unreadable:
+    """The entry with another decision on which changes of another program stay. `based` and `unsealed` as for
+    `entry_of`; an unsealed base that was used is used again."""
+    unsealed = unsealed or (entry.drift is not None and not entry.drift.baseless)
+    values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,), UUID: (entry.uuid,)}
+    raw = RawEntry(entry.dn, values)
+    result = entry_of(raw, encoding, decide, based=based, unsealed=unsealed)
     if isinstance(result, Unreadable):
         return result
     account = replace(result.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
@@ -369,21 +384,44 @@ def account_write(
     return with_base(encoding, current, write or EntryWrite("modify", current.dn), agreed)
 
 
+def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: Account) -> EntryWrite | None:
+    """The write that takes from an entry that another program changed what `account` has less than the
+    account as `present` on it. What was changed stays a difference. None if there is nothing to take."""
+    drift = entry.drift
+    if drift is None:
+        raise AssertionError("only an entry that another program changed is reduced")
+    before, after, values = encoding.values(present), encoding.values(account), dict(entry.values)
+    for name in {*before, *after}:
+        old, new = {*before.get(name, ())}, {*after.get(name, ())}
+        if old != new:
+            foreign = {*entry.values.get(name, ())} - old if name in drift.multiple else set()
+            values[name] = tuple(sorted(foreign | new))
+    write = account_change(encoding, entry.dn, entry.values, {n: some for n, some in values.items() if some})
+    if write is None and _is_fresh(encoding, entry):
+        return None
+    return with_base(encoding, entry, write or EntryWrite("modify", entry.dn), stays=True)
+
+
 def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
     """Whether the write changes nothing but the base."""
     return len(write.add) <= 1 and {*write.add, *write.delete} == {encoding.name(BASE)}
 
 
 def with_base(
-    encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = ()
+    encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = (), *, stays: bool = False
 ) -> EntryWrite:
     """The write of an account, with the base that the account has after it. If another program removed the
-    base, the write makes no new one: that would say that all values are piactl's own."""
+    base, the write makes no new one: that would say that all values are piactl's own. `stays`: everything
+    that another program changed remains a difference."""
     if entry.drift is not None and entry.drift.baseless:
         return write
     bases, old = _bases(encoding), entry.base
     kept_attributes = entry.drift.kept if entry.drift is not None else ()
-    new, name = bases.after(write.dn, entry.values, old, write, agreed, kept_attributes), encoding.name(BASE)
+    if stays:
+        kept_attributes = tuple(bases.names)
+    name = encoding.name(BASE)
+    compared = old if entry.drift is not None else b""
+    new = bases.after(write.dn, entry.uuid, entry.values, compared, write, agreed, kept_attributes)
     if new == old:
         return write
     delete = {**write.delete, name: (old,)} if old else write.delete
@@ -397,10 +435,12 @@ def _bases(encoding: Encoding) -> BaseKeys:
 
 
 def _is_fresh(encoding: Encoding, entry: Entry) -> bool:
-    """Whether the base needs no renewal. The base of an entry with drift is renewed only when the drift is
-    gone."""
+    """Whether the base needs no renewal. The sealed base of an entry with drift is renewed only when the
+    drift is gone."""
     bases = encoding.bases
-    return bases is None or entry.drift is not None or bases.is_fresh(bases.read(entry.base))
+    if bases is None or (entry.drift is not None and (entry.drift.baseless or is_sealed(entry.base))):
+        return True
+    return bases.is_fresh(entry.base, entry.dn, entry.uuid, entry.values)
 
 
 def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:

@@ -42,10 +42,10 @@ from piactl.directory.store.attribute_values import (
     read_proof_change,
 )
 from piactl.directory.store.base_digest import (
+    ATTRIBUTES,
     BASE,
     FIELDS,
     FIRST_LAYOUT,
-    LAYOUT,
     MANAGED,
     POSIX,
     BaseKeys,
@@ -107,8 +107,8 @@ class Encoding:
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
-        operational = (_ENTRY_ID, _MADE) if self.unique_ids else ()
-        return (*self._managed.values(), self.name(BASE), *operational)
+        made = (_MADE,) if self.unique_ids else ()
+        return (*self._managed.values(), self.name(BASE), _ENTRY_ID, *made)
 
     @cached_property
     def _unmanaged(self) -> frozenset[str]:
@@ -282,9 +282,9 @@ class Encoding:
         base of the entry does not know, and those whose values say the same in another form."""
         stored = write.delete.get(self.name(BASE), ())
         base = read_base(stored[0]) if stored else None
-        if base is None or base.known >= LAYOUT:
+        if base is None or base.known >= ATTRIBUTES:
             return []
-        new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) : LAYOUT]]
+        new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) : ATTRIBUTES]]
         return sorted({name for name in new if name in write.add} | {*self._rewritten(write)})
 
     def _rewritten(self, write: EntryWrite) -> Iterator[str]:

@@ -3,6 +3,16 @@
 It is on the account itself, and is renewed by every write of piactl. A value on the entry that has no
 digest in the base was written by another program; a digest without a value is one that another program
 removed.
+
+The form is `{KEY}2$BASE64`, with the octets: 1 if the entryUUID is sealed, too, else 0 (it is not known when
+an entry is added); the digest of all values together (8); the seal (16), a digest of the version, the name of
+the entry, its entryUUID and everything else in the base; then the digests of single values (7 each). Each
+begins with two octets made of the name of its attribute, so that a list of attributes that changes shifts no
+meaning. An attribute without a value has zeros after its tag: it is known to have none. Nobody without the
+key makes a base, changes one, or takes that of another entry.
+
+The form before it, `{KEY}BASE64`, is not sealed. It is read until the first night of this version has sealed
+all bases.
 """
 
 from __future__ import annotations
@@ -11,11 +21,13 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.dataclass import dataclass
+from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 
 BASE = "piactlDigest"
@@ -73,8 +85,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "loginShell": ("posix",),
 }
 """Every attribute that piactl writes, with the fields of an account that it is made of; of
-eduPersonEntitlement, only the values under piactl's own URN. Bases number the attributes by their place here:
-a new one goes to the end, and none is ever removed."""
+eduPersonEntitlement, only the values under piactl's own URN. Unsealed bases number the attributes by their
+place here."""
 
 MANAGED = tuple(FIELDS)
 
@@ -84,178 +96,254 @@ FIRST_LAYOUT = MANAGED[: MANAGED.index("supannCivilite")]
 POSIX = MANAGED[MANAGED.index("uidNumber") :]
 """The attributes that piactl writes only with `posix` of the policy."""
 
-LAYOUT = len(MANAGED) - len(POSIX)
+ATTRIBUTES = len(MANAGED) - len(POSIX)
 """The number of attributes that every directory of this version has."""
 
+LAYOUT = ATTRIBUTES + 1
+"""The form in which this version writes accounts. It grows with every version that changes the form: the last
+step sealed the bases."""
+
+WITNESSED = frozenset({"piactlDevice", "oathTOTPToken"})
+"""The attributes that the help desk writes. They are in no base, which it may not renew: the journal and the
+access log show who changed them."""
+
 _NUMBERS = {name: number for number, name in enumerate(MANAGED)}
-_CASELESS = frozenset(
-    map(_NUMBERS.__getitem__, ("uid", "mail", "piactlIdentifier", "piactlAlias", "oathTOTPToken"))
-)
-_ASSIGNMENT = _NUMBERS["piactlAssignment"]
-_WHOLE, _ITEM = 6, 5
-_TAGS = [(bytes([number]), b"%d\0" % number) for number in range(len(MANAGED))]
-"""By the number of the attribute: the bytes before the digest of a value, and before the value when it is
-digested."""
+_CASELESS = frozenset({"uid", "mail", "piactlIdentifier", "piactlAlias"})
+_WHOLE, _SEAL, _TAG, _DIGEST = 8, 16, 2, 5
+_ITEM = _TAG + _DIGEST
+_OLD_WHOLE, _OLD_ITEM = 6, 5
+_NONE = bytes(_DIGEST)
+TAGS = {name: blake2b(name.encode(), digest_size=_TAG).digest() for name in MANAGED}
+"""The octets that begin the digests of each attribute's values."""
+_MARK = b"2$"
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
     """`whole` is the digest of all values together, zeros if the entry had changes of another program when
-    the base was written. `packed` are the digests of single values, sorted. `known` is the number of
-    attributes, from the first on, that are in the base."""
+    the base was written. `packed` has the digests of single values, each after the tag of its attribute, and
+    zeros after the tags of attributes without values; in an unsealed base, which has `known` attributes from
+    the first one on, only the digests. `bound`: the entryUUID is sealed, too. `seal` is b"" in the form
+    before seals. Few bases are looked at item by item."""
 
     key: str
-    known: int
     whole: bytes
     packed: bytes
+    bound: bool = False
+    seal: bytes = b""
+    known: int = len(MANAGED)
+
+    def text(self) -> bytes:
+        body = bytes([self.bound]) + self.whole + self.seal + self.packed
+        return b"{%b}%b%b" % (self.key.encode(), _MARK, base64.b64encode(body))
 
     @property
     def items(self) -> frozenset[bytes]:
-        """The digests of single values, each after the number of its attribute."""
-        packed = self.packed
-        return frozenset([packed[offset : offset + _ITEM] for offset in range(0, len(packed), _ITEM)])
+        """The digests of single values, each after the tag of its attribute."""
+        return frozenset(item for item in self._all() if not self.seal or item[_TAG:] != _NONE)
 
-    def text(self) -> bytes:
-        body = bytes([self.known]) + self.whole + self.packed
-        return b"{%b}%b" % (self.key.encode(), base64.b64encode(body))
+    @property
+    def tags(self) -> frozenset[bytes]:
+        """The tags of all attributes that are in the base."""
+        if self.seal:
+            return frozenset(item[:_TAG] for item in self._all())
+        return frozenset(bytes([number]) for number in range(self.known))
+
+    def _all(self) -> list[bytes]:
+        size = _ITEM if self.seal else _OLD_ITEM
+        return [self.packed[offset : offset + size] for offset in range(0, len(self.packed), size)]
 
 
-def packed(items: Iterable[bytes]) -> bytes:
-    return b"".join(sorted(items))
+def is_sealed(text: bytes) -> bool:
+    """Whether a value has the form of a sealed base; its seal is not checked."""
+    return text.partition(b"}")[2].startswith(_MARK)
 
 
 @lru_cache(maxsize=4)
 def read_base(text: bytes) -> Base | None:
-    """The base in a value; None if the value is not a base."""
+    """The base in a value, its seal not checked; None if the value is not a base."""
     key, brace, body = text.removeprefix(b"{").partition(b"}")
+    sealed = body.startswith(_MARK)
     try:
-        decoded = base64.b64decode(body, validate=True)
+        decoded = base64.b64decode(body.removeprefix(_MARK), validate=True)
         name = key.decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
-    items = decoded[1 + _WHOLE :]
-    if not brace or len(decoded) < 1 + _WHOLE or len(items) % _ITEM:
+    size, first = (_ITEM, 1 + _WHOLE + _SEAL) if sealed else (_OLD_ITEM, 1 + _OLD_WHOLE)
+    if not brace or len(decoded) < first or (len(decoded) - first) % size:
         return None
-    return Base(name, decoded[0], decoded[1 : 1 + _WHOLE], items)
+    if not sealed:
+        return Base(name, decoded[1:first], decoded[first:], known=min(decoded[0], len(MANAGED)))
+    whole, seal = decoded[1 : 1 + _WHOLE], decoded[1 + _WHOLE : first]
+    return Base(name, whole, decoded[first:], decoded[0] == 1, seal)
 
 
 class Digesting:
-    """Makes the digests of values under one key for one entry. `names` are the attributes by their names in
-    the directory."""
+    """Makes the digests of values under one key for one entry; `names` are the attributes by their names in
+    the directory, each with its default name. `uuid` is the entryUUID, b"" if it is not known. With `sealed`
+    False the digests are those of the form before seals."""
 
-    def __init__(self, secret: bytes, dn: str, names: Mapping[str, int]) -> None:
-        self._secret, self._names = secret, names
+    def __init__(
+        self, secret: bytes, dn: str, names: Mapping[str, str], uuid: bytes = b"", *, sealed: bool = True
+    ) -> None:
+        self._secret, self._names, self._sealed, self._bound = secret, names, sealed, bool(uuid)
         # nobody may see that two entries have equal values
         self._entry = dn.partition(",")[0].lower().encode() + b"\0"
-        self._begun = blake2b(self._entry, key=secret, digest_size=_ITEM - 1)
+        self._identity = (_normal(dn).encode(), uuid)
 
     def whole(self, values: Values) -> bytes:
-        parts = [self._entry]
+        parts = [*self._identity, ",".join(self._names).encode()] if self._sealed else [self._entry]
         for name in self._names:
             if texts := values.get(name):
                 parts += (b"\0\0", name.encode(), *texts)
-        return blake2b(b"\0".join(parts), key=self._secret, digest_size=_WHOLE).digest()
+        size = _WHOLE if self._sealed else _OLD_WHOLE
+        return blake2b(b"\0".join(parts), key=self._secret, digest_size=size).digest()
+
+    def sealed(self, key: str, whole: bytes, items: Iterable[bytes]) -> Base:
+        """The sealed base with these digests."""
+        some = {*items}
+        empty = {self.tag(name) for name in self._names} - {item[:_TAG] for item in some}
+        packed = b"".join(sorted([*some, *(tag + _NONE for tag in empty)]))
+        base = Base(key, whole, packed, self._bound)
+        return replace(base, seal=self.seal(base))
+
+    def seal(self, base: Base) -> bytes:
+        parts = (_MARK, base.key.encode(), *self._identity, base.whole, base.packed)
+        return blake2b(b"\0".join(parts), key=self._secret, digest_size=_SEAL).digest()
+
+    def tag(self, name: str) -> bytes:
+        """The tag of an attribute, by its name in the directory."""
+        default = self._names[name]
+        return TAGS[default] if self._sealed else bytes([_NUMBERS[default]])
 
     def item(self, name: str, value: bytes) -> bytes:
         (item,) = self.items({name: (value,)})
         return item
 
     def items(self, values: Values) -> frozenset[bytes]:
-        """The digests of single values, each after the number of its attribute."""
-        begun, numbers = self._begun.copy, self._names
+        """The digests of single values, each after the tag of its attribute."""
+        size = _DIGEST if self._sealed else _OLD_ITEM - 1
+        begun, names = blake2b(self._entry, key=self._secret, digest_size=size).copy, self._names
         digests = []
         for name, texts in values.items():
-            number = numbers.get(name)
-            if number is None:
+            default = names.get(name)
+            if default is None:
                 continue
-            tag, head = _TAGS[number]
-            if number in _CASELESS:
+            head = default.encode() if self._sealed else b"%d" % _NUMBERS[default]
+            if default in _CASELESS:
                 texts = tuple(text.lower() for text in texts)
-            elif number == _ASSIGNMENT:  # the last field, the feed row of the assignment, may change
+            elif default == "piactlAssignment":  # the last field, the row of the assignment, may change
                 texts = tuple(text.rpartition(b"$")[0] for text in texts)
+            tag = self.tag(name)
             for text in texts:
                 digest = begun()
-                digest.update(head + text)
+                digest.update(head + b"\0" + text)
                 digests.append(tag + digest.digest())
         return frozenset(digests)
 
 
 @dataclass(frozen=True)
 class BaseKeys:
-    """The keys of bases, and the numbers of the attributes by their names in this directory."""
+    """The keys of bases, and the default names of the attributes by their names in this directory."""
 
     current: str
     secrets: Mapping[str, bytes]
-    names: Mapping[str, int]
-    known: int = len(MANAGED)
-    """How many attributes, from the first on, the bases of this directory have."""
+    names: Mapping[str, str]
 
-    def digesting(self, dn: str, key: str = "") -> Digesting:
-        return Digesting(self.secrets[key or self.current], dn, self.names)
+    def digesting(self, dn: str, uuid: bytes = b"", base: Base | None = None) -> Digesting:
+        """Makes digests under the current key, or those that a base of this entry is compared with."""
+        if base is None:
+            return Digesting(self.secrets[self.current], dn, self.names, uuid)
+        sealed = bool(base.seal)
+        return Digesting(self.secrets[base.key], dn, self.names, uuid if base.bound else b"", sealed=sealed)
 
     def read(self, text: bytes) -> Base | None:
-        """The base in a value; None if the value is not a base, or its key is not known."""
+        """The base in a value, its seal not checked; None if it is not a base, or its key is not known."""
         base = read_base(text) if text else None
         return base if base is not None and base.key in self.secrets else None
 
-    def fresh(self, dn: str, values: Values) -> bytes:
+    def matches(self, base: Base, dn: str, uuid: bytes, values: Values) -> bool:
+        """Whether piactl wrote exactly these values, together and to this entry. Nobody without the key knows
+        that digest, so the seal need not be looked at."""
+        return base.whole == self.digesting(dn, uuid, base).whole(values)
+
+    def unbroken(self, base: Base, dn: str, uuid: bytes) -> bool:
+        """Whether piactl made the base for this entry; an unsealed base does not show it."""
+        return not base.seal or base.seal == self.digesting(dn, uuid, base).seal(base)
+
+    def fresh(self, dn: str, values: Values, uuid: bytes = b"") -> bytes:
         """The base of an entry that has exactly these managed values, all of them piactl's."""
-        digesting = self.digesting(dn)
-        return Base(self.current, self.known, digesting.whole(values), packed(digesting.items(values))).text()
+        digesting = self.digesting(dn, uuid)
+        items = digesting.items(values)
+        return digesting.sealed(self.current, digesting.whole(values), items).text()
 
     def after(
         self,
         dn: str,
+        uuid: bytes,
         values: Values,
         stored: bytes,
         write: EntryWrite,
         agreed: Collection[str] = (),
         kept_attributes: Collection[str] = (),
     ) -> bytes:
-        """The base after piactl has written the entry, which had these managed values and this base. A change
-        of another program that this write does not change stays a difference, unless it is `agreed`; so do
-        the values of `kept_attributes` that are gone."""
+        """The base after piactl has written the entry, which had these managed values and this base, b"" if
+        no other program changed them. A change of another program that this write does not change stays a
+        difference, unless it is `agreed`; so do the values of `kept_attributes` that are gone."""
         named = [name for name in self.names if name in values or name in write.add]
         result = {name: _written(values.get(name, ()), name, write) for name in named}
         base = self.read(stored)
-        if base is None:
-            return self.fresh(dn, result)
-        old = self.digesting(dn, base.key)
-        if old.items(values) == self.known_items(base, old, values):
-            return self.fresh(dn, result)
-        settled = {self.names[name] for name in agreed}
-        items = {item for item in self.known_items(base, old, values) if item[0] not in settled}
-        items |= {old.item(name, value) for name in agreed for value in values.get(name, ())}
+        if base is None or not self.unbroken(base, dn, uuid):
+            return self.fresh(dn, result, uuid)
+        old = self.digesting(dn, uuid, base)
+        new = Digesting(self.secrets[base.key], dn, self.names, uuid)
+        known = self.known_items(base, old, values)
+        if old.items(values) == known:
+            return self.fresh(dn, result, uuid)
+        items = set[bytes]()
         for name in self.names:
+            mine = {v: old.item(name, v) for v in (*values.get(name, ()), *write.delete.get(name, ()))}
+            items |= {new.item(name, v) for v, item in mine.items() if item in known or name in agreed}
+            if name not in agreed:
+                tag = old.tag(name)
+                lost = {item[len(tag) :] for item in known - {*mine.values()} if item.startswith(tag)}
+                # of a value that is gone only the digest is known; nothing matches it in the new form
+                items |= {(new.tag(name) + digest).ljust(_ITEM, b"\1") for digest in lost}
             gone = values.get(name, ()) if write.delete.get(name) == () else write.delete.get(name, ())
-            items -= {old.item(name, value) for value in gone}
-            items |= {old.item(name, value) for value in write.add.get(name, ())}
+            items -= {new.item(name, value) for value in gone}
+            items |= {new.item(name, value) for value in write.add.get(name, ())}
             if name not in kept_attributes and (name in write.add or name in write.delete):
-                here = {old.item(name, value) for value in result.get(name, ())}
-                items -= {item for item in items if item[0] == self.names[name] and item not in here}
-        if frozenset(items) == old.items(result):
-            return self.fresh(dn, result)
-        return Base(base.key, self.known, bytes(_WHOLE), packed(items)).text()
+                here = {new.item(name, value) for value in result.get(name, ())}
+                items -= {item for item in items if item[:_TAG] == new.tag(name) and item not in here}
+        if frozenset(items) == new.items(result):
+            return self.fresh(dn, result, uuid)
+        return new.sealed(base.key, bytes(_WHOLE), items).text()
 
     def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
         """The digests of a base, without those of attributes that piactl no longer manages, and with those of
         attributes that the base does not know yet."""
-        new = {
-            name: values[name]
-            for name, number in self.names.items()
-            if number >= base.known and name in values
-        }
-        managed = self._managed
-        items = base.items if len(managed) == len(MANAGED) else {i for i in base.items if i[0] in managed}
-        return frozenset(items) | digesting.items(new) if new else frozenset(items)
+        tags = {name: digesting.tag(name) for name in self.names}
+        managed, size = {*tags.values()}, len(next(iter(tags.values())))
+        new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
+        return frozenset(item for item in base.items if item[:size] in managed) | digesting.items(new)
 
-    @cached_property
-    def _managed(self) -> frozenset[int]:
-        return frozenset(self.names.values())
+    def is_fresh(self, stored: bytes, dn: str, uuid: bytes, values: Values) -> bool:
+        """Whether the base, which shows no drift of these values, is sealed under the current key and has all
+        attributes."""
+        base = self.read(stored)
+        if base is None or not base.seal or base.key != self.current:
+            return False
+        if self.matches(base, dn, uuid, values):
+            return True
+        return {TAGS[default] for default in self.names.values()} <= base.tags
 
-    def is_fresh(self, base: Base | None) -> bool:
-        """Whether the base is under the current key and has all attributes."""
-        return base is not None and base.key == self.current and base.known == self.known
+
+def _normal(dn: str) -> str:
+    """The normal spelling of a name, quickly for many entries below one base."""
+    first, comma, above = dn.partition(",")
+    if "\\" in first or " " in first or '"' in first:
+        return normal_dn(dn)
+    return f"{first.lower()}{comma}{normal_dn(above)}"
 
 
 def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
@@ -272,14 +360,8 @@ def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[st
     names."""
     secrets = {key: hmac.digest(secret, b"base of an account", "sha256") for key, secret in keys.keys.items()}
     names = {
-        name.get(attribute, attribute): n for attribute, n in _NUMBERS.items() if attribute not in unmanaged
+        name.get(attribute, attribute): attribute
+        for attribute in MANAGED
+        if attribute not in unmanaged and attribute not in WITNESSED
     }
-    return BaseKeys(keys.current, secrets, names, LAYOUT if POSIX[0] in unmanaged else len(MANAGED))
-
-
-def numbers_of(items: Iterable[bytes]) -> dict[int, frozenset[bytes]]:
-    """The digests by the number of their attribute."""
-    digests: dict[int, set[bytes]] = {}
-    for item in items:
-        digests.setdefault(item[0], set()).add(item)
-    return {number: frozenset(some) for number, some in digests.items()}
+    return BaseKeys(keys.current, secrets, names)

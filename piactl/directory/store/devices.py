@@ -17,7 +17,7 @@ from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change, with_base
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.drift import ANY_DEVICE
 from piactl.directory.store.records import (
@@ -201,13 +201,12 @@ def device_delete(entry: DeviceEntry) -> EntryWrite:
 
 def link_write(encoding: Encoding, entry: Entry, name: str) -> EntryWrite | None:
     """The write that puts the device `name` in force for an account, "" for none; None if it is in force. It
-    changes nothing else except the base, so an identity that may only write devices can send it."""
+    changes nothing else, so an identity that may only write devices can send it."""
     account = replace(entry.account, device=name)
     wanted = {"piactlDevice": name, "oathTOTPToken": encoding.link(account)}
     values = {encoding.name(attribute): _one(text) for attribute, text in wanted.items()}
     current = {attribute: entry.values.get(attribute, ()) for attribute in values}
-    write = account_change(encoding, entry.dn, current, values)
-    return with_base(encoding, entry, write) if write is not None else None
+    return account_change(encoding, entry.dn, current, values)
 
 
 def _one(text: str) -> tuple[bytes, ...]:

@@ -18,7 +18,7 @@ from piactl.directory import filters
 from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.attribute_values import lock_text
-from piactl.directory.store.base_digest import BASE, MANAGED, POSIX, BaseKeys, Digesting, numbers_of
+from piactl.directory.store.base_digest import BASE, POSIX, BaseKeys, Digesting
 from piactl.directory.store.records import DATA
 
 ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
@@ -60,8 +60,6 @@ CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
     "piactlException": (_LOOSENING, _LOOSENING),
     "piactlOverride": (_LOOSENING, _LOOSENING),
     "piactlProtected": (_TIGHTENING, _LOOSENING),
-    "piactlDevice": (_LOOSENING, _LOOSENING),
-    "oathTOTPToken": (_LOOSENING, _LOOSENING),
     "piactlMatricule": (_LOOSENING, _LOOSENING),
     "piactlMergedInto": (_LOOSENING, _LOOSENING),
     "piactlIdentityDigest": (_LOOSENING, _LOOSENING),
@@ -84,8 +82,7 @@ _FROM_HR = frozenset(
 """Attributes whose values only the entry holds until a feed repeats them."""
 _STORED = frozenset(
     {
-        "piactlAssignment", "piactlException", "piactlOverride", "piactlDevice", "piactlMatricule",
-        "piactlMergedInto",
+        "piactlAssignment", "piactlException", "piactlOverride", "piactlMatricule", "piactlMergedInto",
     }
 )  # fmt: skip
 """Attributes that the rules need: an account is held if a value of these is gone and unknown."""
@@ -107,8 +104,6 @@ PROPERLY = {
     "piactlAssignment": "piactl assignment add",
     "piactlOverride": "piactl assignment add",
     "piactlLock": "piactl account lock",
-    "piactlDevice": "piactl otp enroll",
-    "oathTOTPToken": "piactl otp enroll",
 }
 """The proper command for what another program wrote into an attribute."""
 
@@ -177,33 +172,52 @@ class Drifted:
 
 
 def drift_of(
-    keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, decide: Decide
+    keys: BaseKeys,
+    dn: str,
+    uuid: bytes,
+    values: Values,
+    stored: bytes,
+    trials: Trials,
+    decide: Decide,
 ) -> Drifted | None:
     """The drift of an entry with these managed values and this base; None if there is none. The entry must
-    have a base: a missing one is drift."""
+    have a base: a missing one is drift, as is one that piactl did not make for this entry."""
     base = keys.read(stored)
     if base is None:
         return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
-    digesting = keys.digesting(dn, base.key)
-    if base.whole == digesting.whole(values):
+    if keys.matches(base, dn, uuid, values):
         return None
+    if not keys.unbroken(base, dn, uuid):
+        return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
+    digesting = keys.digesting(dn, uuid, base)
     here = digesting.items(values)
     known = keys.known_items(base, digesting, values)
     if here == known:
         return None
-    by_number = {number: name for name, number in keys.names.items()}
-    gone = {by_number[n]: items for n, items in numbers_of(known - here).items() if n in by_number}
+    lost_items = known - here
+    tags = {name: digesting.tag(name) for name in keys.names}
+    gone = {name: frozenset(i for i in lost_items if i.startswith(tag)) for name, tag in tags.items()}
+    gone = {name: items for name, items in gone.items() if items}
     added = {
         name: tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
         for name in keys.names
     }
     added = {name: some for name, some in added.items() if some}
-    believed: dict[str, tuple[bytes, ...]] = dict(values)
     drifts, kept_attributes, unknown = [], [], []
+    for name in [*added]:
+        replaced = name in gone and keys.names[name] not in _MULTIPLE
+        closing = tuple(v for v in added[name] if _only_closes(keys.names[name], v) and not replaced)
+        fate = decide(name, _IDENTITY) if closing else DriftFate.REVERTED
+        if fate is not DriftFate.REVERTED:
+            # nothing is loosened because the base lacks a value: it counts until somebody decides
+            added[name] = tuple(value for value in added[name] if value not in closing)
+            drifts.append(_drift(name, _TIGHTENING, (), closing, fate, keys.names[name]))
+    added = {name: some for name, some in added.items() if some}
+    believed: dict[str, tuple[bytes, ...]] = dict(values)
     for name in keys.names:
         if name not in added and name not in gone:
             continue
-        default, injected, lost = MANAGED[keys.names[name]], added.get(name, ()), gone.get(name, frozenset())
+        default, injected, lost = keys.names[name], added.get(name, ()), gone.get(name, frozenset())
         back = trials.back(default, name, lost, digesting, values) if lost else ()
         complete = len(back) == len(lost)
         sort = _class_of(default, injected, back, complete)
@@ -226,21 +240,33 @@ def drift_of(
             believed[name] = tuple(sorted(ours))
         elif default == "piactlIdentifier":  # the ledger never shrinks
             believed[name] = tuple(sorted({*values.get(name, ()), *back}))
-        drifts.append(
-            Drift(
-                uid="",
-                attribute=name,
-                drift_class=sort.value,
-                ours=(*(_shown(default, v) for v in back), *(["?"] if not complete else [])),
-                theirs=tuple(_shown(default, v) for v in injected),
-                fate=fate.value,
-            )
-        )
+        shown = (*back, *([b"?"] if not complete else []))
+        drifts.append(_drift(name, sort, shown, injected, fate, default))
     believed = {name: some for name, some in believed.items() if some}
-    multiple = {name for name, number in keys.names.items() if MANAGED[number] in _MULTIPLE}
-    return Drifted(
-        tuple(drifts), believed, tuple(kept_attributes), tuple(unknown), added, gone, multiple, digesting
-    )
+    stays = tuple(kept_attributes)
+    return Drifted(tuple(drifts), believed, stays, tuple(unknown), added, gone, _multiple(keys), digesting)
+
+
+def _drift(
+    name: str,
+    drift_class: DriftClass,
+    ours: Iterable[bytes],
+    theirs: Iterable[bytes],
+    fate: DriftFate,
+    default: str,
+) -> Drift:
+    former, new = (tuple(_shown(default, value) for value in some) for some in (ours, theirs))
+    return Drift("", name, drift_class.value, former, new, fate.value)
+
+
+def _only_closes(name: str, value: bytes) -> bool:
+    """Whether a value that an account has can only take access away: a lock, a denial, a close or an end, the
+    day of a changed proof, the mark of a merge."""
+    if name == "piactlException":
+        return value.startswith(b"deny$")
+    if name == "piactlOverride":
+        return value.startswith((b"close$", b"end$"))
+    return name in ("piactlLock", "piactlProofChanged", "piactlMergedInto")
 
 
 def _without_base(
@@ -253,7 +279,12 @@ def _without_base(
         return None
     theirs = ("another value",) if stored else ()
     drift = Drift("", name, _LOOSENING.value, ("?",), theirs, fate.value)
-    return Drifted((drift,), values, (), (name,), {}, {}, (), keys.digesting(dn), baseless=True)
+    multiple = _multiple(keys)
+    return Drifted((drift,), values, (), (name,), {}, {}, multiple, keys.digesting(dn), baseless=True)
+
+
+def _multiple(keys: BaseKeys) -> set[str]:
+    return {name for name, default in keys.names.items() if default in _MULTIPLE}
 
 
 def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete: bool) -> DriftClass:
@@ -270,9 +301,6 @@ def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete
         grants = any(not text.startswith("deny") for text in theirs)
         removed = [text for text in ours if text.startswith("grant")]
         return _LOOSENING if grants or not complete or len(removed) < len(ours) else _TIGHTENING
-    if name in ("piactlDevice", "oathTOTPToken") and theirs:
-        shut = all(text == NO_DEVICE or text.lower().startswith(f"cn={NO_DEVICE},") for text in theirs)
-        return _TIGHTENING if shut else _LOOSENING
     if name in ("piactlLock", "piactlProofChanged") and (ours or not complete):
         return _LOOSENING
     return adding if added else removing

@@ -146,7 +146,8 @@ def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rul
     fates = {drift.attribute: DriftFate(drift.fate) for drift in drifted.drift} | dict.fromkeys(
         drifted.unknown, DriftFate.KEPT
     )
-    kept_entry = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=True)
+    based = drifted.baseless
+    kept_entry = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=based)
     if isinstance(kept_entry, Unreadable):
         raise ActRefused(kept_entry.why)
     current, lock = entry.account, desired.account.lock

@@ -176,7 +176,7 @@ def _rows(
     before = [begins, *_credentials(store, source, erased)]
     rows = [AccountWrite(uid, _GOES, reason, write) for write in before if write is not None]
     rows += filter(None, [taking.write])
-    ends = _buried(store, rules, Entry(source.dn, on_its_way, values, base=first))
+    ends = _buried(store, rules, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
     rows += [AccountWrite(uid, _GOES, reason, ends)] if ends else []
     return rows, taking
 

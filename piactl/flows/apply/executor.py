@@ -73,6 +73,8 @@ class Done:
     """A sentence for each server of the list that does not yet have what this run wrote."""
     let_in: int = 0
     """How many binds of canaries a server accepted."""
+    drift_waits: bool = False
+    """Whether a broken guard held back what other programs changed."""
     without_feeds: Sequence[PiactlError] = ()
     """Why the feeds of some sources were refused; the run went on without them."""
 
@@ -416,9 +418,10 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     clean = ready.last.clean and not done.problems and len(run.unreadable) == skipped
     losses = losses_without(ready.last.losses, run.order.allowed)
     last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
-    if not clean:  # an account that was not written has no base yet
+    if not clean:  # an account that was not written has no sealed base yet
         before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
-        last = replace(last, unbased=before.unbased if before else None)
+        unbased, layout = (before.unbased, before.layout) if before else (None, 0)
+        last = replace(last, unbased=unbased, layout=layout)
     alone = len(run.settings.directory.servers) == 1
     _put_last_run(run, last if alone else replace(last, clean=False), planned_on)
     return last

@@ -116,7 +116,7 @@ CHECKS: dict[str, Check] = {
           "A wrong day of a change holds a proof off for too long; a wrong count lets too many through."),
         Check("D50", "stored heads of the journal", _E,
           "Without them, a journal that is made anew is not noticed."),
-        Check("D51", "writes without the journal", _W,
+        Check("D51", "writes without the journal", _E,
           "Somebody may have used the password of an identity without piactl."),
         Check("D52", "users of identities", _E,
           "A Unix user that can read the password of an identity can act as that identity."),

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from piactl.core.journal_line import GENESIS, Anchor, journal_owner
-from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.text import counted, utc_instant
 from piactl.directory.open import open_reader
+from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
 from piactl.directory.store.records import JOURNALS, Places
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
@@ -37,7 +38,7 @@ from piactl.flows.doctor.checks import (
 )
 from piactl.flows.doctor.records import DirectoryContent
 from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
-from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.heads import SYSLOG, append_head, has_syslog
@@ -45,9 +46,6 @@ from piactl.journal.query_and_export import first_line, text_of
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secret_files import read_password
-
-WRITES = timedelta(days=7)
-"""How far back D51 looks."""
 
 
 def examine_journal(
@@ -101,11 +99,11 @@ def examine_runs(content: DirectoryContent, chain: Finding) -> Finding:
 
 
 def writes_in_journal(content: DirectoryContent) -> CheckResult:
-    """D51. Reads as the administrator if this host has that password: no other identity can read the access
-    log."""
+    """D51. Reads as the administrator if this host has that password: nightly sees only who wrote what, and
+    the others see nothing of the access log."""
     reader, settings, now, baseline = content.reader, content.settings, content.now, content.baseline
     first = first_line(settings.journal_file)
-    since = max(datetime.fromisoformat(first.time) if first else now, now - WRITES)
+    since = max(datetime.fromisoformat(first.time) if first else now, now - LOOKS_BACK)
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
         if IdentityName.ADMINISTRATOR in directory.identities:
@@ -118,18 +116,32 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
         comparison = unjournalled(
             reader, directory, settings.journal_file, this_user(), content.host, since, root, after
         )
-    warnings, advice = [], []
-    if not comparison.log:
+    errors, warnings, advice = [], [], []
+    if not _log_of_nights(directory):
+        errors.append("nightly can read no access log: nobody sees a device that is written without piactl")
+    elif not comparison.log:
         warnings.append("no access log can be read: only the last write of each account is seen")
-        advice.append("Load accesslog (schemas/ldap/accesslog.ldif.in).")
+    if errors or warnings:
+        advice.append("Load accesslog, with its rules (schemas/ldap/accesslog.ldif.in).")
     if words := comparison.sentence():
         warnings.append(words)
         advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
     period = f"{day}, when all before were in it," if after else f"{since:%Y-%m-%d}"
     good = f"{counted(comparison.compared, 'write')} of accounts since {period} are in the journal"
-    if comparison.log and not warnings:
+    if comparison.log and not errors and not warnings:
         baseline.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(comparison.reached)}
-    return worst([], warnings, " ".join(advice), good)
+    return worst(errors, warnings, " ".join(advice), good)
+
+
+def _log_of_nights(directory: DirectorySettings) -> bool:
+    """Whether nights can read an access log; True if this host makes none."""
+    if IdentityName.NIGHTLY not in directory.identities:
+        return True
+    try:
+        with open_reader(directory, IdentityName.NIGHTLY, read_password) as reader:
+            return bool(find_logs(reader, directory.suffix).readable)
+    except PiactlError:
+        return True  # another check says that it cannot be used
 
 
 def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[str, str], str]:

@@ -87,6 +87,7 @@ TRIALS = (
     Trial("desk", "account", True, "ask for a new password", "oathTOTPToken", _RESET),
     Trial("desk", "account", False, "store a password in clear", "oathTOTPToken", replaced=_OPTION),
     Trial("desk", "account", False, "change an account", "displayName"),
+    Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
     *(

@@ -14,7 +14,7 @@ from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import mail_trace, traces_of
 from piactl.dataclass import dataclass
-from piactl.directory.store.accounts import Entry, read_accounts_of
+from piactl.directory.store.accounts import Entry, read_accounts_named, read_accounts_of
 from piactl.directory.store.attribute_scans import read_holders
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.reader import read_feed
@@ -102,6 +102,8 @@ class _Build:
         skip, folder = SkipSet(), Path(self.settings.state_folder)
         if cache is not None:
             always = {*state.memory.pending(), *state.linked.people(), *_in_slips(state)}
+            changed = read_accounts_named(*accounts, sorted(state.memory.unwitnessed))
+            always |= {e.account.matricule for e in changed if isinstance(e, Entry) and e.account.matricule}
             skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
             uids, since = cache.uids, cache.since
         else:

@@ -173,6 +173,7 @@ class ChunkEvaluation:
         # what earlier runs noted of an account is for the joint evaluation, which also ends the note, and
         # reports sponsors who leave
         noted = self.memory.drift.keys() | self.memory.archivals.keys() | self.sponsors
+        noted |= self.memory.unwitnessed.keys()
         uids, days, encoding = [], self.rules.policy.drift_days, self.accounts.encoding
         for raw in chunk.entries:
             entry = decided(entry_of(raw, encoding), encoding, self.memory, self.as_of, days)

@@ -75,6 +75,8 @@ class RunState:
     since: datetime | None = None
     """No account whose entryCSN has an earlier time was written since the last run; None if that is not
     known."""
+    drift_waits: bool = False
+    """Whether what other programs changed stays, because a guard of drift is broken."""
     slips: Slips = field(default_factory=dict)
     """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
 
@@ -85,6 +87,10 @@ class RunState:
 
     def with_vanished(self, vanished: Mapping[str, Vanished]) -> RunState:
         memory = replace(self.remembered.memory, vanished=vanished)
+        return replace(self, remembered=replace(self.remembered, memory=memory))
+
+    def with_unwitnessed(self, unwitnessed: Mapping[str, Mapping[str, str]]) -> RunState:
+        memory = replace(self.remembered.memory, unwitnessed=unwitnessed)
         return replace(self, remembered=replace(self.remembered, memory=memory))
 
 

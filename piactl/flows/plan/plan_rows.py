@@ -6,19 +6,28 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, DriftFate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import Desired, Rules, Subject
+from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
+from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.accounts import Entry, account_write, only_renews_base, read_whole, settled
+from piactl.directory.store.accounts import (
+    Entry,
+    account_write,
+    as_found,
+    only_renews_base,
+    read_whole,
+    reducing_write,
+    settled,
+)
 from piactl.directory.store.devices import device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
@@ -41,7 +50,10 @@ def place_of(row: Row) -> Place:
 @dataclass(slots=True)
 class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `holds` collects the protected accounts that would have changed."""
+    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them has
+    is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost
+    only what HR or a date ends. `unwitnessed` is as in Memory: such an account is linked to no device until
+    the help desk makes or resumes one. `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -50,6 +62,10 @@ class PlanRows:
     has_delta: bool
     holds: list[Hold] = field(default_factory=list)
     drift: Sequence[Drift] = ()
+    whole: bool = False
+    drift_waits: bool = False
+    withheld: set[str | None] = field(default_factory=set)
+    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def rows(self, desired: Sequence[Desired]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first."""
@@ -66,6 +82,10 @@ class PlanRows:
                 self.holds.append(
                     Hold(wanted.subject.matricule, uid, lost_words(entry, lost), HoldCode.DRIFT)
                 )
+                rows += filter(None, [self._ended(wanted, entry, lost)])
+                continue
+            if self.drift_waits and entry is not None and entry.drift is not None:
+                rows += filter(None, [self._withheld(unsettled, entry)])
                 continue
             if write is None:
                 continue
@@ -83,6 +103,39 @@ class PlanRows:
         rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
         rows.sort(key=place_of)
         return rows
+
+    def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
+        """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
+        ends. If an assignment was lost, only the feeds of all sources show whether it is over."""
+        account = present = as_found(entry, self.accounts.encoding)
+        if self.whole or self.accounts.encoding.name("piactlAssignment") not in lost:
+            tight = reduced(present, present, entry.account)
+            account = reduced(tight, tight, self._not_archived(desired))
+        return self._reduced_row(desired, entry, present, account)
+
+    def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
+        """The row of an account that keeps what another program changed, because a guard of drift is broken:
+        it only loses what HR or a date ends."""
+        self.withheld.add(desired.subject.matricule)
+        present = as_found(entry, self.accounts.encoding)
+        account = reduced(present, entry.account, self._not_archived(desired))
+        return self._reduced_row(desired, entry, present, account)
+
+    def _not_archived(self, desired: Desired) -> Account:
+        """The desired account; instead of an archived one, which would erase what nobody has looked at, a
+        closed one."""
+        if desired.account.state is not State.ARCHIVED:
+            return desired.account
+        return (desired_account(desired.subject, self.rules, archives=False) or desired).account
+
+    def _reduced_row(self, desired: Desired, entry: Entry, present: Account, account: Account) -> Row | None:
+        if self._unwitnessed(present):
+            account = replace(account, device=NO_DEVICE)
+        write = reducing_write(self.accounts.encoding, entry, present, account)
+        if write is None or self.protected(desired):
+            return None
+        subject = replace(desired.subject, current=present)
+        return self.row(replace(desired, subject=subject, account=account, base=None), write)
 
     def write(self, desired: Desired) -> EntryWrite | None:
         """The write that makes the account the desired one; None if nothing differs."""
@@ -103,8 +156,18 @@ class PlanRows:
             )
             account = without_changes(desired.account, {*before} - {*after}, current)
             desired = replace(desired, subject=replace(subject, current=current), account=account)
+        why = self._unwitnessed(entry.account) if entry is not None else ""
+        if why and desired.account.state is not State.ARCHIVED:
+            subject = replace(desired.subject, note=desired.subject.note or why)
+            account = replace(desired.account, device=NO_DEVICE)
+            desired = replace(desired, subject=subject, account=account)
         directory, encoding = self.accounts.directory, self.accounts.encoding
         return desired, account_write(directory, encoding, entry, desired.account, agreed)
+
+    def _unwitnessed(self, account: Account) -> str:
+        """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
+        changed = self.unwitnessed.get(account.uid, {})
+        return changed.get("", "") or changed.get(account.device, "")
 
     def _entry(self, desired: Desired) -> Entry | None:
         matricule = desired.subject.matricule
@@ -136,8 +199,9 @@ class PlanRows:
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
         for drift in self.drift:
-            if drift.uid in held_uids and drift.fate == DriftFate.REVERTED:
-                remaining.append(replace(drift, fate=DriftFate.WAITS.value))
+            if drift.uid in held_uids or self.drift_waits:
+                waits = drift.fate == DriftFate.REVERTED
+                remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
             elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
                 drift.uid, ()
             ):
@@ -153,6 +217,7 @@ class PlanRows:
         rules ask for nothing more of an archived account."""
         if entry.drift is not None:
             reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.drift)
+            reverted = reverted and not self.drift_waits
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
         account = self._kept_of(entry.account)

@@ -44,7 +44,7 @@ from piactl.directory.store.accounts import (
     read_accounts_of,
 )
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers, read_owners
-from piactl.directory.store.base_digest import LAYOUT
+from piactl.directory.store.base_digest import LAYOUT, is_sealed
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
@@ -184,7 +184,7 @@ class _JointEvaluation(Evaluation):
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
         by_dn = {entry.dn: entry for entry in entries}
         # the changes of other programs that remain are listed every night
-        for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
+        for entry in read_accounts_named(*self.accounts, [*self.memory.drift, *self.memory.unwitnessed]):
             by_dn.setdefault(entry.dn, entry)
         return by_dn.values()
 
@@ -214,7 +214,10 @@ class _JointEvaluation(Evaluation):
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
-        plan_rows.drift = self._drift()
+        plan_rows.drift, plan_rows.drift_waits = self._drift(), self.state.drift_waits
+        plan_rows.unwitnessed = self.memory.unwitnessed
+        fed = {sourced.source.name for sourced in self.feeds if sourced.feed.facts.full}
+        plan_rows.whole = bool(fed) and all(name in fed for name, s in self.sources.items() if s.full)
         groups = plan_groups(self.accounts, self.rules, self.memory.last)
         rows = [*plan_rows.rows(desired), *groups.rows]
         self.tick()
@@ -226,7 +229,7 @@ class _JointEvaluation(Evaluation):
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
         after = self._census_after(before, written)
         waiting = self._waiting(merged, {d.subject.matricule for d in desired})
-        self._keep_news_of_held(merged, waiting)
+        self._keep_news_of_held(merged, waiting, plan_rows.withheld)
         changes: Rows[Change] = tuple(change for _, made in rows for change in made)
         writes: Rows[AccountWrite] = tuple(write for write, _ in rows)
         drift = plan_rows.left_over(rows)
@@ -355,12 +358,18 @@ class _JointEvaluation(Evaluation):
         return qualities(self.feeds, planned_people, self.memory.sources, self.as_of)
 
     def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
-        """The accounts that have never had a base by the end of this run, which writes the `written` ones;
-        see `LastRun`."""
-        before = self.memory.last.unbased if self.memory.last else None
+        """The accounts that have never had a sealed base by the end of this run, which writes the `written`
+        ones; see `LastRun`."""
+        last = self.memory.last
+        # the list of an earlier version is of accounts without an unsealed base
+        before = last.unbased if last and last.layout >= LAYOUT else None
         if before is None and self.state.due_only:
             return None
-        without = {entry.account.uid for entry in self.index.entries() if not entry.base}
+        without = {
+            entry.account.uid
+            for entry in self.index.entries()
+            if not is_sealed(entry.base) and not (entry.drift and entry.drift.baseless)
+        }
         without |= {entry.uid for entry in self.index.unreadable}
         unbased = {uid for uid in without if uid not in written}
         if before is None:
@@ -436,11 +445,13 @@ class _JointEvaluation(Evaluation):
                 waiting[matricule] = record
         return waiting
 
-    def _keep_news_of_held(self, merged: MergedFeeds, waiting: dict[str, Waiting]) -> None:
-        """Keeps the news that a delta brings of held people until they are no longer held, because no later
-        feed repeats it. The news of those whom a case keeps out is not kept: after a decision the delta is
-        applied again."""
-        for matricule in {hold.matricule for hold in self.holds} & merged.once.keys():
+    def _keep_news_of_held(
+        self, merged: MergedFeeds, waiting: dict[str, Waiting], withheld: Iterable[str | None]
+    ) -> None:
+        """Keeps the news that a delta brings of held people, or of those from whom changes are `withheld`,
+        until they are no longer held, because no later feed repeats it. The news of those whom a case keeps
+        out is not kept: after a decision the delta is applied again."""
+        for matricule in {*withheld, *(hold.matricule for hold in self.holds)} & merged.once.keys():
             person, assignments = merged.once[matricule or ""]
             numen, births = self._digests(person, self.memory.waiting.get(matricule or ""))
             waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of, births)

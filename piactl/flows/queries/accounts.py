@@ -30,7 +30,7 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
+from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held, is_settled
 
 if TYPE_CHECKING:
     from piactl.core.plan.identity_case import Case
@@ -118,11 +118,6 @@ class AccountStore:
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
         return self.drift_and_devices([entry], entry.dn).get(entry.account.uid, [])
-
-
-def is_settled(entry: Entry) -> bool:
-    """Whether the account has a base, and only piactl has changed it since."""
-    return entry.drift is None and bool(entry.base)
 
 
 def find_account(store: AccountStore, name: str) -> Account:

@@ -21,12 +21,12 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of, search_accounts
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
+from piactl.flows.drift import is_settled
 from piactl.flows.processes import ProcessLost, answers, children, core_count
 from piactl.flows.queries.accounts import (
     AccountStore,
     account_views,
     find_account,
-    is_settled,
     person_facts,
     readable,
 )

@@ -24,7 +24,8 @@ from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write, writes_since
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.journal_heads import owners_with_heads
+from piactl.directory.store.base_digest import WITNESSED
+from piactl.directory.store.journal_heads import heads_since, owners_with_heads
 from piactl.directory.store.records import Places
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
@@ -168,6 +169,9 @@ def _identity(dn: str, names: Mapping[str, str]) -> str:
         return dn
 
 
+LOOKS_BACK = timedelta(days=7)
+"""How far back D51 and the nights look for writes without a line in the journal."""
+
 MOST = 50_000
 """More writes than this are not compared."""
 
@@ -280,6 +284,65 @@ def _is_own(name: str, by: str) -> bool:
     """Whether an entry, or the account above it, wrote itself."""
     author = normal_dn(by) if by else ""
     return bool(author) and (name == author or name.endswith(f",{author}"))
+
+
+def unwitnessed(
+    reader: Reader, directory: DirectorySettings, journal: str, user: str, host: str, since: datetime
+) -> dict[str, dict[str, str]]:
+    """The accounts with a device, or a link to one, that was written since then without a line in the
+    `journal` of a Unix user of this host, and that got no device by piactl after it: uid -> name of the
+    device, "" for the link -> who and when, in words. If another journal has stored a head at about that
+    time, the write is taken for one of that journal, which cannot be read here. Raises PiactlError."""
+    accounts = normal_dn(directory.accounts)
+    ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
+    names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
+
+    def owner(dn: str, attributes: Iterable[str]) -> str:
+        """The account whose device or link is written, "" for another write."""
+        above = normal_dn(dn).partition(",")[2]
+        if above == accounts:
+            return "" if names.isdisjoint(map(str.lower, attributes)) else dn
+        return dn.partition(",")[2] if above.partition(",")[2] == accounts else ""
+
+    writes = []
+    for log in find_logs(reader, directory.suffix).readable:
+        for write in writes_since(reader, log, since):
+            by = normal_dn(write.by) if write.by else ""
+            of_server = write.of_logging_in and by not in ours
+            if owner(write.dn, write.seen) and not (write.result or of_server):
+                writes.append(write)
+    if not writes:
+        return {}
+    oldest = min(datetime.fromisoformat(write.time) for write in writes)
+    changes = [c for c in changes_since(journal, oldest - _UNSURE) if owner(c.dn, c.attributes)]
+    by_csn = {change.csn: change for change in changes if change.csn}
+    unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
+    own, heads = journal_owner(user, host), heads_since(reader, Places(directory.state), since.date())
+    others = [datetime.fromisoformat(head.time) for head in heads if head.owner != own]
+    device = directory.attributes.get("piactlDevice", "piactlDevice")
+    changed: dict[str, dict[str, str]] = {}
+    for write in sorted(writes, key=lambda logged: logged.time):
+        uid = owner(write.dn, write.seen).partition("=")[2].partition(",")[0]
+        change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
+        moment = datetime.fromisoformat(write.time)
+        if change is None and not any(abs(moment - head) <= _UNSURE for head in others):
+            of_link = write.op == "modrdn" or normal_dn(write.dn).partition(",")[2] == accounts
+            name = "" if of_link else write.dn.partition("=")[2].partition(",")[0]
+            words = f"no journal has the change of its device by {write.by} at {write.time}"
+            changed.setdefault(uid, {})[name] = words
+        elif device in (write.seen if change is None else change.attributes):
+            changed.pop(uid, None)
+    return changed
+
+
+_UNSURE = timedelta(minutes=10)
+"""How far the times of a write in the journal and in the log may differ if only they show that it is one."""
+
+
+def _near(change: JournalledChange, write: LoggedWrite) -> bool:
+    apart = datetime.fromisoformat(write.time) - datetime.fromisoformat(change.time)
+    same = change.op == write.op and normal_dn(change.dn) == normal_dn(write.dn)
+    return same and abs(apart) <= _UNSURE
 
 
 def _author(event: HistoryEvent) -> str:

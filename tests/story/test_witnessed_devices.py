@@ -1,0 +1,162 @@
+"""Somebody writes devices with the password of the help desk, without piactl: the night sees it in the access
+log, and log in is refused until the help desk makes a device again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.clock import utc_now
+from piactl.core.journal_line import Anchor, Head
+from piactl.directory.store.records import Places
+from piactl.journal.query_and_export import text_of
+
+from .academy import Academy
+from .feeds import crowd
+from .phones import KNOWN, verified
+from .test_logins import PASSWORD, day, post
+
+CLAIRE, IDA, HUGO, LEA = "claire.dubreuil", "ida.roy", "hugo.caron", "lea.petit"
+EVERYBODY = (CLAIRE, IDA, HUGO, LEA)
+PEOPLE = (
+    post(-100),
+    post(-100, matricule="1002", prenom="Ida", nom_famille="Roy"),
+    post(-100, matricule="1003", prenom="Hugo", nom_famille="Caron"),
+    post(-100, matricule="1004", prenom="Léa", nom_famille="Petit"),
+)
+
+
+@pytest.fixture
+def academy(make_academy: Callable[..., Academy]) -> Academy:
+    """Claire, Hugo and Léa have a device, Ida has none."""
+    academy = make_academy(accesslog=True)
+    night(academy, -2)
+    for uid in EVERYBODY:
+        academy.change(uid, userPassword=[PASSWORD])
+    return academy
+
+
+def night(academy: Academy, offset: int, *more: str) -> Any:
+    as_of = day(offset).isoformat()
+    return academy.night(as_of, academy.feed(*PEOPLE, *more, day=as_of))
+
+
+def device(academy: Academy, uid: str) -> str:
+    """The DN of the device of an account."""
+    return f"cn={academy.values(uid, 'piactlDevice')[0]},{academy.dn(uid)}"
+
+
+def stranger(academy: Academy, uid: str) -> tuple[str, dict[str, Any]]:
+    dn = f"cn=autre,{academy.dn(uid)}"
+    return dn, {
+        "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
+        "cn": "autre",
+        "piactlData": "{}",
+        "oathTOTPParams": dn,
+        "oathSecret": b"12345678901234567890",
+        "oathOTPLength": "6",
+        "oathHMACAlgorithm": "1.2.840.113549.2.7",
+        "oathTOTPTimeStepPeriod": "30",
+        "oathTOTPTimeStepWindow": "1",
+    }
+
+
+def lets_in(academy: Academy, uid: str, code: str = "") -> bool:
+    return academy.sandbox.accepts(academy.dn(uid), PASSWORD + code)
+
+
+@pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
+def test_a_device_that_no_journal_has_lets_nobody_in(academy: Academy, fed: bool) -> None:
+    phones = {uid: verified(academy, uid, *KNOWN) for uid in (CLAIRE, HUGO, LEA)}
+    # what piactl itself wrote is in the journal
+    night(academy, 0)
+    assert lets_in(academy, LEA, phones[LEA].code())
+    as_of = day(0).isoformat()
+    academy.quiet_night(as_of)
+    replace, delete = ldap3.MODIFY_REPLACE, ldap3.MODIFY_DELETE
+    with academy.sandbox.connect("desk") as desk:
+        unlinked = {"piactlDevice": [(delete, [])], "oathTOTPToken": [(delete, [])]}
+        desk.modify(academy.dn(CLAIRE), {**unlinked, "objectClass": [(delete, ["oathTOTPUser"])]})
+        dn, values = stranger(academy, IDA)
+        desk.add(dn, attributes=values)
+        linked = {"piactlDevice": [(replace, ["autre"])], "oathTOTPToken": [(replace, [dn])]}
+        desk.modify(academy.dn(IDA), {**linked, "objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]})
+        secret = {
+            "oathSecret": [(replace, [b"12345678901234567890"])],
+            "oathTOTPLastTimeStep": [(replace, ["1"])],
+        }
+        desk.modify(device(academy, HUGO), secret)
+        # a device that is not linked opens nothing, and stays until somebody decides
+        dn, values = stranger(academy, LEA)
+        desk.add(dn, attributes=values)
+    assert lets_in(academy, CLAIRE)
+    feeds = [academy.feed(*PEOPLE, day=as_of)] if fed else []
+    ran = academy.night(as_of, *feeds)
+    assert ran.json["summary"] == {"update": 3}
+    shown = academy.run("journal", "show", "--run", "last", "-o", "json").json
+    assert {row["uid"] for row in shown} == {CLAIRE, IDA, HUGO}
+    assert all("no journal has the change of its device by cn=piactl-desk" in row["reason"] for row in shown)
+    for uid in (CLAIRE, IDA, HUGO):
+        assert academy.values(uid, "piactlDevice") == ["suspended"]
+        assert not lets_in(academy, uid)
+    assert lets_in(academy, LEA, phones[LEA].code())
+    academy.quiet_night(as_of, *feeds)
+    # the help desk makes a new device
+    phone = verified(academy, CLAIRE, *KNOWN)
+    academy.quiet_night(as_of, *feeds)
+    assert lets_in(academy, CLAIRE, phone.code())
+
+
+def test_a_device_of_another_journal_is_left_to_that(academy: Academy) -> None:
+    """A help desk with a host of its own has a journal that nights cannot read: the directory has heads."""
+    anchor = Anchor(text_of(utc_now()), "desk@accueil", "r1", Head(7, "0" * 64))
+    dn = Places(academy.sandbox.state).journal_heads(anchor.owner, utc_now().date())
+    name = dn.partition("=")[2].partition(",")[0]
+    academy.sandbox.add(dn, {"objectClass": "piactlRecord", "cn": name, "description": str(anchor)})
+    with academy.sandbox.connect("desk") as desk:
+        desk.modify(academy.dn(IDA), {"piactlDevice": [(ldap3.MODIFY_REPLACE, ["autre"])]})
+    night(academy, 0)
+    assert academy.values(IDA, "piactlDevice") == ["autre"]
+
+
+@pytest.mark.parametrize("how", ["added again", "renamed", "moved"])
+def test_a_device_that_takes_the_place_of_another_lets_nobody_in(academy: Academy, how: str) -> None:
+    """The link stays as it is: another device gets the name of the one in force."""
+    verified(academy, CLAIRE, *KNOWN)
+    verified(academy, HUGO, *KNOWN)
+    night(academy, 0)
+    dn, name = device(academy, CLAIRE), academy.values(CLAIRE, "piactlDevice")[0]
+    with academy.sandbox.connect("desk") as desk:
+        desk.delete(dn)
+        other, values = stranger(academy, CLAIRE)
+        if how == "added again":
+            desk.add(dn, attributes={**values, "cn": name, "oathTOTPParams": dn})
+        elif how == "renamed":
+            desk.add(other, attributes=values)
+            desk.modify_dn(other, f"cn={name}", delete_old_dn=True)
+        else:
+            desk.modify_dn(device(academy, HUGO), f"cn={name}", new_superior=academy.dn(CLAIRE))
+    night(academy, 0)
+    assert academy.values(CLAIRE, "piactlDevice") == ["suspended"]
+    assert not lets_in(academy, CLAIRE)
+
+
+def test_many_devices_stop_no_night(academy: Academy) -> None:
+    """The device of each of eleven accounts is written: HR's end is written in the same night."""
+    academy.allow_up_to(50, "create", "profile_growth", "service_growth")
+    others = crowd(12, debut=day(-100).isoformat())
+    night(academy, -1, *others)
+    uids = sorted(uid for uid in academy.names().values() if uid.startswith("louise"))
+    with academy.sandbox.connect("desk") as desk:
+        for uid in uids[:11]:
+            desk.modify(academy.dn(uid), {"piactlDevice": [(ldap3.MODIFY_REPLACE, ["autre"])]})
+    end = (day(-1)).isoformat()
+    gone = [line.replace(";553;;", ";553;radiation;") for line in crowd(12, debut=end)]
+    ran = night(academy, 0, gone[0], *others[1:11], gone[11])
+    assert ran.code == 0
+    for uid in (uids[0], uids[11]):
+        assert academy.values(uid, "piactlState") == ["deactivated"]
+    assert {academy.values(uid, "piactlDevice")[0] for uid in uids[:11]} == {"suspended"}
