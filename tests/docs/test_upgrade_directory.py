@@ -288,7 +288,7 @@ class Standing:
         """Checks that doctor is satisfied, and that an activation password cannot replace itself."""
         code, results = self.doctor()
         expected = {**dict.fromkeys((*CHANGED, "D20", "D44", "D46"), "ok"), "D45": "warning"}
-        assert (code, {id_: results[id_] for id_ in expected}) == (0, expected)
+        assert (code, {id_: results[id_] for id_ in expected}) == (0, expected), self.errors()
         assert self.piactl("password", "unblock", "paul.garde", "--administrator", "--reason", "upgrade") == 0
         assert self.doctor()[1]["D45"] == "ok"
         self.code(CODE)
