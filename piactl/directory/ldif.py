@@ -1,6 +1,6 @@
-"""Entries as LDIF (RFC 2849): written for slapadd, and read as slapcat and ldapsearch write them.
+"""Entries as LDIF (RFC 2849), read as slapcat and ldapsearch write them.
 
-ldap3's writer makes change records of its own requests; slapadd takes entries.
+ldap3's writer makes change records of its own requests.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ class IntendedWrite:
     """One write before it is sent; `op` is add, modify or delete.
 
     `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
-    `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `load`:
-    the write is in an LDIF that a person loads later. `facts` are what `events` shows about the write (see
-    `piactl.directory.store.event_facts`); empty if it is not an event.
+    `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `facts`
+    are what `events` shows about the write (see `piactl.directory.store.event_facts`); empty if it is not an
+    event.
     """
 
     uid: str
@@ -50,7 +50,6 @@ class IntendedWrite:
     reason: str
     added: Values = field(default_factory=dict, repr=False)
     removed: Values = field(default_factory=dict, repr=False)
-    load: bool = False
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -80,7 +79,6 @@ class Intent:
     reason: str
     added: Digests
     removed: Digests
-    load: bool = False
     address: str = ""
 
 
@@ -160,10 +158,9 @@ def intent_of(line: JournalLine) -> Intent:
             side: {n: tuple(both.get(side, ())) for n, both in f["attributes"].items() if both.get(side)}
             for side in ("added", "removed")
         }
-    kinds, load = tuple(f["kinds"]), f.get("load") is True
-    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"])
+    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], tuple(f["kinds"]), f["reason"])
     address = str(f.get("facts", {}).get("new", ""))
-    return Intent(*facts, sides["added"], sides["removed"], load, address)
+    return Intent(*facts, sides["added"], sides["removed"], address)
 
 
 def intent_outcome(

@@ -267,7 +267,6 @@ class Journal:
             "uid": write.uid,
             "dn": write.dn,
             "op": write.op,
-            **({"load": True} if write.load else {}),
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
             **({"facts": dict(write.facts)} if write.facts else {}),

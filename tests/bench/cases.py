@@ -24,7 +24,6 @@ from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, identity_dn
 
 CASES = (
     "load",
-    "migration",
     "quiet",
     "half",
     "rentree",
@@ -180,21 +179,6 @@ def load(bench: Bench) -> Contest:
     return contest
 
 
-def migration(bench: Bench) -> Contest:
-    """From a feed to a server that has everybody, by slapadd."""
-    changes: list[Changes] = []
-
-    def loaded() -> None:
-        if not changes:
-            changes.append(changes_of_dump(bench.server, bench.folder / "migration"))
-
-    feed, home = str(bench.population.first), str(bench.server.home)
-    words = [sys.executable, "-m", "bench.migration", PIACTL, home, feed, str(FIRST), str(bench.folder)]
-    mine = Contender("piactl apply --ldif, slapadd", lambda: words, bench.empty, loaded, Goal(0.25))
-    add = _tool(bench, "ldapadd", lambda: changes[0], _locked(bench, bench.empty))
-    return bench.contest("first migration", "ldapadd", [mine, add])
-
-
 def quiet(bench: Bench) -> Contest:
     """HR says the same about everybody as last night."""
     bench.fill()
@@ -341,7 +325,6 @@ RUN = {
     "set": national,
     "set-plan": national_plan,
     "load": load,
-    "migration": migration,
     "lists": lists,
     "rehearsal": rehearsal,
     "quiet": quiet,

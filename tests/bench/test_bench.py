@@ -14,7 +14,6 @@ CASES = {
     ("first load", "bare server"),
     ("first load", "with accesslog"),
     ("first load", "two providers"),
-    ("first migration", "with accesslog"),
     ("nothing to do", "with accesslog"),
     ("0.5 % changes", "with accesslog"),
     ("1 September", "with accesslog"),

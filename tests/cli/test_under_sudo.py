@@ -48,7 +48,6 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("apply", "PLAN"): (("{own}",), OWN),
     ("approve", "PLAN"): (("{own}", *WHY), OWN),
     ("reject", "PLAN"): (("{own}", *WHY), OWN),
-    ("apply", "--ldif"): (("{plan}", "--ldif", "{new}"), WRITES),
     ("undo", "--out"): (("last", *WHY, "--out", "{new}"), WRITES),
     ("adopt", "--out"): (("hr={own}", "--out", "{new}"), WRITES),
     ("adopt", "FEED..."): (("hr={own}",), OWN),
@@ -110,11 +109,11 @@ def loaded(make_academy: Callable[..., Academy]) -> Academy:
 
 def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     folder = loaded.sandbox.folder
-    own, new, plan = folder / "secrets" / "desk", loaded.folder / "new", folder / "state" / "plans"
+    own, new = folder / "secrets" / "desk", loaded.folder / "new"
     secret = own.read_text()
     with forking_for_others(CALLER="4242") as forks:
         for (command, option), (words, sentence) in CASES.items():
-            arguments = [word.format(own=own, new=new, plan=plan) for word in words]
+            arguments = [word.format(own=own, new=new) for word in words]
             ran = forks.run(
                 loaded,
                 *command.split(),

@@ -98,9 +98,6 @@ def test_a_merge_plan_is_applied_once_it_is_approved(two: Academy, monkeypatch: 
         ran = two.run("apply", file)
     assert (ran.code, NEEDED in ran.err, f"piactl approve {file}" in ran.err) == (4, True, True), ran
     approve(two, monkeypatch, file)
-    with two.nothing_written():
-        ran = two.run("apply", file, "--ldif", two.folder / "merge.ldif")
-    assert (ran.code, "--ldif is for a first migration" in ran.err) == (1, True), ran
     ran = two.run("apply", file, "-o", "json")
     assert (ran.code, ran.json["status"], ran.json["outcomes"]) == (0, "done", {"applied": 1}), ran
     assert "approved by bruno" in ran.err

@@ -22,7 +22,6 @@ from piactl.secret_files import read_password
 
 from .academy import Academy
 from .feeds import MICHELIS, THUILLIER, row
-from .test_first_migration import loaded, planned, written
 
 BASE, SUNDAY, MONDAY, TUESDAY, TODAY = (f"2026-09-{day:02}" for day in (5, 6, 7, 8, 9))
 IDA = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Rollin"}
@@ -313,14 +312,11 @@ def test_an_accepted_loss_is_shown_again_after_a_second_restore(make: Callable[[
     academy.night(MONDAY)
 
 
-def test_a_directory_from_before_the_first_migration_is_noticed(
-    make_academy: Callable[..., Academy],
-) -> None:
-    """It was restored from before the first migration, whose accounts came by slapadd."""
+def test_a_directory_from_before_the_first_load_is_noticed(make_academy: Callable[..., Academy]) -> None:
     academy = make_academy()
     empty = back_up(academy)
-    feed, plan = planned(academy, row(), row(**IDA), day=BASE)
-    loaded(academy, written(academy, plan))
+    feed = academy.feed(row(), row(**IDA), day=BASE)
+    academy.night(BASE, feed)
     restore(academy, empty)
     with academy.nothing_written():
         assert "does not have it" in academy.night(SUNDAY, feed, code=11).err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from piactl.cli.framework.context import (
-    ProgressLine,
     reading,
     say,
     this_configuration,
     today,
-    writing,
 )
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
@@ -38,22 +35,16 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import (
     apply_plan,
     done_code,
-    new_order,
-    put_outcome,
     refusals_as_json,
-    refuse_broken,
-    run_of,
     say_next_steps,
     show_plan,
     write_plan,
 )
-from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.apply.run import Order
     from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -228,20 +219,10 @@ def apply(
             help="Apply without the approval of another person; raises an alarm, needs --reason.",
         ),
     ] = False,
-    ldif: Annotated[
-        str,
-        typer.Option(
-            "--ldif",
-            metavar="FILE",
-            help="Write a first migration to a new LDIF file for slapadd, not to the directory.",
-        ),
-    ] = "",
 ) -> int:
     """Apply exactly this plan, entry by entry.
 
-    An entry that changed since the plan was made is a conflict: it is reported and skipped. With --ldif, no
-    account is written: load the file with slapadd into a directory without accounts, while its server is
-    stopped. The next run reads the loaded accounts back.
+    An entry that changed since the plan was made is a conflict: it is reported and skipped.
 
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
 
@@ -253,54 +234,11 @@ def apply(
     need_reason(reason, "--allow", allowed)
     need_reason(reason, "--break-glass", ["--break-glass"] if break_glass else [])
     configuration = this_configuration()
-    if ldif:
-        refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
     with refusals_as_json(output, ready=ready):
-        if MERGE in ready.plan.summary and not ldif:
+        if MERGE in ready.plan.summary:
             from piactl.cli.commands.account_edit import apply_merge
 
             return apply_merge(ready, file, allow or [], reason, output, break_glass=break_glass)
-        if ldif:
-            order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
-            return _load(configuration, ready, file, Path(ldif), order, output)
         done = apply_plan(configuration, ready, file, allowed, reason, output, break_glass=break_glass)
         return done_code(done)
-
-
-def _load(
-    configuration: Configuration,
-    ready: ReadyPlan,
-    name: str,
-    ldif: Path,
-    order: Order,
-    output: PlanLayout,
-) -> int:
-    from piactl.core.plan.run_state import RunStatus
-    from piactl.flows.apply.offline_load import run_offline_load
-
-    refuse_broken(ready, name, order.allowed)
-    run, policy = run_of(configuration, order), configuration.policy
-    with (
-        stop_on_signals() as stop,
-        writing(configuration) as writer,
-        ProgressLine("prepared") as progress,
-    ):
-        done = run_offline_load(writer, run, ready, ldif, policy, progress=progress, stop=stop)
-    put_outcome(done, output)
-    if done.status is not RunStatus.LOADING:
-        return done_code(done)
-    for line in _next_steps(configuration.settings.directory.suffix, ldif):
-        say(line)
-    return int(Exit.DONE)
-
-
-def _next_steps(suffix: str, ldif: Path) -> list[str]:
-    return [
-        "Nothing is loaded yet. Start no other run before. On the host of the server, as root:",
-        "  systemctl stop slapd",
-        f"  slapadd -q -b {shlex.quote(suffix)} -l {shlex.quote(str(ldif.absolute()))}",
-        "  chown -R openldap:openldap /var/lib/ldap    # the user and the database folder of slapd",
-        "  systemctl start slapd",
-        "Then run piactl nightly: it reads the accounts back. Delete the LDIF: it holds personal data.",
-    ]

@@ -23,11 +23,10 @@ from piactl.dataclass import dataclass
 
 
 class RunStatus(StrEnum):
-    """The state of a run, or how it ended. LOADING: it wrote an LDIF, and no run has read the accounts back.
-    INTERRUPTED: it was killed, and a later run found its record unfinished."""
+    """The state of a run, or how it ended. INTERRUPTED: it was killed, and a later run found its record
+    unfinished."""
 
     RUNNING = "running"
-    LOADING = "loading"
     DONE = "done"
     PARTLY = "partly"
     STOPPED = "stopped"

@@ -31,8 +31,8 @@ from piactl.directory.store.records import (
     texts_of,
 )
 
-MARK, MARKED = "description", (RunStatus.RUNNING, RunStatus.LOADING)
-"""What the record of a run carries while its status is one of these, so that a search finds it."""
+MARK = "description"
+"""What the record of a run carries while it is running, so that a search finds it."""
 AHEAD = timedelta(minutes=1)
 """How far the start of a run may be ahead of the clock of this host."""
 
@@ -94,7 +94,8 @@ def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
     entry = writer.read(dn, [DATA, MARK])
     write = record_write(dn, stored(entry), record)
     marks = entry.values.get(MARK, ()) if entry is not None else ()
-    wanted = tuple(status.encode() for status in MARKED if record.get("status") == status)
+    running = record.get("status") == RunStatus.RUNNING
+    wanted = (RunStatus.RUNNING.encode(),) if running else ()
     add: dict[str, tuple[bytes, ...]] = {MARK: wanted} if wanted and marks != wanted else {}
     delete: dict[str, tuple[bytes, ...]] = {MARK: tuple(marks)} if marks and marks != wanted else {}
     if write is None and not add and not delete:

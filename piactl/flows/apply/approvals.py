@@ -285,7 +285,6 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
         reason=f"{run.order.reason} (the plan {'; it '.join(why)})",
         added={},
         removed={},
-        load=False,
     )
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING, plan=ready.fingerprint)

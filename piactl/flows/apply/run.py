@@ -17,8 +17,8 @@ from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.records import Places, Record, UnreadableRecords
-from piactl.directory.store.run_records import MARKED, put_run_record
+from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.run_records import put_run_record
 from piactl.errors import (
     DirectoryOlder,
     DirectoryUnreachable,
@@ -51,7 +51,7 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.apply.unfinished_runs import made_late, mark_interrupted, settle_doubts, unfinished_runs
+from piactl.flows.apply.unfinished_runs import made_late, mark_interrupted, settle_doubts
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,
@@ -109,8 +109,6 @@ class Run:
     """Whether it is the last run of `cn=state`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its record says of the people who approved its plan."""
-    unfinished: Sequence[tuple[str, Record]] = ()
-    """Name and record of the other runs that are marked as not ended, if it has the lock."""
     unmade: Sequence[Intent] = ()
     """The writes that earlier runs left in doubt and that had not been made when this run began, without
     those that it makes itself."""
@@ -135,7 +133,8 @@ class Run:
         if not self.recorded:
             return
         order = self.order
-        ended = {"ended": self.now().isoformat(timespec="milliseconds"), "journal": self.head_facts()}
+        head = {"seq": self.journal.head.seq, "hash": self.journal.head.hash}
+        ended = {"ended": self.now().isoformat(timespec="milliseconds"), "journal": head}
         record = {
             "run": order.run,
             "command": " ".join(order.command),
@@ -152,15 +151,11 @@ class Run:
             "allowed": dict(order.allowed),
             **self.lock.facts(),
             **self.facts,
-            **({} if status in MARKED else ended),
+            **(ended if self.finished else {}),
             **facts,
         }
         put_run_record(self.writer, self.places.run(order.run), without_numens(record))
         self.in_directory = True
-
-    def head_facts(self) -> dict[str, Any]:
-        """The head of the journal, as records have it."""
-        return {"seq": self.journal.head.seq, "hash": self.journal.head.hash}
 
     def end(
         self, counts: Mapping[str, int], feeds: Sequence[Mapping[str, str]] = (), *, finished: bool = True
@@ -241,7 +236,6 @@ class CommandRun:
                     if abandoned:
                         self.say(abandoned)
                         run.journal.note(abandoned)
-                    run.unfinished = list(unfinished_runs(run))
                     mark_interrupted(run, abandoned or "it ended without recording its outcome")
                     with _with_end_recorded(run):
                         yield run

@@ -53,12 +53,7 @@ class UndoLogWrite:
 
 
 def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
-    """Stores what an undo of these account writes needs, before the first of them is made."""
-    must(run.writer, run.while_locked(undo_writes(run, writes)))
-
-
-def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite]:
-    """The records that an undo of these account writes needs.
+    """Stores what an undo of these account writes needs, before the first of them is made.
 
     Only the writing identities can read them. For a new account, a digest shows whether its values changed
     since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
@@ -69,6 +64,10 @@ def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite
         for account_write in writes
         if account_write.write.op != "delete" or Kind.GROUP.value in account_write.kinds
     )
+    must(run.writer, run.while_locked(_undo_records(run, rows)))
+
+
+def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[EntryWrite]:
     for number in count():
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:

@@ -6,15 +6,13 @@ became of each. What other servers may lack of them is written again (`repeat_fo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.directory import filters
-from piactl.directory.dn import normal_dn, under
+from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """The number of intents that one sync of the journal covers, with the outcomes of those before them."""
-
-MANY = 50
-"""From this number of intents below one base, one search is cheaper than a read of each entry."""
 
 _OUTCOMES = {IntentOutcome.DONE: "applied", IntentOutcome.NOT_DONE: "failed"}
 
@@ -141,8 +136,8 @@ def _without(intents: Iterable[Intent], write: EntryWrite, keys: DigestKeys) -> 
     return [i for i in intents if normal_dn(i.dn) != name or _outcome(i, write.add, keys) is not done]
 
 
-def intended_write(run: Run, row: AccountWrite, *, load: bool = False) -> IntendedWrite:
-    """The write of an account as the journal of a run records it; `load` if it goes into an LDIF."""
+def intended_write(run: Run, row: AccountWrite) -> IntendedWrite:
+    """The write of an account as the journal of a run records it."""
     return IntendedWrite(
         uid=row.uid,
         dn=row.write.dn,
@@ -151,7 +146,6 @@ def intended_write(run: Run, row: AccountWrite, *, load: bool = False) -> Intend
         reason=row.reason,
         added=row.write.add,
         removed=row.write.delete,
-        load=load,
         facts=event_facts(
             row.write,
             {kind: row.effective.get(kind, run.order.as_of) for kind in row.kinds},
@@ -161,49 +155,15 @@ def intended_write(run: Run, row: AccountWrite, *, load: bool = False) -> Intend
     )
 
 
-def read_back(reader: Reader, base: str, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:
-    """What became of each intent, in the order given. Many entries below `base`, which holds the accounts,
-    are read in one search."""
-    inside = [intent for intent in intents if under(intent.dn, base)]
-    outcomes = _searched(reader, base, inside, keys) if len(inside) >= MANY else {}
+def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:
+    """What became of each intent, in the order given."""
     settlements = []
     for intent in intents:
-        now = outcomes.get(intent.seq)
-        if now is None:
-            entry = reader.read(intent.dn, _attributes([intent]))
-            now = _outcome(intent, entry.values if entry else None, keys)
+        entry = reader.read(intent.dn, sorted({*intent.added, *intent.removed}))
+        now = _outcome(intent, entry.values if entry else None, keys)
         message = f"read back after run {intent.run}: {now.value}"
         settlements.append(Settlement(intent.seq, _OUTCOMES.get(now, "conflict"), message))
     return settlements
-
-
-def _searched(
-    reader: Reader, base: str, intents: Sequence[Intent], keys: DigestKeys
-) -> dict[int, IntentOutcome]:
-    """The outcome of each intent, by its number."""
-    outcomes: dict[int, IntentOutcome] = {}
-    attributes = _attributes(intents)
-    missing: Sequence[Intent] = intents
-    # names are first compared as they are: normalising them takes longer than the search
-    for key in (str.casefold, normal_dn):
-        by_dn: dict[str, list[Intent]] = defaultdict(list)
-        for intent in missing:
-            by_dn[key(intent.dn)].append(intent)
-        unknown = False
-        for entry in reader.search(base, filters.ANY_ENTRY, attributes):
-            matches = by_dn.pop(key(entry.dn), None)
-            unknown = unknown or matches is None
-            for intent in matches or ():
-                outcomes[intent.seq] = _outcome(intent, entry.values, keys)
-        missing = [intent for rest in by_dn.values() for intent in rest]
-        if not missing or not unknown:
-            break
-    outcomes.update((intent.seq, _outcome(intent, None, keys)) for intent in missing)
-    return outcomes
-
-
-def _attributes(intents: Sequence[Intent]) -> list[str]:
-    return sorted({name for intent in intents for name in (*intent.added, *intent.removed)})
 
 
 def _outcome(intent: Intent, present: Values | None, keys: DigestKeys) -> IntentOutcome:

@@ -98,7 +98,6 @@ _ENDS: Mapping[str, str] = {
     RunStatus.REFUSED: (
         "was refused by guards and wrote nothing; check its plan, then approve it or correct the feed"
     ),
-    RunStatus.LOADING: "wrote an LDIF that no run has read back; load it, then run piactl nightly",
 }
 
 

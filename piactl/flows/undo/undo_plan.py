@@ -117,11 +117,6 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
         )
     if chosen["status"] == RunStatus.RUNNING and alive_alone(chosen, now):
         raise PiactlError(f"run {chosen['run']} is still running; undo it when it has ended")
-    if chosen["status"] == RunStatus.LOADING:
-        raise PiactlError(
-            f"run {chosen['run']} wrote an LDIF that no run has read back yet; undo it after the next run: "
-            "piactl nightly"
-        )
     return chosen
 
 
