@@ -92,7 +92,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     in_worker = hasattr(config, "workerinput")
     if without_paths and config.getoption("numprocesses", 0) is None and not (options.usepdb or in_worker):
         # more workers than cores: many tests wait for a deadline or for a process
-        options.numprocesses = 6
+        options.numprocesses, options.dist = 6, "worksteal"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,10 +32,16 @@ def set_up(checkout: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("is_link", [False, True])
-def test_an_environment_of_somebody_else_is_left_alone(checkout: Path, is_link: bool) -> None:
+@pytest.mark.parametrize(("is_link", "over_ours"), [(False, False), (True, False), (False, True)])
+def test_an_environment_of_somebody_else_is_left_alone(
+    checkout: Path, is_link: bool, over_ours: bool
+) -> None:
     own = checkout / ("elsewhere" if is_link else ".venv")
     (own / "bin").mkdir(parents=True)
+    if over_ours:  # somebody ran `python3 -m venv .venv` over that of the script
+        (own / ".piactl").write_text("of an older checkout\n")
+        os.utime(own / ".piactl", (1, 1))
+        (own / "pyvenv.cfg").write_text("home = /usr/bin\n")
     (own / "bin" / "python").symlink_to(sys.executable)
     (own / "mine.txt").write_text("work of months")
     if is_link:
