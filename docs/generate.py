@@ -24,7 +24,7 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 
 from piactl import __version__  # noqa: E402
-from piactl.cli.framework.application import assembled  # noqa: E402
+from piactl.cli.framework.application import assembled, plain_help  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
 from piactl.dataclass import dataclass  # noqa: E402
 from piactl.errors import Exit  # noqa: E402
@@ -104,7 +104,7 @@ def _command(words: str, summary: str, command: Any, context: Any) -> Command:
             if "--help" not in parameter.opts:
                 options.append(_option(parameter, context))
             continue
-        term, text = parameter.get_help_record(context) or (parameter.name.upper(), parameter.help or "")
+        term, text = plain_help(parameter, context) or (parameter.name.upper(), parameter.help or "")
         name = re.sub(r"[\[\]{}.]", "", term).upper().replace("SERVICE|LOGIN", "SERVICE|login")
         arguments.append((name, _sentence(text)))
         several = "..." if parameter.nargs == -1 else ""
@@ -116,7 +116,7 @@ def _command(words: str, summary: str, command: Any, context: Any) -> Command:
 
 
 def _option(parameter: Any, context: Any) -> tuple[str, str]:
-    term, text = parameter.get_help_record(context)
+    term, text = plain_help(parameter, context) or ("", "")
     return term, _sentence(text.replace("[required]", "Required."))
 
 

@@ -62,14 +62,16 @@ _environment() {  # extras, "" or [dev]
     if [ -x "$venv/bin/python" ] && { [ "$found" = "$wanted$1" ] || [ "$found" = "$wanted[dev]" ]; }; then
         return
     fi
-    base=$(_python3) || exit 1
-    if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
-        _install python3-venv
-    fi
-    if [ -L "$venv" ] || { [ -e "$venv" ] && [ ! -e "$venv/.piactl" ]; }; then
+    # `python3 -m venv .venv` over one that this script finished leaves the mark, but writes pyvenv.cfg after it
+    if [ -L "$venv" ] || { [ -e "$venv" ] && [ ! -e "$venv/.piactl" ]; } ||
+        { [ -s "$venv/.piactl" ] && [ "$venv/pyvenv.cfg" -nt "$venv/.piactl" ]; }; then
         echo "$venv was not made by this script, so it is left as it is." >&2
         echo "Move it away (mv $venv ${venv%/*}/venv-of-mine) or remove it, then start again." >&2
         exit 1
+    fi
+    base=$(_python3) || exit 1
+    if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
+        _install python3-venv
     fi
     rm -rf "$venv"
     # before the rest, so that an environment that remains unfinished is made anew the next time

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +46,21 @@ settings.register_profile(SEARCH, deadline=None)
 settings.load_profile("piactl")
 
 
+# if set, each worker rewrites and compiles all tests, and each of some thousand processes compiles piactl
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# no test cuts the power: in memory, if there is room and programs may run there, nothing waits for the disk
+MEMORY = Path("/dev/shm")
+if (
+    not os.environ.get("TMPDIR")
+    and os.access(MEMORY, os.W_OK)
+    and shutil.disk_usage(MEMORY).free > 6_000_000_000
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--in-batches", action="store_true", help="the stories as among very many people")
     parser.addoption("--rounds", type=int, default=20, help="how often a long fault test strikes")
@@ -68,7 +85,21 @@ def pytest_configure() -> None:
             os.environ[name] = "C.UTF-8"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    options = config.option
+    without_paths = config.args_source is not pytest.Config.ArgsSource.ARGS
+    in_worker = hasattr(config, "workerinput")
+    if without_paths and config.getoption("numprocesses", 0) is None and not (options.usepdb or in_worker):
+        # more workers than cores: many tests wait for a deadline or for a process
+        options.numprocesses, options.dist = 6, "worksteal"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not re.search(r"\blong\b", config.option.markexpr):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     # the long stories of the most people first: one begun last would keep a single worker busy at the end
     items.sort(key=_people_of_long_test, reverse=True)
 

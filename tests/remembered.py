@@ -17,9 +17,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
-from piactl.cli.framework import configuration
+from piactl.cli.framework import application, configuration
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
@@ -30,14 +28,14 @@ from piactl.sandbox.slapd_configuration_and_folder import socket_uri
 
 
 def remember_commands_and_configurations() -> None:
-    """Makes the commands in this process read their own options only once, and each content of a policy, a
+    """Makes this process assemble each command only once, and read each content of a policy, a
     register or a configuration only once.
 
     The file itself is still checked each time (its owner, mode and bytes); a content with a mistake is read
     anew each time.
     """
-    # the options of a command are the same in each run
-    typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
+    # a command is the same in each run
+    application.assembled = cache(application.assembled)
     for reader in (read_policy, read_register, read_settings):
         once = _once_per_content(reader)
         for module in (configuration, doctor, doctor.this_host):

@@ -253,9 +253,9 @@ def commands(bench: Bench) -> Contest:
         contender(VERSION, 0.100, [PIACTL, "--version"]),
         contender("piactl --help", 0.100, [PIACTL, "--help"]),
         contender("completion of a word", 0.100, [PIACTL, "--complete", "account", "sh"]),
-        contender("piactl account show", 0.180, [PIACTL, "account", "show", uid]),
-        contender("piactl why ACCOUNT", 0.180, [PIACTL, "why", uid]),
-        contender("piactl why ACCOUNT iprof", 0.180, [PIACTL, "why", uid, "iprof"]),
+        contender("piactl account show", 0.400, [PIACTL, "account", "show", uid]),
+        contender("piactl why ACCOUNT", 0.400, [PIACTL, "why", uid]),
+        contender("piactl why ACCOUNT iprof", 0.400, [PIACTL, "why", uid, "iprof"]),
     ]
     return bench.contest("commands", _NOTHING, contenders, _EACH_COMMAND)
 

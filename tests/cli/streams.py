@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import json
 import os
 import pkgutil
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -137,7 +138,8 @@ def _serve() -> None:
     load_piactl()
     if "LOAD_ALL" in os.environ:
         _load_library()
-    from piactl.cli.framework.application import assembled
+    from piactl.cli.framework import application
+    from piactl.cli.framework.commands import COMMANDS, asked
     from tests.remembered import remember_commands_and_configurations
 
     if "CALLER" in os.environ:  # the real user of sudo's process is who called it
@@ -149,7 +151,10 @@ def _serve() -> None:
 
             of_process.caller = lambda: of_process.Caller(str(caller), other=True)  # type: ignore[assignment]
     remember_commands_and_configurations()
-    assembled(whole=True)
+    for words in COMMANDS:
+        application.assembled(*asked(words.split()), alone=True)
+    with redirect_stdout(io.StringIO()):
+        application.application(["completion", "bash"])  # loads what typer loads with its first value
     gc.collect()
     gc.freeze()  # so that no garbage collection in a child copies pages
     # its own descriptors, so that no child writes into the answers

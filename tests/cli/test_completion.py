@@ -125,7 +125,7 @@ def test_account_show_and_why_load_no_slow_modules(people: Academy) -> None:
             timeout=60,
         )
         loaded = set(done.stdout.split())
-        for module in ("pydantic", "jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
+        for module in ("jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
             assert module not in loaded, (typed, module)
         assert "piactl.directory.write.pipelined_writer" not in loaded
 

@@ -185,8 +185,3 @@ def test_a_retirement_ends_the_open_post(configuration: Configuration, tmp_path:
     assert path.state_on(first - timedelta(days=1)) is State.ACTIVE
     assert path.state_on(first) is State.GRACE
     assert path.state_on(date(2027, 12, 1)) is State.ARCHIVED
-
-
-def test_the_numbers_are_those_of_the_settings(configuration: Configuration) -> None:
-    assert f"`absent_runs` ({configuration.settings.sources['hr'].absent_runs})" in DOCUMENT
-    assert f"`bridge` ({configuration.policy.bridge})" in DOCUMENT

@@ -1,4 +1,4 @@
-"""docs/guards.md is true: its numbers are those of the shipped policy and of the code."""
+"""docs/guards.md is true: its tables are those of the shipped policy and of the code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 
-from piactl.config.guard_settings import DEFAULT_GUARDS
 from piactl.config.policy import read_policy
 from piactl.core.model.policy import Guard, Limit
 from piactl.core.model.settings import SourceLimits
@@ -68,21 +67,10 @@ def test_a_policy_without_guards_has_those_of_the_shipped_policy(tmp_path: Path)
         assert guards_on(built_in, day) == guards_on(shipped, day), day
 
 
-def test_the_built_in_guards_are_shown() -> None:
-    for kind in ("unlock", "adopt", "group"):
-        limit = overall(DEFAULT_GUARDS[kind])
-        assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in " ".join(PAGE.split()), kind
-
-
 def test_the_guards_on_proofs_match_the_simulated_days() -> None:
     *drawn, _, last_line = proof_guards.table()
     assert "\n".join(drawn) in PAGE
     assert last_line == "0 days were stopped."
-    numbers = [f"{share * 100:g} %" for share in (proof_guards.ARRIVALS, proof_guards.ARRIVALS_OF_RENTREE)]
-    numbers += [f"{proof_guards.FIRST_BATCH * 100:g} %", f"{proof_guards.PROOFS * 100:g} %"]
-    numbers += [f"{proof_guards.CAMPAIGN * 100:g} %", f"{proof_guards.FORGOTTEN} activation passwords"]
-    section = PAGE.split("### On proofs")[1]
-    assert [number for number in numbers if number not in section] == []
     for cell in re.findall(r"(\d+) of (\d+)", "".join(drawn)):
         most, limit = map(int, cell)
         assert limit >= 1.3 * most, cell

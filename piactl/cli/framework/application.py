@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 from typer.main import get_command
 
 from piactl import __version__
@@ -19,74 +19,32 @@ from piactl.cli.framework.context import chosen, say
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
-# Newer versions of typer convert every value with pydantic, whose import takes 116 ms of CPU: `account show`
-# takes 278 ms with `PlainValue` and 394 ms without (medians of 20 on a busy machine). typer has no public way
-# around it. `PlainValue` converts text, lists of text, enumeration members and defaults; typer converts the
-# rest and reports all errors. If typer lacks the private names used here, its own conversion stays.
+
+class PlainCommand(TyperCommand):
+    """A command whose help has no Python types."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            parameters = [p for p in self.get_params(ctx) if p.param_type_name == kind]
+            if rows := [row for p in parameters if (row := plain_help(p, ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
-class PlainValue:
-    """Replaces typer's conversion of one parameter (`RuntimeParam`)."""
-
-    def __init__(self, parameter: Any) -> None:
-        self._annotation = parameter.type_descriptor.annotation
-        self._special = parameter.type_descriptor.parameter_info.parser is not None
-
-    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        several = param.multiple or param.nargs == -1
-        if value is None:
-            return () if several else None
-        read = self._read(value, several=several)
-        if read is not None:
-            return read
-        param._runtime_param = None
-        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
-
-    def _read(self, value: Any, *, several: bool) -> Any:
-        """The converted value; None leaves the conversion to typer."""
-        annotation = self._annotation
-        if self._special:
-            return None
-        if several:
-            if get_origin(annotation) is not list or get_args(annotation) != (str,):
-                return None
-            texts = isinstance(value, list | tuple) and all(isinstance(member, str) for member in value)
-            return list(value) if texts else None
-        if not isinstance(annotation, type):
-            return None
-        if isinstance(value, annotation) and annotation in (str, int):
-            return value
-        if issubclass(annotation, Enum):
-            return next((member for member in annotation if value is member or value == member.value), None)
+def plain_help(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """The words of a parameter and its help, with the types in the words of the manual; None if hidden."""
+    row = parameter.get_help_record(ctx)
+    if row is None:
         return None
-
-
-def read_plainly(command: Any) -> None:
-    """Replaces typer's conversion by PlainValue, and the Python types in its help by words, for a command and
-    its subcommands, if this version of typer allows it."""
-    for parameter in command.params:
-        _read_plainly(parameter)
-    help_option = command.get_help_option
-
-    def plain_help_option(ctx: Any) -> Any:
-        return _read_plainly(help_option(ctx))
-
-    command.get_help_option = plain_help_option
-    for below in getattr(command, "commands", {}).values():
-        read_plainly(below)
-
-
-def _read_plainly(parameter: Any) -> Any:
-    if hasattr(parameter, "get_runtime_param") and getattr(parameter, "_runtime_param", "") is None:
-        parameter._runtime_param = PlainValue(parameter)
-        shown, named = parameter.display_type, parameter.param_type_name == "argument"
-        parameter.display_type = lambda ctx: "" if named else _WORDS.get(word := shown(ctx).strip("<>"), word)
-    return parameter
+    words, of_type, rest = row[0].partition(" <")
+    if of_type and parameter.param_type_name == "option":
+        shown = rest.removesuffix(">")
+        words += f" {_WORDS.get(shown, shown)}"
+    return words, row[1]
 
 
 _WORDS = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
 """The types that typer writes in help, in the words of the manual."""
-
 
 _HELP = "Administer staff accounts in an LDAP directory from HR data."
 
@@ -99,7 +57,10 @@ def _version(wanted: bool) -> None:
 
 def front(
     config: Annotated[
-        str, typer.Option("--config", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml).")
+        str,
+        typer.Option(
+            "--config", metavar="FILE", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml)."
+        ),
     ] = "",
     on: Annotated[
         str, typer.Option("--on", metavar="SERVER", help="Move the writes to this server; needs --reason.")
@@ -129,7 +90,6 @@ def assembled(noun: str = "", verb: str = "", *, whole: bool = False, alone: boo
     # typer lists groups last
     first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)
     command.commands = {name: command.commands[name] for name in first if name in command.commands}
-    read_plainly(command)
     return command
 
 
@@ -174,7 +134,8 @@ def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) 
         app.command(name, short_help=short, context_settings=settings)(function)
     else:
         text, _, example = (function.__doc__ or "").partition("Example: ")
-        app.command(name, short_help=short, help=text.rstrip(), epilog=_at_the_end(example))(function)
+        words, example = text.rstrip(), _at_the_end(example)
+        app.command(name, cls=PlainCommand, short_help=short, help=words, epilog=example)(function)
 
 
 def _at_the_end(example: str) -> str:
