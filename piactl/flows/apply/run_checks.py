@@ -9,6 +9,7 @@ of passwords have no effect, and closed accounts log in again.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -174,17 +175,22 @@ def _adds(write: EntryWrite, name: str) -> bool:
 
 def settings_digest(settings: Settings) -> str:
     """A digest of the settings that decide what a plan says and that are the same on all hosts. Values that
-    are the default do not count, so versions that know more settings agree with earlier ones."""
-    sources = [_own(asdict(source), asdict(SourceSettings(""))) for source in settings.sources.values()]
+    are the default do not count, so versions that know more settings agree with earlier ones; nor does the
+    order in which the file has them."""
+    usual = asdict(SourceSettings(""))
+    sources = {name: _own(asdict(source), usual) for name, source in settings.sources.items()}
     matching = _own(asdict(settings.matching), asdict(MatchingSettings()))
     shared = sources, matching, dict(settings.ranks), dict(settings.directory.attributes)
-    return hashlib.sha256(repr(shared).encode()).hexdigest()
+    text = json.dumps(
+        shared, sort_keys=True, default=lambda v: sorted(v) if isinstance(v, frozenset) else str(v)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _own(values: Mapping[str, object], default: Mapping[str, object]) -> dict[str, object]:
     """The settings that are not the default, without what is of one host."""
     return {
-        name: sorted(own) if isinstance(own, frozenset) else own
+        name: own
         for name, own in values.items()
         if name not in ("files", "state_folder") and own != default[name]
     }
