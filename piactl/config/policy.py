@@ -90,6 +90,7 @@ def _policy(document: Document, file: str) -> Policy:
         protected=frozenset(root.at("protected").texts()),
         groups=_groups(document, root),
         digest=document.digest,
+        content=document.content_digest(),
         file=file,
     )
 

@@ -7,6 +7,7 @@ file, and each value keeps its line and column.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import field
@@ -112,6 +113,13 @@ class Document:
     refused: set[tuple[int, int]] = field(default_factory=set)
     """Places whose value is already reported as unusable; later checks skip them."""
     _mistaken: set[tuple[int, int]] = field(default_factory=set)
+
+    def content_digest(self) -> str:
+        """The SHA-256 of what the file says, in hexadecimal, whatever its comments and its form."""
+        text = json.dumps(
+            self.root, sort_keys=True, default=lambda v: v.value if isinstance(v, Node) else str(v)
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def mistake(self, place: Node | tuple[int, int], message: str) -> None:
         """Records a mistake; for a scalar only the first one."""

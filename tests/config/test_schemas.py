@@ -81,9 +81,11 @@ def loaded(name: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value without its digest, lines and file name, which change with every edit."""
+    """A value without its digests, lines and file name, which change with every edit."""
     if dataclasses.is_dataclass(value):
-        fields = [f.name for f in dataclasses.fields(value) if f.name not in ("digest", "line", "file")]
+        fields = [
+            f.name for f in dataclasses.fields(value) if f.name not in ("digest", "content", "line", "file")
+        ]
         return {name: plain(getattr(value, name)) for name in fields}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

@@ -270,5 +270,10 @@ def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(aca
     assert academy.run("undo", "last", "--reason", "the policy is wrong", "--as-of", DAY).code == 0
     academy.night(DAY)
     # files of this host alone may differ from those of other hosts
-    academy.edit("piactl.yaml", 'files: ["*.csv"]', 'files: ["*.csv", "*.txt"]')
+    academy.edit("piactl.yaml", 'files: ["*.csv"]', 'limits: {max_rows: 99}, files: ["*.csv", "*.txt"]')
     assert "is not that of" not in academy.night(DAY).err
+    # and a comment says nothing
+    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 30}  # a month")
+    assert "is not that of" not in academy.night(DAY).err
+    academy.edit("policy.yaml", "  - {days: 30}  # a month", "  - {days: 30}")
+    academy.night(DAY)

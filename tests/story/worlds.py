@@ -463,6 +463,8 @@ class World:
         if len(posts) != 1 or len(human.posts) != 1:
             return None
         post = posts[0]
+        # HR states the end before the post leaves its file
+        known = min(known, LAST_OF_CONTRACTS + timedelta(days=SOURCES[post.source].kept - 5))
         post.end_known, post.end_before, post.end = known, post.end, LAST_OF_CONTRACTS
         return post
 

@@ -63,6 +63,7 @@ def new_order(
         command=("piactl", *recorded_words(sys.argv[1:])),
         actor=who(),
         policy=configuration.policy.digest,
+        rules=configuration.policy.content,
         reason=reason,
         allowed=allowed or {},
         urn=configuration.policy.urn,

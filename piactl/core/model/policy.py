@@ -257,7 +257,8 @@ class Policy:
     An account with a sponsor ends at most `sponsored_days` ahead. `real_names`, in plain letters, are names
     that people have although they look like none. `supplements` are the sources that the configuration marks
     as supplements; they are not in the file.
-    `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
+    `digest` is the SHA-256 of its file, in hexadecimal, `content` that of what it says without its
+    comments, `file` its name."""
 
     timezone: str = "Europe/Paris"
     domain: str = "ac-amiens.fr"
@@ -290,6 +291,7 @@ class Policy:
     groups: GroupSettings = GroupSettings()
     supplements: frozenset[str] = frozenset()
     digest: str = ""
+    content: str = ""
     file: str = ""
     _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False

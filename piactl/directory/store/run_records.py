@@ -38,7 +38,7 @@ AHEAD = timedelta(minutes=1)
 
 _RUN_TEXTS = (
     *("command", "user", "sudo_user", "author", "origin", "host", "reason", "note", "ended"),
-    *("plan", "policy", "register", "settings", "after", "undoes", "undone_by", "break_glass"),
+    *("plan", "policy", "register", "rules", "settings", "after", "undoes", "undone_by", "break_glass"),
 )
 
 

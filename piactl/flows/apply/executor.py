@@ -130,7 +130,7 @@ def apply_work(
     has recorded it.
     """
     broken = refused(ready.plan.refusals, run.order.allowed)
-    facts = run_facts(ready) | {"settings": settings_digest(run.settings)}
+    facts = run_facts(ready) | {"settings": settings_digest(run.settings), "rules": run.order.rules}
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts)

@@ -67,7 +67,7 @@ class Order:
     """The request for a run: its id, its date, its command, its user.
 
     `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
-    digest of the current policy, `urn` the beginning of the rights that it gives.
+    digest of the current policy file, `rules` that of its content, `urn` the beginning of its rights.
     """
 
     run: str
@@ -80,6 +80,7 @@ class Order:
     reason: str = ""
     allowed: Mapping[str, int] = field(default_factory=dict)
     urn: str = ""
+    rules: str = ""
     break_glass: bool = False
     """Whether the plan is applied without the approval of another person that it needs."""
 

@@ -192,11 +192,11 @@ def _own(values: Mapping[str, object], default: Mapping[str, object]) -> dict[st
     return {
         name: own
         for name, own in values.items()
-        if name not in ("files", "state_folder") and own != default[name]
+        if name not in ("files", "limits", "state_folder") and own != default[name]
     }
 
 
-_INPUTS = {"policy": "policy", "register": "register", "settings": "configuration"}
+_INPUTS = {"rules": "policy", "register": "register", "settings": "configuration"}
 
 
 def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
