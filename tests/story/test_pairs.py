@@ -201,6 +201,32 @@ def test_a_birth_date_that_errs_and_returns_is_one_case(academy: Academy) -> Non
         assert cases(academy) == [], day
 
 
+def test_a_birth_date_that_hr_corrected_is_not_asked_again(academy: Academy) -> None:
+    """Nobody answered the case: HR went back by itself. The rest of the row with the error is applied."""
+    right = {**JUSTINE, "numen": ""}
+    wrong = {**right, "date_naissance": "1979-08-19"}
+    academy.night(DAYS[0], academy.feed(row(**right), *REST, day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(row(**wrong), *REST, day=DAYS[1]))
+    case = cases(academy)[0]["case"]
+    plan = academy.run("plan", academy.feed(row(**right), *REST, day=DAYS[2]), "--as-of", DAYS[2])
+    assert f"case {case} is closed: the HR data of matricule" in plan.out
+    academy.night(DAYS[2], academy.feed(row(**right), *REST, day=DAYS[2]))
+    born = academy.values("justine.roche", "piactlBirthDigest")
+    moved = {**wrong, "fonction": "DIR"}
+    for day in DAYS[3:5]:
+        academy.night(day, academy.feed(row(**moved), *REST, day=day))
+        assert cases(academy) == [], day
+        assert academy.plan("--as-of", day)["holds"] == [], day
+    assert "direction" in academy.values("justine.roche", "piactlProfile")
+    assert academy.values("justine.roche", "piactlBirthDigest") == born
+    listed = academy.run("match", "list", "--decided", "-o", "json").json
+    assert [(c["case"], c["decision"]) for c in listed] == [(case, "wrong-row")]
+    # another wrong date is another question
+    other = {**wrong, "date_naissance": "1980-08-19"}
+    academy.night(DAYS[5], academy.feed(row(**other), *REST, day=DAYS[5]))
+    assert [c["doubt"] for c in cases(academy)] == ["birth-changed"]
+
+
 def test_a_birth_date_is_one_case_whichever_source_brings_it(academy: Academy) -> None:
     """Two sources list the person, and both bring the same wrong date, one of them first."""
     academy.sources(agape="kind: full", epp="kind: full")

@@ -32,7 +32,7 @@ class CaseAnswer(StrEnum):
 
 
 BY_RULE = "piactl"
-"""Who decided a case that needed nobody, because NUMEN and identity agree."""
+"""Who decided a case that needed nobody: NUMEN and identity agree, or HR went back to what it had stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,13 @@ class Case:
     @property
     def waits_for_hr(self) -> bool:
         """Whether it is decided that HR has to correct its row, which is not applied until then."""
-        return self.answered(CaseAnswer.WRONG_ROW) or (self.gates and self.answered(CaseAnswer.DIFFERENT))
+        wrong = self.answered(CaseAnswer.WRONG_ROW) and not self.corrected
+        return wrong or (self.gates and self.answered(CaseAnswer.DIFFERENT))
+
+    @property
+    def corrected(self) -> bool:
+        """Whether HR went back by itself to the birth date of the account: the other one was an error."""
+        return self.decision is not None and self.answered(CaseAnswer.WRONG_ROW) and self.decision.by_rule
 
     @property
     def listed(self) -> bool:
@@ -125,7 +131,7 @@ class Case:
     @property
     def wrong_matricule(self) -> str:
         """The matricule of the row that is decided to be wrong, or ""."""
-        if self.decision is None or self.decision.answer is not CaseAnswer.WRONG_ROW:
+        if self.decision is None or not self.answered(CaseAnswer.WRONG_ROW) or self.corrected:
             return ""
         return self.decision.one or self.matricule
 
@@ -206,7 +212,7 @@ def closed_remarks(
     """The remarks of a plan about the cases that this run closes by itself. `gone`: whether the row of a case
     is in the feeds of its source no more."""
     for id_, case in before.items():
-        if id_ not in after and case.listed:
+        if case.listed and not (id_ in after and after[id_].listed):
             who = f"matricule {case.matricule} of {case.source or 'HR'}"
             why = (
                 f"{who} is in no feed any more" if gone(case) else f"the HR data of {who} have been corrected"
@@ -257,6 +263,12 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
     source = old.source if case.gates and same(old) else case.source
     births = old.births or case.births
     return replace(case, source=source, since=old.since, decision=old.decision, stated=digest, births=births)
+
+
+def states_again(case: Case, person: Person, keys: DigestKeys) -> bool:
+    """Whether a row states again what HR has corrected before."""
+    same = case.matricule == person.matricule and keys.matches(case.stated, _STATED, _names(person))
+    return case.corrected and same
 
 
 def is_wrong_row(case: Case, person: Person, keys: DigestKeys) -> bool:

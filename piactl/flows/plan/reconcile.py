@@ -18,7 +18,15 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, no_own_guards, tally
-from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts, case_remarks, closed_remarks
+from piactl.core.plan.identity_case import (
+    BY_RULE,
+    Case,
+    CaseAnswer,
+    Decision,
+    case_counts,
+    case_remarks,
+    closed_remarks,
+)
 from piactl.core.plan.losses import (
     NO_LOSSES,
     NOTHING_TAKEN,
@@ -33,7 +41,7 @@ from piactl.core.plan.sync_cache import SyncCache
 from piactl.core.rules.address_allocation import all_named
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
-from piactl.core.rules.matching import Births, birth_digests
+from piactl.core.rules.matching import Births, Doubt, birth_digests
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import counted
 from piactl.directory.store.accounts import (
@@ -67,6 +75,8 @@ from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.staged import Names
 
 EVERYBODY = SkipSet()
+CORRECTED_DAYS = 92
+"""For so long a birth date that HR has corrected is an error if HR states it again; later it is a case."""
 REMEMBERED_DAYS = 366
 """How long a decision that joined a matricule, or accepted another birth date, can be taken back."""
 
@@ -483,14 +493,26 @@ class _JointEvaluation(Evaluation):
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
         """The cases after this run. A case ends if a feed has its person and the case is not found again, or
         if its row is in no feed any more. A decision about newcomers stays."""
-        remaining = {id_: case for id_, case in self.memory.cases.items() if self._remains(case, merged)}
-        return {**remaining, **merged.cases}
+        before = self.memory.cases.items()
+        remaining = {id_: case for id_, case in before if self._remains(case, merged)}
+        # asked once: if HR states the wrong birth date again, it is known to be an error
+        reason = "HR went back to the birth date of the account"
+        error = Decision(CaseAnswer.WRONG_ROW, BY_RULE, reason, self.as_of)
+        corrected = {
+            id_: replace(case, decision=error)
+            for id_, case in before
+            if case.doubt is Doubt.BIRTH_CHANGED and case.open and id_ not in remaining
+            if not row_is_gone(case, self.feeds)
+        }
+        return {**remaining, **corrected, **merged.cases}
 
     def _remains(self, case: Case, merged: MergedFeeds) -> bool:
         if case.of_newcomer and case.answered(CaseAnswer.SAME):
             return (self.as_of - case.since).days <= REMEMBERED_DAYS
         if case.answered(CaseAnswer.DIFFERENT) and not case.gates:
             return True
+        if case.corrected:
+            return (self.as_of - case.since).days <= CORRECTED_DAYS
         if case.gates and case.answered(CaseAnswer.SAME) and case.births:
             return (self.as_of - case.since).days <= REMEMBERED_DAYS
         if row_is_gone(case, self.feeds):

@@ -14,6 +14,7 @@ from piactl.core.plan.identity_case import (
     CaseAnswer,
     renewed,
     stated,
+    states_again,
 )
 from piactl.core.plan.plan import HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting, bare
@@ -140,9 +141,12 @@ class _Gate:
 
     def _confirmed(self, elsewhere: Sequence[Person | None]) -> bool:
         """Whether a changed birth date needs no decision: the account had it before somebody decided about
-        the one that it has now, or another source states the same one. If another source states that of the
-        account, and the NUMEN is that of the account, this date is an error."""
+        the one that it has now, or another source states the same one. It is an error if HR has corrected it
+        once, or if another source states that of the account and the NUMEN is that of the account."""
         person, keys = self.person, self.rules.keys
+        self.without_birth = any(states_again(case, person, keys) for case in self.memory.cases.values())
+        if self.without_birth:
+            return True
         decided = (
             case
             for case in self.memory.cases.values()
