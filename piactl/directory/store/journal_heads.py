@@ -107,10 +107,10 @@ def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
             yield owner, day, entry.dn
 
 
-def last_heads(reader: Reader, places: Places) -> list[Anchor]:
+def last_heads(reader: Reader, places: Places, unreadable: UnreadableRecords) -> list[Anchor]:
     """The last head of each journal."""
     days = {owner: dn for owner, _, dn in sorted(_days(reader, places))}
-    anchor_lists = (list(_anchors(reader.read(dn, [HEAD]), owner)) for owner, dn in days.items())
+    anchor_lists = (list(_anchors(reader.read(dn, [HEAD]), owner, unreadable)) for owner, dn in days.items())
     return [max(anchors, key=lambda anchor: anchor.time) for anchors in anchor_lists if anchors]
 
 
@@ -119,11 +119,18 @@ def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:
     return anchor in _anchors(reader.read(dn, [HEAD]), anchor.owner)
 
 
-def _anchors(entry: RawEntry | None, owner: str) -> Iterator[Anchor]:
+def _anchors(
+    entry: RawEntry | None, owner: str, unreadable: UnreadableRecords | None = None
+) -> Iterator[Anchor]:
+    """The heads of that owner in an entry; a value that is no head is added to `unreadable`."""
     for value in entry.values.get(HEAD, ()) if entry else ():
         anchor = read_anchor(value.decode("ascii", "replace"))
         if anchor is not None and anchor.owner == owner:
             yield anchor
+        elif anchor is None and entry is not None and unreadable is not None:
+            why = "a value is not a head of a journal: piactl did not write it"
+            advice = "find out who added it, then delete the value"
+            unreadable.add(UnreadableRecord(entry.dn, why, advice))
 
 
 def prunable_days(reader: Reader, places: Places, before: date) -> list[str]:
@@ -174,12 +181,4 @@ def heads_of_journal(
     search."""
     query = filters.all_of(IN_RECORD, filters.begins("cn", f"{owner}-"))
     for entry in records_in(reader, places.folder(JOURNALS), ["cn", HEAD], query):
-        for value in entry.values.get(HEAD, ()):
-            anchor = read_anchor(value.decode("ascii", "replace"))
-            if anchor is None:
-                why = "a value is not a head of a journal: piactl did not write it"
-                unreadable.add(
-                    UnreadableRecord(entry.dn, why, "find out who added it, then delete the value")
-                )
-            elif anchor.owner == owner:
-                yield anchor
+        yield from _anchors(entry, owner, unreadable)
