@@ -84,6 +84,21 @@ def test_data_of_a_device_that_is_not_text_stops_no_archival_and_no_merge(leaver
     assert not any(map(leaver.sandbox.entry, names))
 
 
+def test_doctor_tries_a_second_password_only_where_there_is_a_first(leaver: Academy) -> None:
+    """The server keeps the time of a password that an archival or a lock removed."""
+    for uid in (CLAIRE, "ida.dubreuil"):
+        leaver.change(uid, userPassword=["Cerise-Galop-9-bleu"])
+    closed(leaver)
+    leaver.night(DUE)
+    leaver.night(NEXT)
+    reason = ("--reason", "stolen", "--yes", "--as-of", NEXT)
+    for command in (("lock", "ida.dubreuil", "--compromised"), ("unlock", "ida.dubreuil")):
+        assert leaver.run("account", *command, *reason).code == 0
+        checks = {check["id"]: check for check in leaver.run("doctor", "-o", "json").json}
+        assert checks["D34"]["found"] == "not tried: no account is known to have a password"
+        assert checks["D70"]["found"] == "not tried: no account is known to have a password"
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks: bool) -> None:
     closed(leaver)
