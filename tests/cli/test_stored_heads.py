@@ -172,8 +172,9 @@ def test_heads_of_impossible_times_stop_nothing(locked: Academy) -> None:
     owner = journal_owner(who().user, who().host)
     own = [text.replace("x@y", owner) for text in forged[:4]]
     forged.append(f"2026-09-01T00:00:00Z x@é r1 7:{'0' * 64}")
+    of_another_day = f"2026-09-01T00:00:00Z x@y r1 7:{'0' * 64}"
     with locked.sandbox.connect("desk") as desk:
-        for name, texts in {"x@y": forged, "x@é": forged, owner: own}.items():
+        for name, texts in {"x@y": [*forged, of_another_day], "x@é": forged, owner: own}.items():
             attributes = {"objectClass": "piactlRecord", "description": texts}
             desk.add(f"cn={name}-{utc_now():%Y%m%d}0,{folder}", attributes=attributes)
     night = locked.run("nightly", "--as-of", "2026-09-02")

@@ -108,10 +108,14 @@ def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
 
 
 def last_heads(reader: Reader, places: Places, unreadable: UnreadableRecords) -> list[Anchor]:
-    """The last head of each journal."""
-    days = {owner: dn for owner, _, dn in sorted(_days(reader, places))}
-    anchor_lists = (list(_anchors(reader.read(dn, [HEAD]), owner, unreadable)) for owner, dn in days.items())
-    return [max(anchors, key=lambda anchor: anchor.time) for anchors in anchor_lists if anchors]
+    """The last head of each journal, among those that are stored under their day, where `has_head` looks."""
+    last: dict[str, Anchor] = {}
+    for owner, day, dn in sorted(_days(reader, places), reverse=True):
+        if owner not in last:
+            heads = _anchors(reader.read(dn, [HEAD]), owner, unreadable)
+            of_day = [head for head in heads if head.time[:10].replace("-", "") == day]
+            last |= {owner: max(of_day, key=lambda head: head.time)} if of_day else {}
+    return list(last.values())
 
 
 def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:
