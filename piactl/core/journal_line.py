@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from piactl.core.text import read_json
@@ -29,7 +30,8 @@ _FORMER_OUTCOMES = {"already so": "unchanged"}
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ANCHOR = re.compile(
-    r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) (\S+) (\S+) ([0-9]{1,18}):([0-9a-f]{64})(?: at (\S+))?(?: after (\S+))?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z) ([!-~]+) ([!-~]+) ([0-9]{1,18}):([0-9a-f]{64})"
+    r"(?: at ([!-~]+))?(?: after ([!-~]+))?"
 )
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
@@ -74,6 +76,10 @@ def read_anchor(text: str) -> Anchor | None:
     """The anchor in a text, as `str` writes it; None for any other text."""
     match = _ANCHOR.fullmatch(text)
     if match is None:
+        return None
+    try:
+        datetime.fromisoformat(match[1])
+    except ValueError:  # anybody who may add heads may add one of 30 February
         return None
     head = Head(int(match[4]), match[5])
     return Anchor(match[1], match[2], match[3], head, match[7] or "", match[6] or "")

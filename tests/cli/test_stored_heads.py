@@ -161,6 +161,42 @@ def test_a_forged_head_fails_verify_and_stops_no_night(locked: Academy) -> None:
     locked.quiet_night("2026-09-02")
 
 
+def test_heads_of_impossible_times_stop_nothing(locked: Academy) -> None:
+    """The desk may add them, in the name of any journal: they are named, and not remembered."""
+    folder = f"ou=journals,{locked.sandbox.state}"
+    forged = [
+        f"{time} {owner} r1 7:{'0' * 64}"
+        for owner in ("x@y", "x@é")
+        for time in ("2026-99-99T00:00:00Z", "2026-02-30T00:00:00Z", "2026-09-01T::Z", "T00:00:00Z")
+    ]
+    owner = journal_owner(who().user, who().host)
+    own = [text.replace("x@y", owner) for text in forged[:4]]
+    forged.append(f"2026-09-01T00:00:00Z x@é r1 7:{'0' * 64}")
+    of_another_day = f"2026-09-01T00:00:00Z x@y r1 7:{'0' * 64}"
+    with locked.sandbox.connect("desk") as desk:
+        for name, texts in {"x@y": [*forged, of_another_day], "x@é": forged, owner: own}.items():
+            attributes = {"objectClass": "piactlRecord", "description": texts}
+            desk.add(f"cn={name}-{utc_now():%Y%m%d}0,{folder}", attributes=attributes)
+    night = locked.run("nightly", "--as-of", "2026-09-02")
+    assert night.code == 0, night
+    assert f"cn=x@y-{utc_now():%Y%m%d}0,{folder}: a value is not a head of a journal" in night.err
+    verification = locked.run("journal", "verify")
+    assert (verification.code, "is not a head of a journal" in verification.err) == (0, True), verification
+    doctor = locked.run("doctor", "-o", "json")
+    assert doctor.code in (0, 1), doctor
+    with locked.sandbox.connect("administrator") as administrator:
+        for name in ("x@y", "x@é", owner):
+            administrator.delete(f"cn={name}-{utc_now():%Y%m%d}0,{folder}")
+    # what an earlier piactl remembers of them
+    remembered = locked.sandbox.folder / "state" / "journal-head"
+    with remembered.open("a") as file:
+        file.write("".join(f"{text}\n" for text in forged))
+    night = locked.run("nightly", "--as-of", "2026-09-03")
+    assert (night.code, "removed" in night.err) == (0, False), night
+    verification = locked.run("journal", "verify")
+    assert verification.code == 0, verification
+
+
 def days(academy: Academy) -> list[str]:
     with academy.sandbox.connect("reader") as reader:
         entries = searched(reader, f"ou=journals,{academy.sandbox.state}")

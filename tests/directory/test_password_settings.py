@@ -307,13 +307,13 @@ def test_no_password_or_managed_value_is_stored_under_an_attribute_option(sandbo
         sandbox.connect("administrator") as administrator,
     ):
         everybody = {"owner": owner, "desk": desk, "nightly": nightly, "administrator": administrator}
-        for name in (*MANAGED, "userPassword", "oathSecret", "piactlSealed"):
+        for name in (*MANAGED, "userPassword", "oathSecret", "piactlSealed", "piactlData", "objectClass"):
             for who, connection in everybody.items():
                 said = {
                     answers(
                         partial(connection.modify, dn, {f"{name};lang-fr": [(ldap3.MODIFY_ADD, [value])]})
                     )
-                    for value in ("x", "1", "TRUE", "20260101000000Z", dn)
+                    for value in ("x", "1", "TRUE", "20260101000000Z", "oathTOTPUser", dn)
                 }
                 refused = {17} if name.startswith("pwd") else {50}  # of operational attributes there are none
                 assert refused <= said <= refused | {21}, (who, name, said)  # 21: not of its syntax

@@ -67,6 +67,38 @@ def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_
     assert noted(leaver) is None
 
 
+def test_data_of_a_device_that_is_not_text_stops_no_archival_and_no_merge(leaver: Academy) -> None:
+    """The desk may write any octets into the entry of a device."""
+    hugo = row(matricule="1003", prenom="Hugo", nom_famille="Caron")
+    leaver.night("2026-11-05", leaver.feed(row(fin="2026-09-30"), IDA, hugo, day="2026-11-05"))
+    with leaver.sandbox.connect("desk") as desk:
+        for uid in (CLAIRE, "hugo.caron"):
+            values = {"objectClass": ["piactlRecord", "oathTOTPToken"], "oathSecret": b"1"}
+            desk.add(f"cn=x,{leaver.dn(uid)}", attributes={**values, "piactlData": b"\xff\xfe"})
+    merge = ("account", "merge", "hugo.caron", "ida.dubreuil", "--despite", "name", "--yes")
+    ran = leaver.run(*merge, "--reason", "doublon", "--as-of", "2026-11-06")
+    assert ran.code == 0, ran
+    leaver.night(DUE)
+    assert leaver.night(NEXT).json["summary"]["archive"] == 1
+    names = (f"cn=x,{leaver.dn(uid)}" for uid in (CLAIRE, "hugo.caron"))
+    assert not any(map(leaver.sandbox.entry, names))
+
+
+def test_doctor_tries_a_second_password_only_where_there_is_a_first(leaver: Academy) -> None:
+    """The server keeps the time of a password that an archival or a lock removed."""
+    for uid in (CLAIRE, "ida.dubreuil"):
+        leaver.change(uid, userPassword=["Cerise-Galop-9-bleu"])
+    closed(leaver)
+    leaver.night(DUE)
+    leaver.night(NEXT)
+    reason = ("--reason", "stolen", "--yes", "--as-of", NEXT)
+    for command in (("lock", "ida.dubreuil", "--compromised"), ("unlock", "ida.dubreuil")):
+        assert leaver.run("account", *command, *reason).code == 0
+        checks = {check["id"]: check for check in leaver.run("doctor", "-o", "json").json}
+        assert checks["D34"]["found"] == "not tried: no account is known to have a password"
+        assert checks["D70"]["found"] == "not tried: no account is known to have a password"
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks: bool) -> None:
     closed(leaver)

@@ -244,6 +244,16 @@ def test_each_logged_write_counts_once() -> None:
     assert events[0].identity == "nightly"
 
 
+def test_a_write_of_somebody_else_at_the_same_time_is_not_taken_for_a_journalled_one() -> None:
+    """The entryCSN tells them apart, also if the other one came first."""
+    foreign, own = write(NOON, by="cn=thief", csn="c1"), write("2026-09-01T12:00:01.000Z", csn="c2")
+    events = recounted([change(NOON, csn="c2")], [foreign, own], {"nightly": "CN=n"})
+    assert [(event.identity, event.sources) for event in events] == [
+        ("nightly", ("journal", "access log")),
+        ("cn=thief", ("access log",)),
+    ]
+
+
 def test_both_are_as_the_schemas_promise(logged: Academy) -> None:
     logged.change(UID, telephoneNumber=["0322000000"])
     by_desk(logged)

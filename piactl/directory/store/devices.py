@@ -77,8 +77,13 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
 
 
 def raw_delete(raw: RawEntry) -> EntryWrite:
-    """The deletion of the entry of a device. `raw` was read with its data; any program may have added it."""
-    data = raw.values.get(DATA, ())
+    """The deletion of the entry of a device. `raw` was read with its data; any program may have added it.
+    Data that is not text is not asserted: a plan holds texts."""
+    try:
+        data = raw.values.get(DATA, ())
+        b"".join(data).decode()
+    except UnicodeDecodeError:
+        data = ()
     return EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
 
 

@@ -107,11 +107,15 @@ def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
             yield owner, day, entry.dn
 
 
-def last_heads(reader: Reader, places: Places) -> list[Anchor]:
-    """The last head of each journal."""
-    days = {owner: dn for owner, _, dn in sorted(_days(reader, places))}
-    anchor_lists = (list(_anchors(reader.read(dn, [HEAD]), owner)) for owner, dn in days.items())
-    return [max(anchors, key=lambda anchor: anchor.time) for anchors in anchor_lists if anchors]
+def last_heads(reader: Reader, places: Places, unreadable: UnreadableRecords) -> list[Anchor]:
+    """The last head of each journal, among those that are stored under their day, where `has_head` looks."""
+    last: dict[str, Anchor] = {}
+    for owner, day, dn in sorted(_days(reader, places), reverse=True):
+        if owner not in last:
+            heads = _anchors(reader.read(dn, [HEAD]), owner, unreadable)
+            of_day = [head for head in heads if head.time[:10].replace("-", "") == day]
+            last |= {owner: max(of_day, key=lambda head: head.time)} if of_day else {}
+    return list(last.values())
 
 
 def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:
@@ -119,11 +123,18 @@ def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:
     return anchor in _anchors(reader.read(dn, [HEAD]), anchor.owner)
 
 
-def _anchors(entry: RawEntry | None, owner: str) -> Iterator[Anchor]:
+def _anchors(
+    entry: RawEntry | None, owner: str, unreadable: UnreadableRecords | None = None
+) -> Iterator[Anchor]:
+    """The heads of that owner in an entry; a value that is no head is added to `unreadable`."""
     for value in entry.values.get(HEAD, ()) if entry else ():
         anchor = read_anchor(value.decode("ascii", "replace"))
         if anchor is not None and anchor.owner == owner:
             yield anchor
+        elif anchor is None and entry is not None and unreadable is not None:
+            why = "a value is not a head of a journal: piactl did not write it"
+            advice = "find out who added it, then delete the value"
+            unreadable.add(UnreadableRecord(entry.dn, why, advice))
 
 
 def prunable_days(reader: Reader, places: Places, before: date) -> list[str]:
@@ -174,12 +185,4 @@ def heads_of_journal(
     search."""
     query = filters.all_of(IN_RECORD, filters.begins("cn", f"{owner}-"))
     for entry in records_in(reader, places.folder(JOURNALS), ["cn", HEAD], query):
-        for value in entry.values.get(HEAD, ()):
-            anchor = read_anchor(value.decode("ascii", "replace"))
-            if anchor is None:
-                why = "a value is not a head of a journal: piactl did not write it"
-                unreadable.add(
-                    UnreadableRecord(entry.dn, why, "find out who added it, then delete the value")
-                )
-            elif anchor.owner == owner:
-                yield anchor
+        yield from _anchors(entry, owner, unreadable)

@@ -135,7 +135,7 @@ def activation_write(
             "userPassword": (password.reveal().encode(),),
             RESET: (b"TRUE",),
             POLICY: (policy.encode(),),
-            LOCKED: (_generalized(ends),),
+            LOCKED: (generalized(ends),),
         },
         delete={"userPassword": (), RESET: (), POLICY: (), **_values_of(reader, dn, LOCKED)},
     )
@@ -145,7 +145,7 @@ def removal_write(reader: Reader, dn: str, policy: str) -> EntryWrite:
     """The write that leaves an account without a password until it gets an activation password. `policy` is
     that of activation passwords, "" without one: with it, the account is like one whose activation password
     ended before it was set."""
-    add = {RESET: (b"TRUE",), POLICY: (policy.encode(),), LOCKED: (_generalized(NEVER_VALID),)}
+    add = {RESET: (b"TRUE",), POLICY: (policy.encode(),), LOCKED: (generalized(NEVER_VALID),)}
     return EntryWrite(
         "modify",
         dn,
@@ -163,7 +163,7 @@ def unblock_write(
     account's password policy from now on: "" the default one, None the present one.
     """
     delete = _values_of(reader, dn, LOCKED)
-    add = {LOCKED: (_generalized(ends),)} if ends is not None else {}
+    add = {LOCKED: (generalized(ends),)} if ends is not None else {}
     if delete == add:
         delete, add = {}, {}
     if policy is not None:
@@ -296,7 +296,7 @@ def _values_of(reader: Reader, dn: str, attribute: str) -> dict[str, tuple[bytes
     return {attribute: values} if values else {}
 
 
-def _generalized(instant: datetime) -> bytes:
+def generalized(instant: datetime) -> bytes:
     return instant.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
 
 

@@ -188,11 +188,10 @@ def watch_heads(
     """Remembers the last heads of the journals of other owners than `owner`, and returns a sentence about
     those that somebody removed, "" for none. These stay remembered. Raises PiactlError."""
     gone = removed_heads(reader, settings, keys, unreadable, owner)
-    last = [
-        anchor for anchor in last_heads(reader, Places(settings.directory.state)) if anchor.owner != owner
-    ]
+    last = last_heads(reader, Places(settings.directory.state), unreadable)
     own = [anchor for anchor in remembered_heads(settings) if anchor.owner == owner]
-    remember_heads(settings, [*own, *gone, *last])
+    others = [anchor for anchor in last if anchor.owner != owner]
+    remember_heads(settings, [*own, *gone, *others])
     return StoredHeads({}, removed=tuple(map(_seen, gone))).missed
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from piactl.core.credentials.credentials import NEVER_VALID
+from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
@@ -21,6 +23,7 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
@@ -151,13 +154,14 @@ def one_password(server: Server) -> CheckResult:
     """D34. Tried as the desk, which may set passwords, on an account that has one: the overlay must refuse a
     second one. slapd asks it before it checks the rights and the assertion that no entry meets.
 
-    An account with pwdChangedTime has a password; an account that was loaded with its password may lack it.
+    An account with pwdChangedTime has a password, unless it was removed (`_with_password`); an account that
+    was loaded with its password may lack it.
     """
     desk = server.probes.get("desk")
     if desk is None:
         return skipped("not tried: desk cannot bind")
     unprotected = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.equals("piactlProtected", "TRUE")))
-    query = filters.all_of(unprotected, filters.present("pwdChangedTime"))
+    query = filters.all_of(unprotected, _with_password(server.settings))
     with_password = desk.sample(server.settings.accounts, query)
     account = with_password or desk.sample(server.settings.accounts, unprotected)
     if account is None:
@@ -175,9 +179,21 @@ def one_password(server: Server) -> CheckResult:
     return fine("a second one is refused (tried on an account)")
 
 
+def _with_password(settings: DirectorySettings) -> str:
+    """The filter of accounts that have a password: pwdChangedTime stays when an archival, or a lock that says
+    `--compromised`, removes it."""
+    state, lock = (settings.attributes.get(name, name) for name in ("piactlState", "piactlLock"))
+    removed = (
+        filters.equals(state, State.ARCHIVED.value),
+        filters.present(lock),
+        filters.equals(LOCKED, generalized(NEVER_VALID)),
+    )
+    return filters.all_of(filters.present("pwdChangedTime"), filters.none_of(*removed))
+
+
 def guesses(server: Server) -> CheckResult:
     """D70. Tried with a made-up password on an account that has one."""
-    query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
+    query = filters.all_of(IN_ACCOUNTS, _with_password(server.settings))
     account = server.first.sample(server.settings.accounts, query)
     if account is None:
         return skipped("not tried: no account is known to have a password")

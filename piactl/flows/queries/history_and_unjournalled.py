@@ -83,20 +83,24 @@ def recounted(
 ) -> list[HistoryEvent]:
     """The events in order of time.
 
-    A write in both sources is one event. They match if entry and operation are equal, the log has every
-    attribute of the intent (except secret ones, which it may hide), and its time lies between intent and
-    outcome, with a tolerance of APART. The first match counts; each logged write is used once. `identities`
-    are the DNs of the identities of piactl by name.
+    A write in both sources is one event. They match if their entryCSN is equal. Without that, they match if
+    entry and operation are equal, the log has every attribute of the intent (except secret ones, which it may
+    hide), and its time lies between intent and outcome, with a tolerance of APART. The first match counts;
+    each logged write is used once. `identities` are the DNs of the identities of piactl by name.
     """
     names = {normal_dn(dn): name for name, dn in identities.items() if dn}
+    changes, logged_writes = list(changes), sorted(writes, key=lambda logged: logged.time)
+    by_csn = {write.csn: write for write in logged_writes if write.csn}
+    journalled = {change.csn for change in changes if change.csn}
     unmatched: dict[str, list[LoggedWrite]] = {}
-    for write in sorted(writes, key=lambda logged: logged.time):
-        unmatched.setdefault(normal_dn(write.dn), []).append(write)
+    for write in logged_writes:
+        if write.csn not in journalled:
+            unmatched.setdefault(normal_dn(write.dn), []).append(write)
     events = []
     for change in changes:
         candidates = unmatched.get(normal_dn(change.dn), [])
-        match = next((logged for logged in candidates if _same(change, logged)), None)
-        if match is not None:
+        match = by_csn.get(change.csn) or next((w for w in candidates if _same(change, w)), None)
+        if match in candidates:
             candidates.remove(match)
         events.append(_of_journal(change, match, names))
     events += [_of_log(write, names) for writes_of_one in unmatched.values() for write in writes_of_one]
