@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -419,7 +420,8 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
                 _check_same(path, source, feed.facts.digest)
         return feed
     except MemoryError:
-        pass  # with the error goes all that was read
+        pass
+    gc.collect()  # what was read may be in cycles, and commands collect nothing by themselves
     why = refusal("too-many-bytes", "there is too little memory to read it", "check it, then add memory")
     raise FeedRefused(str(path), [why], source.name)
 
