@@ -42,7 +42,7 @@ class _Watched:
         piece = self._read(size)
         self.kept += len(piece)
         if self.kept > _MOST_KEPT:
-            raise XmlFault("bad-xml", f"it has more than {_MOST_KEPT} bytes that are not several people")
+            raise XmlFault("bad-xml", f"more than {_MOST_KEPT} bytes belong to one request or person, or to none")
         return piece
 
     def _read(self, size: int) -> bytes:
