@@ -42,7 +42,8 @@ class _Watched:
         piece = self._read(size)
         self.kept += len(piece)
         if self.kept > _MOST_KEPT:
-            raise XmlFault("bad-xml", f"more than {_MOST_KEPT} bytes belong to one request or person, or to none")
+            why = f"more than {_MOST_KEPT} bytes belong to one request or person, or to none"
+            raise XmlFault("bad-xml", why)
         return piece
 
     def _read(self, size: int) -> bytes:
