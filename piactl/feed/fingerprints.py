@@ -339,7 +339,7 @@ def digest_lines(
     try:
         with open_feed(path, source) as opened:
             lines = _digests(opened, key, known_lines or KnownLines())
-    except (FeedRefused, UnicodeDecodeError):
+    except (FeedRefused, UnicodeDecodeError, MemoryError):
         return None
     if lines is not None and opened.digest:
         lines.digest = opened.digest

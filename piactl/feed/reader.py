@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -409,14 +410,20 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
     Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
     limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
-    with open_feed(path, source) as opened:
-        before = opened.state()
-        if skipped is not None and before != skipped.lines.state:
-            _check_same(path, source, skipped.lines.digest)
-        feed = FeedReader(path, opened, skipped).feed()
-        if before != opened.state():
-            _check_same(path, source, feed.facts.digest)
-    return feed
+    try:
+        with open_feed(path, source) as opened:
+            before = opened.state()
+            if skipped is not None and before != skipped.lines.state:
+                _check_same(path, source, skipped.lines.digest)
+            feed = FeedReader(path, opened, skipped).feed()
+            if before != opened.state():
+                _check_same(path, source, feed.facts.digest)
+        return feed
+    except MemoryError:
+        pass
+    gc.collect()  # what was read may be in cycles, and commands collect nothing by themselves
+    why = refusal("too-many-bytes", "there is too little memory to read it", "check it, then add memory")
+    raise FeedRefused(str(path), [why], source.name)
 
 
 def _check_same(path: Path, source: SourceSettings, digest: str) -> None:

@@ -8,6 +8,7 @@ import io
 import stat
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Mapping
@@ -461,6 +462,66 @@ def test_a_large_table_of_contents_is_refused_before_it_takes_memory(tmp_path):
             tracemalloc.stop()
 
 
+def crafted() -> dict[str, bytes]:
+    """Archives with numbers and names that the libraries read with an error of their own."""
+    contents = files([CLAIRE])
+
+    def tar(headers: Mapping[str, str], content: bytes = b"x") -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+            for name, text in {**contents, "x.xml": content}.items():
+                info = tarfile.TarInfo(name)
+                info.size, info.pax_headers = len(text), dict(headers) if name == "x.xml" else {}
+                archive.addfile(info, io.BytesIO(text))
+        return stream.getvalue()
+
+    def zip_(name: str, extra: bytes) -> bytearray:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            for other, content in contents.items():
+                info = zipfile.ZipInfo(other)
+                info.extra = extra if other == name else b""
+                archive.writestr(info, content)
+        return bytearray(stream.getvalue())
+
+    version = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    (first, *_) = contents
+    name = zip_("", b"")
+    name[6:8], name[30] = struct.pack("<H", 0x800), 0xFF  # says that its name is UTF-8, and it is not
+    offset = zip_(first, struct.pack("<HHQ", 1, 8, 2**64 - 1))
+    place = offset.find(b"PK\1\2") + 42
+    offset[place : place + 4] = b"\xff" * 4
+    return {
+        "size.tgz": tar({**version, "GNU.sparse.size": "abc"}),
+        "map.tgz": tar({"GNU.sparse.map": "a,b,c"}),
+        "body.tgz": tar(version, b"zz\n" + b"x" * 509),
+        "negative.tgz": tar({"size": "-99999999999999999999999"}),
+        "name.zip": bytes(name),
+        "offset.zip": bytes(offset),
+    }
+
+
+@pytest.mark.parametrize("name", [*crafted()])
+def test_an_archive_with_false_numbers_or_names_is_refused_as_damaged(tmp_path, name):
+    (tmp_path / name).write_bytes(crafted()[name])
+    with pytest.raises(FeedRefused, match="the archive is damaged or cut") as caught:
+        read(tmp_path / name)
+    assert [code for code, _ in caught.value.refusals] == ["bad-archive"]
+
+
+@pytest.mark.parametrize("piece", ["<v/>", "<!---->", "<x/><!-- x --><?x?>", "<value>a</value>", "\n"])
+@pytest.mark.parametrize("place", ["<addRequest>", "<attributes>", "</ficAlimMENESR>"])
+def test_a_file_with_too_much_in_one_request_is_refused_before_it_takes_memory(tmp_path, piece, place):
+    """Elements take thirty times the memory of their text, and little room in an archive."""
+    head, mark, rest = document([person(CLAIRE)]).decode().partition(place)
+    before, after = (head, mark + rest) if place != "<attributes>" else (head + mark, rest)
+    content = before + piece * (9_000_000 // len(piece)) + after
+    path = zipped(tmp_path / "set.zip", {**files([]), PEOPLE: content.encode()})
+    with pytest.raises(FeedRefused, match="more than 4000000 bytes belong to one") as caught:
+        read(path)
+    assert [code for code, _ in caught.value.refusals] == ["bad-xml"]
+
+
 def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
@@ -493,6 +554,35 @@ def test_a_bare_md5_applies_to_the_file_of_its_name(tmp_path):
     contents = {**files([CLAIRE])}
     contents["ENT2DVA_Complet_20260901_PersEducNat_0000.md5"] = md5(contents[PEOPLE]).encode()
     assert set(read(folder(tmp_path / "set.d", contents)).people) == {"aaf:500"}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tgz"])
+def test_an_md5_costs_one_reading_of_each_file(tmp_path, suffix):
+    """However often files with digests name a file, and in whatever order."""
+    many = {f"{number:03}.txt": b"x" for number in range(300, 0, -1)}
+    big = {"big.txt": b"\0" * 10_000_000}
+    lines = {"a.md5": listed(dict(sorted(many.items()))), "b.md5": listed(big) * 10_000}
+    contents = {**files([CLAIRE]), **big, **many, **lines}
+    path = (zipped if suffix == ".zip" else tarred)(tmp_path / f"set{suffix}", contents)
+    (tmp_path / "set.md5").write_bytes(listed(big) * 10_000)
+    before = time.process_time()
+    assert set(read(path).people) == {"aaf:500"}
+    assert time.process_time() - before < 2
+    # other digests of a file are not passed over
+    for names in ("a.md5", "b.md5"):
+        other = {**contents, names: contents[names] + listed({"big.txt": b"other"})}
+        assert refusals(zipped(tmp_path / "other.zip", other)) == ["wrong-checksum"]
+
+
+def test_an_archive_that_is_unpacked_again_and_again_is_refused(tmp_path):
+    """Each of its pieces is before the last one, so that all is unpacked up to it."""
+    contents = files([CLAIRE])
+    piece = contents.pop(PEOPLE)
+    pieces = {PEOPLE.replace("_0000", f"_{number:04}"): piece for number in range(99, -1, -1)}
+    path = tarred(tmp_path / "set.tgz", {**contents, "big.txt": b"\0" * 900_000, **pieces})
+    assert set(read(path).people) == {"aaf:500"}
+    small = replace(SOURCE, limits=SourceLimits(max_bytes=1_500_000))
+    assert refusals(path, small) == ["too-many-bytes"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.aaf_sets import Agent, files, zipped
+
 from .academy import Academy, prepared
 from .feeds import MICHELIS, row
 
@@ -69,26 +71,60 @@ main()
 """Runs a command, and says at the end how much memory it had at most."""
 
 
-def test_an_archive_made_to_harm_stops_its_source_only(two: Academy) -> None:
-    """A megabyte that a header of 200 MB comes from, where a process may have 600 MB."""
+SHORT = """
+import pathlib, resource, sys
+from piactl.cli.main import main
+def shorten(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".zip"):
+        size = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + 60_000_000, -1))
+sys.addaudithook(shorten)
+main()
+"""
+"""Runs a command that has little memory left when it opens an archive: it raises limits when it starts."""
+
+
+def with_ent(two: Academy) -> Path:
+    """Also a source of AAF, without which a night goes on. A feed of epp in which somebody comes."""
     go_on(two, "ent")
     epp = '  epp: {kind: full, files: ["epp-*.csv"]}'
     two.edit(
         "piactl.yaml", epp, f'{epp}\n  ent: {{format: aaf, files: ["ENT2DVA_*"], perimeter: {{degre: 2D}}}}'
     )
+    comes = row(matricule="2002", prenom="Nour", nom_famille="Caron", uai=MICHELIS)
+    return two.feed(HUGO, comes, day=NEXT, source="epp")
+
+
+def nightly(two: Academy, code: str, *feeds: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", code, "nightly", *map(str, feeds), "--as-of", NEXT]
+    return subprocess.run(
+        words, env=two.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_an_archive_made_to_harm_stops_its_source_only(two: Academy) -> None:
+    """A megabyte that a header of 200 MB comes from, where a process may have 600 MB."""
+    good = with_ent(two)
     header = tarfile.TarInfo("x")
     header.size, header.type = 200_000_000, tarfile.GNUTYPE_LONGNAME
     bomb = two.folder / "ENT2DVA_Complet_20260906.tgz"
     bomb.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + b"a" * header.size, 1))
-    comes = row(matricule="2002", prenom="Nour", nom_famille="Caron", uai=MICHELIS)
-    good = two.feed(HUGO, comes, day=NEXT, source="epp")
-    words = [sys.executable, "-c", PEAK, "nightly", str(bomb), str(good), "--as-of", NEXT]
-    ran = subprocess.run(
-        words, env=two.environment(), capture_output=True, text=True, check=False, timeout=60
-    )
+    ran = nightly(two, PEAK, bomb, good)
     assert ran.returncode == 6, ran.stderr
     assert "[too-many-bytes]" in ran.stderr
     assert int(ran.stderr.split()[-2]) < 150_000, "KiB"
+    assert two.names()["2002"] == "nour.caron"
+
+
+def test_a_set_for_which_memory_is_short_stops_its_source_only(two: Academy) -> None:
+    good = with_ent(two)
+    contents = files([Agent("500")], "2026-09-06")
+    (people,) = (name for name in contents if "PersEducNat" in name)
+    contents[people] = contents[people].replace(b"<attributes>", b"<attributes>" + b"<v/>" * 950_000)
+    short = zipped(two.folder / "ENT2DVA_Complet_20260906.zip", contents)
+    ran = nightly(two, SHORT, short, good)
+    assert ran.returncode == 6, ran.stderr
+    assert f"{short}: feed refused: there is too little memory to read it" in ran.stderr
     assert two.names()["2002"] == "nour.caron"
 
 

@@ -26,50 +26,74 @@ class XmlFault(Exception):
 _CUT = ("Premature end", "Extra content at the end", "not finished", "Document is empty", "no element found")
 
 
+_MOST_KEPT = 4_000_000
+"""The most bytes that are read before elements are freed. An element takes thirty times the memory of `<v/>`,
+and a request or a person is a few thousand bytes."""
+
+
 class _Watched:
-    """A stream that remembers its last bytes."""
+    """A stream that remembers its last bytes. Raises XmlFault if too many are read before elements are freed,
+    which sets `kept` to 0."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._end = stream, b""
+        self._stream, self._end, self.kept = stream, b"", 0
 
     def read(self, size: int = -1) -> bytes:
+        piece = self._read(size)
+        self.kept += len(piece)
+        if self.kept > _MOST_KEPT:
+            why = f"more than {_MOST_KEPT} bytes belong to one request or person, or to none"
+            raise XmlFault("bad-xml", why)
+        return piece
+
+    def _read(self, size: int) -> bytes:
         piece = self._stream.read(size)
         self._end = piece or self._end
         return piece
 
     def ends_with_tag(self) -> bool:
         """Whether the stream ends with the end of a tag; reads it to its end."""
-        while self.read(1 << 20):
+        while self._read(1 << 20):
             pass
         return self._end.rstrip().endswith(b">")
 
 
-def safe_events(
-    stream: IO[bytes], events: Collection[str], tag: object
-) -> Iterator[tuple[str, etree._Element]]:
-    """The events of a parser that resolves, fetches and expands nothing. Raises XmlFault."""
-    # lxml reads this fast enough in C and frees what is read; network, DTD, entities and huge texts are off
-    watched = _Watched(stream)
-    try:
-        yield from etree.iterparse(
-            watched,
-            events=tuple(events),
-            tag=tag,
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            dtd_validation=False,
-            huge_tree=False,
-            remove_pis=True,
-            remove_blank_text=True,
-        )
-    except etree.XMLSyntaxError as error:
-        line, column = error.position
-        words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
-        message = f"line {line}, column {column}: {words}"
-        if any(sign in words for sign in _CUT) or not watched.ends_with_tag():
-            raise XmlFault("cut", f"{message}: the file was cut") from None
-        raise XmlFault("bad-xml", message) from None
+class SafeEvents:
+    """The events of a parser that resolves, fetches and expands nothing, to be iterated once. Raises
+    XmlFault, also if the caller frees too little of what is read."""
+
+    def __init__(self, stream: IO[bytes], events: Collection[str], tag: object) -> None:
+        self._watched, self._events, self._tag = _Watched(stream), tuple(events), tag
+
+    def __iter__(self) -> Iterator[tuple[str, etree._Element]]:
+        # lxml reads this fast enough in C; network, DTD, entities and huge texts are off
+        try:
+            yield from etree.iterparse(
+                self._watched,
+                events=self._events,
+                tag=self._tag,
+                resolve_entities=False,
+                no_network=True,
+                load_dtd=False,
+                dtd_validation=False,
+                huge_tree=False,
+                remove_pis=True,
+                remove_blank_text=True,
+            )
+        except etree.XMLSyntaxError as error:
+            line, column = error.position
+            words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
+            message = f"line {line}, column {column}: {words}"
+            if any(sign in words for sign in _CUT) or not self._watched.ends_with_tag():
+                raise XmlFault("cut", f"{message}: the file was cut") from None
+            raise XmlFault("bad-xml", message) from None
+
+    def free(self, element: etree._Element) -> None:
+        """Frees an element that is no longer needed, and those before it."""
+        self._watched.kept = 0
+        element.clear()
+        while element.getprevious() is not None:
+            del element.getparent()[0]  # type: ignore[union-attr]
 
 
 def checked_root(root: etree._Element, tag: str = "") -> etree._Element:
@@ -101,13 +125,6 @@ def text_of(element: etree._Element) -> str:
     if len(element):  # a reference to an entity is a child, and so is an element that does not belong here
         raise XmlFault("unsafe-xml", f"line {element.sourceline}: a value has more than text")
     return plain((element.text or "").strip())
-
-
-def free(element: etree._Element) -> None:
-    """Frees an element that is no longer needed, and those before it."""
-    element.clear()
-    while element.getprevious() is not None:
-        del element.getparent()[0]  # type: ignore[union-attr]
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from piactl.private_files import refuse_own_file
 SUFFIX = ".md5"
 _BLOCK = 1 << 20
 Opener = Callable[[], IO[bytes]]
-_MOST = 1 << 20
+_MOST = 1_000_000
 _LINE = re.compile(r"\\?([0-9a-fA-F]{32})(?: [ *](.+))?")
 _BSD_LINE = re.compile(r"MD5 ?\((.+)\) ?= ?([0-9a-fA-F]{32})")
 
@@ -55,24 +55,37 @@ def md5_beside(path: Path) -> list[Path]:
     return [file for file in beside if file != path and os.path.exists(file)]  # noqa: PTH110
 
 
-def check_md5(name: str, listed: Opener, files: Mapping[str, Opener]) -> None:
-    """Compares the digests in the file `listed` with those of `files`. Raises WrongMd5, OSError."""
-    with listed() as stream:
-        content = stream.read(_MOST)
-    checked = 0
-    for named, digest in _digests(name, content):
-        if named == name:  # `md5sum * >SET.md5` lists it, still empty
-            continue
-        opener = files.get(named) or next(
-            (o for n, o in files.items() if PurePosixPath(n).stem == named), None
-        )
-        if opener is None:
-            raise WrongMd5(f"{name} has the digest of {named!r}, which is not there")
-        if _md5(opener) != digest:
-            raise WrongMd5(f"{named} does not agree with {name}")
-        checked += 1
-    if not checked:
-        raise WrongMd5(f"{name} has no digest")
+def _check_md5(
+    lists: Sequence[tuple[str, Opener, Mapping[str, Opener]]], files: Mapping[str, Opener]
+) -> None:
+    """Compares digests with `files`, each of which is read once, in their order. `lists` has the name of each
+    .md5, what opens it, and the files that it may name. Raises WrongMd5, OSError."""
+    stated: dict[str, tuple[str, str, str]] = {}
+    left = _MOST
+    for name, listed, nameable in lists:
+        with listed() as stream:
+            content = stream.read(left + 1)
+        left -= len(content)
+        if left < 0:
+            raise WrongMd5(f"{name}: the .md5 of a set may have {_MOST} bytes")
+        stems = {PurePosixPath(file).stem: file for file in reversed([*nameable])}
+        checked = False
+        for named, digest in _digests(name, content):
+            if named == name:  # `md5sum * >SET.md5` lists it, still empty
+                continue
+            file = named if named in nameable else stems.get(named)
+            if file is None:
+                raise WrongMd5(f"{name} has the digest of {named!r}, which is not there")
+            if stated.setdefault(file, (digest, named, name))[0] != digest:
+                raise WrongMd5(f"{named} does not agree with {name}")
+            checked = True
+        if not checked:
+            raise WrongMd5(f"{name} has no digest")
+    for file, opener in files.items():
+        if file in stated:
+            digest, named, name = stated[file]
+            if _md5(opener) != digest:
+                raise WrongMd5(f"{named} does not agree with {name}")
 
 
 def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
@@ -109,6 +122,8 @@ _OTHER_ARCHIVES = {
 """The first bytes of archives that are not read."""
 _TAR, _AT_TAR = b"ustar", 257
 MOST_FILES = 1_000
+_TIMES = 8
+"""How often as many bytes as a source allows may be unpacked to find the files of a .tgz."""
 _OF_FILE = 2_048
 """The most bytes that a table of contents has for each file, on average."""
 _DAMAGED = (
@@ -196,12 +211,13 @@ def open_set(
 def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
     """The files, without the .md5 files. Raises FeedRefused if a digest does not agree."""
     others = {name: opener for name, opener in files.items() if not is_md5(name)}
-    set_file = {} if path.is_dir() else {path.name: partial(_opened, path)}
+    set_file: dict[str, Opener] = {} if path.is_dir() else {path.name: partial(_opened, path)}
+    every = {**set_file, **others}
+    lists: list[tuple[str, Opener, Mapping[str, Opener]]]
+    lists = [(name, opener, others) for name, opener in files.items() if is_md5(name)]
+    lists += [(beside.name, partial(_opened, beside), every) for beside in md5_beside(path)]
     try:
-        for name in sorted(files.keys() - others.keys()):
-            check_md5(name, files[name], others)
-        for beside in md5_beside(path):
-            check_md5(beside.name, partial(_opened, beside), {**set_file, **others})
+        _check_md5(lists, every)
     except WrongMd5 as error:
         raise refused(path, "wrong-checksum", str(error)) from None
     return others
@@ -239,7 +255,7 @@ def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opene
         table = _Table(stream, _too_large(path, limits))
         files = _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(table))), limits)
     elif start[:2] == b"\x1f\x8b":
-        unpacked = stack.enter_context(gzip.GzipFile(fileobj=stream))
+        unpacked = stack.enter_context(_Unpacked(stream, path, limits))
         table = _Table(unpacked, _too_large(path, limits))
         archive = _archive(lambda: tarfile.open(fileobj=table, mode="r:"))  # noqa: SIM115 the stack closes it
         files = _tar(path, stack.enter_context(archive), limits)
@@ -249,10 +265,11 @@ def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opene
     return files
 
 
-def _archive(opener: Callable[[], T]) -> T:
+def _archive(call: Callable[[], T]) -> T:
+    """The result of a call of zipfile or tarfile; nothing else may be called, or its bugs would be hidden."""
     try:
-        return opener()
-    except (ValueError, OverflowError, struct.error) as error:  # what a damaged table of contents may raise
+        return call()
+    except (ValueError, OverflowError, struct.error) as error:  # what false numbers and names may raise
         raise zipfile.BadZipFile(str(error)) from None
 
 
@@ -270,13 +287,13 @@ def _zip(path: Path, archive: zipfile.ZipFile, limits: SourceLimits) -> dict[str
 
 
 def _bounded(opener: Callable[[], IO[bytes] | None], path: Path, limits: SourceLimits) -> IO[bytes]:
-    return _Bounded(opener(), path, limits)  # type: ignore[arg-type, return-value]
+    return _Bounded(_archive(opener), path, limits)  # type: ignore[arg-type, return-value]
 
 
 def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str, Opener]:
     members: list[Member] = []
     size = 0
-    for info in archive:
+    while (info := _archive(archive.next)) is not None:
         size += info.size
         if size > limits.max_bytes or len(members) > MOST_FILES:
             raise _too_large(path, limits)
@@ -303,6 +320,25 @@ def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[st
 def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
     detail = f"it has more than the {limits.max_bytes} bytes, or {MOST_FILES} files, that the source allows"
     return refused(path, "too-many-bytes", detail)
+
+
+class _Unpacked(gzip.GzipFile):
+    """A .tgz, of which a file behind the last one read is unpacked from the start of the archive. What is
+    unpacked only to reach a place is counted."""
+
+    def __init__(self, stream: IO[bytes], path: Path, limits: SourceLimits) -> None:
+        super().__init__(fileobj=stream)
+        self._most = self._left = _TIMES * limits.max_bytes
+        self._path = path
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        at = super().seek(0, io.SEEK_CUR)
+        if whence == io.SEEK_SET:  # tarfile knows no other
+            self._left -= offset - at if offset >= at else offset
+        if self._left < 0:
+            why = f"more than {self._most} bytes would be unpacked, because of the order of its files"
+            raise refused(self._path, "too-many-bytes", why)
+        return super().seek(offset, whence)
 
 
 class _Table(io.BufferedIOBase):
@@ -346,7 +382,7 @@ class _Bounded:
         self._left = limits.max_bytes
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(_BLOCK if size < 0 else min(size, _BLOCK))
+        piece = _archive(partial(self._stream.read, _BLOCK if size < 0 else min(size, _BLOCK)))
         self._left -= len(piece)
         if self._left < 0:
             raise _too_large(self._path, self._limits)

@@ -15,7 +15,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
 from piactl.feed.file_date import file_date
 from piactl.feed.formats.rows import RowWriter, found
-from piactl.feed.formats.safe_xml import checked_root, free, line_of, safe_events, text_of, xml_refused
+from piactl.feed.formats.safe_xml import SafeEvents, checked_root, line_of, text_of, xml_refused
 from piactl.feed.formats.set_files import SetFiles
 
 ROOT, _PERSON = "STS_EDT", "INDIVIDU"
@@ -83,7 +83,8 @@ def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
     """The people of a file; each is freed when the next is requested. `facts` gets what the file states about
     itself before them."""
     root, inside = None, False
-    for event, element in safe_events(stream, ("start", "end"), None):
+    events = SafeEvents(stream, ("start", "end"), None)
+    for event, element in events:
         tag = element.tag
         if root is None:
             root = checked_root(element, ROOT)
@@ -103,7 +104,7 @@ def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
             if parent is not None and parent.tag == "INDIVIDUS":
                 yield element
         if not inside and element is not root:
-            free(element)
+            events.free(element)
 
 
 def _row(person: etree._Element, uai: str) -> tuple[tuple[str, ...] | None, bool]:

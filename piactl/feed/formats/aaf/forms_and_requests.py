@@ -15,7 +15,7 @@ from lxml import etree
 
 from piactl.dataclass import dataclass
 from piactl.feed.formats.kept_sets import SEPARATOR
-from piactl.feed.formats.safe_xml import XmlFault, checked_root, free, line_of, plain, safe_events, text_of
+from piactl.feed.formats.safe_xml import SafeEvents, XmlFault, checked_root, line_of, plain, text_of
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
     Raises XmlFault.
     """
     root = None
-    for event, element in safe_events(stream, ("start", "end", "comment"), (ROOT, *KINDS, etree.Comment)):
+    events = SafeEvents(stream, ("start", "end", "comment"), (ROOT, *KINDS, etree.Comment))
+    for event, element in events:
         if root is None and event == "start":
             root = checked_root(element, ROOT)
         elif event == "comment":
@@ -134,7 +135,7 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
             if root is None or element.getparent() is not root:
                 raise XmlFault("bad-xml", f"line {element.sourceline}: {element.tag} is not below {ROOT}")
             yield _request(element, names)
-            free(element)
+            events.free(element)
     if root is None:
         raise XmlFault("bad-xml", f"line 1: the root is not {ROOT}")
 
@@ -142,7 +143,7 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
 def read_params(stream: IO[bytes]) -> dict[str, str]:
     """The values of a file of params (InfosEducNat), by name. Raises XmlFault."""
     params = {}
-    for event, element in safe_events(stream, ("start", "end"), None):
+    for event, element in SafeEvents(stream, ("start", "end"), None):
         if event == "start" and element.getparent() is None:
             checked_root(element)
         elif event == "end" and element.tag == "param":
