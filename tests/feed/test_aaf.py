@@ -495,6 +495,8 @@ def crafted() -> dict[str, bytes]:
         "size.tgz": tar({**version, "GNU.sparse.size": "abc"}),
         "map.tgz": tar({"GNU.sparse.map": "a,b,c"}),
         "body.tgz": tar(version, b"zz\n" + b"x" * 509),
+        # it would hide the size of the others in the sum
+        "minus.tgz": tar({**version, "GNU.sparse.realsize": "-5"}, b"1\n0\n0\n".ljust(512, b"\0")),
         "negative.tgz": tar({"size": "-99999999999999999999999"}),
         "name.zip": bytes(name),
         "offset.zip": bytes(offset),

@@ -294,6 +294,8 @@ def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str
     members: list[Member] = []
     size = 0
     while (info := _archive(archive.next)) is not None:
+        if info.size < 0:
+            raise tarfile.ReadError(f"{info.name!r} has a size below zero")
         size += info.size
         if size > limits.max_bytes or len(members) > MOST_FILES:
             raise _too_large(path, limits)
