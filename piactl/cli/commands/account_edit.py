@@ -411,8 +411,10 @@ def apply_merge(
     if output is not PlanLayout.JSON:
         return finish(batch, result, command.manner, day)
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
+    for problem in result.late:
+        say(problem)
     put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
-    return int(Exit.PARTLY if result.lagging else Exit.DONE)
+    return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
 
 
 @with_shared_options
