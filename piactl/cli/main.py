@@ -75,7 +75,7 @@ def _refuse_limits() -> None:
             lacking.append(need)
     if lacking:
         raise NotPermitted(
-            f"piactl begins nothing that it might not end; it needs {', '.join(lacking)}.\n"
+            f"piactl begins nothing that it might not end; it needs {'; '.join(lacking)}.\n"
             "Start it without these limits of the shell or the unit"
         )
 

@@ -10,6 +10,7 @@ from piactl.journal.intent_format import (
     Settlement,
     in_doubt,
     intent_outcome,
+    repeated,
 )
 from piactl.journal.query_and_export import LineFilter, read_lines
 from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
@@ -32,6 +33,7 @@ __all__ = [
     "in_doubt",
     "intent_outcome",
     "read_lines",
+    "repeated",
     "require_room",
     "verify",
     "verify_file",

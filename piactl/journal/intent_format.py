@@ -2,18 +2,19 @@
 
 An intent without an outcome is in doubt: its run died in between. `run` and `end` lines carry `clean`: every
 intent with a lower number has an outcome. This stays true, so reading back from the end of the file may stop
-there. The cost depends on what was written since the last run that left nothing in doubt, not on the size of
-the journal.
+there, or at `unmade`, the first intent that was read back as not made not long ago. The cost depends on what
+was written since the last run that left nothing in doubt, not on the size of the journal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from piactl.core.journal_line import BrokenLine, JournalLine
+from piactl.core.journal_line import BrokenLine, JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
@@ -207,45 +208,102 @@ def intent_outcome(
 
 
 class Unsettled(NamedTuple):
-    """Intents without an outcome, in order, and the number below which every intent is settled. `hidden`:
-    lines above that number are in rotated files that are gone."""
+    """Intents without an outcome, in order, and the number below which every intent is settled. `unmade` are
+    those that were read back as not made: their requests may still be on the way. `hidden`: lines above that
+    number are in rotated files that are gone."""
 
     intents: tuple[JournalLine, ...]
     clean: int
+    unmade: tuple[JournalLine, ...] = ()
     hidden: bool = False
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """The fields of a `run` or `end` line about it."""
+        return {"clean": self.clean, **({"unmade": self.unmade[0].seq} if self.unmade else {})}
+
+
+UNMADE = timedelta(days=3)
+"""How long runs look again at a write that was read back as not made: something between the hosts may still
+hold its request. At least one night falls into it."""
 
 
 def unsettled(path: str) -> Unsettled:
-    """The unsettled intents of a journal, read back from its end as far as needed. Raises JournalUnusable for
-    a line that cannot be read."""
+    """The unsettled intents of a journal, read back from its end as far as needed, and those that were read
+    back as not made in the time UNMADE before its last line. Raises JournalUnusable for a line that cannot be
+    read."""
     settled: set[int] = set()
+    not_made: set[int] = set()
     open_intents: list[JournalLine] = []
+    unmade: list[JournalLine] = []
     clean: int | None = None
-    last = reached = 0
+    last = reached = needed = 0
+    newest = ""
     try:
         for line in newest_first(path):
-            last = last or line.seq
-            if clean is not None and line.seq < clean:
-                reached = clean
+            last, newest = last or line.seq, newest or line.time
+            if clean is not None and line.seq < needed:
+                reached = needed
                 break
             reached = line.seq
             if line.type in ("outcome", "resolved"):
-                settled.add(line.fields["intent"])
+                number = line.fields["intent"]
+                if (
+                    line.type == "resolved"
+                    and number not in settled  # the newest outcome counts
+                    and current_outcome(line.fields["outcome"]) != "applied"
+                    and datetime.fromisoformat(newest) - datetime.fromisoformat(line.time) < UNMADE
+                ):
+                    not_made.add(number)
+                settled.add(number)
             elif line.type == "intent" and line.seq not in settled:
                 open_intents.append(line)
+            elif line.type == "intent" and line.seq in not_made:
+                unmade.append(line)
             elif line.type in ("run", "end") and clean is None:
                 clean = line.fields["clean"]
+                needed = min(clean, line.fields.get("unmade", clean))
     except BrokenLine as broken:
         raise unreadable(path, 0, f"before number {reached} {broken}" if reached else str(broken)) from None
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise unreadable(path, 0, f"before number {reached} lacks what belongs to its type") from None
     except OSError as refused:
         raise refused_by_system(path, refused) from None
     open_intents.reverse()
+    unmade.reverse()
     if clean is not None and reached > clean:
         # the lines between are in files that are gone: they cannot count as settled
-        return Unsettled(tuple(open_intents), clean, hidden=True)
-    return Unsettled(tuple(open_intents), open_intents[0].seq if open_intents else last + 1)
+        return Unsettled(tuple(open_intents), clean, tuple(unmade), hidden=True)
+    first = open_intents[0].seq if open_intents else last + 1
+    return Unsettled(tuple(open_intents), first, tuple(unmade))
+
+
+def repeated(path: str, intents: Collection[Intent]) -> set[int]:
+    """The numbers of the intents whose writes a later intent repeats. Raises JournalUnusable."""
+    first, found = min((intent.seq for intent in intents), default=0), set[int]()
+    try:
+        for line in newest_first(path):
+            if line.seq <= first:
+                break
+            if line.type == "intent":
+                later = [i for i in intents if i.seq < line.seq and i.dn.lower() == line.fields["dn"].lower()]
+                found |= {intent.seq for intent in later if _repeats(intent_of(line), intent)}
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    return found
+
+
+def _repeats(later: Intent, earlier: Intent) -> bool:
+    added, removed, now = (_tags(side) for side in (earlier.added, earlier.removed, later.added))
+    if "delete" in (later.op, earlier.op):
+        return later.op == earlier.op
+    return added <= now and not (removed - added) & now
+
+
+def _tags(values: Digests) -> set[tuple[str, str]]:
+    return {(n.lower(), tag_of(d)) for n, ds in values.items() for d in ds if d != SECRET}
 
 
 def in_doubt(path: str) -> list[Intent]:

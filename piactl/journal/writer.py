@@ -14,7 +14,17 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent_format import IntendedWrite, Made, Settlement, digests, key_of, tags_of, unsettled
+from piactl.journal.intent_format import (
+    IntendedWrite,
+    Intent,
+    Made,
+    Settlement,
+    digests,
+    intent_of,
+    key_of,
+    tags_of,
+    unsettled,
+)
 from piactl.journal.query_and_export import text_of
 from piactl.journal.recorded_runs import last_recorded
 
@@ -63,6 +73,8 @@ class Journal:
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, IntendedWrite] = {}
         self._doubts: set[int] | None = None
+        self._unmade: set[int] = set()
+        self.unmade: tuple[Intent, ...] = ()
         self._seen = GENESIS
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
 
@@ -79,8 +91,10 @@ class Journal:
         self._append([])
         self._seen = self.head
         before = self._guarded(lambda: unsettled(self._path))
+        self.unmade = tuple(map(intent_of, before.unmade))
         if not before.hidden:
             self._doubts = {line.seq for line in before.intents}
+            self._unmade = {line.seq for line in before.unmade}
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
@@ -94,7 +108,7 @@ class Journal:
             "as_of": context.as_of.isoformat() if context.as_of else None,
             "plan": context.plan,
             "policy": context.policy,
-            "clean": before.clean,
+            **before.facts,
             **(recorded.facts(self._seen.seq) if recorded.known or context.compared else {}),
         }
         return self._append([body])[0]
@@ -121,8 +135,10 @@ class Journal:
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, None) for s in settlements])
+        numbers = {s.intent for s in settlements}
         if self._doubts is not None:
-            self._doubts -= {s.intent for s in settlements}
+            self._doubts -= numbers
+        self._unmade = (self._unmade - numbers) | {s.intent for s in settlements if s.outcome != "applied"}
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
@@ -168,7 +184,7 @@ class Journal:
             "type": "end",
             "counts": dict(counts),
             "open": len(self._pending),
-            "clean": self._clean(),
+            **self._settled(),
             **({"recorded": True} if recorded else {}),
             **({"remembered": True} if remembered else {}),
             **({"acknowledged": True} if acknowledged else {}),
@@ -205,11 +221,12 @@ class Journal:
             self._doubts = None
         return heads
 
-    def _clean(self) -> int:
-        """The number below which every intent is settled; reads the file only if this run cannot know it."""
+    def _settled(self) -> dict[str, int]:
+        """The facts of Unsettled; reads the file only if this run cannot know them."""
         if self._doubts is None:
-            return self._guarded(lambda: unsettled(self._path)).clean
-        return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
+            return self._guarded(lambda: unsettled(self._path)).facts
+        clean = min([*self._doubts, *self._pending], default=self._seen.seq + 1)
+        return {"clean": clean, **({"unmade": min(self._unmade)} if self._unmade else {})}
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         """Calls `work`. After an exception, even one from a signal, this object writes nothing more."""

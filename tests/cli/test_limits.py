@@ -14,12 +14,14 @@ from .test_password import CLAIRE, NUMEN
 __all__ = ["staff"]
 
 
-def limited(academy: Academy, limit: str, *words: str) -> subprocess.CompletedProcess[str]:
+def limited(
+    academy: Academy, limit: str, *words: str, language: str = "en"
+) -> subprocess.CompletedProcess[str]:
     command = f"ulimit {limit}; exec {shlex.join(academy.words(*words))}"
     return subprocess.run(
         ["sh", "-c", command],
         input=f"{NUMEN}\n",
-        env=academy.environment(),
+        env=academy.environment() | {"LC_ALL": language},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,6 +45,11 @@ def test_limits_that_would_stop_a_command_half_way_are_raised_or_refused(staff: 
             done = limited(staff, limit, *reset)
             assert (done.returncode, missing in done.stderr) == (Exit.CONFIGURATION, True), (limit, done)
             assert "bug" not in done.stderr
+        for limit, missing in (
+            ("-n 9; ulimit -t 60", "du temps de calcul sans limite (ulimit -t) ; au moins 256 fichiers"),
+            ("-f 4; ulimit -v 400000", "des fichiers de toute taille (ulimit -f) ; de la mémoire"),
+        ):
+            assert missing in limited(staff, limit, *reset, language="fr_FR.UTF-8").stderr
     assert not heard.exists()
     done = limited(staff, "-S -n 9; ulimit -S -f 4; ulimit -S -t 60", *reset)
     assert done.returncode == Exit.DONE, done.stderr

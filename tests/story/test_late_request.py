@@ -15,7 +15,10 @@ from .academy import Academy
 from .feeds import row
 
 DAY, NEXT, LATER = "2026-09-07", "2026-09-08", "2026-09-09"
+WORDS = ", which was read back as not made, was made later"
 IDA = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Rollin"}
+
+LEO = {"matricule": "2001", "prenom": "Leo", "nom_famille": "Morel"}
 
 
 class Holding(Wire):
@@ -54,7 +57,7 @@ class Holding(Wire):
 def held(make_academy: Callable[..., Academy]) -> Iterator[tuple[Academy, Holding]]:
     """Claire's writes are held, and come with those of Ida."""
     academy = make_academy()
-    academy.night(DAY, academy.feed(row(), row(**IDA), day=DAY))
+    academy.night(DAY, academy.feed(row(), row(**IDA), row(**LEO), day=DAY))
     proxy = Holding(academy.sandbox.socket, b"uid=claire.dubreuil,", b"uid=ida.rollin,")
     academy.edit("piactl.yaml", f"{academy.sandbox.uri}", proxy.uri)
     yield academy, proxy
@@ -66,13 +69,13 @@ def test_a_night_says_that_a_write_it_had_settled_came_late(
     held: tuple[Academy, Holding], *, again: bool
 ) -> None:
     academy, proxy = held
-    false = academy.feed(row(fonction="DIR"), row(**IDA), day=NEXT)
+    false = academy.feed(row(fonction="DIR"), row(**IDA), row(**LEO), day=NEXT)
     assert academy.spawn("nightly", false, "--as-of", NEXT).code == 8
     proxy.free()
-    people = [row(), row(**IDA, civilite="MME")]
-    words = ", which had not been made when this run began, was made meanwhile"
+    people = [row(), row(**IDA, civilite="MME"), row(**LEO)]
+    words = WORDS
     if again:  # the same feed, so the writes of this run are those of the run before
-        academy.night(LATER, academy.feed(row(fonction="DIR"), row(**IDA), day=LATER))
+        academy.night(LATER, academy.feed(row(fonction="DIR"), row(**IDA), row(**LEO), day=LATER))
         assert words not in academy.said[-1]
         return
     ran = academy.night(LATER, academy.feed(*people, day=LATER), code=5)
@@ -81,5 +84,30 @@ def test_a_night_says_that_a_write_it_had_settled_came_late(
     assert problem["uid"] == "claire.dubreuil"
     assert words in problem["message"]
     assert "DIR" in str(academy.show("claire.dubreuil", LATER))
+    academy.night(LATER, academy.feed(*people, day=LATER))
+    assert academy.run("journal", "verify").code == 0
+
+
+@pytest.mark.parametrize("comes_with", ["night", "command"])
+def test_what_a_one_off_command_settled_is_looked_at_again(
+    held: tuple[Academy, Holding], comes_with: str
+) -> None:
+    academy, proxy = held
+    false = academy.feed(row(fonction="DIR"), row(**IDA), row(**LEO), day=NEXT)
+    assert academy.spawn("nightly", false, "--as-of", NEXT).code == 8
+    proxy.free()
+    why = ("--reason", "stolen", "--yes", "--as-of", LATER)
+    ran = academy.run("account", "lock", "leo.morel", *why)
+    assert (ran.code, "0 had been made" in ran.err) == (0, True), ran
+    people = [row(), row(**IDA, civilite="MME"), row(**LEO)]
+    if comes_with == "command":
+        for name in ("ida.rollin", "leo.morel"):  # the second one finds it there
+            ran = academy.run("account", "unlock" if name == "leo.morel" else "lock", name, *why)
+            said = "claire.dubreuil: a write of run" in ran.err and WORDS in ran.err
+            assert (ran.code, said) == (5, True), ran
+    ran = academy.night(LATER, academy.feed(*people, day=LATER), code=5)
+    (problem,) = ran.json["problems"]
+    assert problem["uid"] == "claire.dubreuil"
+    assert WORDS in problem["message"]
     academy.night(LATER, academy.feed(*people, day=LATER))
     assert academy.run("journal", "verify").code == 0

@@ -236,3 +236,24 @@ def test_a_hook_that_fails_is_a_warning_and_ends_nothing(staff: Academy, script:
     staff.quiet_night(TODAY)
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
     assert not [secret for secret in (NUMEN, OTHER) if secret in ran.err + ran.out]
+
+
+def test_a_notice_that_cannot_be_stored_is_sent_and_a_malformed_one_stops_no_other(staff: Academy) -> None:
+    heard = hooked(staff, "cat >>{heard}")
+    notices = staff.sandbox.folder / "state" / "notices"
+    told = {"uid": CLAIRE, "private_mail": MAIL, "changed": ["password"]}
+    notices.write_text("in the place of the folder", encoding="utf-8")
+    given(staff, CLAIRE, words=("--administrator",))
+    assert notified(heard) == [told]
+    notices.unlink()
+    notices.mkdir(mode=stat.S_IRWXU)
+    for name, text in (("bad", "{bad"), ("lacks", '[{"uid": "a"}]'), ("row", "[1]")):
+        (notices / f"{name}.json").write_text(text, encoding="utf-8")
+    given(staff, CLAIRE, words=("--administrator",))
+    assert notified(heard) == [told]
+    for name in ("bad", "lacks", "row"):
+        assert f"{name}.json" in "".join(staff.said[-2:])
+    assert {path.name for path in notices.iterdir()} == {"bad.json", "lacks.json", "row.json"}
+    staff.edit("piactl.yaml", "hooks: {proof_changed", "# hooks: {proof_changed")
+    findings = {finding["id"]: finding for finding in staff.run("doctor", "-o", "json").json}
+    assert (findings["D48"]["result"], "wait" in findings["D48"]["found"]) == ("warning", True)

@@ -208,6 +208,34 @@ def test_a_request_is_over_after_eight_hours_or_when_it_is_withdrawn(
     assert len(records(people)) == 3
 
 
+def test_a_compromised_account_needs_new_requests_and_devices(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = enrolled(people, CLAIRE)
+    requests = [requested(people, "password", "reset", uid) for uid in (IDA, CLAIRE)]
+    device = requested(people, "otp", "verify", CLAIRE)
+    other = requested(people, "password", "reset", LEA)
+    for words in (("lock", IDA, CLAIRE, "--compromised"), ("unlock", IDA, CLAIRE)):
+        assert people.run("account", *words, "--reason", "stolen", "--yes").code == 0
+    (shown,) = people.run("otp", "show", CLAIRE, "-o", "json").json
+    assert shown["devices"] == []
+    left = people.run("password", "requests", "-o", "json").json
+    assert [row["request"] for row in left] == [other]
+    log_in(monkeypatch, "bruno")
+    with people.nothing_written():
+        for request in requests:
+            ran, passwords = approved(people, request)
+            assert (ran.code, "withdrawn by" in ran.err, passwords) == (1, True, {}), ran
+        ran = people.run("otp", "approve", device, stdin=f"{phone.code()}\n")
+        assert (ran.code, "withdrawn by" in ran.err) == (1, True), ran
+    log_in(monkeypatch, "anne")
+    again = requested(people, "password", "reset", IDA)
+    log_in(monkeypatch, "bruno")
+    ran, passwords = approved(people, again)
+    assert ran.code == 0, ran
+    assert lets_in(people, IDA, passwords[IDA])
+
+
 def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.clock import utc_now

@@ -28,11 +28,13 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.cli.framework.run_context import put_run, say_approval, write_plan
+from piactl.clock import utc_now
 from piactl.core.edits import accounts
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:
+    from piactl.core.edits import Act
     from piactl.core.rules.desired import Rules
     from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
@@ -58,14 +60,30 @@ def lock(
 
     The lock ends after --until, or with `account unlock`; a password reset does not lift it. The password
     and the device stay, unless --compromised is given: then the owner needs an activation password, and a
-    proof for the device, once the account is unlocked. Open sessions of services continue; piactl calls the
-    commands under hooks.changes of the configuration, which can end them.
+    proof for the device, once the account is unlocked. Open requests for the account and devices that wait
+    to be verified end with it. Open sessions of services continue; piactl calls the commands under
+    hooks.changes of the configuration, which can end them.
 
     Example: piactl account lock claire.dubreuil --compromised --reason "stolen password"
     """
     command = begin(options.manner(emergency=True))
     act = accounts.lock(command.author, read_date("--until", until), compromised=compromised)
-    return command.act_on(names, act, compromised=compromised)
+    return _lock_compromised(command, names, act) if compromised else command.act_on(names, act)
+
+
+def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
+    # loaded here: they take time, and no other lock needs them
+    from piactl.cli.commands.approve import requests_of
+    from piactl.flows.accounts.edit import prepare
+
+    account_names, order, settings = read_names(names), command.order, command.configuration.settings
+
+    def prepared(store: AccountStore, rules: Rules) -> Batch:
+        batch = prepare(store, rules, account_names, act, order.reason, compromised=settings.password)
+        all_requests = requests_of(command.configuration, store.reader)
+        return all_requests.withdrawing(batch, store, command.author, order.run, utc_now())
+
+    return command.edit(prepared)
 
 
 @with_shared_options
@@ -393,8 +411,10 @@ def apply_merge(
     if output is not PlanLayout.JSON:
         return finish(batch, result, command.manner, day)
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
+    for problem in result.late:
+        say(problem)
     put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
-    return int(Exit.PARTLY if result.lagging else Exit.DONE)
+    return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
 
 
 @with_shared_options

@@ -223,8 +223,7 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
 def _withdraw(name: str, manner: Manner) -> int:
     from piactl.directory.store.accounts import Entry
     from piactl.flows.accounts.batch import Batch, PreparedAccount
-    from piactl.flows.helpdesk.second_person import TWO, WITHDRAWN
-    from piactl.flows.plan.ready_plan import AccountWrite
+    from piactl.flows.helpdesk.second_person import TWO
     from piactl.flows.queries.accounts import find_named
     from piactl.journal.actor import known_operator
 
@@ -235,9 +234,8 @@ def _withdraw(name: str, manner: Manner) -> int:
         all_requests = requests_of(command.configuration, writer)
         request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
-        write = all_requests.end_write(request, WITHDRAWN, operator, order.run, utc_now())
         uid, note = request.account, f"{name} is withdrawn"
-        row = AccountWrite(uid, ("request-withdrawn",), order.reason, write)
+        row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
         people = find_named(command.configuration.accounts(writer), uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))
         return Batch((PreparedAccount(uid, uid, write=row, note=note, people=accounts),))

@@ -171,9 +171,8 @@ class AccountCommand:
     order: Order
     author: Author
 
-    def act_on(self, names: Sequence[str], act: Act, *, compromised: bool = False) -> int:
-        """Applies the act to each named account and returns the exit code. `compromised`: the same write
-        removes the password.
+    def act_on(self, names: Sequence[str], act: Act) -> int:
+        """Applies the act to each named account and returns the exit code.
 
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
@@ -181,10 +180,7 @@ class AccountCommand:
         from piactl.flows.accounts.edit import prepare
 
         account_names, reason = read_names(names), self.order.reason
-        settings = self.configuration.settings.password if compromised else None
-        return self.edit(
-            lambda store, rules: prepare(store, rules, account_names, act, reason, compromised=settings)
-        )
+        return self.edit(lambda store, rules: prepare(store, rules, account_names, act, reason))
 
     def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
         """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
@@ -353,9 +349,11 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
         return int(Exit.FAILED)
     for server in result.lagging:
         say(f"not yet on {server}")
+    for problem in result.late:
+        say(problem)
     failed = [account for account in accounts if not result.of(account)[0].is_good]
     if not failed:
-        return int(Exit.PARTLY if result.lagging else Exit.DONE)
+        return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)

@@ -71,6 +71,8 @@ class Done:
     brief: bool = False
     lagging: list[str] = field(default_factory=list)
     """A sentence for each server of the list that does not yet have what this run wrote."""
+    late: list[str] = field(default_factory=list)
+    """A sentence for each write of an earlier run that was made after it had been read back as not made."""
     let_in: int = 0
     """How many binds of canaries a server accepted."""
     drift_waits: bool = False
@@ -169,7 +171,9 @@ def apply_work(
 
 
 def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
-    done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in made_late(run)]
+    late = made_late(run)
+    done.late = [f"{uid}: {words}" for uid, words in late]
+    done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in late]
     done.status = done.ended_status
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)

@@ -10,6 +10,7 @@ folder, and the next run tries again. Notices wait in the folder `notices` besid
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -102,7 +103,7 @@ def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
         if settings.change_hooks:
             with _said(settings, say):
                 _empty(settings, say)
-        if why := _send(settings):
+        if why := _send(settings, say=say):
             say(f"the hook {settings.proof_hook[0]} {why}: notices to owners wait for the next run")
 
 
@@ -296,39 +297,68 @@ def notify_owners(
             say(f"the journal cannot say so: {error}")
 
 
-def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = ()) -> str:
+def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:
     """Calls the command with the fresh notices and those that wait; returns why that failed, or "". Then all
-    of them wait."""
-    folder, command = Path(settings.state_folder) / NOTICES, settings.proof_hook
+    of them wait, except fresh ones that cannot be stored. Files that cannot be read are left, and named with
+    `say`."""
+    command = settings.proof_hook
     if not command or not (fresh or notices_wait(settings)):
         return ""
+    # before the call: a run that dies in between calls twice rather than never
+    unstored = () if _stored(settings, fresh) else fresh
     try:
-        if fresh:  # before the call: a run that dies in between calls twice rather than never
-            make_private_folder(folder)
-            write_private(
-                folder / f"{os.urandom(8).hex()}.json", json.dumps(fresh, ensure_ascii=False).encode()
-            )
         with _locked(settings, patience=settings.hook_seconds + 1):
-            files = [*folder.glob("*.json")]
-            accounts = [account for file in files for account in json.loads(file.read_bytes())]
-            if not accounts:  # another run has sent them
-                return ""
-            message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
-            text = json.dumps(message, ensure_ascii=False) + "\n"
-            if why := called(command, text, settings.hook_seconds):
+            waiting = dict(_waiting(settings, say))
+            if why := _told(settings, [*itertools.chain.from_iterable(waiting.values()), *unstored]):
                 return why
-            for file in files:
+            for file in waiting:
                 file.unlink()
     except PiactlError as error:
-        return f"was not called: {error}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"was not called: {folder} cannot be read: move it away"
+        return _told(settings, unstored) if unstored else f"was not called: {error}"
+    except OSError as error:
+        return f"is called again: {_folder(settings)}: {error.strerror}"
     return ""
+
+
+def _folder(settings: Settings) -> Path:
+    return Path(settings.state_folder) / NOTICES
+
+
+def _stored(settings: Settings, notices: Sequence[Mapping[str, object]]) -> bool:
+    folder = _folder(settings)
+    try:
+        if notices:
+            make_private_folder(folder)
+            text = json.dumps(notices, ensure_ascii=False)
+            write_private(folder / f"{os.urandom(8).hex()}.json", text.encode())
+    except (PiactlError, OSError):
+        return False
+    return True
+
+
+def _waiting(settings: Settings, say: Say | None) -> Iterator[tuple[Path, list[Mapping[str, str]]]]:
+    for file in _folder(settings).glob("*.json"):
+        try:
+            accounts = list(read_json(file.read_text(encoding="utf-8")))
+            sorted(map(itemgetter("when"), accounts), key=datetime.fromisoformat)
+        except (OSError, ValueError, KeyError, TypeError):
+            if say is not None:
+                say(f"{file}: a notice to owners cannot be read: move it away, and tell its owners")
+        else:
+            yield file, accounts
+
+
+def _told(settings: Settings, accounts: Sequence[Mapping[str, Any]]) -> str:
+    if not accounts:  # another run has sent them
+        return ""
+    message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
+    text = json.dumps(message, ensure_ascii=False) + "\n"
+    return called(settings.proof_hook, text, settings.hook_seconds)
 
 
 def notices_wait(settings: Settings) -> bool:
     """Whether notices wait for the next run of this Unix user."""
-    return any((Path(settings.state_folder) / NOTICES).glob("*.json"))
+    return any(_folder(settings).glob("*.json"))
 
 
 @dataclass(slots=True)

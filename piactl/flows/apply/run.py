@@ -111,8 +111,8 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its record says of the people who approved its plan."""
     unmade: Sequence[Intent] = ()
-    """The writes that earlier runs left in doubt and that had not been made when this run began, without
-    those that it makes itself."""
+    """The writes that earlier runs left in doubt and that were read back as not made, by this run or by an
+    earlier one."""
     again: dict[int, Rewritten] = field(default_factory=dict)
     """The entries written again for the other servers, by the number of their intent, which gets its outcome
     once the others have them."""

@@ -17,9 +17,9 @@ from piactl.flows.apply.repeat_for_other_servers import (
     unanswered_records_since,
     write_again,
 )
-from piactl.flows.apply.run_lock import alive_alone
+from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
-from piactl.journal import in_doubt
+from piactl.journal import in_doubt, repeated
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 def settle_doubts(run: Run) -> int:
     """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes."""
+    run.unmade = run.journal.unmade
     intents = in_doubt(run.settings.journal_file)
     settled = read_back(run.writer, intents, run.keys)
     if settled:
@@ -38,8 +39,9 @@ def settle_doubts(run: Run) -> int:
         ]
         write_again(run, again)
         run.journal.resolved(settled)
-        run.unmade = [intent for intent, settlement in pairs if settlement.outcome != "applied"]
-        done = len(settled) - len(run.unmade)
+        unmade = [intent for intent, settlement in pairs if settlement.outcome != "applied"]
+        run.unmade = [*run.unmade, *unmade]
+        done = len(settled) - len(unmade)
         writes = counted(
             len(settled),
             "write that an earlier run left in doubt was",
@@ -50,24 +52,29 @@ def settle_doubts(run: Run) -> int:
 
 
 def made_late(run: Run) -> list[tuple[str, str]]:
-    """The uids, with a sentence, of the writes that had not been made when this run began, and are made now
-    although it did not make them: something between the hosts held the requests of the earlier run. The next
-    night evaluates everybody."""
+    """The uids, with a sentence, of the writes that were read back as not made, and are made now although no
+    run made them again: something between the hosts held the requests of the earlier run. A run with the lock
+    settles them and makes the next night evaluate everybody; others leave that to the next one that has
+    it."""
     settled = read_back(run.writer, run.unmade, run.keys)
-    late = [
+    made = {s.intent: s for s in settled if s.outcome == "applied"}
+    made_intents = [intent for intent in run.unmade if intent.seq in made]
+    again = repeated(run.settings.journal_file, made_intents) if made_intents else ()
+    late = [intent for intent in made_intents if intent.seq not in again]
+    words = [
         (
             intent.uid,
-            f"a write of run {intent.run}, which had not been made when this run began, was made meanwhile: "
+            f"a write of run {intent.run}, which was read back as not made, was made later: "
             "look what holds requests to the server, and run again with the feeds of today",
         )
-        for intent, settlement in zip(run.unmade, settled, strict=True)
-        if settlement.outcome == "applied"
+        for intent in late
     ]
-    for uid, words in late:
-        run.journal.note(f"{uid}: {words}")
-    if late:
+    for uid, text in words:
+        run.journal.note(f"{uid}: {text}")
+    if late and isinstance(run.lock, RunLock):
         unclean_last(run)
-    return late
+        run.journal.resolved([made[intent.seq] for intent in late])
+    return words
 
 
 def unclean_last(run: Run) -> None:

@@ -12,7 +12,6 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
@@ -100,8 +99,6 @@ class JournalledWriting:
                 if self.stopped:
                     return
                 self._run.lock.check()
-                if self._run.unmade:
-                    self._run.unmade = _without(self._run.unmade, row.write, self._run.keys)
                 yield row.write
 
     def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
@@ -128,12 +125,6 @@ class JournalledWriting:
             self._run, [unanswered_write(write, made=s.outcome == applied) for s, write in unanswered]
         )
         self._settlements += [settlement for settlement, _ in unanswered]
-
-
-def _without(intents: Iterable[Intent], write: EntryWrite, keys: DigestKeys) -> list[Intent]:
-    """The intents without those that this write fulfils."""
-    name, done = normal_dn(write.dn), IntentOutcome.DONE
-    return [i for i in intents if normal_dn(i.dn) != name or _outcome(i, write.add, keys) is not done]
 
 
 def intended_write(run: Run, row: AccountWrite) -> IntendedWrite:

@@ -159,7 +159,10 @@ def _proof_hook(settings: Settings) -> CheckResult:
     on it."""
     command = settings.proof_hook
     if not command:
-        return fine("hooks.proof_changed names no command: owners are not notified")
+        unheard = "hooks.proof_changed names no command: owners are not notified"
+        if notices_wait(settings):
+            return warning(f"{unheard}; notices to owners wait", "Name it again.")
+        return fine(unheard)
     missing = missing_program(command)
     if missing:
         return error(missing, _INSTALL)

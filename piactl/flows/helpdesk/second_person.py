@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from piactl.core.credentials.password_generation_and_rules import ALPHABET, LENGTH
-from piactl.core.credentials.totp_devices import to_verify
-from piactl.core.edits import ActRefused
+from piactl.core.credentials.totp_devices import suspended, to_verify
+from piactl.core.edits import ActRefused, Author
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
@@ -164,6 +165,10 @@ class Requests:
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
         return _added(child(self._folder, "cn", request.name + _ENDED), facts)
 
+    def withdrawal(self, request: Request, author: Author, run: str, now: datetime) -> AccountWrite:
+        write = self.end_write(request, WITHDRAWN, author.by, run, now)
+        return AccountWrite(request.account, ("request-withdrawn",), author.reason, write)
+
     def approve(self, writer: Writer, request: Request, operator: str, run: str, now: datetime) -> None:
         """Uses the request up. Raises ActRefused if another operator was faster."""
         result = write_one(writer, self.end_write(request, APPROVED, operator, run, now))
@@ -224,6 +229,33 @@ class Requests:
 
         return Batch(prepare_each(store, names, prepared))
 
+    def withdrawing(
+        self, batch: Batch, store: AccountStore, author: Author, run: str, now: datetime
+    ) -> Batch:
+        """The batch, which withdraws the open requests for its accounts and deletes their devices that wait
+        to be verified: whoever knows the password may have asked for them."""
+        # loaded here: a night only forgets old requests
+        from piactl.flows.helpdesk.otp.devices import deletions, find_holder
+        from piactl.flows.helpdesk.otp.devices import row as device_row
+
+        open_requests = self.open(now)
+
+        def followed(prepared: PreparedAccount) -> PreparedAccount:
+            if prepared.write is None:
+                return prepared
+            uid, reason = prepared.uid, author.reason
+            rows = [
+                self.withdrawal(request, author, run, now)
+                for request in open_requests
+                if _names(store, request, uid)
+            ]
+            holder = find_holder(store, uid)
+            kept = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
+            rows += [device_row(holder, "otp-remove", reason, w) for w in deletions(holder.others(kept))]
+            return replace(prepared, then=(*prepared.then, *rows))
+
+        return replace(batch, accounts=tuple(map(followed, batch.accounts)))
+
     @property
     def _folder(self) -> str:
         return Places(self.state).folder(REQUESTS)
@@ -283,6 +315,15 @@ def forget_old_requests(run: Run) -> int:
 def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> str:
     changed = read_credentials(store.reader, entry.dn, "", settings).changed
     return changed.isoformat() if changed else ""
+
+
+def _names(store: AccountStore, request: Request, uid: str) -> bool:
+    """Whether the request is for this account, which may have got another uid since."""
+    if request.account == uid:
+        return True
+    with suppress(PiactlError):
+        return find_entry(store, request.account).account.uid == uid
+    return False
 
 
 def _waiting(holder: DeviceHolder) -> str:
