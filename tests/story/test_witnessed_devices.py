@@ -3,6 +3,7 @@ log, and log in is refused until the help desk makes a device again."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from piactl.journal.query_and_export import text_of
 
 from .academy import Academy
 from .feeds import crowd
-from .phones import KNOWN, verified
+from .phones import KNOWN, enrolled, verified, verify
 from .test_logins import PASSWORD, day, post
 
 CLAIRE, IDA, HUGO, LEA = "claire.dubreuil", "ida.roy", "hugo.caron", "lea.petit"
@@ -62,6 +63,12 @@ def stranger(academy: Academy, uid: str) -> tuple[str, dict[str, Any]]:
         "oathTOTPTimeStepPeriod": "30",
         "oathTOTPTimeStepWindow": "1",
     }
+
+
+def devices_of(academy: Academy, uid: str) -> list[str]:
+    """The DNs of the entries below an account."""
+    dn = academy.dn(uid)
+    return [name for name in academy.sandbox.entries(dn, attributes=("cn",)) if name != dn]
 
 
 def lets_in(academy: Academy, uid: str, code: str = "") -> bool:
@@ -160,3 +167,50 @@ def test_many_devices_stop_no_night(academy: Academy) -> None:
     for uid in (uids[0], uids[11]):
         assert academy.values(uid, "piactlState") == ["deactivated"]
     assert {academy.values(uid, "piactlDevice")[0] for uid in uids[:11]} == {"suspended"}
+
+
+def shouted(dn: str) -> str:
+    """Another spelling of a DN, as a request may have it."""
+    return "".join(part.upper() if "=" not in part else part for part in re.split(r"(?<==)|(?=,)", dn))
+
+
+def test_every_spelling_of_a_name_is_seen(academy: Academy) -> None:
+    for uid in (CLAIRE, HUGO):
+        verified(academy, uid, *KNOWN)
+    night(academy, 0)
+    replace, delete = ldap3.MODIFY_REPLACE, ldap3.MODIFY_DELETE
+    with academy.sandbox.connect("desk") as desk:
+        dn, values = stranger(academy, IDA)
+        desk.add(shouted(dn), attributes=values)
+        linked = {"piactlDevice": [(replace, ["autre"])], "oathTOTPToken": [(replace, [dn])]}
+        desk.modify(
+            shouted(academy.dn(IDA)), {**linked, "objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]}
+        )
+        unlinked = {"piactlDevice": [(delete, [])], "oathTOTPToken": [(delete, [])]}
+        desk.modify(shouted(academy.dn(CLAIRE)), {**unlinked, "objectClass": [(delete, ["oathTOTPUser"])]})
+        desk.modify(shouted(device(academy, HUGO)), {"oathSecret": [(replace, [b"12345678901234567890"])]})
+    night(academy, 0)
+    for uid in (IDA, CLAIRE, HUGO):
+        assert academy.values(uid, "piactlDevice") == ["suspended"], uid
+
+
+def test_verifying_or_resuming_trusts_no_foreign_secret(academy: Academy) -> None:
+    """What was changed in a device without a journal stays foreign, whoever puts it in force."""
+    verified(academy, HUGO, *KNOWN)
+    lost = device(academy, HUGO)
+    assert academy.run("otp", "suspend", HUGO, "--reason", "lost").code == 0
+    phone = enrolled(academy, CLAIRE, *KNOWN)
+    [pending] = devices_of(academy, CLAIRE)
+    replace = ldap3.MODIFY_REPLACE
+    with academy.sandbox.connect("desk") as desk:
+        desk.modify(lost, {"oathSecret": [(replace, [b"12345678901234567890"])]})
+        desk.modify(pending, {"oathTOTPTimeStepWindow": [(replace, ["99999"])]})
+    assert verify(academy, CLAIRE, phone.code(), *KNOWN).code == 0
+    assert academy.run("otp", "resume", HUGO, *KNOWN).code == 0
+    night(academy, 0)
+    for uid in (CLAIRE, HUGO):
+        assert academy.values(uid, "piactlDevice") == ["suspended"], uid
+    # a new device is trusted
+    phone = verified(academy, CLAIRE, *KNOWN)
+    night(academy, 0)
+    assert lets_in(academy, CLAIRE, phone.code())

@@ -17,7 +17,7 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
-from piactl.directory.dn import normal_dn
+from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
@@ -166,8 +166,9 @@ class PlanRows:
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
-        changed = self.unwitnessed.get(account.uid, {})
-        return changed.get("", "") or changed.get(account.device, "")
+        marked = account.device != NO_DEVICE
+        changed = self.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
+        return changed.get("", "") or changed.get(normal_value(account.device), "")
 
     def _entry(self, desired: Desired) -> Entry | None:
         matricule = desired.subject.matricule
