@@ -214,3 +214,38 @@ def test_verifying_or_resuming_trusts_no_foreign_secret(academy: Academy) -> Non
     phone = verified(academy, CLAIRE, *KNOWN)
     night(academy, 0)
     assert lets_in(academy, CLAIRE, phone.code())
+
+
+def test_an_undo_puts_no_foreign_link_back(academy: Academy) -> None:
+    """The owner had a device, the help desk's password removed it: after an undo the next night sees it."""
+    verified(academy, CLAIRE, *KNOWN)
+    night(academy, 0)
+    delete = ldap3.MODIFY_DELETE
+    with academy.sandbox.connect("desk") as desk:
+        unlinked = {"piactlDevice": [(delete, [])], "oathTOTPToken": [(delete, [])]}
+        desk.modify(academy.dn(CLAIRE), {**unlinked, "objectClass": [(delete, ["oathTOTPUser"])]})
+    night(academy, 0)
+    assert academy.run("undo", "last", "--reason", "too many", "--yes").code == 0
+    academy.night(day(0).isoformat())
+    assert academy.values(CLAIRE, "piactlDevice") == ["suspended"]
+    assert not lets_in(academy, CLAIRE)
+
+
+def test_a_person_whom_a_night_holds_is_suspended_too(academy: Academy) -> None:
+    night(academy, 0)
+    dn, values = stranger(academy, IDA)
+    with academy.sandbox.connect("desk") as desk:
+        desk.add(dn, attributes=values)
+        linked = {
+            "piactlDevice": [(ldap3.MODIFY_REPLACE, ["autre"])],
+            "oathTOTPToken": [(ldap3.MODIFY_REPLACE, [dn])],
+        }
+        desk.modify(academy.dn(IDA), {**linked, "objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]})
+    as_of = day(0).isoformat()
+    unreadable = [
+        line.replace(day(-100).isoformat(), "31/02/2026") if "Roy" in line else line for line in PEOPLE
+    ]
+    ran = academy.night(as_of, academy.feed(*unreadable, day=as_of))
+    assert "1 row was rejected or held" in ran.err
+    assert academy.values(IDA, "piactlDevice") == ["suspended"]
+    assert not lets_in(academy, IDA)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
@@ -99,6 +99,7 @@ class PlanRows:
                 delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
                 write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
+        rows += self._suspended({account.uid for account in accounts})
         # before the accounts, because the sort is stable: a crash in between leaves no device behind
         rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
         rows.sort(key=place_of)
@@ -112,6 +113,24 @@ class PlanRows:
             tight = reduced(present, present, entry.account)
             account = reduced(tight, tight, self._not_archived(desired))
         return self._reduced_row(desired, entry, present, account)
+
+    def _suspended(self, decided: Container[str]) -> Iterator[Row]:
+        """The rows of accounts about which this run decides nothing, because a person is held, but whose
+        device nobody witnessed."""
+        for entry in self.index.entries() if self.unwitnessed else ():
+            account = entry.account
+            if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
+                continue
+            nobody = career_of((), self.rules.policy, self.rules.register)
+            wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
+            if entry.drift is not None:
+                present = as_found(entry, self.accounts.encoding)
+                row = self._reduced_row(wanted, entry, present, present)
+            else:
+                wanted, write = self.settled(wanted)
+                row = self.row(wanted, write) if write is not None else None
+            if row is not None:
+                yield row
 
     def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
         """The row of an account that keeps what another program changed, because a guard of drift is broken:
