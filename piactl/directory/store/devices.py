@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.model.account import NO_DEVICE
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
@@ -74,6 +75,13 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
             if owner in wanted:
                 deletions.setdefault(owner, []).append(raw_delete(raw))
     return deletions
+
+
+def deletions_at_no_device(reader: Reader, accounts: str) -> Iterator[EntryWrite]:
+    """The deletions of the devices with the name to which suspended accounts are linked: each lets somebody
+    in."""
+    named = filters.all_of(ANY_DEVICE, filters.equals("cn", NO_DEVICE))
+    yield from map(raw_delete, reader.search(accounts, named, [DATA]))
 
 
 def raw_delete(raw: RawEntry) -> EntryWrite:

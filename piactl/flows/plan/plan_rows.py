@@ -17,7 +17,7 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
-from piactl.directory.dn import normal_dn, normal_value
+from piactl.directory.dn import normal_dn, normal_value, parted
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
@@ -28,7 +28,7 @@ from piactl.directory.store.accounts import (
     reducing_write,
     settled,
 )
-from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
@@ -101,7 +101,7 @@ class PlanRows:
             rows.append(self.row(wanted, write))
         rows += self._suspended({account.uid for account in accounts})
         # before the accounts, because the sort is stable: a crash in between leaves no device behind
-        rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
+        rows = [*self._devices_of_archived([row for row, _ in rows]), *self._at_no_device(), *rows]
         rows.sort(key=place_of)
         return rows
 
@@ -273,6 +273,13 @@ class PlanRows:
             for row in archived
             for write in deletions.get(normal_dn(row.write.dn), [])
         ]
+
+    def _at_no_device(self) -> Iterator[Row]:
+        accounts = self.accounts.directory.accounts
+        for write in deletions_at_no_device(self.accounts.reader, accounts):
+            uid = parted(parted(normal_dn(write.dn))[1])[0].partition("=")[2]
+            reason = f"no device may be called {NO_DEVICE}: suspended accounts are linked to that name"
+            yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
 
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import DirectorySettings
@@ -307,13 +308,24 @@ def unwitnessed(
         account, top = parted(above)
         return (account.partition("=")[2], first.partition("=")[2]) if top == accounts else ("", "")
 
+    @cache
+    def stored(dn: str) -> str:
+        """The DN as the server has it, which compares characters outside ASCII in its own way."""
+        if normal_dn(dn).isascii():
+            return dn
+        entry = reader.read(dn, ["objectClass"])
+        first, above = parted(normal_dn(dn))
+        return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
+
     writes = []
     for log in find_logs(reader, directory.suffix).readable:
         for write in writes_since(reader, log, since):
             by = normal_dn(write.by) if write.by else ""
-            places = {place(write.dn, write.seen)}
-            if write.op == "modrdn":  # the link may name a device that is gone
-                places = {(uid, "") for uid, _ in places} | ({place(write.to, ())} if write.to else set())
+            names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
+            places = {place(stored(dn), attributes) for dn, attributes in names_written}
+            if write.op == "modrdn" or not normal_dn(write.dn).isascii():
+                # the link may name a device that is gone, or spell its name in another way
+                places |= {(uid, "") for uid, _ in places}
             places = {(uid, name) for uid, name in places if uid}
             of_server = write.of_logging_in and by not in ours
             if places and not (write.result or of_server):
