@@ -3,13 +3,16 @@ log, and log in is refused until the help desk makes a device again."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import ldap3
 import pytest
-from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
+from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult, LDAPOperationResult
 
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head
@@ -296,3 +299,47 @@ def test_a_night_deletes_a_device_where_suspended_accounts_are_linked(academy: A
     assert academy.values(IDA, "piactlDevice") == ["suspended"]
     assert not lets_in(academy, IDA)
     academy.quiet_night(as_of, *feeds)
+
+
+def test_no_write_of_a_device_keeps_a_leaver_in(academy: Academy) -> None:
+    """Somebody writes the link of leavers again and again while the night, or a help desk, shuts them out."""
+    for uid in (IDA, HUGO, LEA):
+        verified(academy, uid, *KNOWN)
+    night(academy, 0)
+    as_of, over = day(0).isoformat(), threading.Event()
+    replace, delete = ldap3.MODIFY_REPLACE, ldap3.MODIFY_DELETE
+    unlinked = {"piactlDevice": [(delete, [])], "oathTOTPToken": [(delete, [])]}
+    none = {**unlinked, "objectClass": [(delete, ["oathTOTPUser"])]}
+
+    def disturb(uid: str) -> None:
+        dn = academy.dn(uid)
+        with academy.sandbox.connect("desk") as desk:
+            for n in itertools.count():
+                linked = {
+                    "piactlDevice": [(replace, [f"d{n}"])],
+                    "oathTOTPToken": [(replace, [f"cn=d{n},{dn}"])],
+                }
+                again = {**linked, "objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]}
+                for change in (linked, *((none, again) if uid != LEA else ())):
+                    with contextlib.suppress(LDAPOperationResult):
+                        desk.modify(dn, change)
+                if over.is_set():
+                    return
+
+    threads = [threading.Thread(target=disturb, args=(uid,)) for uid in (IDA, HUGO, LEA)]
+    for thread in threads:
+        thread.start()
+    try:
+        gone = [post(-100, -1, matricule="1002", prenom="Ida", nom_famille="Roy", position="radiation")]
+        academy.night(as_of, academy.feed(PEOPLE[0], *gone, *PEOPLE[2:], day=as_of))
+        assert academy.run("account", "lock", HUGO, "--compromised", "--reason", "x").code == 0
+        assert academy.run("otp", "suspend", LEA, "--reason", "x").code == 0
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert academy.values(IDA, "piactlState") == ["deactivated"]
+    assert academy.values(HUGO, "piactlLock") != []
+    academy.night(as_of)
+    for uid in (IDA, HUGO, LEA):
+        assert not lets_in(academy, uid)
