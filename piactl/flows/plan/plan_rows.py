@@ -17,7 +17,7 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
-from piactl.directory.dn import normal_dn, normal_value, parted
+from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
@@ -275,10 +275,11 @@ class PlanRows:
         ]
 
     def _at_no_device(self) -> Iterator[Row]:
+        if not any(NO_DEVICE in marks for marks in self.unwitnessed.values()):
+            return
+        reason = f"no device may be called {NO_DEVICE}: suspended accounts are linked to that name"
         accounts = self.accounts.directory.accounts
-        for write in deletions_at_no_device(self.accounts.reader, accounts):
-            uid = parted(parted(normal_dn(write.dn))[1])[0].partition("=")[2]
-            reason = f"no device may be called {NO_DEVICE}: suspended accounts are linked to that name"
+        for uid, write in deletions_at_no_device(self.accounts.reader, accounts).items():
             yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
 
     def _retry(self, subject: Subject) -> Waiting | None:
