@@ -277,7 +277,7 @@ class PlanRows:
     def _at_no_device(self) -> Iterator[Row]:
         if not any(NO_DEVICE in marks for marks in self.unwitnessed.values()):
             return
-        reason = f"no device may be called {NO_DEVICE}: suspended accounts are linked to that name"
+        reason = "no device may have the name to which suspended accounts are linked"
         accounts = self.accounts.directory.accounts
         for uid, write in deletions_at_no_device(self.accounts.reader, accounts).items():
             yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
