@@ -218,14 +218,20 @@ def test_verifying_or_resuming_trusts_no_foreign_secret(academy: Academy) -> Non
     assert academy.run("otp", "suspend", HUGO, "--reason", "lost").code == 0
     phone = enrolled(academy, CLAIRE, *KNOWN)
     [pending] = devices_of(academy, CLAIRE)
-    replace = ldap3.MODIFY_REPLACE
+    moved_phone = enrolled(academy, LEA, *KNOWN)
+    [moved] = devices_of(academy, LEA)
+    replace, aside = ldap3.MODIFY_REPLACE, f"cn=aside,{academy.dn(LEA)}"
     with academy.sandbox.connect("desk") as desk:
         desk.modify(lost, {"oathSecret": [(replace, [b"12345678901234567890"])]})
+        desk.modify_dn(moved, "cn=aside")
+        desk.modify(aside, {"oathSecret": [(replace, [b"12345678901234567890"])]})
+        desk.modify_dn(aside, moved.partition(",")[0])
         desk.modify(pending, {"oathTOTPTimeStepWindow": [(replace, ["99999"])]})
     assert verify(academy, CLAIRE, phone.code(), *KNOWN).code == 0
+    assert verify(academy, LEA, moved_phone.code(), *KNOWN).code == 0
     assert academy.run("otp", "resume", HUGO, *KNOWN).code == 0
     night(academy, 0)
-    for uid in (CLAIRE, HUGO):
+    for uid in (CLAIRE, HUGO, LEA):
         assert academy.values(uid, "piactlDevice") == ["suspended"], uid
     # a new device is trusted
     phone = verified(academy, CLAIRE, *KNOWN)
