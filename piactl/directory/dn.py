@@ -17,6 +17,7 @@ _PLAIN_VALUE = r"""[^\s,;+\\"<>=#\x00-\x1f\x7f](?:[^,;+\\"<>=\x00-\x1f\x7f]*[^\s
 _PLAIN_PART = rf"[A-Za-z][A-Za-z0-9-]*={_PLAIN_VALUE}"
 _PLAIN_DN = re.compile(rf"{_PLAIN_PART}(?:,{_PLAIN_PART})*")
 """A name that cannot be spelled in another way, except for case and runs of blanks."""
+_FIRST = re.compile(r"(?:[^\\,]|\\.)*", re.DOTALL)
 
 
 def child(base: str, attribute: str, value: str) -> str:
@@ -71,6 +72,18 @@ def normal_dn(dn: str) -> str:
     if not dn.strip():
         return ""
     return _normalized(dn)
+
+
+def normal_value(text: str) -> str:
+    """A value as `normal_dn` writes it."""
+    return _pair(f"cn={_escaped(text)}", "")[1] if text else ""
+
+
+def parted(dn: str) -> tuple[str, str]:
+    """The first part of a name in normal spelling, and the name of the entry above."""
+    first = _FIRST.match(dn)
+    end = first.end() if first else 0
+    return dn[:end], dn[end + 1 :]
 
 
 def _normalized(dn: str) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
+from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.change import OF_DRIFT
@@ -20,6 +21,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.devices import deletions_at_no_device
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
@@ -223,6 +225,8 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     try:
         actor, journal = run.order.actor, settings.journal_file
         changed = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
+        for uid in deletions_at_no_device(run.writer, settings.directory.accounts):
+            changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
     except PiactlError as error:
         run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
         return state

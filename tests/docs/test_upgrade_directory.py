@@ -108,6 +108,7 @@ RULES = (
     (r"^(olcAccess:|access) to attrs=userPassword;lang-.*\n(  by .*\n)+", ""),
     (r"^(olcAccess:|access) to .* attrs=uid;lang-.*\n(  by .*\n)+", ""),
     (r"^(olcAccess:|access) to .* attrs=objectClass;lang-,cn;lang-.*\n(  by .*\n)+", ""),
+    (r"^(olcAccess:|access) to .* attrs=cn val=\"suspended\" .*\n", ""),
     (r" attrs=oathTOTPToken,piactlDevice$", " attrs=oathTOTPToken,piactlDevice,piactlDigest"),
 )
 

@@ -191,7 +191,8 @@ class Memory:
     """The accounts whose entry is gone, by uid."""
     unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What somebody changed of devices without a line in a journal: uid -> name of the device, "" for the
-    link to one -> who and when, in words. No record has it: each night reads it from the access log."""
+    link to one -> who and when, in words; uid and name in normal spelling. No record has it: each night reads
+    it from the access log."""
 
     def pending(self) -> set[str]:
         """The matricules that every run evaluates: people in waiting, with an absence to confirm,

@@ -74,7 +74,7 @@ class Control(NamedTuple):
 
     oid: str
     critical: bool
-    value: bytes
+    value: bytes | None
 
 
 _ENTRY_CSN = element(SEQUENCE, octets(b"entryCSN"))
@@ -83,6 +83,10 @@ _CSN_CONTROLS = {
     "modify": (Control(PRE_READ, False, _ENTRY_CSN), Control(POST_READ, False, _ENTRY_CSN)),
     "delete": (),
 }
+
+
+PERMISSIVE = Control("1.2.840.113556.1.4.1413", False, None)
+"""A modify with it may add values that are there. slapd has it and does not list it."""
 
 
 def assertion_control(present: Values, absent: Values) -> Control | None:

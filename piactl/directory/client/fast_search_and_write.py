@@ -330,5 +330,6 @@ def _name(attribute: str) -> bytes:
     return octets(attribute.encode())
 
 
-def _control(oid: str, critical: bool, value: bytes) -> bytes:
-    return element(SEQUENCE, octets(oid.encode()) + (TRUE if critical else b"") + octets(value))
+def _control(oid: str, critical: bool, value: bytes | None) -> bytes:
+    content = b"" if value is None else octets(value)
+    return element(SEQUENCE, octets(oid.encode()) + (TRUE if critical else b"") + content)

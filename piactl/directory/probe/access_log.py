@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from piactl.core.model.settings import DirectorySettings
 from piactl.dataclass import dataclass
 from piactl.directory import filters
-from piactl.directory.dn import normal_dn
+from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 
-_READ = ("reqStart", "reqType", "reqDN", "reqAuthzID", "reqResult", "reqMod", "entryCSN")
+_READ = (
+    "reqStart", "reqType", "reqDN", "reqNewRDN", "reqNewSuperior", "reqAuthzID", "reqResult", "reqMod",
+    "entryCSN",
+)  # fmt: skip
 _AT_ONCE = 20
 _OF_THE_SERVER = frozenset(
     name.lower()
@@ -42,7 +45,8 @@ class LoggedWrite:
     (the digits after its point are a count, not a time). `op` is add, modify, delete or modrdn; `by` is the
     authorized DN, "" for nobody; `attributes` are the names of the attributes that were written, without
     those that the server keeps for itself, None if not all may be seen; `seen` are those that may; `result`
-    is the LDAP code; `start` is the reqStart of a log, `csn` the entryCSN that the write left."""
+    is the LDAP code; `start` is the reqStart of a log, `csn` the entryCSN that the write left. `to` is the
+    new DN of a modrdn, "" if it may not be read."""
 
     time: str
     dn: str
@@ -53,6 +57,7 @@ class LoggedWrite:
     start: str = ""
     seen: tuple[str, ...] = ()
     csn: str = ""
+    to: str = ""
 
     @property
     def of_logging_in(self) -> bool:
@@ -145,7 +150,13 @@ def _write(entry: RawEntry) -> LoggedWrite:
         start=entry.text("reqStart"),
         seen=seen,
         csn=csn,
+        to=_new_name(entry),
     )
+
+
+def _new_name(entry: RawEntry) -> str:
+    first, above = entry.text("reqNewRDN"), entry.text("reqNewSuperior")
+    return f"{first},{above or parted(normal_dn(entry.text('reqDN')))[1]}" if first else ""
 
 
 def _names(values: Iterable[bytes]) -> tuple[tuple[str, ...], bool]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
+from piactl.core.model.account import NO_DEVICE
 from piactl.directory.port import EntryWrite, RawEntry
 
 UNREADABLE = frozenset({"userpassword", "oathsecret"})
 """Attributes that service identities write but cannot read, or that the server stores hashed."""
+
+_NO_LINK, _LINKED = f"cn={NO_DEVICE},".encode(), b"oathTOTPUser"
 
 Fold = Callable[[bytes], bytes]
 
@@ -59,6 +63,18 @@ def differing(write: EntryWrite, entry: RawEntry) -> tuple[str, ...]:
         if not same:
             names.append(attribute)
     return tuple(names)
+
+
+def without_link(write: EntryWrite) -> EntryWrite | None:
+    """The modify without conditions on the device of the account and the link to it, None if it does not
+    suspend the device."""
+    linked = {name for name, values in write.add.items() if values[0].lower().startswith(_NO_LINK)}
+    named = {name for name, values in write.add.items() if values == (NO_DEVICE.encode(),)}
+    if write.op != "modify" or not (linked or named) or "objectClass" in write.delete:
+        return None
+    classes = dict.fromkeys((*write.add.get("objectClass", ()), *([_LINKED] if linked else ())))
+    add = {**write.add, **({"objectClass": tuple(classes)} if classes else {})}
+    return replace(write, add=add, delete={**write.delete, **dict.fromkeys(linked | named, ())})
 
 
 def folded(value: bytes) -> bytes:

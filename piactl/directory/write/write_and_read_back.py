@@ -12,7 +12,14 @@ from datetime import datetime
 
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.controls import (
+    PERMISSIVE,
+    POST_READ,
+    PRE_READ,
+    Control,
+    assertion_control,
+    csn_controls,
+)
 from piactl.directory.client.failover_and_reader import DirectoryReader, Link
 from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
@@ -28,7 +35,14 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.write.entry_comparison import UNREADABLE, EntryState, differing, entry_state, folded
+from piactl.directory.write.entry_comparison import (
+    UNREADABLE,
+    EntryState,
+    differing,
+    entry_state,
+    folded,
+    without_link,
+)
 from piactl.directory.write.replication import lagging_servers, server_times, unequal_entries
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
@@ -106,12 +120,28 @@ class DirectoryWriter(DirectoryReader):
                 return self._refused(write, result)
             settled = self._settled(write, doubtful)
             if settled is not None:
-                return settled
+                return self._shut(write, settled)
             if not strict:
-                return WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
+                failed = WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
+                return self._shut(write, failed)
             strict = False
         message = f"{write.dn}: three attempts gave no usable answer. Read the entry back."
         raise ReplyLost(message, [write.dn])
+
+    def _shut(self, write: EntryWrite, settled: WriteResult) -> WriteResult:
+        """Sends a write that links an account to no device once more if somebody changed the link meanwhile:
+        the help desk may write it, so whoever has its password could keep each such write from being made."""
+        shutting = without_link(write) if settled.outcome in (Outcome.CONFLICT, Outcome.FAILED) else None
+        if shutting is None:
+            return settled
+        try:
+            result = self._sent(shutting, False, permissive=True)
+        except ConnectionLost as lost:
+            return self._after_silence(write, lost, False) or settled
+        if result.code != SUCCESS:
+            return settled
+        before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
+        return WriteResult(write, Outcome.APPLIED, "", before, after)
 
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """The result of a write without an answer; None if it was not made and can be sent once more."""
@@ -127,13 +157,14 @@ class DirectoryWriter(DirectoryReader):
             raise _still_in_doubt(write, lost) from None
         return None
 
-    def _sent(self, write: EntryWrite, strict: bool) -> Result:
-        """Sends one request and returns its result; repeats it until the deadline if the server is busy."""
+    def _sent(self, write: EntryWrite, strict: bool, *, permissive: bool = False) -> Result:
+        """Sends one request and returns its result; repeats it until the deadline if the server is busy.
+        `permissive`: a value to add may already be there."""
         session = self._link.to_write()
         deadline = Deadline(session.operation_timeout)
         pause = 0.05
         while True:
-            controls = self._controls(write, strict)
+            controls = [*self._controls(write, strict), *([PERMISSIVE] if permissive else [])]
             result = session.write(write, controls, f"write {write.dn!r}", deadline)
             if result.code not in AGAIN or not deadline.allows(pause):
                 return result

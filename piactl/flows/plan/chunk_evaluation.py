@@ -24,6 +24,7 @@ from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import Traces, traces_of
 from piactl.dataclass import dataclass
+from piactl.directory.dn import normal_value
 from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
 from piactl.feed.people_builder import RowIndex
@@ -173,7 +174,6 @@ class ChunkEvaluation:
         # what earlier runs noted of an account is for the joint evaluation, which also ends the note, and
         # reports sponsors who leave
         noted = self.memory.drift.keys() | self.memory.archivals.keys() | self.sponsors
-        noted |= self.memory.unwitnessed.keys()
         uids, days, encoding = [], self.rules.policy.drift_days, self.accounts.encoding
         for raw in chunk.entries:
             entry = decided(entry_of(raw, encoding), encoding, self.memory, self.as_of, days)
@@ -188,7 +188,8 @@ class ChunkEvaluation:
             if isinstance(entry, Unreadable):
                 result.lost.add(entry.digest)
                 continue
-            if matricule not in self.apart and uid not in noted and entry.drift is None:
+            known = uid in noted or normal_value(uid) in self.memory.unwitnessed
+            if matricule not in self.apart and not known and entry.drift is None:
                 index.add(entry)
             else:
                 result.traces.add_apart(matricule, traces_of_account(entry.account))

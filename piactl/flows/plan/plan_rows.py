@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
@@ -17,7 +17,7 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced
 from piactl.dataclass import dataclass
-from piactl.directory.dn import normal_dn
+from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
@@ -28,7 +28,7 @@ from piactl.directory.store.accounts import (
     reducing_write,
     settled,
 )
-from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
@@ -99,8 +99,9 @@ class PlanRows:
                 delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
                 write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
+        rows += self._suspended({account.uid for account in accounts})
         # before the accounts, because the sort is stable: a crash in between leaves no device behind
-        rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
+        rows = [*self._devices_of_archived([row for row, _ in rows]), *self._at_no_device(), *rows]
         rows.sort(key=place_of)
         return rows
 
@@ -112,6 +113,24 @@ class PlanRows:
             tight = reduced(present, present, entry.account)
             account = reduced(tight, tight, self._not_archived(desired))
         return self._reduced_row(desired, entry, present, account)
+
+    def _suspended(self, decided: Container[str]) -> Iterator[Row]:
+        """The rows of accounts about which this run decides nothing, because a person is held, but whose
+        device nobody witnessed."""
+        for entry in self.index.entries() if self.unwitnessed else ():
+            account = entry.account
+            if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
+                continue
+            nobody = career_of((), self.rules.policy, self.rules.register)
+            wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
+            if entry.drift is not None:
+                present = as_found(entry, self.accounts.encoding)
+                row = self._reduced_row(wanted, entry, present, present)
+            else:
+                wanted, write = self.settled(wanted)
+                row = self.row(wanted, write) if write is not None else None
+            if row is not None:
+                yield row
 
     def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
         """The row of an account that keeps what another program changed, because a guard of drift is broken:
@@ -166,8 +185,9 @@ class PlanRows:
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
-        changed = self.unwitnessed.get(account.uid, {})
-        return changed.get("", "") or changed.get(account.device, "")
+        marked = account.device != NO_DEVICE
+        changed = self.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
+        return changed.get("", "") or changed.get(normal_value(account.device), "")
 
     def _entry(self, desired: Desired) -> Entry | None:
         matricule = desired.subject.matricule
@@ -253,6 +273,14 @@ class PlanRows:
             for row in archived
             for write in deletions.get(normal_dn(row.write.dn), [])
         ]
+
+    def _at_no_device(self) -> Iterator[Row]:
+        if not any(NO_DEVICE in marks for marks in self.unwitnessed.values()):
+            return
+        reason = "no device may have the name to which suspended accounts are linked"
+        accounts = self.accounts.directory.accounts
+        for uid, write in deletions_at_no_device(self.accounts.reader, accounts).items():
+            yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
 
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
-from piactl.directory.dn import normal_dn
+from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write, writes_since
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
@@ -294,50 +295,70 @@ def unwitnessed(
     reader: Reader, directory: DirectorySettings, journal: str, user: str, host: str, since: datetime
 ) -> dict[str, dict[str, str]]:
     """The accounts with a device, or a link to one, that was written since then without a line in the
-    `journal` of a Unix user of this host, and that got no device by piactl after it: uid -> name of the
-    device, "" for the link -> who and when, in words. If another journal has stored a head at about that
-    time, the write is taken for one of that journal, which cannot be read here. Raises PiactlError."""
+    `journal` of a Unix user of this host: uid -> name of the device, "" for the link -> who and when, in
+    words; uid and name in normal spelling (`normal_value`). A device is trusted again if piactl adds it, a
+    link if the help desk puts a device in force. If another journal has stored a head at about that time, the
+    write is taken for one of that journal, which cannot be read here. Raises PiactlError."""
     accounts = normal_dn(directory.accounts)
     ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
     names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
 
-    def owner(dn: str, attributes: Iterable[str]) -> str:
-        """The account whose device or link is written, "" for another write."""
-        above = normal_dn(dn).partition(",")[2]
+    def place(dn: str, attributes: Iterable[str]) -> tuple[str, str]:
+        """The account whose device or link is written, and the name of the device, "" for the link; no
+        account for another write."""
+        first, above = parted(normal_dn(dn))
         if above == accounts:
-            return "" if names.isdisjoint(map(str.lower, attributes)) else dn
-        return dn.partition(",")[2] if above.partition(",")[2] == accounts else ""
+            return "" if names.isdisjoint(map(str.lower, attributes)) else first.partition("=")[2], ""
+        account, top = parted(above)
+        return (account.partition("=")[2], first.partition("=")[2]) if top == accounts else ("", "")
+
+    @cache
+    def stored(dn: str) -> str:
+        """The DN as the server has it, which compares characters outside ASCII in its own way."""
+        if normal_dn(dn).isascii():
+            return dn
+        entry = reader.read(dn, ["objectClass"])
+        first, above = parted(normal_dn(dn))
+        return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
 
     writes = []
     for log in find_logs(reader, directory.suffix).readable:
         for write in writes_since(reader, log, since):
             by = normal_dn(write.by) if write.by else ""
+            names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
+            places = {place(stored(dn), attributes) for dn, attributes in names_written}
+            if write.op == "modrdn" or not normal_dn(write.dn).isascii():
+                # the link may name a device that is gone, or spell its name in another way
+                places |= {(uid, "") for uid, _ in places}
+            places = {(uid, name) for uid, name in places if uid}
             of_server = write.of_logging_in and by not in ours
-            if owner(write.dn, write.seen) and not (write.result or of_server):
-                writes.append(write)
+            if places and not (write.result or of_server):
+                writes.append((write, places))
     if not writes:
         return {}
-    oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - _UNSURE) if owner(c.dn, c.attributes)]
+    oldest = min(datetime.fromisoformat(write.time) for write, _ in writes)
+    changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
     own, heads = journal_owner(user, host), heads_since(reader, Places(directory.state), since.date())
     others = [datetime.fromisoformat(head.time) for head in heads if head.owner != own]
-    device = directory.attributes.get("piactlDevice", "piactlDevice")
     changed: dict[str, dict[str, str]] = {}
-    for write in sorted(writes, key=lambda logged: logged.time):
-        uid = owner(write.dn, write.seen).partition("=")[2].partition(",")[0]
+    for write, places in sorted(writes, key=lambda logged: logged[0].time):
         change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
         moment = datetime.fromisoformat(write.time)
-        if change is None and not any(abs(moment - head) <= _UNSURE for head in others):
-            of_link = write.op == "modrdn" or normal_dn(write.dn).partition(",")[2] == accounts
-            name = "" if of_link else write.dn.partition("=")[2].partition(",")[0]
-            words = f"no journal has the change of its device by {write.by} at {write.time}"
-            changed.setdefault(uid, {})[name] = words
-        elif device in (write.seen if change is None else change.attributes):
-            changed.pop(uid, None)
-    return changed
+        journalled = change is not None or any(abs(moment - head) <= _UNSURE for head in others)
+        words = f"no journal has the change of its device by {write.by} at {write.time}"
+        for uid, name in places:
+            if not journalled:
+                changed.setdefault(uid, {})[name] = words
+            elif write.op == "add" if name else change is None or _LINKING & {*change.kinds}:
+                changed.get(uid, {}).pop(name, None)
+    return {uid: marks for uid, marks in changed.items() if marks}
 
+
+_LINKING = frozenset({"otp-verify", "otp-resume", "otp-remove"})
+"""The kinds of changes after which a link is the one that the help desk wants. What a night suspended stays
+foreign, or an undo of that night would put it back."""
 
 _UNSURE = timedelta(minutes=10)
 """How far the times of a write in the journal and in the log may differ if only they show that it is one."""
