@@ -101,8 +101,9 @@ def test_what_a_one_off_command_settled_is_looked_at_again(
     assert (ran.code, "0 had been made" in ran.err) == (0, True), ran
     people = [row(), row(**IDA, civilite="MME"), row(**LEO)]
     if comes_with == "command":
-        for name in ("ida.rollin", "leo.morel"):  # the second one finds it there
-            ran = academy.run("account", "unlock" if name == "leo.morel" else "lock", name, *why)
+        enroll = ("otp", "enroll", "leo.morel", "--uri-file", academy.folder / "device")
+        for words in (("account", "lock", "ida.rollin", *why), enroll):  # the second one finds it there
+            ran = academy.run(*words)
             said = "claire.dubreuil: a write of run" in ran.err and WORDS in ran.err
             assert (ran.code, said) == (5, True), ran
     ran = academy.night(LATER, academy.feed(*people, day=LATER), code=5)
