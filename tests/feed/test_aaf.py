@@ -497,10 +497,21 @@ def crafted() -> dict[str, bytes]:
         "body.tgz": tar(version, b"zz\n" + b"x" * 509),
         # it would hide the size of the others in the sum
         "minus.tgz": tar({**version, "GNU.sparse.realsize": "-5"}, b"1\n0\n0\n".ljust(512, b"\0")),
-        "negative.tgz": tar({"size": "-99999999999999999999999"}),
         "name.zip": bytes(name),
         "offset.zip": bytes(offset),
     }
+
+
+def test_a_negative_size_in_an_archive_is_no_bug(tmp_path):
+    """Python 3.13 takes it for the end of the archive, 3.11 for an error."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("x.xml")
+        info.pax_headers = {"size": "-99999999999999999999999"}
+        archive.addfile(info, io.BytesIO(b""))
+    (tmp_path / "set.tgz").write_bytes(stream.getvalue())
+    with pytest.raises(FeedRefused):
+        read(tmp_path / "set.tgz")
 
 
 @pytest.mark.parametrize("name", [*crafted()])

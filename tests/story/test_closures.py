@@ -416,6 +416,7 @@ def without_otp(academy: Academy) -> str:
     path = academy.sandbox.folder / "slapd" / "slapd.conf"
     text = path.read_text(encoding="utf-8")
     less = re.sub(r"(?m)^access to [^\n]*oath[^\n]*\n(  by [^\n]*\n)*", "", text)
+    less = re.sub(r"(?m)^constraint_attribute [^\n]*oath[^\n]*\n", "", less)
     less = less.replace("moduleload otp\n", "").replace("\noverlay otp\n", "\n")
     assert "otp" not in re.sub(r"(?m)^#.*$", "", less)
     restarted(academy, less)
