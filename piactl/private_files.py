@@ -11,12 +11,15 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from piactl.caller import sudo_service as sudo_service
 from piactl.caller import this_user as this_user
 from piactl.caller import user_name as user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
@@ -284,6 +287,32 @@ IN_MEMORY = 8 << 20
 """The bytes that are kept in memory before a temporary file is used."""
 
 BLOCK = 1 << 20
+
+
+def nameless_database(folder: Path) -> sqlite3.Connection:
+    """An empty SQLite database in a file without a name in `folder`, or in the system's folder for temporary
+    files if this process may not write to `folder`. What is in its temporary tables stays in memory. Raises
+    PiactlError."""
+    import sqlite3
+    import tempfile
+
+    place = folder if os.access(folder, os.W_OK) else None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
+        os.close(descriptor)
+        try:
+            db = sqlite3.connect(name)
+            for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("CREATE TABLE opened(x)")
+            db.execute("DROP TABLE opened")
+            db.commit()
+        finally:
+            Path(name).unlink()
+    except (OSError, sqlite3.Error) as error:
+        raise PiactlError(f"no temporary file can be made: {error}") from None
+    return db
 
 
 class NamelessFile:
