@@ -289,18 +289,19 @@ IN_MEMORY = 8 << 20
 BLOCK = 1 << 20
 
 
-def nameless_database(folder: Path) -> sqlite3.Connection:
-    """An empty SQLite database in a file without a name in `folder`, or in the system's folder for temporary
-    files if this process may not write to `folder`. What is in its temporary tables stays in memory. Raises
-    PiactlError."""
+def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Connection:
+    """A SQLite database with this content, or an empty one, in a file without a name in `folder`, or in the
+    system's folder for temporary files if this process may not write to `folder`. What is in its temporary
+    tables stays in memory. Raises PiactlError, and what `content` raises, unless that is an OSError."""
     import sqlite3
     import tempfile
 
     place = folder if os.access(folder, os.W_OK) else None
     try:
         descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
-        os.close(descriptor)
         try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(content)
             db = sqlite3.connect(name)
             for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
                 db.execute(f"PRAGMA {pragma}")
@@ -311,7 +312,7 @@ def nameless_database(folder: Path) -> sqlite3.Connection:
         finally:
             Path(name).unlink()
     except (OSError, sqlite3.Error) as error:
-        raise PiactlError(f"no temporary file can be made: {error}") from None
+        raise PiactlError(f"a temporary file cannot be written or read back: {error}") from None
     return db
 
 

@@ -22,7 +22,6 @@ from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
@@ -101,6 +100,7 @@ _TONIGHT = ""
 _MANY = 0.1
 """If a larger share of the accounts is new or changed, all of them are read."""
 _AT_ONCE = 500
+_BLOCK, _SEAL = 1 << 20, 32
 
 
 class AccountFacts(NamedTuple):
@@ -146,7 +146,7 @@ class NightDb:
         self._key = hmac.new(keys.keys[keys.current], b"night", hashlib.sha256).digest()
         self.row_key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
         self._keys = keys
-        self.db = _copy_of(folder)
+        self.db = _copy_of(folder, self._key)
         self.db.executescript(_OF_RUN)
         self.rows = RowTable(self.db)
         self._listing: AbstractSet[str] = frozenset()
@@ -429,6 +429,7 @@ class NightDb:
             try:
                 self.db.commit()
                 self.db.execute("VACUUM main INTO ?", (str(new),))
+                _seal(new, self._key)
                 new.replace(self._folder / FILE)
             finally:
                 new.unlink(missing_ok=True)
@@ -468,23 +469,37 @@ def _groups(pairs: Iterable[tuple[int, str]]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _copy_of(folder: Path) -> sqlite3.Connection:
-    """A connection to a copy of the database in a folder, a file without a name; an empty database if there
-    is none, or if it is damaged."""
-    db = nameless_database(folder)
+def _copy_of(folder: Path, key: bytes) -> sqlite3.Connection:
+    """A connection to a copy of the database in a folder, a file without a name; an empty database if there is
+    none, or if it is damaged or not sealed with this key."""
     try:
-        known = sqlite3.connect(f"file:{quote(str(folder / FILE))}?mode=ro", uri=True)
-        try:
-            known.backup(db)
-        finally:
-            known.close()
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == SCHEMA and db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+        db = nameless_database(folder, _unsealed(folder / FILE, key))
+        if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA:
             return db
-    except sqlite3.Error:
+        db.close()
+    except (PiactlError, ValueError):
         pass
-    db.close()
     db = nameless_database(folder)
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
     return db
+
+
+def _unsealed(path: Path, key: bytes) -> Iterator[bytes]:
+    """The content of a sealed file. Raises OSError, and ValueError at its end if its seal is not ours."""
+    seal, rest = hmac.new(key, digestmod=hashlib.sha256), b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            content, rest = (rest + block)[:-_SEAL], (rest + block)[-_SEAL:]
+            seal.update(content)
+            yield content
+    if not hmac.compare_digest(rest, seal.digest()):
+        raise ValueError
+
+
+def _seal(path: Path, key: bytes) -> None:
+    seal = hmac.new(key, digestmod=hashlib.sha256)
+    with path.open("r+b") as file:
+        while block := file.read(_BLOCK):
+            seal.update(block)
+        file.write(seal.digest())
