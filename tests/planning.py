@@ -60,9 +60,7 @@ def plan_at_once(
     uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}
     gone = newly_gone(state.listed, uids, day)
     state = state.with_vanished(still_gone(accounts, {**gone, **memory.vanished}))
-    of_run = [
-        FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds
-    ]
+    of_run = [FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds]
     sources, folder = configuration.settings.sources, Path(configuration.settings.state_folder)
     planning = Planning(accounts, rules, sources, state, accepted, of_run, folder)
     planning.evaluate(entries, feeds, state.memory)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from piactl.flows.plan.staged import Spool
 
 from piactl import private_files as namelessfile
 from piactl.cli.framework.configuration import open_configuration
@@ -23,7 +24,6 @@ from piactl.errors import PiactlError, StalePlan
 from piactl.flows.plan import signed_plan_file as lines
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
-from piactl.flows.plan.staged import Spool
 from piactl.private_files import NamelessFile
 
 from .academy import Academy

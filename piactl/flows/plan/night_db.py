@@ -190,7 +190,8 @@ class NightDb:
         changed = self._all(_UNKNOWN)
         raws: Iterator[RawEntry] = iter(())
         if len(changed) > _MANY * int(self._one("SELECT count(*) FROM seen")):
-            raws = iter(search_accounts(*accounts))
+            known = {*changed}
+            raws = (raw for raw in search_accounts(*accounts) if raw.text(uid) in known)
         elif changed:
             raws = iter(search_accounts_named(*accounts, changed))
         while some := list(islice(raws, _AT_ONCE)):
