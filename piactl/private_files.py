@@ -299,9 +299,15 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
     place = folder if os.access(folder, os.W_OK) else None
     try:
         descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
+    except OSError as error:
+        raise _without_room(folder, error.strerror or "") from None
+    with room_on_disk(folder):
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(content)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.writelines(content)
+            except OSError as error:
+                raise _without_room(folder, error.strerror or "") from None
             db = sqlite3.connect(name)
             for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
                 db.execute(f"PRAGMA {pragma}")
@@ -311,9 +317,24 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
             db.commit()
         finally:
             Path(name).unlink()
-    except (OSError, sqlite3.Error) as error:
-        raise PiactlError(f"a temporary file cannot be written or read back: {error}") from None
     return db
+
+
+@contextmanager
+def room_on_disk(folder: Path) -> Iterator[None]:
+    """Raises PiactlError if a temporary database in a folder cannot be written or read back."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _without_room(folder, str(error)) from None
+
+
+def _without_room(folder: Path, why: str) -> PiactlError:
+    return PiactlError(
+        f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
+    )
 
 
 class NamelessFile:
@@ -385,7 +406,4 @@ class NamelessFile:
             self._file.close()
 
     def _unusable(self, error: OSError) -> PiactlError:
-        return PiactlError(
-            f"{self._folder}: a large plan cannot be kept there while it is made ({error.strerror}); make "
-            "room on that disk"
-        )
+        return _without_room(self._folder, error.strerror or "")

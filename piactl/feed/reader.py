@@ -499,8 +499,8 @@ def read_feed(path: Path, source: SourceSettings) -> Feed:
     return _read(path, source, FeedReader.feed)
 
 
-def scan_feed(path: Path, source: SourceSettings, key: bytes, table: RowTable, number: int) -> ScannedFeed:
-    """Puts the rows of a feed into a table. `key` is that of the digests of rows, which hold NUMENs.
+def scan_feed(path: Path, source: SourceSettings, table: RowTable, number: int) -> ScannedFeed:
+    """Puts the rows of a feed into a table, as feed `number` of it.
 
     Raises FeedRefused with every reason found if the file cannot be read to its end, or if its header is
     refused. What else refuses the file is found by `ScannedFeed.read_wanted`.
@@ -508,7 +508,7 @@ def scan_feed(path: Path, source: SourceSettings, key: bytes, table: RowTable, n
 
     def scan(reader: FeedReader) -> ScannedFeed:
         reader.read_header()
-        start = hashlib.blake2b(reader.header + source.name.encode(), key=key, digest_size=6)
+        start = hashlib.blake2b(reader.header + source.name.encode(), key=table.key, digest_size=6)
         table.add(number, reader.scan(start))
         if reader.layout is None:
             reader.check_complete()

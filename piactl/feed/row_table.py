@@ -20,8 +20,9 @@ class RowTable:
     matricule of that person. The people of a run are in `wanted`, those that are evaluated together in
     `batch`."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, key: bytes) -> None:
+        """`key` is that of the digests of rows."""
+        self._db, self.key = db, key
         db.executescript(_TABLES)
 
     def add(self, feed: int, rows: Iterable[tuple[int, str, int, int, bytes]]) -> None:

@@ -84,7 +84,7 @@ def run_nightly(
     """
     folder = Path(settings.state_folder)
     night = NightDb(folder, rules.keys)
-    scans = scan_feeds(arguments, settings.sources, night, settings.go_on, say)
+    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)

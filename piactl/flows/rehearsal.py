@@ -314,7 +314,7 @@ class Nights:
         arguments = [str(path) for path in feeds]
         night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
         night.rows.clear()
-        scans = scan_feeds(arguments, settings.sources, night, settings.go_on, lambda _said: None)
+        scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
         state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
         return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
 

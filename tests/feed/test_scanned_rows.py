@@ -32,8 +32,8 @@ def scanned(
 ) -> tuple[ScannedFeed, RowTable]:
     """The feed once the rows of all people except the known ones are read. They are the batch too."""
     db = sqlite3.connect(":memory:")
-    table = RowTable(db)
-    feed = scan_feed(path, source, key, table, 1)
+    table = RowTable(db, key)
+    feed = scan_feed(path, source, table, 1)
     table.index([])
     people = [owner for owner in table.owners(1) if owner not in known]
     db.executemany("INSERT INTO wanted VALUES (?)", ((one,) for one in people))

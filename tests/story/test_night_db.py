@@ -77,7 +77,7 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     configuration = open_configuration(academy.sandbox.config)
     settings, as_of = configuration.settings, date.fromisoformat(day)
     night = NightDb(Path(settings.state_folder), configuration.keys)
-    scans = scan_feeds([str(feed)], settings.sources, night)
+    scans = scan_feeds([str(feed)], settings.sources, night.rows)
     with open_reader(settings.directory, "reader", read_password) as reader:
         state = run_state(reader, configuration, as_of, feeds=True)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)

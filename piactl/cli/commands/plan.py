@@ -101,7 +101,7 @@ def plan(
     day = read_day(as_of, today(configuration))
     with refusals_as_json(form), ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), configuration.keys)
-        scans = scan_feeds(feeds or [], settings.sources, night, settings.go_on, say)
+        scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)

@@ -157,7 +157,7 @@ def diff(
     settings, day = live.settings, read_day(as_of, today(live))
     with ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), live.keys)
-        scans = scan_feeds(feeds or [], settings.sources, night, settings.go_on, say)
+        scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(live))
         accounts = ManagedAccounts(reader, settings.directory, before.encoding.fitted_to(reader))
         encoding = after.encoding.fitted_to(reader)

@@ -38,6 +38,7 @@ from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.planning import FeedOfRun, Planning
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState
+from piactl.private_files import room_on_disk
 
 PEOPLE = 1_000
 """The number of people that are evaluated together, some 14 KiB each."""
@@ -86,12 +87,26 @@ def build_plan(
     """The feeds, with what is rejected of them, and the plan of one run. `night` says who has to be
     evaluated, and learns what the next run has to know. `tick` is called now and then.
 
-    Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed is refused and not
-    `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError if an accepted feed is not
-    one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned with its
-    refusals.
+    Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed is refused and
+    not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError if an accepted feed
+    is not one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned
+    with its refusals.
     """
     raise_refused([scan.refused for scan in scans if scan.refused is not None])
+    with room_on_disk(Path(settings.state_folder)):
+        return _built(accounts, rules, settings, scans, state, night, accepted, tick)
+
+
+def _built(
+    accounts: ManagedAccounts,
+    rules: Rules,
+    settings: Settings,
+    scans: Sequence[Scan],
+    state: RunState,
+    night: NightDb,
+    accepted: Accepted,
+    tick: Callable[[], None],
+) -> tuple[list[SourcedFeed], ReadyPlan]:
     scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
     feeds = [scan.feed for scan in scans if scan.feed is not None]
     waiting = state.remembered.memory.waiting
@@ -128,6 +143,7 @@ def build_plan(
         rejected = rejected or [_Rejected(part.feed) for part in parts]
         for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
             of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
+    tick()
     planning.give_names(night, tick)
     ready = planning.plan(night.census(), night.known())
     whole = [

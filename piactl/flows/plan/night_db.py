@@ -5,8 +5,8 @@ A person need not be evaluated if the last evaluation found nothing more to do, 
 rules then give the same result, whatever runs were made in between, on any host. People of whom the records
 know more, or who share a trace with somebody who is evaluated, are evaluated in any case.
 
-`night.db` in the state folder is a cache: without it, or if it is damaged, a night evaluates everybody and finds
-the same. A run works on a copy without a name. The copy replaces the file once the run has ended well.
+`night.db` in the state folder is a cache: without it, or if it is damaged, a night evaluates everybody and
+finds the same. A run works on a copy without a name. The copy replaces the file once the run has ended well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from piactl.errors import PiactlError
 from piactl.feed.reader import ScannedFeed
 from piactl.feed.row_table import RowTable
 from piactl.flows.plan.inputs.account_index import ManagedAccounts, traces_of_account
-from piactl.private_files import make_private_folder, nameless_database
+from piactl.private_files import make_private_folder, nameless_database, room_on_disk
 
 FILE = "night.db"
 SCHEMA = 1
@@ -144,11 +144,12 @@ class NightDb:
     def __init__(self, folder: Path, keys: DigestKeys, *, alone: bool = False) -> None:
         self._folder, self._alone, self._read = folder, alone, False
         self._key = hmac.new(keys.keys[keys.current], b"night", hashlib.sha256).digest()
-        self.row_key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
         self._keys = keys
         self.db = _copy_of(folder, self._key)
         self.db.executescript(_OF_RUN)
-        self.rows = RowTable(self.db)
+        # rows hold NUMENs, so their digests have a key
+        row_key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
+        self.rows = RowTable(self.db, row_key)
         self._listing: AbstractSet[str] = frozenset()
         self.full_sources: dict[str, int] = {}
         """The sources that have a full feed in this run, each with the number of its last one."""
@@ -402,9 +403,13 @@ class NightDb:
         """Takes what the run has evaluated and written as known.
 
         An account that it wrote is known only if the result of the write names the entryCSN that it replaced,
-        which must be the one that was read, and the one that it set: so the next run evaluates what anyone else
-        wrote before or after.
+        which must be the one that was read, and the one that it set: so the next run evaluates what anyone
+        else wrote before or after.
         """
+        with room_on_disk(self._folder):
+            self._settle()
+
+    def _settle(self) -> None:
         run = self.db.execute
         run(_TAKE_EVALUATED)
         run("UPDATE account SET settled = 0, csn = NULL WHERE uid IN (SELECT uid FROM written)")
@@ -471,8 +476,8 @@ def _groups(pairs: Iterable[tuple[int, str]]) -> list[list[str]]:
 
 
 def _copy_of(folder: Path, key: bytes) -> sqlite3.Connection:
-    """A connection to a copy of the database in a folder, a file without a name; an empty database if there is
-    none, or if it is damaged or not sealed with this key."""
+    """A connection to a copy of the database in a folder, a file without a name; an empty database if there
+    is none, or if it is damaged or not sealed with this key."""
     try:
         db = nameless_database(folder, _unsealed(folder / FILE, key))
         if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA:

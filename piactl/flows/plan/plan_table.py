@@ -89,7 +89,7 @@ class _Column(StoredRows):
         self._db, self._column, self._count = db, column, count
 
     def texts(self) -> Iterator[bytes]:
-        query = f"SELECT {self._column} FROM plan {_ORDER}"  # noqa: S608 - a name of a column
+        query = f"SELECT {self._column} FROM plan {_ORDER}"
         for (text,) in self._db.execute(query):
             if text:
                 yield from text.split(b"\n")

@@ -188,8 +188,8 @@ class Planning:
         strangers = sorted(set(accepted.feeds) - {feed.facts.digest for feed in feeds})
         if strangers:
             raise UsageError(
-                f"--accept-feed {strangers[0]}: no feed of this run has this digest; copy it from the message "
-                "that refused the feed"
+                f"--accept-feed {strangers[0]}: no feed of this run has this digest; copy it from the "
+                "message that refused the feed"
             )
         if not accepted.date:
             check_feed_dates(feeds, rules.as_of, accepted.feeds)
@@ -546,8 +546,8 @@ class Planning:
         """The plan. `others` is the census of the accounts that were not evaluated, `skipped` their number
         from each source.
 
-        Raises FeedRefused if a feed breaks a limit of its source, or if too many of its people are held, and it
-        is not accepted. A plan that breaks guards is returned with its refusals.
+        Raises FeedRefused if a feed breaks a limit of its source, or if too many of its people are held, and
+        it is not accepted. A plan that breaks guards is returned with its refusals.
         """
         memory, policy, as_of = self.memory, self.rules.policy, self.as_of
         for feed in self.feeds:

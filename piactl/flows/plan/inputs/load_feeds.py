@@ -8,7 +8,7 @@ from dataclasses import field
 from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
@@ -35,11 +35,9 @@ from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.reader import ScannedFeed, read_feed, scan_feed
+from piactl.feed.row_table import RowTable
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
-
-if TYPE_CHECKING:
-    from piactl.flows.plan.night_db import NightDb
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -111,11 +109,11 @@ class Scan:
 def scan_feeds(
     arguments: Sequence[str],
     sources: Mapping[str, SourceSettings],
-    night: NightDb,
+    table: RowTable,
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
 ) -> list[Scan]:
-    """Puts the rows of the feeds of the arguments into the table of `night`. With `warn`, files that match no
+    """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
     source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
@@ -126,9 +124,9 @@ def scan_feeds(
         source, path = sourced_file
         number = next(numbers)
         try:
-            return Scan(source, path, scan_feed(path, source, night.row_key, night.rows, number))
+            return Scan(source, path, scan_feed(path, source, table, number))
         except FeedRefused as error:
-            night.rows.forget(number)
+            table.forget(number)
             error.source = source.name
             if source.name not in go_on:
                 raise
