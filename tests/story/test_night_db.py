@@ -19,8 +19,9 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
 from piactl.directory.store.attribute_map import UNIQUE_ID
 from piactl.directory.store.base_digest import MANAGED, POSIX
+from piactl.feed import reader
 from piactl.flows import nightly
-from piactl.flows.plan import build, night_db
+from piactl.flows.plan import build, night_db, planning
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
@@ -513,6 +514,59 @@ def end(*arguments):
 applying.keep_undo = end  # just before the first account is written
 main()
 """
+
+
+NUMEN, MAIL = "20E9512345XYZ", "ida.roy@example.org"
+OF_IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen=NUMEN, courriel_prive=MAIL)
+
+
+def nameless_files() -> bytes:
+    """The content of the files without a name that this process has open."""
+    content = b""
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            if link.readlink().name.startswith(".night."):
+                content += link.read_bytes()
+        except OSError:  # closed meanwhile
+            continue
+    return content
+
+
+def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the database, and the temporary ones of a night that makes, and then changes, an account."""
+    found = []
+    plan = planning.Planning.plan
+
+    def planned(self: planning.Planning, *arguments: Any) -> Any:
+        ready = plan(self, *arguments)
+        self.table._db.commit()
+        self.settling.db.commit()  # type: ignore[union-attr]
+        found.append(nameless_files())
+        return ready
+
+    monkeypatch.setattr(planning.Planning, "plan", planned)
+    night(academy, DAY, row(), OF_IDA)
+    night(academy, NEXT, row(), OF_IDA.replace("Roy", "Rey"))
+    file = known(academy)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert all(b"ida.roy" in content for content in found)
+    for content in (file.read_bytes(), *found):
+        assert NUMEN.encode() not in content
+        assert NUMEN[3:].encode() not in content
+    for text in (MAIL, "Rey"):
+        assert text.encode() not in file.read_bytes()
+
+
+def test_each_feed_is_read_once(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA)
+    opened = []
+    open_feed = reader.open_feed
+    monkeypatch.setattr(reader, "open_feed", lambda *args: (opened.append(args[0]), open_feed(*args))[1])
+    feeds = [academy.feed(row(), IDA.replace("Roy", "Rey"), day=NEXT)]
+    feeds.append(academy.feed(row(civilite="MME"), day=NEXT, source="moves"))
+    academy.night(NEXT, *feeds)
+    assert opened == feeds
 
 
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
