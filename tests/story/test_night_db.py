@@ -533,7 +533,7 @@ def nameless_files() -> bytes:
 
 
 def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file of the database, and the temporary ones of a night that makes, and then changes, an account."""
+    """Neither with the database nor with the temporary files of a night that makes or changes an account."""
     found = []
     plan = planning.Planning.plan
 

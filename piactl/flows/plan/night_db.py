@@ -307,8 +307,11 @@ class NightDb:
                     ties |= {(number, key or person.matricule, origin) for number in self._traces(own)}
                 self.db.executemany("INSERT INTO trace VALUES (?,?,?)", ties)
         # people without an account of their own may have an archived one, or be in one as a further matricule
-        for key in self._all("SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM account)"):
-            self.add_traces(key, self._keys.candidates(MATRICULE, key))
+        without = self._all("SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM account)")
+        digests = (
+            (self._digest(text), key) for key in without for text in self._keys.candidates(MATRICULE, key)
+        )
+        self.db.executemany("INSERT INTO trace VALUES (?,?,'')", digests)
 
     def batches(self, size: int) -> Iterator[list[str]]:
         """The wanted people in batches. Those who share a trace with somebody wanted are wanted, too; they
