@@ -58,7 +58,6 @@ def _settings(document: Document, file: Path) -> Settings:
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
         matching_key_file=_path(root.at("matching_key"), folder),
-        journal_heads=_path(root.at("journal_heads"), folder),
         sources=read_sources(document, root.at("sources")),
         ranks=_ranks(document, root),
         go_on=_go_on(document, root),
@@ -200,6 +199,7 @@ def _identity(node: Node, folder: Path) -> Identity:
         dn=node.at("dn").text(),
         password_file=_path(node.at("password_file"), folder),
         user=node.at("user").text(),
+        elsewhere=node.at("elsewhere").truth(False),
     )
 
 

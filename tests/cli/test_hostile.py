@@ -124,7 +124,7 @@ journal show --kind {}
 journal show --from {}
 events --since {}
 journal verify {}
-journal export --from {}
+journal verify --syslog {}
 journal prune --before {}
 undo {} W
 runs show {}

@@ -17,12 +17,14 @@ CREDENTIAL = "credential:"
 @dataclass(frozen=True, slots=True)
 class Identity:
     """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `user` is the only
-    Unix user that may read that file, "" if every user that runs piactl may."""
+    Unix user that may read that file, "" if every user that runs piactl may. `elsewhere`: another host
+    binds as it too, with a journal of its own."""
 
     external: bool = False
     dn: str = ""
     password_file: str = ""
     user: str = ""
+    elsewhere: bool = False
 
     def is_of_another(self, user: str) -> bool:
         """Whether the password is for a Unix user other than `user`."""
@@ -239,7 +241,7 @@ class Settings:
     source that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
     commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
-    which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to.
+    which may run for `hook_seconds`.
     `language` is the language of texts for people, "" for the language of the environment."""
 
     file: str
@@ -251,7 +253,6 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     matching_key_file: str = ""
-    journal_heads: str = ""
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     ranks: Mapping[str, str] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Reader, Writer
-from piactl.directory.store.journal_heads import heads_since
 from piactl.directory.store.records import (
     DATA,
     Places,
@@ -243,8 +242,6 @@ def _runs(
     for record in read_runs(reader, state, unreadable, now):
         server = record.get("server", "") if "ended" in record else ""
         yield record["run"], server, record.get("host", "an unknown host")
-    for head in heads_since(reader, Places(state), day - timedelta(days=1)):
-        yield head.run, head.server, head.owner
 
 
 def _refuse_two_writers(
