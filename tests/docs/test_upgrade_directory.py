@@ -147,7 +147,7 @@ def without_approvals(text: str) -> str:
         "",
         text,
     )
-    assert rules == 11
+    assert rules == 7
     return text
 
 
@@ -352,7 +352,7 @@ PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
 PROOFS_BY_CONFIG, PROOFS_BY_CONF = re.split(r"\n(?=sed -i)", commands("7. Attributes of accounts"))
 LOCK_BY_CONFIG += "\n" + PROOFS_BY_CONFIG
 REQUESTS, REQUESTS_BY_CONFIG, REQUESTS_BY_CONF = re.split(
-    f"(?<=done\n}}\n)|{CONF}", commands("8. Counts and requests")
+    f'(?<=requests" ""\n}}\n)|{CONF}', commands("8. Counts and requests")
 )
 APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
     f'(?<=groupes" ""\n}}\n)|{CONF}', commands("9. Applications and groups")
