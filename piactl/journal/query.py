@@ -54,6 +54,21 @@ def read_lines(path: str, wanted: LineFilter | None = None) -> Iterator[JournalL
         yield from _read_chain(chain, wanted or LineFilter())
 
 
+def raw_period(path: str, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
+    """Yields the lines of a period (both instants included) as they are in the files, each chain in turn.
+    Raises JournalUnusable for a line that cannot be read."""
+    first, last = text_of(since) if since else "", text_of(until) if until else "~"
+    for name in (name for chain in chains_of(path) for name in files_of(chain)):
+        number = 0
+        try:
+            for raw, _more in raw_lines(name):
+                number += 1
+                if first <= parsed(ended(raw)).time <= last:
+                    yield raw
+        except BrokenLine as broken:
+            raise unreadable(name, number, str(broken)) from None
+
+
 def _read_chain(path: str, wanted: LineFilter) -> Iterator[JournalLine]:
     since, until = _period(wanted)
     runs: set[str] = set()

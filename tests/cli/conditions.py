@@ -790,6 +790,10 @@ CASES: dict[str, Case] = {
             (("journal", "verify", "--syslog", "{new}"), "", 2, "no such file"),
         ),
     ),
+    "journal export": Case(
+        ("journal", "export"),
+        wrong=((("journal", "export", "--from", "soon"), "", 2, "--from soon: not a valid date"),),
+    ),
     "journal prune": Case(
         ("journal", "prune", "--before", "2020-01-01"),
         wrong=(

@@ -125,6 +125,7 @@ journal show --from {}
 events --since {}
 journal verify {}
 journal verify --syslog {}
+journal export --from {}
 journal prune --before {}
 undo {} W
 runs show {}

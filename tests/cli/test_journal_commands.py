@@ -1,4 +1,4 @@
-"""`journal show`, `prune` and `verify FILE`, on a journal of some years."""
+"""`journal show`, `export`, `prune` and `verify FILE`, on a journal of some years."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_show_needs_the_directory_for_any_name_but_a_uid(academy: Academy) -> No
     [
         ["show", "--from", "soon"],
         ["show", "--from", "2023-01-01", "--until", "2022-01-01"],
-        ["show", "--until", "2022-13-01"],
+        ["export", "--until", "2022-13-01"],
         ["prune", "--before", "2999-01-01"],
         ["prune", "--before", "2022-01-01T10:00"],
         ["prune", "--before", "2022-01-01 10:00"],
@@ -181,6 +181,17 @@ def test_an_empty_journal_shows_no_change(academy: Academy) -> None:
     assert (ran.code, ran.json) == (0, [])
     assert "no change" in ran.err
     assert academy.run("journal", "show", "--run", "last").code == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "last"),
+    [("", 0, 16), ("--from 2022-01-01", 6, 16), ("--from 2022-01-01 --until 2022-12-31", 6, 12)],
+)
+def test_export_prints_the_lines_as_they_are(
+    academy: Academy, past: Past, words: str, first: int, last: int
+) -> None:
+    ran = academy.run("journal", "export", *words.split())
+    assert (ran.code, ran.out) == (0, "".join(past.path.read_text().splitlines(keepends=True)[first:last]))
 
 
 # ---- verify FILE

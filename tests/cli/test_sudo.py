@@ -333,7 +333,6 @@ def test_no_option_reads_or_writes_files_as_the_service_user(host: Host) -> None
         ("ope", DESK, ("otp", "enroll", CLAIRE, "--yes", "--uri-file", "{}")),
         ("ope", DESK, ("account", "timeline", CLAIRE, "--svg", "{}")),
         ("boss", NIGHT, ("plan", "--out", "{}")),
-        ("boss", NIGHT, ("journal", "export", "--out", "{}")),
         ("boss", NIGHT, ("feed", "rejects", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
         ("boss", NIGHT, ("nightly", "--html", "{}")),
         ("boss", ADMIN, ("undo", "last", *WHY, "--out", "{}")),

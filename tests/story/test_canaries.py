@@ -130,7 +130,7 @@ def looked_at(academy: Academy) -> None:
             ("why", CLAIRE, "login"), ("exception", "list"), ("forecast", "--leavers", "30"),
         ):  # fmt: skip
             did(academy, *words, "-o", layout, code=None)
-    did(academy, "journal", "export", "--out", academy.folder / "export.jsonl")
+    did(academy, "journal", "export")
     did(academy, "journal", "verify")
     did(academy, "account", "timeline", CLAIRE, "-o", "json")
 

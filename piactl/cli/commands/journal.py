@@ -1,4 +1,4 @@
-"""`journal show|verify|prune|begin|close`: shows what was done, and proves it."""
+"""`journal show|verify|export|prune|begin|close`: shows what was done, and proves it."""
 
 from __future__ import annotations
 
@@ -317,6 +317,20 @@ def _recorded_heads(configuration: Configuration) -> tuple[StoredHeads, bool]:
     except PiactlError as error:
         say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
         return StoredHeads(journal_owner(actor.user, actor.host), {}, {}), False
+
+
+def export(since: Since = "", until: Until = "") -> int:
+    """Print the lines of a period as they are in the files: also readings of private data, and the beginning
+    and end of each run.
+
+    Example: piactl journal export --from 2026-09-01
+    """
+    from piactl.journal.query import raw_period
+
+    configuration = this_configuration()
+    period = read_period(configuration, since, until)
+    put(line.decode("ascii") for line in raw_period(configuration.settings.journal_file, *period))
+    return int(Exit.DONE)
 
 
 def prune(
