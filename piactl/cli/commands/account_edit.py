@@ -413,8 +413,8 @@ def apply_merge(
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
     for problem in result.late:
         say(problem)
-    put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
-    return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
+    put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes)
+    return int(Exit.PARTLY if result.late else Exit.DONE)
 
 
 @with_shared_options
