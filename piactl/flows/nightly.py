@@ -12,7 +12,7 @@ from pathlib import Path
 
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
-from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
@@ -44,10 +44,8 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
-from piactl.flows.server_differences import Scope, unequal_servers
 from piactl.journal.query import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
-from piactl.secret_files import read_password
 
 
 class RefusedPlan(UnsafePlan):
@@ -149,15 +147,6 @@ def run_nightly(
             brief=True,
             tell=tell,
             housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days),
-            compare=partial(
-                unequal_servers,
-                run.writer,
-                settings.directory,
-                IdentityName.NIGHTLY,
-                read_password,
-                Scope.of_runs(settings.directory, accounts.encoding),
-                folder,
-            ),
         )
         done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:

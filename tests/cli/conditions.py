@@ -822,8 +822,6 @@ CASES: dict[str, Case] = {
             (("recover", "--accept"), "", 2, 'add --reason "..." to --accept'),
             (("recover", "--accept", *WHY), "", 1, "the directory lacks no run"),
             (("recover", *WHY), "", 2, "--reason needs"),
-            (("recover", "--from", "{new}"), "", 9, "name a server of directory.servers"),
-            (("recover", "--from", "{new}", "--accept", *WHY), "", 2, "exclude each other"),
         ),
     ),
     "sandbox start": Case(

@@ -259,7 +259,6 @@ def test_using_the_identity_of_another_user_is_refused(host: Host) -> None:
 NOT_ALLOWED = [
     ("ope", DESK, ("piactl",)),
     ("ope", DESK, ("piactl", "--config", OWN, "otp", "show", CLAIRE)),
-    ("ope", DESK, ("piactl", "--on", "ldap://127.0.0.1:1", "--reason", "x", "otp", "show", CLAIRE)),
     ("ope", DESK, ("piactl", "--complete", "account", "show", "")),
     ("ope", DESK, ("piactl", "nightly", OWN)),
     ("ope", DESK, ("piactl", "account", "lock", CLAIRE, *WHY)),

@@ -40,8 +40,6 @@ FRESH = "nouvelle phrase de passe"
 LATE = f"cn=late.example,cn=piactl-nightly,{SERVICES}"
 """The nightly identity of a host that does not hold the run lock; `nightly` holds it."""
 
-MOVE = "cn=writing-server,ou=piactl,ou=ac-amiens,ou=education,o=gouv,c=fr"
-
 APPLICATION = f"cn=portail,ou=consumers,{SERVICES}"
 """The entry of an application that reads accounts, as docs/consumers.md adds one."""
 
@@ -200,7 +198,6 @@ def arrange_all(sandbox: Any) -> dict[str, Place]:
             arrange(root, place)
         unlocked(root, places["self"])
         hold_lock(root, sandbox.state)
-        root.add(MOVE, attributes=new_record("", ""))
         late = {
             "objectClass": ["applicationProcess", "simpleSecurityObject"],
             "userPassword": hashed(PASSWORD),
@@ -541,7 +538,6 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "write the state": (put("state_record", piactlData='{"run": 1}'), APPLIES),
     "add a record": (put_in("state_record", new_record, "cn=below,"), APPLIES),
     "delete a record": (take_out("state_record"), APPLIES),
-    "move the writes": (put(MOVE, piactlData="{who}"), APPLIES | {"late"}),
     "write a run": (put("run", piactlData='{"run": 1}'), APPLIES),
     "write an undo record": (put("undo", piactlData='{"run": 1}'), APPLIES),
     "delete an undo record": (take_out("undo"), APPLIES),

@@ -115,9 +115,9 @@ RULES = (
 
 def without_fence(text: str) -> str:
     """The rules before they trusted the holder of the run lock."""
-    places = r'dn\.exact="(cn=(?:lock|writing-server),[^"]*"|ou=piactl,[^"]*" attrs=children)'
+    places = r'dn\.exact="(cn=lock,[^"]*"|ou=piactl,[^"]*" attrs=children)'
     text, rules = re.subn(rf"(?m)^(olcAccess:|access) to {places}.*\n(  by .*\n)+", "", text)
-    assert rules == 5
+    assert rules == 4
     group = r'by group/piactlRunLock/piactlWriter\.exact="[^"]*" (\S+)\n'
     nightly = f'by dn.exact="{identity_dn("nightly")}"'
     text, trusted = re.subn(

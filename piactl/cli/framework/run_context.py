@@ -241,17 +241,12 @@ def put_outcome(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) 
 
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
-    for server in done.lagging:
-        say(f"not yet on {server}")
-    if done.lagging:
-        say("The next run evaluates every account again.")
     if output is PlanLayout.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
             run=done.run,
             status=done.status,
             **done.facts(),
-            lagging=list(done.lagging),
             refused_feeds=refused_feeds,
             **_plan_facts(ready),
         )
@@ -269,7 +264,6 @@ def put_run(**facts: Any) -> None:
         "error": "",
         "outcomes": {},
         "problems": [],
-        "lagging": [],
         "refusals": [],
         "refused_feeds": [],
         "summary": {},

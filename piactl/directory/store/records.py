@@ -215,10 +215,6 @@ class Places:
         return child(self.folder(ATTEMPTS), "cn", "clock")
 
     @property
-    def move(self) -> str:
-        return child(self.state, "cn", "writing-server")
-
-    @property
     def keys(self) -> str:
         return child(self.state, "cn", "keys")
 
@@ -260,7 +256,6 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
         places.vanished,
         places.lock,
         places.keys,
-        places.move,
     )
     single = {normal_dn(dn) for dn in own}
     misplaced = []

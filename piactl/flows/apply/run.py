@@ -30,10 +30,6 @@ from piactl.errors import (
 )
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.key_fence import check_current_key
-from piactl.flows.apply.repeat_for_other_servers import (
-    Rewritten,
-    leave_in_doubt,
-)
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs
 from piactl.flows.apply.run_checks import (
     check_clock_by_record,
@@ -111,9 +107,6 @@ class Run:
     unmade: Sequence[Intent] = ()
     """The writes that earlier runs left in doubt and that were read back as not made, by this run or by an
     earlier one."""
-    again: dict[int, Rewritten] = field(default_factory=dict)
-    """The entries written again for the other servers, by the number of their intent, which gets its outcome
-    once the others have them."""
 
     @property
     def places(self) -> Places:
@@ -355,7 +348,6 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         yield
     except PiactlError as error:
         cause = run.lock.cause(error)
-        leave_in_doubt(run)
         with suppress(PiactlError):
             for uid, words in made_late(run):
                 run.say(f"warning: {uid}: {words}")
