@@ -49,7 +49,7 @@ from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournall
 from piactl.flows.server_differences import Scope, unequal_servers
 from piactl.journal.query_and_export import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 
 class RefusedPlan(UnsafePlan):
@@ -157,7 +157,7 @@ def run_nightly(
                 run.writer,
                 settings.directory,
                 IdentityName.NIGHTLY,
-                read_password,
+                identity_password,
                 Scope.of_runs(settings.directory, accounts.encoding),
                 folder,
             ),

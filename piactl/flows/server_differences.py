@@ -315,8 +315,7 @@ def _identity(settings: DirectorySettings, password: Password) -> str:
     names = [name for name in _ORDER if name in settings.identities]
     for name in names[:-1]:
         try:
-            if file := settings.identities[name].password_file:
-                password(file)
+            password(settings.identities[name])
         except PiactlError:
             continue
         return name

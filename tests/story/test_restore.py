@@ -18,7 +18,7 @@ from piactl.config.settings import read_settings
 from piactl.directory.open import open_reader
 from piactl.flows.apply.restored_directory import warn_of_old_journal
 from piactl.sandbox.server import find_software
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 from .academy import Academy
 from .feeds import MICHELIS, THUILLIER, row
@@ -443,7 +443,7 @@ def test_a_head_stored_meanwhile_does_not_make_the_journal_old(make: Callable[[]
     shutil.rmtree(journal)
     shutil.copytree(copy, journal)  # the journal is as it was when this command began
     warnings: list[str] = []
-    with open_reader(settings.directory, "reader", read_password) as reader:
+    with open_reader(settings.directory, "reader", identity_password) as reader:
         warn_of_old_journal(reader, socket.gethostname(), settings, before, warnings.append)
         assert warnings == []
         warn_of_old_journal(reader, socket.gethostname(), settings, utc_now(), warnings.append)

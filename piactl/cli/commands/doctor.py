@@ -66,12 +66,12 @@ def _compare(output: OutputLayout | None) -> int:
 
     from piactl.cli.framework.context import this_configuration
     from piactl.flows.server_differences import Difference, compare_servers
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     configuration = this_configuration()
     folder = Path(configuration.settings.state_folder)
     comparison = compare_servers(
-        configuration.settings.directory, read_password, configuration.encoding, folder
+        configuration.settings.directory, identity_password, configuration.encoding, folder
     )
     rows = list(map(asdict, comparison.first))
     facts = {

@@ -156,13 +156,13 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
 
 def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
     from piactl.flows.recover import mend, propose_mending
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     command = begin(Manner(reason), changes=bool(reason))
     configuration, settings = command.configuration, command.configuration.settings
     mending = propose_mending(
         settings.directory,
-        read_password,
+        identity_password,
         configuration.encoding,
         source,
         IDENTITY,
@@ -191,7 +191,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         say_text(mending_text(comparison))
     if can_ask(yes=yes):
         confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
-    done = mend(mending, command.run(), read_password, IDENTITY)
+    done = mend(mending, command.run(), identity_password, IDENTITY)
     for uid in mending.passwords:
         say(f"{uid}: needs a new activation password")
     if output is PlanLayout.JSON:

@@ -45,7 +45,8 @@ from piactl.journal.heads import SYSLOG, append_head, has_syslog
 from piactl.journal.query_and_export import first_line, text_of
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
-from piactl.secret_files import read_password
+from piactl.roles import held
+from piactl.secret_files import identity_password
 
 
 def examine_journal(
@@ -109,7 +110,7 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
         if IdentityName.ADMINISTRATOR in directory.identities:
             with suppress(PiactlError):
                 reader = stack.enter_context(
-                    open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
+                    open_reader(directory, IdentityName.ADMINISTRATOR, identity_password)
                 )
         server = reader.facts().uri
         after, day = _compared(baseline, server, now)
@@ -138,7 +139,7 @@ def _log_of_nights(directory: DirectorySettings) -> bool:
     if IdentityName.NIGHTLY not in directory.identities:
         return True
     try:
-        with open_reader(directory, IdentityName.NIGHTLY, read_password) as reader:
+        with open_reader(directory, IdentityName.NIGHTLY, identity_password) as reader:
             return bool(find_logs(reader, directory.suffix).readable)
     except PiactlError:
         return True  # another check says that it cannot be used
@@ -211,7 +212,9 @@ def _stored(
     settings: Settings, host: str, proof: Verification | None, stored: StoredHeads | None, now: datetime
 ) -> CheckResult:
     """D50: where the head of the journal is stored. Remembers the head of an intact journal."""
-    errors, warnings, advice = [], [], []
+    errors: list[str] = []
+    warnings: list[str] = []
+    advice: list[str] = []
     if stored is not None and not stored.folder:
         errors.append(f"{Places(settings.directory.state).folder(JOURNALS)} is missing")
         advice.append("Add it with its access rules: docs/upgrade-directory.md, section 8.")
@@ -222,7 +225,10 @@ def _stored(
             errors.append(str(refused))
             advice.append(f"Let {this_user()} append to that file.")
     if not has_syslog():
-        warnings.append(f"nothing listens at {SYSLOG}: syslog does not get the heads")
+        # on a host any command can forge the journal, which only syslog elsewhere can show
+        (warnings if held() is None else errors).append(
+            f"nothing listens at {SYSLOG}: syslog does not get the heads"
+        )
         advice.append("Run rsyslog or systemd-journald, and forward authpriv to another host.")
     if proof is not None and proof.problem is None:
         if stored is not None and (run := stored.uncovered(settings.journal_file, proof)):

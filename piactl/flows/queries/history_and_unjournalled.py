@@ -226,8 +226,7 @@ def unjournalled(
     root: str = "",
     after: Mapping[str, str] | None = None,
 ) -> Unjournalled:
-    """The writes since then that the `journal` of a Unix user of this host lacks. Writes of identities as
-    which other Unix users bind are left to the journals of these users. Raises PiactlError.
+    """The writes since then that the `journal` of this host lacks. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
     `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
@@ -248,8 +247,6 @@ def unjournalled(
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
     changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
-    others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
-    writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
     owners = owners_with_heads(reader, Places(directory.state), since.date()) - {journal_owner(user, host)}
     return Unjournalled(
