@@ -74,15 +74,23 @@ def _start_through_sudo(arguments: Sequence[str]) -> None:
 def take_up_roles(words: str = "") -> None:
     """Sets the roles of the caller, for a command or for completion. On no host (a configuration that the
     caller names, or none) there are none, and the modes of files decide. Raises UsageError under sudo for a
-    configuration of the caller, and ConfigurationInvalid if this user may not read that of the host."""
+    configuration of the caller."""
     roles.work_with(None)
     if context.names_configuration():
         return
     person = caller.caller()
     if words.partition(" ")[0] in WITHOUT_HOST and not person.other:
         return
-    if context.is_there(context.SYSTEM_CONFIGURATION) or person.other:
+    if person.other or _has_configuration():
         roles.work_with(roles.roles_of(person, groups_of_site()))
+
+
+def _has_configuration() -> bool:
+    """Whether there is a configuration of a host; False where this user may not look, and can use nothing."""
+    try:
+        return context.is_there(context.SYSTEM_CONFIGURATION)
+    except ConfigurationInvalid:
+        return False
 
 
 def groups_of_site() -> dict[str, tuple[str, ...]]:
