@@ -24,7 +24,9 @@ NAME = pwd.getpwuid(SERVICE).pw_name
 
 CALLER = "daemon"
 """A user of every host, whose group gets all roles of people."""
-ROLES = "roles: {desk: [daemon], administrator: [daemon], approver: [daemon], portal: [daemon]}\nstate_folder:"
+ROLES = (
+    "roles: {desk: [daemon], administrator: [daemon], approver: [daemon], portal: [daemon]}\nstate_folder:"
+)
 FOR_ROOT = "for root; you are daemon"
 
 WRITES = "under sudo piactl writes no file for you as"
