@@ -129,7 +129,7 @@ def test_a_week(host: Host) -> None:
     assert done.returncode == Exit.DONE, done
     done = host.types("anne", *printed(done.stderr, "apply"))
     assert done.returncode == Exit.DONE, done
-    letters = "/home/anne/letters.csv"
+    letters = "/srv/home/anne/letters.csv"
     for words, options in (
         ((*LETTERS, "--out", "-"), {}),
         (("sh", "-c", f"umask 022; {shlex.join(LETTERS)} --out - > {letters}"), {}),
@@ -138,7 +138,7 @@ def test_a_week(host: Host) -> None:
         assert (done.returncode, "nobody else may read" in done.stderr) == (Exit.USAGE, True), done
     host.root(f"rm {letters}")
     names = f"{IDA}\nlucie.merle\n"
-    merge = ("piactl", "password", "activate", "-", "--administrator", "--yes", "--out", "-")
+    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
     done = host.types("anne", *merge, stdin=names, out=letters)
     assert (done.returncode, "in your file" in done.stderr) == (Exit.DONE, True), done.stderr
     header, *rows = host.root(f"cat {letters}").splitlines()

@@ -218,7 +218,7 @@ def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
     former = TODAY - timedelta(days=3)
     host.root(
         f"""sed -i 's/^password:$/password:\\n  holdoff_days: 0/' /etc/piactl/piactl.yaml
-        useradd -m -G piactl-desk lia
+        useradd -M -G piactl-desk lia
         cd /srv/piactl/feeds; sed 's/{NUMEN}/{OTHER_NUMEN}/; s/{former}/{TODAY}/' hr.csv > hr2.csv
         chmod 644 hr2.csv"""
     )
