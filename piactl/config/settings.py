@@ -58,7 +58,6 @@ def _settings(document: Document, file: Path) -> Settings:
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
         matching_key_file=_path(root.at("matching_key"), folder),
-        journal_heads=_path(root.at("journal_heads"), folder),
         roles={role: tuple(groups.texts()) for role, groups in root.at("roles").entries()},
         sources=read_sources(document, root.at("sources")),
         ranks=_ranks(document, root),
@@ -184,7 +183,6 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         ),
         connect_timeout=node.at("connect_timeout").integer(_DIRECTORY.connect_timeout),
         operation_timeout=node.at("operation_timeout").integer(_DIRECTORY.operation_timeout),
-        replication_seconds=node.at("replication_seconds").integer(_DIRECTORY.replication_seconds),
         page_size=node.at("page_size").integer(_DIRECTORY.page_size),
         in_flight=node.at("in_flight").integer(_DIRECTORY.in_flight),
         attributes={name: value.text() for name, value in node.at("attributes").entries()},
@@ -200,6 +198,7 @@ def _identity(name: str, node: Node, folder: Path) -> Identity:
         external=node.at("external").truth(False),
         dn=node.at("dn").text(),
         password_file=_path(node.at("password_file"), folder),
+        elsewhere=node.at("elsewhere").truth(False),
         name=name,
     )
 

@@ -81,7 +81,7 @@ def test_a_configuration_that_says_everything():
     }
     assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
-    assert (directory.replication_seconds, directory.in_flight) == (40, 32)
+    assert directory.in_flight == 32
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
     assert directory.taken_attributes == ("uid", "mail")
     assert directory.groups == "ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -89,7 +89,6 @@ def test_a_configuration_that_says_everything():
     assert directory.consumers == "ou=consumers,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
     assert settings.matching_key_file == str(path.parent / "secrets/matching")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
-    assert settings.journal_heads == "/var/log/piactl-heads/heads"
     assert (settings.any_date, settings.strict) == (True, True)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)

@@ -6,9 +6,8 @@ They are cheap enough for months of nights: only the feeds are written.
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -23,16 +22,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from tests.planning import plan_at_once
 
-TOP = Path(__file__).resolve().parents[2]
-sys.path.append(str(TOP / "examples"))
-
-from invented.agents import COLUMNS  # type: ignore[import-not-found]  # noqa: E402
-from invented.changes import Night as Night  # type: ignore[import-not-found]  # noqa: E402
-from invented.feeds import population  # type: ignore[import-not-found]  # noqa: E402
-from invented.feeds import write_feeds as write_feeds  # noqa: E402
-from invented.places import HEADER, establishments, how_many  # type: ignore[import-not-found]  # noqa: E402
-
-Rows = list[list[str]]
+from .population import TOP
 
 
 class Rehearsal:
@@ -87,30 +77,3 @@ class Rehearsal:
         write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
         if write is not None:
             yield write
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Invented people: the rows of a complete feed of `day`."""
-
-    people: int
-    day: date
-    rows: tuple[tuple[str, ...], ...]
-
-    def copy(self) -> Rows:
-        return [list(row) for row in self.rows]
-
-
-def crowd(people: int, day: date, seed: int = 1) -> Crowd:
-    return Crowd(people, day, tuple(population(people, seed, day)))
-
-
-def write_register(path: Path, people: int) -> Path:
-    lines = [";".join(HEADER), *(";".join(place.row) for place in establishments(how_many(people)))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def feed_text(rows: Iterable[Sequence[str]], day: date) -> str:
-    lines = [";".join(row) for row in rows]
-    return "\n".join([";".join(COLUMNS), *lines, f"#FIN;rows={len(lines)};date={day}"]) + "\n"

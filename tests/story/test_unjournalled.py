@@ -91,9 +91,7 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", identity_password) as reader:
         for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
-            result = unjournalled(
-                reader, settings.directory, settings.journal_file, actor.user, actor.host, since
-            )
+            result = unjournalled(reader, settings.directory, settings.journal_file, actor.user, since)
             assert {event.dn.partition("=")[2].partition(",")[0] for event in result.writes} == names
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from piactl.directory.probe.access_log import LoggedWrite
     from piactl.flows.queries.history_and_unjournalled import HistoryEvent
     from piactl.flows.queries.timeline import Timeline
-    from piactl.journal.query_and_export import JournalledChange
+    from piactl.journal.query import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -156,7 +156,7 @@ def _of_journal(
     configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
     from piactl.journal import LineFilter
-    from piactl.journal.query_and_export import changes
+    from piactl.journal.query import changes
 
     return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 

@@ -349,13 +349,11 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
             raise
         say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
-    for server in result.lagging:
-        say(f"not yet on {server}")
     for problem in result.late:
         say(problem)
     failed = [account for account in accounts if not result.of(account)[0].is_good]
     if not failed:
-        return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
+        return int(Exit.PARTLY if result.late else Exit.DONE)
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)

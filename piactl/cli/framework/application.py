@@ -64,17 +64,11 @@ def front(
             "--config", metavar="FILE", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml)."
         ),
     ] = "",
-    on: Annotated[
-        str, typer.Option("--on", metavar="SERVER", help="Move the writes to this server; needs --reason.")
-    ] = "",
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why the writes are moved to another server.")
-    ] = "",
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    chosen.config, chosen.on, chosen.reason = config, on, reason
+    chosen.config = config
 
 
 class NotLoaded(Exception):

@@ -239,12 +239,11 @@ COMMANDS: Mapping[str, Command] = {
         "journal", "verify", "Verify that no line was edited, removed, reordered or cut.", _ADMINISTRATOR
     ),
     "journal export": Command(
-        "journal", "export", "Export a period to a file that can be verified by itself.", _ADMINISTRATOR
+        "journal", "export", "Print the lines of a period as they are.", _ADMINISTRATOR
     ),
-    "journal prune": Command(
-        "journal", "prune", "Remove the oldest lines; the rest can still be verified.", _ROOT
-    ),
+    "journal prune": Command("journal", "prune", "Remove the oldest files of the journal.", _ROOT),
     "journal begin": Command("journal", "begin", "Begin a new journal after its lines were lost.", _ROOT),
+    "journal close": Command("journal", "close", "Close the journals that other Unix users had.", _ROOT),
     "events": Command("events", "events", "Show what became of accounts, for other programs.", _NIGHTS),
     "completion": Command("completion", "completion", "Print the completion script for a shell.", EVERYBODY),
     "sandbox start": Command(

@@ -33,8 +33,6 @@ class Chosen:
     """The options given before the command."""
 
     config: str = ""
-    on: str = ""
-    reason: str = ""
 
 
 chosen = Chosen()
@@ -110,30 +108,13 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
 
 @contextmanager
 def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
-    from piactl.clock import utc_now
-    from piactl.flows.apply.writing_server import open_writing_server
-    from piactl.flows.server_differences import Scope
-    from piactl.journal import who
+    from piactl.directory.open import open_writer
     from piactl.secret_files import identity_password
 
-    directory = configuration.settings.directory
-    opened = open_writing_server(
-        directory,
-        identity,
-        identity_password,
-        configuration.unreadable,
-        on=chosen.on,
-        reason=chosen.reason,
-        # commands that change single accounts are protected by the preconditions of their writes
-        ask_all=identity == IdentityName.NIGHTLY,
-        scope=Scope.of_runs(directory, configuration.encoding),
-        folder=Path(configuration.settings.state_folder),
-        actor=who(),
-        now=utc_now(),
-    )
-    with opened as (writer, note), _reporting(configuration):
-        if note:
-            say(note)
+    with (
+        open_writer(configuration.settings.directory, identity, identity_password) as writer,
+        _reporting(configuration),
+    ):
         yield writer
 
 

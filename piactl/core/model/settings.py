@@ -16,12 +16,14 @@ CREDENTIAL = "credential:"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `name` is its key
-    in the configuration, usually an IdentityName."""
+    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `elsewhere`:
+    another host binds as it too, with a journal of its own. `name` is its key in the configuration, usually
+    an IdentityName."""
 
     external: bool = False
     dn: str = ""
     password_file: str = ""
+    elsewhere: bool = False
     name: str = ""
 
 
@@ -48,7 +50,7 @@ class IdentityName(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
     """The directory and its connections. Timeouts are in seconds, per operation. Only the first server is
-    written to; a run waits up to `replication_seconds` at its end for the others.
+    written to.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: pending requests of a writer; 1 waits for each answer.
@@ -65,7 +67,6 @@ class DirectorySettings:
     tls: TlsSettings = TlsSettings()
     connect_timeout: int = 5
     operation_timeout: int = 30
-    replication_seconds: int = 30
     page_size: int = 500
     in_flight: int = 64
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -235,8 +236,8 @@ class Settings:
     source that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
     commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
-    which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to.
-    `roles`: Unix groups that have a role (`piactl.roles`) besides its own group, by the name of the role.
+    which may run for `hook_seconds`. `roles`: Unix groups that have a role (`piactl.roles`) besides its own
+    group, by the name of the role.
     `language` is the language of texts for people, "" for the language of the environment."""
 
     file: str
@@ -248,7 +249,6 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     matching_key_file: str = ""
-    journal_heads: str = ""
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     ranks: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
-from piactl.flows.apply.journal_heads import stored_heads
+from piactl.flows.apply.journal_heads import recorded_heads
 from piactl.flows.doctor.applications_approvals_canaries import (
     applications,
     approval_place,
@@ -171,9 +171,9 @@ def _with_reader(
                     reader, settings, policy, keys, UnreadableRecords(), baseline, host, now()
                 )
                 stored = partial(
-                    stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
+                    recorded_heads, reader, settings, content.unreadable, this_user(), host, now()
                 )
-                of_journal = list(examine_journal(settings, host, stored, now(), baseline))
+                of_journal = list(examine_journal(settings, stored))
                 chain = next(
                     journal_finding for journal_finding in of_journal if journal_finding.check.id == "D09"
                 )
@@ -190,11 +190,11 @@ def _with_reader(
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
             findings = [
-                *examine_journal(settings, host, None, now()),
+                *examine_journal(settings, None),
                 *(broken(id_, bug) for id_ in _OF_READER),
             ]
         yield from findings
         return
-    yield from examine_journal(settings, host, None, now())
+    yield from examine_journal(settings, None)
     for id_ in _OF_READER:
         yield finding(id_, skipped("no server can be queried (D11, D12)"))

@@ -28,7 +28,6 @@ from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
     IN_RECORD,
-    JOURNALS,
     LOCK_CLASS,
     LOCK_WRITER,
     REQUESTS,
@@ -93,10 +92,6 @@ TRIALS = (
     Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
-    *(
-        Trial(who, JOURNALS, False, "take away heads of journals", "description")
-        for who in ("reader", "nightly", "desk")
-    ),
     *(
         Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
         for who in ("reader", "desk")
@@ -360,10 +355,10 @@ def _places(server: Server) -> dict[str, str]:
     places: dict[str, str | None] = {"suffix": settings.suffix}
     places["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     places["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
         dn = Places(settings.state).folder(name)
         places[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (ATTEMPTS, REQUESTS, APPROVALS):
         if folder := places[name]:
             record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
             places[name] = record.dn if record else folder
