@@ -41,7 +41,7 @@ HAS = {
     Role.PORTAL: f"{EVERYBODY} otp.check password.check",
     Role.SERVICE: f"{EVERYBODY} nightly plan events",
 }
-"""The commands of each role; root has all, and these alone: init, sandbox, key, journal begin and prune."""
+"""The commands of each role; root has all, and these alone: init, sandbox, key, journal begin, close and prune."""
 
 
 def commands_of(role: Role) -> set[str]:
@@ -63,7 +63,7 @@ def test_each_line_of_the_table_names_its_roles() -> None:
     rest = COMMANDS.keys() - {words for role in HAS for words in commands_of(role)}
     assert rest == {
         *("init", "sandbox start", "sandbox stop", "sandbox status"),
-        *("key add", "key list", "key retire", "journal begin", "journal prune"),
+        *("key add", "key list", "key retire", "journal begin", "journal close", "journal prune"),
     }
 
 

@@ -262,7 +262,6 @@ NOT_BY_SUDO = [
 ]
 REFUSED = [
     ("ope", ("--config", OWN, "otp", "show", CLAIRE), Exit.USAGE),
-    ("ope", ("--on", "ldap://127.0.0.1:1", "--reason", "x", "account", "lock", CLAIRE), Exit.CONFIGURATION),
     ("ope", ("nightly", OWN), Exit.CONFIGURATION),
     ("ope", ("account", "lock", CLAIRE, *WHY), Exit.CONFIGURATION),
     ("ope", ("journal", "verify", OWN), Exit.CONFIGURATION),
