@@ -41,7 +41,7 @@ HAS = {
     Role.PORTAL: f"{EVERYBODY} otp.check password.check",
     Role.SERVICE: f"{EVERYBODY} nightly plan events",
 }
-"""The commands of each role; root has all, and these alone: init, sandbox, key, journal begin, close and prune."""
+"""The commands of each role; root has all, and alone init, sandbox, key, journal begin, close and prune."""
 
 
 def commands_of(role: Role) -> set[str]:

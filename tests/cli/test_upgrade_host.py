@@ -38,9 +38,11 @@ chown root:piactl-config /etc/piactl /etc/piactl/*.*
 install -d -m 0711 -o root -g root /etc/piactl/secrets
 for user in piactl piactl-desk piactl-admin piactl-approver; do
     [ $user = piactl ] || useradd -r -d /var/lib/$user -s /usr/sbin/nologin -G piactl-config $user
-    install -d -m 0700 -o $user -g $user /etc/piactl/secrets/$user /var/log/$user /var/lib/$user /var/lib/$user/plans
+    for folder in /etc/piactl/secrets/$user /var/log/$user /var/lib/$user /var/lib/$user/plans; do
+        install -d -m 0700 -o $user -g $user $folder; done
 done
-put() {{ for name in $2; do install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
+put() {{ for name in $2; do
+    install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
 put piactl "reader keys nightly"; put piactl-desk "reader keys desk"
 put piactl-admin "reader keys administrator"; put piactl-approver "reader keys approver"
 echo 'ope ALL = (piactl-desk) NOPASSWD: /usr/bin/piactl password *' > /etc/sudoers.d/piactl
