@@ -81,7 +81,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("otp enroll", "--uri-file"): ((CLAIRE, "--uri-file", "{new}"), WRITES),
     ("journal verify", "FILE"): (("{own}",), OWN),
     ("journal verify", "--syslog"): (("--syslog", "{own}"), OWN),
-    ("journal begin", "--syslog"): (("--syslog", "{own}", *WHY), OWN),
+    ("journal begin", "--syslog"): (("--syslog", "{own}", *WHY), FOR_ROOT),
     ("init", "--dir"): (("--dir", "{new}"), FOR_ROOT),
     ("sandbox start", "--dir"): (("--dir", "{new}"), FOR_ROOT),
     ("sandbox stop", "--dir"): (("--dir", "{own}"), FOR_ROOT),
