@@ -59,7 +59,8 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
 
     done = host.root(block("runuser").rstrip() + " -o json || true")
     findings = {finding["id"]: (finding["result"], finding["found"]) for finding in json.loads(done)}
-    assert [id_ for id_, (result, _) in findings.items() if result == "error"] == []
+    without_syslog = [] if Path("/dev/log").exists() else ["D50"]
+    assert [id_ for id_, (result, _) in findings.items() if result == "error"] == without_syslog
     assert findings["D05"][0] == "note"
     assert "no identity nightly" in findings["D05"][1]
     assert findings["D53"][0] in ("ok", "skipped")
