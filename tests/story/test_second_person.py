@@ -15,6 +15,7 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
 from piactl.journal import who
 from tests.cli.test_password import CLAIRE, IDA, LEA, given, lets_in, passwords_in, staff
@@ -71,11 +72,9 @@ def journal(academy: Academy) -> list[dict[str, Any]]:
 @contextmanager
 def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     """Inside, the clock of the commands is ahead."""
-    from piactl.cli.commands import approve
-    from piactl.clock import utc_now
-
     with monkeypatch.context() as patch:
-        patch.setattr(approve, "utc_now", lambda: utc_now() + ahead)
+        for module in ("commands.approve", "framework.requests"):
+            patch.setattr(f"piactl.cli.{module}.utc_now", lambda: utc_now() + ahead)
         yield
 
 

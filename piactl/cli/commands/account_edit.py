@@ -73,7 +73,7 @@ def lock(
 
 def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
     # loaded here: they take time, and no other lock needs them
-    from piactl.cli.commands.approve import requests_of
+    from piactl.cli.framework.requests import requests_of
     from piactl.flows.accounts.edit import prepare
 
     account_names, order, settings = read_names(names), command.order, command.configuration.settings

@@ -206,7 +206,7 @@ def reset(
     refuse_input("--one-time-code-file", one_time_code_file)
     account_names = read_names(names)
     if second_person:
-        from piactl.cli.commands.approve import request_approval
+        from piactl.cli.framework.requests import request_approval
 
         others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
         return request_approval(PASSWORD, account_names, options.manner(), *others, allow)
