@@ -20,7 +20,7 @@ from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
-from piactl.flows.apply.restored_directory import compare_runs
+from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify

@@ -16,7 +16,7 @@ import pytest
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
 from piactl.directory.open import open_reader
-from piactl.flows.apply.restored_directory import warn_of_old_journal
+from piactl.flows.apply.known_server import warn_of_old_journal
 from piactl.sandbox.server import find_software
 from piactl.secret_files import read_password
 
