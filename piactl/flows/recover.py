@@ -1,5 +1,5 @@
-"""Recovers from a directory that was restored or has lost data: finds the runs that are in the journal of
-this host and not in the directory, and accepts their loss.
+"""Recovers from a directory that was restored or has lost data, or from the loss of its server: finds the
+runs that are in the journal of this host and not in the directory, and accepts their loss and the server.
 
 Once a loss is accepted, commands can write and sources accept their feeds again.
 """
@@ -34,11 +34,17 @@ from piactl.directory.store.records import (
     replace_record,
     stored,
 )
-from piactl.directory.store.state_records import read_last, read_memory, read_source, source_record
+from piactl.directory.store.state_records import (
+    last_run_in,
+    last_run_record,
+    read_last,
+    read_memory,
+    read_source,
+    source_record,
+)
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.flows.apply.restored_directory import began_at, is_before, is_older
+from piactl.flows.apply.known_server import began_at, is_before, is_older, server_csns
 from piactl.flows.apply.run import CommandRun, Run
-from piactl.flows.apply.unfinished_runs import unclean_last
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent_format import intent_of
@@ -88,6 +94,47 @@ class IntendedAccount:
     kinds: tuple[str, ...]
     attributes: tuple[str, ...]
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LackingWrites:
+    """The writes of one server, by its serverID, that the asked server lacks: `place` (the journal, the last
+    run, or another server) knows of one at `there`, and it has those up to `here`, "" for none. The instants
+    are those of an entryCSN."""
+
+    server_id: int
+    here: str
+    there: str
+    place: str
+
+
+def lacking_writes(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, others: Mapping[str, Mapping[str, str]]
+) -> list[LackingWrites]:
+    """What the server of `reader` lacks by its contextCSN. `others` are the contextCSN of other servers, by
+    their address and by serverID. Empty if it keeps no contextCSN. Raises JournalUnusable."""
+    directory = settings.directory
+    here = server_csns(reader, directory.suffix)
+    last = read_last(reader, directory.state, unreadable)
+    places: dict[str, Mapping[str, str]] = {"the last run": last.csns if last is not None else {}, **others}
+    journal: dict[str, str] = {}
+    for write in stamped_writes(settings.journal_file):
+        number = write.csn.split("#")[2]
+        journal[number] = max(write.csn, journal.get(number, ""))
+    places["the journal"] = journal
+    newest: dict[str, tuple[str, str]] = {}
+    for place, csns in places.items():
+        for number, csn in csns.items():
+            newest[number] = max((csn, place), newest.get(number, ("", "")))
+    return [
+        LackingWrites(int(number, 16), _instant(here.get(number, "")), _instant(csn), place)
+        for number, (csn, place) in sorted(newest.items())
+        if here and here.get(number, "") < csn
+    ]
+
+
+def _instant(csn: str) -> str:
+    return csn.partition("#")[0]
 
 
 def lost_runs(
@@ -271,7 +318,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
-        unclean_last(run)
+        _keep_to_server(run)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
@@ -280,6 +327,16 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
         )
     return lost, feeds
+
+
+def _keep_to_server(run: Run) -> None:
+    """Makes the server of this run the one that later runs write to; the next night evaluates everybody."""
+    entry = run.writer.read(run.places.last_run, [DATA])
+    data = entry.first(DATA) if entry is not None else None
+    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    if last is not None:
+        accepted = replace(last, clean=False, server=run.server, csns=run.csns)
+        replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
 
 
 def _take_again(run: Run, feed: Feed) -> None:
