@@ -93,6 +93,7 @@ def hand_out(
         ),
         delivery,
         show,
+        everywhere=True,
     )
 
 
