@@ -34,7 +34,7 @@ from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, 
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
 from piactl.journal import JournalLine, LineFilter, read_lines
-from piactl.journal.query_and_export import changes
+from piactl.journal.query import changes
 
 Document = dict[str, Any]
 

@@ -18,7 +18,7 @@ from piactl.core.journal_line import BrokenLine, JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.heads import alive_runs
+from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import newest_first
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret

@@ -13,11 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, BrokenLine
+from piactl.core.journal_line import BrokenLine
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.heads import SUFFIX, stored_head
-from piactl.journal.query_and_export import first_line
+from piactl.journal.head_file import SUFFIX, stored_head
 from piactl.journal.rotated_files import files_of, newest_first, newest_lines
 
 
@@ -119,28 +118,21 @@ def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The numbers of the first and last line that exist, 0 for none; `pruned`: a cut precedes the first.
-    `written` is the number of the last line ever written, according to the head file, 0 without that file.
-    `empty`: the file that is appended to does not exist, or holds nothing yet. `since` is the time of the
-    first line, "" for none."""
+    """The number of the last line that exists, 0 for none. `written` is the number of the last line ever
+    written, according to the head file, 0 without that file. `empty`: the file that is appended to does not
+    exist, or holds nothing yet."""
 
-    first: int
     last: int
-    pruned: bool
     written: int
     empty: bool
-    since: str = ""
 
 
 def extent(path: str) -> Extent:
     """The lines of the journal that exist. Raises JournalUnusable."""
     written = stored_head(path).seq  # read first: a line that is appended meanwhile must not count as missing
     last = next(newest_lines(path), None)
-    first = first_line(path)
     empty = not Path(path).exists() or not Path(path).stat().st_size
-    if first is None or last is None:
-        return Extent(0, 0, pruned=False, written=written, empty=empty)
-    return Extent(first.seq, last.seq, first.type == CUT, written, empty, first.time)
+    return Extent(last.seq if last is not None else 0, written, empty)
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:

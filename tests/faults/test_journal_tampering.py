@@ -33,7 +33,7 @@ class Whole:
     def found(self, lines: list[bytes], *, anchored: bool):
         self.path.write_bytes(b"".join(lines))
         if anchored:
-            return verify(str(self.path), self.anchors, self.head)
+            return verify(str(self.path), {**self.anchors, "the last": self.head})
         return verify(str(self.path))
 
 

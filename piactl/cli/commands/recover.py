@@ -1,10 +1,8 @@
-"""`recover`: shows and accepts the runs of this host that the directory lacks, and copies entries between
-servers."""
+"""`recover`: shows and accepts the runs of this host that the directory lacks."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,33 +18,21 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
-from piactl.cli.framework.run_context import done_code, put_outcome
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, Exit, UsageError
-from piactl.report.doctor_and_recover_text import lost_text, mending_text
+from piactl.report.doctor_and_recover_text import lost_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader
-
-IDENTITY = "administrator"
-"""The identity that writes to the first server."""
 
 
 def recover(
     accept: Annotated[
         bool, typer.Option("--accept", help="Record that these runs are lost; commands can then write again.")
     ] = False,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="SERVER",
-            help="Compare the first server with this one; with --reason, copy its entries.",
-        ),
-    ] = "",
     reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -63,22 +49,12 @@ def recover(
     sources accept these feeds again. It changes no account. The uids and addresses that these runs gave are
     kept for their first owners.
 
-    --from compares the first server of directory.servers with SERVER, and shows the entries that the first
-    server lacks or has with other values. Entries that only the first server has stay as they are. With
-    --reason the shown entries are then written to the first server, one by one; `undo` puts the accounts
-    back. Passwords are not copied: the accounts that need a new activation password are listed.
-
-    Exit codes: 0 the directory lacks no run, or done, 5 done in part, 7 another run is writing, 11 the
-    directory lacks runs.
+    Exit codes: 0 the directory lacks no run, or done, 7 another run is writing, 11 the directory lacks runs.
 
     Example: piactl recover --dry-run
     """
-    if source and accept:
-        raise UsageError("--accept and --from exclude each other")
-    if source:
-        return _mend(source, reason, output, yes=yes, dry_run=dry_run)
     if reason and not accept:
-        raise UsageError("--reason needs --accept or --from")
+        raise UsageError("--reason needs --accept")
     if accept and not reason.strip():
         raise UsageError('add --reason "..." to --accept')
     configuration = this_configuration()
@@ -152,59 +128,3 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
     for feed in feeds:
         say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
     return int(Exit.DONE)
-
-
-def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
-    from piactl.flows.recover import mend, propose_mending
-    from piactl.secret_files import read_password
-
-    command = begin(Manner(reason), changes=bool(reason))
-    configuration, settings = command.configuration, command.configuration.settings
-    mending = propose_mending(
-        settings.directory,
-        read_password,
-        configuration.encoding,
-        source,
-        IDENTITY,
-        command.order.reason,
-        Path(settings.state_folder),
-    )
-    comparison = {
-        "from": mending.source,
-        "to": mending.to,
-        "writes": [
-            {
-                "dn": planned.write.dn,
-                "kind": kind,
-                "op": planned.write.op,
-                "attributes": sorted({*planned.write.add, *planned.write.delete}),
-            }
-            for planned, kind in zip(mending.writes, mending.kinds, strict=True)
-        ],
-        "left": [{"dn": dn, "why": why} for dn, why in mending.left],
-        "passwords": mending.passwords,
-    }
-    if dry_run or not reason or not mending.writes:
-        _put_mending(comparison, output)
-        return int(Exit.DONE)
-    if output is PlanLayout.TEXT:
-        say_text(mending_text(comparison))
-    if can_ask(yes=yes):
-        confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
-    done = mend(mending, command.run(), read_password, IDENTITY)
-    for uid in mending.passwords:
-        say(f"{uid}: needs a new activation password")
-    if output is PlanLayout.JSON:
-        _put_mending(
-            {**comparison, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output
-        )
-    else:
-        put_outcome(done, output)
-    return done_code(done)
-
-
-def _put_mending(comparison: dict[str, Any], output: PlanLayout) -> None:
-    if output is PlanLayout.JSON:
-        put_json(comparison, 1)
-    else:
-        put_text([mending_text(comparison)])

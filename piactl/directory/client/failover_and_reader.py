@@ -37,6 +37,12 @@ _ONE_SERVER = (
 )
 
 
+_FIRST_SERVER = (
+    "\nOnly the first server of directory.servers is written to. If it is lost for long, name another first:"
+    "\ndocs/administration.md, Several servers"
+)
+
+
 class Servers:
     """Opens sessions for one identity. With `writing`, it uses only the first server of the list, which must
     accept writes: on two servers, two runs could each hold the run lock."""
@@ -75,14 +81,10 @@ class Servers:
         raise DirectoryUnreachable(
             f"No directory server can be used as {self._name}:\n  "
             + "\n  ".join(reasons or ["`servers` is empty"])
-            + (_ONE_SERVER if only else "")
+            + (_ONE_SERVER if only else _FIRST_SERVER if self._writing and self.peers else "")
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"
         )
-
-    @property
-    def suffix(self) -> str:
-        return self._settings.suffix
 
     @property
     def peers(self) -> tuple[str, ...]:

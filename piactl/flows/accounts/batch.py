@@ -102,8 +102,7 @@ class BatchResult:
 
     `refused` says why nothing may be written; `error` is the error, `stopped` the signal that ended the batch
     early; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
-    be written. `lagging` are the servers that do not have everything yet, each with the reason. `late` is
-    that of Done.
+    be written. `late` is that of Done.
     """
 
     run: str = ""
@@ -113,7 +112,6 @@ class BatchResult:
     refused: PiactlError | None = None
     error: PiactlError | None = None
     undelivered: PiactlError | None = None
-    lagging: Sequence[str] = ()
     late: Sequence[str] = ()
 
     def of(self, account: PreparedAccount) -> tuple[AccountOutcome, str]:
@@ -292,5 +290,5 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
         if not result.outcomes and not isinstance(error, ReplyLost):
             raise
         result.error = error
-    result.stopped, result.lagging, result.late = done.stopped, done.lagging, done.late
+    result.stopped, result.late = done.stopped, done.late
     return result

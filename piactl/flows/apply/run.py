@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus
@@ -30,13 +29,8 @@ from piactl.errors import (
     UnsafePlan,
 )
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
-from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
-from piactl.flows.apply.repeat_for_other_servers import (
-    Rewritten,
-    leave_in_doubt,
-)
-from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
+from piactl.flows.apply.restored_directory import Tolerated, compare_runs
 from piactl.flows.apply.run_checks import (
     check_clock_by_record,
     check_other_clocks,
@@ -113,9 +107,6 @@ class Run:
     unmade: Sequence[Intent] = ()
     """The writes that earlier runs left in doubt and that were read back as not made, by this run or by an
     earlier one."""
-    again: dict[int, Rewritten] = field(default_factory=dict)
-    """The entries written again for the other servers, by the number of their intent, which gets its outcome
-    once the others have them."""
 
     @property
     def places(self) -> Places:
@@ -261,7 +252,6 @@ class CommandRun:
             require_default_policy(writer, settings.password.policy)
         tolerated: Tolerated = (DirectoryOlder, JournalMissing) if self.emergency else ()
         compared = self._compared(writer, tolerated, say)
-        warn_of_old_journal(writer, self.order.actor.host, settings, self.now(), say)
         # before the journal, whose lines would carry the wrong time
         try:
             check_clock_by_record(
@@ -309,8 +299,7 @@ class CommandRun:
     ) -> Iterator[Run]:
         order, settings, now = self.order, self.settings, self.now
         journal = _journal(self, plan=plan, compared=compared)
-        owner = journal_owner(order.actor.user, order.actor.host)
-        with journal, head_stored(journal, writer, settings, owner, order.run, now, self.say):
+        with journal:
             yield Run(
                 order,
                 settings,
@@ -359,7 +348,6 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         yield
     except PiactlError as error:
         cause = run.lock.cause(error)
-        leave_in_doubt(run)
         with suppress(PiactlError):
             for uid, words in made_late(run):
                 run.say(f"warning: {uid}: {words}")
