@@ -920,6 +920,23 @@ def test_groups_that_a_server_cannot_fill(clinic: Clinic) -> None:
     clinic.finds("D64", "error", f"there is no entry {GROUPS}", 1)
 
 
+def test_a_group_that_lists_its_members(clinic: Clinic) -> None:
+    """It is found wherever it is, because groups may no longer be configured."""
+    member = f"uid=claire.exemple,{clinic.sandbox.accounts}"
+    values = {"labeledURI": "ldap:///", "member": member}
+    classes = ["groupOfNames", "labeledURIObject"]
+    ours = {"objectClass": classes, "owner": clinic.sandbox.state, **values}
+    clinic.sandbox.add(f"cn=service:iprof,{GROUPS}", ours)
+    clinic.sandbox.add(f"cn=theirs,{GROUPS}", {"objectClass": classes, "owner": member, **values})
+    words = "1 group lists its members, and nobody keeps them: cn=service:iprof"
+    row = clinic.finds("D64", "error", words, 1)
+    assert "Section 16" in row["advice"]
+    clinic.configure(GROUPED)
+    clinic.finds("D64", "error", words, 1)
+    clinic.remove(f"cn=service:iprof,{GROUPS}")
+    clinic.finds("D64", "ok", "not tried: no group has a member yet", 0)
+
+
 def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:
     value = "0800009A$ENS$2026-09-01$$553$suspension$$$$hr$"
     dn = clinic.account("nour.exemple", piactlAssignment=value)
