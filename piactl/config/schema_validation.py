@@ -7,167 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator, ValidationError, validators
+from rapidfuzz import fuzz, process
+
 from piactl.config.strict_yaml import Document, Node, quoted, read_document, unclear
 from piactl.resources import schemas_folder
-
-# A small validator for valid files; jsonschema is loaded only to describe the mistakes of a file that this
-# one does not accept. A schema keyword that is unknown here makes `accepts` return False. Nearly every file
-# is valid, and every command reads two. CPU to validate both (medians of 20 on a busy machine): 2 ms here,
-# 75 ms with jsonschema, whose import is most of it, 124 ms with fastjsonschema, which compiles the schemas.
-
-Schema = Mapping[str, Any]
-"""A schema; true and false are schemas too."""
-
-_SILENT = frozenset({"$schema", "$id", "$defs", "title", "description", "then", "else"})
-
-
-class _UnknownKeyword(Exception):
-    """The schema uses a keyword that only jsonschema supports."""
-
-
-def accepts(schema: Schema, document: object) -> bool:
-    """True only if jsonschema would find no mistake. An `integer` is a number written without a point."""
-    try:
-        return _fits(schema, document, schema)
-    except _UnknownKeyword:
-        return False
-
-
-def _fits(schema: Schema | bool, value: Any, root: Schema) -> bool:
-    if isinstance(schema, bool):
-        return schema
-    for keyword, constraint in schema.items():
-        if keyword in _SILENT:
-            continue
-        check = _CHECKS.get(keyword)
-        if check is None:
-            raise _UnknownKeyword
-        if not check(constraint, value, schema, root):
-            return False
-    return True
-
-
-def _type(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-    return any(_is(name, value) for name in ([constraint] if isinstance(constraint, str) else constraint))
-
-
-def _is(name: str, value: Any) -> bool:
-    if name in ("integer", "number"):
-        kinds: Any = int if name == "integer" else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    if name == "null":
-        return value is None
-    kind = {"string": str, "boolean": bool, "object": dict, "array": list}.get(name)
-    if kind is None:
-        raise _UnknownKeyword
-    return isinstance(value, kind)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON: true is not 1."""
-    return type(one) is type(other) and not isinstance(one, dict | list) and bool(one == other)
-
-
-def _ref(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
-    place, _, name = constraint.rpartition("/")
-    if place != "#/$defs":
-        raise _UnknownKeyword
-    return _fits(root["$defs"][name], value, root)
-
-
-def _properties(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
-    if not isinstance(value, dict):
-        return True
-    return all(_fits(below, value[name], root) for name, below in constraint.items() if name in value)
-
-
-def _additional(constraint: Any, value: Any, schema: Schema, root: Schema) -> bool:
-    if not isinstance(value, dict) or constraint is True:
-        return True
-    others = [value[name] for name in value if name not in schema.get("properties", {})]
-    return not others if constraint is False else all(_fits(constraint, other, root) for other in others)
-
-
-def _names(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
-    return not isinstance(value, dict) or all(_fits(constraint, name, root) for name in value)
-
-
-def _items(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
-    return not isinstance(value, list) or all(_fits(constraint, item, root) for item in value)
-
-
-def _unique(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-    if not isinstance(value, list) or not constraint:
-        return True
-    if any(not isinstance(item, str) for item in value):
-        raise _UnknownKeyword
-    return len(set(value)) == len(value)
-
-
-def _required(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-    return not isinstance(value, dict) or all(name in value for name in constraint)
-
-
-def _dependent(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-    if not isinstance(value, dict):
-        return True
-    return all(need in value for name, needs in constraint.items() if name in value for need in needs)
-
-
-def _if(constraint: Any, value: Any, schema: Schema, root: Schema) -> bool:
-    branch = "then" if _fits(constraint, value, root) else "else"
-    return _fits(schema.get(branch, {}), value, root)
-
-
-def _fast_pattern(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-    return not isinstance(value, str) or matches(constraint, value)
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether an ECMA pattern matches in a text: `$` is the end, not the place before a last newline."""
     return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
-
-
-def _number(compare: Callable[[Any, Any], bool]) -> Callable[..., bool]:
-    def check(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-        return not _is("number", value) or compare(value, constraint)
-
-    return check
-
-
-def _length(kind: type) -> Callable[..., bool]:
-    def check(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
-        return not isinstance(value, kind) or len(value) >= constraint  # type: ignore[arg-type]
-
-    return check
-
-
-_CHECKS: Mapping[str, Callable[..., bool]] = {
-    "type": _type,
-    "$ref": _ref,
-    "properties": _properties,
-    "additionalProperties": _additional,
-    "propertyNames": _names,
-    "items": _items,
-    "uniqueItems": _unique,
-    "required": _required,
-    "dependentRequired": _dependent,
-    "if": _if,
-    "pattern": _fast_pattern,
-    "enum": lambda constraint, value, *_: any(_same(choice, value) for choice in constraint),
-    "const": lambda constraint, value, *_: _same(constraint, value),
-    "minimum": _number(lambda value, limit: value >= limit),
-    "maximum": _number(lambda value, limit: value <= limit),
-    "exclusiveMaximum": _number(lambda value, limit: value < limit),
-    "minLength": _length(str),
-    "minItems": _length(list),
-    "minProperties": _length(dict),
-}
 
 
 _TYPES = {
@@ -196,8 +50,6 @@ def schema(name: str) -> dict[str, Any]:
 
 @cache
 def _validator(name: str) -> Any:
-    from jsonschema import Draft202012Validator, validators  # imported here, see above
-
     # JSON Schema accepts 1.0 as an integer; in a file written by hand it is a mistake
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _checker, value: isinstance(value, int) and not isinstance(value, bool)
@@ -209,8 +61,6 @@ def _validator(name: str) -> Any:
 
 def _pattern(validator: Any, pattern: str, instance: object, _schema: object) -> Iterator[Exception]:
     """The keyword `pattern` with ECMA semantics; see `matches`."""
-    from jsonschema import ValidationError
-
     if isinstance(instance, str) and not matches(pattern, instance):
         yield ValidationError(f"does not match {pattern}")
 
@@ -226,8 +76,6 @@ def read_checked(path: Path, name: str) -> Document:
 def check_schema(document: Document, name: str) -> None:
     """Adds to the document every mistake that schema `name` reports."""
     data = document.root.data()
-    if accepts(schema(name), data):
-        return
     reported: set[tuple[Any, ...]] = set()
     errors = sorted(_validator(name).iter_errors(data), key=lambda e: e.validator != "type")
     for error in errors:
@@ -336,8 +184,6 @@ _MOST_LISTED = 16
 
 def hint(word: str, valid: Iterable[str]) -> str:
     """`did you mean X?`, a list of the valid words if none is close, or `none is defined`."""
-    from rapidfuzz import fuzz, process  # imported here: only a mistake needs it
-
     words = sorted(set(valid))
     if not words:
         return "none is defined"

@@ -81,8 +81,7 @@ class WriteResult:
     """The result of one write. For a conflict `message` says what changed, by whom and when.
 
     `csn_before` and `csn_after`: the entryCSN of the entry just before a modify, and just after an add or a
-    modify, from the controls of the answer; empty without them. `unanswered`: the write was read back,
-    because no answer to it came.
+    modify, from the controls of the answer; empty without them.
     """
 
     write: EntryWrite
@@ -90,7 +89,6 @@ class WriteResult:
     message: str = ""
     csn_before: bytes = b""
     csn_after: bytes = b""
-    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +148,9 @@ class Writer(Reader, Protocol):
     def who(self) -> str:
         """The DN that the server knows this identity by."""
 
-    def unanswered(self) -> list[EntryWrite]:
-        """The writes so far that got no answer, except those that were read back and had not been made."""
-
-    def lagging(self, seconds: float) -> list[str]:
-        """A sentence for each other server of the list that, after at most `seconds` seconds, does not have
-        everything that this server has now, according to its contextCSN."""
-
-    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """A sentence for each of these entries that, after at most `seconds` seconds, still differs on
-        another server of the list. `entries` are DNs, each with operational attributes to compare."""
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """From now on uses only the server with this serverID (as in an entryCSN). Each further connection
+        makes `write` first, whose answer shows which server it reached: one address may lead to several."""
 
     def server_times(self) -> dict[str, datetime]:
         """The clock of each other server of the list now, to the second, UTC. Servers that cannot be reached

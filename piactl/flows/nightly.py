@@ -10,10 +10,9 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
-from piactl.core.model.settings import IdentityName, Settings
+from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
@@ -30,8 +29,7 @@ from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
-from piactl.flows.apply.journal_heads import watch_heads
-from piactl.flows.apply.restored_directory import began_at
+from piactl.flows.apply.known_server import began_at, written_elsewhere
 from piactl.flows.apply.run import Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
@@ -46,10 +44,8 @@ from piactl.flows.plan.run_state import RunState, read_run_state
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
-from piactl.flows.server_differences import Scope, unequal_servers
-from piactl.journal.query_and_export import first_line
+from piactl.journal.query import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
-from piactl.secret_files import read_password
 
 
 class RefusedPlan(UnsafePlan):
@@ -92,7 +88,7 @@ def run_nightly(
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
-        _name_removed_heads(run)
+        _name_other_writers(run, state.memory.last)
         try:
             made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
         except FeedRefused as error:
@@ -140,15 +136,6 @@ def run_nightly(
             brief=True,
             tell=tell,
             housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days),
-            compare=partial(
-                unequal_servers,
-                run.writer,
-                settings.directory,
-                IdentityName.NIGHTLY,
-                read_password,
-                Scope.of_runs(settings.directory, accounts.encoding),
-                folder,
-            ),
         )
         done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:
@@ -211,8 +198,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
         return state
     since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
     try:
-        actor, journal = run.order.actor, settings.journal_file
-        changed = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
+        changed = unwitnessed(run.writer, settings.directory, settings.journal_file, since)
         for uid in deletions_at_no_device(run.writer, settings.directory.accounts):
             changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
     except PiactlError as error:
@@ -226,28 +212,22 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
     since = began_at(last.run) if last is not None else None
     if since is None:
         return
-    settings, actor = run.settings, run.order.actor
-    journal = settings.journal_file
+    directory, journal = run.settings.directory, run.settings.journal_file
     try:
-        sentence = unjournalled(
-            run.writer, settings.directory, journal, actor.user, actor.host, since
-        ).sentence()
+        sentence = unjournalled(run.writer, directory, journal, run.order.actor.user, since).sentence()
     except PiactlError as error:
         sentence = f"writes without the journal cannot be looked for: {error}"
     if sentence:
         run.say(f"warning: {sentence}. See: piactl doctor")
 
 
-def _name_removed_heads(run: Run) -> None:
-    """Says which heads of the journals of other users and hosts somebody removed since the last night."""
-    settings, actor = run.settings, run.order.actor
-    owner = journal_owner(actor.user, actor.host)
-    try:
-        sentence = watch_heads(run.writer, settings, lambda: run.keys, run.unreadable, owner)
-    except PiactlError as error:
-        sentence = f"heads of other journals cannot be looked for: {error}"
-    if sentence:
-        run.say(f"warning: {sentence}. See: piactl doctor")
+def _name_other_writers(run: Run, last: LastRun | None) -> None:
+    """Says which other servers were written to since the last night began."""
+    for number in written_elsewhere(run.server, run.csns, last):
+        run.say(
+            f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
+            "to write at the server that piactl writes to (docs/administration.md, Several servers)"
+        )
 
 
 def _keep_known(run: Run, night: NightDb) -> None:

@@ -1,37 +1,27 @@
-"""Recovers from a directory that was restored or has lost data: finds the runs that are in the journal of
-this host and not in the directory, accepts their loss, and copies entries that are missing or different from
-another server.
+"""Recovers from a directory that was restored or has lost data, or from the loss of its server: finds the
+runs that are in the journal of this host and not in the directory, and accepts their loss and the server.
 
 Once a loss is accepted, commands can write and sources accept their feeds again.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.core.journal_line import JournalLine, current_outcome
-from piactl.core.model.account import State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
-from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json
 from piactl.dataclass import dataclass
 from piactl.directory import filters
-from piactl.directory.client.connection import Password
 from piactl.directory.dn import normal_dn
-from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, Writer
+from piactl.directory.port import Reader, Writer
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.accounts import UUID, Entry, account_dn, entry_of
-from piactl.directory.store.attribute_map import SECRETS, Encoding
-from piactl.directory.store.base_digest import BASE, is_sealed
+from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -42,53 +32,24 @@ from piactl.directory.store.records import (
     replace_record,
     stored,
 )
-from piactl.directory.store.replicated_values import CHANGED, CSN, PASSWORD
-from piactl.directory.store.state_records import read_last, read_memory, read_source, source_record
-from piactl.errors import DirectoryOlder, NotFound, PiactlError
-from piactl.flows.apply.executor import MOST_PROBLEMS, Done, write_beside
-from piactl.flows.apply.restored_directory import began_at, compare_runs, is_before, is_older
+from piactl.directory.store.state_records import (
+    last_run_in,
+    last_run_record,
+    read_last,
+    read_memory,
+    read_source,
+    source_record,
+)
+from piactl.errors import DirectoryOlder, PiactlError
+from piactl.flows.apply.known_server import began_at, is_older, server_csns
 from piactl.flows.apply.run import CommandRun, Run
-from piactl.flows.apply.undo_log import keep_undo
-from piactl.flows.apply.unfinished_runs import unclean_last
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
-from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.server_differences import ACCOUNT, DEVICE, Difference, Scope, differences
-from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
-from piactl.journal.intent_format import intent_of
+from piactl.journal import IntentOutcome, intent_outcome
 from piactl.journal.recorded_runs import stamped_writes
-
-Feed = Mapping[str, str]
-"""Source, file and digest of a feed that a run applied."""
+from piactl.journal.runs import Feed, JournalledRun, journalled_runs
 
 MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
 _STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
-_MADE = ("applied", "unchanged", "")
-"""The outcomes of writes that were or may have been made; "" is the outcome in a killed run."""
-
-
-@dataclass(slots=True)
-class LostRun:
-    """A run that the directory lacks. `ended` is "" if it was killed; `recorded`: it wrote a record.
-    `remembered`: `cn=state` named it as the last run. `undone`: the directory has its record, but an entry
-    that it wrote is as before that write, or missing."""
-
-    run: str
-    started: str
-    command: tuple[str, ...]
-    user: str
-    as_of: str
-    ended: str = ""
-    recorded: bool = False
-    remembered: bool = False
-    undone: bool = False
-    plan: str = ""
-    feeds: tuple[Feed, ...] = ()
-    intents: dict[int, Intent] = field(default_factory=dict)
-    outcomes: dict[int, str] = field(default_factory=dict)
-
-    def writes(self) -> list[Intent]:
-        """The intents that were or may have been carried out."""
-        return [intent for seq, intent in self.intents.items() if self.outcomes.get(seq, "") in _MADE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +64,72 @@ class IntendedAccount:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class LackingWrites:
+    """The writes of one server, by its serverID, that the asked server lacks: `place` (the journal, the last
+    run, or another server) knows of one at `there`, and it has those up to `here`, "" for none. The instants
+    are those of an entryCSN."""
+
+    server_id: int
+    here: str
+    there: str
+    place: str
+
+
+def lacking_writes(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, others: Mapping[str, Mapping[str, str]]
+) -> list[LackingWrites]:
+    """What the server of `reader` lacks by its contextCSN. `others` are the contextCSN of other servers, by
+    their address and by serverID. Empty if it keeps no contextCSN. Raises JournalUnusable."""
+    directory = settings.directory
+    here = server_csns(reader, directory.suffix)
+    last = read_last(reader, directory.state, unreadable)
+    places: dict[str, Mapping[str, str]] = {"the last run": last.csns if last is not None else {}, **others}
+    journal: dict[str, str] = {}
+    for write in stamped_writes(settings.journal_file):
+        number = write.csn.split("#")[2]
+        journal[number] = max(write.csn, journal.get(number, ""))
+    places["the journal"] = journal
+    newest: dict[str, tuple[str, str]] = {}
+    for place, csns in places.items():
+        for number, csn in csns.items():
+            newest[number] = max((csn, place), newest.get(number, ("", "")))
+    return [
+        LackingWrites(int(number, 16), _instant(here.get(number, "")), _instant(csn), place)
+        for number, (csn, place) in sorted(newest.items())
+        if here and here.get(number, "") < csn
+    ]
+
+
+def _instant(csn: str) -> str:
+    return csn.partition("#")[0]
+
+
 def lost_runs(
     reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime
-) -> list[LostRun]:
-    """The runs of this host that the directory lacks, in order, without those accepted as lost.
+) -> list[JournalledRun]:
+    """The runs of this host that the directory lacks, in order, without those accepted as lost: each that has
+    no record there although it left one, or a write of which is undone; and what followed the first of them
+    without a record.
 
     Runs older than `keep_runs_days` are left out, because their records may have been deleted. Raises
     JournalUnusable.
     """
-    state = settings.directory.state
-    folder = reader.search(Places(state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
+    folder = reader.search(Places(settings.directory.state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
     present = {entry.text("cn") for entry in folder}
-    last = read_last(reader, state, unreadable)
-    later = {run for run in present if last is not None and is_before(last, run)}
     undone = _undone(reader, settings)
-    runs, accepted = _runs_without(settings.journal_file, present, later | undone)
+    runs = journalled_runs(settings.journal_file, lambda run: run not in present or run in undone)
+    accepted = {lost for run in runs if run.recorded and run.run in present for lost in run.accepted}
     since = now - timedelta(days=settings.keep_runs_days - 1)
-    lost: list[LostRun] = []
+    lost: list[JournalledRun] = []
     for run in runs:
         began = began_at(run.run)
         if run.run in accepted or (began is not None and began < since):
             continue
         run.undone = run.run in present and run.run in undone
-        missing = run.undone or (run.remembered if run.run in present else run.recorded)
-        followed = lost and run.run not in present and (run.writes() or run.feeds)
-        if missing or followed:
+        missing = run.run not in present and run.recorded
+        followed = lost and run.run not in present and (run.feeds or any(run.writes()))
+        if missing or run.undone or followed:
             run.feeds = run.feeds or _feeds_of_plan(settings, run.plan)
             lost.append(run)
     return lost
@@ -152,48 +154,6 @@ def _undone(reader: Reader, settings: Settings) -> set[str]:
     }
 
 
-def _runs_without(
-    path: str, present: Collection[str], later: Collection[str]
-) -> tuple[list[LostRun], set[str]]:
-    """The runs of the journal that are not `present` or are `later` than the last run of the directory, and
-    the runs that a present run accepted as lost."""
-    runs: dict[str, LostRun] = {}
-    accepted: dict[str, set[str]] = defaultdict(set)
-    accepting: set[str] = set()
-    for line in read_lines(path):
-        if line.type == "accepted":
-            accepted[line.run] |= set(line.fields["runs"])
-        if line.type == "end" and line.run in present and line.fields.get("recorded") is True:
-            accepting.add(line.run)
-        if line.run in present and line.run not in later:
-            continue
-        if line.type == "run":
-            runs[line.run] = _begun(line)
-        elif line.run in runs:
-            _add(runs[line.run], line)
-    return list(runs.values()), {run for by in accepting & accepted.keys() for run in accepted[by]}
-
-
-def _begun(line: JournalLine) -> LostRun:
-    f = line.fields
-    user = str(f.get("login") or f.get("sudo_user") or f.get("user") or "")
-    return LostRun(line.run, line.time, tuple(map(str, f["command"])), user, str(f.get("as_of") or ""))
-
-
-def _add(run: LostRun, line: JournalLine) -> None:
-    f = line.fields
-    if line.type == "intent":
-        run.intents[line.seq] = intent_of(line)
-    elif line.type in ("outcome", "resolved"):
-        run.outcomes[f["intent"]] = current_outcome(str(f["outcome"]))
-    elif line.type == "note" and str(f["text"]).startswith("plan "):
-        run.plan = str(f["text"]).removeprefix("plan ")
-    elif line.type == "end":
-        run.ended, run.recorded = line.time, f.get("recorded") is True
-        run.remembered = f.get("remembered") is True
-        run.feeds = tuple(f.get("feeds", ()))
-
-
 def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
     """The feeds of a plan that this host stored; empty if it has no such plan."""
     if not plan:
@@ -207,7 +167,7 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
 
 
 def _given_names(
-    reader: Reader, lost: Iterable[LostRun], settings: DirectorySettings, keys: DigestKeys
+    reader: Reader, lost: Iterable[JournalledRun], settings: DirectorySettings, keys: DigestKeys
 ) -> dict[str, str]:
     """The names that the lost runs gave, each with what tells its first owner (see `FirstOwners`)."""
     name = settings.attributes.get("supannEmpId", "supannEmpId")
@@ -230,7 +190,7 @@ def _given_names(
     return names
 
 
-def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[IntendedAccount]:
+def intended_accounts(reader: Reader, run: JournalledRun, keys: DigestKeys) -> list[IntendedAccount]:
     """The writes that the run intended, compared by digest with the current entries."""
     accounts = []
     for intent in run.writes():
@@ -246,7 +206,7 @@ def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[In
 
 def feeds_to_apply(
     reader: Reader,
-    lost: Iterable[LostRun],
+    lost: Iterable[JournalledRun],
     settings: Settings,
     keys: DigestKeys,
     unreadable: UnreadableRecords,
@@ -263,13 +223,13 @@ def feeds_to_apply(
     return list(feeds.values())
 
 
-def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun], list[Feed]]:
+def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[JournalledRun], list[Feed]]:
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
     Changes no account; the next night evaluates every account, and gives the names that the lost runs gave to
-    their first owners alone. Raises PiactlError if no run is lost,
-    JournalMissing, LockHeld; then nothing is written.
+    their first owners alone. Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is
+    written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
@@ -284,7 +244,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
-        unclean_last(run)
+        _keep_to_server(run)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
@@ -293,6 +253,16 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
         )
     return lost, feeds
+
+
+def _keep_to_server(run: Run) -> None:
+    """Makes the server of this run the one that later runs write to; the next night evaluates everybody."""
+    entry = run.writer.read(run.places.last_run, [DATA])
+    data = entry.first(DATA) if entry is not None else None
+    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    if last is not None:
+        accepted = replace(last, clean=False, server=run.server, csns=run.csns)
+        replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
 
 
 def _take_again(run: Run, feed: Feed) -> None:
@@ -304,159 +274,3 @@ def _take_again(run: Run, feed: Feed) -> None:
         return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
     replace_record(run.writer, dn, stored(entry), source_record(replace(memory, again=tuple(again))))
-
-
-KIND = "mend"
-"""The kind of these writes in the journal."""
-_KEPT_BY_SERVER = frozenset({CHANGED, CSN, UUID})
-
-
-@dataclass(slots=True)
-class Mending:
-    """The writes that copy entries from the server `source` to the first server, `to`. `left` are entries
-    that stay as they are, with the reason; `passwords` the uids of accounts whose password cannot be copied.
-    `undo` are the writes of accounts, that of a new account with only its managed values: an undo puts back
-    accounts, not records and devices."""
-
-    source: str
-    to: str
-    writes: list[AccountWrite] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    left: list[tuple[str, str]] = field(default_factory=list)
-    passwords: list[str] = field(default_factory=list)
-    undo: list[AccountWrite] = field(default_factory=list)
-
-
-def one_server(settings: DirectorySettings, uri: str) -> DirectorySettings:
-    """The settings of the directory with only this server."""
-    return replace(settings, servers=(uri,))
-
-
-def propose_mending(
-    settings: DirectorySettings,
-    password: Password,
-    encoding: Encoding,
-    source: str,
-    identity: str,
-    reason: str,
-    folder: Path,
-) -> Mending:
-    """Compares the first configured server with `source` and plans the writes, parents first. Changes
-    nothing. Raises NotFound if `source` is not another server of the list."""
-    to = settings.servers[0]
-    if source not in settings.servers[1:]:
-        other_servers = ", ".join(settings.servers[1:]) or "none"
-        raise NotFound(
-            f"{source}: name a server of directory.servers other than the first one ({other_servers})"
-        )
-    scope = Scope(settings.accounts, settings.state, encoding)
-    with ExitStack() as stack:
-        readers = {
-            uri: stack.enter_context(open_reader(one_server(settings, uri), identity, password))
-            for uri in (to, source)
-        }
-        differing = sorted(
-            differences(readers, scope, settings.suffix, folder, Counter()),
-            key=lambda difference: difference.dn.count(","),
-        )
-        mending = Mending(source, to)
-        for difference in differing:
-            _plan(mending, difference, scope, readers[to], readers[source], reason)
-    return mending
-
-
-def _plan(
-    mending: Mending, difference: Difference, scope: Scope, first: Reader, other: Reader, reason: str
-) -> None:
-    old, new = scope.entry(first, difference.dn), scope.entry(other, difference.dn)
-    uid = (new or old or RawEntry(difference.dn, {})).text("uid") or difference.dn.partition("=")[
-        2
-    ].partition(",")[0]
-    if new is None:
-        mending.left.append((difference.dn, f"is not on {mending.source}; left alone"))
-        return
-    if difference.kind == DEVICE and old is None:
-        mending.left.append((difference.dn, "the secret of a device cannot be copied: enrol it again"))
-        return
-    if difference.kind == ACCOUNT and (old is None or {PASSWORD, CHANGED} & set(difference.attributes)):
-        mending.passwords.append(uid)
-    encoding = scope.encoding
-    if difference.kind == ACCOUNT and (old is None or old.first(UUID) != new.first(UUID)):
-        new = _of_another_entry(new, encoding)
-    write = _write(difference.dn, old, new)
-    if write is None:
-        return
-    archived = State.ARCHIVED.value.encode() in write.add.get(encoding.name("piactlState"), ())
-    row = AccountWrite(uid, (KIND, Kind.ARCHIVE.value) if archived else (KIND,), reason, write)
-    mending.writes.append(row)
-    mending.kinds.append(difference.kind)
-    if difference.kind == ACCOUNT:
-        made = replace(write, add=encoding.managed(new)) if write.op == "add" else write
-        mending.undo.append(replace(row, write=made))
-
-
-def _write(dn: str, old: RawEntry | None, new: RawEntry) -> EntryWrite | None:
-    """The write that gives `old` the copyable values of `new`; None if they are equal."""
-    values = _copied(new)
-    if old is None:
-        return EntryWrite("add", dn, add=values)
-    present = _copied(old)
-    add = _without(values, present)
-    delete = _without(present, values)
-    return EntryWrite("modify", dn, add=add, delete=delete) if add or delete else None
-
-
-def _of_another_entry(account: RawEntry, encoding: Encoding) -> RawEntry:
-    """The account as another entry has it, which the server gives another entryUUID: with a base of its own
-    if no other program changed it, else without one."""
-    entry = entry_of(account, encoding)
-    values = {name: some for name, some in account.values.items() if name != encoding.name(BASE)}
-    sound = isinstance(entry, Entry) and entry.drift is None and is_sealed(entry.base)
-    if sound and encoding.bases is not None:
-        values[encoding.name(BASE)] = (encoding.bases.fresh(account.dn, encoding.managed(account)),)
-    return RawEntry(account.dn, values)
-
-
-def _copied(entry: RawEntry) -> Values:
-    return {
-        name: values
-        for name, values in entry.values.items()
-        if values and name not in SECRETS and name not in _KEPT_BY_SERVER
-    }
-
-
-def _without(values: Values, others: Values) -> dict[str, tuple[bytes, ...]]:
-    remaining = {
-        name: tuple(value for value in own if value not in others.get(name, ()))
-        for name, own in values.items()
-    }
-    return {name: own for name, own in remaining.items() if own}
-
-
-def mend(mending: Mending, command: CommandRun, password: Password, identity: str) -> Done:
-    """Makes the planned writes on the first server, each with journal lines and preconditions.
-
-    Raises JournalMissing, LockHeld, and errors that prevent every further write.
-    """
-    with (
-        open_writer(one_server(command.settings.directory, mending.to), identity, password) as writer,
-        command.locked(writer, tolerated=(DirectoryOlder,)) as run,
-    ):
-        facts = {"summary": {KIND: len(mending.undo)}} if mending.undo else {}
-        run.record(RunStatus.RUNNING, **facts)
-        keep_undo(run, mending.undo)
-        done = write_beside(run, mending.writes)
-        done.status = RunStatus.PARTLY if done.problems else RunStatus.DONE
-        # the server may now have the runs that it lacked
-        host = run.order.actor.host
-        run.compared = compare_runs(
-            writer, host, run.settings, run.unreadable, run.now, tolerated=(DirectoryOlder,)
-        )
-        run.end(done.counts)
-        run.record(
-            done.status,
-            **facts,
-            **done.facts(MOST_PROBLEMS),
-            note=f"mended {mending.to} from {mending.source}",
-        )
-    return done

@@ -1,4 +1,4 @@
-"""The text output of `doctor`, of `doctor --compare` and of `recover`."""
+"""The text output of `doctor` and of `recover`."""
 
 from __future__ import annotations
 
@@ -43,16 +43,25 @@ _MOST = 5
 
 
 def lost_text(report: Mapping[str, Any]) -> str:
-    """`report` as in `-o json`: older, runs, feeds."""
+    """`report` as in `-o json`: older, writes, runs, feeds."""
     if not report["runs"] and not report["older"]:
         return "the directory lacks no run of this host\n"
-    lines = [report["older"]] if report["older"] else []
+    lines = report["older"].split("\n") if report["older"] else []
+    lines += [
+        f"serverID {row['server_id']}: {row['place']} has a write of {row['there']}, this server has "
+        + (f"those up to {row['here']}" if row["here"] else "none")
+        for row in report["writes"]
+    ]
     for run in report["runs"]:
         lines += ["", *_run(run)]
     if report["feeds"]:
         lines += ["", "Feeds to apply again, in this order:"]
         lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
-    lines += ["", "Restore a later backup, or accept the loss: piactl recover --accept --reason TEXT"]
+    lines += [
+        "",
+        "Restore a later backup, or name the right server first; or accept the loss and this server: "
+        "piactl recover --accept --reason TEXT",
+    ]
     return "".join(f"{shown(line)}\n" for line in lines)
 
 
@@ -76,45 +85,3 @@ def _what(account: Mapping[str, Any]) -> str:
 
 def _feed(feed: Mapping[str, str]) -> str:
     return f"{feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)"
-
-
-def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """`comparison` as in `doctor --compare -o json`."""
-    lines = [f"{' and '.join(comparison['servers'])}, compared as {comparison['identity']}"]
-    if not comparison["level"]:
-        lines.append("replication is not complete: the contextCSN of the servers differs")
-    for kind, number in sorted(comparison["entries"].items()):
-        lines.append(f"  {counted(number, kind)}: {comparison['differing'].get(kind, 0) or 'none'} differing")
-    if comparison["coming"]:
-        lines.append(f"  {comparison['coming']} of the differing entries are not yet replicated")
-    lines += [f"  {_difference(entry)}" for entry in comparison["differences"]]
-    omitted = sum(comparison["differing"].values()) - len(comparison["differences"])
-    if omitted > 0:
-        lines.append(f"  ... and {omitted} more")
-    if comparison["differing"] and not comparison["coming"]:
-        first, other = comparison["servers"][:2]
-        lines.append(f"To copy the entries of {other} to {first}: piactl recover --from {other}")
-    return "".join(f"{shown(line)}\n" for line in lines)
-
-
-def _difference(entry: Mapping[str, Any]) -> str:
-    words = [f"lacking on {', '.join(entry['lacking'])}"] if entry["lacking"] else []
-    words += [", ".join(entry["attributes"])] if entry["attributes"] else []
-    coming = " (not yet replicated)" if entry["coming"] else ""
-    return f"{entry['dn']}: {'; '.join(words)}{coming}"
-
-
-def mending_text(mending: Mapping[str, Any]) -> str:
-    """`mending` as in `recover --from SERVER -o json`."""
-    if not mending["writes"] and not mending["left"]:
-        return f"{mending['to']} has all entries of {mending['from']}\n"
-    lines = [f"{mending['to']} would get from {mending['from']}:"]
-    counts = Counter((entry["kind"], entry["op"]) for entry in mending["writes"])
-    words = {"add": "to add", "modify": "to change"}
-    lines += [f"  {counted(number, kind)} {words[op]}" for (kind, op), number in sorted(counts.items())]
-    lines += [f"  {entry['dn']}: {', '.join(entry['attributes'])}" for entry in mending["writes"][:_MOST]]
-    if len(mending["writes"]) > _MOST:
-        lines.append(f"  ... and {len(mending['writes']) - _MOST} more; all of them: -o json")
-    lines += [f"{entry['dn']}: {entry['why']}" for entry in mending["left"]]
-    lines += [f"{uid}: needs a new activation password" for uid in mending["passwords"]]
-    return "".join(f"{shown(line)}\n" for line in lines)

@@ -29,8 +29,6 @@ BEGIN {
         print full own "=zrscd\n" others
         print word " dn.exact=" lock
         print full own "write\n" others
-        print word " dn.exact=\"cn=writing-server," state "\""
-        print full own "write\n" others
         print word " dn.exact=\"" state "\" attrs=children"
         print full own "write\n" others
     }

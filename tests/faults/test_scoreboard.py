@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.apply.repeat_for_other_servers import AGAIN
 from piactl.sandbox.slapd_configuration_and_folder import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
@@ -45,9 +44,14 @@ def finished(pair: Pair, prelude: str = "") -> Ended:
     return ended
 
 
-def check(pair: Pair, context: str) -> None:
+def check(pair: Pair, context: str, unlogged: frozenset[str] = frozenset()) -> None:
+    """`unlogged` are entries that may lack their last write at the second server."""
     pair.converge()
-    findings = pair.findings()
+    findings = [
+        finding
+        for finding in pair.findings()
+        if finding.startswith("first server") or not any(f": {dn}: " in finding for dn in unlogged)
+    ]
     assert not findings, "\n".join([f"{context}: {len(findings)} findings:", *findings])
 
 
@@ -55,9 +59,14 @@ def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
     print(f"{name}, seed {seed}: {rounds} rounds, {dict(counts)}")
 
 
-def written_again(pair: Pair) -> int:
-    """How many entries were written again because no answer to their write came."""
-    return sum(line.fields.get("reason") == AGAIN for line in pair.one.lines())
+def unanswered(pair: Pair) -> frozenset[str]:
+    """The entries with a write that got no answer: it was read back, so its outcome has no entryCSN.
+
+    If slapd is killed between the commits of its database and of its access log, no other server gets its
+    last write, which it never answered."""
+    answered = {line.fields["intent"] for line in pair.one.lines() if line.fields.get("csn")}
+    intents = [line for line in pair.one.lines() if line.type == "intent"]
+    return frozenset(str(line.fields["dn"]) for line in intents if line.seq not in answered)
 
 
 def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
@@ -140,12 +149,12 @@ def server_killed(pair: Pair, seed: int, rounds: int) -> None:
         pair.one.kill_slapd()
         pair.one.start_slapd()
         ended = pair.one.wait(run, began)
-        # 5: every answer had come before the kill, but the other server could no longer be asked
-        assert ended.code in (0, 5, 8), ended.said
+        assert ended.code in (0, 8), ended.said
         counts[f"exit {ended.code}"] += 1
         finished(pair)
-        counts["written again"] += written_again(pair)
-        check(pair, f"R2, seed {seed}, round {number}, slapd killed {moment}")
+        unlogged = unanswered(pair)
+        counts["without an answer"] += len(unlogged)
+        check(pair, f"R2, seed {seed}, round {number}, slapd killed {moment}", unlogged)
     report("R2", seed, rounds, counts)
     assert counts["struck"] == rounds, "a run had ended before its server was killed"
 
@@ -159,7 +168,7 @@ def test_r2_server_killed_often(either_pair: Pair, rounds: int) -> None:
     server_killed(either_pair, seed=1302, rounds=rounds)
 
 
-# ---- R3: the writer is lost, the other provider goes on, the first one returns
+# ---- R3: the writer is lost, an operator changes the list, the first one returns
 
 
 def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) -> None:
@@ -175,36 +184,40 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
         pair.one.kill_slapd()
         ended = pair.one.wait(run, began)
         context = f"R3, seed {seed}, round {number}, lag {lag}, slapd killed {moment}"
-        assert ended.code in (5, 8), f"{context}: {ended.said}"
+        assert ended.code == 8, f"{context}: {ended.said}"
         counts[f"exit {ended.code}"] += 1
         counts["struck"] += struck
         behind = lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), pair.one.begin)
         counts["second behind"] += bool(behind)
         counts["accepted"] += fail_over(pair)
         pair.come_back(in_turn=in_turn or rng.random() < 0.5)
+        accept(pair, pair.config)
         finished(pair)
-        check(pair, context)
+        check(pair, context, unanswered(pair))
     report("R3", seed, rounds, counts)
     assert counts["struck"] == rounds, "a run had ended before its server was killed"
     assert counts["second behind"], "the second server had every acknowledged write each time"
 
 
 def fail_over(pair: Pair) -> bool:
-    """The first provider is down, and an operator repeats the run at the second. Returns whether the lost run
-    had recorded its end at the first only: then the second refuses until this is accepted."""
-    words = night(pair)
-    index = words.index("nightly")
-    on = [*words[:index], "--on", pair.servers[1], "--reason", "the first is lost"]
-    ended = pair.one.run([*on, *words[index:]])
+    """The first provider is down, and an operator names the second one first and repeats the run. Returns
+    whether the second refused until it was accepted. It does not if no run has told it yet which server is
+    written to."""
+    config = pair.one.configure("second.yaml", base=pair.config, directory__servers=[*pair.servers][::-1])
+    ended = pair.one.run(pair.one.night(config=config))
     if accepted := ended.code == 11:
-        done = pair.one.run([*on, "recover", "--accept", "--reason", "the first is lost"])
-        # data on the way between the servers may have arrived meanwhile
-        accepted = done.code == 0
-        assert accepted or "there is nothing to accept" in done.said, done.said
-        ended = pair.one.run([*on, *words[index:]])
-    assert ended.code == 5, ended.said
-    assert f"not yet on {pair.servers[0]}: cannot be reached" in ended.said
+        accept(pair, config)
+        ended = pair.one.run(pair.one.night(config=config))
+    assert ended.code == 0, ended.said
     return accepted
+
+
+def accept(pair: Pair, config: Path) -> None:
+    """Accepts the first server of a configuration as the one that is written to."""
+    words = ("recover", "--accept", "--reason", "another server is the first one")
+    done = pair.one.run(pair.one.command(*words, config=config))
+    # data on the way between the servers may have arrived meanwhile
+    assert done.code == 0 or "there is nothing to accept" in done.said, done.said
 
 
 def test_r3_writer_lost(pair: Pair) -> None:

@@ -27,7 +27,7 @@ from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import FILE, NightDb
 from piactl.sandbox.slapd_configuration_and_folder import identity_dn
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
 
@@ -79,7 +79,7 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     settings, as_of = configuration.settings, date.fromisoformat(day)
     night = NightDb(Path(settings.state_folder), configuration.keys)
     scans = scan_feeds([str(feed)], settings.sources, night.rows)
-    with open_reader(settings.directory, "reader", read_password) as reader:
+    with open_reader(settings.directory, "reader", identity_password) as reader:
         state = run_state(reader, configuration, as_of, feeds=True)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
         build_plan(accounts, rules, settings, scans, state, night, Accepted(date=True))
@@ -533,7 +533,7 @@ def nameless_files() -> bytes:
 
 
 def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither with the database nor with the temporary files of a night that makes or changes an account."""
+    """Neither the file of the database nor those that two nights make meanwhile."""
     found = []
     plan = planning.Planning.plan
 

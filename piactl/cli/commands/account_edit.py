@@ -73,7 +73,7 @@ def lock(
 
 def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
     # loaded here: they take time, and no other lock needs them
-    from piactl.cli.commands.approve import requests_of
+    from piactl.cli.framework.requests import requests_of
     from piactl.flows.accounts.edit import prepare
 
     account_names, order, settings = read_names(names), command.order, command.configuration.settings
@@ -413,8 +413,8 @@ def apply_merge(
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
     for problem in result.late:
         say(problem)
-    put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
-    return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
+    put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes)
+    return int(Exit.PARTLY if result.late else Exit.DONE)
 
 
 @with_shared_options

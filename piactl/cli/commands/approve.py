@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,20 +19,20 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, SometimesReason, Yes, need_reason
+from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
-from piactl.errors import Exit, UsageError
+from piactl.errors import Exit
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
     from piactl.flows.helpdesk.otp.devices import DeviceHolder
-    from piactl.flows.helpdesk.second_person import Request, Requests
+    from piactl.flows.helpdesk.second_person import Request
 
 PlanFile = Annotated[
     str,
@@ -192,34 +191,6 @@ def requests(
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
 
 
-def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: object) -> int:
-    """Requests what `kind` says for one account. Raises UsageError where an option `beside` goes without a
-    request."""
-    from piactl.flows.helpdesk.second_person import TWO
-    from piactl.journal.actor import known_operator
-
-    if len(names) != 1 or any(beside):
-        raise UsageError(
-            "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
-        )
-    command = begin(manner)
-    configuration, order = command.configuration, command.order
-    operator = known_operator(order.actor, TWO)
-    return command.decide(
-        lambda reader: requests_of(configuration, reader).prepare(
-            configuration.accounts(reader),
-            configuration.rules(order.as_of),
-            configuration.settings.password,
-            kind,
-            names,
-            order.reason,
-            operator,
-            utc_now(),
-            manner.identity,
-        )
-    )
-
-
 def _withdraw(name: str, manner: Manner) -> int:
     from piactl.directory.store.accounts import Entry
     from piactl.flows.accounts.batch import Batch, PreparedAccount
@@ -254,10 +225,3 @@ def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, s
         if kind == PASSWORD:
             refuse_changed(configuration.accounts(reader), configuration.settings.password, request)
     return replace(command, order=replace(order, reason=request.approving_reason)), operator, request
-
-
-def requests_of(configuration: Configuration, reader: Reader) -> Requests:
-    from piactl.flows.helpdesk.second_person import Requests
-
-    state, timezone = configuration.settings.directory.state, configuration.policy.timezone
-    return Requests(reader, state, configuration.keys, configuration.unreadable, timezone)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import configuration_path, display, put, put_json
-from piactl.cli.framework.options import Output, OutputLayout
+from piactl.cli.framework.context import configuration_path, display, put, reading, say, this_configuration
+from piactl.cli.framework.options import Output, OutputLayout, read_names
 from piactl.clock import utc_now
-from piactl.errors import ConfigurationInvalid, Exit
-from piactl.report.doctor_and_recover_text import comparison_text, doctor_text
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.text import counted
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.report.doctor_and_recover_text import doctor_text
 from piactl.report.table import rendered
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
 
 
 def doctor(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Accounts, for --compare.")
+    ] = None,
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     compare: Annotated[
         bool,
-        typer.Option("--compare", help="Compare all configured servers, value by value; check nothing else."),
+        typer.Option("--compare", help="Compare these accounts on all listed servers; check nothing else."),
     ] = False,
     canaries: Annotated[
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
@@ -32,19 +37,21 @@ def doctor(
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
-    servers may count the binds of --canaries as failed log ins. --compare compares the servers of
-    directory.servers instead: accounts, devices, the records of piactl and the state of passwords. The
-    servers have 30 seconds to catch up; entries that replication has not yet delivered are counted
-    separately.
+    servers may count the binds of --canaries as failed log ins.
+
+    --compare ACCOUNT... compares the values and the state of the password of these accounts on all servers of
+    directory.servers instead, once the servers had directory.replication_seconds to catch up.
 
     Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
-    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 different, 8 a server cannot
-    be read.
+    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 a server differs or cannot be
+    read.
 
     Example: piactl doctor -o json
     """
+    if compare != bool(names):
+        raise UsageError("--compare needs accounts, and accounts need --compare")
     if compare:
-        return _compare(output)
+        return _compare(read_names(names or ()), output)
     from piactl.flows.doctor import examine, exit_code
     from piactl.journal import who
 
@@ -62,31 +69,42 @@ def doctor(
     return int(exit_code(examination, strict=strict))
 
 
-def _compare(output: OutputLayout | None) -> int:
-
-    from piactl.cli.framework.context import this_configuration
-    from piactl.flows.server_differences import Difference, compare_servers
-    from piactl.secret_files import read_password
+def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
+    from piactl.directory.arrival import not_arrived
+    from piactl.directory.store.accounts import account_dn
+    from piactl.flows.queries.accounts import find_account
+    from piactl.secret_files import identity_password
 
     configuration = this_configuration()
-    folder = Path(configuration.settings.state_folder)
-    comparison = compare_servers(
-        configuration.settings.directory, read_password, configuration.encoding, folder
-    )
-    rows = list(map(asdict, comparison.first))
-    facts = {
-        "servers": list(comparison.servers),
-        "identity": comparison.identity,
-        "level": comparison.level,
-        "entries": dict(comparison.entries),
-        "differing": dict(comparison.differing),
-        "coming": comparison.coming,
-        "differences": rows,
-    }
-    if output is OutputLayout.JSON:
-        put_json(facts, 1)
-    elif output in (None, OutputLayout.TABLE):
-        display([comparison_text(facts)])
+    directory = configuration.settings.directory
+    if len(directory.servers) < 2:
+        raise UsageError("directory.servers has one server only; there is nothing to compare")
+    with reading(configuration) as reader:
+        accounts = configuration.accounts(reader)
+        uids = [find_account(accounts, name).uid for name in names]
+    expected = {account_dn(directory, uid): () for uid in uids}
+    sentences = not_arrived(directory, _reader(directory), identity_password, expected)
+    if output in (None, OutputLayout.TABLE):
+        for sentence in sentences:
+            say(sentence)
+        if not sentences:
+            say(f"the same on {counted(len(directory.servers), 'server')}")
     else:
-        put(rendered(rows, [field.name for field in fields(Difference)], output.value))
-    return int(Exit.FAILED if comparison.differing else Exit.DONE)
+        put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
+    return int(Exit.FAILED if sentences else Exit.DONE)
+
+
+def _reader(directory: DirectorySettings) -> str:
+    """The first of the identities whose password this user may read, the one that may read most first."""
+    from piactl.secret_files import identity_password
+
+    names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
+    for name in names[:-1]:
+        identity = directory.identities[name]
+        try:
+            if identity.password_file:
+                identity_password(identity)
+        except PiactlError:
+            continue
+        return name
+    return names[-1]

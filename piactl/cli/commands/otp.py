@@ -196,7 +196,7 @@ def verify(
     refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
     if second_person:
-        from piactl.cli.commands.approve import request_approval
+        from piactl.cli.framework.requests import request_approval
 
         manner = desk_manner(reason, False, False, True, output)
         return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)

@@ -17,7 +17,8 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, never_control
+from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
+from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -37,6 +38,12 @@ _ONE_SERVER = (
 )
 
 
+_FIRST_SERVER = (
+    "\nOnly the first server of directory.servers is written to. If it is lost for long, name another first:"
+    "\ndocs/administration.md, Several servers"
+)
+
+
 class Servers:
     """Opens sessions for one identity. With `writing`, it uses only the first server of the list, which must
     accept writes: on two servers, two runs could each hold the run lock."""
@@ -53,6 +60,11 @@ class Servers:
         self._name = identity
         self._password = password
         self._writing = writing
+        self._kept: tuple[str, EntryWrite] | None = None
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self._kept = number, write
 
     def connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
         """A session with the first usable server of the list, `first` tried before the others; with `only`, a
@@ -75,14 +87,10 @@ class Servers:
         raise DirectoryUnreachable(
             f"No directory server can be used as {self._name}:\n  "
             + "\n  ".join(reasons or ["`servers` is empty"])
-            + (_ONE_SERVER if only else "")
+            + (_ONE_SERVER if only else _FIRST_SERVER if self._writing and self.peers else "")
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"
         )
-
-    @property
-    def suffix(self) -> str:
-        return self._settings.suffix
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -103,6 +111,8 @@ class Servers:
                 self._takes_writes(session)
             if only:
                 self._is(only, session)
+            if self._kept:
+                self._has_number(*self._kept, session)
         except PiactlError as error:
             session.drop()
             raise Unusable(str(error).removeprefix(f"{uri}: ")) from None
@@ -121,6 +131,16 @@ class Servers:
         """Raises Unusable if the name of the server now resolves to another server."""
         if session.facts.server != server.server:
             raise Unusable(f"another server answers at this address ({session.facts.address})")
+
+    def _has_number(self, number: str, write: EntryWrite, session: Session) -> None:
+        """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
+        result = session.write(
+            write, csn_controls("modify", session.facts.controls), "ask which server it is"
+        )
+        found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
+        if found and found != [number]:
+            here, there = int(found[0], 16), int(number, 16)
+            raise Unusable(f"another server answers at this address (serverID {here}, not {there})")
 
     def _takes_writes(self, session: Session) -> None:
         """Requests a change of the suffix entry with an assertion that no entry meets.
@@ -154,6 +174,10 @@ class Link:
         session = self.live()
         self._written = session.facts
         return session
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self.servers.keep_to(number, write)
 
     def again(self) -> Session:
         """A new session, with the same server if possible."""

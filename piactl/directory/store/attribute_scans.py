@@ -1,4 +1,4 @@
-"""Searches for a few attributes: of all entries, for incremental planning; of a few, for completion."""
+"""Searches for a few attributes: of all entries, for plans; of a few, for completion."""
 
 from __future__ import annotations
 

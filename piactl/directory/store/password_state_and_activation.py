@@ -13,7 +13,7 @@ wrong passwords (pwdMaxFailure) would overwrite that time, so under this policy 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
@@ -315,14 +315,8 @@ class ActivationPasswordWriter:
     def who(self) -> str:
         return self.writer.who()
 
-    def unanswered(self) -> list[EntryWrite]:
-        return self.writer.unanswered()
-
-    def lagging(self, seconds: float) -> list[str]:
-        return self.writer.lagging(seconds)
-
-    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        return self.writer.unequal(seconds, entries)
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self.writer.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
         return self.writer.server_times()

@@ -6,8 +6,7 @@ A write without an answer may or may not have been made: the entry is read back 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable
 from datetime import datetime
 
 from piactl.directory.client.connection import Session
@@ -20,7 +19,7 @@ from piactl.directory.client.controls import (
     assertion_control,
     csn_controls,
 )
-from piactl.directory.client.failover_and_reader import DirectoryReader, Link
+from piactl.directory.client.failover_and_reader import DirectoryReader
 from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
     AGAIN,
@@ -43,7 +42,7 @@ from piactl.directory.write.entry_comparison import (
     folded,
     without_link,
 )
-from piactl.directory.write.replication import lagging_servers, server_times, unequal_entries
+from piactl.directory.write.replication import server_times
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -56,24 +55,8 @@ class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has. Values
     that cannot be read (passwords) are written like this."""
 
-    _written: tuple[str, bytes] = ("", b"")
-
-    def __init__(self, link: Link, page_size: int) -> None:
-        super().__init__(link, page_size)
-        self._silent: list[EntryWrite] = []
-
-    def unanswered(self) -> list[EntryWrite]:
-        return self._silent
-
-    def lagging(self, seconds: float) -> list[str]:
-        servers = self._link.servers
-        return lagging_servers(
-            self._link.live(), servers.suffix, iter(servers.peers), servers.peer, self._written, seconds
-        )
-
-    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        servers = self._link.servers
-        return unequal_entries(self._link.live(), servers.peers, servers.peer, entries, seconds)
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self._link.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
         servers = self._link.servers
@@ -113,8 +96,6 @@ class DirectoryWriter(DirectoryReader):
             result, answer = answer, None
             if result.code == SUCCESS:
                 before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
-                if after:
-                    self._written = write.dn, after
                 return WriteResult(write, Outcome.APPLIED, "", before, after)
             if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
                 return self._refused(write, result)
@@ -145,14 +126,12 @@ class DirectoryWriter(DirectoryReader):
 
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """The result of a write without an answer; None if it was not made and can be sent once more."""
-        self._silent.append(write)
         entry = self._read_back(write, lost)
         state = entry_state(write, entry)
         if state is EntryState.DONE:
-            return WriteResult(write, Outcome.APPLIED, unanswered=True)
+            return WriteResult(write, Outcome.APPLIED)
         if state is EntryState.OTHER:
-            return replace(_conflict(write, entry), unanswered=True)
-        self._silent.pop()
+            return _conflict(write, entry)
         if doubtful:
             raise _still_in_doubt(write, lost) from None
         return None
@@ -216,13 +195,11 @@ class DirectoryWriter(DirectoryReader):
         except ConnectionLost as lost:
             entry = self._read_back(write, lost)
         state = entry_state(write, entry)
-        if doubtful and state is not EntryState.UNTOUCHED:
-            self._silent.append(write)
         if state is EntryState.DONE:
             outcome = Outcome.APPLIED if doubtful else Outcome.UNCHANGED
-            return WriteResult(write, outcome, unanswered=doubtful)
+            return WriteResult(write, outcome)
         if state is EntryState.OTHER:
-            return replace(_conflict(write, entry), unanswered=doubtful)
+            return _conflict(write, entry)
         return None
 
     def _current(self, session: Session, write: EntryWrite) -> RawEntry | None:

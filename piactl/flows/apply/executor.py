@@ -12,12 +12,10 @@ from typing import Any
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
-from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult, write_one
-from piactl.directory.store.groups_and_structures import moves_members
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -32,13 +30,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.account_list_and_static_groups import (
-    list_accounts,
-    list_written,
-    member_writes,
-    wrong_after,
-)
-from piactl.flows.apply.repeat_for_other_servers import wait_for_others
+from piactl.flows.apply.listed_accounts import list_accounts, list_written
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
     check_date,
@@ -69,8 +61,6 @@ class Done:
     """Outcome and message by uid; if `brief`, only of the accounts whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
-    lagging: list[str] = field(default_factory=list)
-    """A sentence for each server of the list that does not yet have what this run wrote."""
     late: list[str] = field(default_factory=list)
     """A sentence for each write of an earlier run that was made after it had been read back as not made."""
     let_in: int = 0
@@ -85,7 +75,7 @@ class Done:
         """The status of a run that no error ended."""
         if self.stopped:
             return RunStatus.STOPPED
-        return RunStatus.PARTLY if self.problems or self.lagging else RunStatus.DONE
+        return RunStatus.PARTLY if self.problems else RunStatus.DONE
 
     def facts(self, most: int | None = None) -> dict[str, Any]:
         """The outcomes and the first `most` problems, as JSON has them."""
@@ -102,7 +92,6 @@ Tell = Callable[[str, WriteResult], None]
 
 Housekeeping = Callable[[Run], object]
 """A step after the changes of a run, which do not depend on it."""
-Compare = Callable[[], list[str]]
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -119,13 +108,11 @@ def apply_work(
     stop: Stop,
     brief: bool = False,
     housekeeping: Sequence[Housekeeping] = (),
-    compare: Compare | None = None,
     tell: Tell | None = None,
 ) -> Done:
     """Applies the plan; `brief` is as in Done. Raises UnsafePlan before the first write if a guard is broken,
     and SchemaLacking. The `housekeeping` follows after all changes; if it fails, the run reports that but
-    does not fail. `compare` returns a sentence for each other server that differs from this one, once all
-    have what the run wrote.
+    does not fail.
 
     Conflicts and failures of single accounts are counted, and the rest continues. An error that prevents
     every write (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the run
@@ -141,7 +128,6 @@ def apply_work(
         check_not_replaced(run, facts, ready.plan.basis.after)
     require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
-    last: LastRun | None = None
     run.record(RunStatus.RUNNING, **facts)
     try:
         planned_on = mark_unclean(run, ready)
@@ -151,12 +137,10 @@ def apply_work(
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
-            _write_members(run, done, stop, ready.plan.basis)
-        if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
             run.lock.keep()
-            last = _write_records(run, ready, done, planned_on)
+            _write_records(run, ready, done, planned_on)
     except PiactlError as refused_write:
         error = run.lock.cause(refused_write)
         done.status = RunStatus.FAILED
@@ -165,7 +149,6 @@ def apply_work(
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
-        _wait_for_servers(run, done, last, compare)
     _finish_written(run, facts, done)
     return done
 
@@ -175,8 +158,7 @@ def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
     done.late = [f"{uid}: {words}" for uid, words in late]
     done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in late]
     done.status = done.ended_status
-    note = "; ".join(f"not yet on {server}" for server in done.lagging)
-    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
+    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
 
 
 def _keep_house(run: Run, step: Housekeeping) -> None:
@@ -190,26 +172,6 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         run.say(
             f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
         )
-
-
-def _wait_for_servers(
-    run: Run, done: Done, last: LastRun | None = None, compare: Compare | None = None
-) -> None:
-    """Waits until every server of the list has what this run wrote, and compares them. If the run is a night
-    and ended well, as `last` says, only then does the record of the last night say so."""
-    directory = run.settings.directory
-    if len(directory.servers) == 1:
-        return
-    try:
-        run.lock.keep()
-        done.lagging = wait_for_others(run, directory.replication_seconds)
-        if compare is not None and not done.lagging:
-            done.lagging = compare()
-        run.lock.keep()
-        if last is not None and last.clean and not done.lagging:
-            _put_last_run(run, last, dumps(last_run_record(replace(last, clean=False))))
-    except PiactlError as error:
-        done.lagging = [f"the other servers, as far as is known: {error}"]
 
 
 def _prune(run: Run) -> None:
@@ -260,8 +222,6 @@ def write_alone(
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
-        if any(moves_members(row.write, run.settings.directory) for row in writes):
-            _write_members(run, done, stop)
         if finish is not None:
             finish(run)
         if run.recorded:
@@ -271,8 +231,6 @@ def write_alone(
         done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
         raise
-    if not done.stopped:
-        _wait_for_servers(run, done)
     _finish_written(run, facts, done)
 
 
@@ -392,23 +350,9 @@ def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
         done.failed.append(row)
 
 
-def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None) -> None:
-    """Gives static groups their members, and reads them back. `basis` is the basis of the plan, if any."""
-    planned = member_writes(run, basis)
-    for group, why in planned.refused.items():
-        done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
-    if planned.refused:
-        allow = f'--allow group={planned.leaving} --reason "..."'
-        run.say(f"if these members have to leave: piactl plan --out PLAN, then piactl apply PLAN {allow}")
-    _write_accounts(run, planned.rows, done, lambda _made, _total: None, stop)
-    for group, why in () if done.stopped else wrong_after(run, planned.rows):
-        done.problems.append((group, Outcome.CONFLICT.value, why))
-
-
-def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> LastRun | None:
+def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> None:
     """Writes the records of sources and people in waiting, then the record of the last run: a crash before
-    that makes the next run evaluate every account. If other servers have to follow, the record does not yet
-    say that the run ended well; it is returned as it will be once they have followed."""
+    that makes the next run evaluate every account."""
     skipped = len(run.unreadable)
     for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
@@ -418,17 +362,23 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     if ready.undoes:
         _mark_undone(run, ready.undoes)
     if ready.last is None:
-        return None
+        return
     clean = ready.last.clean and not done.problems and len(run.unreadable) == skipped
     losses = losses_without(ready.last.losses, run.order.allowed)
-    last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
+    last = replace(
+        ready.last,
+        run=run.order.run,
+        plan=ready.fingerprint,
+        clean=clean,
+        losses=losses,
+        server=run.server,
+        csns=run.csns,
+    )
     if not clean:  # an account that was not written has no sealed base yet
         before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
         unbased, layout = (before.unbased, before.layout) if before else (None, 0)
         last = replace(last, unbased=unbased, layout=layout)
-    alone = len(run.settings.directory.servers) == 1
-    _put_last_run(run, last if alone else replace(last, clean=False), planned_on)
-    return last
+    _put_last_run(run, last, planned_on)
 
 
 def _check_written(run: Run, result: WriteResult) -> None:

@@ -12,11 +12,6 @@ from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record
-from piactl.flows.apply.repeat_for_other_servers import (
-    unanswered_intent,
-    unanswered_records_since,
-    write_again,
-)
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import in_doubt, repeated
@@ -32,12 +27,6 @@ def settle_doubts(run: Run) -> int:
     settled = read_back(run.writer, intents, run.keys)
     if settled:
         pairs = list(zip(intents, settled, strict=True))
-        again = [
-            unanswered_intent(intent, run.writer, run.keys, made=settlement.outcome == "applied")
-            for intent, settlement in pairs
-            if settlement.outcome != "failed"
-        ]
-        write_again(run, again)
         run.journal.resolved(settled)
         unmade = [intent for intent, settlement in pairs if settlement.outcome != "applied"]
         run.unmade = [*run.unmade, *unmade]
@@ -90,7 +79,6 @@ def mark_interrupted(run: Run, why: str) -> None:
     """Marks the records of runs that died as interrupted; `why` is their note."""
     for dn, record in _running(run):
         if not alive_alone(record, run.now()):
-            write_again(run, [*unanswered_records_since(run, record["started"])])
             put_run_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:

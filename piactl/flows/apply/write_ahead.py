@@ -1,7 +1,7 @@
 """Writes accounts with a write-ahead journal: the intent before each write, the outcome after it.
 
 The next run reads back the writes that a run leaves in doubt, and sees from the entry as it is now what
-became of each. What other servers may lack of them is written again (`repeat_for_other_servers`).
+became of each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
-from piactl.flows.apply.repeat_for_other_servers import unanswered_write, write_again
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
 
@@ -42,7 +41,6 @@ class JournalledWriting:
         self._run, self._stop = run, stop
         self._open: dict[int, tuple[int, AccountWrite]] = {}
         self._settlements: list[Settlement] = []
-        self._unanswered: list[tuple[Settlement, EntryWrite]] = []
 
     def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
         """Yields the result of each write, in order. Raises an error that ends all writes, after the known
@@ -68,11 +66,7 @@ class JournalledWriting:
                 for result in results:
                     number, row = self._open.pop(id(result.write))
                     csn = result.csn_after.decode("ascii", "replace")
-                    settlement = Settlement(number, result.outcome.value, result.message, csn)
-                    if result.unanswered:
-                        self._unanswered.append((settlement, row.write))
-                    else:
-                        self._settlements.append(settlement)
+                    self._settlements.append(Settlement(number, result.outcome.value, result.message, csn))
                     yield row, result
         except PiactlError as error:
             doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
@@ -80,7 +74,6 @@ class JournalledWriting:
             self._settle()
             raise
         self._end("not made: the run was stopped")
-        self._settle_unanswered()
         self._settle()
 
     def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
@@ -115,16 +108,6 @@ class JournalledWriting:
     def _taken_settlements(self) -> list[Settlement]:
         settlements, self._settlements = self._settlements, []
         return settlements
-
-    def _settle_unanswered(self) -> None:
-        """Settles the writes that were read back because no answer came. If an error ends the run, they stay
-        in doubt."""
-        unanswered, self._unanswered = self._unanswered, []
-        applied = Outcome.APPLIED.value
-        write_again(
-            self._run, [unanswered_write(write, made=s.outcome == applied) for s, write in unanswered]
-        )
-        self._settlements += [settlement for settlement, _ in unanswered]
 
 
 def intended_write(run: Run, row: AccountWrite) -> IntendedWrite:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.run_state import ServerIdentity
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
@@ -22,13 +23,13 @@ from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
+    DATA,
     IN_RECORD,
-    JOURNALS,
     LOCK_CLASS,
     LOCK_WRITER,
     REQUESTS,
@@ -36,12 +37,15 @@ from piactl.directory.store.records import (
     SOURCES,
     WAITING,
     Places,
+    UnreadableRecords,
 )
+from piactl.directory.store.state_records import last_run_in
 from piactl.errors import PiactlError
+from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
-from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, worst
+from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
@@ -93,10 +97,6 @@ TRIALS = (
     Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
-    *(
-        Trial(who, JOURNALS, False, "take away heads of journals", "description")
-        for who in ("reader", "nightly", "desk")
-    ),
     *(
         Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
         for who in ("reader", "desk")
@@ -265,11 +265,12 @@ def _run_lock(server: Server) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             settings = replace(server.settings, servers=(server.uri,))
-            writer = stack.enter_context(open_writer(settings, "nightly", read_password))
+            writer = stack.enter_context(open_writer(settings, "nightly", identity_password))
             host = socket.gethostname()
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
             lock.acquire()
+            server.lock_csn = lock.csn()
             stack.callback(lock.release)
         except PiactlError:
             yield "the run lock cannot be taken"
@@ -360,10 +361,10 @@ def _places(server: Server) -> dict[str, str]:
     places: dict[str, str | None] = {"suffix": settings.suffix}
     places["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     places["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
         dn = Places(settings.state).folder(name)
         places[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (ATTEMPTS, REQUESTS, APPROVALS):
         if folder := places[name]:
             record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
             places[name] = record.dn if record else folder
@@ -420,6 +421,29 @@ def rights_on_adds(server: Server) -> CheckResult:
     return fine("add_content_acl is on")
 
 
+def written_server(server: Server) -> CheckResult:
+    """D72. What the server is shows in the write of the run lock that another check made (D23)."""
+    if server.uri != server.settings.servers[0]:
+        return fine("piactl does not write here")
+    places = Places(server.settings.state)
+    entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
+    last = last_run_in(places.last_run, entry.first(DATA), UnreadableRecords()) if entry else None
+    if last is None:
+        return fine("no run has written yet")
+    advice = "docs/administration.md (Several servers)."
+    if server.lock_csn:
+        now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
+        if why := now.other_than(last.server):
+            return error(f"it is not the server that run {last.run} wrote to: {why}", "piactl recover")
+        if len(server.settings.servers) > 1 and not now.number:
+            return error("it has no serverID", "Give each server a serverID of its own.")
+    elsewhere = written_elsewhere(last.server, server.csns(), last)
+    if elsewhere:
+        numbers = ", ".join(f"serverID {int(number, 16)}" for number in elsewhere)
+        return warning(f"{numbers} was written to since the last night", f"Find out by whom: {advice}")
+    return fine(f"the server that run {last.run} wrote to")
+
+
 RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D22": rights_on_adds,
     "D23": rights,
@@ -428,4 +452,5 @@ RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D35": passwords_of_identities,
     "D39": run_lock,
     "D70": guesses,
+    "D72": written_server,
 }

@@ -226,7 +226,6 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
     Some of the accounts have passwords, activation passwords and locks; see `_give_passwords`.
     """
     one = build_world(people, accesslog=True, arrange=_give_passwords)
-    one.limit = CONVERGED + 30  # a run waits for the other server
     undisturbed = directory(one.uri, SUFFIX)
     one.reset()
     stop_sandbox(one.folder)
@@ -248,7 +247,6 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
         one.configure(
             pair.config.name,
             directory__servers=[*servers],
-            directory__replication_seconds=int(CONVERGED),
             **tls_settings,
         )
         for world in (one, two):
