@@ -577,6 +577,17 @@ def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyP
         assert text.encode() not in file.read_bytes()
 
 
+def test_files_of_older_versions_and_of_killed_runs_are_removed(academy: Academy) -> None:
+    folder = known(academy).parent
+    (folder / "lines").mkdir(parents=True)
+    left = [folder / name for name in ("settled", "lines/hr", f".{FILE}.0011223344556677")]
+    for file in left:
+        file.write_bytes(b"x")
+    night(academy, DAY, row(), IDA)
+    assert not [file for file in left if file.exists()]
+    assert known(academy).exists()
+
+
 def test_each_feed_is_read_once(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     academy.sources(hr="kind: full", moves="kind: delta")
     night(academy, DAY, row(), IDA)

@@ -20,13 +20,6 @@ from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state_and_activation import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
-_TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
-
-UUID, CONTEXT_CSN = "entryUUID", "contextCSN"
-
-Stamp = tuple[str, str | None, bytes]
-"""uid, matricule and entryCSN of an account."""
-
 
 def read_linked(
     reader: Reader, settings: DirectorySettings, encoding: Encoding

@@ -212,7 +212,8 @@ class _People:
         """Notes who is evaluated, and who together with whom."""
         state, memory, night = self._state, self._memory, self._night
         slips = [{self._first(name), *map(self._first, known)} for name, known in state.slips.items()]
-        unwitnessed = [uid for uid in night.uids if normal_value(uid) in memory.unwitnessed]
+        uids = night.uids if memory.unwitnessed else ()
+        unwitnessed = [uid for uid in uids if normal_value(uid) in memory.unwitnessed]
         night.want(
             rules.as_of,
             {*map(self._first, memory.pending()), *map(self._first, state.linked.people())},

@@ -439,6 +439,8 @@ class NightDb:
         make_private_folder(self._folder)
         new = self._folder / f".{FILE}.{os.urandom(8).hex()}"
         try:
+            for left in self._left_over():
+                left.unlink()
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
                 self.db.commit()
@@ -449,6 +451,11 @@ class NightDb:
                 new.unlink(missing_ok=True)
         except (OSError, sqlite3.Error) as error:
             raise PiactlError(f"{self._folder / FILE}: cannot be written ({error})") from None
+
+    def _left_over(self) -> list[Path]:
+        """What a killed run left, and what versions until 0.2 had instead of the database."""
+        files = [*self._folder.glob(f".{FILE}.*"), *self._folder.glob("lines/*"), self._folder / "settled"]
+        return [file for file in files if file.is_file()]
 
     def _one(self, query: str, values: Sequence[object] = ()) -> Any:
         row = self.db.execute(query, values).fetchone()
