@@ -93,7 +93,7 @@ def contents(entries: Any, academy: Academy) -> Contents:
             by_dn[low] = {name: sorted(values[name]) for name in names if values.get(name)}
         elif low.endswith("," + state) and values.get("piactlData") and ",ou=runs," not in low:
             record = json.loads(values["piactlData"][0])
-            for name in ("run", "plan"):
+            for name in ("run", "plan", "server"):
                 record.pop(name, None)
             if not low.startswith(("cn=lock", "cn=clock")):
                 by_dn[low] = record
