@@ -122,7 +122,7 @@ def test_the_table_holds_under_real_sudo(host: Host) -> None:
             typed = filled(case.right, host.academy)
             done = host.types(without[0], "piactl", *typed, stdin=case.stdin)
             assert done.returncode == Exit.CONFIGURATION, (without, words, done)
-            assert done.stderr.startswith(f"piactl: {words}: for "), (without, words, done)
+            assert done.stderr.startswith(f"piactl: the command {words} is for "), (without, words, done)
 
 
 def caller_of(said: str) -> str:
