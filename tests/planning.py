@@ -23,7 +23,7 @@ from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 
 def managed_accounts(reader: Reader, configuration: Configuration) -> ManagedAccounts:
@@ -62,7 +62,7 @@ def oracle(config: Path, feeds: Sequence[Path], day: date) -> dict[str, Any]:
     The dates of the feeds are not checked, as with --as-of."""
     configuration = open_configuration(config)
     settings = configuration.settings
-    with open_reader(settings.directory, "reader", read_password) as reader:
+    with open_reader(settings.directory, "reader", identity_password) as reader:
         read = read_feeds([*map(str, feeds)], settings.sources)
         ready = plan_at_once(reader, configuration, read, day, Accepted(date=True))
     made = sealed(ready, configuration.keys, Path(settings.state_folder), ())

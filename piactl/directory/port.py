@@ -163,6 +163,10 @@ class Writer(Reader, Protocol):
     def who(self) -> str:
         """The DN that the server knows this identity by."""
 
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """From now on uses only the server with this serverID (as in an entryCSN). Each further connection
+        makes `write` first, whose answer shows which server it reached: one address may lead to several."""
+
     def server_times(self) -> dict[str, datetime]:
         """The clock of each other server of the list now, to the second, UTC. Servers that cannot be reached
         and those whose cn=monitor may not be read are left out."""

@@ -29,7 +29,7 @@ from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
-from piactl.flows.apply.restored_directory import began_at
+from piactl.flows.apply.known_server import began_at, written_elsewhere
 from piactl.flows.apply.run import Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
@@ -93,6 +93,7 @@ def run_nightly(
         state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
+        _name_other_writers(run, state.memory.last)
         folder = Path(settings.state_folder)
         try:
             made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
@@ -230,6 +231,15 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
         sentence = f"writes without the journal cannot be looked for: {error}"
     if sentence:
         run.say(f"warning: {sentence}. See: piactl doctor")
+
+
+def _name_other_writers(run: Run, last: LastRun | None) -> None:
+    """Says which other servers were written to since the last night began."""
+    for number in written_elsewhere(run.server, run.csns, last):
+        run.say(
+            f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
+            "to write at the server that piactl writes to (docs/administration.md, Several servers)"
+        )
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:

@@ -846,12 +846,17 @@ def test_several_servers_need_delta_syncrepl(make_sandbox: Any, capsys: Any) -> 
     assert "no access log: this is plain syncrepl" in checks["D71"][0]["found"]
     delta = Clinic(make_sandbox(accesslog=True), capsys)
     delta.configure((r"servers: \[", 'servers: ["ldapi://%2Fnowhere", '))
+    _, checks = delta.doctor()
+    assert checks["D71"][1]["result"] == "warning"
+    assert "no serverID can be seen" in checks["D71"][1]["found"]
+    assert (checks["D72"][1]["result"], checks["D72"][1]["found"]) == ("ok", "piactl does not write here")
+    delta.reconfigure(("# ---- cn=config", "serverID 1\n# ---- cn=config"))
     code, checks = delta.doctor()
     assert [row["result"] for row in checks["D71"]] == ["skipped", "ok"]
     overlay = "\noverlay syncprov\n"
     delta.reconfigure(
-        (",olcSpCheckpoint,", ",olcSpCheckpoint,olcSyncrepl,"),
-        (overlay, f"\nserverID 1\n{SYNCREPL}\nmultiprovider on\n{overlay}"),
+        (",olcServerID,", ",olcServerID,olcSyncrepl,"),
+        (overlay, f"\n{SYNCREPL}\nmultiprovider on\n{overlay}"),
     )
     code, checks = delta.doctor()
     assert (code, checks["D71"][1]["result"]) == (1, "error")
@@ -913,6 +918,23 @@ def test_groups_that_a_server_cannot_fill(clinic: Clinic) -> None:
     clinic.finds("D64", "error", "the overlay dynlist is not loaded", 1)
     clinic.remove(GROUPS)
     clinic.finds("D64", "error", f"there is no entry {GROUPS}", 1)
+
+
+def test_a_group_that_lists_its_members(clinic: Clinic) -> None:
+    """It is found wherever it is, because groups may no longer be configured."""
+    member = f"uid=claire.exemple,{clinic.sandbox.accounts}"
+    values = {"labeledURI": "ldap:///", "member": member}
+    classes = ["groupOfNames", "labeledURIObject"]
+    ours = {"objectClass": classes, "owner": clinic.sandbox.state, **values}
+    clinic.sandbox.add(f"cn=service:iprof,{GROUPS}", ours)
+    clinic.sandbox.add(f"cn=theirs,{GROUPS}", {"objectClass": classes, "owner": member, **values})
+    words = "1 group lists its members, and nobody keeps them: cn=service:iprof"
+    row = clinic.finds("D64", "error", words, 1)
+    assert "Section 16" in row["advice"]
+    clinic.configure(GROUPED)
+    clinic.finds("D64", "error", words, 1)
+    clinic.remove(f"cn=service:iprof,{GROUPS}")
+    clinic.finds("D64", "ok", "not tried: no group has a member yet", 0)
 
 
 def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:

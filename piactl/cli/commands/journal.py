@@ -26,7 +26,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
-from piactl.core.journal_line import BrokenLine, journal_owner
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import masked
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
@@ -112,15 +112,11 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 def _last_run(path: str) -> str:
     """The run of the latest change. Raises NotFound if there is none."""
-    from piactl.journal.errors import unreadable
-    from piactl.journal.rotated_files import newest_first
+    from piactl.journal.rotated_files import newest_lines
 
-    try:
-        for line in newest_first(path):
-            if line.type == "intent":
-                return line.run
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    for line in newest_lines(path):
+        if line.type == "intent":
+            return line.run
     raise NotFound(f"{path}: no run has changed anything yet")
 
 

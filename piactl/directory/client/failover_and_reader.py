@@ -17,7 +17,8 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, SYNC, never_control
+from piactl.directory.client.controls import PAGED, POST_READ, SYNC, csn_controls, never_control
+from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -59,6 +60,11 @@ class Servers:
         self._name = identity
         self._password = password
         self._writing = writing
+        self._kept: tuple[str, EntryWrite] | None = None
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self._kept = number, write
 
     def connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
         """A session with the first usable server of the list, `first` tried before the others; with `only`, a
@@ -105,6 +111,8 @@ class Servers:
                 self._takes_writes(session)
             if only:
                 self._is(only, session)
+            if self._kept:
+                self._has_number(*self._kept, session)
         except PiactlError as error:
             session.drop()
             raise Unusable(str(error).removeprefix(f"{uri}: ")) from None
@@ -123,6 +131,16 @@ class Servers:
         """Raises Unusable if the name of the server now resolves to another server."""
         if session.facts.server != server.server:
             raise Unusable(f"another server answers at this address ({session.facts.address})")
+
+    def _has_number(self, number: str, write: EntryWrite, session: Session) -> None:
+        """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
+        result = session.write(
+            write, csn_controls("modify", session.facts.controls), "ask which server it is"
+        )
+        found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
+        if found and found != [number]:
+            here, there = int(found[0], 16), int(number, 16)
+            raise Unusable(f"another server answers at this address (serverID {here}, not {there})")
 
     def _takes_writes(self, session: Session) -> None:
         """Requests a change of the suffix entry with an assertion that no entry meets.
@@ -156,6 +174,10 @@ class Link:
         session = self.live()
         self._written = session.facts
         return session
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self.servers.keep_to(number, write)
 
     def again(self) -> Session:
         """A new session, with the same server if possible."""

@@ -316,6 +316,9 @@ class ActivationPasswordWriter:
     def who(self) -> str:
         return self.writer.who()
 
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self.writer.keep_to(number, write)
+
     def server_times(self) -> dict[str, datetime]:
         return self.writer.server_times()
 

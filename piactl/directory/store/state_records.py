@@ -15,7 +15,15 @@ from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses, Taken
-from piactl.core.plan.run_state import LastRun, Memory, RunStatus, SourceMemory, Vanished, Waiting
+from piactl.core.plan.run_state import (
+    LastRun,
+    Memory,
+    RunStatus,
+    ServerIdentity,
+    SourceMemory,
+    Vanished,
+    Waiting,
+)
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso
@@ -69,6 +77,8 @@ def last_run_record(last: LastRun) -> Record:
         **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
         **({"taken": _taken_record(last.taken)} if last.taken else {}),
         **({"unbased": list(last.unbased)} if last.unbased is not None else {}),
+        **({"server": str(last.server)} if str(last.server) else {}),
+        **({"csns": dict(last.csns)} if last.csns else {}),
     }
 
 
@@ -96,6 +106,8 @@ def read_last_run(r: Record) -> LastRun:
         unfinished=_read_losses(r.get("unfinished", {})),
         taken=_read_taken(r.get("taken", {})),
         unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,
+        server=ServerIdentity.read(text_of(r, "server") if "server" in r else ""),
+        csns={number: text_of(r["csns"], number) for number in r.get("csns", {})},
     )
 
 

@@ -55,6 +55,9 @@ class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has. Values
     that cannot be read (passwords) are written like this."""
 
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self._link.keep_to(number, write)
+
     def server_times(self) -> dict[str, datetime]:
         servers = self._link.servers
         return server_times(servers.peers, servers.peer)

@@ -135,7 +135,7 @@ CHECKS: dict[str, Check] = {
         Check("D61", "metrics file", _W, "If the exporter cannot read it, nobody sees that nights fail."),
         Check("D62", "sponsors", _W, "Nobody answers any more for accounts of people whom HR does not know."),
         Check("D63", "applications", _E, "An application that cannot bind, or is blocked, lets nobody in."),
-        Check("D64", "groups", _E, "Groups are empty, and nobody is in one."),
+        Check("D64", "groups", _E, "Groups are empty, or somebody who left stays in one."),
         Check("D65", "approvals", _E,
           "A plan that needs another person cannot be approved, or by nobody else."),
         Check("D66", "break-glass", _W, "Somebody applied a dangerous plan alone."),
@@ -146,6 +146,8 @@ CHECKS: dict[str, Check] = {
           "Anybody with an account can try the passwords of others, and nothing counts it."),
         Check("D71", "replication", _E,
           "With plain syncrepl, a password that its owner changes elsewhere at that moment undoes a lock."),
+        Check("D72", "server that is written to", _E,
+          "Two servers that are written to give one address to two people, and undo locks."),
     )
 }  # fmt: skip
 
