@@ -247,10 +247,10 @@ class AccountCommand:
 
     def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
         from piactl.directory.arrival import not_arrived
-        from piactl.secret_files import read_password
+        from piactl.secret_files import identity_password
 
         directory = self.configuration.settings.directory
-        return not_arrived(directory, self.manner.identity, read_password, expected)
+        return not_arrived(directory, self.manner.identity, identity_password, expected)
 
     def stop_on_signals(self) -> AbstractContextManager[Stop]:
         return stop_on_signals()
