@@ -100,10 +100,8 @@ def _reader(directory: DirectorySettings) -> str:
 
     names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
     for name in names[:-1]:
-        identity = directory.identities[name]
         try:
-            if identity.password_file:
-                identity_password(identity)
+            identity_password(directory.identities[name])
         except PiactlError:
             continue
         return name
