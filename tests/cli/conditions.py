@@ -289,6 +289,7 @@ CASES: dict[str, Case] = {
         ),
         missing=("why",),
     ),
+    "roles": Case(("roles",), wrong=((("roles", "-o", "xml"), "", 2, "'xml' is not one of"),)),
     "status": Case(("status",), wrong=((("status", "--as-of", "soon"), "", 2, "not a valid date"),)),
     "runs list": Case(("runs", "list"), wrong=((("runs", "list", "--most", "many"), "", 2, "--most"),)),
     "runs rewind": Case(

@@ -183,32 +183,6 @@ def test_doctor_reports_its_own_state_folder_of_a_wrong_mode(loaded: Academy, ru
     assert f"this user cannot write to {folder}" in errors["D06"]["found"]
 
 
-@pytest.mark.skipif(not ROOT, reason="only root is refused")
-def test_root_is_refused_if_each_writing_identity_has_a_user(academy: Academy) -> None:
-    """Every command gives one message with the right commands; nothing is written as root."""
-    config = academy.sandbox.folder / "piactl.yaml"
-    text = config.read_text("utf-8")
-    for name, user in (
-        ("nightly", "daemon"),
-        ("desk", "bin"),
-        ("administrator", "sys"),
-        ("approver", "games"),
-    ):
-        text = text.replace(f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
-    config.write_text(text, "utf-8")
-    for words in (
-        ("nightly",),
-        ("plan",),
-        ("account", "list"),
-        ("journal", "show"),
-        ("key", "list"),
-        ("status",),
-    ):
-        ran = academy.run(*words)
-        assert (ran.code, ran.out, ran.err.count("\n")) == (Exit.CONFIGURATION, "", 1), ran
-        assert "run one of: runuser -u daemon -- piactl ..., runuser -u bin -- piactl ..., runuser" in ran.err
-
-
 @pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")
 def test_doctor_as_root_advises_to_run_as_the_owner_of_the_files(loaded: Academy) -> None:
     """The files are those of the user that runs the nights: doctor says to run it as that user."""

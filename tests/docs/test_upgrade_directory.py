@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import ldap3
 import pytest
@@ -510,3 +510,79 @@ def test_a_policy_is_put_back_by_slapd_conf(
     assert back.count("missing=default") == 1
     by_conf(standing, "conf=/etc/ldap/slapd.conf\n" + back.replace("missing=default", f"missing={missing}"))
     standing.is_brought_over()
+
+
+# ---- groups that list their members
+
+DEFINED, EMPTIED, DELETED = re.split(
+    r"(?m)^(?=static_groups 1\.1 \| (?:awk|sed -n 's/\^dn: //p' \| as))", commands("16. Groups that list")
+)
+
+
+def with_listing_groups(standing: Standing) -> None:
+    """Gives the directory what an earlier version kept: a group of the policy and one of nobody, both with a
+    member who has left."""
+    sandbox = standing.sandbox
+    for name, asked in (
+        ("service:iprof", "eduPersonEntitlement=urn:mace:ac-amiens.fr:service:iprof"),
+        ("x", "uid=x"),
+    ):
+        where = quote(sandbox.accounts, safe="=,")
+        url = f"ldap:///{where}??sub?(&(objectClass=piactlAccount)({asked}))"
+        label = "I-Prof" if name != "x" else "Équipe"
+        values = {"description": label, "labeledURI": url, "owner": sandbox.state}
+        classes = ["groupOfNames", "labeledURIObject"]
+        member = ["uid=claire.exemple," + sandbox.accounts, sandbox.state]
+        sandbox.add(f"cn={name},{GROUPS}", {"objectClass": classes, **values, "member": member})
+    assert standing.errors() == {"D64"}
+
+
+def test_groups_that_list_their_members_become_definitions(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    standing = Standing(sandbox, sandbox, capsys)
+    settings = sandbox.config.read_text(encoding="utf-8")
+    sandbox.config.write_text(
+        settings.replace("  identities:", f"  groups: {GROUPS}\n  identities:"), encoding="utf-8"
+    )
+    with_listing_groups(standing)
+    pasted(f"{NAMES}\n{DEFINED}", sandbox.folder, sandbox.uri)
+    groups = sandbox.entries(GROUPS, "(!(objectClass=organizationalUnit))")
+    assert groups.keys() == {f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"}
+    assert groups[f"cn=x,{GROUPS}"]["description"] == ["Équipe".encode()]
+    for values in groups.values():
+        assert values["objectClass"] == [b"groupOfURLs"]
+        assert values["memberURL"][0].startswith(b"ldap:///ou=personnels")
+        assert values["owner"] == [sandbox.state.encode()]
+        assert "member" not in values
+    assert standing.errors() == set()
+    # the first night finds what it would have made
+    policy = sandbox.folder / "policy.yaml"
+    policy.write_text(
+        policy.read_text(encoding="utf-8") + "\ngroups: {services: [iprof]}\n", encoding="utf-8"
+    )
+    kept = groups[f"cn=service:iprof,{GROUPS}"]
+    assert standing.piactl("nightly") == 0
+    assert sandbox.entries(GROUPS, "(objectClass=groupOfURLs)") == {f"cn=service:iprof,{GROUPS}": kept}
+
+
+def test_groups_that_list_their_members_are_emptied_and_named_without_dynlist(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    sandbox.stop()
+    conf = sandbox.folder / "slapd" / "slapd.conf"
+    text = without(conf.read_text(encoding="utf-8"), (r"^overlay dynlist\ndynlist-attrset .*\n", ""))
+    conf.write_text(text, encoding="utf-8")
+    sandbox.start()
+    standing = Standing(sandbox, sandbox, capsys)
+    with_listing_groups(standing)
+    script = DEFINED.partition("static_groups cn ")[0]
+    said = pasted(f"{NAMES}\n{script}\n{EMPTIED}", sandbox.folder, sandbox.uri)
+    assert said.splitlines()[-2:] == [f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"]
+    for entry in sandbox.entries(GROUPS, "(objectClass=groupOfNames)").values():
+        assert entry["member"] == [sandbox.state.encode()]
+    assert standing.errors() == {"D64"}
+    pasted(f"{NAMES}\n{script}\n{DELETED}", sandbox.folder, sandbox.uri)
+    assert standing.errors() == set()

@@ -20,7 +20,6 @@ from piactl.directory.store.state_records import last_run_record
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.private_files import this_user
 from tests.planning import plan_at_once
 
 from .population import TOP
@@ -42,7 +41,7 @@ class Rehearsal:
         made = [f"  {name}:\n" + epp.replace('"epp-*.csv"', f'"{name}-*.csv"') + "\n" for name in full]
         made += [f'  {name}: {{kind: delta, trailer: true, files: ["{name}-*.csv"]}}\n' for name in deltas]
         (folder / "piactl.yaml").write_text(f"{before}sources:\n{''.join(made)}", encoding="utf-8")
-        keys = folder / "secrets" / this_user() / "keys"
+        keys = folder / "secrets" / "keys"
         keys.parent.mkdir(mode=0o700, parents=True)
         keys.write_text("k1 " + "ab" * 32 + "\n")
         keys.chmod(0o600)

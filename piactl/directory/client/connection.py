@@ -37,7 +37,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
-from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
@@ -46,8 +46,8 @@ _ROOT_DSE = (
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
-Password = Callable[[str], bytes]
-"""Reads the password of an identity from a file."""
+Password = Callable[[Identity], bytes]
+"""The password of an identity, b"" for EXTERNAL. Raises NotPermitted if the caller may not use it."""
 
 
 class Unusable(Exception):
@@ -240,18 +240,6 @@ class Session:
         self._strategy.spelled = self._spelled.setdefault(attributes, spelling(attributes))
         return self._strategy.get_response(number)[0]
 
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since a cookie; None if the server does not say."""
-        from piactl.directory.client.content_sync import refresh_of, sync_control  # only nights need it
-
-        names, doing = tuple(attributes), f"search below {base!r}"
-        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
-        operation = encoded_search(base, "subtree", int(self.operation_timeout), query, names)
-        with self._operation(doing):
-            entries, infos = self._strategy.refresh(operation, sync_control(cookie.encode()))
-        entries, result = self._complete(entries, doing)
-        return refresh_of(entries, infos, result)
-
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
         """The entries of a search and its result. Raises DirectoryTruncated if a part is on another
         server."""
@@ -302,7 +290,7 @@ def open_session(
 
     `read_only`: the connection refuses to send a write. Raises Unusable.
     """
-    secret = b"" if identity.external else _allowed_password(uri, settings, identity, password)
+    secret = password(identity) if identity.external else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
     connection = _connection(uri, settings, identity, secret, deadline, read_only=read_only)
     session = Session(uri, connection, settings.operation_timeout)
@@ -337,7 +325,7 @@ def bind_result(
     """
     tls = TlsSettings() if clear else settings.tls
     settings = replace(settings, tls=tls)
-    secret = password("") if clear else _allowed_password(uri, settings, identity, password)
+    secret = password(identity) if clear else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
     connection = _connection(uri, settings, identity, secret, deadline, read_only=True)
     try:
@@ -435,7 +423,7 @@ def _allowed_password(uri: str, settings: DirectorySettings, identity: Identity,
     clear = parts.scheme.lower() == "ldap" and not settings.tls.starttls
     if clear and not _is_this_host(parts.hostname or ""):
         raise Unusable("the password would be sent in clear text: set `starttls: true` or use ldaps://")
-    secret = password(identity.password_file)
+    secret = password(identity)
     if not secret or not identity.dn:
         raise Unusable("an empty DN or password would bind anonymously: check the identity", everywhere=True)
     return secret

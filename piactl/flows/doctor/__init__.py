@@ -38,15 +38,17 @@ from piactl.flows.doctor.checks import (
     finding,
     fine,
     skipped,
+    unless_broken,
 )
 from piactl.flows.doctor.journal import examine_journal, examine_runs, writes_in_journal
 from piactl.flows.doctor.records import RECORDS, DirectoryContent, examine_bases
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
-from piactl.flows.doctor.this_host import FreeBytes, examine_files, examine_users, free_bytes
+from piactl.flows.doctor.sudo_rules import rules_of_sudo
+from piactl.flows.doctor.this_host import FreeBytes, examine_files, free_bytes
 from piactl.private_files import this_user
-from piactl.secret_files import read_own_keys, read_password
+from piactl.secret_files import identity_password, read_own_keys
 
 __all__ = ["CHECKS", "Check", "CheckOutcome", "Examination", "Finding", "examine", "exit_code"]
 
@@ -129,7 +131,7 @@ def _all(
     keys = cache(lambda: read_own_keys(settings))
     yield finding("D01", fine(settings.file))
     yield from examine_files(settings, policy, keys, free)
-    yield from examine_users(settings)
+    yield unless_broken("D53", lambda: rules_of_sudo(settings))
     checks, portal = {**SETTINGS, **RIGHTS}, False
     with suppress(PiactlError):  # D02 reports it
         portal = policy().otp_enforced_by == "portal"
@@ -162,7 +164,7 @@ def _with_reader(
     names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
     for name in names:
         try:
-            with open_reader(settings.directory, name, read_password) as reader:
+            with open_reader(settings.directory, name, identity_password) as reader:
                 baseline = Baseline(settings)
                 baseline.look_at(reader, settings.directory.suffix, now())
                 content = DirectoryContent(

@@ -45,7 +45,7 @@ from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
@@ -265,7 +265,7 @@ def _run_lock(server: Server) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             settings = replace(server.settings, servers=(server.uri,))
-            writer = stack.enter_context(open_writer(settings, "nightly", read_password))
+            writer = stack.enter_context(open_writer(settings, "nightly", identity_password))
             host = socket.gethostname()
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)

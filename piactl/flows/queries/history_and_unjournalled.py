@@ -220,8 +220,8 @@ def unjournalled(
     root: str = "",
     after: Mapping[str, str] | None = None,
 ) -> Unjournalled:
-    """The writes since then that the `journal` of a Unix user of this host lacks. Writes of identities as
-    which other Unix users or other hosts bind are left to their journals. Raises PiactlError.
+    """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
+    bind are left to their journals. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
     `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
@@ -242,11 +242,7 @@ def unjournalled(
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
     changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
-    others = {
-        normal_dn(identity.dn)
-        for identity in directory.identities.values()
-        if identity.dn and (identity.elsewhere or identity.is_of_another(user))
-    }
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
     return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
