@@ -83,7 +83,7 @@ def program() -> list[Command]:
     application = assembled(whole=True)
     context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
     commands = []
-    for words, (_, _, summary) in COMMANDS.items():
+    for words, (_, _, summary, _) in COMMANDS.items():
         command = application
         for word in words.split():
             command = command.commands[word]

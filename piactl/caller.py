@@ -24,16 +24,37 @@ _MARKS = ("SUDO_UID", "SUDO_USER", "SUDO_COMMAND", "DOAS_USER")
 @dataclass(frozen=True, slots=True)
 class Caller:
     """`name` is who started this process, "" for a service. `other`: they are another user than that of this
-    process, which may read passwords that they may not."""
+    process, which may read passwords that they may not. `root`: this process began as root's; `name` is then
+    the person behind root, "root" if nobody names one."""
 
     name: str
     other: bool
+    root: bool = False
+
+
+_began_as_root = False
+
+
+def become(user: str) -> None:
+    """Turns this process of root into one of `user`, for good. Raises KeyError if there is no such user."""
+    global _began_as_root
+    of = pwd.getpwnam(user)
+    _began_as_root = True
+    os.initgroups(user, of.pw_gid)
+    os.setresgid(of.pw_gid, of.pw_gid, of.pw_gid)
+    os.setresuid(of.pw_uid, of.pw_uid, of.pw_uid)
+    os.umask(0o077)
+    os.environ.update(HOME=of.pw_dir, USER=user, LOGNAME=user)
+    caller.cache_clear()
 
 
 @cache
 def caller() -> Caller:
-    """The caller, for every process but root's. Raises NotPermitted if nobody can be named."""
-    own, pid, facts = os.geteuid(), os.getppid(), _status(os.getppid())
+    """The caller. Raises NotPermitted if nobody can be named; root is never refused."""
+    own = os.geteuid()
+    if own == 0 or _began_as_root:
+        return Caller(_behind_root(), other=False, root=True)
+    pid, facts = os.getppid(), _status(os.getppid())
     while facts.get("Uid", "").split()[:1] == [str(own)] and pid != 1:
         pid = int(facts["PPid"])
         facts = _status(pid)
@@ -57,13 +78,22 @@ def caller() -> Caller:
     )
 
 
+def _behind_root() -> str:
+    """The person behind root: the user of sudo, if the kernel's record of the login says the same or the
+    parent process is sudo; else who logged in."""
+    login, named = login_record(), os.environ.get("SUDO_USER", "")[:255]
+    if named and (named == login or _is_sudo_of_root(os.getppid())):
+        return named
+    return login or "root"
+
+
 def sudo_service() -> str:
     """The user that this process runs as, if somebody else started it by sudo; "" otherwise, and for root.
 
     Such a process may read passwords that its caller may not, so it takes no file from its caller. Raises
     NotPermitted if nobody can be named as the caller.
     """
-    return this_user() if os.geteuid() != 0 and caller().other else ""
+    return this_user() if caller().other else ""
 
 
 def login_record() -> str:
@@ -75,7 +105,7 @@ def login_record() -> str:
     return "" if uid == _NO_LOGIN else user_name(uid)
 
 
-def is_sudo_of_root(pid: int) -> bool:
+def _is_sudo_of_root(pid: int) -> bool:
     """Whether a process is called sudo and runs as root. Only root can choose both."""
     facts = _status(pid)
     return facts.get("Name") == "sudo" and facts.get("Uid", "").split()[1:2] == ["0"]

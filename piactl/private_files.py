@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,6 +14,7 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import BinaryIO
 
+from piactl.caller import caller
 from piactl.caller import sudo_service as sudo_service
 from piactl.caller import this_user as this_user
 from piactl.caller import user_name as user_name
@@ -84,6 +86,22 @@ def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
         raise UsageError(
             f"{option} {name}: under sudo piactl writes no file for you as {user}; "
             f"leave {option} out and redirect the output{advice}"
+        )
+
+
+def refuse_shared_stdout(option: str) -> None:
+    """Raises UsageError unless stdout is an empty file that only its owner, the caller, may read."""
+    person = caller()
+    try:
+        owner = 0 if person.root else pwd.getpwnam(person.name).pw_uid if person.name else os.geteuid()
+        status = os.fstat(sys.stdout.fileno())
+    except (KeyError, OSError, ValueError):
+        status = None
+    own = status and stat.S_ISREG(status.st_mode) and status.st_uid == owner
+    if not (status and own and not status.st_mode & 0o077 and not status.st_size):
+        raise UsageError(
+            f"{option}: stdout must be a new file of yours that nobody else may read: "
+            "(umask 077; piactl ... >FILE)"
         )
 
 

@@ -12,9 +12,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.core.model.settings import CREDENTIAL, Settings
+from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.errors import SecretUnusable
-from piactl.private_files import exposure, may_not, this_user, user_name, write_private
+from piactl.private_files import exposure, may_not, user_name, write_private
+from piactl.roles import matches_feeds, refuse_identity
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -34,6 +35,15 @@ def read_password(path: str) -> bytes:
     if b"\0" in password or b"\n" in password:
         raise SecretUnusable(f"{path}: a password file has exactly one line; this file has more")
     return password
+
+
+def identity_password(identity: Identity) -> bytes:
+    """The password of an identity of the directory, b"" for EXTERNAL. Each connection gets it here.
+
+    Raises NotPermitted if no role of the caller has the identity, and SecretUnusable as `read_password`.
+    """
+    refuse_identity(identity.name)
+    return b"" if identity.external else read_password(identity.password_file)
 
 
 def read_keys(path: str, matching: str = "") -> DigestKeys:
@@ -70,12 +80,9 @@ def read_keys(path: str, matching: str = "") -> DigestKeys:
 
 
 def read_own_keys(settings: Settings) -> DigestKeys:
-    """The digest keys of the Unix user of this process. A user that matches no feeds does not need the
-    matching key. Raises SecretUnusable."""
-    matching = settings.matching_key_file
-    # `exists` is also false if this user may not look
-    if not settings.matches_feeds(this_user()) and not os.path.exists(matching):  # noqa: PTH110
-        matching = ""
+    """The digest keys of this host; with the matching key if the caller matches feeds here. Raises
+    SecretUnusable."""
+    matching = settings.matching_key_file if settings.matches_feeds and matches_feeds() else ""
     return read_keys(settings.keys_file, matching)
 
 
@@ -191,6 +198,7 @@ def _credential(path: str) -> tuple[str, bool]:
         raise SecretUnusable(f"{path}: not the name of a credential; write credential:NAME")
     if not folder:
         raise SecretUnusable(
-            f"{path}: there are no systemd credentials here; add `LoadCredential={name}:FILE` to the unit"
+            f"{path}: only the unit that names it has it (LoadCredentialEncrypted={name}:FILE); "
+            "a second person approves a plan, and the timer applies it"
         )
     return f"{folder}/{name}", True

@@ -48,8 +48,8 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
 
     def reading(path: Path) -> Any:
         content = read_content(path)
-        # settings contain absolute paths, and may depend on the user and on the programs that they name
-        if read.__name__ == "read_settings" and ("hooks:" in content.text or "{user}" in content.text):
+        # settings contain absolute paths, and may depend on the programs that they name
+        if read.__name__ == "read_settings" and "hooks:" in content.text:
             return read(path)
         key = (str(path.absolute()) if read.__name__ == "read_settings" else "", content.digest)
         if key not in results:

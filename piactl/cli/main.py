@@ -133,15 +133,20 @@ def _command(arguments: list[str]) -> int:
 
         print(f"piactl {__version__}")
         return 0
+    from piactl.cli.framework.host import work_as_piactl
+    from piactl.errors import NotPermitted
+
     if arguments[:1] == ["--complete"]:
+        with suppress(NotPermitted):
+            work_as_piactl(arguments)
         from piactl.cli.framework.completion import complete
 
         return complete(arguments[1:], sys.stdout.write)
     _refuse_limits()
-    if os.geteuid() != 0:
-        from piactl.caller import caller
+    work_as_piactl(arguments)
+    from piactl.caller import caller
 
-        caller()  # before any file is read
+    caller()  # before any file is read
     from piactl.cli.framework.application import application
 
     return application(arguments)

@@ -308,7 +308,6 @@ def _groups(document: Document, root: Node) -> GroupSettings:
     return GroupSettings(
         chosen,
         per_establishment,
-        static=node.at("form").text("dynamic") == "static",
         extra=tuple(groups),
         line=root.key_line("groups") if node.value else 0,
     )

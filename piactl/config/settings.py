@@ -26,7 +26,7 @@ from piactl.core.model.settings import (
     SourceSettings,
     TlsSettings,
 )
-from piactl.private_files import exposure, this_user
+from piactl.private_files import exposure
 
 _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
@@ -58,7 +58,7 @@ def _settings(document: Document, file: Path) -> Settings:
         state_folder=_path(root.at("state_folder"), folder),
         metrics_file=_path(root.at("metrics"), folder),
         matching_key_file=_path(root.at("matching_key"), folder),
-        journal_heads=_path(root.at("journal_heads"), folder),
+        roles={role: tuple(groups.texts()) for role, groups in root.at("roles").entries()},
         sources=read_sources(document, root.at("sources")),
         ranks=_ranks(document, root),
         go_on=_go_on(document, root),
@@ -158,8 +158,8 @@ def _matching(node: Node) -> MatchingSettings:
 
 
 def _path(node: Node, folder: Path) -> str:
-    """An absolute path, or "" if none is given. `{user}` is the Unix user of this process."""
-    text = node.text().replace("{user}", this_user())
+    """An absolute path, or "" if none is given."""
+    text = node.text()
     if not text or text.startswith(CREDENTIAL):
         return text
     return str(folder / text)
@@ -175,7 +175,7 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         suffix=node.at("suffix").text(),
         accounts=node.at("accounts").text(),
         state=node.at("state").text(),
-        identities={name: _identity(value, folder) for name, value in node.at("identities").entries()},
+        identities={name: _identity(name, value, folder) for name, value in node.at("identities").entries()},
         tls=TlsSettings(
             _path(tls.at("ca_file"), folder),
             tls.at("starttls").truth(_DIRECTORY.tls.starttls),
@@ -194,12 +194,13 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
     )
 
 
-def _identity(node: Node, folder: Path) -> Identity:
+def _identity(name: str, node: Node, folder: Path) -> Identity:
     return Identity(
         external=node.at("external").truth(False),
         dn=node.at("dn").text(),
         password_file=_path(node.at("password_file"), folder),
-        user=node.at("user").text(),
+        elsewhere=node.at("elsewhere").truth(False),
+        name=name,
     )
 
 

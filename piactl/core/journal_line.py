@@ -30,9 +30,9 @@ _FORMER_OUTCOMES = {"already so": "unchanged"}
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ANCHOR = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z) ([!-~]+) ([!-~]+) ([0-9]{1,18}):([0-9a-f]{64})"
-    r"(?: at ([!-~]+))?(?: after ([!-~]+))?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z) ([!-~]+) ([!-~]+) ([0-9]{1,18}):([0-9a-f]{64})(?: [!-~ ]+)?"
 )
+"""A head in syslog; versions up to 0.2.0 wrote a server and a time after it."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
@@ -50,25 +50,20 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of a journal after `run`, as it is stored elsewhere. `owner` is the owner of the journal (see
-    `journal_owner`), `time` is UTC in ISO 8601. `server` is the one that the run wrote to, `after` the time
-    of the head that was stored in the directory before it, "" for none."""
+    """The head of a journal after `run`, as syslog has it. `owner` is the owner of the journal (see
+    `journal_owner`), `time` is UTC in ISO 8601."""
 
     time: str
     owner: str
     run: str
     head: Head
-    after: str = ""
-    server: str = ""
 
     def __str__(self) -> str:
-        server = f" at {self.server}" if self.server else ""
-        after = f" after {self.after}" if self.after else ""
-        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}{server}{after}"
+        return f"{self.time} {self.owner} {self.run} {self.head.seq}:{self.head.hash}"
 
 
 def journal_owner(user: str, host: str) -> str:
-    """The owner of a journal: each Unix user of a host that runs piactl has its own journal."""
+    """The owner of a journal: the Unix user that runs piactl on a host."""
     return f"{user}@{host}"
 
 
@@ -79,18 +74,20 @@ def read_anchor(text: str) -> Anchor | None:
         return None
     try:
         datetime.fromisoformat(match[1])
-    except ValueError:  # anybody who may add heads may add one of 30 February
+    except ValueError:  # anybody on the host may send syslog one of 30 February
         return None
-    head = Head(int(match[4]), match[5])
-    return Anchor(match[1], match[2], match[3], head, match[7] or "", match[6] or "")
+    return Anchor(match[1], match[2], match[3], Head(int(match[4]), match[5]))
 
 
 GENESIS = Head(0, "0" * 64)
 """The head before the first line of a journal."""
 
-CUT, EXPORT = "cut", "export"
-"""Types of the lines that a pruned journal and an export begin with; see `sealed_in_place`."""
+CUT = "cut"
+"""Type of the line that a journal begins with if version 0.2.0 pruned it. It replaces the lines that were
+removed: it has the number of the last of them and, as its `prev`, the hash of that line."""
 
+CLOSED = "closed"
+"""Type of the last line of a chain that another journal goes on from, and of the line there that names it."""
 
 NAMES = "names"
 """Type of the line that holds, for the intents of new entries after it, their attributes and the id of the
@@ -218,15 +215,6 @@ def opens_file(line: JournalLine) -> bool:
     return (line.seq == 1 and line.prev == GENESIS.hash) or line.type in ("continued", CUT)
 
 
-def sealed_in_place(body: Mapping[str, object], of: Head) -> bytes:
-    """The bytes of a line that replaces the line `of` and all lines before it, which are not in the file.
-
-    It has the number of that line, and its hash as `prev`, so that the next line follows both. Raises
-    LineTooLong.
-    """
-    return sealed(body, Head(of.seq - 1, of.hash))[0]
-
-
 def replaced(line: JournalLine) -> Head:
-    """The head of the line that a `cut` or `export` line replaces; the next line follows it."""
+    """The head of the line that a `cut` line replaces; the next line follows it."""
     return Head(line.seq, line.prev)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 def open_reader(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Reader]:
     """A reader bound as `identity` to the first usable server of the list; closed at the end.
 
-    `password` gets the identity's `password_file` and returns its content; it is not called for EXTERNAL.
     Raises DirectoryUnreachable with every server that was tried and why it was not used, and
     ConfigurationInvalid for an identity that is not configured.
     """

@@ -45,7 +45,9 @@ def try_canaries(reader: Reader, settings: Settings) -> Iterator[CanaryResult]:
 
 def _tried(canary: Canary, server: str, settings: Settings, dn: str) -> CanaryResult:
     try:
-        let_in, answer = accepts_bind(server, settings.directory, dn, canary.password_file, read_password)
+        let_in, answer = accepts_bind(
+            server, settings.directory, dn, lambda _: read_password(canary.password_file)
+        )
     except (ServerUnusable, SecretUnusable) as why:
         return CanaryResult(canary, server, None, str(why))
     return CanaryResult(canary, server, let_in, "it was let in" if let_in else f"refused: {answer}")

@@ -1,120 +1,57 @@
-"""`journal prune` and `journal begin`: removes the oldest lines, begins a new journal after lines were lost.
-
-The removal is recorded verifiably.
-"""
+"""`journal prune`, `begin` and `close`: removes old files, begins a new chain after lines were lost, ends the
+chains that the journal goes on from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from piactl.core.journal_line import Anchor, journal_owner
+from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus
-from piactl.dataclass import dataclass
-from piactl.directory.port import EntryWrite, Reader, Writer
+from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.journal_heads import prunable_days, pruned_write
-from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
-from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun
-from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.journal import Journal, RunContext, Verification, verify
-from piactl.journal.heads import read_heads
-from piactl.journal.prune import Removable, cut_off, pruning, removable, remove_left_behind
-from piactl.journal.query_and_export import text_of
+from piactl.flows.apply.write_ahead import read_back
+from piactl.journal import Journal, RunContext, in_doubt, verify
+from piactl.journal.chains import closed_chains
+from piactl.journal.prune import OldFile, old_files, remove_files
+from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import extent, rotated_without_journal
+from piactl.journal.rotated_files import newest_lines
+from piactl.journal.writer import close_chain
 from piactl.private_files import this_user
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """`gone` describes the removed lines (in a trial: the removable ones), None if there are none; `after` is
-    the verification of the journal afterwards."""
-
-    gone: Removable | None
-    after: Verification
-
-
-def midnight(day: date, timezone: str) -> datetime:
-    """The beginning of a day in a time zone."""
-    return datetime.combine(day, time(), ZoneInfo(timezone))
-
-
 def prune_journal(
-    command: CommandRun,
-    before: date,
-    timezone: str,
-    stored: StoredHeads,
-    store: Callable[[Anchor], None],
-    *,
-    trial: bool,
-) -> Pruned:
-    """Removes the lines written before a day of `timezone`: only complete runs, and no line that is still
-    needed. `store` stores the head of the journal elsewhere.
+    command: CommandRun, before: date, timezone: str, stored: StoredHeads, *, trial: bool
+) -> list[OldFile]:
+    """Removes the files whose lines were all written before a day of `timezone`. A trial writes nothing.
 
-    Verifies the whole chain and its stored heads before and after. Raises JournalUnusable, with nothing
-    removed, if the journal is not intact. A trial writes nothing.
+    Raises JournalUnusable, with nothing removed, if the journal is not intact.
     """
-    path, order, now = command.settings.journal_file, command.order, command.now
-    proof = _proved(path, stored)
-    if trial or not proof.lines:
-        return Pruned(removable(path, midnight(before, timezone)), proof)
-    with pruning(path):
-        remove_left_behind(path)
-        gone = removable(path, midnight(before, timezone))
-        if gone is None:
-            return Pruned(None, proof)
-        context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
-        with Journal(
-            path,
-            now=now,
-            digest=command.keys.digester("journal"),
-            secret=SECRETS,
-            context=context,
-        ) as journal:
-            stamp = text_of(now())
-            cut_off(path, gone, journal, before.isoformat(), order.actor.author, stamp, order.run)
-            head = journal.end({"pruned": gone.lines})
-            store(Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head))
-    return Pruned(gone, _proved(path, stored))
-
-
-def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -> int:
-    """Removes the heads stored before a day (UTC) from the directory. Returns the number of entries, one for
-    each journal and day; a trial only counts them.
-
-    The record that they are pruned is written first, so that the next removal finishes one that was cut
-    short.
-    """
-    places, by = Places(run.settings.directory.state), run.order.actor.author
-    days = prunable_days(writer, places, before)
-    record_write = None if trial else pruned_write(writer, places, run.keys, before, by)
-    if trial or not (days or record_write):
-        return len(days)
-    writes = [record_write, *(EntryWrite("delete", dn) for dn in days)]
-    reason = f"heads of journals before {before} pruned"
-    with run.alone(writer) as begun:
-        rows = [AccountWrite("", ("prune-heads",), reason, write) for write in writes if write is not None]
-        done = write_beside(begun, rows)
-        begun.journal.end(done.counts)
-    if done.failed:
-        raise PiactlError(f"{done.problems[0][2]}; the heads are not all removed. Repeat the command")
-    return len(days)
-
-
-def _proved(path: str, stored: StoredHeads) -> Verification:
+    path, order = command.settings.journal_file, command.order
     proof = verify(path, stored.heads, runs=stored.runs)
     if proof.problem is not None:
         raise JournalUnusable(
             f"{proof.problem}\nA damaged journal is not pruned, because the lines may be evidence. "
             "See: piactl journal verify"
         )
-    return proof
+    old = old_files(path, datetime.combine(before, time(), ZoneInfo(timezone)))
+    if old and not trial:
+        context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
+        digest = command.keys.digester("journal")
+        with Journal(path, now=command.now, digest=digest, secret=SECRETS, context=context) as journal:
+            journal.prune([Path(file.path).name for file in old], old[-1].last, before.isoformat())
+            remove_files(old)
+            journal.end({"pruned": len(old)})
+    return old
 
 
 def missing_lines(
@@ -123,17 +60,18 @@ def missing_lines(
     settings: Settings,
     unreadable: UnreadableRecords,
     now: Callable[[], datetime],
+    syslog: Iterable[Anchor],
 ) -> str:
-    """The reason why lines of the journal count as missing. Raises PiactlError if none is missing."""
+    """The reason why lines of the journal count as missing; `syslog` are heads from there. Raises PiactlError
+    if none is missing."""
     try:
         compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
     except JournalMissing as missing:
         return str(missing).split("\n", 1)[0]
-    heads, owner = settings.journal_heads, journal_owner(this_user(), host)
-    ahead = max((a.head.seq for a in read_heads(heads) if a.owner == owner), default=0) if heads else 0
-    last = extent(settings.journal_file).last
+    owner, last = journal_owner(this_user(), host), extent(settings.journal_file).last
+    ahead = max((anchor.head.seq for anchor in syslog if anchor.owner == owner), default=0)
     if ahead > last:
-        return f"{settings.journal_file} ends at line {last}, and {heads} has its head of line {ahead}"
+        return f"{settings.journal_file} ends at line {last}, and syslog has its head of line {ahead}"
     raise PiactlError(
         f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
     )
@@ -159,3 +97,30 @@ def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
             begun=True,
             note="began the journal of this host anew",
         )
+
+
+def open_chains(path: str) -> dict[str, str]:
+    """The chains in the folder `closed` that the journal does not name yet, by name. Raises
+    JournalUnusable."""
+    chains = closed_chains(path)
+    lines = newest_lines(path) if chains else ()
+    named = {name for line in lines if line.type == CLOSED for name in line.fields["chains"]}
+    return {name: chain for name, chain in chains.items() if name not in named}
+
+
+def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str]) -> None:
+    """Ends each chain with the outcomes of the writes that were in doubt, and a last line; the journal gets a
+    line with their heads."""
+
+    def stamp() -> dict[str, object]:
+        return {"time": text_of(command.now()), "run": command.order.run}
+
+    with command.locked(writer) as run:
+        run.record(RunStatus.RUNNING)
+        heads = {
+            name: close_chain(chain, stamp, read_back(writer, in_doubt(chain), command.keys))
+            for name, chain in chains.items()
+        }
+        run.journal.go_on_from(heads)
+        run.end({"closed": len(heads)})
+        run.record(RunStatus.DONE, note=f"closed the journals {', '.join(heads)}")

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
@@ -30,7 +29,6 @@ from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
-from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.known_server import began_at, written_elsewhere
 from piactl.flows.apply.run import Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
@@ -46,7 +44,7 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
-from piactl.journal.query_and_export import first_line
+from piactl.journal.query import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
 
 
@@ -96,7 +94,6 @@ def run_nightly(
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)
-        _name_removed_heads(run)
         folder = Path(settings.state_folder)
         try:
             made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
@@ -213,8 +210,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
         return state
     since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
     try:
-        actor, journal = run.order.actor, settings.journal_file
-        changed = unwitnessed(run.writer, settings.directory, journal, actor.user, actor.host, since)
+        changed = unwitnessed(run.writer, settings.directory, settings.journal_file, since)
         for uid in deletions_at_no_device(run.writer, settings.directory.accounts):
             changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
     except PiactlError as error:
@@ -228,12 +224,9 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
     since = began_at(last.run) if last is not None else None
     if since is None:
         return
-    settings, actor = run.settings, run.order.actor
-    journal = settings.journal_file
+    directory, journal = run.settings.directory, run.settings.journal_file
     try:
-        sentence = unjournalled(
-            run.writer, settings.directory, journal, actor.user, actor.host, since
-        ).sentence()
+        sentence = unjournalled(run.writer, directory, journal, run.order.actor.user, since).sentence()
     except PiactlError as error:
         sentence = f"writes without the journal cannot be looked for: {error}"
     if sentence:
@@ -247,18 +240,6 @@ def _name_other_writers(run: Run, last: LastRun | None) -> None:
             f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
             "to write at the server that piactl writes to (docs/administration.md, Several servers)"
         )
-
-
-def _name_removed_heads(run: Run) -> None:
-    """Says which heads of the journals of other users and hosts somebody removed since the last night."""
-    settings, actor = run.settings, run.order.actor
-    owner = journal_owner(actor.user, actor.host)
-    try:
-        sentence = watch_heads(run.writer, settings, lambda: run.keys, run.unreadable, owner)
-    except PiactlError as error:
-        sentence = f"heads of other journals cannot be looked for: {error}"
-    if sentence:
-        run.say(f"warning: {sentence}. See: piactl doctor")
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:

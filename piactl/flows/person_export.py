@@ -34,7 +34,7 @@ from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, 
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
 from piactl.journal import JournalLine, LineFilter, read_lines
-from piactl.journal.query_and_export import changes
+from piactl.journal.query import changes
 
 Document = dict[str, Any]
 
@@ -73,7 +73,7 @@ def person_export(
     matricule = account.matricule if account else name.strip()
     matricules = account.matricules if account else (name.strip(),)
     uid = account.uid if account else ""
-    lines = list(read_lines(journal, LineFilter(uid=uid))) if uid else []
+    lines = list(read_lines(journal, uid)) if uid else []
     waiting = waiting or next((memory.waiting[m] for m in matricules if m in memory.waiting), None)
     return {
         "uid": uid or None,

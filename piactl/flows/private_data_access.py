@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from piactl.core.journal_line import Anchor, journal_owner
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import IdentityName
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Journal, RunContext
-from piactl.journal.query_and_export import text_of
 
 
 def journal_reading(
@@ -23,9 +21,8 @@ def journal_reading(
     keys: DigestKeys,
     now: Callable[[], datetime],
     identity: IdentityName = IdentityName.READER,
-) -> Anchor:
-    """Records that private data of these accounts are about to be shown. `kind` says which. Returns the head
-    of the journal, to be stored.
+) -> None:
+    """Records that private data of these accounts are about to be shown. `kind` says which.
 
     Raises JournalUnusable if the journal cannot be written: what cannot be recorded is not shown.
     """
@@ -35,8 +32,7 @@ def journal_reading(
             path, now=now, digest=keys.digester("journal"), secret=SECRETS, context=context
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
-            head = journal.end({"read": len(uids)})
-            return Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head)
+            journal.end({"read": len(uids)})
     except JournalUnusable as error:
         raise JournalUnusable(
             f"{error}\nPrivate data are shown only where the journal can record it"

@@ -12,13 +12,12 @@ from piactl.journal.intent_format import (
     intent_outcome,
     repeated,
 )
-from piactl.journal.query_and_export import LineFilter, read_lines
-from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
+from piactl.journal.query import LineFilter, read_lines
+from piactl.journal.verify import Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal, RunContext
 
 __all__ = [
     "Actor",
-    "Cut",
     "Head",
     "IntendedWrite",
     "Intent",

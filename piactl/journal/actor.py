@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from piactl.caller import caller, is_sudo_of_root, login_record
+from piactl.caller import caller, login_record
 from piactl.dataclass import dataclass
 from piactl.journal.errors import UnknownOperator
 from piactl.private_files import this_user
@@ -52,7 +52,7 @@ def known_operator(actor: Actor, why: str) -> str:
             "Log in to this host as yourself, and run sudo from there"
         )
     name = actor.login or actor.sudo_user
-    if not name:
+    if name in ("", "root"):  # root may be anybody
         raise UnknownOperator(
             f"{why}, and neither the kernel nor sudo knows who you are.\n"
             "Log in to this host as yourself, or come by sudo as docs/administration.md says"
@@ -67,24 +67,15 @@ def author_of(user: str, sudo_user: str, login: str) -> str:
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process; unknown facts are "". Raises NotPermitted as `caller` does."""
-    login = login_record()
+    user, name = this_user(), _plain(caller().name)
     return Actor(
-        user=this_user(),
-        sudo_user=_sudo_user(_plain(environ.get("SUDO_USER", "")), login),
-        login=login,
+        user=user,
+        sudo_user=name if name != user else "",
+        login=login_record(),
         origin=_origin(environ),
         host=_plain(socket.gethostname()),
         pid=os.getpid(),
     )
-
-
-def _sudo_user(sudo_user: str, login: str) -> str:
-    """The caller, if this process runs as another user. For root it is SUDO_USER, if the kernel's record of
-    the login says the same or the parent process is sudo."""
-    if os.geteuid() == 0:
-        return sudo_user if sudo_user and (sudo_user == login or is_sudo_of_root(os.getppid())) else ""
-    name = caller().name
-    return name if name != this_user() else ""
 
 
 def _origin(environ: Mapping[str, str]) -> str:

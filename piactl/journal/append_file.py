@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from piactl.core.journal_line import (
-    CUT,
     GENESIS,
     MAX_LINE,
     BrokenLine,
@@ -29,10 +28,10 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal import heads as locks
+from piactl.journal import head_file as locks
 from piactl.journal.errors import chain_broken, no_file, refused_by_system
-from piactl.journal.heads import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
-from piactl.journal.rotated_files import last_line, lines_backwards
+from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
+from piactl.journal.rotated_files import last_line
 from piactl.private_files import user_name
 
 Body = Mapping[str, object]
@@ -141,10 +140,6 @@ class ChainFile:
             self._take_up(size, inode)
         elif (record, size) == (self._known, record.end) and record.inode == inode:
             return
-        elif record.inode != inode and (end := self._end_after_prune(record.head, size)):
-            # a process pruned the file and died before it wrote the head
-            self._advance(record.head, end)
-            self._accept(size)
         elif size >= record.end > 0 and self._ends_in(record):
             self._known = HeadRecord(record.head, record.end, inode)
             self._accept(size)
@@ -168,21 +163,6 @@ class ChainFile:
         """Whether the file begins with a `continued` line that follows `head`."""
         first = self._first_line()
         return first is not None and first.type == "continued" and not gap(head, first)
-
-    def _end_after_prune(self, head: Head, size: int) -> int:
-        """The offset at which `head` ends in a file that begins with a cut; 0 if there is none."""
-        first = self._first_line()
-        if first is None or first.type != CUT:
-            return 0
-        end = size
-        try:
-            for raw in lines_backwards(self._fd, size):
-                if _head_of(raw) == head:
-                    return end
-                end -= len(raw)
-        except BrokenLine:
-            return 0
-        return 0
 
     def _first_line(self) -> JournalLine | None:
         try:
@@ -277,12 +257,11 @@ class ChainFile:
 
 
 def _head_of(raw: bytes) -> Head | None:
-    """The head of a line; None for a broken line, and for a cut, which only replaces removed lines."""
+    """The head of a line, None for a broken one."""
     try:
-        line = proved(ended(raw))
+        return proved(ended(raw)).head
     except BrokenLine:
         return None
-    return None if line.type == CUT else line.head
 
 
 def _is_torn(raw: bytes) -> bool:

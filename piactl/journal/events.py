@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, Head, JournalLine, current_outcome, replaced
+from piactl.core.journal_line import CUT, JournalLine, current_outcome
 from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
-from piactl.journal.heads import stored_head
-from piactl.journal.query_and_export import lines_of
+from piactl.journal.head_file import stored_head
+from piactl.journal.query import lines_of
 from piactl.journal.rotated_files import files_from, newest_lines
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
@@ -83,14 +83,8 @@ def head_cursor(path: str) -> Cursor | None:
     return _after(line) if line is not None else None
 
 
-def _reached(line: JournalLine) -> Head:
-    """The head of a line; for a cut, the head of the last line that it replaces."""
-    return replaced(line) if line.type == CUT else line.head
-
-
 def _after(line: JournalLine) -> Cursor:
-    head = _reached(line)
-    return Cursor(head.seq, _WHOLE_LINE, head.hash[:16])
+    return Cursor(line.seq, _WHOLE_LINE, line.hash[:16])
 
 
 class EventStream:
@@ -156,26 +150,21 @@ class EventStream:
         Raises NotFound if there is no line with that number and that hash."""
         met = False
         for line in newest_lines(self._path):
+            if line.type == CUT:  # the beginning was removed by version 0.2.0
+                break
             if not met and line.seq <= seq:
-                head = _reached(line)
-                if head.seq != seq or not head.hash.startswith(hash_):
-                    raise self._lost(seq, line)
+                if line.seq != seq or not line.hash.startswith(hash_):
+                    raise self._lost(
+                        seq, "are of another journal: of another host, or of before this one was begun"
+                    )
                 met = True
                 if stop:
                     return
-            if line.type != CUT:
-                yield line
-            elif line.seq > seq:
-                raise self._lost(seq, line)
+            yield line
         if not met:
-            raise self._lost(seq, None)
+            raise self._lost(seq, "are not there any more: the files with them were removed")
 
-    def _lost(self, seq: int, line: JournalLine | None) -> NotFound:
-        why = (
-            "are not there any more: the journal was pruned, or a rotated file removed"
-            if line is None or (line.type == CUT and line.seq > seq)
-            else "are of another journal: of another user or host, or of before this one was begun"
-        )
+    def _lost(self, seq: int, why: str) -> NotFound:
         return NotFound(
             f"{self._path}: the lines after event line {seq} {why}.\n"
             "Take the accounts as they are (piactl account list), then the events that are left: without "

@@ -13,12 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, BrokenLine
 from piactl.dataclass import dataclass
-from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.heads import SUFFIX, stored_head
-from piactl.journal.query_and_export import first_line
-from piactl.journal.rotated_files import files_of, newest_first, newest_lines
+from piactl.errors import JournalUnusable
+from piactl.journal.errors import unreadable
+from piactl.journal.head_file import SUFFIX, stored_head
+from piactl.journal.rotated_files import files_of, newest_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class RecordedRun:
 def has_run(path: str, run: str) -> bool:
     """Whether the journal has lines of a run; False if it cannot be read back to them."""
     try:
-        return any(line.run == run for line in newest_first(path))
-    except (BrokenLine, OSError):
+        return any(line.run == run for line in newest_lines(path))
+    except JournalUnusable:
         return False
 
 
@@ -54,12 +53,12 @@ class LastRecorded:
 
 
 def last_recorded(path: str) -> LastRecorded:
-    """The last recorded run of a journal, read back from its end as far as needed. Raises JournalUnusable if
-    a file cannot be read, or if a line lacks what belongs to its type."""
+    """The last recorded run of a journal, read back from its end as far as needed, or as far as it can be
+    read. Raises JournalUnusable if a line lacks what belongs to its type."""
     candidate: LastRecorded | None = None
     upto = reached = 0
     try:
-        for line in newest_first(path):
+        for line in newest_lines(path):
             reached = line.seq
             if candidate is not None and line.seq <= upto:
                 return candidate
@@ -69,12 +68,10 @@ def last_recorded(path: str) -> LastRecorded:
             if candidate is None and line.type == "run" and "last" in line.fields:
                 candidate = LastRecorded(_recorded(line.fields["last"]), known=True)
                 upto = int(line.fields["upto"])
-    except BrokenLine:
+    except JournalUnusable:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
         raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
     return candidate or LastRecorded(None, known=False)
 
 
@@ -91,11 +88,11 @@ class StampedWrite:
 
 def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite]:
     """Yields all such writes, newest first, since a loss was accepted or the journal was begun; only those
-    among the last `lines` lines, None for all lines. Raises JournalUnusable."""
+    among the last `lines` lines, None for all lines that can be read."""
     ended: set[str] = set()
     stamps: dict[int, str] = {}
     try:
-        for line in islice(newest_first(path), lines):
+        for line in islice(newest_lines(path), lines):
             fields = line.fields
             if line.type in ("accepted", "begun") and line.run in ended:
                 return
@@ -105,10 +102,8 @@ def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite
                 stamps[fields.get("intent", 0)] = str(fields["csn"])
             elif line.seq in stamps:
                 yield StampedWrite(line.run, line.time, str(fields.get("dn", "")), stamps.pop(line.seq))
-    except BrokenLine:
+    except JournalUnusable:
         return
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
 
 
 def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:
@@ -119,28 +114,21 @@ def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The numbers of the first and last line that exist, 0 for none; `pruned`: a cut precedes the first.
-    `written` is the number of the last line ever written, according to the head file, 0 without that file.
-    `empty`: the file that is appended to does not exist, or holds nothing yet. `since` is the time of the
-    first line, "" for none."""
+    """The number of the last line that exists, 0 for none. `written` is the number of the last line ever
+    written, according to the head file, 0 without that file. `empty`: the file that is appended to does not
+    exist, or holds nothing yet."""
 
-    first: int
     last: int
-    pruned: bool
     written: int
     empty: bool
-    since: str = ""
 
 
 def extent(path: str) -> Extent:
     """The lines of the journal that exist. Raises JournalUnusable."""
     written = stored_head(path).seq  # read first: a line that is appended meanwhile must not count as missing
     last = next(newest_lines(path), None)
-    first = first_line(path)
     empty = not Path(path).exists() or not Path(path).stat().st_size
-    if first is None or last is None:
-        return Extent(0, 0, pruned=False, written=written, empty=empty)
-    return Extent(first.seq, last.seq, first.type == CUT, written, empty, first.time)
+    return Extent(last.seq if last is not None else 0, written, empty)
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ written between the copy and the cut), `olddir`, `extension`, or another compres
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import stat
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import IO, cast
 
 from piactl.core.journal_line import (
-    CUT,
     MAX_LINE,
     NAMES,
     BrokenLine,
@@ -74,11 +74,8 @@ _ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
 
 
 def files_of(path: str) -> tuple[str, ...]:
-    """The files of the chain whose newest is at `path` (left out if it is missing), oldest first.
-
-    Files before one that begins with a cut are left out: an interrupted prune left them behind. Raises
-    JournalUnusable if a file cannot be read.
-    """
+    """The files of the chain whose newest is at `path` (left out if it is missing), oldest first. Raises
+    JournalUnusable if a file cannot be read."""
     journal = Path(path)
     try:
         beside = [*journal.parent.iterdir()]
@@ -86,11 +83,8 @@ def files_of(path: str) -> tuple[str, ...]:
         return ()
     except OSError as refused:
         raise refused_by_system(path, refused) from None
-    files = sorted(_placed(str(file)) for file in beside if _is_rotated(journal, file))
-    if journal in beside:
-        files.append(_placed(path))
-    cuts = [index for index, (_seq, cut, _name) in enumerate(files) if cut]
-    return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
+    rotated = sorted((_first_number(str(file)), str(file)) for file in beside if _is_rotated(journal, file))
+    return (*(name for _number, name in rotated), *((path,) if journal in beside else ()))
 
 
 def files_from(path: str, seq: int) -> tuple[str, ...]:
@@ -98,16 +92,9 @@ def files_from(path: str, seq: int) -> tuple[str, ...]:
     JournalUnusable."""
     files = files_of(path)
     for index in range(len(files) - 1, 0, -1):
-        if 0 < _placed(files[index])[0] <= seq:
+        if 0 < _first_number(files[index]) <= seq:
             return files[index:]
     return files
-
-
-def left_behind(path: str) -> tuple[str, ...]:
-    """The rotated files that a prune should have removed and did not: those before the last cut."""
-    files, journal = files_of(path), Path(path)
-    rotated = (str(file) for file in journal.parent.iterdir() if _is_rotated(journal, file))
-    return tuple(sorted(name for name in rotated if name not in files))
 
 
 def _is_rotated(journal: Path, file: Path) -> bool:
@@ -115,17 +102,14 @@ def _is_rotated(journal: Path, file: Path) -> bool:
     return name != file.name and _ROTATED.fullmatch(name) is not None
 
 
-def _placed(path: str) -> tuple[int, bool, str]:
-    """The number of the first line, which orders the files, whether that line is a cut, and the path. A file
-    whose first line cannot be read comes first: `verify` then names it."""
+def _first_number(path: str) -> int:
+    """The number of the first line, which orders the files. A file whose first line cannot be read comes
+    first: `verify` then names it."""
     with opened(path) as file:
         try:
-            first = parsed(file.readline(MAX_LINE))  # the beginning of a truncated .gz can be read
-        except BrokenLine:
-            return 0, False, path
-        except (OSError, EOFError, zlib.error):
-            return 0, False, path
-        return first.seq, first.type == CUT, path
+            return parsed(file.readline(MAX_LINE)).seq  # the beginning of a truncated .gz can be read
+        except (BrokenLine, OSError, EOFError, zlib.error):
+            return 0
 
 
 @contextmanager
@@ -142,21 +126,10 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         raise no_file(path, mode)
     with os.fdopen(fd, "rb") as file:
         if path.endswith(".gz"):
-            import gzip  # only for old files, and slow to import
-
             with gzip.open(file, "rb") as content:
                 yield cast("IO[bytes]", content)
         else:
             yield file
-
-
-def pieces(path: str, most: int) -> Iterator[bytes]:
-    """Yields the first `most` bytes of a file, decompressed, in pieces. Raises JournalUnusable, and
-    BrokenLine if a compressed file is damaged."""
-    with opened(path) as file, _decompressed(path):
-        while most > 0 and (piece := file.read(min(most, 16 * _CHUNK))):
-            most -= len(piece)
-            yield piece
 
 
 @contextmanager
@@ -173,16 +146,15 @@ def _decompressed(path: str) -> Iterator[None]:
         raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
 
 
-def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
-    """Yields the lines of one file from an offset on, each with whether more follows. Stops where the file
-    ended when it was opened: a line that is being appended meanwhile would look torn. The last line may lack
-    its newline; a line that is too long is cut.
+def raw_lines(path: str) -> Iterator[tuple[bytes, bool]]:
+    """Yields the lines of one file, each with whether more follows. Stops where the file ended when it was
+    opened: a line that is being appended meanwhile would look torn. The last line may lack its newline; a
+    line that is too long is cut.
 
     Raises JournalUnusable, and BrokenLine if a compressed file is damaged.
     """
     with opened(path) as file, _decompressed(path):
-        remaining = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size - start
-        file.seek(start)
+        remaining = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size
         raw = file.readline(min(MAX_LINE + 1, remaining)) if remaining > 0 else b""
         while raw:
             remaining -= len(raw)
@@ -191,13 +163,26 @@ def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
             raw = following
 
 
-def newest_first(path: str) -> Iterator[JournalLine]:
+def newest_lines(path: str) -> Iterator[JournalLine]:
     """Yields the lines of all files of the chain, last first, each proved by its hash, and intents with their
     names (`with_names`); a torn tail is left out.
 
     Plain files are read from their end, only as far as needed; compressed ones must be read whole.
-    Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
+    Raises JournalUnusable, also for a line in the middle that cannot be read.
     """
+    reached = 0
+    try:
+        for line in _proved_newest_first(path):
+            reached = line.seq
+            yield line
+    except BrokenLine as broken:
+        before = f"before number {reached} " if reached else ""
+        raise unreadable(path, 0, f"{before}{broken}") from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+
+
+def _proved_newest_first(path: str) -> Iterator[JournalLine]:
     for name in reversed(files_of(path)):
         unnamed: list[JournalLine] = []
         for number, raw in enumerate(_raw_newest_first(name)):
@@ -217,14 +202,18 @@ def newest_first(path: str) -> Iterator[JournalLine]:
         yield from unnamed
 
 
-def newest_lines(path: str) -> Iterator[JournalLine]:
-    """Like `newest_first`, but a line that cannot be read raises JournalUnusable too."""
+def newest_line(name: str) -> JournalLine | None:
+    """The last whole line of one file, None for a file without one. Raises JournalUnusable."""
     try:
-        yield from newest_first(path)
+        for raw in _raw_newest_first(name):
+            try:
+                return proved(ended(raw))
+            except BrokenLine as broken:
+                if not broken.torn:
+                    raise
     except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
+        raise unreadable(name, 0, str(broken)) from None
+    return None
 
 
 def _raw_newest_first(name: str) -> Iterator[bytes]:

@@ -7,7 +7,16 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from piactl.core.journal_line import GENESIS, NAMES, OUTCOMES, Head, LineTooLong
+from piactl.core.journal_line import (
+    CLOSED,
+    GENESIS,
+    NAMES,
+    OUTCOMES,
+    Anchor,
+    Head,
+    LineTooLong,
+    journal_owner,
+)
 from piactl.core.model.numen_and_digests import masked
 from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
@@ -25,8 +34,10 @@ from piactl.journal.intent_format import (
     tags_of,
     unsettled,
 )
-from piactl.journal.query_and_export import text_of
+from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import last_recorded
+from piactl.journal.rotated_files import newest_lines
+from piactl.journal.syslog import log_head
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
@@ -76,11 +87,12 @@ class Journal:
         self._unmade: set[int] = set()
         self.unmade: tuple[Intent, ...] = ()
         self._seen = GENESIS
+        self._wrote = False
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
 
     @property
     def head(self) -> Head:
-        """Number and hash of the last line that this run wrote or saw, for callers to anchor elsewhere."""
+        """Number and hash of the last line that this run wrote or saw."""
         return self._file.head
 
     def begin(self) -> Head:
@@ -160,9 +172,15 @@ class Journal:
         """Records that the directory lacks these runs, and that this was accepted."""
         self._append([{"type": "accepted", "runs": list(runs), "reason": masked(reason)}])
 
-    def prune(self, facts: Mapping[str, object]) -> Head:
-        """Records that lines are about to be removed. The `cut` line must match these facts (see `prune`)."""
-        return self._append([{"type": "prune", **facts}])[0]
+    def prune(self, files: Collection[str], last: Head, before: str) -> None:
+        """Records that the files of these names, with lines up to `last`, are about to be removed: all of
+        them were written before that day."""
+        self._append([{"type": "prune", "files": list(files), "last": last._asdict(), "before": before}])
+
+    def go_on_from(self, chains: Mapping[str, Head]) -> None:
+        """Records the heads of the chains that this journal goes on from, by their names."""
+        heads = {name: head._asdict() for name, head in chains.items()}
+        self._append([{"type": CLOSED, "chains": heads}])
 
     def end(
         self,
@@ -173,7 +191,7 @@ class Journal:
         acknowledged: bool = False,
         feeds: Sequence[Mapping[str, str]] = (),
     ) -> Head:
-        """Records the end of the run, and returns the head to anchor.
+        """Records the end of the run, and returns the head.
 
         `recorded`: the run has a record in the directory. `remembered`: it is the last run there.
         `acknowledged`: the directory has to keep what the run wrote. `feeds`: source, file and digest of each
@@ -193,8 +211,14 @@ class Journal:
         return self._append([body])[0]
 
     def close(self) -> None:
-        """Closes the file. Intents without an outcome are in doubt from then on."""
+        """Closes the file, and sends the head to syslog if this run wrote. Intents without an outcome are in
+        doubt from then on."""
         self._file.close()
+        if self._wrote:
+            self._wrote = False
+            actor, run = self._context.actor, self._context.run
+            owner = journal_owner(actor.user, actor.host)
+            log_head(Anchor(text_of(self._now()), owner, run, self._seen))
         self._unusable = (
             f"{self._path}: the journal of this run was closed. No change is made.\nThis is a bug."
         )
@@ -216,6 +240,7 @@ class Journal:
         before = self._seen
         heads = self._guarded(lambda: self._file.append(bodies))
         self._seen = self.head
+        self._wrote = self._wrote or bool(bodies)
         if self._seen.seq != before.seq + len(bodies):
             # other runs wrote in between; only the file says which of their intents are open
             self._doubts = None
@@ -317,3 +342,19 @@ def _settlement(kind: str, settlement: Settlement, write: IntendedWrite | None) 
         **({"message": masked(message)} if message else {}),
         **({"csn": settlement.csn} if settlement.csn else {}),
     }
+
+
+def close_chain(path: str, stamp: Callable[[], Body], settled: Sequence[Settlement]) -> Head:
+    """Ends a chain that another journal goes on from: the outcomes of its writes in doubt, and a last line,
+    unless it has that already. Returns its head. Raises JournalUnusable."""
+    last = next(newest_lines(path), None)
+    if last is not None and last.type == CLOSED:
+        return last.head
+    file = ChainFile(path, stamp)
+    try:
+        file.hold(str(stamp()["run"]))
+        return file.append([*(_settlement("resolved", s, None) for s in settled), {"type": CLOSED}])[-1]
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+    finally:
+        file.close()

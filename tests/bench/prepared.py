@@ -77,12 +77,12 @@ def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.directory.open import open_reader
     from piactl.flows.plan.inputs.load_feeds import read_feeds
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
     from tests.planning import plan_at_once
 
     configuration = open_configuration(Path(configuration))
     feeds = read_feeds([str(part)], configuration.settings.sources)
-    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+    with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
         ready = plan_at_once(reader, configuration, feeds, date.fromisoformat(day))
     with ldif.open("w", encoding="utf-8") as file:
         for row in ready.writes:

@@ -289,6 +289,7 @@ CASES: dict[str, Case] = {
         ),
         missing=("why",),
     ),
+    "roles": Case(("roles",), wrong=((("roles", "-o", "xml"), "", 2, "'xml' is not one of"),)),
     "status": Case(("status",), wrong=((("status", "--as-of", "soon"), "", 2, "not a valid date"),)),
     "runs list": Case(("runs", "list"), wrong=((("runs", "list", "--most", "many"), "", 2, "--most"),)),
     "runs rewind": Case(
@@ -785,17 +786,14 @@ CASES: dict[str, Case] = {
             (("journal", "verify", "{new}"), "", 2, "no such file"),
             (("journal", "verify", "{feed}"), "", 1, "hr.csv"),
             (("journal", "verify", "x" * 5000), "", 2, "no such file"),
-            (("journal", "verify", "{feed}", "--head", "²:" + "a" * 64), "", 2, "--head"),
-            (("journal", "verify", "{feed}", "--head", "9" * 5000 + ":" + "a" * 64), "", 2, "--head"),
-            (("journal", "verify", "--head", "1:" + "a" * 64), "", 2, "--head goes with a FILE"),
+            (("journal", "verify", "{feed}", "--syslog", "-"), "", 2, "--syslog goes without a FILE"),
+            (("journal", "verify", "--syslog", "{feed}"), "", 1, "there is no head of a journal"),
+            (("journal", "verify", "--syslog", "{new}"), "", 2, "no such file"),
         ),
     ),
     "journal export": Case(
         ("journal", "export"),
-        wrong=(
-            (("journal", "export", "--until", "1950-01-01"), "", 1, "no line of that period"),
-            (("journal", "export", "--out", "{feed}/x"), "", 1, "cannot be written"),
-        ),
+        wrong=((("journal", "export", "--from", "soon"), "", 2, "--from soon: not a valid date"),),
     ),
     "journal prune": Case(
         ("journal", "prune", "--before", "2020-01-01"),
@@ -813,6 +811,11 @@ CASES: dict[str, Case] = {
             (("journal", "begin"), "", 2, "needs a reason"),
         ),
         missing=("journal", "begin"),
+    ),
+    "journal close": Case(
+        ("journal", "close", *WHY),
+        wrong=((("journal", "close"), "", 2, "needs a reason"),),
+        missing=("journal", "close"),
     ),
     "recover": Case(
         ("recover",),

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pkgutil
+import pwd
 import select
 import subprocess
 import sys
@@ -143,13 +144,14 @@ def _serve() -> None:
     from tests.remembered import remember_commands_and_configurations
 
     if "CALLER" in os.environ:  # the real user of sudo's process is who called it
-        caller = int(os.environ.pop("CALLER"))
+        caller = os.environ.pop("CALLER")
         if os.geteuid() == 0:
-            os.setresuid(caller, 0, 0)
+            os.setresuid(pwd.getpwnam(caller).pw_uid, 0, 0)
         else:
             from piactl import caller as of_process
 
-            of_process.caller = lambda: of_process.Caller(str(caller), other=True)  # type: ignore[assignment]
+            named = cache(lambda: of_process.Caller(caller, other=True))
+            of_process.caller = named  # type: ignore[assignment]
     remember_commands_and_configurations()
     for words in COMMANDS:
         application.assembled(*asked(words.split()), alone=True)
@@ -215,6 +217,7 @@ def _child(asked: dict[str, Any]) -> NoReturn:
     os.environ["PIACTL_CONFIG"] = str(asked["config"])
     code = 99
     try:
+        from piactl.caller import caller
         from piactl.cli.framework import context
         from piactl.cli.main import main
 
@@ -225,6 +228,7 @@ def _child(asked: dict[str, Any]) -> NoReturn:
             os.setgroups([])
             os.setgid(asked["user"])
             os.setuid(asked["user"])
+            caller.cache_clear()
         if asked["program"]:
             exec(asked["program"], {"__name__": "__main__"})
         else:

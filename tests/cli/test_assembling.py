@@ -56,7 +56,7 @@ def test_help_is_the_same_if_one_or_all_commands_are_loaded() -> None:
 
 
 def test_short_helps_fit_a_line() -> None:
-    for words, (_, _, short) in COMMANDS.items():
+    for words, (_, _, short, _) in COMMANDS.items():
         assert short.endswith("."), words
         assert len(short) <= 62, words
     for noun, short in NOUNS.items():

@@ -124,6 +124,7 @@ journal show --kind {}
 journal show --from {}
 events --since {}
 journal verify {}
+journal verify --syslog {}
 journal export --from {}
 journal prune --before {}
 undo {} W

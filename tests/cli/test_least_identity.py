@@ -20,7 +20,7 @@ READING = (
     "rehearse policy.diff guards.suggest feed.score"
 )
 NONE = (
-    "init completion feed.check feed.rejects service.list service.show profile.list profile.show "
+    "init completion roles feed.check feed.rejects service.list service.show profile.list profile.show "
     "journal.export sandbox.start sandbox.stop sandbox.status policy.test events"
 )
 SUPPORT = "password.reset password.unblock otp.enroll otp.verify otp.suspend otp.remove otp.resync otp.check"

@@ -181,33 +181,6 @@ def test_doctor_reports_its_own_state_folder_of_a_wrong_mode(loaded: Academy, ru
     assert ran.code == Exit.FAILED, ran
     errors = {finding["id"]: finding for finding in json.loads(ran.out) if finding["result"] == "error"}
     assert f"this user cannot write to {folder}" in errors["D06"]["found"]
-    assert f"{folder}/journal-head: cannot be written" in errors["D50"]["found"]
-
-
-@pytest.mark.skipif(not ROOT, reason="only root is refused")
-def test_root_is_refused_if_each_writing_identity_has_a_user(academy: Academy) -> None:
-    """Every command gives one message with the right commands; nothing is written as root."""
-    config = academy.sandbox.folder / "piactl.yaml"
-    text = config.read_text("utf-8")
-    for name, user in (
-        ("nightly", "daemon"),
-        ("desk", "bin"),
-        ("administrator", "sys"),
-        ("approver", "games"),
-    ):
-        text = text.replace(f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
-    config.write_text(text, "utf-8")
-    for words in (
-        ("nightly",),
-        ("plan",),
-        ("account", "list"),
-        ("journal", "show"),
-        ("key", "list"),
-        ("status",),
-    ):
-        ran = academy.run(*words)
-        assert (ran.code, ran.out, ran.err.count("\n")) == (Exit.CONFIGURATION, "", 1), ran
-        assert "run one of: runuser -u daemon -- piactl ..., runuser -u bin -- piactl ..., runuser" in ran.err
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")

@@ -22,7 +22,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, TooManyAttempts, begin_attempt
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
 
@@ -487,7 +487,7 @@ def test_simultaneous_attempts_do_not_exceed_the_limit(staff: Academy) -> None:
     now = datetime.now(UTC)
 
     def attempt(number: int) -> bool:
-        with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
             checks = configuration.identity_checks(writer)
             try:
                 begin_attempt(checks, CLAIRE, now + timedelta(microseconds=number), ProofKind.NUMEN)
@@ -510,7 +510,7 @@ def test_failures_per_hour_limits_attempts_on_all_accounts(staff: Academy) -> No
     staff.edit("piactl.yaml", "password:\n", "password:\n  failures_per_hour: 5\n")
     configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
-    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+    with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         checks = configuration.identity_checks(writer)
         for number in range(4):
             begin_attempt(checks, f"somebody{number}", now, ProofKind.NUMEN)

@@ -22,6 +22,13 @@ ROOT = os.geteuid() == 0
 SERVICE = 65534 if ROOT else os.geteuid()
 NAME = pwd.getpwuid(SERVICE).pw_name
 
+CALLER = "daemon"
+"""A user of every host, whose group gets all roles of people."""
+ROLES = (
+    "roles: {desk: [daemon], administrator: [daemon], approver: [daemon], portal: [daemon]}\nstate_folder:"
+)
+FOR_ROOT = "for root; you are daemon"
+
 WRITES = "under sudo piactl writes no file for you as"
 READS = "under sudo piactl reads no file for you as"
 OWN = "under sudo piactl reads only files of others for you"
@@ -73,11 +80,12 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("otp enroll", "--png"): ((CLAIRE, "--png", "{new}"), WRITES),
     ("otp enroll", "--uri-file"): ((CLAIRE, "--uri-file", "{new}"), WRITES),
     ("journal verify", "FILE"): (("{own}",), OWN),
-    ("journal export", "--out"): (("--out", "{new}"), WRITES),
-    ("init", "--dir"): (("--dir", "{new}"), WRITES),
-    ("sandbox start", "--dir"): (("--dir", "{new}"), WRITES),
-    ("sandbox stop", "--dir"): (("--dir", "{own}"), "sandbox"),
-    ("sandbox status", "--dir"): (("--dir", "{own}"), "sandbox"),
+    ("journal verify", "--syslog"): (("--syslog", "{own}"), OWN),
+    ("journal begin", "--syslog"): (("--syslog", "{own}", *WHY), FOR_ROOT),
+    ("init", "--dir"): (("--dir", "{new}"), FOR_ROOT),
+    ("sandbox start", "--dir"): (("--dir", "{new}"), FOR_ROOT),
+    ("sandbox stop", "--dir"): (("--dir", "{own}"), FOR_ROOT),
+    ("sandbox status", "--dir"): (("--dir", "{own}"), FOR_ROOT),
 }
 
 
@@ -100,6 +108,7 @@ def test_every_option_that_names_a_file_has_its_case() -> None:
 @pytest.fixture
 def loaded(make_academy: Callable[..., Academy]) -> Academy:
     academy = make_academy(after=load)
+    academy.edit("piactl.yaml", "state_folder:", ROLES)
     for path in (academy.sandbox.folder, academy.folder) if ROOT else ():
         open_parents(path)
         for file in (path, *path.rglob("*")):
@@ -111,7 +120,7 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     folder = loaded.sandbox.folder
     own, new = folder / "secrets" / "desk", loaded.folder / "new"
     secret = own.read_text()
-    with forking_for_others(CALLER="4242") as forks:
+    with forking_for_others(CALLER=CALLER) as forks:
         for (command, option), (words, sentence) in CASES.items():
             arguments = [word.format(own=own, new=new) for word in words]
             ran = forks.run(
@@ -132,7 +141,7 @@ def windows(text: str) -> Iterator[str]:
 
 
 def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
-    with forking_for_others(CALLER="4242") as forks:
+    with forking_for_others(CALLER=CALLER) as forks:
         refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
         assert refused.code == Exit.USAGE
         assert refused.err == (

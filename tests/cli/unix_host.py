@@ -44,29 +44,22 @@ install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
  systemd-sysusers /etc/sysusers.d/piactl.conf
 install -D -m 644 {examples}/tmpfiles/piactl.conf /etc/tmpfiles.d/piactl.conf
 systemd-tmpfiles --create /etc/tmpfiles.d/piactl.conf
-groupadd helpdesk; groupadd directory-admins; groupadd directory-approvers; groupadd careless
-for name in ope eva; do useradd -m -G helpdesk $name; done
-useradd -m -G directory-admins,directory-approvers boss; useradd -m -G directory-approvers vera
-useradd -m -G careless idle
+groupadd careless; mkdir /srv/home
+person() {{ useradd -m -b /srv/home -G "$2" "$1"; }}
+person ope piactl-desk; person eva piactl-desk; person idle piactl-desk,careless
+person boss piactl-admin,piactl-approver; person anne piactl-admin; person vera piactl-approver
+person portal piactl-portal; person stranger ""
 install -d -m 1777 /srv/shared; install -d -o root -g piactl -m 2770 /srv/piactl/feeds
 rm -f /etc/sudoers.d/*; install -m 440 {examples}/sudoers/piactl /etc/sudoers.d/piactl
 cat > /etc/sudoers.d/tests <<END
-Defaults:%helpdesk,%directory-admins,%directory-approvers,%careless !authenticate, !lecture
-# a rule as nobody should write it: every option, and the environment of the caller
-%careless ALL = (piactl-desk) SETENV: /usr/bin/piactl
+# a rule as nobody should write it: with the environment of the caller
+%careless ALL = (piactl) NOPASSWD:SETENV: /usr/bin/piactl
 END
 chmod 440 /etc/sudoers.d/tests; visudo -c
 """
 
 
 _NO_LOGIN = 2**32 - 1
-USERS = {
-    "nightly": "piactl",
-    "desk": "piactl-desk",
-    "administrator": "piactl-admin",
-    "approver": "piactl-approver",
-}
-"""The Unix user that has the password of each identity."""
 
 
 def load_with_matching_key(academy: Academy) -> None:
@@ -110,17 +103,18 @@ class Host:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def sudo(
+    def types(
         self,
         caller: str,
-        user: str,
         *words: str,
         stdin: str = "",
         environment: Mapping[str, str] = {},
         terminal: bool = False,
         forged_login: str = "",
+        out: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `sudo -u USER WORDS...` as `caller`, whose shell has `environment`, on a `terminal` or not.
+        """Runs a command as `caller`, as they type it, with `environment` in their shell, on a `terminal` or
+        not; its output goes to the file `out`, which they make with mode 0600.
 
         The caller is logged in as themselves. With `forged_login` they are not logged in, and write the login
         record of a colleague."""
@@ -130,13 +124,19 @@ class Host:
             *("runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *variables),
             *(_login(f"$(id -u {forged_login})") if forged_login else ()),
         ]
-        command_line = ["sudo", "-n", "-u", user, *words]
+        typed = list(words)
+        if out:
+            typed = ["sh", "-c", 'umask 077; file=$1; shift; exec "$@" >"$file"', "sh", out, *typed]
         if terminal:
-            typed = f"printf %s {shlex.quote(stdin)} | " if stdin else ""
-            shell = typed + shlex.join(command_line)
-            command_line = ["script", "--quiet", "--return", "--command", shell, "/dev/null"]
+            piped = f"printf %s {shlex.quote(stdin)} | " if stdin else ""
+            shell = piped + shlex.join(typed)
+            typed = ["script", "--quiet", "--return", "--command", shell, "/dev/null"]
             stdin = ""
-        return self._enter([*command, *command_line], {}, stdin)
+        return self._enter([*command, *typed], {}, stdin)
+
+    def service(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command as a timer does: as user piactl, without a login record."""
+        return self._enter([*_login(str(_NO_LOGIN)), "runuser", "-u", "piactl", "--", *words], {})
 
     def _enter(
         self, command: list[str], environment: Mapping[str, str], stdin: str = ""
@@ -212,29 +212,21 @@ def _site(base: Path) -> str:
 
 
 def _configure(host: Host) -> None:
-    """Installs the sandbox's configuration; as in examples/piactl.yaml, each password has its own user."""
+    """Installs the sandbox's configuration, as docs/administration.md says."""
     folder = host.academy.sandbox.folder
     for path in (folder, folder / "slapd"):
         path.chmod(0o711)  # every user of the host uses its socket
     text = (folder / "piactl.yaml").read_text("utf-8")
-    text = text.replace("secrets/reader", '"secrets/{user}/reader"')
-    for name, user in USERS.items():
-        text = text.replace(f"secrets/{name}}}", f"secrets/{user}/{name}, user: {user}}}")
-    text = text.replace("keys: secrets/keys", "keys: secrets/{user}/keys")
-    text = text.replace("matching_key: secrets/matching", 'matching_key: "secrets/{user}/matching"')
-    text = text.replace("journal: journal/piactl.jsonl", "journal: /var/log/{user}/journal.jsonl")
-    text = text.replace("state_folder: state", "state_folder: /var/lib/{user}")
+    text = text.replace("journal: journal/piactl.jsonl", "journal: /var/log/piactl/journal.jsonl")
+    text = text.replace("state_folder: state", "state_folder: /var/lib/piactl")
     host.root(f"cat > /etc/piactl/piactl.yaml <<'END'\n{text}\nEND")
     host.root(
         f"""
         cp {folder}/policy.yaml {folder}/establishments.csv /etc/piactl/
-        chgrp piactl-config /etc/piactl/*.*; chmod 640 /etc/piactl/*.*
-        put() {{ for name in $2; do
-            install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
-        put piactl "reader keys nightly matching"; put piactl-desk "reader keys desk"
-        put piactl-admin "reader keys administrator matching"
-        put piactl-approver "reader keys approver"
-        cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chown ope /srv/piactl/feeds/hr.csv
-        chmod 644 /srv/piactl/feeds/hr.csv
+        chgrp piactl /etc/piactl/*.*; chmod 640 /etc/piactl/*.*
+        for name in reader nightly desk administrator approver keys matching; do
+            [ ! -e {folder}/secrets/$name ] ||
+                install -o piactl -g piactl -m 600 {folder}/secrets/$name /etc/piactl/secrets/; done
+        cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chmod 644 /srv/piactl/feeds/hr.csv
         """
     )

@@ -139,4 +139,4 @@ def test_systemd_credentials(private, tmp_path, monkeypatch):
     assert "there is no such file" in refusal(read_password, "credential:absent")
     assert "not the name of a credential" in refusal(read_password, "credential:../secret")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
-    assert "LoadCredential=secret:FILE" in refusal(read_password, "credential:secret")
+    assert "LoadCredentialEncrypted=secret:FILE" in refusal(read_password, "credential:secret")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from pathlib import Path
 
 import pytest
@@ -53,7 +51,7 @@ def test_a_small_configuration_and_its_defaults(written):
             suffix="o=gouv,c=fr",
             accounts="ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
             state="ou=piactl,ou=ac-amiens,ou=education,o=gouv,c=fr",
-            identities={"nightly": Identity(external=True)},
+            identities={"nightly": Identity(external=True, name="nightly")},
         ),
         policy_file=f"{folder}/policy.yaml",
         establishments_file=f"{folder}/establishments.csv",
@@ -69,14 +67,18 @@ def test_a_configuration_that_says_everything():
     directory = settings.directory
     assert directory.servers == ("ldaps://ldap1.example.fr", "ldap://ldap2.example.fr:1389")
     assert directory.identities["reader"] == Identity(
-        dn="cn=piactl-reader,ou=piactl,o=gouv,c=fr", password_file=str(path.parent / "secrets/reader")
+        dn="cn=piactl-reader,ou=piactl,o=gouv,c=fr",
+        password_file=str(path.parent / "secrets/reader"),
+        name="reader",
     )
     assert directory.identities["nightly"].password_file == "credential:nightly"
     assert directory.identities["desk"].password_file == "/etc/piactl/desk"
-    assert directory.identities["desk"].user == "piactl-desk"
-    me = pwd.getpwuid(os.geteuid()).pw_name
-    own = str(path.parent / "secrets" / me / "administrator")
-    assert directory.identities["administrator"].password_file == own
+    assert settings.roles == {
+        "desk": ("helpdesk", "accueil"),
+        "administrator": ("dsi-admins",),
+        "approver": ("dsi-control",),
+        "portal": ("portal",),
+    }
     assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
     assert (directory.replication_seconds, directory.in_flight) == (40, 32)
@@ -87,7 +89,6 @@ def test_a_configuration_that_says_everything():
     assert directory.consumers == "ou=consumers,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
     assert settings.matching_key_file == str(path.parent / "secrets/matching")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
-    assert settings.journal_heads == "/var/log/piactl-heads/heads"
     assert (settings.any_date, settings.strict) == (True, True)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)

@@ -58,7 +58,6 @@ EVERYBODY = (
 SEES = {"reader", "nightly", "desk", "administrator"}
 APPLIES = {"nightly", "administrator"}
 SUPPORTS = {"desk", "administrator"}
-JOURNALS = {"desk", "administrator", "nightly", "late", "approver"}
 APPLICATIONS = SEES | {"consumer"}
 OWNERS = SEES | {"self"}
 ADMINISTRATOR = {"administrator"}
@@ -96,10 +95,7 @@ class Place:
             "run": "cn=run-{},ou=runs",
             "undo": "cn=undo-{},ou=runs",
             "attempt": "cn=att-{},ou=attempts",
-            "heads": "cn=host-{},ou=journals",
-            "folder_of_heads": "ou=journals",
             "more_attempts": "cn=more-{},ou=attempts",
-            "more_heads": "cn=more-{},ou=journals",
             "request": "cn=req-{},ou=requests",
             "more_requests": "cn=more-{},ou=requests",
             "approval": "cn=yes-{},ou=approvals",
@@ -188,7 +184,6 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
         place.approval,
     ):
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
-    root.add(place.heads, attributes={"objectClass": "piactlRecord", "description": ["1:a", "2:b"]})
 
 
 def places_of(sandbox: Any) -> dict[str, Place]:
@@ -559,23 +554,6 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     ),
     "describe a count": (put("attempt", description="x"), ADMINISTRATOR),
     "put an entry below a count": (put_in("attempt", new_record, "cn=below,"), ADMINISTRATOR),
-    "store a head": (change("heads", description=(ADD, ["3:c"])), JOURNALS),
-    "store the first head of a day": (
-        put_in("more_heads", lambda who, dn: {"objectClass": "piactlRecord", "description": "4:d"}),
-        JOURNALS,
-    ),
-    "take a head away": (change("heads", description=(DELETE, ["1:a"])), ADMINISTRATOR),
-    "take all heads of a day away": (put("heads", description=[]), ADMINISTRATOR),
-    "write heads anew": (put("heads", description=["1:x", "2:b"]), ADMINISTRATOR),
-    "delete the heads of a day": (take_out("heads"), ADMINISTRATOR),
-    "rename the heads of a day": (rename_to("heads", "cn=gone.{who}"), ADMINISTRATOR),
-    "move the heads of a day": (
-        rename_to("heads", "cn=gone.{who}", "ou=attempts,"),
-        ADMINISTRATOR,
-    ),
-    "rename the folder of the heads": (rename_to("folder_of_heads", "ou=old.{who}"), ADMINISTRATOR),
-    "make heads another record": (put("heads", piactlData="{}"), ADMINISTRATOR),
-    "make heads something else": (change("heads", objectClass=(ADD, ["extensibleObject"])), ADMINISTRATOR),
     "request": (put_in("more_requests", new_record), SUPPORTS | {"nightly"}),
     "request as something else": (
         put_in("more_requests", lambda who, dn: {"objectClass": ["piactlRecord", "piactlRunLock"]}),
@@ -602,7 +580,6 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     # an entry that may be written at one place cannot be moved to another one
     "move a request to the counts": (move("request", "ou=attempts,"), APPLIES),
     "move a count to the requests": (move("attempt", "ou=requests,"), APPLIES),
-    "move a count to the heads": (move("attempt", "ou=journals,"), ADMINISTRATOR),
     "move a count to the runs": (move("attempt", "ou=runs,"), APPLIES),
     "move a count below an account": (move("attempt", "account"), ADMINISTRATOR),
     "move a device to a protected account": (move("account", "protected", "cn=otp,"), ADMINISTRATOR),

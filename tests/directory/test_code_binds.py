@@ -27,7 +27,7 @@ from piactl.directory.store.password_state_and_activation import (
     unblock_write,
 )
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.conftest import Sandbox
 
 CODES = f"cn=activation,{POLICIES}"
@@ -58,7 +58,7 @@ def place(sandbox: Sandbox) -> Sandbox:
 @contextmanager
 def desk(sandbox: Sandbox) -> Iterator[Writer]:
     settings = open_configuration(sandbox.config).settings.directory
-    with open_writer(settings, "desk", read_password) as writer:
+    with open_writer(settings, "desk", identity_password) as writer:
         yield writer
 
 
@@ -279,7 +279,7 @@ def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sa
         "piactlWriter": settings.identities["nightly"].dn,
     }
     place.add(f"cn=lock,{place.state}", lock)
-    with open_writer(settings, "nightly", read_password) as writer:
+    with open_writer(settings, "nightly", identity_password) as writer:
         assert list(read_released(writer, settings, CODES, "")) == []
         choose(place)
         ((uid, write),) = read_released(writer, settings, CODES, "")

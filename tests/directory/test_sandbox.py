@@ -23,7 +23,7 @@ from piactl.errors import SandboxUnavailable
 from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox import server as software
 from piactl.sandbox.server import Process, _observe, remember
-from piactl.secret_files import read_keys, read_password
+from piactl.secret_files import identity_password, read_keys
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_configuration_policy_and_register_can_be_read(sandbox: Any) -> None:
     assert read_register(Path(settings.establishments_file))
     assert read_keys(settings.keys_file).current == "k1"
     for name, identity in settings.directory.identities.items():
-        password = read_password(identity.password_file).decode()
+        password = identity_password(identity).decode()
         with sandbox.bind(identity.dn, password) as connection:
             assert (
                 connection.extend.standard.who_am_i() == f"dn:cn=piactl-{name},{identity.dn.split(',', 1)[1]}"

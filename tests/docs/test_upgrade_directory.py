@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import ldap3
 import pytest
@@ -29,7 +29,7 @@ from tests.directory.config_server import ConfigServer, config_server
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
 CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
-CHANGED = ("D12", "D16", "D23", "D30", "D33", "D34", "D35", "D39", "D50", "D51", "D63", "D64", "D69", "D70")
+CHANGED = ("D12", "D16", "D23", "D30", "D33", "D34", "D35", "D39", "D51", "D63", "D64", "D69", "D70")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -127,18 +127,16 @@ def without_fence(text: str) -> str:
     return text.replace('dn.subtree="cn=piactl-nightly,', 'dn.exact="cn=piactl-nightly,')
 
 
-def without_heads(text: str) -> str:
-    """The rules before the directory took heads of journals and requests, and restricted what counts hold."""
+def without_requests(text: str) -> str:
+    """The rules before the directory took requests, and restricted what counts hold."""
     text, rules = re.subn(
         r'(?m)^(olcAccess:|access) to \S+"ou=attempts,\S+( attrs=objectClass.*)?\n(  by .*\n)+', "", text
     )
     assert rules == 2
     text, rules = re.subn(r'(to dn\.children="ou=attempts,\S+) attrs=entry,cn,piactlData\n', r"\1\n", text)
     assert rules == 1
-    text, rules = re.subn(
-        r'(?m)^(olcAccess:|access) to dn\.\S+="ou=(?:journals|requests),.*\n(  by .*\n)+', "", text
-    )
-    assert rules == 7
+    text, rules = re.subn(r'(?m)^(olcAccess:|access) to dn\.\S+="ou=requests,.*\n(  by .*\n)+', "", text)
+    assert rules == 3
     return text
 
 
@@ -149,7 +147,7 @@ def without_approvals(text: str) -> str:
         "",
         text,
     )
-    assert rules == 11
+    assert rules == 7
     return text
 
 
@@ -199,7 +197,7 @@ FORMER_SCHEMAS = (("piactl", former_schema), ("eduperson", former_eduperson), ("
 def former_config(config: str) -> str:
     """config.ldif as it was; the user of the test replaces root."""
     former = without(
-        without_applications(without_heads(without_fence(without_approvals(config)))),
+        without_applications(without_requests(without_fence(without_approvals(config)))),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{3\}constraint,.*\n(.+\n)+\n", ""),
@@ -217,7 +215,7 @@ def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\n(constraint_attribute .*\n)+")
     patterns = (*patterns, r"^overlay dynlist\ndynlist-attrset .*\n")
     return without(
-        without_applications(without_heads(without_fence(without_approvals(conf)))),
+        without_applications(without_requests(without_fence(without_approvals(conf)))),
         *RULES,
         *((pattern, "") for pattern in patterns),
     )
@@ -229,7 +227,6 @@ def former_tree(tree: str) -> str:
         (r"^pwdInHistory: 1\n", ""),
         (r"^pwdMinDelay.*\n(pwdM.*\n)+pwdFailureCountInterval: 3600\n", "pwdMaxFailure: 5\n"),
         (r"^dn: cn=protected,.*\n(.+\n)+\n", ""),
-        (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=consumers,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=groupes,.*\n(.+\n)+\n", ""),
@@ -337,8 +334,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
         root.modify(f"cn=default,{POLICIES}", ppm)
         root.modify(f"cn=activation,{POLICIES}", ppm | {"pwdInHistory": [(ldap3.MODIFY_DELETE, [])]})
         root.delete(f"cn=protected,{POLICIES}")
-        for folder in ("journals", "requests"):
-            root.delete(f"ou={folder},{sandbox.state}")
+        root.delete(f"ou=requests,{sandbox.state}")
         root.delete(CONSUMERS)
         root.delete(GROUPS)
         root.delete(STRUCTURES)
@@ -355,8 +351,8 @@ PASSWORDS_BY_CONFIG, PASSWORDS_BY_CONF, _ = re.split(
 )
 PROOFS_BY_CONFIG, PROOFS_BY_CONF = re.split(r"\n(?=sed -i)", commands("7. Attributes of accounts"))
 LOCK_BY_CONFIG += "\n" + PROOFS_BY_CONFIG
-HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
-    f"(?<=done\n}}\n)|{CONF}", commands("8. Counts, heads of the journals, and requests")
+REQUESTS, REQUESTS_BY_CONFIG, REQUESTS_BY_CONF = re.split(
+    f'(?<=requests" ""\n}}\n)|{CONF}', commands("8. Counts and requests")
 )
 APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
     f'(?<=groupes" ""\n}}\n)|{CONF}', commands("9. Applications and groups")
@@ -384,7 +380,7 @@ LOG, LOG_BY_CONFIG, LOG_BY_CONF = re.split(
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
-    f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
+    f"{REQUESTS}{REQUESTS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
     f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}\n{UNIX}{UNIX_BY_CONFIG}\n{GUESSES}{GUESSES_BY_CONFIG}"
     f"\n{LOG}{LOG_BY_CONFIG}"
 )
@@ -476,7 +472,9 @@ def by_conf(standing: Standing, script: str) -> None:
 def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
-    script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
+    script = (
+        f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{REQUESTS}{CONF}{REQUESTS_BY_CONF}"
+    )
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
     script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}{CONF}{QUIET_BY_CONF}\n{UNIX}{CONF}{UNIX_BY_CONF}"
     script = f"{script}\n{GUESSES}{CONF}{GUESSES_BY_CONF}"
@@ -485,7 +483,7 @@ def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
         "rules.conf",
         "overlay.conf",
         "reset.conf",
-        "heads.conf",
+        "requests.conf",
         "applications.conf",
         "approvals.conf",
         "structures.conf",
@@ -512,3 +510,79 @@ def test_a_policy_is_put_back_by_slapd_conf(
     assert back.count("missing=default") == 1
     by_conf(standing, "conf=/etc/ldap/slapd.conf\n" + back.replace("missing=default", f"missing={missing}"))
     standing.is_brought_over()
+
+
+# ---- groups that list their members
+
+DEFINED, EMPTIED, DELETED = re.split(
+    r"(?m)^(?=static_groups 1\.1 \| (?:awk|sed -n 's/\^dn: //p' \| as))", commands("16. Groups that list")
+)
+
+
+def with_listing_groups(standing: Standing) -> None:
+    """Gives the directory what an earlier version kept: a group of the policy and one of nobody, both with a
+    member who has left."""
+    sandbox = standing.sandbox
+    for name, asked in (
+        ("service:iprof", "eduPersonEntitlement=urn:mace:ac-amiens.fr:service:iprof"),
+        ("x", "uid=x"),
+    ):
+        where = quote(sandbox.accounts, safe="=,")
+        url = f"ldap:///{where}??sub?(&(objectClass=piactlAccount)({asked}))"
+        label = "I-Prof" if name != "x" else "Équipe"
+        values = {"description": label, "labeledURI": url, "owner": sandbox.state}
+        classes = ["groupOfNames", "labeledURIObject"]
+        member = ["uid=claire.exemple," + sandbox.accounts, sandbox.state]
+        sandbox.add(f"cn={name},{GROUPS}", {"objectClass": classes, **values, "member": member})
+    assert standing.errors() == {"D64"}
+
+
+def test_groups_that_list_their_members_become_definitions(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    standing = Standing(sandbox, sandbox, capsys)
+    settings = sandbox.config.read_text(encoding="utf-8")
+    sandbox.config.write_text(
+        settings.replace("  identities:", f"  groups: {GROUPS}\n  identities:"), encoding="utf-8"
+    )
+    with_listing_groups(standing)
+    pasted(f"{NAMES}\n{DEFINED}", sandbox.folder, sandbox.uri)
+    groups = sandbox.entries(GROUPS, "(!(objectClass=organizationalUnit))")
+    assert groups.keys() == {f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"}
+    assert groups[f"cn=x,{GROUPS}"]["description"] == ["Équipe".encode()]
+    for values in groups.values():
+        assert values["objectClass"] == [b"groupOfURLs"]
+        assert values["memberURL"][0].startswith(b"ldap:///ou=personnels")
+        assert values["owner"] == [sandbox.state.encode()]
+        assert "member" not in values
+    assert standing.errors() == set()
+    # the first night finds what it would have made
+    policy = sandbox.folder / "policy.yaml"
+    policy.write_text(
+        policy.read_text(encoding="utf-8") + "\ngroups: {services: [iprof]}\n", encoding="utf-8"
+    )
+    kept = groups[f"cn=service:iprof,{GROUPS}"]
+    assert standing.piactl("nightly") == 0
+    assert sandbox.entries(GROUPS, "(objectClass=groupOfURLs)") == {f"cn=service:iprof,{GROUPS}": kept}
+
+
+def test_groups_that_list_their_members_are_emptied_and_named_without_dynlist(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    sandbox.stop()
+    conf = sandbox.folder / "slapd" / "slapd.conf"
+    text = without(conf.read_text(encoding="utf-8"), (r"^overlay dynlist\ndynlist-attrset .*\n", ""))
+    conf.write_text(text, encoding="utf-8")
+    sandbox.start()
+    standing = Standing(sandbox, sandbox, capsys)
+    with_listing_groups(standing)
+    script = DEFINED.partition("static_groups cn ")[0]
+    said = pasted(f"{NAMES}\n{script}\n{EMPTIED}", sandbox.folder, sandbox.uri)
+    assert said.splitlines()[-2:] == [f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"]
+    for entry in sandbox.entries(GROUPS, "(objectClass=groupOfNames)").values():
+        assert entry["member"] == [sandbox.state.encode()]
+    assert standing.errors() == {"D64"}
+    pasted(f"{NAMES}\n{script}\n{DELETED}", sandbox.folder, sandbox.uri)
+    assert standing.errors() == set()

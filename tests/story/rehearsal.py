@@ -6,9 +6,8 @@ They are cheap enough for months of nights: only the feeds are written.
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,19 +20,9 @@ from piactl.directory.store.state_records import last_run_record
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.private_files import this_user
 from tests.planning import plan_at_once
 
-TOP = Path(__file__).resolve().parents[2]
-sys.path.append(str(TOP / "examples"))
-
-from invented.agents import COLUMNS  # type: ignore[import-not-found]  # noqa: E402
-from invented.changes import Night as Night  # type: ignore[import-not-found]  # noqa: E402
-from invented.feeds import population  # type: ignore[import-not-found]  # noqa: E402
-from invented.feeds import write_feeds as write_feeds  # noqa: E402
-from invented.places import HEADER, establishments, how_many  # type: ignore[import-not-found]  # noqa: E402
-
-Rows = list[list[str]]
+from .population import TOP
 
 
 class Rehearsal:
@@ -52,7 +41,7 @@ class Rehearsal:
         made = [f"  {name}:\n" + epp.replace('"epp-*.csv"', f'"{name}-*.csv"') + "\n" for name in full]
         made += [f'  {name}: {{kind: delta, trailer: true, files: ["{name}-*.csv"]}}\n' for name in deltas]
         (folder / "piactl.yaml").write_text(f"{before}sources:\n{''.join(made)}", encoding="utf-8")
-        keys = folder / "secrets" / this_user() / "keys"
+        keys = folder / "secrets" / "keys"
         keys.parent.mkdir(mode=0o700, parents=True)
         keys.write_text("k1 " + "ab" * 32 + "\n")
         keys.chmod(0o600)
@@ -88,30 +77,3 @@ class Rehearsal:
         write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
         if write is not None:
             yield write
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Invented people: the rows of a complete feed of `day`."""
-
-    people: int
-    day: date
-    rows: tuple[tuple[str, ...], ...]
-
-    def copy(self) -> Rows:
-        return [list(row) for row in self.rows]
-
-
-def crowd(people: int, day: date, seed: int = 1) -> Crowd:
-    return Crowd(people, day, tuple(population(people, seed, day)))
-
-
-def write_register(path: Path, people: int) -> Path:
-    lines = [";".join(HEADER), *(";".join(place.row) for place in establishments(how_many(people)))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def feed_text(rows: Iterable[Sequence[str]], day: date) -> str:
-    lines = [";".join(row) for row in rows]
-    return "\n".join([";".join(COLUMNS), *lines, f"#FIN;rows={len(lines)};date={day}"]) + "\n"

@@ -14,6 +14,7 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
+from piactl.caller import Caller
 from piactl.cli.framework import run_context
 from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
@@ -133,10 +134,10 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     ran = approve(people, monkeypatch, file, by="Anne")
     assert (ran.code, "Anne made this plan" in ran.err) == (4, True), ran
     # as another Unix user: the kernel still has her login, or does not know who she is
-    monkeypatch.setattr(journal_actor, "_sudo_user", lambda sudo_user, login: OTHER)
+    monkeypatch.setattr(journal_actor, "caller", lambda: Caller(OTHER, other=True))
     ran = people.run("approve", file, *WHY)
     assert (ran.code, "you are anne for the kernel, bruno for sudo" in ran.err) == (1, True), ran
-    monkeypatch.setattr(journal_actor, "_sudo_user", lambda sudo_user, login: "")
+    monkeypatch.setattr(journal_actor, "caller", lambda: Caller("", other=False))
     ran = approve(people, monkeypatch, file, by="")
     assert (ran.code, "neither the kernel nor sudo" in ran.err) == (1, True), ran
     assert people.run("journal", "verify").code == 0  # the approver's heads are stored too

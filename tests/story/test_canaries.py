@@ -130,7 +130,7 @@ def looked_at(academy: Academy) -> None:
             ("why", CLAIRE, "login"), ("exception", "list"), ("forecast", "--leavers", "30"),
         ):  # fmt: skip
             did(academy, *words, "-o", layout, code=None)
-    did(academy, "journal", "export", "--out", academy.folder / "export.jsonl")
+    did(academy, "journal", "export")
     did(academy, "journal", "verify")
     did(academy, "account", "timeline", CLAIRE, "-o", "json")
 
@@ -170,7 +170,7 @@ def test_no_secret_is_left_anywhere(academy: Academy) -> None:
         assert not leaked, (file, leaked)
         searched += 1
     assert searched >= 8
-    for name in ("plan.json", "export.jsonl"):
+    for name in ("plan.json",):
         assert leaks((academy.folder / name).read_bytes(), secrets) == []
         assert stat.S_IMODE((academy.folder / name).stat().st_mode) == 0o600
     holding = {"userPassword", "oathSecret", "pwdHistory"}

@@ -24,7 +24,7 @@ from piactl.flows.plan.chunk_evaluation import ChunkEvaluation
 from piactl.flows.plan.incremental import SkipSet
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.planning import managed_accounts
 
 from .academy import Academy
@@ -41,7 +41,7 @@ def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object]
     """The skip set after the chunks."""
     configuration = open_configuration(academy.sandbox.config)
     scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
-    with sifted(), open_reader(configuration.settings.directory, "reader", read_password) as reader:
+    with sifted(), open_reader(configuration.settings.directory, "reader", identity_password) as reader:
         skip, cache, memory = skipped(reader, configuration, scans, day)
         as_of = date.fromisoformat(day)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
@@ -84,7 +84,7 @@ def test_chunks_leave_the_same_marks_as_a_joint_evaluation(academy: Academy) -> 
         academy.night(NEXT, feed)
     again = academy.feed(IDA, *PEOPLE, row(civilite="MME"), day="2026-09-07")
     configuration = open_configuration(academy.sandbox.config)
-    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+    with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
         scans = scan_feeds([str(again)], configuration.settings.sources, configuration.keys)
         skip_set, _, _ = skipped(reader, configuration, scans, "2026-09-07")
     assert (len(skip_set.unchanged), skip_set.evaluate) == (10, ())

@@ -16,7 +16,7 @@ from piactl.flows.plan.inputs.load_feeds import keep_sets, read_feeds
 from tests.feed.test_delivery_orders import MONDAY, WHY, deliveries
 from tests.planning import plan_at_once
 
-from .rehearsal import TOP
+from .population import TOP
 from .test_national_years import ALONE, Fed, by_matricule
 
 Posts = dict[str, set[tuple[str, str, date, date | None]]]

@@ -30,7 +30,7 @@ from piactl.flows.helpdesk.otp.verify_code import CheckedCode, CodeOutcome, use_
 from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
 from piactl.private_files import write_private
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 from .academy import Academy, Ran, prepared
 from .feeds import row
@@ -358,7 +358,7 @@ def test_the_server_itself_keeps_the_desk_from_protected_accounts(claire: Academ
     """Whatever the command assumes, the server refuses."""
     phone = verified(claire, UID)
     configuration, _ = configuration_and_entry(claire)
-    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+    with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         store = configuration.accounts(writer)
         made = prepare_suspension(store, [UID], Author("t", "t"), now(), "desk")
         claire.change(UID, piactlProtected=["TRUE"])
@@ -414,7 +414,7 @@ def test_a_full_journal_disk_uses_no_code_up(claire: Academy) -> None:
 
 def configuration_and_entry(academy: Academy) -> tuple[Configuration, Entry]:
     configuration = open_configuration(academy.sandbox.config)
-    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+    with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         return configuration, find_entry(configuration.accounts(writer), UID)
 
 
@@ -433,7 +433,7 @@ def test_a_code_used_by_eight_threads_at_once_is_good_once(claire: Academy) -> N
         code, outcomes, barrier = phone.code(), [], Barrier(8)
 
         def use(code: str = code, outcomes: list[Any] = outcomes, barrier: Barrier = barrier) -> None:
-            with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+            with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
                 barrier.wait()
                 outcomes.append(checked(configuration, writer, entry, code).outcome)
 
@@ -469,7 +469,7 @@ def test_150_concurrent_guesses_block_the_account(claire: Academy) -> None:
 def test_a_code_checked_by_piactl_is_used_up_for_slapd_too(claire: Academy) -> None:
     def use(code: str) -> CodeOutcome:
         configuration, entry = configuration_and_entry(claire)
-        with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+        with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
             return checked(configuration, writer, entry, code).outcome
 
     assert use("123456") is CodeOutcome.NONE
@@ -538,7 +538,7 @@ def test_a_device_command_that_crashed_midway_can_be_repeated(
     phone = begun(claire, action, before)
     configuration = open_configuration(claire.sandbox.config)
     author = Author("t", "a test")
-    with open_writer(configuration.settings.directory, "desk", read_password) as real:
+    with open_writer(configuration.settings.directory, "desk", identity_password) as real:
         dying: Any = Dying(real, writes_left)
         store, unreadable = configuration.accounts(dying), configuration.unreadable
         made = {

@@ -13,7 +13,8 @@ from piactl.errors import FeedRefused
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 from .academy import Academy
-from .rehearsal import COLUMNS, Rehearsal, Rows, crowd, feed_text, write_register
+from .population import COLUMNS, Rows, crowd, feed_text, write_register
+from .rehearsal import Rehearsal
 
 AUTUMN, RENTREE = date(2026, 11, 10), date(2026, 9, 2)
 _AT = {name: place for place, name in enumerate(COLUMNS)}

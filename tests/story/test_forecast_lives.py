@@ -25,7 +25,6 @@ from piactl.directory.store.accounts import account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record, waiting_record
 from piactl.flows.forecast import Forecast
-from piactl.private_files import this_user
 from tests.planning import managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected
 
@@ -37,7 +36,7 @@ DatedChanges = list[tuple[date, Change]]
 def configuration(tmp_path: Path) -> Configuration:
     for name in ("piactl.yaml", "policy.yaml", "establishments.csv"):
         shutil.copy(TOP / "examples" / name, tmp_path)
-    keys = tmp_path / "secrets" / this_user() / "keys"
+    keys = tmp_path / "secrets" / "keys"
     keys.parent.mkdir(mode=0o700, parents=True)
     keys.write_text("k1 " + "ab" * 32 + "\n")
     keys.chmod(0o600)

@@ -248,6 +248,21 @@ def test_a_group_of_another_program_stays(grouped: Academy) -> None:
         assert entry["description"] == [b"theirs"]
 
 
+def test_a_group_that_lists_its_members_is_named_and_left(grouped: Academy) -> None:
+    """Earlier versions kept the members of such groups; the upgrade replaces them."""
+    classes, dn = ["groupOfNames", "labeledURIObject"], f"cn=service:iprof,{GROUPS}"
+    values = {"labeledURI": "ldap:///", "owner": grouped.sandbox.state, "member": grouped.sandbox.state}
+    grouped.sandbox.add(dn, {"objectClass": classes, **values})
+    before = grouped.sandbox.entry(dn)
+    feed = grouped.feed(CLAIRE, HUGO, day=DAY)
+    words = "WARNING: cn=service:iprof lists its members, and nobody keeps them: piactl doctor"
+    assert words in grouped.plan(feed, "--as-of", DAY)["remarks"]
+    grouped.night(DAY, feed)
+    assert grouped.sandbox.entry(dn) == before
+    assert members(grouped)["service:siecle"] == {"hugo.caron"}
+    grouped.quiet_night(NEXT)
+
+
 def test_undo_restores_a_group_that_was_removed_from_the_policy(grouped: Academy) -> None:
     feed = grouped.feed(CLAIRE, HUGO, day=DAY)
     grouped.night(DAY, feed)

@@ -15,7 +15,7 @@ import pytest
 
 from piactl.directory.probe.access_log import LoggedWrite
 from piactl.flows.queries.history_and_unjournalled import recounted
-from piactl.journal.query_and_export import JournalledChange
+from piactl.journal.query import JournalledChange
 
 from .academy import Academy
 from .feeds import crowd, row

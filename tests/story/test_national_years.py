@@ -25,7 +25,8 @@ from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from tests.planning import managed_accounts, plan_at_once
 
 from .academy import Academy
-from .rehearsal import TOP, Night, Rehearsal, write_feeds
+from .population import TOP, Night, write_feeds
+from .rehearsal import Rehearsal
 from .test_ordinary_year import nights as ordinary_nights
 
 from invented.national import jointure, write_set  # type: ignore[import-not-found]  # isort: skip

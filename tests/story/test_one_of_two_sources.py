@@ -11,7 +11,8 @@ import pytest
 
 from piactl.errors import FeedRefused
 
-from .rehearsal import COLUMNS, Rehearsal, Rows, crowd, feed_text, write_register
+from .population import COLUMNS, Rows, crowd, feed_text, write_register
+from .rehearsal import Rehearsal
 from .test_disasters import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
 
 _AT = {name: place for place, name in enumerate(COLUMNS)}

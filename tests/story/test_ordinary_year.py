@@ -15,7 +15,8 @@ from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.core.plan.guards import tally
 from piactl.core.plan.run_state import LastRun
 
-from .rehearsal import Night, Rehearsal, write_feeds
+from .population import Night, write_feeds
+from .rehearsal import Rehearsal
 
 YEAR = date(2026, 10, 12), date(2027, 10, 16)
 TWO_RENTREES = date(2026, 8, 24), date(2027, 10, 31)

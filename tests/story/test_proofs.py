@@ -318,14 +318,14 @@ def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> N
     from piactl.flows.accounts.batch import PreparedAccount
     from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
     from piactl.flows.plan.ready_plan import AccountWrite
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     configuration = open_configuration(forty.sandbox.config)
     settings, policy = configuration.settings, configuration.policy
     guard = OperationGuard(settings, policy, day(0), "somebody", {}, configuration.unreadable)
     row = AccountWrite("x", ("password",), "", EntryWrite("modify", "uid=x"))
     accounts = tuple(PreparedAccount(f"x{n}", f"x{n}", write=row) for n in range(6))
-    with open_writer(configuration.settings.directory, "desk", read_password) as writer:
+    with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         both = [guard.guarded(writer, PASSWORD, accounts) for _ in range(2)]
         assert [batch.refusals for batch in both] == [(), ()]
         first, second = (batch.reserve for batch in both)

@@ -26,7 +26,7 @@ from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import LockHolder, RunLock
 from piactl.flows.plan import reconcile as planning
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 from .academy import Academy, Ran
 from .feeds import row
@@ -81,7 +81,7 @@ def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
     configuration = open_configuration(academy.sandbox.config)
     now = Leaps()
     holder = LockHolder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
-    with open_writer(configuration.settings.directory, "nightly", read_password) as writer:
+    with open_writer(configuration.settings.directory, "nightly", identity_password) as writer:
         lock = RunLock(writer, configuration.settings.directory.state, holder, 300, now)
         lock.acquire()
         yield writer, lock, now
@@ -105,7 +105,7 @@ def test_an_expired_run_lock_taken_by_another_run_is_lost(academy: Academy) -> N
     settings = open_configuration(academy.sandbox.config).settings.directory
     with (
         locks(academy) as (_, lock, now),
-        open_writer(settings, "administrator", read_password) as writer,
+        open_writer(settings, "administrator", identity_password) as writer,
     ):
         now.on(400)
         other = LockHolder("other", "third.example", 1, 1, "piactl")
@@ -120,7 +120,7 @@ def test_a_host_with_a_wrong_clock_does_not_take_the_lock_of_a_run(academy: Acad
     settings = open_configuration(academy.sandbox.config).settings.directory
     with (
         locks(academy) as (_, lock, now),
-        open_writer(settings, "administrator", read_password) as writer,
+        open_writer(settings, "administrator", identity_password) as writer,
     ):
         wrong = Leaps(now() + timedelta(seconds=1200))
         other = LockHolder("other", "third.example", 1, 1, "piactl")

@@ -95,7 +95,7 @@ def contents(entries: Any, academy: Academy) -> Contents:
             record = json.loads(values["piactlData"][0])
             for name in ("run", "plan"):
                 record.pop(name, None)
-            if not low.startswith(("cn=lock", "cn=clock")) and ",ou=journals," not in low:
+            if not low.startswith(("cn=lock", "cn=clock")):
                 by_dn[low] = record
     return by_dn
 

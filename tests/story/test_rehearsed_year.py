@@ -12,7 +12,8 @@ import pytest
 
 from piactl.cli.main import run
 
-from .rehearsal import COLUMNS, Rehearsal, feed_text, write_feeds
+from .population import COLUMNS, feed_text, write_feeds
+from .rehearsal import Rehearsal
 from .test_disasters import WRONG
 from .test_ordinary_year import nights
 

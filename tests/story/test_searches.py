@@ -16,7 +16,7 @@ from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, Refresh, ServerFacts
 from piactl.flows.plan.inputs.load_feeds import read_feeds
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.planning import plan_at_once, plan_night
 
 from .academy import Academy
@@ -78,7 +78,7 @@ def test_the_number_of_searches_does_not_grow_with_people(academy: Academy, firs
         if not first_load:
             academy.night(DAY, feed)
         feeds = read_feeds([str(feed)], configuration.settings.sources)
-        with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+        with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
             counting = CountingReader(reader)
             ready = plan_at_once(counting, configuration, feeds, date.fromisoformat(DAY))
         assert len(ready.writes) == (number if first_load else 0)
@@ -90,7 +90,7 @@ def test_the_number_of_searches_does_not_grow_with_people(academy: Academy, firs
 def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, ReadyPlan]:
     """What a night with these feeds would do, and what it asks for."""
     configuration = open_configuration(academy.sandbox.config)
-    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+    with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
         counting = CountingReader(reader)
         ready = plan_night(counting, configuration, feeds, date.fromisoformat(as_of))
     return counting, ready

@@ -15,6 +15,7 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.caller import Caller
 from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
 from piactl.journal import who
@@ -242,14 +243,14 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
     from piactl.directory.open import open_writer
     from piactl.flows.helpdesk.second_person import PASSWORD as KIND
     from piactl.flows.helpdesk.second_person import Requests
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     request = requested(people, "password", "reset", IDA)
     configuration = open_configuration(people.sandbox.config)
     directory = configuration.settings.directory
 
     def take(operator: str) -> str:
-        with open_writer(directory, "desk", read_password) as writer:
+        with open_writer(directory, "desk", identity_password) as writer:
             requests = Requests(writer, directory.state, configuration.keys, configuration.unreadable, "UTC")
             actor = replace(who(), login=operator)
             open_request, _ = requests.to_approve(request, KIND, actor, utc_now())
@@ -373,7 +374,7 @@ def test_kernel_and_sudo_must_agree_on_who_the_operator_is(
 
     def known_as(login: str, sudo_user: str) -> None:
         log_in(monkeypatch, login)
-        monkeypatch.setattr(journal_actor, "_sudo_user", lambda environment_user, _: sudo_user)
+        monkeypatch.setattr(journal_actor, "caller", lambda: Caller(sudo_user, other=True))
 
     with people.nothing_written():
         known_as("bruno", "anne")

@@ -28,7 +28,7 @@ from piactl.flows.plan import chunks, incremental
 from piactl.flows.plan.incremental import NextCache, next_cache
 from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
 from piactl.sandbox.slapd_configuration_and_folder import identity_dn
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
 
@@ -83,7 +83,7 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     """The accounts that would be skipped."""
     configuration = open_configuration(academy.sandbox.config)
     scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
-    with open_reader(configuration.settings.directory, "reader", read_password) as reader:
+    with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
         return set(skipped(reader, configuration, scans, day)[0].unchanged)
 
 

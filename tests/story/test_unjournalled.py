@@ -18,7 +18,7 @@ from piactl.directory.open import open_reader
 from piactl.flows.queries import history_and_unjournalled
 from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import who
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy
@@ -89,11 +89,9 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
             time.sleep(0.002)  # instants are compared in milliseconds
             pairs.append(utc_now())
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
-    with open_reader(settings.directory, "administrator", read_password) as reader:
+    with open_reader(settings.directory, "administrator", identity_password) as reader:
         for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
-            result = unjournalled(
-                reader, settings.directory, settings.journal_file, actor.user, actor.host, since
-            )
+            result = unjournalled(reader, settings.directory, settings.journal_file, actor.user, since)
             assert {event.dn.partition("=")[2].partition(",")[0] for event in result.writes} == names
 
 

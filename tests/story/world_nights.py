@@ -19,7 +19,7 @@ from piactl.cli.framework.configuration import open_configuration
 from tests.aaf_sets import Agent, files, zipped
 
 from .academy import Academy, Ran
-from .rehearsal import write_register
+from .population import write_register
 from .worlds import AAF, DELTAS, FIRST, UNREADABLE, Human, Listed, World, csv_text
 
 REASON = ("--reason", "HR was asked")

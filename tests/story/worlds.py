@@ -21,7 +21,7 @@ from random import Random
 from tests.aaf_sets import Agent
 
 from .feeds import COLUMNS, DEFAULTS
-from .rehearsal import establishments, how_many
+from .population import establishments, how_many
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "examples"))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piactl import roles
+from piactl.caller import Caller, caller
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
@@ -26,6 +28,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
+from piactl.cli.framework.host import groups_of_site
 from piactl.cli.framework.options import (
     AsOf,
     Output,
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
     from piactl.directory.probe.access_log import LoggedWrite
     from piactl.flows.queries.history_and_unjournalled import HistoryEvent
     from piactl.flows.queries.timeline import Timeline
-    from piactl.journal.query_and_export import JournalledChange
+    from piactl.journal.query import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -120,7 +123,10 @@ def history(
     noted = [] if logins else [w for w in writes if w.of_logging_in]
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
-    rows = [row_of(event, layout) for event in recounted(changes, writes, identities)]
+    events = recounted(changes, writes, identities)
+    if roles.is_help_desk_alone():
+        events = [_without_details(event) for event in events]
+    rows = [row_of(event, layout) for event in events]
     show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
         singular, plural = (
@@ -132,11 +138,25 @@ def history(
     return int(answer.code)
 
 
+def _without_details(event: HistoryEvent) -> HistoryEvent:
+    """An act as the help desk sees it: their own acts whole, of those of others day, kind and role."""
+    name = caller().name
+    if event.run and event.author == name:
+        return event
+    role = event.identity or "another program"
+    if event.run:
+        author = "" if event.author == roles.SERVICE_USER else event.author
+        person = Caller(author, other=True, root=author == "root")
+        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or "nobody with a role"
+    hidden = replace(event, time=event.time[:10], author=role, identity=role, run="", host="", reason="")
+    return replace(hidden, attributes=None, message="")
+
+
 def _of_journal(
     configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
     from piactl.journal import LineFilter
-    from piactl.journal.query_and_export import changes
+    from piactl.journal.query import changes
 
     return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 

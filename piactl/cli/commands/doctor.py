@@ -73,7 +73,7 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
     from piactl.directory.arrival import not_arrived
     from piactl.directory.store.accounts import account_dn
     from piactl.flows.queries.accounts import find_account
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     configuration = this_configuration()
     directory = configuration.settings.directory
@@ -83,7 +83,7 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
         accounts = configuration.accounts(reader)
         uids = [find_account(accounts, name).uid for name in names]
     expected = {account_dn(directory, uid): () for uid in uids}
-    sentences = not_arrived(directory, _reader(directory), read_password, expected)
+    sentences = not_arrived(directory, _reader(directory), identity_password, expected)
     if output in (None, OutputLayout.TABLE):
         for sentence in sentences:
             say(sentence)
@@ -96,14 +96,12 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
 
 def _reader(directory: DirectorySettings) -> str:
     """The first of the identities whose password this user may read, the one that may read most first."""
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
     for name in names[:-1]:
-        identity = directory.identities[name]
         try:
-            if identity.password_file:
-                read_password(identity.password_file)
+            identity_password(directory.identities[name])
         except PiactlError:
             continue
         return name

@@ -1,13 +1,14 @@
-"""`journal show|verify|export|prune|begin`: shows what was done, and proves it."""
+"""`journal show|verify|export|prune|begin|close`: shows what was done, and proves it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,19 +26,18 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
-from piactl.core.journal_line import BrokenLine
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import masked
-from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
-from piactl.private_files import may_not, refuse_missing, refuse_output, refuse_own_file
-from piactl.report.journal_text import file_text, proof_text, pruned_text
+from piactl.private_files import may_not, refuse_missing, refuse_own_file
+from piactl.report.journal_text import closed_text, file_text, proof_text, pruned_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.journal_line import Anchor, Head
     from piactl.flows.apply.journal_heads import StoredHeads
     from piactl.journal import LineFilter
-    from piactl.journal.query_and_export import JournalledChange
+    from piactl.journal.query import JournalledChange
 
 
 # `journal show`: the rows, by account if one is named.
@@ -80,7 +80,7 @@ def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
 
 
 def _rows(path: str, wanted: LineFilter, kind: str) -> Iterator[dict[str, Any]]:
-    from piactl.journal.query_and_export import changes
+    from piactl.journal.query import changes
 
     return (row_of(change) for change in changes(path, wanted, kind.strip()))
 
@@ -112,15 +112,11 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 def _last_run(path: str) -> str:
     """The run of the latest change. Raises NotFound if there is none."""
-    from piactl.journal.errors import unreadable
-    from piactl.journal.rotated_files import newest_first
+    from piactl.journal.rotated_files import newest_lines
 
-    try:
-        for line in newest_first(path):
-            if line.type == "intent":
-                return line.run
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    for line in newest_lines(path):
+        if line.type == "intent":
+            return line.run
     raise NotFound(f"{path}: no run has changed anything yet")
 
 
@@ -181,207 +177,199 @@ def show(
     )
 
 
+Syslog = Annotated[
+    str,
+    typer.Option(
+        "--syslog",
+        metavar="FILE",
+        help="Lines of syslog with heads of the journal, also of another host; - is stdin.",
+    ),
+]
+
+
 def verify(
     file: Annotated[
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="An export, or a copy of one file of a journal.",
+            help="A copy of one file of a journal.",
             readable=False,  # refused below, with piactl's own message
         ),
     ] = None,
-    head: Annotated[
-        str,
-        typer.Option("--head", metavar="SEQ:HASH", help="A line, kept elsewhere, that FILE must contain."),
-    ] = "",
+    syslog: Syslog = "",
 ) -> int:
-    """Verify the chain of the journal, and compare it with the heads that commands stored elsewhere: in the
-    directory, in the file of `journal_heads`, and the last one that doctor saw.
+    """Verify the chain of the journal, and compare it with the heads on the records of runs.
+
+    Each command that writes also sends its head to syslog (authpriv, program piactl). With --syslog these
+    are compared too: journalctl -t piactl | piactl journal verify --syslog -
 
     With FILE, verifies only that file, and needs neither configuration nor directory: between its first and
-    its last line nothing was edited, removed or added. Only --head proves that the file was not made anew
-    as a whole.
+    its last line nothing was edited, removed or added.
 
-    Exit codes: 0 intact, 1 an edited, removed, inserted, reordered or cut line was found, or no stored head
-    covers the last run, 8 the chain is intact but the stored heads cannot be read.
+    Exit codes: 0 intact, 1 an edited, removed, inserted, reordered or cut line was found, or syslog has no
+    head that covers the last run, 8 the chain is intact but the records cannot be read.
 
     Example: piactl journal verify
     """
     from piactl.journal import verify as verify_journal
 
     if file is not None:
-        return _verify_file(file, head)
-    if head:
-        raise UsageError("--head goes with a FILE; without a FILE the heads come from the directory")
+        if syslog:
+            raise UsageError("--syslog goes without a FILE: the file alone is verified")
+        return _verify_file(file)
     configuration = this_configuration()
-    path, stored = configuration.settings.journal_file, None
-    try:
-        stored = _stored_heads(configuration)
-    except PiactlError as error:
-        say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
-    verification = verify_journal(path, stored.heads, runs=stored.runs) if stored else verify_journal(path)
+    path, anchors = configuration.settings.journal_file, _read_syslog(syslog)
+    stored, recorded = _recorded_heads(configuration)
+    stored = stored.with_syslog(anchors)
+    verification = verify_journal(path, stored.heads, runs=stored.runs)
     if verification.problem is not None:
         say(str(verification.problem))
         return int(Exit.FAILED)
-    put([proof_text(verification, len(stored.heads) if stored else None, stored.begun if stored else "")])
-    if stored is None:
+    heads = len(stored.heads) if recorded or anchors else None
+    put([proof_text(verification, heads, stored.begun)])
+    if not _closed_chains_intact(path, verification.closed):
+        return int(Exit.FAILED)
+    if not recorded:
         return int(Exit.UNREACHABLE)
-    if stored.missed:
-        say(f"{stored.missed}: only the administrator can. Compare the journal with the heads in syslog")
-        return int(Exit.FAILED)
     if run := stored.uncovered(path, verification):
-        say(
-            f"{path}: no stored head covers run {run}: its lines are proved by the file alone. "
-            "The next command that writes stores one; if this lasts, see: piactl doctor"
-        )
-        return int(Exit.FAILED)
+        if syslog:
+            say(f"{path}: neither syslog nor the record of a run has a head that covers run {run}")
+            return int(Exit.FAILED)
+        say(f"{path}: only syslog has the head of run {run}, and it is compared with --syslog")
     return int(Exit.DONE)
 
 
-def _verify_file(file: Path, head: str) -> int:
+def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
+    """Verifies the chains that the journal goes on from, and compares them with their `heads` in it."""
+    from piactl.journal import verify as verify_journal
+    from piactl.journal.chains import closed_chains
+
+    intact = True
+    for name, closed in closed_chains(path).items():
+        proof = verify_journal(closed, {"the journal": heads[name]} if name in heads else {})
+        if proof.problem is None and name in heads and proof.head != heads[name]:
+            say(f"{closed}: goes on after number {heads[name].seq}, which the journal calls the last")
+        elif proof.problem is not None:
+            say(str(proof.problem))
+        elif name not in heads:
+            say(f"{closed}: is not closed. See: piactl journal close")
+        else:
+            put([closed_text(name, proof)])
+            continue
+        intact = False
+    return intact
+
+
+def _verify_file(file: Path) -> int:
     from piactl.journal import verify_file
 
-    stored_head = _read_head(head)
-    refuse_missing(str(file))
-    try:
-        with file.open("rb") as opened:
-            refuse_own_file(str(file), opened.fileno())
-    except PermissionError:
-        raise NotPermitted(f"{file}: {may_not(file)}") from None
-    except OSError as error:
-        raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
-    verification = verify_file(str(file), stored_head)
+    with _opened(str(file)):
+        pass
+    verification = verify_file(str(file))
     if verification.problem is not None:
         say(str(verification.problem))
         return int(Exit.FAILED)
-    put([file_text(verification, anchored=bool(head))])
+    put([file_text(verification)])
     return int(Exit.DONE)
 
 
-def _read_head(text: str) -> tuple[int, str] | None:
-    """SEQ:HASH. Raises UsageError."""
-    if not text:
-        return None
-    seq, _, digest = text.strip().partition(":")
-    if (
-        not (seq.isascii() and seq.isdigit() and len(seq) < 20)
-        or len(digest) != 64
-        or set(digest) - set("0123456789abcdef")
-    ):
-        raise UsageError("--head: write it as `journal export` says it: the number of a line, `:`, its hash")
-    return int(seq), digest
+@contextmanager
+def _opened(file: str) -> Iterator[IO[bytes]]:
+    """A file that the caller names. Raises PiactlError."""
+    refuse_missing(file)
+    try:
+        with Path(file).open("rb") as opened:
+            refuse_own_file(file, opened.fileno())
+            yield opened
+    except PermissionError:
+        raise NotPermitted(f"{file}: {may_not(Path(file))}") from None
+    except OSError as error:
+        raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
 
 
-def _stored_heads(configuration: Configuration) -> StoredHeads:
-    from piactl.flows.apply.journal_heads import stored_heads
+def _read_syslog(file: str) -> list[Anchor]:
+    """The heads in a file, - for stdin; none for "". Raises PiactlError if it has none."""
+    from piactl.journal.syslog import heads_in
+
+    if not file:
+        return []
+    with nullcontext(sys.stdin.buffer) if file == "-" else _opened(file) as lines:
+        anchors = heads_in(line.decode("utf-8", "replace") for line in lines)
+    if not anchors:
+        raise PiactlError("--syslog: there is no head of a journal in these lines; look for: journal head")
+    return anchors
+
+
+def _recorded_heads(configuration: Configuration) -> tuple[StoredHeads, bool]:
+    """The heads on the records of runs; without any, and false, if they cannot be read."""
+    from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
     from piactl.journal import who
 
     actor, settings, unreadable = who(), configuration.settings, configuration.unreadable
-    with reading(configuration) as reader:
-        return stored_heads(
-            reader, settings, lambda: configuration.keys, unreadable, actor.user, actor.host, utc_now()
-        )
+    try:
+        with reading(configuration) as reader:
+            heads = recorded_heads(reader, settings, unreadable, actor.user, actor.host, utc_now())
+            return heads, True
+    except PiactlError as error:
+        say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
+        return StoredHeads(journal_owner(actor.user, actor.host), {}, {}), False
 
 
-def export(
-    since: Since = "",
-    until: Until = "",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The file to write (mode 0600); stdout by default.")
-    ] = None,
-) -> int:
-    """Export the lines of a period, unchanged, to a file that `journal verify FILE` can verify by itself.
-
-    Its first line has the hash before the first exported line and the head after the last. The head is also
-    printed on stderr: keep it apart from the file. The export proves that nothing in it was edited, removed
-    or added since; against somebody who computes all hashes anew, only the head kept elsewhere does
-    (`journal verify FILE --head`). It proves nothing outside its period.
+def export(since: Since = "", until: Until = "") -> int:
+    """Print the lines of a period as they are in the files: also readings of private data, and the beginning
+    and end of each run.
 
     Example: piactl journal export --from 2026-09-01
     """
+    from piactl.journal.query import raw_period
 
-    from piactl.journal import who
-    from piactl.journal.query_and_export import export_lines, extract
-    from piactl.private_files import write_private
-
-    if out is not None:
-        refuse_output("--out", out)
     configuration = this_configuration()
-    path = configuration.settings.journal_file
-    excerpt = extract(path, *read_period(configuration, since, until))
-    if excerpt is None:
-        raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
-    actor = who()
-    facts = {"since": since, "until": until, "host": actor.host, "by": actor.author}
-    lines = export_lines(path, excerpt, facts, utc_now())
-    if out is None:
-        put(line.decode("ascii") for line in lines)
-    else:
-        write_private(out, lines)
-    where = f" to {out}" if out else ""
-    say(f"{counted(excerpt.lines, 'line')} exported{where}; head {excerpt.head.seq}:{excerpt.head.hash}")
+    period = read_period(configuration, since, until)
+    put(line.decode("ascii") for line in raw_period(configuration.settings.journal_file, *period))
     return int(Exit.DONE)
 
 
 def prune(
     before: Annotated[
         str,
-        typer.Option("--before", metavar="DATE", help="Remove lines written before that day (YYYY-MM-DD)."),
+        typer.Option("--before", metavar="DATE", help="Remove files written before that day (YYYY-MM-DD)."),
     ],
-    heads: Annotated[
-        bool,
-        typer.Option("--heads", help="Remove stored heads of all journals instead, as the administrator."),
-    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
     ] = False,
 ) -> int:
-    """Remove the oldest lines of the journal for good. The rest can still be verified.
+    """Remove the oldest files of the journal for good.
 
-    Whole runs are removed, never one that is under way, in doubt, or not over before DATE. The journal then
-    begins with a line that says what was removed, by whom and when; `journal verify` shows it. Nothing is
-    removed if the chain is not intact, or if the stored heads cannot be read from the directory. Export
-    first what you have to keep. The CNIL advises to keep logs for 6 to 12 months; piactl never prunes by
-    itself.
-
-    With --heads no line is removed, but the heads in the directory that were stored before DATE (UTC), of
-    the journals of all hosts and users, except the last ones of each. A sealed record says so, and `journal
-    verify` misses every head that somebody else removes.
+    A file is removed whole, once it was rotated away, all its lines were written before DATE and all its
+    writes have an outcome; the files of closed chains too. The journal records which files. Nothing is
+    removed if the chain is not intact, or if the records of runs cannot be read. The CNIL advises to keep
+    logs for 6 to 12 months; piactl never removes a file by itself, but logrotate may.
 
     Example: piactl journal prune --before 2026-01-01 --dry-run
     """
-    from piactl.cli.framework.run_context import new_order, run_of, store_head_anywhere
-    from piactl.flows.journal_commands import prune_heads, prune_journal
+    from piactl.cli.framework.run_context import new_order, run_of
+    from piactl.flows.journal_commands import prune_journal
 
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")
     now = today(configuration)
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
-    if heads:
-        run = replace(run_of(configuration, new_order(configuration, None)), recorded=False)
-        with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
-            days = prune_heads(writer, run, first.date(), trial=dry_run)
-        put([f"{counted(days, 'day', 'days')} of heads {'would go' if dry_run else 'removed'}\n"])
-        return int(Exit.DONE)
-    done = prune_journal(
-        run_of(configuration, new_order(configuration, None)),
-        first.date(),
-        configuration.policy.timezone,
-        _stored_heads(configuration),
-        lambda anchor: store_head_anywhere(configuration, anchor),
-        trial=dry_run,
-    )
-    put([pruned_text(done.gone, first.date().isoformat(), trial=dry_run)])
+    run = run_of(configuration, new_order(configuration, None))
+    timezone, (stored, recorded) = configuration.policy.timezone, _recorded_heads(configuration)
+    if not recorded:
+        return int(Exit.UNREACHABLE)
+    files = prune_journal(run, first.date(), timezone, stored, trial=dry_run)
+    put([pruned_text([file.path for file in files], first.date().isoformat(), trial=dry_run)])
     return int(Exit.DONE)
 
 
-def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
+def begin(reason: Reason = "", syslog: Syslog = "", dry_run: DryRun = False) -> int:
     """Begin a new journal on this host after lines that its runs wrote were lost.
 
     First restore the journal from a copy, if there is one. The new chain begins with a line that says what
     is missing, who began it and why; `journal verify` no longer compares earlier runs with it. Refused if
-    no line is missing.
+    no line is missing: if a whole host was restored, only heads in syslog (--syslog) show what is missing.
 
     Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
 
@@ -391,13 +379,38 @@ def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
 
     command = begin_act(Manner(reason, dry_run))
     configuration, order = command.configuration, command.order
+    anchors = _read_syslog(syslog)
     with writing(configuration) as writer:
         missing = missing_lines(
-            writer, order.actor.host, configuration.settings, configuration.unreadable, utc_now
+            writer, order.actor.host, configuration.settings, configuration.unreadable, utc_now, anchors
         )
         if dry_run:
             put([f"{missing}\n"])
             return int(Exit.DONE)
         begin_journal(writer, command.run(), missing)
     put([f"run {order.run}: the journal begins anew\n"])
+    return int(Exit.DONE)
+
+
+def close(reason: Reason = "", dry_run: DryRun = False) -> int:
+    """Close the journals that other Unix users of this host had, which this journal goes on from.
+
+    They lie in the folder `closed` beside the journal, each in a folder of its own. Each gets a last line,
+    and this journal a line with their heads. Until their files are removed, `account history`, `recover`,
+    `journal show` and `journal verify` read them like this journal.
+
+    Exit codes: 0 closed, or there is none to close.
+
+    Example: piactl journal close --reason "one Unix user"
+    """
+    from piactl.flows.journal_commands import close_chains, open_chains
+
+    command = begin_act(Manner(reason, dry_run))
+    path = command.configuration.settings.journal_file
+    chains = open_chains(path)
+    if chains and not dry_run:
+        with writing(command.configuration) as writer:
+            close_chains(writer, command.run(), chains)
+    verb = "would be closed" if dry_run else "closed"
+    put([f"{name}: {verb}\n" for name in chains] or [f"{path}: no other journal is to be closed\n"])
     return int(Exit.DONE)

@@ -36,7 +36,7 @@ from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.plan.change import PASSWORD
 from piactl.errors import Exit, UsageError
-from piactl.private_files import refuse_input, refuse_output
+from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def hand_out(
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     from piactl.flows.helpdesk.activation import ActivationDelivery
 
+    command = replace(command, manner=replace(command.manner, secrets_on_stdout=to == "-"))
     configuration, reason = command.configuration, command.order.reason
     rules = configuration.rules(command.order.as_of)
     guard = command.operation_guard()
@@ -81,7 +82,8 @@ def hand_out(
             )
             say("shown this once: read it out or hand it over, then clear the screen")
         else:
-            say(f"the activation passwords are in {to}, mode 0600; delete it once they are handed over")
+            file = "your file" if to == "-" else f"{to}, mode 0600"
+            say(f"the activation passwords are in {file}; delete it once they are handed over")
         say("applications that still log in with an old password stop; open sessions continue")
 
     return command.decide(
@@ -98,9 +100,14 @@ def hand_out(
 
 
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
-    if to:
+    if to and to != "-":
         refuse_output("--out", to)
     from piactl.flows.helpdesk import activation
+
+    if to == "-" and manner.output is not None:
+        raise UsageError("--out - takes stdout for the passwords: leave -o out")
+    if to == "-" and not manner.dry_run:
+        refuse_shared_stdout("--out -")
 
     if not manner.dry_run:
         activation.refuse_unsafe_way(
@@ -111,7 +118,9 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
 To = Annotated[
     str | None,
     typer.Option(
-        "--out", metavar="FILE", help="Write the passwords to a new CSV file (mode 0600), for a mail merge."
+        "--out",
+        metavar="FILE",
+        help="Write the passwords to a new CSV file (mode 0600), for a mail merge; - is stdout, such a file.",
     ),
 ]
 PrivateMail = Annotated[

@@ -42,6 +42,7 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
+from piactl.roles import Role, refuse_command
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -83,6 +84,7 @@ def plan(
     form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
+    refuse_command("plan of feeds", (Role.ADMINISTRATOR, Role.SERVICE))
     from piactl.flows.plan.build import build_continuing
     from piactl.flows.plan.cache_file import KeptLines
     from piactl.flows.plan.incremental import read_run_state

@@ -144,12 +144,12 @@ def _other_csns(settings: Settings) -> dict[str, dict[str, str]]:
     """The contextCSN of the other servers of the list that answer."""
     from piactl.directory.open import open_reader
     from piactl.flows.apply.known_server import server_csns
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     others = {}
     for uri in settings.directory.servers[1:]:
         alone = replace(settings.directory, servers=(uri,))
-        with suppress(PiactlError), open_reader(alone, IdentityName.READER, read_password) as reader:
+        with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as reader:
             others[uri] = server_csns(reader, alone.suffix)
     return others
 

@@ -98,7 +98,7 @@ def _through_run(
     from piactl.flows.queries.accounts import find_entry
     from piactl.flows.queries.explain import why_run
     from piactl.journal import LineFilter, who
-    from piactl.journal.query_and_export import changes
+    from piactl.journal.query import changes
 
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:

@@ -78,6 +78,8 @@ class Manner:
     """Whether the run writes a record to the directory; the help desk's identity may not."""
     emergency: bool = False
     """Whether the command takes access away. It then runs even if the default password policy is missing."""
+    secrets_on_stdout: bool = False
+    """Whether stdout is the file of the secrets; the results then go to stderr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +247,10 @@ class AccountCommand:
 
     def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
         from piactl.directory.arrival import not_arrived
-        from piactl.secret_files import read_password
+        from piactl.secret_files import identity_password
 
         directory = self.configuration.settings.directory
-        return not_arrived(directory, self.manner.identity, read_password, expected)
+        return not_arrived(directory, self.manner.identity, identity_password, expected)
 
     def stop_on_signals(self) -> AbstractContextManager[Stop]:
         return stop_on_signals()
@@ -352,7 +354,7 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     if result.refused is not None and not result.planned and manner.output is None:
         raise result.refused
     try:
-        put_results(results_of(batch, result, day), manner.output)
+        put_results(results_of(batch, result, day), manner)
     except StdoutLost as lost:
         if not (result.run and batch.writes):
             raise
@@ -372,15 +374,19 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     return int(Exit.PARTLY)
 
 
-def put_results(results: Sequence[dict[str, Any]], output: OutputLayout | None) -> None:
+def put_results(results: Sequence[dict[str, Any]], manner: Manner) -> None:
     from piactl.report.plan_text import RESULT_COLUMNS, result_text
     from piactl.report.table import rendered
 
-    if output is None:
+    if manner.output is None:
         register = this_configuration().register
-        put_text(with_names(result_text(result), register) for result in results)
+        texts = (with_names(result_text(result), register) for result in results)
+        if manner.secrets_on_stdout:
+            say_text("".join(texts))
+        else:
+            put_text(texts)
     else:
-        put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
+        put(rendered(results, RESULT_COLUMNS, layout_or_default(manner.output)))
 
 
 def _notify(run: CommandRun, batch: Batch, result: BatchResult) -> None:

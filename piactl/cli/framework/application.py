@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from typer.main import get_command
 from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen, say
+from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
@@ -99,7 +101,8 @@ def _application(noun: str, verb: str, *, whole: bool, alone: bool) -> typer.Typ
     )
     app.callback()(front)
     nouns: dict[str, typer.Typer] = {}
-    for words, (module, function, short) in COMMANDS.items():
+    for words, command in COMMANDS.items():
+        short = command.summary
         first, _, second = words.partition(" ")
         if alone and words not in (noun, f"{noun} {verb}"):
             continue
@@ -108,18 +111,26 @@ def _application(noun: str, verb: str, *, whole: bool, alone: bool) -> typer.Typ
             if first not in nouns:
                 nouns[first] = typer.Typer(no_args_is_help=True, help=NOUNS[first])
                 app.add_typer(nouns[first], name=first, short_help=NOUNS[first])
-            _add(nouns[first], second, _loaded(module, function) if wanted else _unloaded, short)
+            _add(nouns[first], second, _loaded(words) if wanted else _unloaded, short)
         elif not second:
-            _add(app, first, _loaded(module, function) if wanted else _unloaded, short)
+            _add(app, first, _loaded(words) if wanted else _unloaded, short)
         elif first not in nouns:
             nouns[first] = app
             _add(app, first, _unloaded, NOUNS[first])
     return app
 
 
-def _loaded(module: str, function: str) -> Callable[..., Any]:
-    loaded: Callable[..., Any] = getattr(import_module(f"piactl.cli.commands.{module}"), function)
-    return loaded
+def _loaded(words: str) -> Callable[..., Any]:
+    """The function of a command, which first refuses a caller who may not run it."""
+    line = COMMANDS[words]
+    function: Callable[..., Any] = getattr(import_module(f"piactl.cli.commands.{line.module}"), line.function)
+
+    @wraps(function)
+    def permitted(*args: Any, **values: Any) -> Any:
+        refuse_command(words)
+        return function(*args, **values)
+
+    return permitted
 
 
 def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) -> None:

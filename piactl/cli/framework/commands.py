@@ -1,13 +1,40 @@
 """The table of commands, so that only the requested one is loaded.
 
-A new command needs one line here: its words, its module in piactl.cli.commands, its function, and a summary
-of at most sixty characters. A new noun also needs a line in NOUNS. The docstring of the function is its help,
-and ends with an example.
+A new command needs one line here: its words, its module in piactl.cli.commands, its function, a summary of
+at most sixty characters, and the roles that have it. A new noun also needs a line in NOUNS. The docstring of
+the function is its help, and ends with an example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
+
+from piactl.roles import Role
+
+_ROOT = (Role.ROOT,)
+_ADMINISTRATOR = (Role.ADMINISTRATOR,)
+_APPROVER = (Role.APPROVER,)
+_DESK = (Role.DESK, Role.ADMINISTRATOR)
+_BOTH = (Role.ADMINISTRATOR, Role.APPROVER)
+_READING = (Role.DESK, Role.ADMINISTRATOR, Role.APPROVER)
+_PORTAL = (Role.DESK, Role.ADMINISTRATOR, Role.PORTAL)
+_NIGHTS = (Role.ADMINISTRATOR, Role.SERVICE)
+EVERYBODY = tuple(Role)
+
+
+class Command(NamedTuple):
+    """A line of the table. `roles` are those that have the command on a host; root has each."""
+
+    module: str
+    function: str
+    summary: str
+    roles: tuple[Role, ...] = ()
+
+
+WITHOUT_HOST = ("init", "sandbox", "completion")
+"""The first words of commands that need no host of piactl, so everybody runs them as themselves."""
+
 
 NOUNS: Mapping[str, str] = {
     "runs": "List and show runs, and rewind the day of the last run.",
@@ -29,114 +56,203 @@ NOUNS: Mapping[str, str] = {
     "sandbox": "Run a private directory for trials.",
 }
 
-COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "init": ("init_and_sandbox", "init", "Write a first configuration to edit."),
-    "plan": ("plan", "plan", "Show what would change, and why."),
-    "apply": ("plan", "apply", "Apply exactly this plan, entry by entry."),
-    "approve": ("approve", "approve", "Approve a plan, as a second person."),
-    "reject": ("approve", "reject", "Reject a plan and its feeds, as a second person."),
-    "nightly": ("nightly", "nightly", "Read the feeds, plan, check the guards and apply, in one run."),
-    "undo": ("undo", "undo", "Undo a run, account by account."),
-    "adopt": ("adopt", "adopt", "Take over existing entries of the directory as accounts."),
-    "recover": ("recover", "recover", "Show runs that the directory lacks, and accept the loss."),
-    "status": ("runs_and_status", "status", "Show the last runs, what waits, and what comes next."),
-    "doctor": ("doctor", "doctor", "Check everything that piactl relies on."),
-    "forecast": ("forecast", "forecast", "Show what dates alone will change, day by day."),
-    "rehearse": ("rehearse", "rehearse", "Rehearse the nights of a period, before they are live."),
-    "why": ("why", "why", "Explain a state, a right or a refused log in."),
-    "runs list": ("runs_and_status", "list_", "List the runs, the latest first."),
-    "runs show": ("runs_and_status", "show", "Show the command and the outcome of one run."),
-    "runs rewind": ("runs_and_status", "rewind", "Set the day of the last run back after a wrong clock."),
-    "feed check": ("feed", "check", "Report everything that is wrong with a feed."),
-    "feed rejects": ("feed", "rejects", "Write the rejected rows of a feed to a file, with reasons."),
-    "feed score": ("feed", "score", "Show how good the feeds of the last months were."),
-    "account list": ("account", "list_", "List the accounts, by uid."),
-    "account find": ("account", "find", "Find accounts by the names of people."),
-    "account show": ("account", "show", "Show accounts on any day."),
-    "account create": ("account_edit", "create", "Create an account for a person who is not in the HR data."),
-    "account rename": ("account_edit", "rename", "Change the usage name of a person; the address follows."),
-    "account lock": ("account_edit", "lock", "Lock accounts at once."),
-    "account unlock": ("account_edit", "unlock", "Lift an administrator's lock."),
-    "account close": ("account_edit", "close", "Close accounts: end all their assignments."),
-    "account reopen": ("account_edit", "reopen", "Reopen closed accounts."),
-    "account extend": ("account_edit", "extend", "Extend accounts to a later day."),
-    "account rekey": ("account_edit", "rekey", "Give a person another matricule of HR."),
-    "account merge": ("account_edit", "merge", "Merge two accounts of one person."),
-    "account split": ("account_edit", "split", "Split an account that two people share."),
-    "account timeline": ("account_history", "timeline", "Draw the life of an account over time."),
-    "account history": ("account_history", "history", "Show the changes of an account: when, who, why."),
-    "account export": ("account_history", "export", "Show all that is stored about one person."),
-    "assignment add": ("assignment", "add", "Add an assignment to accounts."),
-    "assignment end": ("assignment", "end_", "End an assignment on a day."),
-    "assignment move": ("assignment", "move", "Move accounts to another establishment."),
-    "exception grant": (
+COMMANDS: Mapping[str, Command] = {
+    "init": Command("init_and_sandbox", "init", "Write a first configuration to edit.", _ROOT),
+    "plan": Command("plan", "plan", "Show what would change, and why.", (*_BOTH, Role.SERVICE)),
+    "apply": Command("plan", "apply", "Apply exactly this plan, entry by entry.", _ADMINISTRATOR),
+    "approve": Command("approve", "approve", "Approve a plan, as a second person.", _APPROVER),
+    "reject": Command("approve", "reject", "Reject a plan and its feeds, as a second person.", _APPROVER),
+    "nightly": Command(
+        "nightly", "nightly", "Read the feeds, plan, check the guards and apply, in one run.", _NIGHTS
+    ),
+    "undo": Command("undo", "undo", "Undo a run, account by account.", _ADMINISTRATOR),
+    "adopt": Command(
+        "adopt", "adopt", "Take over existing entries of the directory as accounts.", _ADMINISTRATOR
+    ),
+    "recover": Command(
+        "recover", "recover", "Show runs that the directory lacks, and accept the loss.", _ADMINISTRATOR
+    ),
+    "status": Command(
+        "runs_and_status", "status", "Show the last runs, what waits, and what comes next.", _READING
+    ),
+    "doctor": Command("doctor", "doctor", "Check everything that piactl relies on.", _ADMINISTRATOR),
+    "roles": Command("roles", "roles", "Show who you are for piactl, and what you may do.", EVERYBODY),
+    "forecast": Command(
+        "forecast", "forecast", "Show what dates alone will change, day by day.", _ADMINISTRATOR
+    ),
+    "rehearse": Command(
+        "rehearse", "rehearse", "Rehearse the nights of a period, before they are live.", _ADMINISTRATOR
+    ),
+    "why": Command("why", "why", "Explain a state, a right or a refused log in.", _READING),
+    "runs list": Command("runs_and_status", "list_", "List the runs, the latest first.", _BOTH),
+    "runs show": Command("runs_and_status", "show", "Show the command and the outcome of one run.", _BOTH),
+    "runs rewind": Command(
+        "runs_and_status", "rewind", "Set the day of the last run back after a wrong clock.", _ADMINISTRATOR
+    ),
+    "feed check": Command("feed", "check", "Report everything that is wrong with a feed.", _ADMINISTRATOR),
+    "feed rejects": Command(
+        "feed", "rejects", "Write the rejected rows of a feed to a file, with reasons.", _ADMINISTRATOR
+    ),
+    "feed score": Command(
+        "feed", "score", "Show how good the feeds of the last months were.", _ADMINISTRATOR
+    ),
+    "account list": Command("account", "list_", "List the accounts, by uid.", _DESK),
+    "account find": Command("account", "find", "Find accounts by the names of people.", _DESK),
+    "account show": Command("account", "show", "Show accounts on any day.", _READING),
+    "account create": Command(
+        "account_edit", "create", "Create an account for a person who is not in the HR data.", _ADMINISTRATOR
+    ),
+    "account rename": Command(
+        "account_edit", "rename", "Change the usage name of a person; the address follows.", _ADMINISTRATOR
+    ),
+    "account lock": Command("account_edit", "lock", "Lock accounts at once.", _ADMINISTRATOR),
+    "account unlock": Command("account_edit", "unlock", "Lift an administrator's lock.", _ADMINISTRATOR),
+    "account close": Command(
+        "account_edit", "close", "Close accounts: end all their assignments.", _ADMINISTRATOR
+    ),
+    "account reopen": Command("account_edit", "reopen", "Reopen closed accounts.", _ADMINISTRATOR),
+    "account extend": Command("account_edit", "extend", "Extend accounts to a later day.", _ADMINISTRATOR),
+    "account rekey": Command(
+        "account_edit", "rekey", "Give a person another matricule of HR.", _ADMINISTRATOR
+    ),
+    "account merge": Command("account_edit", "merge", "Merge two accounts of one person.", _ADMINISTRATOR),
+    "account split": Command(
+        "account_edit", "split", "Split an account that two people share.", _ADMINISTRATOR
+    ),
+    "account timeline": Command(
+        "account_history", "timeline", "Draw the life of an account over time.", _DESK
+    ),
+    "account history": Command(
+        "account_history", "history", "Show the changes of an account: when, who, why.", _DESK
+    ),
+    "account export": Command(
+        "account_history", "export", "Show all that is stored about one person.", _ADMINISTRATOR
+    ),
+    "assignment add": Command("assignment", "add", "Add an assignment to accounts.", _ADMINISTRATOR),
+    "assignment end": Command("assignment", "end_", "End an assignment on a day.", _ADMINISTRATOR),
+    "assignment move": Command(
+        "assignment", "move", "Move accounts to another establishment.", _ADMINISTRATOR
+    ),
+    "exception grant": Command(
         "exception_and_override",
         "grant",
         "Give accounts a service that the policy does not give.",
+        _ADMINISTRATOR,
     ),
-    "exception deny": ("exception_and_override", "deny", "Deny accounts a service that the policy gives."),
-    "exception end": ("exception_and_override", "end_exceptions", "End exceptions before their day."),
-    "exception list": (
+    "exception deny": Command(
+        "exception_and_override", "deny", "Deny accounts a service that the policy gives.", _ADMINISTRATOR
+    ),
+    "exception end": Command(
+        "exception_and_override", "end_exceptions", "End exceptions before their day.", _ADMINISTRATOR
+    ),
+    "exception list": Command(
         "exception_and_override",
         "list_exceptions",
         "List the exceptions that have not ended.",
+        _ADMINISTRATOR,
     ),
-    "override list": ("exception_and_override", "list_overrides", "List the overrides that have not ended."),
-    "override end": ("exception_and_override", "end_overrides", "End overrides before their day."),
-    "match list": ("match_and_drift", "list_cases", "List the open cases, by age."),
-    "match show": (
+    "override list": Command(
+        "exception_and_override", "list_overrides", "List the overrides that have not ended.", _ADMINISTRATOR
+    ),
+    "override end": Command(
+        "exception_and_override", "end_overrides", "End overrides before their day.", _ADMINISTRATOR
+    ),
+    "match list": Command("match_and_drift", "list_cases", "List the open cases, by age.", _ADMINISTRATOR),
+    "match show": Command(
         "match_and_drift",
         "show_case",
         "Show a case, its evidence and what each answer would do.",
+        _ADMINISTRATOR,
     ),
-    "match same": ("match_and_drift", "same", "Decide that the feed row and the account are one person."),
-    "match different": ("match_and_drift", "different", "Decide that they are two people."),
-    "match wrong-row": ("match_and_drift", "wrong_row", "Decide that the feed row is wrong."),
-    "match forget": ("match_and_drift", "forget", "Take back the decision of a case."),
-    "drift list": ("match_and_drift", "list_drift", "List what other programs changed on accounts."),
-    "drift show": ("match_and_drift", "show_drift", "Show what other programs changed on accounts."),
-    "drift revert": ("match_and_drift", "revert", "Put back what other programs changed."),
-    "drift adopt": ("match_and_drift", "adopt", "Adopt the addresses that other programs gave accounts."),
-    "drift override": ("match_and_drift", "override", "Keep what other programs changed until a day."),
-    "policy diff": ("policy", "diff", "Show whom another policy touches, and why."),
-    "policy test": ("policy", "check_cases", "Test the policy with cases of your own."),
-    "guards suggest": ("guards", "suggest", "Show the limits beside what ordinary nights counted."),
-    "service list": ("policy", "list_services", "List the services of the policy."),
-    "service show": ("policy", "show_service", "Show the delays of one service and who gets it."),
-    "profile list": ("policy", "list_profiles", "List the profiles in the order they are tried."),
-    "profile show": ("policy", "show_profile", "Show whom one profile fits and what it gives."),
-    "password activate": ("password", "activate", "Give accounts a password for the first log in."),
-    "password reset": ("password", "reset", "Give an activation password after a proof of identity."),
-    "password approve": (
-        "approve",
-        "approve_password",
-        "Approve an activation password, as a second person.",
+    "match same": Command(
+        "match_and_drift", "same", "Decide that the feed row and the account are one person.", _ADMINISTRATOR
     ),
-    "password requests": ("approve", "requests", "List what waits for a second person, or withdraw it."),
-    "password unblock": ("password", "unblock", "Lift a block by wrong passwords."),
-    "password check": ("password", "check", "Report everything that is wrong with a new password."),
-    "otp enroll": ("otp", "enroll", "Create a device and show it once as a QR code."),
-    "otp verify": ("otp", "verify", "Put a new device in force with one of its codes."),
-    "otp check": ("otp", "check", "Check a code of the device in force, for a portal."),
-    "otp approve": ("approve", "approve_device", "Approve another device, as a second person."),
-    "otp show": ("otp", "show", "Show devices: in force, last use, clock."),
-    "otp suspend": ("otp", "suspend", "Suspend a lost device; logging in is refused."),
-    "otp resume": ("otp", "resume", "Put a suspended device in force again."),
-    "otp remove": ("otp", "remove", "Remove devices; the password alone is enough again."),
-    "otp resync": ("otp", "resync", "Resynchronise a device whose clock is wrong."),
-    "key list": ("key", "list_", "List the digest keys, and how many entries need each."),
-    "key add": ("key", "add", "Create a digest key and make it the current one."),
-    "key retire": ("key", "retire", "Remove a digest key that is no longer needed."),
-    "journal show": ("journal", "show", "Show changes with their author and outcome."),
-    "journal verify": ("journal", "verify", "Verify that no line was edited, removed, reordered or cut."),
-    "journal export": ("journal", "export", "Export a period to a file that can be verified by itself."),
-    "journal prune": ("journal", "prune", "Remove the oldest lines; the rest can still be verified."),
-    "journal begin": ("journal", "begin", "Begin a new journal after its lines were lost."),
-    "events": ("events", "events", "Show what became of accounts, for other programs."),
-    "completion": ("completion", "completion", "Print the completion script for a shell."),
-    "sandbox start": ("init_and_sandbox", "start", "Start the sandbox; create it if it does not exist."),
-    "sandbox stop": ("init_and_sandbox", "stop", "Stop the sandbox; its data stay."),
-    "sandbox status": ("init_and_sandbox", "status", "Show whether the sandbox runs, and where."),
+    "match different": Command(
+        "match_and_drift", "different", "Decide that they are two people.", _ADMINISTRATOR
+    ),
+    "match wrong-row": Command(
+        "match_and_drift", "wrong_row", "Decide that the feed row is wrong.", _ADMINISTRATOR
+    ),
+    "match forget": Command("match_and_drift", "forget", "Take back the decision of a case.", _ADMINISTRATOR),
+    "drift list": Command(
+        "match_and_drift", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
+    ),
+    "drift show": Command(
+        "match_and_drift", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
+    ),
+    "drift revert": Command(
+        "match_and_drift", "revert", "Put back what other programs changed.", _ADMINISTRATOR
+    ),
+    "drift adopt": Command(
+        "match_and_drift", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
+    ),
+    "drift override": Command(
+        "match_and_drift", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
+    ),
+    "policy diff": Command("policy", "diff", "Show whom another policy touches, and why.", _ADMINISTRATOR),
+    "policy test": Command(
+        "policy", "check_cases", "Test the policy with cases of your own.", _ADMINISTRATOR
+    ),
+    "guards suggest": Command(
+        "guards", "suggest", "Show the limits beside what ordinary nights counted.", _ADMINISTRATOR
+    ),
+    "service list": Command("policy", "list_services", "List the services of the policy.", _ADMINISTRATOR),
+    "service show": Command(
+        "policy", "show_service", "Show the delays of one service and who gets it.", _ADMINISTRATOR
+    ),
+    "profile list": Command(
+        "policy", "list_profiles", "List the profiles in the order they are tried.", _ADMINISTRATOR
+    ),
+    "profile show": Command(
+        "policy", "show_profile", "Show whom one profile fits and what it gives.", _ADMINISTRATOR
+    ),
+    "password activate": Command(
+        "password", "activate", "Give accounts a password for the first log in.", _DESK
+    ),
+    "password reset": Command(
+        "password", "reset", "Give an activation password after a proof of identity.", _DESK
+    ),
+    "password approve": Command(
+        "approve", "approve_password", "Approve an activation password, as a second person.", _DESK
+    ),
+    "password requests": Command(
+        "approve", "requests", "List what waits for a second person, or withdraw it.", _DESK
+    ),
+    "password unblock": Command("password", "unblock", "Lift a block by wrong passwords.", _DESK),
+    "password check": Command(
+        "password", "check", "Report everything that is wrong with a new password.", _PORTAL
+    ),
+    "otp enroll": Command("otp", "enroll", "Create a device and show it once as a QR code.", _DESK),
+    "otp verify": Command("otp", "verify", "Put a new device in force with one of its codes.", _DESK),
+    "otp check": Command("otp", "check", "Check a code of the device in force, for a portal.", _PORTAL),
+    "otp approve": Command("approve", "approve_device", "Approve another device, as a second person.", _DESK),
+    "otp show": Command("otp", "show", "Show devices: in force, last use, clock.", _DESK),
+    "otp suspend": Command("otp", "suspend", "Suspend a lost device; logging in is refused.", _DESK),
+    "otp resume": Command("otp", "resume", "Put a suspended device in force again.", _DESK),
+    "otp remove": Command("otp", "remove", "Remove devices; the password alone is enough again.", _DESK),
+    "otp resync": Command("otp", "resync", "Resynchronise a device whose clock is wrong.", _DESK),
+    "key list": Command("key", "list_", "List the digest keys, and how many entries need each.", _ROOT),
+    "key add": Command("key", "add", "Create a digest key and make it the current one.", _ROOT),
+    "key retire": Command("key", "retire", "Remove a digest key that is no longer needed.", _ROOT),
+    "journal show": Command("journal", "show", "Show changes with their author and outcome.", _ADMINISTRATOR),
+    "journal verify": Command(
+        "journal", "verify", "Verify that no line was edited, removed, reordered or cut.", _ADMINISTRATOR
+    ),
+    "journal export": Command(
+        "journal", "export", "Print the lines of a period as they are.", _ADMINISTRATOR
+    ),
+    "journal prune": Command("journal", "prune", "Remove the oldest files of the journal.", _ROOT),
+    "journal begin": Command("journal", "begin", "Begin a new journal after its lines were lost.", _ROOT),
+    "journal close": Command("journal", "close", "Close the journals that other Unix users had.", _ROOT),
+    "events": Command("events", "events", "Show what became of accounts, for other programs.", _NIGHTS),
+    "completion": Command("completion", "completion", "Print the completion script for a shell.", EVERYBODY),
+    "sandbox start": Command(
+        "init_and_sandbox", "start", "Start the sandbox; create it if it does not exist.", _ROOT
+    ),
+    "sandbox stop": Command("init_and_sandbox", "stop", "Stop the sandbox; its data stay.", _ROOT),
+    "sandbox status": Command(
+        "init_and_sandbox", "status", "Show whether the sandbox runs, and where.", _ROOT
+    ),
 }
 
 

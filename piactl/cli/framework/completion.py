@@ -115,9 +115,11 @@ def _path(words: Sequence[str]) -> tuple[str, list[str]]:
 def _below(path: str, _after: Sequence[str]) -> list[Suggestion]:
     """The words that can follow an incomplete command."""
     if path:
-        suggestions = [(w.split()[1], place[2]) for w, place in COMMANDS.items() if w.startswith(f"{path} ")]
+        suggestions = [
+            (w.split()[1], place.summary) for w, place in COMMANDS.items() if w.startswith(f"{path} ")
+        ]
         return [*suggestions, ("--help", "Show the help and exit.")]
-    suggestions = [(words, place[2]) for words, place in COMMANDS.items() if " " not in words]
+    suggestions = [(words, place.summary) for words, place in COMMANDS.items() if " " not in words]
     return [*suggestions, *NOUNS.items(), *_TOP_OPTIONS]
 
 
@@ -177,10 +179,9 @@ _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
 def parameters(words: str) -> list[Parameter]:
     """The options and arguments of a command, in the order of its function."""
-    module, function, _ = COMMANDS[words]
-    hints = get_type_hints(
-        getattr(import_module(f"piactl.cli.commands.{module}"), function), include_extras=True
-    )
+    line = COMMANDS[words]
+    function = getattr(import_module(f"piactl.cli.commands.{line.module}"), line.function)
+    hints = get_type_hints(function, include_extras=True)
     return [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
 
 
@@ -218,26 +219,28 @@ def _settings(config: str) -> Settings:
     from pathlib import Path
 
     from piactl.cli.framework.context import chosen, configuration_path
+    from piactl.cli.framework.host import take_up_roles
     from piactl.config.settings import read_settings
 
     chosen.config = config
+    take_up_roles()
     return read_settings(Path(configuration_path()))
 
 
 def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_uids
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     settings = _settings(config)
-    return [(uid, "") for uid in suggested_uids(settings.directory, read_password, last, SECONDS)]
+    return [(uid, "") for uid in suggested_uids(settings.directory, identity_password, last, SECONDS)]
 
 
 def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_runs
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
     settings = _settings(config)
-    runs = suggested_runs(settings.directory, read_password, last, SECONDS)
+    runs = suggested_runs(settings.directory, identity_password, last, SECONDS)
     return [("last", "The last run."), *((run, "") for run in reversed(runs))]
 
 
@@ -286,9 +289,11 @@ def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:
 
 def _cases(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_cases
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
-    return [(case, "") for case in suggested_cases(_settings(config).directory, read_password, last, SECONDS)]
+    return [
+        (case, "") for case in suggested_cases(_settings(config).directory, identity_password, last, SECONDS)
+    ]
 
 
 def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:

@@ -14,8 +14,8 @@ from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, UsageError
-from piactl.private_files import sudo_service, this_user
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.private_files import sudo_service
 from piactl.translation import translated, use
 
 if TYPE_CHECKING:
@@ -38,28 +38,35 @@ class Chosen:
 chosen = Chosen()
 
 
-def configuration_path() -> Path:
-    """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
-    if the caller names one under sudo: it would decide which server gets the passwords of this user."""
-    named_path = chosen.config or os.environ.get("PIACTL_CONFIG", "")
-    user = sudo_service() if named_path else ""
+def names_configuration() -> bool:
+    """Whether --config or PIACTL_CONFIG names a configuration. Raises UsageError if the caller names one
+    under sudo: it would decide which server gets the passwords of this user."""
+    named = bool(chosen.config or os.environ.get("PIACTL_CONFIG", ""))
+    user = sudo_service() if named else ""
     if user:
         raise UsageError(
             f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
         )
-    path = Path(named_path) if named_path else SYSTEM_CONFIGURATION
-    if not named_path and not _is_there(path):
+    return named
+
+
+def configuration_path() -> Path:
+    """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
+    as `names_configuration` does."""
+    if names_configuration():
+        return Path(chosen.config or os.environ["PIACTL_CONFIG"])
+    if not is_there(SYSTEM_CONFIGURATION):
         raise ConfigurationInvalid.of(
-            path,
+            SYSTEM_CONFIGURATION,
             "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
             "To try piactl out: piactl sandbox start --dir DIR, "
             "then: piactl --config DIR/piactl.yaml COMMAND\n"
             "For a real directory: piactl init writes the files to edit.",
         )
-    return path
+    return SYSTEM_CONFIGURATION
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """Whether the file exists. Raises ConfigurationInvalid if this user may not look."""
     try:
         path.stat()
@@ -73,18 +80,11 @@ def _is_there(path: Path) -> bool:
 
 
 def this_configuration() -> Configuration:
-    """The configuration that the command line or the environment names. Raises ConfigurationInvalid, and
-    NotPermitted for root if each writing identity has a user: files of root would be in the way of the
-    nights."""
+    """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
     from piactl.cli.framework.configuration import open_configuration
 
     configuration = open_configuration(configuration_path())
     use(configuration.settings.language)
-    identities = configuration.settings.directory.identities.items()
-    users = dict.fromkeys(used.user for name, used in identities if name != IdentityName.READER)
-    if all(users) and users and os.geteuid() == 0 and this_user() not in users:
-        commands = ", ".join(f"runuser -u {user} -- piactl ..." for user in users)
-        raise NotPermitted(f"this is root, and piactl has users of its own; run one of: {commands}")
     return configuration
 
 
@@ -97,11 +97,10 @@ def today(configuration: Configuration) -> date:
 @contextmanager
 def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
     from piactl.directory.open import open_reader
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
-    _refuse_other_user(configuration, identity)
     with (
-        open_reader(configuration.settings.directory, identity, read_password) as reader,
+        open_reader(configuration.settings.directory, identity, identity_password) as reader,
         _reporting(configuration),
     ):
         yield reader
@@ -110,23 +109,13 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
 @contextmanager
 def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
     from piactl.directory.open import open_writer
-    from piactl.secret_files import read_password
+    from piactl.secret_files import identity_password
 
-    _refuse_other_user(configuration, identity)
     with (
-        open_writer(configuration.settings.directory, identity, read_password) as writer,
+        open_writer(configuration.settings.directory, identity, identity_password) as writer,
         _reporting(configuration),
     ):
         yield writer
-
-
-def _refuse_other_user(configuration: Configuration, identity: str) -> None:
-    """Raises NotPermitted if the password of an identity is for another Unix user."""
-    used = configuration.settings.directory.identities.get(identity)
-    if used is not None and used.is_of_another(this_user()):
-        raise NotPermitted(
-            f"only user {used.user} has the password of {identity}; run: sudo -u {used.user} piactl ..."
-        )
 
 
 @contextmanager

@@ -34,7 +34,6 @@ from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.journal_line import Anchor
     from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import CommandRun, Order
@@ -95,39 +94,19 @@ def recorded_words(words: Sequence[str]) -> list[str]:
     return recorded
 
 
-def store_head_anywhere(configuration: Configuration, anchor: Anchor) -> None:
-    """Stores a head as the first identity of this host that may add one."""
-    from piactl.flows.apply.journal_heads import store_head
-
-    settings = configuration.settings
-    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY, IdentityName.DESK):
-        if name not in settings.directory.identities:
-            continue
-        try:
-            with writing(configuration, name) as writer:
-                store_head(anchor, writer, settings, say)
-                return
-        except PiactlError:
-            continue
-    store_head(anchor, None, settings, say)
-    say(
-        "warning: the directory does not have the head of the journal; the next command that writes stores it"
-    )
-
-
 def journal_private_reading(
     configuration: Configuration,
     kind: str,
     uids: Sequence[str],
     identity: IdentityName = IdentityName.READER,
 ) -> None:
-    """Records that private data of these accounts are about to be shown, and stores the head of the journal.
-    Raises JournalUnusable: then they are not shown."""
+    """Records that private data of these accounts are about to be shown. Raises JournalUnusable: then they
+    are not shown."""
     from piactl.flows.private_data_access import journal_reading
 
     order = new_order(configuration, None)
     path, keys = configuration.settings.journal_file, configuration.keys
-    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, utc_now, identity))
+    journal_reading(path, order, kind, uids, keys, utc_now, identity)
 
 
 def apply_plan(

@@ -199,8 +199,6 @@ class GroupSettings:
 
     services: frozenset[str] | None = frozenset()
     per_establishment: tuple[str, ...] = ()
-    static: bool = False
-    """Whether groups list their members, for servers without the overlay dynlist."""
     extra: tuple[ExtraGroup, ...] = ()
     line: int = 0
 

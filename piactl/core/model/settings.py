@@ -11,22 +11,20 @@ from piactl.core.model.person import COMMON
 from piactl.dataclass import dataclass
 
 CREDENTIAL = "credential:"
-"""`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""
+"""`credential:NAME` in place of a path names a systemd credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `user` is the only
-    Unix user that may read that file, "" if every user that runs piactl may."""
+    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `elsewhere`:
+    another host binds as it too, with a journal of its own. `name` is its key in the configuration, usually
+    an IdentityName."""
 
     external: bool = False
     dn: str = ""
     password_file: str = ""
-    user: str = ""
-
-    def is_of_another(self, user: str) -> bool:
-        """Whether the password is for a Unix user other than `user`."""
-        return self.user not in ("", user)
+    elsewhere: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +237,8 @@ class Settings:
     source that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
     commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
-    which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to.
+    which may run for `hook_seconds`. `roles`: Unix groups that have a role (`piactl.roles`) besides its own
+    group, by the name of the role.
     `language` is the language of texts for people, "" for the language of the environment."""
 
     file: str
@@ -251,7 +250,7 @@ class Settings:
     state_folder: str
     metrics_file: str = ""
     matching_key_file: str = ""
-    journal_heads: str = ""
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     ranks: Mapping[str, str] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
@@ -270,12 +269,12 @@ class Settings:
     matching: MatchingSettings = MatchingSettings()
     canaries: tuple[Canary, ...] = ()
 
-    def matches_feeds(self, user: str) -> bool:
-        """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: the user of the nights
-        does, and the user of the administrator, who adopts; the user of the help desk does not."""
-        names = (IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR)
-        identities = [self.directory.identities[name] for name in names if name in self.directory.identities]
-        return any(not identity.is_of_another(user) for identity in identities)
+    @property
+    def matches_feeds(self) -> bool:
+        """Whether this host matches NUMENs of feeds, and so needs the matching key: nights do, and the
+        administrator, who adopts; a host of the help desk does not."""
+        names = {IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR}
+        return not names.isdisjoint(self.directory.identities)
 
     def with_state_folder(self, folder: str) -> Settings:
         """The settings with another state folder."""

@@ -7,7 +7,6 @@ need groups.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
@@ -30,15 +29,12 @@ class Group:
     rights: tuple[tuple[str, str], ...] = ()
     profiles: tuple[str, ...] = ()
     line: int = 0
-    static: bool = False
-    """Whether its entry lists the members."""
 
 
 def groups_of(policy: Policy, register: Register) -> Iterator[Group]:
     """The groups that the policy and the register ask for, in the order of their names."""
     groups = [*_of_services(policy), *_of_establishments(policy, register), *_extra(policy)]
-    static = policy.groups.static
-    return iter(sorted((replace(group, static=static) for group in groups), key=lambda group: group.name))
+    return iter(sorted(groups, key=lambda group: group.name))
 
 
 def _of_services(policy: Policy) -> Iterator[Group]:

@@ -46,8 +46,8 @@ _ROOT_DSE = (
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
-Password = Callable[[str], bytes]
-"""Reads the password of an identity from a file."""
+Password = Callable[[Identity], bytes]
+"""The password of an identity, b"" for EXTERNAL. Raises NotPermitted if the caller may not use it."""
 
 
 class Unusable(Exception):
@@ -302,7 +302,7 @@ def open_session(
 
     `read_only`: the connection refuses to send a write. Raises Unusable.
     """
-    secret = b"" if identity.external else _allowed_password(uri, settings, identity, password)
+    secret = password(identity) if identity.external else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
     connection = _connection(uri, settings, identity, secret, deadline, read_only=read_only)
     session = Session(uri, connection, settings.operation_timeout)
@@ -337,7 +337,7 @@ def bind_result(
     """
     tls = TlsSettings() if clear else settings.tls
     settings = replace(settings, tls=tls)
-    secret = password("") if clear else _allowed_password(uri, settings, identity, password)
+    secret = password(identity) if clear else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
     connection = _connection(uri, settings, identity, secret, deadline, read_only=True)
     try:
@@ -435,7 +435,7 @@ def _allowed_password(uri: str, settings: DirectorySettings, identity: Identity,
     clear = parts.scheme.lower() == "ldap" and not settings.tls.starttls
     if clear and not _is_this_host(parts.hostname or ""):
         raise Unusable("the password would be sent in clear text: set `starttls: true` or use ldaps://")
-    secret = password(identity.password_file)
+    secret = password(identity)
     if not secret or not identity.dn:
         raise Unusable("an empty DN or password would bind anonymously: check the identity", everywhere=True)
     return secret

@@ -72,13 +72,11 @@ def accepts_in_clear(host: str, port: int, settings: DirectorySettings) -> bool 
     return result.code not in (_STRONGER_NEEDED, _CONFIDENTIALITY)
 
 
-def accepts_bind(
-    uri: str, settings: DirectorySettings, dn: str, password_file: str, password: Password
-) -> tuple[bool, str]:
+def accepts_bind(uri: str, settings: DirectorySettings, dn: str, password: Password) -> tuple[bool, str]:
     """Whether a server lets the account `dn` in, and its answer. Raises ServerUnusable if none comes, and
     SecretUnusable if the password cannot be read."""
     try:
-        result = bind_result(uri, settings, Identity(dn=dn, password_file=password_file), password)
+        result = bind_result(uri, settings, Identity(dn=dn), password)
     except Unusable as why:
         raise ServerUnusable(str(why), refused=False) from None
     return result.code == 0, described(result)

@@ -1,8 +1,8 @@
 """Definitions of groups, and structures.
 
-Dynamic groups (groupOfURLs): slapd's overlay dynlist finds the members by their definitions. Static groups
-(groupOfNames) list the members that their definition finds after each run. Structures (supannEntite): an
-entry for each establishment of the register, which the affectation of an account names by its code.
+Groups (groupOfURLs): slapd's overlay dynlist finds the members by their definitions. Structures
+(supannEntite): an entry for each establishment of the register, which the affectation of an account names by
+its code.
 
 piactl owns the groups whose `owner` is the base of its records, and the structures whose `seeAlso` is that
 base; other entries beside them are not its own.
@@ -10,8 +10,7 @@ base; other entries beside them are not its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import field
+from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
@@ -25,11 +24,11 @@ from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 
-GROUP_CLASS, STATIC_CLASS = "groupOfURLs", "groupOfNames"
-DEFINED_CLASS = "labeledURIObject"
-MEMBERS, DEFINITION, MEMBER, OWNER = "memberURL", "labeledURI", "member", "owner"
-"""The definition of a dynamic group, that of a static one, a member, and who keeps the entry."""
-_MANAGED = ("cn", "description", MEMBERS, DEFINITION, OWNER)
+GROUP_CLASS, LISTING_CLASS = "groupOfURLs", "groupOfNames"
+"""The class of groups, and that of the groups of earlier versions, which list their members."""
+MEMBERS, OWNER = "memberURL", "owner"
+"""The definition of a group, and who keeps the entry."""
+_MANAGED = ("cn", "description", MEMBERS, OWNER)
 _ATTRIBUTES = ("objectClass", *_MANAGED)
 _IN_POST = (State.ACTIVE, State.ON_LEAVE)
 """The states of accounts whose profile counts: people with a post on the day."""
@@ -44,9 +43,9 @@ class GroupEntry:
     owned: bool
 
     @property
-    def static(self) -> bool:
+    def lists_members(self) -> bool:
         classes = {name.lower() for name in self.values.get("objectClass", ())}
-        return STATIC_CLASS.lower().encode() in classes
+        return LISTING_CLASS.lower().encode() in classes
 
     @property
     def name(self) -> str:
@@ -88,24 +87,19 @@ def group_values(group: Group, directory: DirectorySettings, encoding: Encoding)
     """The values of the entry of a group, except its class."""
     where = quote(directory.accounts, safe="=,")
     url = f"ldap:///{where}??sub?{quote(members_filter(group, encoding), safe='()&|=:*')}"
-    defined = DEFINITION if group.static else MEMBERS
-    texts = {"cn": group.name, "description": group.label, defined: url, OWNER: directory.state}
+    texts = {"cn": group.name, "description": group.label, MEMBERS: url, OWNER: directory.state}
     return {name: (text.encode(),) for name, text in texts.items()}
 
 
 def shown_members(values: Values) -> str:
     """The filter of a definition as people read it."""
-    both = (*values.get(MEMBERS, ()), *values.get(DEFINITION, ()))
-    urls = [url.decode("utf-8", "replace") for url in both]
+    urls = [url.decode("utf-8", "replace") for url in values.get(MEMBERS, ())]
     return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
 
 
-def has_groups(reader: Reader, directory: DirectorySettings, *, static: bool) -> bool:
+def has_groups(reader: Reader, directory: DirectorySettings) -> bool:
     """Whether the server has the base of the groups, and their class."""
-    return (
-        reader.has_class(STATIC_CLASS if static else GROUP_CLASS)
-        and reader.read(directory.groups, ["ou"]) is not None
-    )
+    return reader.has_class(GROUP_CLASS) and reader.read(directory.groups, ["ou"]) is not None
 
 
 def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
@@ -135,10 +129,7 @@ def group_write(
     """The write that creates or corrects the entry of a group; None if it is correct."""
     values = group_values(group, directory, encoding)
     if current is None:
-        add: dict[str, tuple[bytes, ...]] = {"objectClass": (GROUP_CLASS.encode(),), **values}
-        if group.static:
-            classes = (STATIC_CLASS.encode(), DEFINED_CLASS.encode())
-            add |= {"objectClass": classes, MEMBER: (directory.state.encode(),)}
+        add = {"objectClass": (GROUP_CLASS.encode(),), **values}
         return EntryWrite("add", group_dn(directory, group), add=add)
     return correction(current, values, _MANAGED, OWNER)
 
@@ -156,58 +147,7 @@ def correction(current: GroupEntry, values: Values, managed: Sequence[str], owne
 def group_deletion(current: GroupEntry) -> EntryWrite:
     """The write that removes the entry of a group, as it was read."""
     old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
-    if current.static:  # an undo needs a member to make it again
-        old[MEMBER] = current.values[OWNER]
     return EntryWrite("delete", current.dn, delete=old)
-
-
-# The members of static groups.
-
-
-@dataclass(frozen=True, slots=True)
-class StaticGroup:
-    """A static group: its members (normalized DN -> DN as it is spelled), and the filter that defines it."""
-
-    dn: str
-    members: Mapping[str, bytes] = field(repr=False)
-    query: str
-
-    def becomes(self, wanted: Mapping[str, bytes]) -> EntryWrite | None:
-        """The single modification that makes `wanted` the members; None if they are the members."""
-        gone = [spelled for name, spelled in self.members.items() if name not in wanted]
-        come = [spelled for name, spelled in wanted.items() if name not in self.members]
-        if not gone and not come:
-            return None
-        delete = {MEMBER: tuple(sorted(gone))} if gone else {}
-        add = {MEMBER: tuple(sorted(come))} if come else {}
-        return EntryWrite("modify", self.dn, add=add, delete=delete)
-
-
-def read_static_groups(reader: Reader, directory: DirectorySettings) -> list[StaticGroup]:
-    """The static groups that piactl keeps, with their members."""
-    groups = []
-    query = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
-    for raw in reader.search(directory.groups, query, [*_ATTRIBUTES, MEMBER]):
-        if _owned(raw, directory):
-            members = {_name(value): value for value in raw.values.get(MEMBER, ())}
-            groups.append(StaticGroup(raw.dn, members, shown_members(raw.values)))
-    return groups
-
-
-def wanted_members(reader: Reader, directory: DirectorySettings, query: str) -> dict[str, bytes]:
-    """The accounts that a definition finds, and the state entry of piactl: a groupOfNames is never empty."""
-    dns = [directory.state, *(raw.dn for raw in reader.search(directory.accounts, query, ["1.1"]))]
-    return {_name(dn.encode()): dn.encode() for dn in dns}
-
-
-def moves_members(write: EntryWrite, directory: DirectorySettings) -> bool:
-    """Whether a write of an account changes an attribute that definitions of groups ask for."""
-    asked = ("eduPersonEntitlement", "piactlProfile", "piactlState")
-    return any(directory.attributes.get(name, name) in {*write.add, *write.delete} for name in asked)
-
-
-def _name(value: bytes) -> str:
-    return normal_dn(value.decode("utf-8", "replace"))
 
 
 CLASS, KEEPER = "supannEntite", "seeAlso"

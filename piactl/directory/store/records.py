@@ -25,10 +25,10 @@ LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
 """The class of the run lock, and the attribute with its holder for the access rules."""
 
 SOURCES, WAITING, RUNS, ATTEMPTS = "sources", "waiting", "runs", "attempts"
-JOURNALS, REQUESTS, APPROVALS = "journals", "requests", "approvals"
-FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS)
-_FORMER_FOLDER = "overrides"
-"""An empty folder of a directory that 0.2.0 or an earlier version set up."""
+REQUESTS, APPROVALS = "requests", "approvals"
+FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, REQUESTS, APPROVALS)
+_FORMER_FOLDERS = ("overrides", "journals")
+"""Folders of a directory that an earlier version set up."""
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -227,9 +227,6 @@ class Places:
     def run(self, run: str) -> str:
         return child(self.folder(RUNS), "cn", run)
 
-    def journal_heads(self, host: str, day: date) -> str:
-        return child(self.folder(JOURNALS), "cn", f"{host}-{day:%Y%m%d}")
-
     def undo(self, run: str, number: int) -> str:
         return child(self.run(run), "cn", f"undo-{number:05d}")
 
@@ -250,7 +247,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     """The entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
-    folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, _FORMER_FOLDER)}
+    folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, *_FORMER_FOLDERS)}
     own = (
         places.last_run,
         places.drift,

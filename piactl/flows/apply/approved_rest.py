@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW, Kind
+from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
@@ -66,18 +66,6 @@ def allow_rest(run: Run, plan: Plan) -> None:
     _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held_count)])
 
 
-def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
-    """Whether `leaving` members may leave groups because an interrupted run with this basis was allowed to
-    remove that many or more."""
-    group = Kind.GROUP.value
-    for record in _interrupted(run, basis):
-        # if it changed definitions, the approval may have been for these
-        if record.get("allowed", {}).get(group, 0) >= leaving and not record.get("summary", {}).get(group):
-            _say_allowed(run, record["run"], {group: leaving})
-            return True
-    return False
-
-
 def _was_approved(refusal: Refusal, new: Collection[str], held_count: int) -> bool:
     """Whether the guard counts only what the interrupted run planned: no change of the kinds `new`, and at
     most `held_count` people who are held."""
@@ -108,10 +96,6 @@ def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
         return
     allowed = {refusal.kind: refusal.total for refusal in refusals}
     run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
-    _say_allowed(run, first, allowed)
-
-
-def _say_allowed(run: Run, first: str, allowed: Mapping[str, int]) -> None:
     kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
     words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
     run.journal.note(words)

@@ -12,12 +12,10 @@ from typing import Any
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
-from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult, write_one
-from piactl.directory.store.groups_and_structures import moves_members
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -32,12 +30,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.account_list_and_static_groups import (
-    list_accounts,
-    list_written,
-    member_writes,
-    wrong_after,
-)
+from piactl.flows.apply.listed_accounts import list_accounts, list_written
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
     check_date,
@@ -144,8 +137,6 @@ def apply_work(
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
-            _write_members(run, done, stop, ready.plan.basis)
-        if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
             run.lock.keep()
@@ -231,8 +222,6 @@ def write_alone(
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
-        if any(moves_members(row.write, run.settings.directory) for row in writes):
-            _write_members(run, done, stop)
         if finish is not None:
             finish(run)
         if run.recorded:
@@ -359,19 +348,6 @@ def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
     if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
         done.problems.append((row.uid, result.outcome.value, result.message))
         done.failed.append(row)
-
-
-def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None) -> None:
-    """Gives static groups their members, and reads them back. `basis` is the basis of the plan, if any."""
-    planned = member_writes(run, basis)
-    for group, why in planned.refused.items():
-        done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
-    if planned.refused:
-        allow = f'--allow group={planned.leaving} --reason "..."'
-        run.say(f"if these members have to leave: piactl plan --out PLAN, then piactl apply PLAN {allow}")
-    _write_accounts(run, planned.rows, done, lambda _made, _total: None, stop)
-    for group, why in () if done.stopped else wrong_after(run, planned.rows):
-        done.problems.append((group, Outcome.CONFLICT.value, why))
 
 
 def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> None:

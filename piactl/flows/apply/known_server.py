@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun, ServerIdentity
 from piactl.core.text import utc_instant
@@ -20,13 +19,11 @@ from piactl.directory.client.failover_and_reader import shown_uri
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
-from piactl.directory.store.journal_heads import highest_head
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import heads_of, read_run, read_runs
 from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.journal.query_and_export import text_of as journal_time
 from piactl.journal.recorded_runs import (
     Extent,
     LastRecorded,
@@ -234,26 +231,6 @@ def _check_journal(
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
 
 
-def warn_of_old_journal(
-    reader: Reader, host: str, settings: Settings, now: datetime, say: Callable[[str], None]
-) -> None:
-    """Warns if the directory has a head of the journal beyond its last line: an old copy of it was put back.
-    No command is refused for it, because each identity of piactl may add such a head."""
-    moment = journal_time(now)  # before the journal is read: others write to it
-    try:
-        journal_extent = extent(settings.journal_file)
-    except JournalUnusable:
-        return
-    owner = journal_owner(this_user(), host)
-    head = highest_head(reader, Places(settings.directory.state), owner, journal_extent.since, moment)
-    if head is not None and head.head.seq > journal_extent.last:
-        say(
-            f"warning: {settings.journal_file} ends at line {journal_extent.last}, and the directory has its "
-            f"head of line {head.head.seq}, stored at {head.time}: it is an old copy, or another program "
-            "added that head. See: piactl journal verify"
-        )
-
-
 def _last_of_directory(
     reader: Reader,
     state: str,
@@ -270,8 +247,7 @@ def _last_of_directory(
 
 
 def _holds(journal_extent: Extent, record: Record) -> bool:
-    seq = record["journal"]["seq"]
-    return bool(seq <= journal_extent.last and (seq >= journal_extent.first or journal_extent.pruned))
+    return bool(record["journal"]["seq"] <= journal_extent.last)
 
 
 def _missing(path: str, why: str) -> JournalMissing:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus, ServerIdentity
@@ -31,7 +30,6 @@ from piactl.errors import (
     UnsafePlan,
 )
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
-from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.known_server import (
     Tolerated,
@@ -39,7 +37,6 @@ from piactl.flows.apply.known_server import (
     compare_runs,
     server_csns,
     server_of,
-    warn_of_old_journal,
 )
 from piactl.flows.apply.run_checks import (
     check_other_clocks,
@@ -276,7 +273,6 @@ class CommandRun:
             require_default_policy(writer, settings.password.policy)
         tolerated: Tolerated = (DirectoryOlder, JournalMissing) if self.emergency else ()
         compared = self._compared(writer, tolerated, say)
-        warn_of_old_journal(writer, self.order.actor.host, settings, self.now(), say)
         # before the journal, whose lines would carry the wrong time
         csn = ""
         try:
@@ -341,8 +337,7 @@ class CommandRun:
     ) -> Iterator[Run]:
         order, settings, now = self.order, self.settings, self.now
         journal = _journal(self, plan=plan, compared=compared)
-        owner = journal_owner(order.actor.user, order.actor.host)
-        with journal, head_stored(journal, writer, settings, owner, order.run, now, self.say):
+        with journal:
             yield Run(
                 order,
                 settings,

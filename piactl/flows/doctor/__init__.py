@@ -17,7 +17,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
-from piactl.flows.apply.journal_heads import stored_heads
+from piactl.flows.apply.journal_heads import recorded_heads
 from piactl.flows.doctor.applications_approvals_canaries import (
     applications,
     approval_place,
@@ -38,15 +38,17 @@ from piactl.flows.doctor.checks import (
     finding,
     fine,
     skipped,
+    unless_broken,
 )
 from piactl.flows.doctor.journal import examine_journal, examine_runs, writes_in_journal
 from piactl.flows.doctor.records import RECORDS, DirectoryContent, examine_bases
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
-from piactl.flows.doctor.this_host import FreeBytes, examine_files, examine_users, free_bytes
+from piactl.flows.doctor.sudo_rules import rules_of_sudo
+from piactl.flows.doctor.this_host import FreeBytes, examine_files, free_bytes
 from piactl.private_files import this_user
-from piactl.secret_files import read_own_keys, read_password
+from piactl.secret_files import identity_password, read_own_keys
 
 __all__ = ["CHECKS", "Check", "CheckOutcome", "Examination", "Finding", "examine", "exit_code"]
 
@@ -129,7 +131,7 @@ def _all(
     keys = cache(lambda: read_own_keys(settings))
     yield finding("D01", fine(settings.file))
     yield from examine_files(settings, policy, keys, free)
-    yield from examine_users(settings)
+    yield unless_broken("D53", lambda: rules_of_sudo(settings))
     checks, portal = {**SETTINGS, **RIGHTS}, False
     with suppress(PiactlError):  # D02 reports it
         portal = policy().otp_enforced_by == "portal"
@@ -162,16 +164,16 @@ def _with_reader(
     names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
     for name in names:
         try:
-            with open_reader(settings.directory, name, read_password) as reader:
+            with open_reader(settings.directory, name, identity_password) as reader:
                 baseline = Baseline(settings)
                 baseline.look_at(reader, settings.directory.suffix, now())
                 content = DirectoryContent(
                     reader, settings, policy, keys, UnreadableRecords(), baseline, host, now()
                 )
                 stored = partial(
-                    stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
+                    recorded_heads, reader, settings, content.unreadable, this_user(), host, now()
                 )
-                of_journal = list(examine_journal(settings, host, stored, now(), baseline))
+                of_journal = list(examine_journal(settings, stored))
                 chain = next(
                     journal_finding for journal_finding in of_journal if journal_finding.check.id == "D09"
                 )
@@ -188,11 +190,11 @@ def _with_reader(
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
             findings = [
-                *examine_journal(settings, host, None, now()),
+                *examine_journal(settings, None),
                 *(broken(id_, bug) for id_ in _OF_READER),
             ]
         yield from findings
         return
-    yield from examine_journal(settings, host, None, now())
+    yield from examine_journal(settings, None)
     for id_ in _OF_READER:
         yield finding(id_, skipped("no server can be queried (D11, D12)"))

@@ -75,13 +75,6 @@ def approval_place(content: DirectoryContent) -> CheckResult:
             if name != IdentityName.APPROVER and identity.dn and same_dn(identity.dn, approver.dn)
         ]
         wrong += [f"approver and {name} are one identity" for name in same]
-        same = [
-            n
-            for n, identity in directory.identities.items()
-            if identity.user and identity.user == approver.user
-        ]
-        if len(same) > 1:
-            wrong.append(f"{' and '.join(same)} have one Unix user")
     count = len(records.all())
     return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(count, "answer"))
 

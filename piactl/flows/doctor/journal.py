@@ -1,7 +1,4 @@
-"""Checks of the journal: writable, intact, its head stored elsewhere, no writes in doubt.
-
-The checks create one file: the head that the next doctor compares.
-"""
+"""Checks of the journal: writable, intact, its head in syslog, no writes in doubt."""
 
 from __future__ import annotations
 
@@ -11,15 +8,13 @@ from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.core.journal_line import GENESIS, Anchor, journal_owner
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.text import counted, utc_instant
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
-from piactl.directory.store.records import JOURNALS, Places
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
-from piactl.flows.apply.journal_heads import StoredHeads, remember_heads, remembered_heads
+from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.known_server import BEGIN, compare_runs
 from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
@@ -41,39 +36,32 @@ from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
-from piactl.journal.heads import SYSLOG, append_head, has_syslog
-from piactl.journal.query_and_export import first_line, text_of
-from piactl.journal.verify import Proved
+from piactl.journal.query import first_line, text_of
+from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.private_files import this_user
-from piactl.secret_files import read_password
+from piactl.roles import held
+from piactl.secret_files import identity_password
+
+NEWEST = 20_000
+"""So many lines at the end of the newest file are verified; `journal verify` takes all."""
 
 
-def examine_journal(
-    settings: Settings,
-    host: str,
-    stored: Callable[[], StoredHeads] | None,
-    now: datetime,
-    baseline: Baseline | None = None,
-) -> Iterator[Finding]:
-    """D08 to D10 and D50; `stored` reads the stored heads, None if the directory cannot be asked."""
+def examine_journal(settings: Settings, stored: Callable[[], StoredHeads] | None) -> Iterator[Finding]:
+    """D08 to D10 and D50; `stored` reads the heads on records, None if the directory cannot be asked."""
     path = settings.journal_file
     yield unless_broken("D08", lambda: _writable(path))
     try:
         heads = stored() if stored is not None else None
     except PiactlError:
         heads = None
-    proof: Verification | None = None
     try:
-        before = Proved.from_json(baseline.before.get("journal")) if baseline else None
-        proof = verify(path, heads.heads, runs=heads.runs, proved=before) if heads else verify(path)
-        if baseline and proof.proved:
-            baseline.now["journal"] = proof.proved.as_json()
+        proof = verify(path, heads.heads if heads else {}, heads.runs if heads else {}, NEWEST)
         yield finding("D09", _chain(proof, heads))
     except PiactlError as refused:
         yield finding("D09", error(str(refused), "See: piactl journal verify"))
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         yield broken("D09", bug)
-    yield unless_broken("D50", lambda: _stored(settings, host, proof, heads, now))
+    yield unless_broken("D50", lambda: _syslog(settings))
     try:
         yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
@@ -109,13 +97,11 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
         if IdentityName.ADMINISTRATOR in directory.identities:
             with suppress(PiactlError):
                 reader = stack.enter_context(
-                    open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
+                    open_reader(directory, IdentityName.ADMINISTRATOR, identity_password)
                 )
         server = reader.facts().uri
         after, day = _compared(baseline, server, now)
-        comparison = unjournalled(
-            reader, directory, settings.journal_file, this_user(), content.host, since, root, after
-        )
+        comparison = unjournalled(reader, directory, settings.journal_file, this_user(), since, root, after)
     errors, warnings, advice = [], [], []
     if not _log_of_nights(directory):
         errors.append("nightly can read no access log: nobody sees a device that is written without piactl")
@@ -138,7 +124,7 @@ def _log_of_nights(directory: DirectorySettings) -> bool:
     if IdentityName.NIGHTLY not in directory.identities:
         return True
     try:
-        with open_reader(directory, IdentityName.NIGHTLY, read_password) as reader:
+        with open_reader(directory, IdentityName.NIGHTLY, identity_password) as reader:
             return bool(find_logs(reader, directory.suffix).readable)
     except PiactlError:
         return True  # another check says that it cannot be used
@@ -199,7 +185,8 @@ def _chain(proof: Verification, stored: StoredHeads | None) -> CheckResult:
             else f"Restore it from a copy; if there is none: {BEGIN}"
         )
         return error(str(proof.problem), advice)
-    words = f"journal intact: {counted(proof.lines, 'line')}"
+    last = "last " if proof.first > 1 else ""
+    words = f"journal intact: {last}{counted(proof.lines, 'line')}"
     if stored is None:
         return fine(f"{words}; stored heads not compared")
     agree = len(stored.heads) - len(proof.uncovered)
@@ -207,45 +194,14 @@ def _chain(proof: Verification, stored: StoredHeads | None) -> CheckResult:
     return fine(f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
 
 
-def _stored(
-    settings: Settings, host: str, proof: Verification | None, stored: StoredHeads | None, now: datetime
-) -> CheckResult:
-    """D50: where the head of the journal is stored. Remembers the head of an intact journal."""
-    errors, warnings, advice = [], [], []
-    if stored is not None and not stored.folder:
-        errors.append(f"{Places(settings.directory.state).folder(JOURNALS)} is missing")
-        advice.append("Add it with its access rules: docs/upgrade-directory.md, section 8.")
-    if settings.journal_heads:
-        try:
-            append_head(settings.journal_heads)
-        except PiactlError as refused:
-            errors.append(str(refused))
-            advice.append(f"Let {this_user()} append to that file.")
-    if not has_syslog():
-        warnings.append(f"nothing listens at {SYSLOG}: syslog does not get the heads")
-        advice.append("Run rsyslog or systemd-journald, and forward authpriv to another host.")
-    if proof is not None and proof.problem is None:
-        if stored is not None and (run := stored.uncovered(settings.journal_file, proof)):
-            errors.append(f"no stored head covers run {run}")
-            advice.append("The next command that writes stores one.")
-        if stored is not None and stored.missed:
-            errors.append(stored.missed)
-            advice.append("Only the administrator can: compare the journal with the heads in syslog.")
-        try:
-            _remember(settings, Anchor(text_of(now), journal_owner(this_user(), host), "doctor", proof.head))
-        except PiactlError as refused:
-            errors.append(str(refused))
-    places = ["the directory"] if stored is not None else []
-    places += [settings.journal_heads] if settings.journal_heads else []
-    good = f"stored in syslog{''.join(f', {place}' for place in places)}"
-    return worst(errors, warnings, " ".join(advice), good)
-
-
-def _remember(settings: Settings, anchor: Anchor) -> None:
-    """Keeps the head for the next doctor, beside those of other journals."""
-    others = [head for head in remembered_heads(settings) if head.owner != anchor.owner]
-    if anchor.head != GENESIS:
-        remember_heads(settings, [anchor, *others])
+def _syslog(settings: Settings) -> CheckResult:
+    """D50: without syslog a journal that its user made anew is not noticed."""
+    if has_syslog():
+        return fine("syslog gets the heads of the journal")
+    wrong = f"nothing listens at {SYSLOG}: syslog does not get the heads of the journal"
+    advice = "Run rsyslog or systemd-journald, and forward authpriv to another host."
+    # on a host any command can forge the journal, which only syslog elsewhere can show
+    return warning(wrong, advice) if held() is None else error(wrong, advice)
 
 
 def _doubts(path: str) -> CheckResult:

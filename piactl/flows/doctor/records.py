@@ -36,7 +36,6 @@ from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
-    JOURNALS,
     REQUESTS,
     RUNS,
     SOURCES,
@@ -227,7 +226,7 @@ def _bases(content: DirectoryContent) -> CheckResult:
     places = Places(directory.state)
     required = [directory.suffix, directory.accounts, directory.state]
     required += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in (ATTEMPTS, JOURNALS, REQUESTS)]
+    later = [places.folder(name) for name in (ATTEMPTS, REQUESTS)]
     missing = [dn for dn in required if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."

@@ -30,7 +30,6 @@ from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
-    JOURNALS,
     LOCK_CLASS,
     LOCK_WRITER,
     REQUESTS,
@@ -46,7 +45,7 @@ from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
-from piactl.secret_files import read_password
+from piactl.secret_files import identity_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
@@ -98,10 +97,6 @@ TRIALS = (
     Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
-    *(
-        Trial(who, JOURNALS, False, "take away heads of journals", "description")
-        for who in ("reader", "nightly", "desk")
-    ),
     *(
         Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
         for who in ("reader", "desk")
@@ -270,7 +265,7 @@ def _run_lock(server: Server) -> Iterator[str]:
     with ExitStack() as stack:
         try:
             settings = replace(server.settings, servers=(server.uri,))
-            writer = stack.enter_context(open_writer(settings, "nightly", read_password))
+            writer = stack.enter_context(open_writer(settings, "nightly", identity_password))
             host = socket.gethostname()
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
@@ -366,10 +361,10 @@ def _places(server: Server) -> dict[str, str]:
     places: dict[str, str | None] = {"suffix": settings.suffix}
     places["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     places["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
         dn = Places(settings.state).folder(name)
         places[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
+    for name in (ATTEMPTS, REQUESTS, APPROVALS):
         if folder := places[name]:
             record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
             places[name] = record.dn if record else folder

@@ -8,7 +8,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from piactl.core.credentials.totp_devices import WINDOW
-from piactl.core.text import counted
+from piactl.core.text import counted, few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.probe.server_config import (
@@ -29,10 +29,11 @@ from piactl.directory.probe.trial_requests import accepts_in_clear
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
 from piactl.directory.store.groups_and_structures import (
-    DEFINITION,
     GROUP_CLASS,
+    LISTING_CLASS,
     MEMBERS,
-    STATIC_CLASS,
+    OWNER,
+    group_name,
     shown_members,
 )
 from piactl.flows.apply.run_checks import PUT_BACK
@@ -437,19 +438,33 @@ _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 def groups(server: Server) -> CheckResult:
     """D64."""
     base = server.settings.groups
+    listing = _listing_members(server)
+    if listing is not None:
+        return listing
     if not base:
         return fine("directory.groups is not set")
     if server.first.entry(base, ["ou"]) is None:
         return error(f"there is no entry {base}", UPGRADE_PAGE)
-    query = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
-    if server.first.sample(base, query) and not server.first.sample(base, _DYNAMIC):
-        return fine("groups list their members")
     overlays = _overlays(server)
     if overlays is None:
         return skipped("unknown: neither cn=config nor cn=monitor is readable", _UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("the overlay dynlist is not loaded", UPGRADE_PAGE)
     return _searched_by_part(server, base) or _groups_tried(server, base)
+
+
+def _listing_members(server: Server) -> CheckResult | None:
+    """A finding if groups of earlier versions are left, wherever they are: who leaves stays in them."""
+    settings = server.settings
+    ours = filters.equals(OWNER, settings.state), filters.equals("objectClass", LISTING_CLASS)
+    names = sorted(
+        group_name(entry.dn)
+        for entry in server.first.entries(settings.suffix, filters.all_of(*ours), ["1.1"])
+    )
+    if not names:
+        return None
+    words = f"{counted(len(names), 'group lists its', 'groups list their')} members, and nobody keeps them: "
+    return error(words + few(names, 5), f"{UPGRADE_PAGE} Section 16 replaces or empties them.")
 
 
 def _searched_by_part(server: Server, base: str) -> CheckResult | None:

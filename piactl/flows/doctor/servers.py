@@ -28,8 +28,8 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
-from piactl.private_files import this_user
-from piactl.secret_files import read_password
+from piactl.roles import may_use
+from piactl.secret_files import identity_password
 
 UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
@@ -126,11 +126,10 @@ def _bind_all(
     probes: dict[str, Probe] = {}
     refused: list[str] = []
     unreadable: list[str] = []
-    user = this_user()
-    mine = [name for name, identity in settings.identities.items() if not identity.is_of_another(user)]
+    mine = [name for name in settings.identities if may_use(name)]
     for name in sorted(mine, key=lambda n: (*_ORDER, n).index(n)):
         try:
-            probes[name] = stack.enter_context(open_probe(uri, settings, name, read_password))
+            probes[name] = stack.enter_context(open_probe(uri, settings, name, identity_password))
         except SecretUnusable as why:
             unreadable.append(name)
             refused.append(f"{name}: {why}")

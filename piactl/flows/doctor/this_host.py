@@ -1,24 +1,16 @@
-"""Checks of this host that need no server: configuration, policy, register, secrets, folders, disk; whether
-only its Unix user can read each identity's password, and what sudo lets people run as these users.
-"""
+"""Checks of this host that need no server: configuration, policy, register, secrets, folders, disk."""
 
 from __future__ import annotations
 
-import json
 import os
-import pwd
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from piactl.config.policy import policy_warnings
 from piactl.config.register import read_register
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
-from piactl.core.model.settings import CREDENTIAL, Identity, Settings
+from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.text import counted
 from piactl.errors import PiactlError
@@ -34,8 +26,9 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
-from piactl.private_files import run_as, this_user, user_name
-from piactl.secret_files import read_password
+from piactl.private_files import run_as
+from piactl.roles import may_use
+from piactl.secret_files import identity_password
 
 IDENTITIES = {
     "reader": "plan and every command that shows",
@@ -100,26 +93,18 @@ def _keys(read: Callable[[], DigestKeys]) -> CheckResult:
 
 
 def _passwords(settings: Settings) -> CheckResult:
-    user = this_user()
     bad = []
-    for name, identity in settings.directory.identities.items():
-        if identity.external or identity.is_of_another(user):
-            continue  # D52 checks those of other users
+    identities = settings.directory.identities
+    mine = [name for name in identities if may_use(name)]
+    for name in mine:
         try:
-            read_password(identity.password_file)
+            identity_password(identities[name])
         except PiactlError as refused:
             bad.append(f"{name}: {refused}")
-    lacking = [
-        f"no identity {n} (for {use})"
-        for n, use in IDENTITIES.items()
-        if n not in settings.directory.identities
-    ]
-    others = {
-        name for name, identity in settings.directory.identities.items() if identity.is_of_another(user)
-    }
-    good = f"private: {', '.join(name for name in settings.directory.identities if name not in others)}"
-    if others:
-        good += f"; of other users: {', '.join(sorted(others))}"
+    lacking = [f"no identity {n} (for {use})" for n, use in IDENTITIES.items() if n not in identities]
+    good = f"private: {', '.join(mine)}"
+    if others := sorted(identities.keys() - mine):
+        good += f"; of other roles: {', '.join(others)}"
     if bad or not lacking:
         return worst(bad, lacking, "Follow the advice for each file.", good)
     advice = "If this host needs one of them, add it under directory.identities."
@@ -235,112 +220,3 @@ def nearest_folder(path: Path) -> Path:
 
 def may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-_PROGRAM = "/usr/bin/piactl"
-
-
-def examine_users(
-    settings: Settings, sudoers: Path = Path("/etc/sudoers"), *, isolated: bool = bool(sys.flags.isolated)
-) -> Iterator[Finding]:
-    """D52 and D53. `isolated`: whether this process was started by `python -I`."""
-    users = {name: identity for name, identity in settings.directory.identities.items() if identity.user}
-    yield unless_broken("D52", lambda: _passwords_of_users(users, settings))
-    yield unless_broken(
-        "D53", lambda: _sudo(settings, {identity.user for identity in users.values()}, sudoers, isolated)
-    )
-
-
-def _passwords_of_users(users: Mapping[str, Identity], settings: Settings) -> CheckResult:
-    if not users:
-        words = "one Unix user has the passwords of all identities"
-        return note(words, 'Give each identity its `user`: docs/administration.md, "Who may run what".')
-    bad = [f"{name}: {wrong}" for name, identity in users.items() if (wrong := _password(identity))]
-    good = ", ".join(f"{name} for {identity.user}" for name, identity in users.items())
-    file, warnings = settings.matching_key_file, []
-    if file and not settings.matches_feeds(this_user()) and os.path.exists(file):  # noqa: PTH110
-        warnings = [
-            f"the help desk needs no matching key once every account has its verifier (30 nights): rm {file}"
-        ]
-    return worst(bad, warnings, "Follow the advice for each file.", f"only its user reads each: {good}")
-
-
-def _password(identity: Identity) -> str:
-    """What is wrong with the password file of an identity that is for one Unix user, "" for nothing."""
-    user, file = identity.user, identity.password_file
-    try:
-        uid = pwd.getpwnam(user).pw_uid
-    except KeyError:
-        return f"there is no user {user}; systemd-sysusers makes it (examples/sysusers/piactl.conf)"
-    if not file or file.startswith(CREDENTIAL):
-        return ""
-    try:
-        status = Path(file).lstat()
-    except PermissionError:
-        return ""  # as it should be for every other user
-    except OSError as error:
-        return f"{file}: {error.strerror}; write the password into it, as user {user}"
-    if status.st_uid != uid:
-        return f"{file} belongs to {user_name(status.st_uid)}; `chown {user}: {file}`"
-    if status.st_mode & 0o077:
-        return f"{file} has mode {status.st_mode & 0o7777:04o}; `chmod 600 {file}`"
-    above = Path(file).parent.stat()
-    if above.st_uid not in (0, uid) or above.st_mode & 0o022:
-        return f"others may replace files in {Path(file).parent}; `chown {user}: {Path(file).parent}`"
-    return ""
-
-
-def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> CheckResult:
-    if not users:
-        return fine("no identity has a Unix user of its own (D52)")
-    warnings = []
-    for file in (settings.file, settings.policy_file, settings.establishments_file):
-        owner = user_name(Path(file).stat().st_uid)
-        if owner in users - {"root"}:
-            warnings.append(f"{file} belongs to {owner}, not to root: `chown root {file}`")
-    if not isolated:
-        warnings.append("piactl was started without `python -I`: install examples/bin/piactl")
-    if os.geteuid() != 0:
-        if warnings:
-            return worst([], warnings, "Follow the advice for each.", "")
-        return skipped("only root can read the rules of sudo; run piactl doctor as root too")
-    checker, reader = shutil.which("visudo"), shutil.which("cvtsudoers")
-    if checker is None or reader is None or not sudoers.exists():
-        return worst([], warnings, "Follow the advice for each.", "sudo is not installed here")
-    if _output([checker, "-c", "-f", str(sudoers)]) is None:
-        return worst(["the rules are not valid"], warnings, "Run `visudo -c`.", "")
-    rules = _output([reader, "-e", "-f", "json", str(sudoers)])
-    bad = _too_wide(json.loads(rules or "{}"), users)
-    advice = "Let people run named commands only: examples/sudoers/piactl."
-    return worst(bad, warnings, advice, f"named commands only, as {', '.join(sorted(users))}")
-
-
-def _output(command: list[str]) -> str | None:
-    """What a command prints; None if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
-    """The rules that let somebody run more than named commands of piactl as one of `users`, or set variables
-    of these commands, such as LD_PRELOAD, which runs code of theirs beside the passwords."""
-    wide = []
-    if _sets_variables(rules.get("Defaults", [])):
-        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
-    for rule in rules.get("User_Specs", []):
-        people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
-        for part in rule.get("Cmnd_Specs", []):
-            named = {str(user.get("username", "")) for user in part.get("runasusers", [])} & users
-            for command in part.get("Commands", []):
-                words = str(command.get("command", "")).split()
-                is_named = words[:1] == [_PROGRAM] and len(words) > 1 and words[1][0].isalpha()
-                if named and not is_named and not command.get("negated"):
-                    wide.append(f"{people} may run {' '.join(words)} as {', '.join(sorted(named))}")
-            if named and _sets_variables([part]):
-                whose = ", ".join(sorted(named))
-                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {whose}")
-    return wide
-
-
-def _sets_variables(parts: Iterable[Mapping[str, Any]]) -> bool:
-    return any(option.get("setenv") is True for part in parts for option in part.get("Options", []))

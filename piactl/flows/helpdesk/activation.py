@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date, datetime, time
@@ -92,7 +93,7 @@ class ActivationDelivery:
     rows: list[dict[str, str]] = field(default_factory=list)
     """The passwords that were set or may have been, by column of the file, once the batch is written."""
     _activations: dict[str, Activation] = field(default_factory=dict)
-    _file: ActivationFile | None = None
+    _file: ActivationFile | StdoutFile | None = None
 
     def prepare(
         self, store: AccountStore, names: Sequence[str], reason: str, now: datetime, identity: str
@@ -144,7 +145,8 @@ class ActivationDelivery:
 
     def begin(self, writer: Writer) -> Writer:
         if self.to is not None:
-            self._file = ActivationFile(self.to, private_mail=self.private_mail)
+            columns = columns_of_file(private_mail=self.private_mail)
+            self._file = StdoutFile(columns) if self.to == "-" else ActivationFile(self.to, columns)
         if self.check is not None:
             self.check(writer)
         if self._file is not None:
@@ -279,13 +281,11 @@ class ActivationFileUnfinished(PiactlError):
 
 class ActivationFile:
     """A new file of mode 0600 for a mail merge: CSV, one row for each activation password that was set.
-    `private_mail`: with a column of that name. Raises PiactlError if FILE or FILE.unfinished exists or cannot
-    be created."""
+    Raises PiactlError if FILE or FILE.unfinished exists or cannot be created."""
 
-    def __init__(self, path: str, *, private_mail: bool) -> None:
+    def __init__(self, path: str, columns: Sequence[str]) -> None:
         self.path, self.unfinished = Path(path), Path(path + ".unfinished")
-        mail = ("private_mail",) if private_mail else ()
-        self.columns = (*COLUMNS[:3], *mail, *COLUMNS[3:])
+        self.columns = columns
         if os.path.lexists(self.unfinished):
             raise PiactlError(
                 f"{self.unfinished}: left by a command that did not end; any of its passwords may be set.\n"
@@ -320,4 +320,47 @@ class ActivationFile:
         self.path.unlink(missing_ok=True)
 
     def _content(self, rows: Iterable[Row]) -> bytes:
-        return "".join(rendered(list(rows), self.columns, "csv")).encode()
+        return content_of_file(rows, self.columns)
+
+
+class StdoutFile:
+    """The same in the file that is stdout, which belongs to the caller. Raises PiactlError."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+
+    def promise(self, rows: Iterable[Row]) -> None:
+        """Stores all passwords before the first is set. Raises PiactlError; the file is then empty."""
+        try:
+            self._write(content_of_file(rows, self.columns))
+        except PiactlError:
+            self.drop()
+            raise
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Stores the passwords that were set, or may have been."""
+        self._write(content_of_file(rows, self.columns) if rows else b"")
+
+    def drop(self) -> None:
+        """Empties the file: nothing was set."""
+        os.ftruncate(sys.stdout.fileno(), 0)
+
+    def _write(self, content: bytes) -> None:
+        """Writes over what is there, so that no password that may be set is lost before the new line is."""
+        descriptor, done = sys.stdout.fileno(), 0
+        try:
+            while done < len(content):
+                done += os.pwrite(descriptor, content[done:], done)
+            os.ftruncate(descriptor, len(content))
+            os.fsync(descriptor)
+        except OSError as error:
+            raise ActivationFileUnfinished(f"stdout cannot be written ({error.strerror})") from None
+
+
+def columns_of_file(*, private_mail: bool) -> tuple[str, ...]:
+    """The columns of a file of activation passwords."""
+    return (*COLUMNS[:3], *(("private_mail",) if private_mail else ()), *COLUMNS[3:])
+
+
+def content_of_file(rows: Iterable[Row], columns: Sequence[str]) -> bytes:
+    return "".join(rendered(list(rows), columns, "csv")).encode()

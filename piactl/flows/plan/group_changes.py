@@ -13,7 +13,6 @@ from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.groups_and_structures import CLASS as STRUCTURE_CLASS
 from piactl.directory.store.groups_and_structures import (
     GROUP_CLASS,
-    STATIC_CLASS,
     GroupEntry,
     group_deletion,
     group_dn,
@@ -82,9 +81,8 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
     reader, directory, encoding = accounts
     if not directory.groups:
         return PlannedGroups()
-    static = rules.policy.groups.static
-    if not has_groups(reader, directory, static=static):
-        lacking = f"{directory.groups}, or {STATIC_CLASS if static else GROUP_CLASS}"
+    if not has_groups(reader, directory):
+        lacking = f"{directory.groups}, or {GROUP_CLASS}"
         return PlannedGroups(remarks=(f"WARNING: no groups are kept: the server lacks {lacking}",))
     current = read_groups(reader, directory)
     rows, remarks = [], []
@@ -93,10 +91,8 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
         if entry is not None and not entry.owned:
             remarks.append(f"WARNING: {entry.name} is not kept: another program has a group of this name")
             continue
-        if entry is not None and entry.static != static:
-            # a class cannot be exchanged: the next night makes it anew
-            reason = "the policy has another form of groups"
-            rows.append(_row(group_deletion(entry), entry, {}, reason, rules))
+        if entry is not None and entry.lists_members:
+            remarks.append(f"WARNING: {entry.name} lists its members, and nobody keeps them: piactl doctor")
             continue
         write = group_write(group, entry, directory, encoding)
         if write is not None:
@@ -104,7 +100,7 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
             reason = "another program changed it" if same else f"the policy has the group {group.label}"
             rows.append(_row(write, entry, values, reason, rules, group.line))
     for entry in current.values():
-        if entry.owned:
+        if entry.owned and not entry.lists_members:
             rows.append(_row(group_deletion(entry), entry, {}, "the policy has no such group", rules))
     return PlannedGroups(tuple(rows), tuple(remarks))
 

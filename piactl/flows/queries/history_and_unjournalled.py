@@ -15,7 +15,6 @@ from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
@@ -26,11 +25,9 @@ from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
-from piactl.directory.store.journal_heads import heads_since, owners_with_heads
-from piactl.directory.store.records import Places
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query_and_export import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
@@ -189,14 +186,13 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
     """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
-    read. `too_many`: there were more than MOST, and none is named. `owners` are the owners of other journals.
-    `reached` is the last reqStart of each log."""
+    read. `too_many`: there were more than MOST, and none is named. `reached` is the last reqStart of each
+    log."""
 
     writes: tuple[HistoryEvent, ...]
     compared: int
     log: bool
     too_many: bool = False
-    owners: tuple[str, ...] = ()
     reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
@@ -212,8 +208,7 @@ class Unjournalled:
         remaining = len(self.writes) - NAMED
         rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
         writes = counted(len(self.writes), "write")
-        others = f" (those of {', '.join(self.owners)} may have them)" if self.owners else ""
-        return f"{writes} of accounts not in this journal{others}: {named}{rest}"
+        return f"{writes} of accounts not in this journal: {named}{rest}"
 
 
 def unjournalled(
@@ -221,13 +216,12 @@ def unjournalled(
     directory: DirectorySettings,
     journal: str,
     user: str,
-    host: str,
     since: datetime,
     root: str = "",
     after: Mapping[str, str] | None = None,
 ) -> Unjournalled:
-    """The writes since then that the `journal` of a Unix user of this host lacks. Writes of identities as
-    which other Unix users bind are left to the journals of these users. Raises PiactlError.
+    """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
+    bind are left to their journals. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
     `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
@@ -248,13 +242,10 @@ def unjournalled(
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
     changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
-    others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    owners = owners_with_heads(reader, Places(directory.state), since.date()) - {journal_owner(user, host)}
-    return Unjournalled(
-        tuple(reversed(alone)), len(writes), bool(logs), owners=tuple(sorted(owners)), reached=reached
-    )
+    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
 
 
 def _logged(
@@ -292,15 +283,16 @@ def _is_own(name: str, by: str) -> bool:
 
 
 def unwitnessed(
-    reader: Reader, directory: DirectorySettings, journal: str, user: str, host: str, since: datetime
+    reader: Reader, directory: DirectorySettings, journal: str, since: datetime
 ) -> dict[str, dict[str, str]]:
     """The accounts with a device, or a link to one, that was written since then without a line in the
-    `journal` of a Unix user of this host: uid -> name of the device, "" for the link -> who and when, in
-    words; uid and name in normal spelling (`normal_value`). A device is trusted again if piactl adds it, a
-    link if the help desk puts a device in force. If another journal has stored a head at about that time, the
-    write is taken for one of that journal, which cannot be read here. Raises PiactlError."""
+    `journal` of this host: uid -> name of the device, "" for the link -> who and when, in words; uid and name
+    in normal spelling (`normal_value`). A device is trusted again if piactl adds it, a link if the help desk
+    puts a device in force. A write of an identity that another host has too is taken for one of the journal
+    there, which cannot be read here. Raises PiactlError."""
     accounts = normal_dn(directory.accounts)
     ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
+    elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
 
     def place(dn: str, attributes: Iterable[str]) -> tuple[str, str]:
@@ -340,13 +332,10 @@ def unwitnessed(
     changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
-    own, heads = journal_owner(user, host), heads_since(reader, Places(directory.state), since.date())
-    others = [datetime.fromisoformat(head.time) for head in heads if head.owner != own]
     changed: dict[str, dict[str, str]] = {}
     for write, places in sorted(writes, key=lambda logged: logged[0].time):
         change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
-        moment = datetime.fromisoformat(write.time)
-        journalled = change is not None or any(abs(moment - head) <= _UNSURE for head in others)
+        journalled = change is not None or (bool(write.by) and normal_dn(write.by) in elsewhere)
         words = f"no journal has the change of its device by {write.by} at {write.time}"
         for uid, name in places:
             if not journalled:

@@ -93,7 +93,6 @@ def _settle_configuration(world: World, people: int) -> None:
                 guard["floor"] = 2 * people
                 guard.get("per_establishment", {}).update(max=2 * people)
     policy["groups"] = {
-        "form": "static",
         "services": ["messagerie", "iprof", "viescolaire"],
         "extra": {"tous-enseignants": {"profile": ["enseignant", "enseignant1d"]}},
     }

@@ -94,6 +94,6 @@ def test_as_of_another_day_is_refused_where_trials_are_not_allowed(world: World)
     refused = world.run(world.night(config=config))
     assert refused.code == 4, (refused.code, refused.said)
     assert "is for trials" in refused.said
-    # only the record of the refused run itself and the head of its journal
+    # only the record of the refused run itself
     written = {dn.partition(",")[2] for dn, _ in world.stamps() ^ before}
-    assert written == {f"ou=runs,{STATE}", f"ou=journals,{STATE}"}
+    assert written == {f"ou=runs,{STATE}"}

@@ -43,9 +43,9 @@ IN_FLIGHT = DirectorySettings((), "", "", "", {}).in_flight
 
 _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
-    "entryDN subschemaSubentry hasSubordinates memberOf".split()
+    "entryDN subschemaSubentry hasSubordinates member memberOf".split()
 )
-"""What the server sets itself, and memberOf, which follows from the groups, which are compared themselves."""
+"""What the server sets itself, also the members of groups, which follow from their definitions."""
 _KEPT = ("slapd/data", "slapd/log", "journal", "state")
 """The folders that are restored to the morning before the night."""
 Entries = dict[str, dict[str, list[bytes]]]
@@ -63,7 +63,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a run should leave: every attribute of every account and static group, and piactl's memory."""
+    """All that a run should leave: every attribute of every account and group, and piactl's memory."""
 
     entries: Mapping[str, Mapping[str, list[bytes]]]
     memory: Mapping[str, Any]

@@ -90,12 +90,11 @@ _OF_THE_RUN = ("run", "plan", "census", "server", "csns")
 
 
 def of_nights(entries: Entries) -> Entries:
-    """The entries that are the same after two runs of the same nights: all except the records of runs, the
-    heads of their journals and the lock."""
+    """The entries that are the same after two runs of the same nights: all except the records of runs and
+    the lock."""
     remaining: dict[str, Mapping[str, Sequence[bytes]]] = {}
     for dn, entry in entries.items():
-        of_runs = ",ou=runs,ou=piactl," in dn or ",ou=journals,ou=piactl," in dn
-        if of_runs or dn.startswith("cn=lock,ou=piactl,"):
+        if ",ou=runs,ou=piactl," in dn or dn.startswith("cn=lock,ou=piactl,"):
             continue
         if dn.startswith("cn=state,ou=piactl,"):
             record = json.loads(entry["piactldata"][0])

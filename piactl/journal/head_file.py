@@ -1,14 +1,12 @@
-"""The heads of the journal: the head file `<journal>.head` with the locks, and heads stored elsewhere.
+"""The head file `<journal>.head`: the record of the last line, and the locks.
 
-The record in the head file lets the chain continue after the journal is rotated away. It has a fixed length
-and is overwritten in place: it fits into one sector, needs no new space on a full disk, and its checksum
-detects damage. It is written after the journal is synced, so it is never ahead of it.
+The record lets the chain continue after the journal is rotated away. It has a fixed length and is overwritten
+in place: it fits into one sector, needs no new space on a full disk, and its checksum detects damage. It is
+written after the journal is synced, so it is never ahead of it.
 
 The locks are taken on the head file, because rotation never touches it: one to append, and one for each run
 that is alive. They are open-file-description locks on byte ranges: the kernel drops them when their process
 ends, and closing another descriptor of the file does not drop them (as it would with POSIX locks).
-
-Outside the directory, the head is stored in the log of the host, and in a file.
 """
 
 from __future__ import annotations
@@ -17,16 +15,13 @@ import errno
 import fcntl
 import hashlib
 import os
-import socket
 import struct
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from piactl.core.journal_line import GENESIS, Anchor, Head, read_anchor
+from piactl.core.journal_line import GENESIS, Head
 from piactl.dataclass import dataclass
-from piactl.errors import PiactlError
 
 SUFFIX = ".head"
 _LENGTH = 20 + 1 + 64 + 1 + 20 + 1 + 20 + 1 + 16 + 1
@@ -175,61 +170,3 @@ def alive_runs(path: str, runs: Collection[str]) -> set[str]:
             return {run for run in runs if is_alive(fd, run)}
     except FileNotFoundError:
         return set()
-
-
-SYSLOG = "/dev/log"
-_NOTICE_OF_AUTHPRIV = 10 << 3 | 5
-_PATIENCE = 1.0
-
-
-_OF_SYSLOG = "journal head "
-
-
-def log_head(anchor: Anchor, address: str = SYSLOG) -> bool:
-    """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false if nothing
-    listens. Waits at most one second."""
-    return _sent(f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: {_OF_SYSLOG}{anchor}", address)
-
-
-def has_syslog(address: str = SYSLOG) -> bool:
-    """Whether a program takes messages at `address`."""
-    return _sent("", address)
-
-
-def _sent(text: str, address: str) -> bool:
-    """Connects, and sends the text if there is any; false if nothing listens."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-            log.settimeout(_PATIENCE)
-            log.connect(address)
-            if text:
-                log.send(text.encode())
-    except OSError:
-        return False
-    return True
-
-
-def append_head(path: str, anchor: Anchor | None = None) -> None:
-    """Appends the head to an existing file, which may be append-only, and syncs it; without a head, only
-    opens the file. Raises PiactlError."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            if anchor is not None:
-                os.write(fd, f"{anchor}\n".encode())
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise PiactlError(f"{path}: the head of the journal cannot be appended ({error.strerror})") from None
-
-
-def read_heads(path: str) -> list[Anchor]:
-    """The heads in a file, also as `log_head` sent them to syslog, without lines that are not heads. Raises
-    PiactlError if it cannot be read."""
-    try:
-        text = Path(path).read_text(encoding="ascii", errors="replace")
-    except OSError as error:
-        raise PiactlError(f"{path}: the heads of the journal cannot be read ({error.strerror})") from None
-    anchors = (read_anchor(line.rpartition(_OF_SYSLOG)[2]) for line in text.splitlines())
-    return [anchor for anchor in anchors if anchor is not None]

@@ -1,17 +1,4 @@
-"""Queries the journal, and exports the unchanged lines of a period.
-
-Queries give lines, and changes (intent with outcome), by run, entry, user or period.
-
-The first line of an export makes it verifiable by itself. This line, of type `export`, replaces everything
-before the period: it has the number of the line before and, as its `prev`, the hash of that line, so the
-first exported line follows it. It names the head that the last exported line must be, the number of lines,
-the period, the host, the author and the time.
-
-An export proves that no line between its first and its last was edited, removed, added or moved afterwards,
-unless all hashes were computed anew. To exclude that, compare its head (number and hash) with one that was
-stored elsewhere, or verify the journal that it came from. It proves neither that the events happened nor
-anything outside the period.
-"""
+"""Queries the journal: lines, and changes (intent with outcome), by run, entry, user or period."""
 
 from __future__ import annotations
 
@@ -22,36 +9,31 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from heapq import merge
 from itertools import takewhile
 from typing import Any
 
 from piactl.core.journal_line import (
-    CUT,
-    EXPORT,
     NAMES,
     BrokenLine,
-    Head,
     JournalLine,
     current_outcome,
     ended,
-    gap,
     parsed,
-    proved,
-    sealed_in_place,
     with_names,
 )
 from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
-from piactl.journal.errors import chain_broken, unreadable
-from piactl.journal.heads import alive_runs
+from piactl.journal.chains import chains_of
+from piactl.journal.errors import unreadable
+from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import files_of, newest_lines, raw_lines
 
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """A filter of lines; every given field must match. `user` is the user, the sudo user or the login of the
-    run; `since` and `until` are aware instants, both included. `uid` also matches the outcomes of its
-    intents, and reads that name it."""
+    """A filter of changes; every given field must match. `user` is the user, the sudo user or the login of
+    the run; `since` and `until` are aware instants, both included."""
 
     run: str | None = None
     uid: str | None = None
@@ -60,31 +42,37 @@ class LineFilter:
     until: datetime | None = None
 
 
-def read_lines(path: str, wanted: LineFilter | None = None) -> Iterator[JournalLine]:
-    """Yields the wanted lines, oldest first, from the rotated files too; none without a journal.
+def read_lines(path: str, uid: str | None = None) -> Iterator[JournalLine]:
+    """Yields the lines of each chain in turn, the closed ones first, oldest first, from the rotated files
+    too; none without a journal. With `uid`, only the intents of that account with their outcomes, and the
+    readings that name it.
 
     Hashes are not proved (`verify` does that); a last line that is still being written is left out. Raises
     JournalUnusable for a line that cannot be read.
     """
-    wanted = wanted or LineFilter()
-    since, until = _period(wanted)
-    runs: set[str] = set()
-    intents: set[int] = set()
-    for name in files_of(path):
-        for line in lines_of(name):
-            if line.type == "run" and wanted.user in _users(line):
-                runs.add(line.run)
+    for chain in chains_of(path):
+        numbers: set[int] = set()
+        for line in (line for name in files_of(chain) for line in lines_of(name)):
             named = {"intent": "uid", "read": "first"}.get(line.type)
-            if named is not None and line.fields.get(named) == wanted.uid:
-                intents.add(line.seq)
-            if wanted.run is not None and line.run != wanted.run:
-                continue
-            if wanted.user is not None and line.run not in runs:
-                continue
-            if wanted.uid is not None and not {line.seq, line.fields.get("intent")} & intents:
-                continue
-            if since <= line.time <= until:
+            if named is not None and line.fields.get(named) == uid:
+                numbers.add(line.seq)
+            if uid is None or {line.seq, line.fields.get("intent")} & numbers:
                 yield line
+
+
+def raw_period(path: str, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
+    """Yields the lines of a period (both instants included) as they are in the files, each chain in turn.
+    Raises JournalUnusable for a line that cannot be read."""
+    first, last = text_of(since) if since else "", text_of(until) if until else "~"
+    for name in (name for chain in chains_of(path) for name in files_of(chain)):
+        number = 0
+        try:
+            for raw, _more in raw_lines(name):
+                number += 1
+                if first <= parsed(ended(raw)).time <= last:
+                    yield raw
+        except BrokenLine as broken:
+            raise unreadable(name, number, str(broken)) from None
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
@@ -106,10 +94,6 @@ def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterato
             yield line
     except BrokenLine as broken:
         raise unreadable(name, number, str(broken)) from None
-
-
-def _users(line: JournalLine) -> tuple[object, ...]:
-    return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
 
 
 def _period(wanted: LineFilter) -> tuple[str, str]:
@@ -164,12 +148,22 @@ class JournalledChange:
 
 
 def changes(path: str, wanted: LineFilter | None = None, kind: str = "") -> Iterator[JournalledChange]:
-    """Yields the wanted changes in the order of their intents, from the rotated files too.
+    """Yields the wanted changes in the order of their intents, from the rotated files and the closed chains
+    too.
 
     The period applies to the intents. A change without an outcome is yielded in its place, once the whole
     journal is read. Hashes are not proved. Raises JournalUnusable.
     """
-    reading = _Reading(wanted or LineFilter(), kind)
+    found = (_changes_of(chain, wanted or LineFilter(), kind) for chain in chains_of(path))
+    yield from merge(*found, key=_moment)
+
+
+def _moment(change: JournalledChange) -> str:
+    return change.time
+
+
+def _changes_of(path: str, wanted: LineFilter, kind: str) -> Iterator[JournalledChange]:
+    reading = _Reading(wanted, kind)
     for name in files_of(path):
         for line in lines_of(name, reading.skips):
             yield from reading.take(line)
@@ -184,7 +178,11 @@ def first_line(path: str) -> JournalLine | None:
 def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
     """Yields the changes whose intents were written from `since` on, like `changes`; reads back from the end.
     Raises JournalUnusable."""
-    first = text_of(since)
+    found = (_changes_of_chain_since(chain, text_of(since)) for chain in chains_of(path))
+    yield from merge(*found, key=_moment)
+
+
+def _changes_of_chain_since(path: str, first: str) -> Iterator[JournalledChange]:
     reading = _Reading(LineFilter(), "")
     lines = list(takewhile(lambda line: line.time >= first, newest_lines(path)))
     for line in reversed(lines):
@@ -286,62 +284,3 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 def _as_written(name: str, text: str) -> bytes:
     """A field as a journal line writes it."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")
-
-
-@dataclass(frozen=True, slots=True)
-class Extract:
-    """The exported lines: those after `before`, up to and including `head`; `lines` is their number."""
-
-    before: Head
-    head: Head
-    lines: int
-
-
-def extract(path: str, since: datetime | None, until: datetime | None) -> Extract | None:
-    """The lines from the first to the last of a period (both instants included); None if it has none.
-
-    If the clock was put back, lines of another time may lie between them; they are included. Raises
-    JournalUnusable.
-    """
-    first, last = text_of(since) if since else "", text_of(until) if until else "~"
-    before = head = None
-    for line in read_lines(path):
-        if line.type != CUT and first <= line.time <= last:
-            before = before or Head(line.seq - 1, line.prev)
-            head = line.head
-    if before is None or head is None:
-        return None
-    return Extract(before, head, head.seq - before.seq)
-
-
-def export_lines(path: str, export: Extract, facts: Mapping[str, str], now: datetime) -> Iterator[bytes]:
-    """Yields the lines of the export and proves each.
-
-    `facts` are fields of the first line: since, until (the days of the request, "" for none), host, by.
-    Raises JournalUnusable for a broken line; the lines before it are then no valid export.
-    """
-    opening = {"type": EXPORT, "time": text_of(now), "run": "", "lines": export.lines}
-    body = {**facts, **opening, "head": export.head._asdict()}
-    yield sealed_in_place(body, export.before)
-    head = export.before
-    for name in files_of(path):
-        number = 0
-        try:
-            for raw, _more in raw_lines(name):
-                number += 1
-                line = proved(ended(raw))
-                if line.type == CUT or line.seq <= export.before.seq:
-                    continue
-                _follows(head, line)
-                yield raw
-                head = line.head
-                if head == export.head:
-                    return
-        except BrokenLine as broken:
-            raise unreadable(name, number, str(broken)) from None
-    raise chain_broken(path, f"line {export.head.seq} is not there any more")
-
-
-def _follows(head: Head, line: JournalLine) -> None:
-    if why := gap(head, line):
-        raise BrokenLine(why, torn=False)

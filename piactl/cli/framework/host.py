@@ -1,0 +1,109 @@
+"""A host of piactl: people and root type `piactl`, and it works as the Unix user that has configuration and
+passwords, with the roles of its caller."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Sequence
+from pathlib import Path
+
+from piactl import caller, roles
+from piactl.cli.framework import context
+from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
+from piactl.errors import ConfigurationInvalid, NotPermitted
+
+PROGRAM = "/usr/bin/piactl"
+_SUDO = "/usr/bin/sudo"
+_OWN = ("--config", "--version", "--help", "-h")
+"""The options before the command with which it is nothing of this host."""
+
+
+def work_as_piactl(arguments: Sequence[str]) -> None:
+    """Becomes the user of piactl: as root at once, else by starting the command again through sudo. Does
+    nothing where the command is nothing of this host, or this user reads its configuration. The words before
+    the command decide only this; what it may do is decided once it is parsed. Raises NotPermitted."""
+    if not _is_of_host(arguments) or not _has_user():
+        return
+    if os.geteuid() == 0:
+        if context.SYSTEM_CONFIGURATION.exists():
+            if "doctor" in arguments:
+                from piactl.flows.doctor.sudo_rules import SUDOERS, read_sudo_rules
+
+                read_sudo_rules(SUDOERS)  # only root may
+            caller.become(roles.SERVICE_USER)
+        return
+    if os.access(context.SYSTEM_CONFIGURATION, os.R_OK) or caller.this_user() == roles.SERVICE_USER:
+        return
+    if os.path.exists(_SUDO) and os.path.exists(PROGRAM):  # noqa: PTH110 - a path of text, as execv takes it
+        _start_through_sudo(arguments)
+
+
+def _is_of_host(arguments: Sequence[str]) -> bool:
+    first = next((word for word in arguments if word != "--complete"), "")
+    named = first.partition("=")[0] in _OWN or bool(os.environ.get("PIACTL_CONFIG"))
+    return bool(first) and not named and first not in WITHOUT_HOST
+
+
+def _has_user() -> bool:
+    try:
+        pwd.getpwnam(roles.SERVICE_USER)
+    except KeyError:
+        return False
+    return True
+
+
+def _start_through_sudo(arguments: Sequence[str]) -> None:
+    """Raises NotPermitted where no rule of sudo is for this person; sudo itself would end with 1, as a
+    command that failed."""
+    import subprocess  # loaded here: `--help` needs no process
+
+    as_piactl = ["-n", "-u", roles.SERVICE_USER]
+    asked = subprocess.run(
+        [_SUDO, *as_piactl, "-l", "--", PROGRAM], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if asked.returncode:
+        groups = ", ".join(roles.GROUPS.values())
+        raise NotPermitted(
+            f"{caller.this_user()} has no role on this host: root puts people into a group of piactl "
+            f"({groups})"
+        )
+    os.execv(_SUDO, ["sudo", *as_piactl, "--", PROGRAM, *arguments])  # noqa: S606 - no shell
+
+
+def take_up_roles(words: str = "") -> None:
+    """Sets the roles of the caller, for a command or for completion. On no host (a configuration that the
+    caller names, or none) there are none, and the modes of files decide. Raises UsageError under sudo for a
+    configuration of the caller."""
+    roles.work_with(None)
+    if context.names_configuration():
+        return
+    person = caller.caller()
+    if words.partition(" ")[0] in WITHOUT_HOST and not person.other:
+        return
+    if person.other or _has_configuration():
+        roles.work_with(roles.roles_of(person, groups_of_site()))
+
+
+def _has_configuration() -> bool:
+    """Whether there is a configuration of a host; False where this user may not look, and can use nothing."""
+    try:
+        return context.is_there(context.SYSTEM_CONFIGURATION)
+    except ConfigurationInvalid:
+        return False
+
+
+def groups_of_site() -> dict[str, tuple[str, ...]]:
+    """The groups that `roles` of the configuration adds; none where it is not valid."""
+    from piactl.config.settings import read_settings  # loaded here: `--help` needs no configuration
+
+    try:
+        return dict(read_settings(Path(context.SYSTEM_CONFIGURATION)).roles)
+    except ConfigurationInvalid:
+        return {}
+
+
+def refuse_command(words: str) -> None:
+    """Raises NotPermitted if no role of the caller has a command."""
+    take_up_roles(words)
+    roles.refuse_command(words, COMMANDS[words].roles)
