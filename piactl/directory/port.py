@@ -111,17 +111,6 @@ class ServerFacts:
         return f"{self.uri} {self.address}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes). `written` are the entries
-    written since then. `named` are UUIDs, one after the other: with `gone`, of the entries that are no longer
-    found; without it, of all entries that are found, or of all except the written ones."""
-
-    written: Mapping[bytes, RawEntry]
-    named: bytes
-    gone: bool
-
-
 class Reader(Protocol):
     """Reads. Every search is complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
@@ -151,10 +140,6 @@ class Reader(Protocol):
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
         """The entries of several searches of a subtree, one search after the other, each of at most some
         hundred entries."""
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since `cookie`; None if the server cannot say, or not since that cookie.
-        `attributes` include entryUUID."""
 
 
 class Writer(Reader, Protocol):

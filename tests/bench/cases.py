@@ -415,4 +415,4 @@ def _examine(bench: Bench) -> None:
 
 
 def _forget_marks(server: Server) -> None:
-    (server.home / "state" / "settled").unlink(missing_ok=True)
+    (server.home / "state" / "night.db").unlink(missing_ok=True)

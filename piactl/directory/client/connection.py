@@ -37,7 +37,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
-from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
@@ -239,18 +239,6 @@ class Session:
     def _entries(self, number: int, attributes: tuple[str, ...]) -> list[RawEntry]:
         self._strategy.spelled = self._spelled.setdefault(attributes, spelling(attributes))
         return self._strategy.get_response(number)[0]
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since a cookie; None if the server does not say."""
-        from piactl.directory.client.content_sync import refresh_of, sync_control  # only nights need it
-
-        names, doing = tuple(attributes), f"search below {base!r}"
-        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
-        operation = encoded_search(base, "subtree", int(self.operation_timeout), query, names)
-        with self._operation(doing):
-            entries, infos = self._strategy.refresh(operation, sync_control(cookie.encode()))
-        entries, result = self._complete(entries, doing)
-        return refresh_of(entries, infos, result)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
         """The entries of a search and its result. Raises DirectoryTruncated if a part is on another

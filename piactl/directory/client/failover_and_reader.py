@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, POST_READ, SYNC, csn_controls, never_control
+from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
 from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
@@ -29,7 +29,7 @@ from piactl.directory.client.result_codes import (
     unfinished,
 )
 from piactl.directory.dn import under
-from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import ConfigurationInvalid, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 _ONE_SERVER = (
@@ -323,12 +323,6 @@ class DirectoryReader:
             return None
         _checked(result, False, session.uri, f"search below {base!r}")
         return entries
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        session = self._link.live()
-        if SYNC not in session.facts.controls or session.paging:
-            return None
-        return self._repeated(lambda session: session.refresh(base, query, attributes, cookie))
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool

@@ -32,7 +32,6 @@ from piactl.directory.client.controls import (
 )
 from piactl.directory.client.result_codes import Result
 from piactl.directory.client.strategy import (
-    INTERMEDIATE,
     SEARCH_DONE,
     SEARCH_ENTRY,
     DeadlineStrategy,
@@ -84,28 +83,6 @@ class FastSearchStrategy(DeadlineStrategy):
             message += element(0xA0, element(SEQUENCE, octets(PAGED.encode()) + TRUE + octets(paged)))
         self.send_bytes(element(SEQUENCE, message))
         return number
-
-    def refresh(self, operation: bytes, control: bytes) -> tuple[list[RawEntry], list[bytes]]:
-        """The entries of an encoded search with a control of `content_sync`, and the contents of the
-        intermediate messages; `result` has the rest of the answer.
-
-        Raises OSError, ValueError or IndexError.
-        """
-        number = self.new_number("searchRequest")
-        controls = element(0xA0, control)
-        self.send_bytes(element(SEQUENCE, integer(number) + operation + controls))
-        entries: list[RawEntry] = []
-        infos: list[bytes] = []
-        self.references = []
-        while (message := self.receive((number,))).tag != SEARCH_DONE:
-            if message.tag == SEARCH_ENTRY:
-                entries.append(self.entry_of(message))
-            elif message.tag == INTERMEDIATE:
-                infos.append(message.data[message.start : message.end])
-            else:
-                self.references += self._uris(message)
-        self.result = self.result_of(message)
-        return entries, infos
 
 
 def encoded_search(

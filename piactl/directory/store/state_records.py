@@ -305,10 +305,9 @@ def read_memory(
     keys: DigestKeys,
     unreadable: UnreadableRecords,
     *,
-    due: date | Callable[[LastRun | None], date | None] | None = None,
+    due: date | None = None,
 ) -> Remembered:
-    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day, which may
-    depend on the last run.
+    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day.
 
     Unreadable records are added to `unreadable`: the last run is then `lost`, a source is restored from the
     records of runs, and a person in waiting is left out. Raises DirectoryRefused if the state entry or its
@@ -317,8 +316,6 @@ def read_memory(
     places = Places(state)
     raw: dict[str, bytes] = {}
     last_run = _last_run(reader, places, unreadable)
-    if callable(due):
-        due = due(last_run)
     # the bytes of unreadable records are not stored: a write replaces them
     single: dict[str, tuple[str, Callable[[Record], Mapping[str, Any]] | None]] = {
         normal_dn(places.drift): ("drift", read_drift),
