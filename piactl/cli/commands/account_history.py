@@ -185,7 +185,7 @@ def _ask_log(
     refused: list[str] = []
     settings = configuration.settings.directory
     for identity in IDENTITIES:
-        if identity not in settings.identities:
+        if identity not in settings.identities or not roles.may_use(identity):
             continue
         try:
             with reading(configuration, identity) as reader:
