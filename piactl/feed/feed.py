@@ -177,6 +177,10 @@ class Feed:
         """The matricules of people whom the head of a school made, not HR."""
         return self.written.local if self.written else frozenset()
 
+    def __contains__(self, matricule: object) -> bool:
+        """Whether a matricule is in the feed."""
+        return matricule in self.people or matricule in self.held or matricule in self.unread
+
     @property
     def present(self) -> frozenset[str]:
         """Every matricule in the feed, held ones included."""

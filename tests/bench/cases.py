@@ -95,7 +95,7 @@ class Bench:
         self._state("empty", lambda: None)
 
     def loaded(self) -> None:
-        """After the first load, which also leaves the marks of settled accounts."""
+        """After the first load, which also leaves what the host knows of each account."""
         self._state("loaded", self._load)
 
     def settled(self) -> None:

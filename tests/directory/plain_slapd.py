@@ -155,7 +155,7 @@ class PlainSlapd:
 
 
 def password(identity: Identity) -> bytes:
-    """The content of the identity's password file in these tests; none for EXTERNAL."""
+    """The content of the identity's password file in these tests, b"" for EXTERNAL."""
     return b"" if identity.external else PASSWORDS[identity.password_file]
 
 

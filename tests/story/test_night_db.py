@@ -332,6 +332,26 @@ def test_what_is_known_survives_a_run_in_between(academy: Academy, between: str)
         same(academy, "2026-09-07", feed)
 
 
+def test_rows_that_come_again_after_others_were_applied_are_evaluated(academy: Academy) -> None:
+    """A plan is applied in which HR ends a post, a night without a feed looks at the account, and HR goes
+    back to the rows that the last night had."""
+    night(academy, DAY, row(), IDA)
+    file = academy.folder / "plan.json"
+    ended = academy.feed(row(fin=DAY), IDA, day=NEXT)
+    assert academy.run("plan", ended, "--as-of", NEXT, "--out", file).code == 0
+    assert academy.run("apply", file).code == 0
+    academy.night("2026-09-07")
+    feed = academy.feed(row(), IDA, day="2026-09-08")
+    assert passed(academy, feed, "2026-09-08") == {"1999"}
+    assert {c["uid"] for c in same(academy, "2026-09-08", feed)["changes"]} == {"claire.dubreuil"}
+
+
+def test_nothing_is_known_on_an_earlier_day(academy: Academy) -> None:
+    feed = night(academy, NEXT, row(), IDA)
+    assert passed(academy, feed, NEXT) == {"1001", "1999"}
+    assert passed(academy, feed, DAY) == set()
+
+
 def test_a_newcomer_held_by_a_delta_is_held_the_next_night_too(academy: Academy) -> None:
     """A delta gives a newcomer the NUMEN of an account: they wait, and the account is not skipped."""
     academy.sources(hr="kind: full", moves="kind: delta")
@@ -555,6 +575,17 @@ def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyP
         assert NUMEN[3:].encode() not in content
     for text in (MAIL, "Rey"):
         assert text.encode() not in file.read_bytes()
+
+
+def test_files_of_older_versions_and_of_killed_runs_are_removed(academy: Academy) -> None:
+    folder = known(academy).parent
+    (folder / "lines").mkdir(parents=True)
+    left = [folder / name for name in ("settled", "lines/hr", f".{FILE}.0011223344556677")]
+    for file in left:
+        file.write_bytes(b"x")
+    night(academy, DAY, row(), IDA)
+    assert not [file for file in left if file.exists()]
+    assert known(academy).exists()
 
 
 def test_each_feed_is_read_once(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_a_rehearsal_stopped_or_of_very_many_people_writes_equal_files(academy: 
             stderr=subprocess.PIPE,
         )
         if stops < 2:
-            wait_for_nights(academy.folder / "three" / "state" / "night.db", process)
+            wait_for_nights(academy.folder / "three" / "nights.ndjson", process)
             process.send_signal(signal.SIGTERM)
         _, message = process.communicate(timeout=60)
         assert process.returncode == 5, message

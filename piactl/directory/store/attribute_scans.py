@@ -1,4 +1,4 @@
-"""Searches for a few attributes: of all entries, for incremental planning; of a few, for completion."""
+"""Searches for a few attributes: of all entries, for plans; of a few, for completion."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state_and_activation import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
-
-_TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
-
-UUID, CONTEXT_CSN = "entryUUID", "contextCSN"
-
-Stamp = tuple[str, str | None, bytes]
-"""uid, matricule and entryCSN of an account."""
 
 
 def read_linked(

@@ -118,7 +118,7 @@ def _built(
     if _sees_everybody(state):
         night.forget()
     listing = {name for name, source in settings.sources.items() if source.full}
-    night.begin(_basis(accounts, rules, settings), feeds, listing)
+    night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
     night.refresh(accounts, tick)
     gone = newly_gone(state.listed, night.uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
@@ -126,7 +126,10 @@ def _built(
     people = _People(state, memory, night)
     people.want(rules)
     night.read_feeds(feeds)
-    of_run = [FeedOfRun(feed.source, feed.path, feed.facts, feed.remarks) for feed in feeds]
+    of_run = [
+        FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
+        for scan, feed in zip(scans, feeds, strict=True)
+    ]
     folder = Path(settings.state_folder)
     planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
     rejected: list[_Rejected] = []
@@ -134,9 +137,9 @@ def _built(
         tick()
         night.rows.set_batch(batch)
         parts, raws = [], []
-        for feed in feeds:
+        for scan, feed in zip(scans, feeds, strict=True):
             part, raw = feed.of_batch()
-            parts.append(SourcedFeed(part, feed.source, feed.path))
+            parts.append(SourcedFeed(part, scan.source, scan.path))
             raws.append(raw)
         entries = read_accounts_named(*accounts, night.uids_of_batch())
         evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
@@ -209,7 +212,8 @@ class _People:
         """Notes who is evaluated, and who together with whom."""
         state, memory, night = self._state, self._memory, self._night
         slips = [{self._first(name), *map(self._first, known)} for name, known in state.slips.items()]
-        unwitnessed = [uid for uid in night.uids if normal_value(uid) in memory.unwitnessed]
+        uids = night.uids if memory.unwitnessed else ()
+        unwitnessed = [uid for uid in uids if normal_value(uid) in memory.unwitnessed]
         night.want(
             rules.as_of,
             {*map(self._first, memory.pending()), *map(self._first, state.linked.people())},

@@ -339,7 +339,7 @@ class Evaluation:
         matricule, day = account.matricule or "", self.as_of
         running = {a.source for a in account.assignments if not a.is_over(day)}
         return all(
-            matricule in sourced.feed.present or sourced.source.name not in running
+            matricule in sourced.feed or sourced.source.name not in running
             if sourced.silence
             else sourced.lists_all(matricule, account.assignments, day)
             for sourced in self.feeds

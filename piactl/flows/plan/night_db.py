@@ -48,7 +48,7 @@ FILE = "night.db"
 SCHEMA = 1
 """To be raised when the tables change."""
 _TABLES = """
-CREATE TABLE meta(basis TEXT);
+CREATE TABLE meta(basis TEXT, day INTEGER);
 CREATE TABLE account(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER DEFAULT 0,
   due INTEGER DEFAULT 0, home TEXT DEFAULT '', sources TEXT DEFAULT '');
 CREATE INDEX account_key ON account(key);
@@ -59,6 +59,7 @@ CREATE TABLE trace(digest INTEGER, key TEXT, origin TEXT);
 CREATE INDEX trace_digest ON trace(digest, key);
 CREATE INDEX trace_origin ON trace(origin, key);
 CREATE TABLE applied(source TEXT, key TEXT, digest INTEGER, PRIMARY KEY(source, key)) WITHOUT ROWID;
+CREATE INDEX applied_key ON applied(key);
 """
 _OF_RUN = """
 CREATE TEMP TABLE seen(uid TEXT PRIMARY KEY, csn BLOB) WITHOUT ROWID;
@@ -159,14 +160,16 @@ class NightDb:
 
     # what is known
 
-    def begin(self, basis: str, feeds: Iterable[ScannedFeed], listing: AbstractSet[str]) -> None:
+    def begin(self, basis: str, as_of: date, feeds: Iterable[ScannedFeed], listing: AbstractSet[str]) -> None:
         """Begins a plan. `basis` names everything that all evaluations depend on; if it has changed,
         nothing is known. `listing` are the sources whose feeds list everybody."""
         self._listing = listing
         self.full_sources = {feed.source.name: feed.number for feed in feeds if feed.facts.full}
-        if self._one("SELECT basis FROM meta") != basis:
+        day = as_of.toordinal()
+        if self._one("SELECT basis FROM meta WHERE day <= ?", (day,)) != basis:
             self.forget()
-            self.db.execute("INSERT INTO meta VALUES (?)", (basis,))
+        self.db.execute("DELETE FROM meta")
+        self.db.execute("INSERT INTO meta VALUES (?,?)", (basis, day))
         for table in ("wanted", "evaluated", "written", "confirmed"):
             self.db.execute(f"DELETE FROM {table}")
         self.db.execute("DELETE FROM trace WHERE origin = ?", (_TONIGHT,))
@@ -224,6 +227,8 @@ class NightDb:
             names += [(number, uid) for number in self._names(own_names)]
             traces += [(number, key, f"a:{uid}") for number in self._traces(ties)]
         self._remove([uid for uid, *_ in rows])
+        # whoever wrote them may have done so with other rows
+        self.db.executemany("DELETE FROM applied WHERE key = ?", [(key,) for _, key, _ in rows])
         self.db.executemany("INSERT OR REPLACE INTO account(uid, key, csn) VALUES (?,?,?)", rows)
         self.db.executemany("INSERT INTO name VALUES (?,?)", names)
         self.db.executemany("INSERT INTO trace VALUES (?,?,?)", traces)
@@ -307,8 +312,11 @@ class NightDb:
                     ties |= {(number, key or person.matricule, origin) for number in self._traces(own)}
                 self.db.executemany("INSERT INTO trace VALUES (?,?,?)", ties)
         # people without an account of their own may have an archived one, or be in one as a further matricule
-        for key in self._all("SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM account)"):
-            self.add_traces(key, self._keys.candidates(MATRICULE, key))
+        without = self._all("SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM account)")
+        digests = (
+            (self._digest(text), key) for key in without for text in self._keys.candidates(MATRICULE, key)
+        )
+        self.db.executemany("INSERT INTO trace VALUES (?,?,'')", digests)
 
     def batches(self, size: int) -> Iterator[list[str]]:
         """The wanted people in batches. Those who share a trace with somebody wanted are wanted, too; they
@@ -431,6 +439,8 @@ class NightDb:
         make_private_folder(self._folder)
         new = self._folder / f".{FILE}.{os.urandom(8).hex()}"
         try:
+            for left in self._left_over():
+                left.unlink()
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
                 self.db.commit()
@@ -441,6 +451,11 @@ class NightDb:
                 new.unlink(missing_ok=True)
         except (OSError, sqlite3.Error) as error:
             raise PiactlError(f"{self._folder / FILE}: cannot be written ({error})") from None
+
+    def _left_over(self) -> list[Path]:
+        """What a killed run left, and what versions until 0.2 had instead of the database."""
+        files = [*self._folder.glob(f".{FILE}.*"), *self._folder.glob("lines/*"), self._folder / "settled"]
+        return [file for file in files if file.is_file()]
 
     def _one(self, query: str, values: Sequence[object] = ()) -> Any:
         row = self.db.execute(query, values).fetchone()

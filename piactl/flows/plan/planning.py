@@ -44,7 +44,7 @@ from piactl.core.plan.plan import (
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import Desired, Rules, Subject, local_of
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, local_of
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, Unreadable
@@ -486,6 +486,9 @@ class Planning:
             kept = self._kept[claimant.kept] if claimant.kept >= 0 else None
             if kept is not None and kept.entry is not None:
                 index.add(kept.entry)
+                if kept.entry.account.state is State.ARCHIVED:  # it may come back under another matricule
+                    digest = self.rules.keys.digest(MATRICULE, kept.desired.subject.matricule or "")
+                    index.archived[digest] = kept.entry
             if desired is None:
                 self._hold_without_number(claimant)
             else:
