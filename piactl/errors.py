@@ -191,7 +191,8 @@ class JournalMissing(JournalUnusable):
 
 
 class DirectoryOlder(PiactlError):
-    """The directory lacks a run that the journal of this host has: it is older than the journal."""
+    """The directory lacks a run that the journal of this host has, or another server answers than the one
+    that the last run wrote to."""
 
     exit_code = Exit.OLDER
 

@@ -12,13 +12,16 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from piactl.caller import caller
 from piactl.caller import sudo_service as sudo_service
 from piactl.caller import this_user as this_user
 from piactl.caller import user_name as user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
@@ -304,6 +307,54 @@ IN_MEMORY = 8 << 20
 BLOCK = 1 << 20
 
 
+def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Connection:
+    """A SQLite database with this content, or an empty one, in a file without a name in `folder`, or in the
+    system's folder for temporary files if this process may not write to `folder`. What is in its temporary
+    tables stays in memory. Raises PiactlError, and what `content` raises, unless that is an OSError."""
+    import sqlite3
+    import tempfile
+
+    place = folder if os.access(folder, os.W_OK) else None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
+    except OSError as error:
+        raise _without_room(folder, error.strerror or "") from None
+    with room_on_disk(folder):
+        try:
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.writelines(content)
+            except OSError as error:
+                raise _without_room(folder, error.strerror or "") from None
+            db = sqlite3.connect(name)
+            for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("CREATE TABLE opened(x)")
+            db.execute("DROP TABLE opened")
+            db.commit()
+        finally:
+            Path(name).unlink()
+    return db
+
+
+@contextmanager
+def room_on_disk(folder: Path) -> Iterator[None]:
+    """Raises PiactlError if a temporary database in a folder cannot be written or read back."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _without_room(folder, str(error)) from None
+
+
+def _without_room(folder: Path, why: str) -> PiactlError:
+    return PiactlError(
+        f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
+    )
+
+
 class NamelessFile:
     """Bytes that can be appended to and read, in memory or in a temporary file without a name.
 
@@ -373,7 +424,4 @@ class NamelessFile:
             self._file.close()
 
     def _unusable(self, error: OSError) -> PiactlError:
-        return PiactlError(
-            f"{self._folder}: a large plan cannot be kept there while it is made ({error.strerror}); make "
-            "room on that disk"
-        )
+        return _without_room(self._folder, error.strerror or "")

@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.core.plan.guards import Census
+from piactl.core.rules.desired import local_of
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
+from piactl.directory.store.accounts import Unreadable, read_accounts
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.deleted_entries import newly_gone, still_gone
-from piactl.flows.plan.incremental import RunState, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import read_feeds, scan_feeds
 from piactl.flows.plan.inputs.lost_zeros import Written, find_slips
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.planning import FeedOfRun, Planning
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.reconcile import reconcile
+from piactl.flows.plan.run_state import RunState, read_run_state
 from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
 from piactl.secret_files import identity_password
 
@@ -46,15 +50,26 @@ def plan_at_once(
     """The plan of a night that evaluates everybody together in memory, without what an earlier night kept for
     it: the oracle that the plan of every night must equal."""
     accounts, rules = managed_accounts(reader, configuration), configuration.rules(day)
-    state = run_state(reader, configuration, day, feeds=True)
+    state = run_state(reader, configuration, day, feeds=bool(feeds))
     memory = state.remembered.memory
     people = (sourced.feed.present for sourced in feeds)
     state = replace(state, linked=state.linked.named(chain(*people, memory.waiting), rules.keys))
     files = (Written(s.source, s.feed.present, s.feed.is_rejects) for s in feeds)
     state = replace(state, slips=find_slips(files, accounts, state.listed, state.linked, memory))
-    gone = newly_gone(accounts, state.listed, None, day)
+    entries = list(read_accounts(*accounts))
+    uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}
+    gone = newly_gone(state.listed, uids, day)
     state = state.with_vanished(still_gone(accounts, {**gone, **memory.vanished}))
-    return reconcile(accounts, rules, configuration.settings.sources, feeds, state, accepted)
+    of_run = [FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds]
+    sources, folder = configuration.settings.sources, Path(configuration.settings.state_folder)
+    planning = Planning(accounts, rules, sources, state, accepted, of_run, folder)
+    planning.evaluate(entries, feeds, state.memory)
+    planning.give_names({local_of(name).lower() for e in entries for name in _names(e)}, lambda: None)
+    return planning.plan(Census(), {})
+
+
+def _names(entry: Any) -> Sequence[str]:
+    return (entry.uid, *entry.identifiers) if isinstance(entry, Unreadable) else [*entry.account.names]
 
 
 def oracle(config: Path, feeds: Sequence[Path], day: date) -> dict[str, Any]:
@@ -72,7 +87,8 @@ def oracle(config: Path, feeds: Sequence[Path], day: date) -> dict[str, Any]:
 
 def plan_night(reader: Reader, configuration: Configuration, feeds: Sequence[str], day: date) -> ReadyPlan:
     """The plan of a night with these feeds."""
-    rules = configuration.rules(day)
-    scans = scan_feeds(feeds, configuration.settings.sources, configuration.keys)
+    rules, settings = configuration.rules(day), configuration.settings
+    night = NightDb(Path(settings.state_folder), configuration.keys)
+    scans = scan_feeds(feeds, settings.sources, night.rows)
     state = run_state(reader, configuration, day, feeds=bool(feeds))
-    return build_plan(managed_accounts(reader, configuration), rules, configuration.settings, scans, state)[1]
+    return build_plan(managed_accounts(reader, configuration), rules, settings, scans, state, night)[1]

@@ -183,6 +183,7 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         ),
         connect_timeout=node.at("connect_timeout").integer(_DIRECTORY.connect_timeout),
         operation_timeout=node.at("operation_timeout").integer(_DIRECTORY.operation_timeout),
+        replication_seconds=node.at("replication_seconds").integer(_DIRECTORY.replication_seconds),
         page_size=node.at("page_size").integer(_DIRECTORY.page_size),
         in_flight=node.at("in_flight").integer(_DIRECTORY.in_flight),
         attributes={name: value.text() for name, value in node.at("attributes").entries()},

@@ -111,17 +111,6 @@ class ServerFacts:
         return f"{self.uri} {self.address}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes). `written` are the entries
-    written since then. `named` are UUIDs, one after the other: with `gone`, of the entries that are no longer
-    found; without it, of all entries that are found, or of all except the written ones."""
-
-    written: Mapping[bytes, RawEntry]
-    named: bytes
-    gone: bool
-
-
 class Reader(Protocol):
     """Reads. Every search is complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
@@ -152,16 +141,16 @@ class Reader(Protocol):
         """The entries of several searches of a subtree, one search after the other, each of at most some
         hundred entries."""
 
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since `cookie`; None if the server cannot say, or not since that cookie.
-        `attributes` include entryUUID."""
-
 
 class Writer(Reader, Protocol):
     """Reads and writes; after the first write, uses only the server of that write."""
 
     def who(self) -> str:
         """The DN that the server knows this identity by."""
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """From now on uses only the server with this serverID (as in an entryCSN). Each further connection
+        makes `write` first, whose answer shows which server it reached: one address may lead to several."""
 
     def server_times(self) -> dict[str, datetime]:
         """The clock of each other server of the list now, to the second, UTC. Servers that cannot be reached

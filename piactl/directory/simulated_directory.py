@@ -19,7 +19,6 @@ from piactl.directory.port import (
     Outcome,
     RawEntry,
     Reader,
-    Refresh,
     ServerFacts,
     Values,
     WriteResult,
@@ -178,9 +177,6 @@ class EmptyDirectory:
 
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
         return iter(())
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        return None
 
 
 _FEW = 4
@@ -420,9 +416,6 @@ class SimulatedDirectory:
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
         for query in queries:
             yield from self.search(base, query, attributes)
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """None: a simulated entry has no entryUUID."""
 
     def apply(self, writes: Iterable[EntryWrite]) -> None:
         """Continues as if these writes had been made, one after the other."""

@@ -213,11 +213,6 @@ class RowValidator:
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
         return owner or "", self._number(text, fields), fields
 
-    def know(self, patterns: Sequence[Pattern]) -> None:
-        """Begins with these patterns; the first one is that of a line without values."""
-        self.patterns = [*patterns]
-        self._numbers = {pattern: number for number, pattern in enumerate(patterns)}
-
     def _index(self, pattern: Pattern) -> int:
         number = self._numbers.setdefault(pattern, len(self.patterns))
         if number == len(self.patterns):
@@ -285,18 +280,19 @@ class RowValidator:
         uai: str | None = self.columns[_AT_UAI].cell(raw)[0]
         return uai
 
-    def prune(self) -> None:
-        """Stops counting columns that have reached MOST_DISTINCT, or MOST_PLACES for establishments."""
-        self._watched = [
-            column for column in self._watched if is_sampled(column[1], len(self._distinct[column[1]]))
-        ]
-
-    def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
+    def watch(self, fields: Sequence[str]) -> None:
+        """Adds the values of a line to the sample. Columns that have reached MOST_DISTINCT, or MOST_PLACES
+        for establishments, are no longer sampled."""
         for add, _, place in self._watched:
             add(fields[place])
         self._lines += 1
         if not self._lines % PRUNE:
-            self.prune()
+            self._watched = [
+                column for column in self._watched if is_sampled(column[1], len(self._distinct[column[1]]))
+            ]
+
+    def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
+        self.watch(fields)
         row: Row = []
         faults: list[tuple[str, Fault]] = []
         values = self.values

@@ -15,7 +15,6 @@ from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import ColumnLayout, shown
 from piactl.feed.formats.rows import RowWriter
-from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
 _EXAMPLES = 3
@@ -35,19 +34,17 @@ class Remark:
     lines: tuple[int, ...] = ()
 
 
-def row_remarks(builder: PeopleBuilder) -> list[Remark]:
-    """Remarks about rows."""
+def row_remarks(duplicates: Sequence[int], unusual_numens: Sequence[int]) -> list[Remark]:
+    """Remarks about rows, by their lines."""
     remarks = []
-    if builder.duplicates:
-        lines = builder.duplicates
+    if duplicates:
         words = counted(
-            len(lines), "row is a duplicate and counts once", "rows are duplicates and count once"
+            len(duplicates), "row is a duplicate and counts once", "rows are duplicates and count once"
         )
-        remarks.append(_of_lines("duplicates", words, lines))
-    if builder.unusual_numens:
-        lines = builder.unusual_numens
-        words = counted(len(lines), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
-        remarks.append(_of_lines("unusual-numen", words, lines))
+        remarks.append(_of_lines("duplicates", words, duplicates))
+    if unusual_numens:
+        words = counted(len(unusual_numens), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
+        remarks.append(_of_lines("unusual-numen", words, unusual_numens))
     return remarks
 
 
@@ -159,6 +156,10 @@ class Feed:
 
     unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
 
+    duplicates: Sequence[int] = ()
+    unusual_numens: Sequence[int] = ()
+    """The lines of rows that count once, and of those with such a NUMEN."""
+
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
 
@@ -175,6 +176,10 @@ class Feed:
     def local(self) -> frozenset[str]:
         """The matricules of people whom the head of a school made, not HR."""
         return self.written.local if self.written else frozenset()
+
+    def __contains__(self, matricule: object) -> bool:
+        """Whether a matricule is in the feed."""
+        return matricule in self.people or matricule in self.held or matricule in self.unread
 
     @property
     def present(self) -> frozenset[str]:

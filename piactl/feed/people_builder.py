@@ -1,36 +1,17 @@
-"""Builds people from the rows of a feed: of all, or of chosen people by random access.
-
-Contradictory rows are rejected, and their people held.
-"""
+"""Builds people from the rows of a feed. Contradictory rows are rejected, and their people held."""
 
 from __future__ import annotations
 
-import os
-from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from piactl.core.model.person import Assignment, Person
-from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
-from piactl.errors import FeedRefused
-from piactl.feed.csv_row_validator import (
-    NONE_WHEN_BLANK,
-    BrokenRow,
-    FieldTooLong,
-    Row,
-    RowValidator,
-    without_end,
-)
-from piactl.feed.encoding_and_header import COLUMNS, UnclosedQuote
+from piactl.feed.csv_row_validator import NONE_WHEN_BLANK, BrokenRow, Row
+from piactl.feed.encoding_and_header import COLUMNS
 from piactl.feed.error_codes import PERSON_DOUBLED, rejection_message
-from piactl.feed.feed_file import OpenFeed, open_feed
-from piactl.feed.fingerprints import LineDigests
 
 _PERSON_FIELDS = {
     "numen": "numen",
@@ -85,8 +66,15 @@ class PeopleBuilder:
         self._contradictions: dict[str, tuple[list[str], list[tuple[int, Person]]]] = {}
         self.unusable: list[tuple[Person, frozenset[str]]] = []
 
+    def person(self, row: Row | BrokenRow, line: int) -> Person | None:
+        """The person of one row, with its one assignment; None if the row cannot be split."""
+        if not isinstance(row, BrokenRow):
+            return self._person(row, line)
+        values = zip(COLUMNS, row.values, strict=False)
+        read = [_UNREAD if v is None and c not in NONE_WHEN_BLANK else v for c, v in values]
+        return self._person(read, line) if read else None
+
     def _person(self, row: Row, line: int) -> Person:
-        """The person of one row, with its one assignment."""
         (matricule, numen, civilite, usage, family, given, birth, mail, former,
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
@@ -162,9 +150,8 @@ class PeopleBuilder:
             post = (values["uai"] or "", values["fonction"] or "")
         for column, (code, detail) in broken.faults:
             self._reject(line, column, code, detail, broken.matricule, post)
-        if values:
-            row = [_UNREAD if v is None and c not in NONE_WHEN_BLANK else v for c, v in values.items()]
-            person = self._person(row, line)
+        person = self.person(broken, line)
+        if person is not None:
             self.unusable.append((person, faulty))
             if post is not None and self._supplement:
                 self._add_alone(replace(person, assignments=(), lines=()), line)
@@ -222,54 +209,3 @@ class PeopleBuilder:
 
 def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]:
     return [column for column, name in fields.items() if getattr(left, name) != getattr(right, name)]
-
-
-class RowIndex:
-    """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
-    people. `descriptor` is that of the feed; reading does not move its position."""
-
-    def __init__(self, path: Path, opened: OpenFeed, lines: LineDigests) -> None:
-        self._file, self._source = path.name, opened.source.name
-        self._supplement = opened.source.supplement
-        self._place = opened.written.place if opened.written else None
-        self.descriptor = opened.stream.fileno()
-        self._rows = RowValidator(lines.layout, opened.source)
-        self._owners = owners = lines.owners
-        self._places = lines.offsets
-        self._order = array(
-            "I", sorted((line for line, owner in enumerate(owners) if owner), key=owners.__getitem__)
-        )
-
-    def of(self, matricules: Iterable[str]) -> PeopleBuilder:
-        """The rows of these people alone. Raises FeedRefused for a row that refuses the whole feed;
-        `read_feed` then reports which row, and why."""
-        people = PeopleBuilder(self._file, self._source, self._place, supplement=self._supplement)
-        for matricule in matricules:
-            for line in self._lines_of(matricule):
-                start, end = self._places[line], self._places[line + 1]
-                try:
-                    row = self._rows.read(without_end(os.pread(self.descriptor, end - start, start)))
-                except (UnclosedQuote, FieldTooLong):
-                    raise FeedRefused(self._file, [("row", "a row cannot be read")]) from None
-                if isinstance(row, BrokenRow):
-                    people.add_broken(row, line + 1)
-                else:
-                    people.add(row, line + 1)
-        people.finish()
-        return people
-
-    def _lines_of(self, matricule: str) -> Iterator[int]:
-        """The lines of a matricule in file order; the header is line 0."""
-        order, owners = self._order, self._owners
-        index = bisect_left(order, matricule, key=owners.__getitem__)
-        while index < len(order) and owners[order[index]] == matricule:
-            yield order[index]
-            index += 1
-
-
-@contextmanager
-def open_row_index(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[RowIndex]:
-    """The row index of a feed whose lines are digested. Raises FeedRefused if the file cannot be read, then
-    or while the caller reads it."""
-    with open_feed(path, source) as opened:
-        yield RowIndex(path, opened, lines)

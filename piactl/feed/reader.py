@@ -1,4 +1,8 @@
-"""Reads a feed file in one pass, line by line: memory grows with the people, not with the bytes."""
+"""Reads a feed file in one pass, line by line.
+
+`read_feed` makes people of all its rows. `scan_feed` puts the rows into a table, as a night does: of most
+people it needs no more than the digest of their rows.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,18 @@ import gc
 import hashlib
 import os
 import re
-from array import array
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, RowValidator, Sample, without_end
+from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, Row, RowValidator, Sample, without_end
 from piactl.feed.encoding_and_header import (
     CODECS,
     COLUMNS,
@@ -39,9 +43,11 @@ from piactl.feed.feed import (
 )
 from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
 from piactl.feed.file_date import file_date
-from piactl.feed.fingerprints import MASK, Skipped, line_digest
 from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
+from piactl.feed.row_table import RowTable
+
+T = TypeVar("T")
 
 _TAIL = 4_096
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -118,19 +124,14 @@ _MOSTLY = 50_000
 
 
 class FeedReader:
-    """Reads one feed from an open file. Call `feed()` once."""
+    """Reads one feed from an open file. Call `feed()` or `scan()` once."""
 
-    def __init__(self, path: Path, opened: OpenFeed, skipped: Skipped | None = None) -> None:
-        self.skipped = skipped
-        self.passed = 0
+    def __init__(self, path: Path, opened: OpenFeed) -> None:
         self.path, self.source, self.stream = path, opened.source, opened.stream
-        self.opened, self.written = opened, opened.written
+        self.written, self._digest_of_set = opened.written, opened.digest
         self.refusals: list[tuple[str, str]] = []
-        place = self.written.place if self.written else None
-        self.builder = PeopleBuilder(path.name, self.source.name, place, supplement=self.source.supplement)
+        self.builder = self.new_builder()
         self.digest = hashlib.sha256()
-        self.offsets = array("Q", [0])
-        """Where each line begins, and the last one ends."""
         self.header = b""
         self.layout: ColumnLayout | None = None
         self.rows: RowValidator | None = None
@@ -140,37 +141,77 @@ class FeedReader:
         self.second_header = 0
         self.ended = True
         self.count = 0
-        self.sample = b""
+        self.broken = 0
+        self.not_ascii = 0
+        self.damaged_text = b""
         self.longest = longest_line(self.source)
+
+    def new_builder(self) -> PeopleBuilder:
+        """What makes people of rows of this feed."""
+        place = self.written.place if self.written else None
+        return PeopleBuilder(self.path.name, self.source.name, place, supplement=self.source.supplement)
 
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, or OSError."""
-        self._read_header()
-        if self.skipped is None:
-            self._read_rows()
-        else:
-            self._read_needed_rows(self.skipped)
-        self.count = (self.trailer_line - 1 if self.trailer_line else self.lines) - 1
-        self._check_count()
-        self._check_complete()
-        lines = self.builder.finish()
+        self.read_header()
+        for line, raw in self._raw_rows():
+            row = self.read_row(raw, line)
+            if row is None:
+                continue
+            if isinstance(row, BrokenRow):
+                self.builder.add_broken(row, line)
+            else:
+                self.builder.add(row, line)
+        self.check_complete()
+        builder, rows = self.builder, self.rows
+        sample = rows.sample() if rows else Sample()
+        lines = builder.finish()
+        people = len(builder.people) + len(builder.held)
+        facts = self.facts(people, builder.unattributed, sample, first_faults(builder.rejections))
+        return self.feed_of(builder, facts, self._raw_lines({*lines}))
+
+    def _raw_lines(self, lines: Container[int]) -> dict[int, bytes]:
+        if not lines:
+            return {}
+        self.stream.seek(0)
+        return {line: raw for line, raw in enumerate(self.stream, 1) if line in lines}
+
+    def feed_of(self, builder: PeopleBuilder, facts: FeedFacts, raw_lines: Mapping[int, bytes]) -> Feed:
+        """The feed with what a finished builder has made of some or all of its rows."""
         return Feed(
-            facts=self._facts(),
-            people=self.builder.people,
-            rejections=tuple(self.builder.rejections),
-            held=self.builder.held,
-            unread=self.builder.unread,
-            unusable=self.builder.unusable,
-            remarks=tuple(self._remarks()),
+            facts=facts,
+            people=builder.people,
+            rejections=tuple(builder.rejections),
+            held=builder.held,
+            unread=builder.unread,
+            unusable=builder.unusable,
+            remarks=tuple(self.remarks(builder.duplicates, builder.unusual_numens)),
             delimiter=self.layout.delimiter if self.layout else "",
             encoding=self.source.encoding,
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
-            raw_lines=self._raw_lines(lines),
+            raw_lines=raw_lines,
             written=self.written,
-            remarked=frozenset(self.builder.remarked),
+            duplicates=builder.duplicates,
+            unusual_numens=builder.unusual_numens,
+            remarked=frozenset(builder.remarked),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
+
+    def scan(self, start: hashlib.blake2b) -> Iterator[tuple[int, str, int, int, bytes]]:
+        """Line, owner ("" for none), digest, number of the pattern and bytes of each row. Digests begin as
+        `start`. Raises FeedRefused if the file cannot be read to its end."""
+        rows = self.rows
+        for line, raw in self._raw_rows():
+            if rows is None:  # the header is refused
+                continue
+            bare = without_end(raw)
+            owner, pattern, fields = rows.owner(bare)
+            if fields:
+                rows.watch(fields)
+            digest = start.copy()
+            digest.update(bare)
+            yield line, owner, int.from_bytes(digest.digest(), "little"), pattern, raw
 
     def _refuse(self, code: str, detail: str = "") -> None:
         self.refusals.append(refusal(code, detail))
@@ -183,12 +224,11 @@ class FeedReader:
         self.refusals.append(reason)
         raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
 
-    def _read_header(self) -> None:
+    def read_header(self) -> None:
         head = self.stream.peek(HEAD)[:HEAD]
         raw = self.stream.readline(self.longest + 1)
         self.digest.update(raw)
         self.header = raw
-        self.offsets.append(len(raw))
         if not raw:
             self._stop("empty")
         kind = other_kind(head)
@@ -235,51 +275,28 @@ class FeedReader:
         if not self.ended and len(raw) > self.longest:
             self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
 
-    def _read_rows(self) -> None:
-        """Reads all rows."""
+    def _raw_rows(self) -> Iterator[tuple[int, bytes]]:
+        """The number and the bytes of each line after the header and before the #FIN line."""
         readline, digest, longest = self.stream.readline, self.digest.update, self.longest + 1
         while raw := readline(longest):
-            self.offsets.append(self.offsets[-1] + len(raw))
             self.lines += 1
-            self._read_line(raw, self.lines)
+            self.not_ascii += not raw.isascii()
+            if not raw.endswith(b"\n"):
+                self._check_end(raw, self.lines)
+            if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
+                self._read_trailer(raw, self.lines)
+            elif not self.trailer_line:
+                self.count = self.lines - 1
+                self._check_count()
+                yield self.lines, raw
             digest(raw)
+        self.count = (self.trailer_line - 1 if self.trailer_line else self.lines) - 1
 
-    def _read_needed_rows(self, skipped: Skipped) -> None:
-        """Reads the rows of the people who are not skipped, and those without an owner; the first reading
-        counted the others. Raises FeedRefused if the rows read here have changed since then."""
-        people, first, stream, again = skipped.people, skipped.lines, self.stream.fileno(), dict[str, int]()
-        self.offsets, not_ascii, passed = first.offsets, first.not_ascii, Counter(first.numbers)
-        for index, owner in enumerate(first.owners):
-            if owner in people or not index:
-                continue
-            start, end = self.offsets[index], self.offsets[index + 1]
-            raw = os.pread(stream, end - start, start)
-            again[owner] = again.get(owner, 0) + line_digest(first.start, without_end(raw)) & MASK
-            passed[first.numbers[index]] -= 1
-            not_ascii -= not raw.isascii()
-            self._read_line(raw, index + 1)
-        self.lines = len(first.owners)
-        if any(number != first.people.get(owner, first.others) for owner, number in again.items()):
-            self._stop("changed")
-        self.ended = os.pread(stream, 1, self.offsets[-1] - 1) == b"\n"
-        if self.rows is not None:
-            self.rows.not_ascii += not_ascii
-            del passed[0]
-            self.rows.count((first.patterns[number], count) for number, count in passed.items() if count)
-        self.passed = sum(map(people.__contains__, first.people))
-
-    def _read_line(self, raw: bytes, line: int) -> None:
-        if not raw.endswith(b"\n"):
-            self._check_end(raw, line)
-        if self.trailer_line:
-            return
-        if raw[:1] == b"#" and is_trailer(raw):
-            self._read_trailer(raw, line)
-            return
-        self.count = line - 1
-        self._check_count()
+    def read_row(self, raw: bytes, line: int) -> Row | BrokenRow | None:
+        """What is in a row; None if the header is refused. Raises FeedRefused for a row that refuses the
+        feed."""
         if self.rows is None:
-            return
+            return None
         try:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:
@@ -290,10 +307,9 @@ class FeedReader:
             most = self.source.limits.max_field
             self._stop("field-too-long", f"line {line}: a field has more than {most} characters")
         if isinstance(row, BrokenRow):
+            self.broken += 1
             self._check_whole_file(raw, line)
-            self.builder.add_broken(row, line)
-        else:
-            self.builder.add(row, line)
+        return row
 
     def _check_count(self) -> None:
         most = self.source.limits.max_rows
@@ -305,25 +321,23 @@ class FeedReader:
         self.trailer = read_trailer(raw)
         if self.trailer is None:
             self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
-        before = self.skipped.lines.before_trailer if self.skipped else self.digest.hexdigest()
-        if self.trailer is not None and self.trailer.sha256 not in ("", before):
+        if self.trailer is not None and self.trailer.sha256 not in ("", self.digest.hexdigest()):
             self._refuse("wrong-digest")
 
     def _check_whole_file(self, raw: bytes, line: int) -> None:
         """Checks whether a broken row shows a fault of the whole file."""
-        if len(self.sample) < _SAMPLE and not raw.isascii():
-            self.sample += raw
-        rejected = len(self.builder.rejected_lines)
-        if rejected > _MOSTLY and 2 * rejected > self.count:
-            self._stop("mostly-rejected", f"{rejected} of the first {self.count} rows cannot be read")
+        if len(self.damaged_text) < _SAMPLE and not raw.isascii():
+            self.damaged_text += raw
+        if self.broken > _MOSTLY and 2 * self.broken > line - 1:
+            self._stop("mostly-rejected", f"{self.broken} of the first {line - 1} rows cannot be read")
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
                 self._refuse("second-header", f"line {line} repeats the header: files were joined")
 
-    def _check_complete(self) -> None:
-        """Makes the checks that need the whole file."""
+    def check_complete(self) -> None:
+        """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
         if self.trailer_line and self.lines > self.trailer_line:
             after = self.lines - self.trailer_line
             self._refuse("after-trailer", f"{after} lines follow the #FIN line {self.trailer_line}")
@@ -338,6 +352,9 @@ class FeedReader:
         if not self.count:
             self._refuse("header-only")
         self._check_encoding()
+        self._raise_refused()
+
+    def _raise_refused(self) -> None:
         if self.refusals:
             raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
 
@@ -346,33 +363,33 @@ class FeedReader:
         if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
             return
         damaged = rows.undecodable + rows.damaged
-        if is_wholesale(damaged, self.count, rows.not_ascii, self.source.limits):
+        if is_wholesale(damaged, self.count, self.not_ascii, self.source.limits):
             fault = f"are not {configured}" if rows.undecodable else "contain damaged text"
-            instead = likely_encoding(self.sample, configured)
+            instead = likely_encoding(self.damaged_text, configured)
             finding = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
             self._refuse("wrong-encoding", f"{finding}; they look like {instead}")
 
-    def _facts(self) -> FeedFacts:
+    def facts(
+        self, people: int, unattributed: int, sample: Sample, wrong: Mapping[str, tuple[str, ...]]
+    ) -> FeedFacts:
+        """The feed as a whole."""
         rows, layout = self.rows, self.layout
         columns = {ROW: (self.count, rows.misshapen if rows else 0)}
         if rows is not None:
             columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
         is_rejects = layout is not None and layout.is_rejects
-        sample = self.skipped.lines.sample if self.skipped else rows.sample() if rows else Sample()
         part = self.written is not None and self.written.uais is not None
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
-            digest=self.skipped.lines.digest
-            if self.skipped
-            else self.opened.digest or self.digest.hexdigest(),
+            digest=self.file_digest,
             date=self.trailer.date if self.trailer else self._named(),
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
             rows=self.count,
-            people=len(self.builder.people) + len(self.builder.held) + self.passed,
+            people=people,
             columns=columns,
-            unattributed=self.builder.unattributed,
+            unattributed=unattributed,
             values=rows.counts() if rows is not None else {},
             distinct=sample.distinct,
             forms=sample.forms,
@@ -381,51 +398,136 @@ class FeedReader:
             later=self.written.later if self.written else frozenset(),
             part=part,
             kind=self.written.kind if self.written and part else "",
-            wrong=first_faults(self.builder.rejections),
+            wrong=wrong,
         )
 
-    def _remarks(self) -> list[Remark]:
-        layout = layout_remarks(self.layout) if self.layout else []
+    @property
+    def file_digest(self) -> str:
+        """The SHA-256 by which piactl identifies the feed."""
+        return self._digest_of_set or self.digest.hexdigest()
+
+    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> list[Remark]:
+        """The remarks about the feed, with those about these rows."""
+        rows = row_remarks(duplicates, unusual_numens)
         if self.written is not None:
-            return [*row_remarks(self.builder), *set_remarks(self.written)]
-        dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
-        return [*row_remarks(self.builder), *layout, *dates]
+            return [*rows, *set_remarks(self.written)]
+        layout = layout_remarks(self.layout) if self.layout else []
+        return [*rows, *layout, *date_remarks(self.trailer.date if self.trailer else None, self._named())]
 
     def _named(self) -> date | None:
         if self.written is not None:
             return self.written.day
         return file_date(self.path.name, self.source.date_pattern)
 
-    def _raw_lines(self, lines: Sequence[int]) -> dict[int, bytes]:
-        raw_lines = {}
-        for line in lines:
-            self.stream.seek(self.offsets[line - 1])
-            raw_lines[line] = self.stream.readline(self.longest + 1)
-        return raw_lines
+
+class ScannedFeed:
+    """A feed whose rows are in a table, as feed `number` of it. The file itself is not read again."""
+
+    def __init__(self, reader: FeedReader, table: RowTable, number: int) -> None:
+        self._scan, self._table, self.number = reader, table, number
+        self.path, self.source = reader.path, reader.source
+        self._sample = reader.rows.sample() if reader.rows else Sample()
+        self._validator = self._new_validator()
+        self.facts = self._with_rows_of(reader).facts(0, 0, self._sample, {})
+
+    @property
+    def is_rejects(self) -> bool:
+        """Whether it is a file of corrected rejects."""
+        return self._scan.layout is not None and self._scan.layout.is_rejects
+
+    @property
+    def local(self) -> frozenset[str]:
+        """The matricules of people whom the head of a school made."""
+        return self._scan.written.local if self._scan.written else frozenset()
+
+    def _new_validator(self) -> RowValidator:
+        if self._scan.layout is None:
+            raise AssertionError("a feed without a layout is refused when it is scanned")
+        return RowValidator(self._scan.layout, self.source)
+
+    def _with_rows_of(self, reader: FeedReader) -> FeedReader:
+        """The reader at the end of the file, with nothing counted yet."""
+        again = copy(reader)
+        again.refusals, again.rows = [*reader.refusals], self._new_validator()
+        return again
+
+    def read_wanted(self) -> Iterator[tuple[str, Person]]:
+        """Reads the rows of the wanted people and those without an owner, and makes the checks of the whole
+        file; then its `facts` are complete, but for the faults that only people show. Yields the person of
+        each row with the key of its owner. Raises FeedRefused with every reason found."""
+        reader, unattributed = self._with_rows_of(self._scan), 0
+        builder = reader.new_builder()
+        for line, key, raw in self._table.of_wanted(self.number):
+            row = reader.read_row(raw, line)
+            if isinstance(row, BrokenRow):
+                unattributed += not row.attributed
+            person = builder.person(row, line) if row is not None else None
+            if person is not None:
+                yield key, person
+        if reader.rows is not None and self._scan.rows is not None:
+            patterns = self._scan.rows.patterns
+            unread = self._table.unread_patterns(self.number)
+            reader.rows.count((patterns[pattern], count) for pattern, count in unread)
+        reader.check_complete()
+        self.facts = reader.facts(self._table.people(self.number), unattributed, self._sample, {})
+
+    def of_batch(self) -> tuple[Feed, dict[int, bytes]]:
+        """The feed with the rows of the people in the batch alone, and the bytes of these rows by line."""
+        builder, raw_rows = self._scan.new_builder(), dict[int, bytes]()
+        for line, raw in self._table.of_batch(self.number):
+            row = self._validator.read(without_end(raw))
+            if isinstance(row, BrokenRow):
+                builder.add_broken(row, line)
+            else:
+                builder.add(row, line)
+            raw_rows[line] = raw
+        lines = builder.finish()
+        feed = self._scan.feed_of(builder, self.facts, {line: raw_rows[line] for line in lines})
+        return feed, raw_rows
+
+    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[Remark, ...]:
+        """The remarks about the feed, with those about these rows."""
+        return tuple(self._scan.remarks(duplicates, unusual_numens))
 
 
-def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None) -> Feed:
-    """The feed in a file, in the layout of its source, without the `skipped` people.
+def read_feed(path: Path, source: SourceSettings) -> Feed:
+    """The feed in a file, in the layout of its source.
 
     Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
     limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
+    return _read(path, source, FeedReader.feed)
+
+
+def scan_feed(path: Path, source: SourceSettings, table: RowTable, number: int) -> ScannedFeed:
+    """Puts the rows of a feed into a table, as feed `number` of it.
+
+    Raises FeedRefused with every reason found if the file cannot be read to its end, or if its header is
+    refused. What else refuses the file is found by `ScannedFeed.read_wanted`.
+    """
+
+    def scan(reader: FeedReader) -> ScannedFeed:
+        reader.read_header()
+        start = hashlib.blake2b(reader.header + source.name.encode(), key=table.key, digest_size=6)
+        table.add(number, reader.scan(start))
+        if reader.layout is None:
+            reader.check_complete()
+        return ScannedFeed(reader, table, number)
+
+    return _read(path, source, scan)
+
+
+def _read(path: Path, source: SourceSettings, read: Callable[[FeedReader], T]) -> T:
     try:
         with open_feed(path, source) as opened:
             before = opened.state()
-            if skipped is not None and before != skipped.lines.state:
-                _check_same(path, source, skipped.lines.digest)
-            feed = FeedReader(path, opened, skipped).feed()
-            if before != opened.state():
-                _check_same(path, source, feed.facts.digest)
-        return feed
+            reader = FeedReader(path, opened)
+            result = read(reader)
+            if before != opened.state() and digest_of_feed(path) != reader.file_digest:
+                raise refused(path, "changed", source=source.name)
+        return result
     except MemoryError:
         pass
     gc.collect()  # what was read may be in cycles, and commands collect nothing by themselves
     why = refusal("too-many-bytes", "there is too little memory to read it", "check it, then add memory")
     raise FeedRefused(str(path), [why], source.name)
-
-
-def _check_same(path: Path, source: SourceSettings, digest: str) -> None:
-    if digest_of_feed(path) != digest:
-        raise refused(path, "changed", source=source.name)

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
-from piactl.core.model.settings import SourceSettings
+from piactl.core.model.settings import Settings
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
@@ -20,9 +21,10 @@ from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
-from piactl.flows.plan.incremental import read_run_state
+from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.reconcile import reconcile
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import change_facts
 from piactl.flows.queries.accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
 from piactl.flows.simulation import Simulation
@@ -50,13 +52,13 @@ class Forecast:
         self,
         accounts: ManagedAccounts,
         rules: Callable[[date], Rules],
-        sources: Mapping[str, SourceSettings],
+        settings: Settings,
         unreadable: UnreadableRecords,
         first: date,
         until: date,
     ) -> None:
         self.rules, self.first, self.until = rules, first, until
-        self._sources, self._unreadable = sources, unreadable
+        self._settings, self._unreadable = settings, unreadable
         # no date changes a group
         accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
         self._simulation = Simulation(accounts, unreadable)
@@ -73,13 +75,14 @@ class Forecast:
         While the caller handles a night, `account` returns accounts as they are before it.
         """
         day: date | None = self.first
+        night = NightDb(Path(self._settings.state_folder), self.rules(self.first).keys, alone=True)
         while day is not None and day <= self.until:
             rules = self.rules(day)
             accounts = self._simulation.accounts
             state = read_run_state(accounts, rules, self._unreadable, feeds=False)
-            ready = reconcile(accounts, rules, self._sources, [], state)
-            yield Night(day, ready.plan, whole=not state.due_only)
-            self._simulation.carry_out(ready, f"forecast-{day}")
+            _, ready = build_plan(accounts, rules, self._settings, [], state, night)
+            yield Night(day, ready.plan, whole=not state.only_dates)
+            self._simulation.carry_out(ready, f"forecast-{day}", night)
             day = self._next(day)
 
     def account(self, uid: str) -> Account | None:

@@ -16,7 +16,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.journal_heads import StoredHeads
-from piactl.flows.apply.restored_directory import compare_runs
+from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import Journal, RunContext, in_doubt, verify

@@ -29,18 +29,18 @@ from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
-from piactl.flows.apply.restored_directory import began_at
+from piactl.flows.apply.known_server import began_at, written_elsewhere
 from piactl.flows.apply.run import Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
 from piactl.flows.plan.build import build_continuing
-from piactl.flows.plan.cache_file import LINES, KeptLines, keep
-from piactl.flows.plan.incremental import NextCache, RunState, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.run_state import RunState, read_run_state
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
@@ -78,24 +78,19 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
-    kept_lines = KeptLines(Path(settings.state_folder), rules.keys)
-    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say, kept_lines)
-    try:
-        kept_lines.keep()
-    except PiactlError as error:
-        say(f"the lines of the feeds could not be kept, so the next night takes longer: {error}")
-    kept_lines.clear()
+    folder = Path(settings.state_folder)
+    night = NightDb(folder, rules.keys)
+    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
         finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
-        state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
-        folder = Path(settings.state_folder)
+        _name_other_writers(run, state.memory.last)
         try:
-            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
+            made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
         except FeedRefused as error:
             note_older(error, folder)
             raise
@@ -103,26 +98,21 @@ def run_nightly(
         waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
         if waiting:
             state = replace(state, drift_waits=True)
-            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
+            made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
             say(_waiting_words(waiting))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
             run.facts = {"refused_feeds": refused_feeds(made.refused)}
-        feeds, ready, cache = made.feeds, made.ready, made.cache
+        feeds, ready = made.feeds, made.ready
         for message in made.messages:
             say(message)
-        # with a million people, their lines take as much memory as everything that follows
-        scans.clear()
-        if cache is not None:
-            cache.release_feeds()
         ready = sealed(ready, rules.keys, folder, run.order.actor.names)
         run.lock.keep()
         run.journal.note(f"plan {ready.fingerprint}")
         keep_rejects(feeds, ready)
         keep_sets(feeds, run.say)
-        for of_feeds in (SETS, LINES):
-            forget_old(folder / of_feeds, settings.keep_undo_days, run.now())
+        forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
         # people who are held can break a guard although nothing changes
         worth_keeping = ready.plan.changes or ready.plan.refusals
@@ -136,8 +126,7 @@ def run_nightly(
 
         def tell(uid: str, result: WriteResult) -> None:
             notices.add(uid, result)
-            if cache is not None:
-                cache.confirm(uid, result)
+            night.confirm(uid, result)
 
         done = apply_work(
             run,
@@ -151,9 +140,9 @@ def run_nightly(
         done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
-        # a run that did not end well leaves no cache
-        if cache is not None and cache.complete and done.status is RunStatus.DONE:
-            _keep_cache(run, cache, folder, rules)
+        # after a run that did not end well, the next one knows what the one before it knew
+        if done.status is RunStatus.DONE:
+            _keep_known(run, night)
         return ready, done, file
 
 
@@ -232,15 +221,22 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
         run.say(f"warning: {sentence}. See: piactl doctor")
 
 
-def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
-    """Writes the sync cache for the next run on this host; without it that run only takes longer."""
-    try:
-        keep(cache.finished(run.order.run), folder, rules.keys)
-    except PiactlError as error:
+def _name_other_writers(run: Run, last: LastRun | None) -> None:
+    """Says which other servers were written to since the last night began."""
+    for number in written_elsewhere(run.server, run.csns, last):
         run.say(
-            "the cache of unchanged accounts could not be written, so the next night evaluates "
-            f"everybody: {error}"
+            f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
+            "to write at the server that piactl writes to (docs/administration.md, Several servers)"
         )
+
+
+def _keep_known(run: Run, night: NightDb) -> None:
+    """Keeps what the next run on this host has to know; without it that run only takes longer."""
+    try:
+        night.settle()
+        night.keep()
+    except PiactlError as error:
+        run.say(f"what is known of the accounts was not kept, so the next night evaluates everybody: {error}")
 
 
 def _keep_plan(run: Run, ready: ReadyPlan) -> Path:

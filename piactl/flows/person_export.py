@@ -73,7 +73,7 @@ def person_export(
     matricule = account.matricule if account else name.strip()
     matricules = account.matricules if account else (name.strip(),)
     uid = account.uid if account else ""
-    lines = list(read_lines(journal, LineFilter(uid=uid))) if uid else []
+    lines = list(read_lines(journal, uid)) if uid else []
     waiting = waiting or next((memory.waiting[m] for m in matricules if m in memory.waiting), None)
     return {
         "uid": uid or None,

@@ -11,10 +11,11 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.plan.build import build_plan
-from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan
 from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.simulation import Simulation
 
 RUN = "the old policy"
@@ -28,6 +29,7 @@ def policy_diff(
     settings: Settings,
     unreadable: UnreadableRecords,
     scans: Sequence[Scan],
+    night: NightDb,
     accepted: Accepted,
 ) -> tuple[Plan, Plan]:
     """The plan that makes the accounts what the old policy wants, and the plan of the new one after it: the
@@ -37,10 +39,10 @@ def policy_diff(
     """
     simulation = Simulation(accounts, unreadable)
     state = read_run_state(simulation.accounts, old, unreadable, feeds=bool(scans))
-    _, before, _ = build_plan(simulation.accounts, old, settings, scans, state, accepted)
+    _, before = build_plan(simulation.accounts, old, settings, scans, state, night, accepted)
     simulation.carry_out(before, RUN)
     after_it = simulation.accounts._replace(encoding=encoding)
     state = read_run_state(after_it, new, unreadable, feeds=bool(scans))
     # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
-    _, ready, _ = build_plan(after_it, new, settings, scans, state, accepted)
+    _, ready = build_plan(after_it, new, settings, scans, state, night, accepted)
     return before.plan, replace(ready.plan, remarks=())

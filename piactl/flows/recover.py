@@ -1,23 +1,21 @@
-"""Recovers from a directory that was restored or has lost data: finds the runs that are in the journal of
-this host and not in the directory, and accepts their loss.
+"""Recovers from a directory that was restored or has lost data, or from the loss of its server: finds the
+runs that are in the journal of this host and not in the directory, and accepts their loss and the server.
 
 Once a loss is accepted, commands can write and sources accept their feeds again.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
-from piactl.core.text import counted, read_json
+from piactl.core.text import counted, read_json, utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
@@ -34,48 +32,25 @@ from piactl.directory.store.records import (
     replace_record,
     stored,
 )
-from piactl.directory.store.state_records import read_last, read_memory, read_source, source_record
+from piactl.directory.store.run_records import read_run
+from piactl.directory.store.state_records import (
+    last_run_in,
+    last_run_record,
+    read_last,
+    read_memory,
+    read_source,
+    source_record,
+)
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.flows.apply.restored_directory import began_at, is_before, is_older
+from piactl.flows.apply.known_server import began_at, is_older, server_csns
 from piactl.flows.apply.run import CommandRun, Run
-from piactl.flows.apply.unfinished_runs import unclean_last
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
-from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
-from piactl.journal.intent_format import intent_of
+from piactl.journal import IntentOutcome, intent_outcome
 from piactl.journal.recorded_runs import stamped_writes
-
-Feed = Mapping[str, str]
-"""Source, file and digest of a feed that a run applied."""
+from piactl.journal.runs import Feed, JournalledRun, journalled_runs
 
 MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
 _STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
-_MADE = ("applied", "unchanged", "")
-"""The outcomes of writes that were or may have been made; "" is the outcome in a killed run."""
-
-
-@dataclass(slots=True)
-class LostRun:
-    """A run that the directory lacks. `ended` is "" if it was killed; `recorded`: it wrote a record.
-    `remembered`: `cn=state` named it as the last run. `undone`: the directory has its record, but an entry
-    that it wrote is as before that write, or missing."""
-
-    run: str
-    started: str
-    command: tuple[str, ...]
-    user: str
-    as_of: str
-    ended: str = ""
-    recorded: bool = False
-    remembered: bool = False
-    undone: bool = False
-    plan: str = ""
-    feeds: tuple[Feed, ...] = ()
-    intents: dict[int, Intent] = field(default_factory=dict)
-    outcomes: dict[int, str] = field(default_factory=dict)
-
-    def writes(self) -> list[Intent]:
-        """The intents that were or may have been carried out."""
-        return [intent for seq, intent in self.intents.items() if self.outcomes.get(seq, "") in _MADE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +65,80 @@ class IntendedAccount:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class LackingWrites:
+    """The writes of one server, by its serverID, that the asked server lacks: `place` (the journal, the last
+    run, or another server) knows of one at `there`, and it has those up to `here`, "" for none. The instants
+    are ISO 8601, UTC."""
+
+    server_id: int
+    here: str
+    there: str
+    place: str
+
+
+def lacking_writes(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, others: Mapping[str, Mapping[str, str]]
+) -> list[LackingWrites]:
+    """What the server of `reader` lacks by its contextCSN. `others` are the contextCSN of other servers, by
+    their address and by serverID. Empty if it keeps no contextCSN. Raises JournalUnusable."""
+    directory = settings.directory
+    here = server_csns(reader, directory.suffix)
+    last = read_last(reader, directory.state, unreadable)
+    places: dict[str, Mapping[str, str]] = {"the last run": last.csns if last is not None else {}, **others}
+    journal: dict[str, str] = {}
+    for write in stamped_writes(settings.journal_file):
+        number = write.csn.split("#")[2]
+        journal[number] = max(write.csn, journal.get(number, ""))
+    places["the journal"] = journal
+    newest: dict[str, tuple[str, str]] = {}
+    for place, csns in places.items():
+        for number, csn in csns.items():
+            newest[number] = max((csn, place), newest.get(number, ("", "")))
+    return [
+        LackingWrites(int(number, 16), _instant(here.get(number, "")), _instant(csn), place)
+        for number, (csn, place) in sorted(newest.items())
+        if here and here.get(number, "") < csn
+    ]
+
+
+def _instant(csn: str) -> str:
+    return utc_instant(csn.partition("#")[0]).isoformat(timespec="milliseconds") if csn else ""
+
+
+def host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
+    """The host of the last run of the directory, "" if it is not known."""
+    last = read_last(reader, state, unreadable)
+    entry = reader.read(Places(state).run(last.run), [DATA]) if last is not None and last.run else None
+    record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    return str(record.get("host", "")) if record is not None else ""
+
+
 def lost_runs(
     reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime
-) -> list[LostRun]:
-    """The runs of this host that the directory lacks, in order, without those accepted as lost.
+) -> list[JournalledRun]:
+    """The runs of this host that the directory lacks, in order, without those accepted as lost: each that has
+    no record there although it left one, or a write of which is undone; and what followed the first of them
+    without a record.
 
     Runs older than `keep_runs_days` are left out, because their records may have been deleted. Raises
     JournalUnusable.
     """
-    state = settings.directory.state
-    folder = reader.search(Places(state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
+    folder = reader.search(Places(settings.directory.state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
     present = {entry.text("cn") for entry in folder}
-    last = read_last(reader, state, unreadable)
-    later = {run for run in present if last is not None and is_before(last, run)}
     undone = _undone(reader, settings)
-    runs, accepted = _runs_without(settings.journal_file, present, later | undone)
+    runs = journalled_runs(settings.journal_file, lambda run: run not in present or run in undone)
+    accepted = {lost for run in runs if run.recorded and run.run in present for lost in run.accepted}
     since = now - timedelta(days=settings.keep_runs_days - 1)
-    lost: list[LostRun] = []
+    lost: list[JournalledRun] = []
     for run in runs:
         began = began_at(run.run)
         if run.run in accepted or (began is not None and began < since):
             continue
         run.undone = run.run in present and run.run in undone
-        missing = run.undone or (run.remembered if run.run in present else run.recorded)
-        followed = lost and run.run not in present and (run.writes() or run.feeds)
-        if missing or followed:
+        missing = run.run not in present and run.recorded
+        followed = lost and run.run not in present and (run.feeds or any(run.writes()))
+        if missing or run.undone or followed:
             run.feeds = run.feeds or _feeds_of_plan(settings, run.plan)
             lost.append(run)
     return lost
@@ -139,48 +163,6 @@ def _undone(reader: Reader, settings: Settings) -> set[str]:
     }
 
 
-def _runs_without(
-    path: str, present: Collection[str], later: Collection[str]
-) -> tuple[list[LostRun], set[str]]:
-    """The runs of the journal that are not `present` or are `later` than the last run of the directory, and
-    the runs that a present run accepted as lost."""
-    runs: dict[str, LostRun] = {}
-    accepted: dict[str, set[str]] = defaultdict(set)
-    accepting: set[str] = set()
-    for line in read_lines(path):
-        if line.type == "accepted":
-            accepted[line.run] |= set(line.fields["runs"])
-        if line.type == "end" and line.run in present and line.fields.get("recorded") is True:
-            accepting.add(line.run)
-        if line.run in present and line.run not in later:
-            continue
-        if line.type == "run":
-            runs[line.run] = _begun(line)
-        elif line.run in runs:
-            _add(runs[line.run], line)
-    return list(runs.values()), {run for by in accepting & accepted.keys() for run in accepted[by]}
-
-
-def _begun(line: JournalLine) -> LostRun:
-    f = line.fields
-    user = str(f.get("login") or f.get("sudo_user") or f.get("user") or "")
-    return LostRun(line.run, line.time, tuple(map(str, f["command"])), user, str(f.get("as_of") or ""))
-
-
-def _add(run: LostRun, line: JournalLine) -> None:
-    f = line.fields
-    if line.type == "intent":
-        run.intents[line.seq] = intent_of(line)
-    elif line.type in ("outcome", "resolved"):
-        run.outcomes[f["intent"]] = current_outcome(str(f["outcome"]))
-    elif line.type == "note" and str(f["text"]).startswith("plan "):
-        run.plan = str(f["text"]).removeprefix("plan ")
-    elif line.type == "end":
-        run.ended, run.recorded = line.time, f.get("recorded") is True
-        run.remembered = f.get("remembered") is True
-        run.feeds = tuple(f.get("feeds", ()))
-
-
 def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
     """The feeds of a plan that this host stored; empty if it has no such plan."""
     if not plan:
@@ -194,7 +176,7 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
 
 
 def _given_names(
-    reader: Reader, lost: Iterable[LostRun], settings: DirectorySettings, keys: DigestKeys
+    reader: Reader, lost: Iterable[JournalledRun], settings: DirectorySettings, keys: DigestKeys
 ) -> dict[str, str]:
     """The names that the lost runs gave, each with what tells its first owner (see `FirstOwners`)."""
     name = settings.attributes.get("supannEmpId", "supannEmpId")
@@ -217,7 +199,7 @@ def _given_names(
     return names
 
 
-def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[IntendedAccount]:
+def intended_accounts(reader: Reader, run: JournalledRun, keys: DigestKeys) -> list[IntendedAccount]:
     """The writes that the run intended, compared by digest with the current entries."""
     accounts = []
     for intent in run.writes():
@@ -233,7 +215,7 @@ def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[In
 
 def feeds_to_apply(
     reader: Reader,
-    lost: Iterable[LostRun],
+    lost: Iterable[JournalledRun],
     settings: Settings,
     keys: DigestKeys,
     unreadable: UnreadableRecords,
@@ -250,13 +232,13 @@ def feeds_to_apply(
     return list(feeds.values())
 
 
-def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun], list[Feed]]:
+def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[JournalledRun], list[Feed]]:
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
     Changes no account; the next night evaluates every account, and gives the names that the lost runs gave to
-    their first owners alone. Raises PiactlError if no run is lost,
-    JournalMissing, LockHeld; then nothing is written.
+    their first owners alone. Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is
+    written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
@@ -271,7 +253,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
-        unclean_last(run)
+        _keep_to_server(run)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
@@ -280,6 +262,16 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
             note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
         )
     return lost, feeds
+
+
+def _keep_to_server(run: Run) -> None:
+    """Makes the server of this run the one that later runs write to; the next night evaluates everybody."""
+    entry = run.writer.read(run.places.last_run, [DATA])
+    data = entry.first(DATA) if entry is not None else None
+    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    if last is not None:
+        accepted = replace(last, clean=False, server=run.server, csns=run.csns)
+        replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
 
 
 def _take_again(run: Run, feed: Feed) -> None:

@@ -35,11 +35,8 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
-from piactl.feed.fingerprints import KnownLines
 from piactl.feed.reader import last_line, read_trailer
 from piactl.flows.plan.build import Continued, build_continuing
-from piactl.flows.plan.cache_file import keep
-from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import (
     keep_sets,
@@ -50,6 +47,8 @@ from piactl.flows.plan.inputs.load_feeds import (
     write_noted,
 )
 from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.simulation import Simulation
 from piactl.private_files import make_private_folder, write_private
@@ -254,7 +253,7 @@ class Nights:
     unreadable: UnreadableRecords
     approved: bool = False
     accepted: Accepted = field(default_factory=Accepted)
-    lines: defaultdict[str, KnownLines] = field(default_factory=lambda: defaultdict(KnownLines), repr=False)
+    known: NightDb | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -313,24 +312,21 @@ class Nights:
         rules, settings = self.rules(day), self.settings
         accounts = self.simulation.accounts
         arguments = [str(path) for path in feeds]
-        scans = scan_feeds(
-            arguments, settings.sources, rules.keys, settings.go_on, lambda _said: None, self.lines
-        )
+        night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
+        night.rows.clear()
+        scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
         state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
-        return build_continuing(accounts, rules, settings, scans, state, self.accepted)
+        return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
 
     def _carry_out(self, day: date, made: Continued) -> None:
-        ready, cache, run = made.ready, made.cache, f"{day:%Y%m%d}T030000-rehearsed"
+        ready, run = made.ready, f"{day:%Y%m%d}T030000-rehearsed"
         if ready.plan.refusals and ready.last is not None:
             allowed = {refusal.kind for refusal in ready.plan.refusals}
             ready = replace(
                 ready, last=replace(ready.last, losses=losses_without(ready.last.losses, allowed))
             )
-        self.simulation.carry_out(ready, run, cache, listed=True)
+        self.simulation.carry_out(ready, run, self.known, listed=True)
         keep_sets(made.feeds, lambda _said: None)
-        if cache is not None and cache.complete:
-            cache.release_feeds()
-            keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
 
 
 def _change_texts(change: Change) -> list[str]:

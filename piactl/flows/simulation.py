@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from piactl.core.model.account import Account
-from piactl.core.plan.run_state import LastRun, RunStatus
+from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.account_list import run_list_writes
-from piactl.directory.store.accounts import Unreadable, account_dn, account_filters, entry_of
+from piactl.directory.store.accounts import CSN, Unreadable, account_dn, account_filters, entry_of
 from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored
 from piactl.directory.store.state_records import last_run_record, read_last
-from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -28,24 +28,25 @@ class Simulation:
         nightly = accounts.directory.identities.get("nightly")
         self.directory = SimulatedDirectory(accounts.reader, nightly.dn if nightly else "")
         self.accounts = accounts._replace(reader=self.directory)
-        self.attributes = (*accounts.encoding.attributes, "objectClass")
+        self.attributes = (*accounts.encoding.attributes, "objectClass", CSN)
         self._unreadable = unreadable
         self._listed: datetime | None = None
 
     def carry_out(
-        self, ready: ReadyPlan, run: str, cache: NextCache | None = None, *, listed: bool = False
+        self, ready: ReadyPlan, run: str, night: NightDb | None = None, *, listed: bool = False
     ) -> None:
-        """Applies a plan as the run `run`. The sync cache of the plan then holds what was written; `listed`:
-        new accounts are listed and the run is recorded too, as by a real night."""
+        """Applies a plan as the run `run`. `night` then knows what was written; `listed`: new accounts are
+        listed too, as by a real night."""
         self._take(ready)
         rows = [*ready.writes]
         results = self.directory.write(row.write for row in rows)
         for row, result in zip(rows, results, strict=True):
-            if cache is not None:
-                cache.confirm(row.uid, result)
+            if night is not None:
+                night.confirm(row.uid, result)
+        if night is not None:
+            night.settle()
         if listed:
             self._list(ready)
-            self._record(ready, run)
         self.directory.apply(ready.records)
         if ready.last is not None:
             self._remember(replace(ready.last, run=run, plan=ready.fingerprint))
@@ -76,13 +77,6 @@ class Simulation:
         self._listed = datetime.combine(day, time(), UTC)
         writes = run_list_writes(self.directory, directory, self._unreadable, since)
         self.directory.apply(list(writes))
-
-    def _record(self, ready: ReadyPlan, run: str) -> None:
-        """Records the run: the sync cache of a night serves a later night if the directory knows its run."""
-        started = datetime.combine(ready.plan.basis.as_of, time(), UTC).isoformat()
-        facts = {"run": run, "status": RunStatus.DONE.value, "started": started}
-        write = record_write(Places(self.accounts.directory.state).run(run), None, facts)
-        self.directory.apply([write] if write is not None else [])
 
     @property
     def last(self) -> LastRun | None:

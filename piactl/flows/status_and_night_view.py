@@ -187,7 +187,7 @@ def coming_nights(
 ) -> Iterator[Mapping[str, Any]]:
     """The nights of the next DAYS days in which dates alone change something; see `day_row`."""
     first = first_night(accounts, unreadable, today)
-    forecast = Forecast(accounts, rules, settings.sources, unreadable, first, first + timedelta(days=DAYS))
+    forecast = Forecast(accounts, rules, settings, unreadable, first, first + timedelta(days=DAYS))
     return (day_row(night) for night in forecast.nights() if night.plan.changes)
 
 

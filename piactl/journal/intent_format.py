@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-from piactl.core.journal_line import BrokenLine, JournalLine, current_outcome
+from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.dataclass import dataclass
-from piactl.journal.errors import refused_by_system, unreadable
+from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs
-from piactl.journal.rotated_files import newest_first
+from piactl.journal.rotated_files import newest_lines
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""
@@ -240,7 +240,7 @@ def unsettled(path: str) -> Unsettled:
     last = reached = needed = 0
     newest = ""
     try:
-        for line in newest_first(path):
+        for line in newest_lines(path):
             last, newest = last or line.seq, newest or line.time
             if clean is not None and line.seq < needed:
                 reached = needed
@@ -263,12 +263,8 @@ def unsettled(path: str) -> Unsettled:
             elif line.type in ("run", "end") and clean is None:
                 clean = line.fields["clean"]
                 needed = min(clean, line.fields.get("unmade", clean))
-    except BrokenLine as broken:
-        raise unreadable(path, 0, f"before number {reached} {broken}" if reached else str(broken)) from None
     except (KeyError, TypeError, ValueError):
         raise unreadable(path, 0, f"before number {reached} lacks what belongs to its type") from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
     open_intents.reverse()
     unmade.reverse()
     if clean is not None and reached > clean:
@@ -281,17 +277,12 @@ def unsettled(path: str) -> Unsettled:
 def repeated(path: str, intents: Collection[Intent]) -> set[int]:
     """The numbers of the intents whose writes a later intent repeats. Raises JournalUnusable."""
     first, found = min((intent.seq for intent in intents), default=0), set[int]()
-    try:
-        for line in newest_first(path):
-            if line.seq <= first:
-                break
-            if line.type == "intent":
-                later = [i for i in intents if i.seq < line.seq and i.dn.lower() == line.fields["dn"].lower()]
-                found |= {intent.seq for intent in later if _repeats(intent_of(line), intent)}
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
+    for line in newest_lines(path):
+        if line.seq <= first:
+            break
+        if line.type == "intent":
+            later = [i for i in intents if i.seq < line.seq and i.dn.lower() == line.fields["dn"].lower()]
+            found |= {intent.seq for intent in later if _repeats(intent_of(line), intent)}
     return found
 
 

@@ -32,9 +32,8 @@ from piactl.journal.rotated_files import files_of, newest_lines, raw_lines
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """A filter of lines; every given field must match. `user` is the user, the sudo user or the login of the
-    run; `since` and `until` are aware instants, both included. `uid` also matches the outcomes of its
-    intents, and reads that name it."""
+    """A filter of changes; every given field must match. `user` is the user, the sudo user or the login of
+    the run; `since` and `until` are aware instants, both included."""
 
     run: str | None = None
     uid: str | None = None
@@ -43,15 +42,22 @@ class LineFilter:
     until: datetime | None = None
 
 
-def read_lines(path: str, wanted: LineFilter | None = None) -> Iterator[JournalLine]:
-    """Yields the wanted lines of each chain in turn, the closed ones first, oldest first, from the rotated
-    files too; none without a journal.
+def read_lines(path: str, uid: str | None = None) -> Iterator[JournalLine]:
+    """Yields the lines of each chain in turn, the closed ones first, oldest first, from the rotated files
+    too; none without a journal. With `uid`, only the intents of that account with their outcomes, and the
+    readings that name it.
 
     Hashes are not proved (`verify` does that); a last line that is still being written is left out. Raises
     JournalUnusable for a line that cannot be read.
     """
     for chain in chains_of(path):
-        yield from _read_chain(chain, wanted or LineFilter())
+        numbers: set[int] = set()
+        for line in (line for name in files_of(chain) for line in lines_of(name)):
+            named = {"intent": "uid", "read": "first"}.get(line.type)
+            if named is not None and line.fields.get(named) == uid:
+                numbers.add(line.seq)
+            if uid is None or {line.seq, line.fields.get("intent")} & numbers:
+                yield line
 
 
 def raw_period(path: str, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
@@ -67,27 +73,6 @@ def raw_period(path: str, since: datetime | None, until: datetime | None) -> Ite
                     yield raw
         except BrokenLine as broken:
             raise unreadable(name, number, str(broken)) from None
-
-
-def _read_chain(path: str, wanted: LineFilter) -> Iterator[JournalLine]:
-    since, until = _period(wanted)
-    runs: set[str] = set()
-    intents: set[int] = set()
-    for name in files_of(path):
-        for line in lines_of(name):
-            if line.type == "run" and wanted.user in _users(line):
-                runs.add(line.run)
-            named = {"intent": "uid", "read": "first"}.get(line.type)
-            if named is not None and line.fields.get(named) == wanted.uid:
-                intents.add(line.seq)
-            if wanted.run is not None and line.run != wanted.run:
-                continue
-            if wanted.user is not None and line.run not in runs:
-                continue
-            if wanted.uid is not None and not {line.seq, line.fields.get("intent")} & intents:
-                continue
-            if since <= line.time <= until:
-                yield line
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
@@ -109,10 +94,6 @@ def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterato
             yield line
     except BrokenLine as broken:
         raise unreadable(name, number, str(broken)) from None
-
-
-def _users(line: JournalLine) -> tuple[object, ...]:
-    return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
 
 
 def _period(wanted: LineFilter) -> tuple[str, str]:

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import BrokenLine
 from piactl.dataclass import dataclass
-from piactl.journal.errors import refused_by_system, unreadable
+from piactl.errors import JournalUnusable
+from piactl.journal.errors import unreadable
 from piactl.journal.head_file import SUFFIX, stored_head
-from piactl.journal.rotated_files import files_of, newest_first, newest_lines
+from piactl.journal.rotated_files import files_of, newest_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class RecordedRun:
 def has_run(path: str, run: str) -> bool:
     """Whether the journal has lines of a run; False if it cannot be read back to them."""
     try:
-        return any(line.run == run for line in newest_first(path))
-    except (BrokenLine, OSError):
+        return any(line.run == run for line in newest_lines(path))
+    except JournalUnusable:
         return False
 
 
@@ -53,12 +53,12 @@ class LastRecorded:
 
 
 def last_recorded(path: str) -> LastRecorded:
-    """The last recorded run of a journal, read back from its end as far as needed. Raises JournalUnusable if
-    a file cannot be read, or if a line lacks what belongs to its type."""
+    """The last recorded run of a journal, read back from its end as far as needed, or as far as it can be
+    read. Raises JournalUnusable if a line lacks what belongs to its type."""
     candidate: LastRecorded | None = None
     upto = reached = 0
     try:
-        for line in newest_first(path):
+        for line in newest_lines(path):
             reached = line.seq
             if candidate is not None and line.seq <= upto:
                 return candidate
@@ -68,12 +68,10 @@ def last_recorded(path: str) -> LastRecorded:
             if candidate is None and line.type == "run" and "last" in line.fields:
                 candidate = LastRecorded(_recorded(line.fields["last"]), known=True)
                 upto = int(line.fields["upto"])
-    except BrokenLine:
+    except JournalUnusable:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
         raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
     return candidate or LastRecorded(None, known=False)
 
 
@@ -90,11 +88,11 @@ class StampedWrite:
 
 def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite]:
     """Yields all such writes, newest first, since a loss was accepted or the journal was begun; only those
-    among the last `lines` lines, None for all lines. Raises JournalUnusable."""
+    among the last `lines` lines, None for all lines that can be read."""
     ended: set[str] = set()
     stamps: dict[int, str] = {}
     try:
-        for line in islice(newest_first(path), lines):
+        for line in islice(newest_lines(path), lines):
             fields = line.fields
             if line.type in ("accepted", "begun") and line.run in ended:
                 return
@@ -104,10 +102,8 @@ def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite
                 stamps[fields.get("intent", 0)] = str(fields["csn"])
             elif line.seq in stamps:
                 yield StampedWrite(line.run, line.time, str(fields.get("dn", "")), stamps.pop(line.seq))
-    except BrokenLine:
+    except JournalUnusable:
         return
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
 
 
 def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:

@@ -163,13 +163,26 @@ def raw_lines(path: str) -> Iterator[tuple[bytes, bool]]:
             raw = following
 
 
-def newest_first(path: str) -> Iterator[JournalLine]:
+def newest_lines(path: str) -> Iterator[JournalLine]:
     """Yields the lines of all files of the chain, last first, each proved by its hash, and intents with their
     names (`with_names`); a torn tail is left out.
 
     Plain files are read from their end, only as far as needed; compressed ones must be read whole.
-    Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
+    Raises JournalUnusable, also for a line in the middle that cannot be read.
     """
+    reached = 0
+    try:
+        for line in _proved_newest_first(path):
+            reached = line.seq
+            yield line
+    except BrokenLine as broken:
+        before = f"before number {reached} " if reached else ""
+        raise unreadable(path, 0, f"{before}{broken}") from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
+
+
+def _proved_newest_first(path: str) -> Iterator[JournalLine]:
     for name in reversed(files_of(path)):
         unnamed: list[JournalLine] = []
         for number, raw in enumerate(_raw_newest_first(name)):
@@ -187,16 +200,6 @@ def newest_first(path: str) -> Iterator[JournalLine]:
             else:
                 yield line
         yield from unnamed
-
-
-def newest_lines(path: str) -> Iterator[JournalLine]:
-    """Like `newest_first`, but a line that cannot be read raises JournalUnusable too."""
-    try:
-        yield from newest_first(path)
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
-    except OSError as refused:
-        raise refused_by_system(path, refused) from None
 
 
 def newest_line(name: str) -> JournalLine | None:

@@ -43,16 +43,30 @@ _MOST = 5
 
 
 def lost_text(report: Mapping[str, Any]) -> str:
-    """`report` as in `-o json`: older, runs, feeds."""
+    """`report` as in `-o json`: older, first_on, writes, runs, feeds."""
     if not report["runs"] and not report["older"]:
         return "the directory lacks no run of this host\n"
-    lines = [report["older"]] if report["older"] else []
+    lines = report["older"].split("\n") if report["older"] else []
+    lines += [
+        f"serverID {row['server_id']}: {row['place']} has a write of {row['there']}, this server has "
+        + (f"those up to {row['here']}" if row["here"] else "none")
+        for row in report["writes"]
+    ]
+    if report["first_on"]:
+        lines.append(
+            f"The last run that it has was made on {report['first_on']}: run piactl recover --accept there "
+            "first, because only the journal there has the names that later runs gave"
+        )
     for run in report["runs"]:
         lines += ["", *_run(run)]
     if report["feeds"]:
         lines += ["", "Feeds to apply again, in this order:"]
         lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
-    lines += ["", "Restore a later backup, or accept the loss: piactl recover --accept --reason TEXT"]
+    lines += [
+        "",
+        "Restore a later backup, or name the right server first; or accept the loss and this server: "
+        "piactl recover --accept --reason TEXT",
+    ]
     return "".join(f"{shown(line)}\n" for line in lines)
 
 

@@ -95,7 +95,7 @@ class Bench:
         self._state("empty", lambda: None)
 
     def loaded(self) -> None:
-        """After the first load, which also leaves the marks of settled accounts."""
+        """After the first load, which also leaves what the host knows of each account."""
         self._state("loaded", self._load)
 
     def settled(self) -> None:
@@ -415,4 +415,4 @@ def _examine(bench: Bench) -> None:
 
 
 def _forget_marks(server: Server) -> None:
-    (server.home / "state" / "settled").unlink(missing_ok=True)
+    (server.home / "state" / "night.db").unlink(missing_ok=True)

@@ -846,12 +846,17 @@ def test_several_servers_need_delta_syncrepl(make_sandbox: Any, capsys: Any) -> 
     assert "no access log: this is plain syncrepl" in checks["D71"][0]["found"]
     delta = Clinic(make_sandbox(accesslog=True), capsys)
     delta.configure((r"servers: \[", 'servers: ["ldapi://%2Fnowhere", '))
+    _, checks = delta.doctor()
+    assert checks["D71"][1]["result"] == "warning"
+    assert "no serverID can be seen" in checks["D71"][1]["found"]
+    assert (checks["D72"][1]["result"], checks["D72"][1]["found"]) == ("ok", "piactl does not write here")
+    delta.reconfigure(("# ---- cn=config", "serverID 1\n# ---- cn=config"))
     code, checks = delta.doctor()
     assert [row["result"] for row in checks["D71"]] == ["skipped", "ok"]
     overlay = "\noverlay syncprov\n"
     delta.reconfigure(
-        (",olcSpCheckpoint,", ",olcSpCheckpoint,olcSyncrepl,"),
-        (overlay, f"\nserverID 1\n{SYNCREPL}\nmultiprovider on\n{overlay}"),
+        (",olcServerID,", ",olcServerID,olcSyncrepl,"),
+        (overlay, f"\n{SYNCREPL}\nmultiprovider on\n{overlay}"),
     )
     code, checks = delta.doctor()
     assert (code, checks["D71"][1]["result"]) == (1, "error")

@@ -21,7 +21,7 @@ READING = (
 )
 NONE = (
     "init completion roles feed.check feed.rejects service.list service.show profile.list profile.show "
-    "journal.export sandbox.start sandbox.stop sandbox.status policy.test events"
+    "journal.export journal.close sandbox.start sandbox.stop sandbox.status policy.test events"
 )
 SUPPORT = "password.reset password.unblock otp.enroll otp.verify otp.suspend otp.remove otp.resync otp.check"
 NIGHTS = "nightly apply"

@@ -27,7 +27,7 @@ CALLER = "daemon"
 ROLES = (
     "roles: {desk: [daemon], administrator: [daemon], approver: [daemon], portal: [daemon]}\nstate_folder:"
 )
-FOR_ROOT = "for root; you are daemon"
+FOR_ROOT = "is for root; you are daemon"
 
 WRITES = "under sudo piactl writes no file for you as"
 READS = "under sudo piactl reads no file for you as"
@@ -81,7 +81,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("otp enroll", "--uri-file"): ((CLAIRE, "--uri-file", "{new}"), WRITES),
     ("journal verify", "FILE"): (("{own}",), OWN),
     ("journal verify", "--syslog"): (("--syslog", "{own}"), OWN),
-    ("journal begin", "--syslog"): (("--syslog", "{own}", *WHY), OWN),
+    ("journal begin", "--syslog"): (("--syslog", "{own}", *WHY), FOR_ROOT),
     ("init", "--dir"): (("--dir", "{new}"), FOR_ROOT),
     ("sandbox start", "--dir"): (("--dir", "{new}"), FOR_ROOT),
     ("sandbox stop", "--dir"): (("--dir", "{own}"), FOR_ROOT),

@@ -44,11 +44,11 @@ install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
  systemd-sysusers /etc/sysusers.d/piactl.conf
 install -D -m 644 {examples}/tmpfiles/piactl.conf /etc/tmpfiles.d/piactl.conf
 systemd-tmpfiles --create /etc/tmpfiles.d/piactl.conf
-groupadd careless
-for name in ope eva; do useradd -m -G piactl-desk $name; done
-useradd -m -G piactl-admin,piactl-approver boss; useradd -m -G piactl-admin anne
-useradd -m -G piactl-approver vera
-useradd -m -G piactl-portal portal; useradd -m -G piactl-desk,careless idle; useradd -m stranger
+groupadd careless; mkdir /srv/home
+person() {{ useradd -m -b /srv/home -G "$2" "$1"; }}
+person ope piactl-desk; person eva piactl-desk; person idle piactl-desk,careless
+person boss piactl-admin,piactl-approver; person anne piactl-admin; person vera piactl-approver
+person portal piactl-portal; person stranger ""
 install -d -m 1777 /srv/shared; install -d -o root -g piactl -m 2770 /srv/piactl/feeds
 rm -f /etc/sudoers.d/*; install -m 440 {examples}/sudoers/piactl /etc/sudoers.d/piactl
 cat > /etc/sudoers.d/tests <<END

@@ -81,7 +81,7 @@ def test_a_configuration_that_says_everything():
     }
     assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
     assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
-    assert directory.in_flight == 32
+    assert (directory.replication_seconds, directory.in_flight) == (40, 32)
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
     assert directory.taken_attributes == ("uid", "mail")
     assert directory.groups == "ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"

@@ -97,7 +97,6 @@ DIRECTIVES = {
     "logsuccess": "olcAccessLogSuccess",
     "logpurge": "olcAccessLogPurge",
     "syncprov-checkpoint": "olcSpCheckpoint",
-    "syncprov-sessionlog": "olcSpSessionlog",
 }
 GLOBAL = {"olcPidFile", "olcArgsFile", "olcModulePath", "olcModuleLoad", "olcSizeLimit", "olcTimeLimit"}
 GLOBAL |= {"olcPasswordHash", "include", "olcLocalSSF", "olcSecurity"}

@@ -351,9 +351,7 @@ APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
 )
 APPROVALS, APPROVALS_BY_CONFIG, APPROVALS_BY_CONF = re.split(
     f'(?<=services,\\$policies"\n}}\n)|{CONF}',
-    re.sub(r"(?s)^.*?(?=approval_rules\(\))", "", commands("10. Approvals")).replace(
-        "piactl-approver/approver", "approver"
-    ),
+    re.sub(r"(?s)^.*?(?=approval_rules\(\))", "", commands("10. Approvals")),
 )
 SUPANN, SUPANN_BY_CONFIG, SUPANN_BY_CONF = re.split(
     f'(?<=structures"\n}}\n)|{CONF}', commands("11. SUPANN and eduPerson")

@@ -17,7 +17,7 @@ from tests.outside import ACCOUNTS
 from .night.moments import wait_until_stopped
 from .providers.pair import Pair
 from .test_one_writer import ANOTHER_HOST, another_host, kept
-from .test_scoreboard import LAGS, check, fail_over, finished, unanswered
+from .test_scoreboard import LAGS, accept, check, fail_over, finished, unanswered
 
 COUNTED = """
 import os, signal, socket
@@ -72,6 +72,7 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
             assert ended.code in (0, 8), f"step {step}: {ended.said}"
             counts["accepted"] += fail_over(pair)
             pair.come_back(in_turn=rng.random() < 0.5)
+            accept(pair, pair.config)
             finished(pair)
             check(pair, f"server lost before request {step}", unanswered(pair))
         else:

@@ -209,6 +209,29 @@ def test_a_line_remade_after_the_last_anchor_is_not_found(whole):
     assert proof.anchored == whole.anchors["two"].seq < last.seq
 
 
+def test_only_the_newest_lines_are_verified_if_that_is_asked(whole):
+    """As doctor does: what is wrong in them is found, with its place in the file; older heads and runs are
+    not compared."""
+    path, heads = str(whole.path), whole.anchors
+    runs = {"one": "2027-09-01T00:00:00.000Z", "three": "2029-01-01T00:00:00.000Z"}
+    proof = verify(path, heads, runs, 20)
+    assert (proof.problem, proof.lines, proof.first) == (None, 20, len(whole.lines) - 19)
+    assert proof.uncovered == ("one", "two")
+    index = len(whole.lines) - 15
+    whole.path.write_bytes(
+        b"".join([*whole.lines[:index], b"#" + whole.lines[index], *whole.lines[index + 1 :]])
+    )
+    assert verify(path, heads, runs, 20).problem.line == index + 1
+    assert verify(path, heads, runs, 10).ok
+    whole.path.write_bytes(b"".join(whole.lines[:-1]))
+    assert "three anchors" in verify(path, heads, runs, 10).problem.why
+    whole.path.write_bytes(b"".join(whole.lines))
+    assert "run later, recorded" in verify(path, heads, {"later": "2030-01-01T00:00:00.000Z"}, 10).problem.why
+    whole.path.rename(f"{path}.1")
+    whole.path.touch()
+    assert verify(path, heads, runs, 20).lines == 20, "the file was rotated just now"
+
+
 @pytest.mark.parametrize("kind", ["cut", "last", "appended", "emptied"])
 def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journal_path, kind):
     """The .head file beside the journal shows it, if the attacker forgot it."""

@@ -191,6 +191,7 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
         counts["second behind"] += bool(behind)
         counts["accepted"] += fail_over(pair)
         pair.come_back(in_turn=in_turn or rng.random() < 0.5)
+        accept(pair, pair.config)
         finished(pair)
         check(pair, context, unanswered(pair))
     report("R3", seed, rounds, counts)
@@ -200,19 +201,23 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
 
 def fail_over(pair: Pair) -> bool:
     """The first provider is down, and an operator names the second one first and repeats the run. Returns
-    whether the lost run had recorded its end at the first only: then the second refuses until this is
-    accepted."""
+    whether the second refused until it was accepted. It does not if no run has told it yet which server is
+    written to."""
     config = pair.one.configure("second.yaml", base=pair.config, directory__servers=[*pair.servers][::-1])
     ended = pair.one.run(pair.one.night(config=config))
     if accepted := ended.code == 11:
-        words = ("recover", "--accept", "--reason", "the first is lost")
-        done = pair.one.run(pair.one.command(*words, config=config))
-        # data on the way between the servers may have arrived meanwhile
-        accepted = done.code == 0
-        assert accepted or "there is nothing to accept" in done.said, done.said
+        accept(pair, config)
         ended = pair.one.run(pair.one.night(config=config))
     assert ended.code == 0, ended.said
     return accepted
+
+
+def accept(pair: Pair, config: Path) -> None:
+    """Accepts the first server of a configuration as the one that is written to."""
+    words = ("recover", "--accept", "--reason", "another server is the first one")
+    done = pair.one.run(pair.one.command(*words, config=config))
+    # data on the way between the servers may have arrived meanwhile
+    assert done.code == 0 or "there is nothing to accept" in done.said, done.said
 
 
 def test_r3_writer_lost(pair: Pair) -> None:

@@ -142,7 +142,7 @@ def test_a_part_of_a_source_is_compared_only_with_its_own_past(tmp_path):
     large = read_feed(folder(tmp_path / "a", files(crowd, "20260902", name="ENT_0800009A")), source).facts
     small = read_feed(folder(tmp_path / "b", files([ZOE], "20260901", name="ENT_0800010B")), source).facts
     last = record_of(replace(large, part=False), large.date)
-    assert feed_refusals(small, last, frozenset(), frozenset(), source, date(2026, 9, 2)) == []
+    assert feed_refusals(small, last, 0, 0, source, date(2026, 9, 2)) == []
     # a whole set is not compared with a part either
     assert record_of(small, small.date, last) == replace(last, digest=small.digest, date=small.date)
     assert record_of(small, small.date).rows == 0
@@ -151,7 +151,7 @@ def test_a_part_of_a_source_is_compared_only_with_its_own_past(tmp_path):
     (refusal,) = part_refusals(small, PartRecord(large.date, (large.digest,)))
     assert refusal[0] == "older"
     complete = replace(small, part=False)
-    codes = [code for code, _ in feed_refusals(complete, last, frozenset(), frozenset(), source, date.max)]
+    codes = [code for code, _ in feed_refusals(complete, last, 0, 0, source, date.max)]
     assert codes[:2] == ["older", "size"]
 
 

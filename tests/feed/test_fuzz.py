@@ -73,7 +73,7 @@ def _hold_the_promises(path: Path, content: bytes, source: SourceSettings) -> Fe
     assert all(content.count(raw) for raw in feed.raw_lines.values())
     assert all(person.assignments for person in feed.people.values())
     assert feed.facts.rows > 0
-    feed_refusals(feed.facts, None, frozenset(), feed.present, source, date(2026, 9, 1))
+    feed_refusals(feed.facts, None, 0, 0, source, date(2026, 9, 1))
     if feed.raw_lines:
         path.write_bytes(rejects_content(feed, source))
         try:

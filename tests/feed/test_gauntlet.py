@@ -8,14 +8,15 @@ import io
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS, refusal
-from piactl.feed.fingerprints import Skipped, digest_lines
 from piactl.feed.reader import read_feed
+from tests.feed.test_scanned_rows import scanned
 
 Made = Callable[..., bytes]
 
@@ -379,16 +380,9 @@ def test_what_is_no_file_is_refused_at_once(kind, tmp_path):
     with pytest.raises(FeedRefused) as caught:
         read_feed(path, SourceSettings("epp"))
     assert caught.value.refusals[0][0] == ("unreadable" if kind == "missing" else "not-a-file")
-    assert digest_lines(path, SourceSettings("epp"), b"k") is None
-
-
-@pytest.mark.parametrize("limit", ["max_bytes", "max_rows", "max_field"])
-def test_lines_are_not_digested_beyond_the_limits(limit, sample, tmp_path):
-    path = tmp_path / "feed.csv"
-    path.write_bytes(sample.text(*sample.four(), "x" * 70_000).encode())
-    source = SourceSettings("epp", limits=SourceLimits(**{limit: 1}))
-    assert digest_lines(path, SourceSettings("epp"), b"k") is not None
-    assert digest_lines(path, source, b"k") is None
+    with pytest.raises(FeedRefused) as scanning:
+        scanned(path, SourceSettings("epp"))
+    assert scanning.value.refusals == caught.value.refusals
 
 
 @pytest.mark.parametrize("values", [{}, {"position": {"AC": "activite", "CP": "conge_parental"}}])
@@ -404,16 +398,15 @@ def test_skipped_lines_count_as_if_they_were_read(values, sample, tmp_path):
     path = tmp_path / "feed.csv"
     path.write_text(sample.text(*rows), encoding="utf-8")
     source = SourceSettings("epp", values=values)
-    lines = digest_lines(path, source, b"k")
-    assert lines is not None
     facts = read_feed(path, source).facts
     assert facts.values["fonction"] == {"ENS": 3, "DIR": 1, "DOC": 1}
     assert sorted(facts.values["position"].values()) == [1, 2, 2]
     assert facts.values["corps"][""] == 1
     assert (facts.distinct["matricule"], facts.distinct["uai"]) == (4, 2)
     assert "fonction" not in facts.distinct
-    for people in (lines.people, {"0001", "0003"}, ()):
-        assert read_feed(path, source, Skipped(lines, people)).facts == facts
+    for people in ((), ("0001", "0003"), ("0001", "0002", "0003", "0004")):
+        feed, _ = scanned(path, source, people)
+        assert replace(feed.facts, wrong=facts.wrong) == facts
 
 
 def test_every_code_has_a_meaning_and_a_next_step():

@@ -33,7 +33,9 @@ KNOWN = frozenset(str(n) for n in range(1000))
 
 
 def _codes(facts=FACTS, last=LAST, known_matricules=KNOWN, present=KNOWN, source=SOURCE, as_of=DAY):
-    refusals = feed_refusals(facts, last, known_matricules, present, source, as_of)
+    refusals = feed_refusals(
+        facts, last, len(known_matricules), len(known_matricules & present), source, as_of
+    )
     assert {code for code, _ in refusals} <= set(LIMIT_CODES)
     assert all(f"--accept-feed {facts.digest}" in message for _, message in refusals)
     return [code for code, _ in refusals]
@@ -207,7 +209,7 @@ def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, past=(_past(),), share
     facts = replace(FACTS, rows=rows, columns=columns, values=_values(uncommon, rows), **facts)
     last = replace(LAST, rows=past[-1].rows, past=tuple(past))
     loose = replace(SOURCE, limits=replace(SOURCE.limits, size_share=9.0, column_share=share))
-    return [message for code, message in feed_refusals(facts, last, KNOWN, KNOWN, loose, DAY)]
+    return [message for code, message in feed_refusals(facts, last, len(KNOWN), len(KNOWN), loose, DAY)]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_a_refusal_shows_the_share_of_a_value_now_and_before():
     values = {"fonction": {"DIR": 1000}}
     past = replace(_past(), values={"fonction": {"ENS": 998, "DIR": 2}})
     facts = replace(FACTS, values=values)
-    (message,) = [m for _, m in feed_refusals(facts, replace(LAST, past=(past,)), KNOWN, KNOWN, SOURCE, DAY)]
+    (message,) = [m for _, m in feed_refusals(facts, replace(LAST, past=(past,)), 1000, 1000, SOURCE, DAY)]
     assert "column fonction: DIR in 1000 of 1000 rows (100.0%), 0.2% in the last feed" in message
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piactl.flows.plan import chunks
+from piactl.flows.plan import build
 from tests.conftest import Sandbox, preparing
 from tests.remembered import kept_folder
 
@@ -19,11 +19,10 @@ from .academy import Academy
 
 @pytest.fixture(autouse=True)
 def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --in-batches people are evaluated in chunks of two, as large populations are in chunks of some
-    thousands; every story ends the same."""
+    """With --in-batches people are evaluated in batches of two, as large populations are in batches of a
+    thousand; every story ends the same."""
     if request.config.getoption("--in-batches"):
-        monkeypatch.setattr(chunks, "FEWEST", 0)
-        monkeypatch.setattr(chunks, "SIZE", 2)
+        monkeypatch.setattr(build, "PEOPLE", 2)
 
 
 @pytest.fixture

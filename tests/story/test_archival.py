@@ -10,7 +10,7 @@ import pytest
 from .academy import Academy, prepared
 from .feeds import row
 from .test_clock import Shift, clock_ahead, this_day
-from .test_sync_cache import sifted
+from .test_night_db import one_by_one
 
 __all__ = ["clock_ahead"]
 
@@ -104,7 +104,7 @@ def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks:
     closed(leaver)
     leaver.night(DUE)
     back = leaver.feed(row(debut="2027-02-02", fin="2027-02-03"), IDA, day=NEXT)
-    with sifted() if in_chunks else nullcontext():
+    with one_by_one() if in_chunks else nullcontext():
         leaver.night(NEXT, back)
     assert state(leaver) == "active"
     assert noted(leaver) is None

@@ -7,7 +7,7 @@ from typing import Any
 
 from .academy import Academy, Ran
 from .feeds import MICHELIS, row
-from .test_sync_cache import sifted
+from .test_night_db import one_by_one
 
 DAY = "2026-09-05"
 WHY = ("--reason", "avenant signé")
@@ -118,7 +118,7 @@ def test_sponsored_accounts_have_a_maximum_term_and_need_a_sponsor(academy: Acad
     # Paul leaves: the night that finds it reports it, and so does doctor
     gone = feed(academy, "2026-09-08", m15="2026-09-07")
     remarks = academy.plan(gone, "--as-of", "2026-09-08")["remarks"]
-    with sifted():
+    with one_by_one():
         assert academy.plan(gone, "--as-of", "2026-09-08")["remarks"] == remarks
     words = f"sponsor paul.hugo is in grace, and answers for {EXT}"
     assert [remark for remark in remarks if words in remark and "account extend" in remark]

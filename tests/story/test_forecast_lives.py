@@ -133,7 +133,7 @@ def forecast(
 ) -> Forecast:
     accounts = managed_accounts(directory, configuration)
     return Forecast(
-        accounts, configuration.rules, configuration.settings.sources, configuration.unreadable, first, until
+        accounts, configuration.rules, configuration.settings, configuration.unreadable, first, until
     )
 
 

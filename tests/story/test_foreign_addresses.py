@@ -11,7 +11,7 @@ import pytest
 
 from .academy import Academy
 from .feeds import row
-from .test_sync_cache import same
+from .test_night_db import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
 CLAIRE = "claire.dubreuil"

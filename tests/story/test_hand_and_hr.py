@@ -7,7 +7,7 @@ from typing import Any
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
-from .test_sync_cache import same
+from .test_night_db import same
 
 DAY = "2026-09-05"
 NAMES = {"2001": "Anne", "2002": "Bruno", "2003": "Carla", "2004": "Denis", "2005": "Emma", "2006": "Fanny"}

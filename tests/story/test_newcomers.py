@@ -10,8 +10,8 @@ from piactl.report.metrics import metrics_text
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, row, text
+from .test_night_db import one_by_one, same
 from .test_other_person import cases
-from .test_sync_cache import same, sifted
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 29)]
 NUMEN, OTHER = "01E9501234ABC", "01E9507777XYZ"
@@ -76,7 +76,7 @@ def test_a_newcomer_with_a_known_identity_is_held_as_a_case(academy: Academy) ->
     plan = same(academy, DAYS[1], feed)
     assert holds(plan) == [("C201", None)]
     assert plan["changes"] == []
-    with sifted():
+    with one_by_one():
         assert holds(academy.plan(feed, "--as-of", DAYS[1])) == [("C201", None)]
     academy.quiet_night(DAYS[1], feed)
     (case,) = cases(academy)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.apply import restored_directory
+from piactl.flows.apply import known_server
 
 from .academy import Academy
 from .feeds import MICHELIS, row
@@ -94,7 +94,7 @@ def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The record of the night is there, but `cn=state` is from the night before."""
-    monkeypatch.setattr(restored_directory, "MARGIN", restored_directory.MARGIN * 0)
+    monkeypatch.setattr(known_server, "MARGIN", known_server.MARGIN * 0)
     academy.night(DAY, academy.feed(row(), day=DAY))
     dn = f"cn=state,{academy.sandbox.state}"
     before = academy.sandbox.entry(dn)
@@ -102,8 +102,8 @@ def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
     academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
     with academy.sandbox.root() as root:
         root.modify(dn, {"piactlData": [("MODIFY_REPLACE", before["piactlData"])]})
-    older = restored_directory.began_at(last_run(academy))
-    monkeypatch.setattr(restored_directory, "began_at", _apart(older))
+    older = known_server.began_at(last_run(academy))
+    monkeypatch.setattr(known_server, "began_at", _apart(older))
     ran = academy.run("nightly", "--as-of", LATER)
     assert ran.code == 11, ran.err
     assert "the last run of the directory is" in ran.err
@@ -113,7 +113,7 @@ def _apart(latest):  # type: ignore[no-untyped-def]
     """Runs of one test begin within a second: all except the latest count as an hour earlier."""
     from datetime import timedelta
 
-    real = restored_directory.began_at
+    real = known_server.began_at
     seen: list[str] = []
 
     def began(run: str):  # type: ignore[no-untyped-def]

@@ -23,7 +23,6 @@ from piactl.errors import PiactlError, StalePlan
 from piactl.flows.plan import signed_plan_file as lines
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
-from piactl.flows.plan.staged import Spool
 from piactl.private_files import NamelessFile
 
 from .academy import Academy
@@ -192,17 +191,15 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_spooled_bytes_are_read_back_unchanged(tmp_path: Path) -> None:
+def test_bytes_of_a_nameless_file_are_read_back_unchanged(tmp_path: Path) -> None:
     chance = random.Random(7)
-    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), JsonLines(tmp_path)
+    file, texts = NamelessFile(tmp_path), JsonLines(tmp_path)
     values = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
     places = [file.add(value) for value in values]
-    spooled = [spool.add(value) for value in values]
     for value in values:
         texts.add(value.hex().encode())
     for number in chance.sample(range(300), 300):
         assert file.read(places[number], len(values[number])) == values[number]
-        assert spool[spooled[number]] == values[number]
     assert list(texts.texts()) == [value.hex().encode() for value in values]
     assert (len(texts), len(file)) == (300, sum(map(len, values)))
     assert list(tmp_path.iterdir()) == []

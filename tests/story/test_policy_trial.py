@@ -9,7 +9,7 @@ import pytest
 
 from .academy import Academy, prepared
 from .feeds import MICHELIS, row
-from .test_sync_cache import sifted
+from .test_night_db import one_by_one
 
 DAY, NEXT = "2026-03-01", "2026-03-02"
 TEACHER = row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01")
@@ -56,7 +56,7 @@ def test_what_the_policy_alone_changes(staffed: Academy) -> None:
     """It shows each account before and after, with the line of the policy, without what is due anyway."""
     new = draft(staffed, NO_ANNUAIRE, SHORTER_GRACE)
     comparison = compared(staffed, live(staffed), new, "--as-of", NEXT)
-    with sifted():
+    with one_by_one():
         assert compared(staffed, live(staffed), new, "--as-of", NEXT) == comparison
     line = 1 + [*new.read_text(encoding="utf-8").splitlines()].index(
         next(
@@ -105,7 +105,7 @@ def test_rows_that_only_the_new_policy_can_read(staffed: Academy) -> None:
         ("enseignant:       {when: {fonction: [ENS, ", "enseignant:       {when: {fonction: [ZZZ, ENS, "),
     )
     comparison = compared(staffed, live(staffed), new, feed, "--as-of", DAY)
-    with sifted():
+    with one_by_one():
         assert compared(staffed, live(staffed), new, feed, "--as-of", DAY) == comparison
     assert [(c["uid"], c["kind"]) for c in comparison["changes"]] == [("ida.roy", "create")]
 

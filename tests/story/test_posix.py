@@ -12,8 +12,7 @@ from piactl.core.naming.posix_numbers import Numbers
 from .academy import Academy
 from .feeds import crowd, row
 from .test_adopt import entry, supann
-from .test_processes import by, plan
-from .test_sync_cache import sifted
+from .test_night_db import one_by_one
 
 CLAIRE, HUGO, IDA, JEAN, LEA = "claire.dubreuil", "hugo.caron", "ida.roy", "jean.roy", "lea.roy"
 OF_CLAIRE, FOR_YEARS = row(), row(fin="2026-09-30")
@@ -151,7 +150,7 @@ def test_without_the_setting_numbers_stay_and_newcomers_get_none(academy: Academ
     assert "posixAccount" not in academy.values(CLAIRE, "objectClass")
     # with the setting again and changed, everybody has their own number, in chunks as well
     set_posix(academy, shell="/usr/bin/zsh")
-    with sifted():
+    with one_by_one():
         academy.twice("2029-09-02", academy.feed(row(debut="2029-09-01"), OF_HUGO, day="2029-09-02"))
     assert number(academy, CLAIRE) == of_claire
     assert number(academy, HUGO) not in (None, of_claire)
@@ -181,17 +180,15 @@ def test_adoption_and_merge_leave_a_person_one_number(academy: Academy) -> None:
     assert "uidNumber=4711" in academy.values("cdubreuil", "piactlIdentifier")
 
 
-def test_several_processes_give_no_number_twice(academy: Academy) -> None:
+def test_no_batch_gives_a_number_twice(academy: Academy) -> None:
     """Ten people and ten numbers; then one number less: the last newcomer by start and matricule is held."""
     academy.night("2026-09-05", academy.feed(*crowd(7), day="2026-09-05"))
     posix = set_posix(academy, last=70009)
     feed = academy.feed(*reversed(crowd(10)), day="2026-09-06")
-    alone = plan(academy, feed, "2026-09-06")
-    for count, size in ((1, 2), (2, 1), (3, 2)):
-        with by(count, size):
-            assert plan(academy, feed, "2026-09-06") == alone, (count, size)
-    set_posix(academy, last=70008, old=posix)
-    with by(2):
+    together = academy.plan(feed, "--as-of", "2026-09-06")
+    with one_by_one():
+        assert academy.plan(feed, "--as-of", "2026-09-06") == together
+        set_posix(academy, last=70008, old=posix)
         academy.night("2026-09-06", feed)
     assert {number(academy, uid) for uid in academy.names().values()} == {*range(70000, 70009)}
     assert academy.names().keys() == {str(5000 + n) for n in range(9)}

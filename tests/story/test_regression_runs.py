@@ -25,7 +25,7 @@ from piactl.directory.port import Writer
 from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import LockHolder, RunLock
-from piactl.flows.plan import reconcile as planning
+from piactl.flows.plan import evaluate, planning
 from piactl.secret_files import identity_password
 
 from .academy import Academy, Ran
@@ -136,7 +136,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 ) -> None:
     now = Leaps()
     expiries: list[datetime] = []
-    hold, tally = planning.find_cases, planning.tally
+    hold, tally = evaluate.find_cases, planning.Tally
 
     def begun(*arguments: Any) -> None:
         expiries.append(expiry(academy))
@@ -148,8 +148,8 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
         return tally(*arguments)
 
     monkeypatch.setattr(run_context, "utc_now", now)
-    monkeypatch.setattr(planning, "find_cases", begun)
-    monkeypatch.setattr(planning, "tally", ended)
+    monkeypatch.setattr(evaluate, "find_cases", begun)
+    monkeypatch.setattr(planning, "Tally", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     assert expiries[1] - expiries[0] == timedelta(seconds=200)
 

@@ -19,7 +19,7 @@ from piactl.directory.store.base_digest import MANAGED
 
 from .academy import Academy
 from .feeds import HEADER, MARESCHAL, MICHELIS, crowd, row
-from .test_sync_cache import sifted
+from .test_night_db import one_by_one
 
 FIRST, LAST = date(2026, 8, 28), date(2026, 12, 12)
 DAYS = f"{FIRST}..{LAST}"
@@ -134,7 +134,7 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
 def test_a_rehearsal_stopped_or_of_very_many_people_writes_equal_files(academy: Academy) -> None:
     feeds_of_an_autumn(academy.folder / "feeds")
     folders = [rehearsed(academy, "one")]
-    with sifted():
+    with one_by_one():
         folders.append(rehearsed(academy, "two"))
     words = [
         "rehearse",
@@ -154,7 +154,7 @@ def test_a_rehearsal_stopped_or_of_very_many_people_writes_equal_files(academy: 
             stderr=subprocess.PIPE,
         )
         if stops < 2:
-            wait_for_nights(academy.folder / "three" / "state" / "settled", process)
+            wait_for_nights(academy.folder / "three" / "nights.ndjson", process)
             process.send_signal(signal.SIGTERM)
         _, message = process.communicate(timeout=60)
         assert process.returncode == 5, message

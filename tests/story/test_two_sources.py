@@ -15,7 +15,7 @@ from tests.conftest import Sandbox
 from . import feeds
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS
-from .test_sync_cache import same
+from .test_night_db import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
 IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy")

@@ -60,7 +60,7 @@ def test_a_deleted_entry_is_listed_as_drift_until_it_is_rebuilt(begun: Academy) 
     expected = [(IDA, "vanished", "waits for a decision")]
     for day, feeds in ((DAYS[2], False), (DAYS[3], True), (DAYS[4], True)):
         # another host does not have this
-        (begun.sandbox.folder / "state" / "settled").unlink(missing_ok=True)
+        (begun.sandbox.folder / "state" / "night.db").unlink(missing_ok=True)
         people = [begun.feed(*PEOPLE, HOMONYM, day=day)] if feeds else []
         plan = begun.plan(*people, "--as-of", day)
         assert drift(plan) == expected
@@ -114,7 +114,7 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
         ]
         with begun.nothing_written():
             begun.night(day, feed)
-        (begun.sandbox.folder / "state" / "settled").unlink(missing_ok=True)
+        (begun.sandbox.folder / "state" / "night.db").unlink(missing_ok=True)
     ran = begun.run("drift", "revert", IDA, *WHY, "--as-of", DAYS[3])
     assert ran.code == 1
     assert "piactl adopt" in ran.err

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import configuration_path, display, put
-from piactl.cli.framework.options import Output, OutputLayout
+from piactl.cli.framework.context import configuration_path, display, put, reading, say, this_configuration
+from piactl.cli.framework.options import Output, OutputLayout, read_names
 from piactl.clock import utc_now
-from piactl.errors import ConfigurationInvalid
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.text import counted
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.report.doctor_and_recover_text import doctor_text
 from piactl.report.table import rendered
 
@@ -18,8 +21,15 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 
 
 def doctor(
+    accounts: Annotated[
+        list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Accounts, for --compare.")
+    ] = None,
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Compare these accounts on all listed servers; check nothing else."),
+    ] = False,
     canaries: Annotated[
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
     ] = False,
@@ -29,11 +39,19 @@ def doctor(
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
     servers may count the binds of --canaries as failed log ins.
 
+    --compare ACCOUNT... compares the values and the state of the password of these accounts on all servers of
+    directory.servers instead, once the servers had directory.replication_seconds to catch up.
+
     Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
-    configuration, policy or secrets cannot be used.
+    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 a server differs or cannot be
+    read.
 
     Example: piactl doctor -o json
     """
+    if compare != bool(accounts):
+        raise UsageError("--compare needs accounts, and accounts need --compare")
+    if compare:
+        return _compare(read_names(accounts or ()), output)
     from piactl.flows.doctor import examine, exit_code
     from piactl.journal import who
 
@@ -49,3 +67,42 @@ def doctor(
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))
+
+
+def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
+    from piactl.directory.arrival import not_arrived
+    from piactl.directory.store.accounts import account_dn
+    from piactl.flows.queries.accounts import find_account
+    from piactl.secret_files import identity_password
+
+    configuration = this_configuration()
+    directory = configuration.settings.directory
+    if len(directory.servers) < 2:
+        raise UsageError("directory.servers has one server only; there is nothing to compare")
+    with reading(configuration) as reader:
+        accounts = configuration.accounts(reader)
+        uids = [find_account(accounts, name).uid for name in names]
+    expected = {account_dn(directory, uid): () for uid in uids}
+    sentences = not_arrived(directory, _reader(directory), identity_password, expected)
+    if output in (None, OutputLayout.TABLE):
+        for sentence in sentences:
+            say(sentence)
+        if not sentences:
+            say(f"the same on {counted(len(directory.servers), 'server')}")
+    else:
+        put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
+    return int(Exit.FAILED if sentences else Exit.DONE)
+
+
+def _reader(directory: DirectorySettings) -> str:
+    """The first of the identities whose password this user may read, the one that may read most first."""
+    from piactl.secret_files import identity_password
+
+    names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
+    for name in names[:-1]:
+        try:
+            identity_password(directory.identities[name])
+        except PiactlError:
+            continue
+        return name
+    return names[-1]

@@ -87,7 +87,7 @@ def forecast(
         run = Forecast(
             accounts,
             configuration.rules,
-            configuration.settings.sources,
+            configuration.settings,
             configuration.unreadable,
             first,
             last,

@@ -26,7 +26,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
-from piactl.core.journal_line import BrokenLine, journal_owner
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import masked
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
@@ -112,15 +112,11 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 def _last_run(path: str) -> str:
     """The run of the latest change. Raises NotFound if there is none."""
-    from piactl.journal.errors import unreadable
-    from piactl.journal.rotated_files import newest_first
+    from piactl.journal.rotated_files import newest_lines
 
-    try:
-        for line in newest_first(path):
-            if line.type == "intent":
-                return line.run
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    for line in newest_lines(path):
+        if line.type == "intent":
+            return line.run
     raise NotFound(f"{path}: no run has changed anything yet")
 
 
@@ -248,8 +244,9 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
     from piactl.journal import verify as verify_journal
     from piactl.journal.chains import closed_chains
 
-    intact = True
-    for name, closed in closed_chains(path).items():
+    intact, chains = True, closed_chains(path)
+    put([f"{name}: closed, its files were removed\n" for name in sorted(heads.keys() - chains.keys())])
+    for name, closed in chains.items():
         proof = verify_journal(closed, {"the journal": heads[name]} if name in heads else {})
         if proof.problem is None and name in heads and proof.head != heads[name]:
             say(f"{closed}: goes on after number {heads[name].seq}, which the journal calls the last")

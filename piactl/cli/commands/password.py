@@ -95,6 +95,7 @@ def hand_out(
         ),
         delivery,
         show,
+        everywhere=True,
     )
 
 

@@ -86,11 +86,11 @@ def plan(
         return _show(feeds[1:], output, by, everything=everything)
     refuse_command("plan of feeds", (Role.ADMINISTRATOR, Role.SERVICE))
     from piactl.flows.plan.build import build_continuing
-    from piactl.flows.plan.cache_file import KeptLines
-    from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
+    from piactl.flows.plan.night_db import NightDb
+    from piactl.flows.plan.run_state import read_run_state
     from piactl.flows.plan.signed_plan_file import sealed
     from piactl.journal import who
 
@@ -102,14 +102,14 @@ def plan(
         refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
     with refusals_as_json(form), ExitStack() as stack:
-        kept_lines = KeptLines(Path(settings.state_folder), configuration.keys)
-        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say, kept_lines)
+        night = NightDb(Path(settings.state_folder), configuration.keys)
+        scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
         accepted = Accepted(accept_feed or (), bool(as_of))
-        planned = build_continuing(accounts, rules, settings, scans, state, accepted)
+        planned = build_continuing(accounts, rules, settings, scans, state, night, accepted)
     for message in planned.messages:
         say(message)
     ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder), who().names)

@@ -148,6 +148,7 @@ def diff(
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
+    from piactl.flows.plan.night_db import NightDb
     from piactl.flows.policy_diff import policy_diff
 
     check_form(output, by)
@@ -155,7 +156,8 @@ def diff(
     before, after = with_policy("OLD", old, live), with_policy("NEW", new, live)
     settings, day = live.settings, read_day(as_of, today(live))
     with ExitStack() as stack:
-        scans = scan_feeds(feeds or [], settings.sources, live.keys, settings.go_on, say)
+        night = NightDb(Path(settings.state_folder), live.keys)
+        scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(live))
         accounts = ManagedAccounts(reader, settings.directory, before.encoding.fitted_to(reader))
         encoding = after.encoding.fitted_to(reader)
@@ -168,6 +170,7 @@ def diff(
             settings,
             live.unreadable,
             scans,
+            night,
             accepted,
         )
     if due.summary:

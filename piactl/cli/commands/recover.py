@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,8 +22,10 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
+from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
-from piactl.errors import DirectoryOlder, Exit, UsageError
+from piactl.directory.client.failover_and_reader import shown_uri
+from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
 from piactl.report.doctor_and_recover_text import lost_text
 
 if TYPE_CHECKING:
@@ -41,13 +45,16 @@ def recover(
     """Show the runs that the journal of this host has and the directory lacks.
 
     The directory lacks runs after a backup was restored, or if a server answers that never received them.
+    Commands that write then refuse, and also if the first server of directory.servers is another one than the
+    last run wrote to (serverID, or another tree). What that server lacks is shown by its contextCSN and by
+    the journal.
     Each run is shown with its feeds and the state of each account it wrote: present, missing or different.
     The state of passwords is unknown, because the journal does not record them. The delta feeds to apply
     again follow, in order. Without options nothing is changed.
 
-    --accept marks the runs as lost, in the journal and in the directory: commands can write again, and the
-    sources accept these feeds again. It changes no account. The uids and addresses that these runs gave are
-    kept for their first owners.
+    --accept marks the runs as lost and the server as the one that is written to, in the journal and in the
+    directory: commands can write again, and the sources accept these feeds again. It changes no account. The
+    uids and addresses that these runs gave are kept for their first owners.
 
     Exit codes: 0 the directory lacks no run, or done, 7 another run is writing, 11 the directory lacks runs.
 
@@ -58,28 +65,52 @@ def recover(
     if accept and not reason.strip():
         raise UsageError('add --reason "..." to --accept')
     configuration = this_configuration()
-    with reading(configuration) as reader:
+    with _asking(configuration) as reader:
         report = _recovery_report(configuration, reader)
     if dry_run or not accept:
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
-    if report["runs"]:
+    if report["older"] or report["runs"]:
         _confirm(report, yes=yes)
     return _accept(reason, report, output)
 
 
+@contextmanager
+def _asking(configuration: Configuration) -> Iterator[Reader]:
+    """The server that is written to, which shows what it is by a write of `cn=clock`; the first that can be
+    read if this user may not write there."""
+    with ExitStack() as stack:
+        reader: Reader
+        try:
+            reader = stack.enter_context(writing(configuration))
+        except PiactlError:
+            reader = stack.enter_context(reading(configuration))
+        yield reader
+
+
 def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
-    """The runs that the directory lacks, as `-o json` prints them."""
-    from piactl.flows.apply.restored_directory import compare_runs
-    from piactl.flows.recover import feeds_to_apply, intended_accounts, lost_runs
+    """What the directory lacks, as `-o json` prints it."""
+    from piactl.flows.apply.known_server import compare_runs
+    from piactl.flows.recover import (
+        feeds_to_apply,
+        host_of_last,
+        intended_accounts,
+        lacking_writes,
+        lost_runs,
+    )
     from piactl.journal import who
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-    why = ""
+    why, host = [], ""
     try:
         compare_runs(reader, who().host, settings, unreadable, utc_now)
     except DirectoryOlder as older:
-        why = str(older).split("\n", 1)[0]
+        why.append(str(older).split("\n", 1)[0])
+    try:
+        _check_identity(configuration, reader)
+    except DirectoryOlder as another:
+        why.append(str(another).split("\n", 1)[0])
+        host = host_of_last(reader, settings.directory.state, unreadable)
     lost = lost_runs(reader, settings, unreadable, utc_now())
     runs = [
         {
@@ -95,7 +126,40 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
         for run in lost
     ]
     feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
-    return {"older": why or None, "runs": runs, "feeds": [dict(feed) for feed in feeds]}
+    return {
+        "older": "\n".join(why) or None,
+        "first_on": host if host not in ("", who().host) else None,
+        "writes": list(map(asdict, lacking_writes(reader, settings, unreadable, _other_csns(settings)))),
+        "runs": runs,
+        "feeds": [dict(feed) for feed in feeds],
+    }
+
+
+def _check_identity(configuration: Configuration, reader: Reader) -> None:
+    """Raises DirectoryOlder if the server is another one than the last run wrote to."""
+    from piactl.directory.write.write_and_read_back import DirectoryWriter
+    from piactl.flows.apply.known_server import check_server, server_of
+    from piactl.flows.apply.run_checks import stamp_clock
+
+    settings, csn = configuration.settings, ""
+    if isinstance(reader, DirectoryWriter):
+        csn, _ = stamp_clock(reader, settings.directory.state, utc_now)
+    server = server_of(reader, settings.directory.state, csn)
+    check_server(reader, settings, configuration.unreadable, server)
+
+
+def _other_csns(settings: Settings) -> dict[str, dict[str, str]]:
+    """The contextCSN of the other servers of the list that answer."""
+    from piactl.directory.open import open_reader
+    from piactl.flows.apply.known_server import server_csns
+    from piactl.secret_files import identity_password
+
+    others = {}
+    for uri in settings.directory.servers[1:]:
+        alone = replace(settings.directory, servers=(uri,))
+        with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as reader:
+            others[uri] = server_csns(reader, alone.suffix)
+    return others
 
 
 def _print(report: dict[str, Any], output: PlanLayout) -> None:
@@ -125,6 +189,7 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
         put_json(accepted, 1)
         return int(Exit.DONE)
     put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
+    say(f"{shown_uri(command.configuration.settings.directory.servers[0])} is the server that is written to")
     for feed in feeds:
         say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
     return int(Exit.DONE)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from piactl.core.model.account import Account
     from piactl.core.plan.guards import Refusal
     from piactl.core.rules.desired import Rules
-    from piactl.directory.port import Reader, Writer
+    from piactl.directory.port import EntryWrite, Reader, Writer
     from piactl.flows.accounts.batch import Batch, BatchResult, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import CommandRun, Order, Run
@@ -196,12 +196,16 @@ class AccountCommand:
         prepare: Callable[[Any], Batch],
         delivery: Delivery | None = None,
         show: Callable[[], None] | None = None,
+        *,
+        everywhere: bool = False,
     ) -> int:
         """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
-        `delivery`."""
+        `delivery`. With `everywhere`, and if access is taken away, each listed server has to have it."""
         from piactl.flows.accounts.batch import run_batch
 
-        batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=self.manner.dry_run)
+        everywhere = everywhere or self.manner.emergency
+        dry_run = self.manner.dry_run
+        batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=dry_run, everywhere=everywhere)
         _notify(self.run(), batch, result)
         code = finish(batch, result, self.manner, self.order.as_of)
         if show is not None and result.undelivered is None and result.refused is None:
@@ -240,6 +244,13 @@ class AccountCommand:
 
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)
+
+    def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
+        from piactl.directory.arrival import not_arrived
+        from piactl.secret_files import identity_password
+
+        directory = self.configuration.settings.directory
+        return not_arrived(directory, self.manner.identity, identity_password, expected)
 
     def stop_on_signals(self) -> AbstractContextManager[Stop]:
         return stop_on_signals()
@@ -349,11 +360,13 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
             raise
         say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
+    for server in result.lagging:
+        say(f"not yet on {server}")
     for problem in result.late:
         say(problem)
     failed = [account for account in accounts if not result.of(account)[0].is_good]
     if not failed:
-        return int(Exit.PARTLY if result.late else Exit.DONE)
+        return int(Exit.PARTLY if result.lagging or result.late else Exit.DONE)
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)

@@ -82,12 +82,16 @@ class Configuration:
         raises DirectoryOlder, JournalMissing and JournalUnusable before the first one."""
         # loaded here: few commands check an identity
         from piactl.clock import utc_now
-        from piactl.flows.apply.restored_directory import compare_runs
+        from piactl.flows.apply.known_server import check_server, compare_runs, server_of
+        from piactl.flows.apply.run_checks import stamp_clock
         from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
         from piactl.journal import require_room, who
 
         settings = self.settings
         compare_runs(writer, who().host, settings, self.unreadable, utc_now)
+        csn, _ = stamp_clock(writer, settings.directory.state, utc_now)
+        server = server_of(writer, settings.directory.state, csn)
+        check_server(writer, settings, self.unreadable, server)
         require_room(settings.journal_file)
         state, timezone = settings.directory.state, self.policy.timezone
         return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)

@@ -50,7 +50,7 @@ class IdentityName(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
     """The directory and its connections. Timeouts are in seconds, per operation. Only the first server is
-    written to.
+    written to; a lock, a closure or a password waits up to `replication_seconds` for the others.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: pending requests of a writer; 1 waits for each answer.
@@ -67,6 +67,7 @@ class DirectorySettings:
     tls: TlsSettings = TlsSettings()
     connect_timeout: int = 5
     operation_timeout: int = 30
+    replication_seconds: int = 10
     page_size: int = 500
     in_flight: int = 64
     attributes: Mapping[str, str] = field(default_factory=dict)

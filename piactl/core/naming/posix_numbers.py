@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 from piactl.core.model.policy import PosixSettings
-from piactl.dataclass import dataclass
 
 
 class Numbers:
@@ -98,15 +97,3 @@ class Numbers:
                 if self._owners.setdefault(number, owner) != owner:
                     self._doubled.add(number)
         return self._owners
-
-
-@dataclass(frozen=True, slots=True)
-class GivenNumbers:
-    """Numbers by uid, for a process that takes none itself."""
-
-    settings: PosixSettings
-    given: Mapping[str, int]
-    none_left = ""
-
-    def number_for(self, uid: str, _on_entry: str = "", _dn: str = "", *, there: bool = False) -> int | None:
-        return self.given.get(uid)

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import field, replace
 from datetime import date
 from types import MappingProxyType
@@ -224,24 +223,22 @@ def limits_on(source: SourceSettings, day: date) -> SourceLimits:
 def feed_refusals(
     facts: FeedFacts,
     last: SourceRecord | None,
-    known: AbstractSet[str],
-    present: AbstractSet[str],
+    known: int,
+    still: int,
     source: SourceSettings,
     as_of: date,
-    passed: int = 0,
 ) -> list[Refusal]:
     """Every limit of the source that the feed exceeds on `as_of`, as (code, message).
 
-    `known` are the matricules that the directory has from this source, `present` those that the feed names,
-    held ones included; `passed` is a number of further matricules in both. The feed that was applied last is
-    never refused, and a feed without a date is never too old. Callers skip feeds accepted by hand.
-    """
+    `known` is the number of matricules that the directory has from this source, `still` of those of them
+    that the feed names. The feed that was applied last is never refused, and a feed without a date is never
+    too old. Callers skip feeds accepted by hand."""
     if last is not None and facts.digest == last.digest:
         return []
     limits = limits_on(source, as_of)
     refusals = [*_older(facts, last), *_bad_columns(facts, limits)]
     if facts.full:
-        refusals += _few_known(known, present, passed, limits)
+        refusals += _few_known(known, still, limits)
         if not facts.part:  # the last one may be of other establishments
             refusals += _size(facts, last, limits)
             words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
@@ -367,11 +364,7 @@ def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
             yield "bad-column", f"{bad} of {values} {subject} {limit}{examples}"
 
 
-def _few_known(
-    known: AbstractSet[str], present: AbstractSet[str], passed: int, limits: SourceLimits
-) -> Iterator[Refusal]:
-    total = len(known) + passed
-    still = passed + sum(1 for matricule in known if matricule in present)
+def _few_known(total: int, still: int, limits: SourceLimits) -> Iterator[Refusal]:
     if total >= max(limits.known_floor, 1) and still < limits.known_share * total:
         asked = _percent(limits.known_share)
         message = f"it has only {still} of the {total} matricules known from this source"

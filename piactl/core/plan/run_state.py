@@ -4,6 +4,7 @@ people in waiting.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date, datetime, timedelta
@@ -73,6 +74,39 @@ def bare(person: Person) -> Person:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What a server is, whatever its address: its serverID, as the entryCSN of a write has it (three
+    hexadecimal digits), and the entryUUID of piactl's tree. Each is "" if it is unknown; a server without
+    serverID has none."""
+
+    number: str = ""
+    tree: str = ""
+
+    @classmethod
+    def of(cls, csn: str, tree: str) -> ServerIdentity:
+        """The server that made a write with this entryCSN."""
+        number = csn.split("#")[2] if csn.count("#") == 3 else ""
+        return cls("" if number == "000" else number, tree)
+
+    @classmethod
+    def read(cls, text: str) -> ServerIdentity:
+        """Reads what `str` gives; unknown for the URI in records of earlier versions."""
+        number, _, tree = text.partition(" ")
+        return cls(number, tree) if re.fullmatch("([0-9a-f]{3})?", number) else cls()
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.tree}" if self.number or self.tree else ""
+
+    def other_than(self, known: ServerIdentity) -> str:
+        """How this server differs from a known one, "" if nothing shows a difference."""
+        if self.number and known.number and self.number != known.number:
+            return f"it has serverID {int(self.number, 16)}, not {int(known.number, 16)}"
+        if self.tree and known.tree and self.tree != known.tree:
+            return "its entry of piactl is another one (entryUUID): the directory was made anew"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class LastRun:
     """The last run that wrote. `clean`: it made every planned change.
 
@@ -83,7 +117,8 @@ class LastRun:
     device, which requires the OTP schema on the server. `layout`: the form in which it wrote accounts.
     `unbased` are the uids of the accounts that never had a base (a sealed one, since that form), None until a
     run that ended well has given one to all others; it only gets shorter. `lost`: its record cannot be read;
-    only its day is known, or nothing (then the first day of the calendar).
+    only its day is known, or nothing (then the first day of the calendar). `server` is the server that it
+    wrote to, `csns` the contextCSN there when it began, by serverID.
     """
 
     run: str
@@ -100,6 +135,8 @@ class LastRun:
     unfinished: Losses = field(default_factory=dict)
     taken: Taken = field(default_factory=lambda: NOTHING_TAKEN)
     unbased: tuple[str, ...] | None = None
+    server: ServerIdentity = ServerIdentity()
+    csns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def began(self) -> datetime | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from piactl.core.model.account import NUMBER, Account, State, amended
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.naming.local_part_and_capitalisation import TakenNames, has_base, initial_uid
-from piactl.core.naming.posix_numbers import GivenNumbers, Numbers
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.rules.desired import Desired, local_of, with_posix
 
 
@@ -64,43 +63,22 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
 
 
 def named(
-    desired: Sequence[Desired],
-    taken: TakenNames,
-    policy: Policy,
-    numbers: Numbers | GivenNumbers | None = None,
+    desired: Sequence[Desired], taken: TakenNames, policy: Policy, numbers: Numbers | None = None
 ) -> list[Desired | None]:
     """The desired accounts, in the same order, with addresses and uidNumbers allocated in the order of their
     claims; None for an account for which no number is left (see `numbered`)."""
-    return all_named(desired, (), taken, policy, lambda *_: None, numbers)
-
-
-def all_named(
-    desired: Sequence[Desired],
-    others: Iterable[tuple[Claim, int]],
-    taken: TakenNames,
-    policy: Policy,
-    give: Callable[[str, str, int], None],
-    numbers: Numbers | GivenNumbers | None = None,
-) -> list[Desired | None]:
-    """Like `named`, with further sorted claims in `others`, each with a number. Calls `give` with the local
-    part, the uid and the number of each of these."""
-    own = sorted(
+    claims = sorted(
         (claim, index)
         for index, account in enumerate(desired)
         if (claim := claim_of(account, policy)) is not None
     )
     result: list[Desired | None] = list(desired)
-    tagged = heapq.merge(((claim, True, index) for claim, index in own), ((c, False, n) for c, n in others))
-    for claim, is_own, number in tagged:
-        local, uid = take(claim, taken)
-        if is_own:
-            result[number] = numbered(addressed(desired[number], local, uid, policy), numbers)
-        else:
-            give(local, uid, number)
+    for claim, index in claims:
+        result[index] = numbered(addressed(desired[index], *take(claim, taken), policy), numbers)
     return result
 
 
-def numbered(desired: Desired, numbers: Numbers | GivenNumbers | None, dn: str = "") -> Desired | None:
+def numbered(desired: Desired, numbers: Numbers | None, dn: str = "") -> Desired | None:
     """The desired account with its uidNumber. If none is left, an existing account stays without one; None
     for an account that should be made or restored. `dn`: see `Numbers.number_for`."""
     account, current = desired.account, desired.subject.current

@@ -20,7 +20,6 @@ from piactl.directory.client.fast_search_and_write import (
     ControlledWrite,
     PipelinedStrategy,
     changes_of,
-    encoded_search,
 )
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -37,13 +36,14 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
-from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
     "supportedControl namingContexts vendorName vendorVersion configContext monitorContext subschemaSubentry"
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
+_SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 Password = Callable[[Identity], bytes]
@@ -212,45 +212,22 @@ class Session:
         Raises DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
-        names, seconds = tuple(attributes), int(self.operation_timeout)
-        operation = encoded_search(base, scope, seconds, query, names, most)
-        with self._operation(doing):
-            entries = self._entries(self._strategy.post_search(operation, size, cookie), names)
-        return self._complete(entries, doing)
-
-    def ask(self, base: str, query: str, attributes: Sequence[str], most: int) -> int:
-        """Sends a search of a subtree for at most `most` entries, and returns its number for `answer`.
-
-        Raises ConnectionLost.
-        """
-        seconds = int(self.operation_timeout)
-        operation = encoded_search(base, "subtree", seconds, query, tuple(attributes), most)
-        with self._operation(f"search below {base!r}"):
-            return self._strategy.post_search(operation)
-
-    def answer(self, number: int, base: str, attributes: Sequence[str]) -> tuple[list[RawEntry], Result]:
-        """The answer to a search that `ask` has sent; the caller checks the result. Raises what `page`
-        raises."""
-        doing = f"search below {base!r}"
-        with self._operation(doing):
-            entries = self._entries(number, tuple(attributes))
-        return self._complete(entries, doing)
-
-    def _entries(self, number: int, attributes: tuple[str, ...]) -> list[RawEntry]:
-        self._strategy.spelled = self._spelled.setdefault(attributes, spelling(attributes))
-        return self._strategy.get_response(number)[0]
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since a cookie; None if the server does not say."""
-        from piactl.directory.client.content_sync import refresh_of, sync_control  # only nights need it
-
-        names, doing = tuple(attributes), f"search below {base!r}"
+        names = tuple(attributes)
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
-        operation = encoded_search(base, "subtree", int(self.operation_timeout), query, names)
         with self._operation(doing):
-            entries, infos = self._strategy.refresh(operation, sync_control(cookie.encode()))
-        entries, result = self._complete(entries, doing)
-        return refresh_of(entries, infos, result)
+            self._connection.search(
+                base,
+                query,
+                _SCOPES[scope],
+                ldap3.DEREF_NEVER,
+                names,
+                size_limit=most,
+                time_limit=int(self.operation_timeout),
+                paged_size=size,
+                paged_criticality=True,
+                paged_cookie=cookie or None,
+            )
+        return self._complete(self._connection.response, doing)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
         """The entries of a search and its result. Raises DirectoryTruncated if a part is on another

@@ -66,7 +66,6 @@ def number(data: bytes, start: int, end: int) -> int:
 PAGED = "1.2.840.113556.1.4.319"
 ASSERTION = "1.3.6.1.1.12"
 PRE_READ, POST_READ = "1.3.6.1.1.13.1", "1.3.6.1.1.13.2"
-SYNC, SYNC_DONE = "1.3.6.1.4.1.4203.1.9.1.1", "1.3.6.1.4.1.4203.1.9.1.3"
 
 
 class Control(NamedTuple):

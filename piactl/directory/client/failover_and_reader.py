@@ -7,7 +7,6 @@ server once, in order, and reports why it could not use it.
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, SYNC, never_control
+from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
+from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -28,7 +28,7 @@ from piactl.directory.client.result_codes import (
     unfinished,
 )
 from piactl.directory.dn import under
-from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import ConfigurationInvalid, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 _ONE_SERVER = (
@@ -59,6 +59,11 @@ class Servers:
         self._name = identity
         self._password = password
         self._writing = writing
+        self._kept: tuple[str, EntryWrite] | None = None
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self._kept = number, write
 
     def connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
         """A session with the first usable server of the list, `first` tried before the others; with `only`, a
@@ -105,6 +110,8 @@ class Servers:
                 self._takes_writes(session)
             if only:
                 self._is(only, session)
+            if self._kept:
+                self._has_number(*self._kept, session)
         except PiactlError as error:
             session.drop()
             raise Unusable(str(error).removeprefix(f"{uri}: ")) from None
@@ -123,6 +130,16 @@ class Servers:
         """Raises Unusable if the name of the server now resolves to another server."""
         if session.facts.server != server.server:
             raise Unusable(f"another server answers at this address ({session.facts.address})")
+
+    def _has_number(self, number: str, write: EntryWrite, session: Session) -> None:
+        """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
+        result = session.write(
+            write, csn_controls("modify", session.facts.controls), "ask which server it is"
+        )
+        found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
+        if found and found != [number]:
+            here, there = int(found[0], 16), int(number, 16)
+            raise Unusable(f"another server answers at this address (serverID {here}, not {there})")
 
     def _takes_writes(self, session: Session) -> None:
         """Requests a change of the suffix entry with an assertion that no entry meets.
@@ -156,6 +173,10 @@ class Link:
         session = self.live()
         self._written = session.facts
         return session
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        """See `Writer.keep_to`."""
+        self.servers.keep_to(number, write)
 
     def again(self) -> Session:
         """A new session, with the same server if possible."""
@@ -258,55 +279,8 @@ class DirectoryReader:
             session.close()
 
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        rest = iter(queries)
-        query, asked = next(rest, None), None
-        try:
-            while query is not None:
-                sent, asked = asked or self._ask(base, query, attributes), None
-                entries = self._answer(sent, base, attributes) if sent else None
-                following = next(rest, None)
-                if following is not None:  # the server makes the next search while the entries are used
-                    asked = self._ask(base, following, attributes)
-                yield from self.search(base, query, attributes, few=True) if entries is None else entries
-                query = following
-        finally:
-            if asked:
-                with contextlib.suppress(PiactlError):
-                    self._answer(asked, base, attributes)
-
-    def _ask(self, base: str, query: str, attributes: Sequence[str]) -> tuple[Session, int] | None:
-        """Sends a search; None if `search` has to make it."""
-        session = self._link.live()
-        if session.paging:
-            return None
-        try:
-            return session, session.ask(base, query, attributes, _FEW * self._page_size)
-        except ConnectionLost as lost:
-            if lost.late:
-                raise
-            return None
-
-    def _answer(
-        self, asked: tuple[Session, int], base: str, attributes: Sequence[str]
-    ) -> list[RawEntry] | None:
-        """The entries of a search that was sent; None if `search` has to make it."""
-        session, number = asked
-        try:
-            entries, result = session.answer(number, base, attributes)
-        except ConnectionLost as lost:
-            if lost.late:
-                raise
-            return None
-        if result.code == SIZE_LIMIT:
-            return None
-        _checked(result, False, session.uri, f"search below {base!r}")
-        return entries
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        session = self._link.live()
-        if SYNC not in session.facts.controls or session.paging:
-            return None
-        return self._repeated(lambda session: session.refresh(base, query, attributes, cookie))
+        for query in queries:
+            yield from self.search(base, query, attributes, few=True)
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool

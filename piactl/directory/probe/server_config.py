@@ -98,7 +98,7 @@ def _context(probe: Probe) -> str:
 _ATTRIBUTES = (
     "objectClass olcDatabase olcOverlay olcSuffix olcRootDN olcAddContentAcl olcReadOnly olcLimits"
     " olcSizeLimit olcConnMaxPendingAuth olcDbIndex olcDbMaxSize olcUniqueURI"
-    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint olcSyncrepl olcAccess"
+    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint olcSyncrepl olcAccess olcServerID"
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
 _UNIQUE = re.compile(r"ldap:///(?P<base>[^?\s]*)\?(?P<attributes>[^?\s]*)\?(?P<scope>[^?\s]*)")
@@ -147,6 +147,8 @@ class ServerConfig:
     checkpoint: str = ""
     pending: int = 0
     plain_syncrepl: bool = False
+    has_number: bool = False
+    """Whether it has a serverID."""
     ended_by_comparisons: tuple[str, ...] | None = None
 
     def size_limit_of(self, dn: str) -> int | None:
@@ -195,6 +197,7 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
         hashes_passwords=ppolicy.text("olcPPolicyHashCleartext") == "TRUE",
         pending=int(top.text("olcConnMaxPendingAuth") or 0),
         plain_syncrepl=any("syncdata=accesslog" not in text for text in _ordered(holder, "olcSyncrepl")),
+        has_number=bool(top.text("olcServerID")),
         checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
         ended_by_comparisons=_ended_by_comparisons(entries) if _ordered(holder, "olcAccess") else None,
     )

@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.sync_cache import name_digest
+from piactl.core.naming.name_digests import name_digest
 from piactl.core.rules.desired import local_of
 from piactl.dataclass import dataclass
 from piactl.directory import filters
@@ -97,12 +97,6 @@ def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
     """The digests of the names of the listed accounts. No other account ever gets these names, even if the
     entry is gone."""
     return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
-
-
-def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
-    """The uids of all accounts."""
-    name = settings.attributes.get("uid", "uid")
-    return (raw.text(name) for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]))
 
 
 def run_list_writes(

@@ -1,4 +1,4 @@
-"""Account entries: reads all, those due on a day, or single ones by any name; and makes the LDAP write that
+"""Account entries: reads all, or single ones by any name; and makes the LDAP write that
 turns an entry into the desired account.
 """
 
@@ -73,44 +73,20 @@ average."""
 
 
 def read_accounts(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    *,
-    due: date | None = None,
-    written_since: datetime | None = None,
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, written_since: datetime | None = None
 ) -> Iterator[Entry | Unreadable]:
-    """All managed accounts below the accounts base. With `due`, only those that are due on that day, that
-    have overrides, or that anybody except the nightly identity wrote since `written_since`; without `due`,
-    only those that anybody wrote since `written_since`, if it is given."""
-    for raw in search_accounts(reader, settings, encoding, due=due, written_since=written_since):
+    """All managed accounts below the accounts base, or those that anybody wrote since an instant."""
+    for raw in search_accounts(reader, settings, encoding, written_since):
         yield entry_of(raw, encoding)
 
 
 def search_accounts(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    *,
-    due: date | None = None,
-    written_since: datetime | None = None,
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, written_since: datetime | None = None
 ) -> Iterator[RawEntry]:
     """The entries of `read_accounts`."""
     query = IN_ACCOUNTS
-    if due is None and written_since is not None:
+    if written_since is not None:
         query = filters.all_of(query, written_after(written_since))
-    elif due is not None:
-        wanted = [
-            filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"),
-            filters.present(encoding.name("piactlOverride")),
-        ]
-        if written_since is not None:
-            nightly = settings.identities["nightly"].dn
-            written = [written_after(written_since)]
-            if nightly:
-                written.append(filters.none_of(filters.equals("modifiersName", nightly)))
-            wanted.append(filters.all_of(*written))
-        query = filters.all_of(query, filters.any_of(*wanted))
     yield from reader.search(settings.accounts, query, [*encoding.attributes, CSN])
 
 

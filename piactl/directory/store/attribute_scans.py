@@ -1,107 +1,24 @@
-"""Searches for a few attributes: of all entries, for incremental planning; of a few, for completion."""
+"""Searches for a few attributes: of all entries, for plans; of a few, for completion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
 
-from piactl.core.model.account import NUMBER, State
+from piactl.core.model.account import NUMBER
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.rules.matching import MAIL, mail_trace
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
-from piactl.directory.dn import under
-from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES, account_filters
+from piactl.directory.port import Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.attribute_values import labelled_mail, plain_mail
 from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state_and_activation import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
-
-_TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
-
-UUID, CONTEXT_CSN = "entryUUID", "contextCSN"
-
-Stamp = tuple[str, str | None, bytes]
-"""uid, matricule and entryCSN of an account."""
-
-
-def read_stamps(
-    reader: Reader,
-    settings: DirectorySettings,
-    encoding: Encoding,
-    uuid: Callable[[str], object] | None = None,
-) -> Iterator[Stamp]:
-    """The uid, matricule and entryCSN of every account. `uuid` is called with the entryUUID of each."""
-    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    further_attributes = [UUID] if uuid is not None else []
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN, *further_attributes]):
-        if uuid is not None:
-            uuid(raw.text(UUID))
-        yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
-
-
-def read_context_csns(reader: Reader, base: str) -> list[str]:
-    """The contextCSN of the database that holds `base`, one for each server; empty if it keeps none."""
-    contexts = [context for context in reader.facts().naming_contexts if context and under(base, context)]
-    entry = reader.read(max(contexts, key=len, default=base), [CONTEXT_CSN])
-    return [csn.decode("ascii", "replace") for csn in (entry.values.get(CONTEXT_CSN, ()) if entry else ())]
-
-
-def read_uids_of(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, matricules: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """(uid, matricule) of the accounts of these matricules."""
-    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    queries = account_filters(matricule, matricules)
-    for raw in reader.search_each(settings.accounts, queries, [uid, matricule]):
-        yield raw.text(uid), raw.text(matricule)
-
-
-def read_holders(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, traces: Sequence[str]
-) -> Iterator[tuple[str, str | None]]:
-    """(uid, matricule) of the accounts that have one of these traces (see `core.rules.matching`)."""
-    uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
-
-    def conditions(trace: str) -> list[str]:
-        if not trace.startswith(MAIL):
-            return [filters.equals(name, trace) for name in names[:2]]
-        address = trace.removeprefix(MAIL)
-        return [filters.equals(names[2], text) for text in (labelled_mail(address), address)]
-
-    blocks = (traces[start : start + AT_ONCE] for start in range(0, len(traces), AT_ONCE))
-    queries = (
-        filters.all_of(IN_ACCOUNTS, filters.any_of(*chain.from_iterable(map(conditions, block))))
-        for block in blocks
-    )
-    for raw in reader.search_each(settings.accounts, queries, [uid, matricule]):
-        yield raw.text(uid), raw.text(matricule) or None
-
-
-def read_traces(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding
-) -> Iterator[tuple[str, str | None, list[str]]]:
-    """(uid, matricule, traces) of every account that has any."""
-    uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
-    query = filters.all_of(IN_ACCOUNTS, filters.any_of(*map(filters.present, names)))
-    for raw in reader.search(settings.accounts, query, [uid, matricule, *names]):
-        traces = [raw.text(names[0]), raw.text(names[1]), mail_trace(plain_mail(raw.text(names[2])))]
-        yield raw.text(uid), raw.text(matricule) or None, [trace for trace in traces if trace]
-
-
-def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
-    """The digests of the matricules of archived accounts."""
-    digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
-    query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
-    for raw in reader.search(settings.accounts, query, [digest]):
-        yield from raw.texts(digest)
 
 
 def read_linked(
@@ -151,17 +68,6 @@ def read_numbers(
         for text in {*texts, *filter(None, [raw.text(number)])}:
             if text.isdecimal():
                 yield int(text), owner
-
-
-def without_number(entries: Iterable[RawEntry], encoding: Encoding) -> Iterator[tuple[str, str]]:
-    """(uid, uidNumber on the entry) of the accounts among `entries` that have no number in the ledger, except
-    archived ones."""
-    uid, number, ledger, state = map(encoding.name, ("uid", POSIX[0], "piactlIdentifier", "piactlState"))
-    beginning, archived = NUMBER.encode(), State.ARCHIVED.value.encode()
-    for raw in entries:
-        has_one = any(name.startswith(beginning) for name in raw.values.get(ledger, ()))
-        if not has_one and raw.first(state) != archived:
-            yield raw.text(uid), raw.text(number)
 
 
 def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str) -> Iterator[str]:

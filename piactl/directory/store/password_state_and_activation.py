@@ -29,7 +29,6 @@ from piactl.directory.port import (
     Outcome,
     RawEntry,
     Reader,
-    Refresh,
     ServerFacts,
     Values,
     Writer,
@@ -316,6 +315,9 @@ class ActivationPasswordWriter:
     def who(self) -> str:
         return self.writer.who()
 
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self.writer.keep_to(number, write)
+
     def server_times(self) -> dict[str, datetime]:
         return self.writer.server_times()
 
@@ -335,9 +337,6 @@ class ActivationPasswordWriter:
 
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
         return self.writer.search_each(base, queries, attributes)
-
-    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        return self.writer.refresh(base, query, attributes, cookie)
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:

@@ -15,7 +15,15 @@ from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses, Taken
-from piactl.core.plan.run_state import LastRun, Memory, RunStatus, SourceMemory, Vanished, Waiting
+from piactl.core.plan.run_state import (
+    LastRun,
+    Memory,
+    RunStatus,
+    ServerIdentity,
+    SourceMemory,
+    Vanished,
+    Waiting,
+)
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso
@@ -69,6 +77,8 @@ def last_run_record(last: LastRun) -> Record:
         **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
         **({"taken": _taken_record(last.taken)} if last.taken else {}),
         **({"unbased": list(last.unbased)} if last.unbased is not None else {}),
+        **({"server": str(last.server)} if str(last.server) else {}),
+        **({"csns": dict(last.csns)} if last.csns else {}),
     }
 
 
@@ -96,6 +106,8 @@ def read_last_run(r: Record) -> LastRun:
         unfinished=_read_losses(r.get("unfinished", {})),
         taken=_read_taken(r.get("taken", {})),
         unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,
+        server=ServerIdentity.read(text_of(r, "server") if "server" in r else ""),
+        csns={number: text_of(r["csns"], number) for number in r.get("csns", {})},
     )
 
 
@@ -293,10 +305,9 @@ def read_memory(
     keys: DigestKeys,
     unreadable: UnreadableRecords,
     *,
-    due: date | Callable[[LastRun | None], date | None] | None = None,
+    due: date | None = None,
 ) -> Remembered:
-    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day, which may
-    depend on the last run.
+    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day.
 
     Unreadable records are added to `unreadable`: the last run is then `lost`, a source is restored from the
     records of runs, and a person in waiting is left out. Raises DirectoryRefused if the state entry or its
@@ -305,8 +316,6 @@ def read_memory(
     places = Places(state)
     raw: dict[str, bytes] = {}
     last_run = _last_run(reader, places, unreadable)
-    if callable(due):
-        due = due(last_run)
     # the bytes of unreadable records are not stored: a write replaces them
     single: dict[str, tuple[str, Callable[[Record], Mapping[str, Any]] | None]] = {
         normal_dn(places.drift): ("drift", read_drift),

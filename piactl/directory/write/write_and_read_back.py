@@ -42,7 +42,7 @@ from piactl.directory.write.entry_comparison import (
     folded,
     without_link,
 )
-from piactl.directory.write.replication import server_times
+from piactl.directory.write.server_times import server_times
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -54,6 +54,9 @@ _WHO = ("modifiersName", "modifyTimestamp")
 class DirectoryWriter(DirectoryReader):
     """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has. Values
     that cannot be read (passwords) are written like this."""
+
+    def keep_to(self, number: str, write: EntryWrite) -> None:
+        self._link.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
         servers = self._link.servers

@@ -18,7 +18,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
@@ -102,7 +102,8 @@ class BatchResult:
 
     `refused` says why nothing may be written; `error` is the error, `stopped` the signal that ended the batch
     early; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
-    be written. `late` is that of Done.
+    be written. `late` is that of Done. `lagging` are the servers that do not have what was written, each with
+    the reason.
     """
 
     run: str = ""
@@ -113,6 +114,7 @@ class BatchResult:
     error: PiactlError | None = None
     undelivered: PiactlError | None = None
     late: Sequence[str] = ()
+    lagging: Sequence[str] = ()
 
     def of(self, account: PreparedAccount) -> tuple[AccountOutcome, str]:
         """The outcome of an account, and a sentence about it or ""."""
@@ -143,6 +145,9 @@ class Console(Protocol):
     def reading(self) -> AbstractContextManager[Reader]: ...
 
     def writing(self) -> AbstractContextManager[Writer]: ...
+
+    def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
+        """A sentence for each listed server that does not have these writes, by DN, after a while."""
 
     def stop_on_signals(self) -> AbstractContextManager[Stop]: ...
 
@@ -202,9 +207,10 @@ def run_batch(
     delivery: Delivery | None = None,
     *,
     dry_run: bool,
+    everywhere: bool = False,
 ) -> tuple[Batch, BatchResult]:
     """Prepares a batch, asks the operator, writes it and delivers its secrets. `prepare` gets a Writer, or a
-    Reader if `dry_run`.
+    Reader if `dry_run`. With `everywhere`, the entries are read back on every listed server.
 
     A broken guard that the order does not allow, or an error before anything was written, is `refused` in the
     result; a later error is its `error`. Raises Declined, and what `prepare` raises.
@@ -226,7 +232,10 @@ def run_batch(
             console.confirm(batch)
             # signals are held back only while writing; a prompt can be interrupted at once
             with console.stop_on_signals() as stop:
-                return batch, _written(writer, batch, run, stop, delivery)
+                result = _written(writer, batch, run, stop, delivery)
+            if everywhere:
+                result.lagging = console.not_arrived(_made(batch, result))
+            return batch, result
         except Declined:
             raise
         except PiactlError as error:
@@ -243,6 +252,16 @@ def refuse_broken_guards(
         raise UnsafePlan(
             f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written", broken
         )
+
+
+def _made(batch: Batch, result: BatchResult) -> dict[str, list[EntryWrite]]:
+    """The writes that were made, by DN."""
+    made: dict[str, list[EntryWrite]] = {}
+    for account in batch.accounts:
+        if account.write is not None and result.of(account)[0].is_good:
+            for row in (account.write, *account.then):
+                made.setdefault(row.write.dn, []).append(row.write)
+    return made
 
 
 def _written(

@@ -15,10 +15,10 @@ from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
+from piactl.core.naming.name_digests import NameDigests
 from piactl.core.plan.change import PASSWORD
 from piactl.core.plan.drift import DriftFate
 from piactl.core.plan.guards import refusals
-from piactl.core.plan.sync_cache import NameDigests
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base

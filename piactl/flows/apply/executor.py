@@ -365,7 +365,15 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
         return
     clean = ready.last.clean and not done.problems and len(run.unreadable) == skipped
     losses = losses_without(ready.last.losses, run.order.allowed)
-    last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
+    last = replace(
+        ready.last,
+        run=run.order.run,
+        plan=ready.fingerprint,
+        clean=clean,
+        losses=losses,
+        server=run.server,
+        csns=run.csns,
+    )
     if not clean:  # an account that was not written has no sealed base yet
         before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
         unbased, layout = (before.unbased, before.layout) if before else (None, 0)

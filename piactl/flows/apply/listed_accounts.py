@@ -15,13 +15,12 @@ from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
 def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
-    """Lists the accounts that were written since `ready.since`. If that is None, the first run of a week
-    lists all accounts, in case another program removed a record; other runs list those that were written
-    since the run before this one began (`planned_on` is its record). Accounts that an undo took out of
-    management leave the list. Raises PiactlError."""
+    """Lists the accounts that were written since the run before this one began (`planned_on` is its
+    record). The first run of a week lists all accounts, in case another program removed a record. Accounts
+    that an undo took out of management leave the list. Raises PiactlError."""
     before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
-    since = ready.since or (before.week_began(run.order.as_of) if before else None)
+    since = before.week_began(run.order.as_of) if before else None
     writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)
     must(run.writer, run.while_locked(writes))
 

@@ -8,11 +8,12 @@ from dataclasses import field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.run_state import RunStatus, ServerIdentity
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.attribute_map import SECRETS
@@ -30,11 +31,19 @@ from piactl.errors import (
 )
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.key_fence import check_current_key
-from piactl.flows.apply.restored_directory import Tolerated, compare_runs
+from piactl.flows.apply.known_server import (
+    Tolerated,
+    check_server,
+    compare_runs,
+    server_csns,
+    server_of,
+)
 from piactl.flows.apply.run_checks import (
-    check_clock_by_record,
     check_other_clocks,
+    check_server_clock,
+    clock_write,
     require_default_policy,
+    stamp_clock,
     warn_of_missing_policy,
 )
 from piactl.flows.apply.run_lock import (
@@ -97,7 +106,11 @@ class Run:
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk has no right to write one."""
     compared: bool = True
-    """Whether the directory has the last run of this host; else no later run is compared with this one."""
+    """Whether the directory has the last run of this host, on the server that the last run wrote to; else no
+    later run is compared with this one."""
+    server: ServerIdentity = ServerIdentity()
+    csns: Mapping[str, str] = field(default_factory=dict)
+    """The contextCSN of the server when the run began, by serverID."""
     in_directory: bool = False
     """Whether its record is in the directory."""
     remembered: bool = False
@@ -135,7 +148,7 @@ class Run:
             "author": order.actor.author,
             "origin": order.actor.origin,
             "host": order.actor.host,
-            "server": self.writer.facts().uri,
+            "server": str(self.server),
             "as_of": order.as_of.isoformat(),
             "started": self.started.isoformat(timespec="milliseconds"),
             "status": status,
@@ -207,13 +220,18 @@ class CommandRun:
     def locked(self, writer: Writer, plan: str = "", tolerated: Tolerated = ()) -> Iterator[Run]:
         """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
-        Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error
-        is `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end
-        in every case, if the directory can be reached. `plan` is the fingerprint of its plan, if known.
+        Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written but the lock,
+        unless the error is `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the
+        lock at the end in every case, if the directory can be reached. `plan` is the fingerprint of its plan,
+        if known.
         """
         settings = self.settings
         require_default_policy(writer, settings.password.policy)
         compared = self._compared(writer, tolerated)
+        csns = server_csns(writer, settings.directory.suffix)
+        if len(csns) > 1:
+            # before the lock: one that is given and released at another server would end a run at this one
+            self._same_server(writer, stamp_clock(writer, settings.directory.state, self.now)[0], tolerated)
         lock = RunLock(
             *(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now),
             partial(has_run, settings.journal_file),
@@ -223,8 +241,11 @@ class CommandRun:
             try:
                 # checks the clock before the journal, whose lines would carry the wrong time
                 abandoned = lock.acquire(settings.clock_minutes)
+                server, same = self._same_server(writer, lock.csn(), tolerated)
                 check_other_clocks(writer, self.now, settings.clock_minutes)
-                with self._journalled(writer, lock, plan=plan, compared=compared) as run:
+                compared = compared and same
+                journalled = self._journalled(writer, lock, server, csns, plan=plan, compared=compared)
+                with journalled as run:
                     if abandoned:
                         self.say(abandoned)
                         run.journal.note(abandoned)
@@ -253,19 +274,21 @@ class CommandRun:
         tolerated: Tolerated = (DirectoryOlder, JournalMissing) if self.emergency else ()
         compared = self._compared(writer, tolerated, say)
         # before the journal, whose lines would carry the wrong time
+        csn = ""
         try:
-            check_clock_by_record(
-                writer, settings.directory.state, self.order.run, self.now, settings.clock_minutes
-            )
+            csn, reading = stamp_clock(writer, settings.directory.state, self.now)
+            check_server_clock(reading, settings.clock_minutes)
             check_other_clocks(writer, self.now, settings.clock_minutes)
         except PiactlError as error:
             if not self.emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise
             say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        server, same = self._same_server(writer, csn, tolerated, say)
+        compared = compared and same
         lock = NoLock(_holder(self.order))
         with (
             hooks_called(settings, say),
-            self._journalled(writer, lock, compared=compared, recorded=self.recorded) as run,
+            self._journalled(writer, lock, server, compared=compared, recorded=self.recorded) as run,
             _with_end_recorded(run),
         ):
             yield run
@@ -287,11 +310,26 @@ class CommandRun:
         host = self.order.actor.host
         return compare_runs(writer, host, self.settings, self.unreadable, self.now, tolerated, say)
 
+    def _same_server(
+        self, writer: Writer, csn: str, tolerated: Tolerated, say: Callable[[str], None] = lambda _text: None
+    ) -> tuple[ServerIdentity, bool]:
+        """The server, which made a write with this entryCSN, and whether it is the one that the last run
+        wrote to. From now on the writer uses no other one. Raises DirectoryOlder, unless it is
+        `tolerated`."""
+        state = self.settings.directory.state
+        server = server_of(writer, state, csn)
+        same = check_server(writer, self.settings, self.unreadable, server, tolerated, say)
+        if server.number:
+            writer.keep_to(server.number, clock_write(state))
+        return server, same
+
     @contextmanager
     def _journalled(
         self,
         writer: Writer,
         lock: RunLock | NoLock,
+        server: ServerIdentity = ServerIdentity(),
+        csns: Mapping[str, str] = MappingProxyType({}),
         *,
         plan: str = "",
         compared: bool,
@@ -313,6 +351,8 @@ class CommandRun:
                 now(),
                 recorded=recorded,
                 compared=compared,
+                server=server,
+                csns=csns,
             )
 
 

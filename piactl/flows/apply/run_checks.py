@@ -106,20 +106,24 @@ def check_other_clocks(writer: Writer, now: Callable[[], datetime], minutes: int
         check_server_clock(ClockReading(before, server, after), minutes, uri)
 
 
-def check_clock_by_record(
-    writer: Writer, state: str, run: str, now: Callable[[], datetime], minutes: int
-) -> None:
-    """Compares the clocks by a write of `cn=clock`, which every identity that writes may replace. Raises
-    UnsafePlan as `check_server_clock`, UnreadableRecord for an entry of another program in its place,
-    PiactlError if it cannot be written."""
-    dn, record = Places(state).clock, {"run": run}
-    replace = EntryWrite("modify", dn, delete={DATA: ()}, add={DATA: (dumps(record),)})
+def clock_write(state: str) -> EntryWrite:
+    """Replaces `cn=clock`, which every identity that writes may do: its entryCSN shows the time of the server
+    and its serverID."""
+    return EntryWrite("modify", Places(state).clock, delete={DATA: ()}, add={DATA: (dumps({}),)})
+
+
+def stamp_clock(writer: Writer, state: str, now: Callable[[], datetime]) -> tuple[str, ClockReading | None]:
+    """Writes `cn=clock`; returns its entryCSN, "" if the answer does not have it, and when the server wrote
+    it. Raises UnreadableRecord for an entry of another program in its place, PiactlError if it cannot be
+    written."""
+    replace = clock_write(state)
+    dn = replace.dn
     # the first command on this directory needs the second write, and the third if another command was faster
-    for write in (replace, record_write(dn, None, record) or replace, replace):
+    for write in (replace, record_write(dn, None, {}) or replace, replace):
         result, reading = timed_write(writer, write, now)
         if result.outcome is Outcome.APPLIED:
-            check_server_clock(reading or time_of_last_write(writer, dn, now), minutes)
-            return
+            csn = result.csn_after.decode("ascii", "replace")
+            return csn, reading or time_of_last_write(writer, dn, now)
     entry = writer.read(dn, ["objectClass"])
     if entry is not None and not is_record(entry):
         raise foreign_entry(dn)

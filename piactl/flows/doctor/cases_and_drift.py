@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 
+from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.run_state import Memory
-from piactl.core.plan.sync_cache import name_digest
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory import filters

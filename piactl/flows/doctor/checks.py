@@ -146,6 +146,8 @@ CHECKS: dict[str, Check] = {
           "Anybody with an account can try the passwords of others, and nothing counts it."),
         Check("D71", "replication", _E,
           "With plain syncrepl, a password that its owner changes elsewhere at that moment undoes a lock."),
+        Check("D72", "server that is written to", _E,
+          "Two servers that are written to give one address to two people, and undo locks."),
     )
 }  # fmt: skip
 

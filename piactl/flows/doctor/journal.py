@@ -15,7 +15,7 @@ from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.flows.apply.journal_heads import StoredHeads
-from piactl.flows.apply.restored_directory import BEGIN, compare_runs
+from piactl.flows.apply.known_server import BEGIN, compare_runs
 from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
     CheckOutcome,

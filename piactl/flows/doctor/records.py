@@ -70,7 +70,7 @@ from piactl.flows.helpdesk.identity_check_and_operator_limits import (
 )
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
+from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors, sponsored_accounts, sponsors_of
 
 _RECOUNT = timedelta(days=7)
 """The days after which all entries that need a key are counted again."""
@@ -344,7 +344,8 @@ def _addresses(content: DirectoryContent) -> CheckResult:
 
 
 def _sponsors(content: DirectoryContent) -> CheckResult:
-    sentences = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
+    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
+    sentences = [*leaving_sponsors(accounts, sponsors_of(sponsored_accounts(accounts)))]
     return worst([], sentences, ADVICE, "no sponsor has left")
 
 

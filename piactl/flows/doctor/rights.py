@@ -15,6 +15,7 @@ from dataclasses import replace
 from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.run_state import ServerIdentity
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
@@ -22,11 +23,12 @@ from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
 from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
+    DATA,
     IN_RECORD,
     LOCK_CLASS,
     LOCK_WRITER,
@@ -35,10 +37,13 @@ from piactl.directory.store.records import (
     SOURCES,
     WAITING,
     Places,
+    UnreadableRecords,
 )
+from piactl.directory.store.state_records import last_run_in
 from piactl.errors import PiactlError
+from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
-from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, worst
+from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.secret_files import identity_password
 
@@ -265,6 +270,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
             lock.acquire()
+            server.lock_csn = lock.csn()
             stack.callback(lock.release)
         except PiactlError:
             yield "the run lock cannot be taken"
@@ -415,6 +421,29 @@ def rights_on_adds(server: Server) -> CheckResult:
     return fine("add_content_acl is on")
 
 
+def written_server(server: Server) -> CheckResult:
+    """D72. What the server is shows in the write of the run lock that another check made (D23)."""
+    if server.uri != server.settings.servers[0]:
+        return fine("piactl does not write here")
+    places = Places(server.settings.state)
+    entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
+    last = last_run_in(places.last_run, entry.first(DATA), UnreadableRecords()) if entry else None
+    if last is None:
+        return fine("no run has written yet")
+    advice = "docs/administration.md (Several servers)."
+    if server.lock_csn:
+        now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
+        if why := now.other_than(last.server):
+            return error(f"it is not the server that run {last.run} wrote to: {why}", "piactl recover")
+        if len(server.settings.servers) > 1 and not now.number:
+            return error("it has no serverID", "Give each server a serverID of its own.")
+    elsewhere = written_elsewhere(last.server, server.csns(), last)
+    if elsewhere:
+        numbers = ", ".join(f"serverID {int(number, 16)}" for number in elsewhere)
+        return warning(f"{numbers} was written to since the last night", f"Find out by whom: {advice}")
+    return fine(f"the server that run {last.run} wrote to")
+
+
 RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D22": rights_on_adds,
     "D23": rights,
@@ -423,4 +452,5 @@ RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D35": passwords_of_identities,
     "D39": run_lock,
     "D70": guesses,
+    "D72": written_server,
 }

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from piactl.core.credentials.totp_devices import WINDOW
 from piactl.core.text import counted, few
 from piactl.directory import filters
-from piactl.directory.dn import same_dn, under
+from piactl.directory.dn import same_dn
 from piactl.directory.probe.server_config import (
     UNLIMITED,
     database_overlays,
@@ -405,10 +405,7 @@ def password_quality(server: Server) -> CheckResult:
 
 def replication(server: Server) -> CheckResult:
     """D71."""
-    contexts = [dn for dn in server.first.facts.naming_contexts if dn and under(server.settings.suffix, dn)]
-    entry = server.first.entry(max(contexts, key=len, default=server.settings.suffix), ["contextCSN"])
-    writers = {csn.split(b"#")[2] for csn in (entry.values.get("contextCSN", ()) if entry else ())}
-    if len(writers) < 2 and len(server.settings.servers) < 2:
+    if len(server.csns()) < 2 and len(server.settings.servers) < 2:
         return fine("one server")
     overlays = _overlays(server)
     if overlays is None:
@@ -418,6 +415,9 @@ def replication(server: Server) -> CheckResult:
         return error("several servers, and no access log: this is plain syncrepl", advice)
     if server.config is not None and server.config.plain_syncrepl:
         return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
+    if server.config is not None and not server.config.has_number:
+        advice = "Give each server a serverID of its own, and let the reader read olcServerID."
+        return warning("no serverID can be seen (olcServerID)", advice)
     return fine("the changes are in an access log (delta-syncrepl)")
 
 

@@ -13,6 +13,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
+from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
     CHECKS,
@@ -48,10 +49,16 @@ class Server:
     passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
     portal: bool = field(default=False, kw_only=True)
     """Whether a portal asks for one-time codes, not the server."""
+    lock_csn: str = field(default="", kw_only=True)
+    """The entryCSN of the run lock, if doctor held it for a trial."""
 
     @property
     def first(self) -> Probe:
         return next(iter(self.probes.values()))
+
+    def csns(self) -> dict[str, str]:
+        """Its contextCSN, by serverID."""
+        return csns_in(self.first.entry(context_of(self.first.facts, self.settings.suffix), [CONTEXT_CSN]))
 
     def each(self) -> Iterator[Probe]:
         yield from self.probes.values()

@@ -1,47 +1,77 @@
-"""Builds the plan of a run: skip set, chunks, joint evaluation. It may go on without refused feeds."""
+"""Builds the plan of a run: who has to be evaluated, batch by batch. It may go on without refused feeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from itertools import chain
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
 
+from piactl import __version__
+from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.model.settings import Settings
-from piactl.core.naming.posix_numbers import Numbers
-from piactl.core.plan.sync_cache import key_of
+from piactl.core.plan.identity_case import Case
+from piactl.core.plan.plan import Rejection
+from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.matching import mail_trace, traces_of
+from piactl.core.rules.matching import stored_traces
 from piactl.dataclass import dataclass
-from piactl.directory.store.accounts import Entry, read_accounts_named, read_accounts_of
-from piactl.directory.store.attribute_scans import read_holders
+from piactl.directory.dn import normal_value
+from piactl.directory.store.accounts import read_accounts_named
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
-from piactl.feed.reader import read_feed
-from piactl.flows.plan import chunks
+from piactl.feed.feed import Feed
 from piactl.flows.plan.deleted_entries import newly_gone, still_gone
-from piactl.flows.plan.incremental import (
-    NextCache,
-    RunState,
-    SkipSet,
-    changes_since_feeds,
-    next_cache,
-    unchanged_accounts,
-)
-from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
+from piactl.flows.plan.evaluate import Evaluation
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import (
     FeedsOfAnotherDay,
     Scan,
-    each_read,
     in_order,
+    raise_refused,
     read_older,
     refused_before,
 )
 from piactl.flows.plan.inputs.lost_zeros import Written, find_slips
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.planning import FeedOfRun, Planning
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.processes import ProcessLost, process_count
+from piactl.flows.plan.run_state import RunState
+from piactl.private_files import room_on_disk
+
+PEOPLE = 1_000
+"""The number of people that are evaluated together, some 14 KiB each."""
+
+
+@dataclass(slots=True)
+class _Rejected:
+    """The rejections of a feed, and the bytes of the rows that its rejects file has."""
+
+    feed: Feed
+    rejections: dict[Rejection, None] = field(default_factory=dict)
+    raw_lines: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+    def add(self, part: Feed, raw: Mapping[int, bytes], evaluation: Evaluation, *, supplement: bool) -> None:
+        """Adds the rejections of the people of an evaluation, whose rows are in `part` and `raw`."""
+        self.feed = part
+        self.raw_lines |= part.raw_lines
+        own = dict.fromkeys(part.rejections)
+        self.rejections |= own
+        further = [r for r in evaluation.rejections if r.file in part.files and r not in own]
+        self.rejections |= dict.fromkeys(further)
+        people = {r.matricule for r in further if not supplement and r.matricule in part.people}
+        lines = {line for matricule in people for line in part.people[matricule or ""].lines}
+        places = {(r.file, r.line) for r in further if r.line}
+        if lines or places:
+            self.raw_lines |= {n: row for n, row in raw.items() if n in lines or part.place(n) in places}
+
+    def whole(self) -> Feed:
+        """The feed with its rejections and without its people."""
+        rejections = tuple(sorted(self.rejections, key=lambda r: (r.line, r.column, r.code)))
+        return replace(
+            self.feed, people={}, held={}, unusable=(), rejections=rejections, raw_lines=self.raw_lines
+        )
 
 
 def build_plan(
@@ -50,168 +80,184 @@ def build_plan(
     settings: Settings,
     scans: Sequence[Scan],
     state: RunState,
+    night: NightDb,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
-    warn: Callable[[str], None] = lambda _text: None,
-) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
-    """The feeds and the plan of one run, and the sync cache that it prepares for the next one.
+) -> tuple[list[SourcedFeed], ReadyPlan]:
+    """The feeds, with what is rejected of them, and the plan of one run. `night` says who has to be
+    evaluated, and learns what the next run has to know. `tick` is called now and then.
 
-    If many people are to be evaluated, one process for each core does it. If one of them is lost, for example
-    because the kernel ends it when memory is short, this process makes the plan alone, and `warn` gets a
-    sentence.
-
-    Raises FeedRefused and what `reconcile` raises.
+    Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed is refused and
+    not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError if an accepted feed
+    is not one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned
+    with its refusals.
     """
-
-    def built(processes: Callable[[int], int]) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
-        with ExitStack() as until:
-            build = _Build(accounts, rules, settings, scans, accepted, tick, processes, until)
-            return build.plan(state)
-
-    try:
-        return built(process_count)
-    except ProcessLost as lost:
-        warn(f"warning: {lost}: one process makes the plan alone, which takes longer")
-        return built(lambda _people: 1)
+    raise_refused([scan.refused for scan in scans if scan.refused is not None])
+    with room_on_disk(Path(settings.state_folder)):
+        return _built(accounts, rules, settings, scans, state, night, accepted, tick)
 
 
-@dataclass(frozen=True, slots=True)
-class _Build:
-    """`processes` returns how many processes evaluate a number of people; they end with `until`."""
+def _built(
+    accounts: ManagedAccounts,
+    rules: Rules,
+    settings: Settings,
+    scans: Sequence[Scan],
+    state: RunState,
+    night: NightDb,
+    accepted: Accepted,
+    tick: Callable[[], None],
+) -> tuple[list[SourcedFeed], ReadyPlan]:
+    scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
+    feeds = [scan.feed for scan in scans if scan.feed is not None]
+    waiting = state.remembered.memory.waiting
+    linked = state.linked.named([*_matricules(night, scans), *waiting], rules.keys)
+    written = (_written(night, scan) for scan in scans)
+    slips = find_slips(written, accounts, state.listed, linked, state.remembered.memory)
+    state = replace(state, linked=linked, slips=slips)
+    night.rows.index(linked.first.items())
+    if _sees_everybody(state):
+        night.forget()
+    listing = {name for name, source in settings.sources.items() if source.full}
+    night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
+    night.refresh(accounts, tick)
+    gone = newly_gone(state.listed, night.uids, rules.as_of)
+    state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
+    memory = state.memory
+    people = _People(state, memory, night)
+    people.want(rules)
+    night.read_feeds(feeds)
+    of_run = [
+        FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
+        for scan, feed in zip(scans, feeds, strict=True)
+    ]
+    folder = Path(settings.state_folder)
+    planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
+    rejected: list[_Rejected] = []
+    for batch in night.batches(PEOPLE):
+        tick()
+        night.rows.set_batch(batch)
+        parts, raws = [], []
+        for scan, feed in zip(scans, feeds, strict=True):
+            part, raw = feed.of_batch()
+            parts.append(SourcedFeed(part, scan.source, scan.path))
+            raws.append(raw)
+        entries = read_accounts_named(*accounts, night.uids_of_batch())
+        evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
+        rejected = rejected or [_Rejected(part.feed) for part in parts]
+        for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
+            of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
+    tick()
+    planning.give_names(night, tick)
+    ready = planning.plan(night.census(), night.known())
+    whole = [
+        SourcedFeed(replace(of_feed.whole(), facts=feed.facts), feed.source, feed.path)
+        for of_feed, feed in zip(rejected, of_run, strict=True)
+    ]
+    return whole, ready
 
-    accounts: ManagedAccounts
-    rules: Rules
-    settings: Settings
-    scans: Sequence[Scan]
-    accepted: Accepted
-    tick: Callable[[], None]
-    processes: Callable[[int], int]
-    until: ExitStack
 
-    def plan(self, state: RunState) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
-        """What `build_plan` returns. Raises ProcessLost."""
-        accounts, rules, scans = self.accounts, self.rules, self.scans
-        people = (
-            scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans
+def _sees_everybody(state: RunState) -> bool:
+    """Whether every account has to be looked at: until a run of this version has ended well, it is not known
+    which of them never had a base."""
+    last = state.memory.last
+    return last is None or last.unbased is None or last.layout < LAYOUT
+
+
+def _matricules(night: NightDb, scans: Iterable[Scan]) -> Iterator[str]:
+    for scan in scans:
+        if scan.feed is not None:
+            yield from night.rows.owners(scan.feed.number)
+
+
+def _written(night: NightDb, scan: Scan) -> Written:
+    if scan.feed is None:
+        return Written(scan.source, ())
+    return Written(scan.source, night.rows.owners(scan.feed.number), scan.feed.is_rejects)
+
+
+def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
+    """A digest of what every evaluation depends on: the version, policy, register, configuration and keys,
+    and whether closed accounts are linked to no device."""
+    facts = (
+        __version__,
+        rules.policy.digest,
+        rules.register_digest,
+        repr(settings),
+        accounts.encoding.otp_schema,
+        LAYOUT,
+        rules.keys.current,
+        sorted(rules.keys.keys),
+        rules.keys.digest(NUMEN, ""),
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+class _People:
+    """The people of whom the records know more than their account and their rows."""
+
+    def __init__(self, state: RunState, memory: Memory, night: NightDb) -> None:
+        self._state, self._memory, self._night = state, memory, night
+        self._cases = {case.id: {*self._keys_of(case)} for case in memory.cases.values()}
+
+    def _first(self, matricule: str) -> str:
+        return self._state.linked.first.get(matricule, matricule)
+
+    def _keys_of(self, case: Case) -> Iterator[str]:
+        one = case.decision.one if case.decision is not None else ""
+        names = filter(None, (case.matricule, case.wrong_matricule, one, *case.people))
+        for name in (*names, *case.accounts):
+            yield self._night.key_of_account(name) or self._first(name)
+
+    def want(self, rules: Rules) -> None:
+        """Notes who is evaluated, and who together with whom."""
+        state, memory, night = self._state, self._memory, self._night
+        slips = [{self._first(name), *map(self._first, known)} for name, known in state.slips.items()]
+        uids = night.uids if memory.unwitnessed else ()
+        unwitnessed = [uid for uid in uids if normal_value(uid) in memory.unwitnessed]
+        night.want(
+            rules.as_of,
+            {*map(self._first, memory.pending()), *map(self._first, state.linked.people())},
+            [*memory.drift, *memory.archivals, *unwitnessed],
+            [*self._cases.values(), *slips],
         )
-        linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
-        files = map(_written, scans)
-        slips = find_slips(files, accounts, state.listed, linked, state.remembered.memory)
-        state = replace(state, linked=linked, slips=slips)
-        cache = None if state.due_only else next_cache(accounts, rules, self.settings, scans)
-        skip, folder = SkipSet(), Path(self.settings.state_folder)
-        if cache is not None:
-            always = {*state.memory.pending(), *state.linked.people(), *_in_slips(state)}
-            changed = read_accounts_named(*accounts, sorted(state.memory.unwitnessed))
-            always |= {e.account.matricule for e in changed if isinstance(e, Entry) and e.account.matricule}
-            skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
-            uids, since = cache.uids, cache.since
-        else:
-            changes, since = changes_since_feeds(accounts, rules.keys, folder, state)
-            uids = state.listed.keys() if changes else None
-            state = replace(state, since=changes.since if changes else None)
-        gone = newly_gone(accounts, state.listed, uids, rules.as_of)
-        state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
-        numbers = numbers_of(accounts, rules.policy, state.listed)
-        if cache is not None:
-            skip = self._skip_set(state, cache, skip, numbers)
-        feeds, skip = self._read_feeds(skip, state)
-        sources = self.settings.sources
-        plan = reconcile(
-            *(accounts, rules, sources, feeds, state, self.accepted, self.tick, skip, cache, numbers)
-        )
-        return feeds, replace(plan, since=since), cache
+        for matricule, record in memory.waiting.items():
+            mail = record.person.private_mail
+            traces = stored_traces(record.person, record.numen_digest, record.births[0], mail)
+            night.add_traces(matricule, traces)
 
-    def _skip_set(self, state: RunState, cache: NextCache, skip: SkipSet, numbers: Numbers | None) -> SkipSet:
-        """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated
-        in chunks."""
-        memory = state.memory
-        count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
-        people = max(len(cache.rows) - len(skip.unchanged), count)
-        if people < chunks.FEWEST:
-            return skip
-        settings = self.settings
-        return chunks.Chunks(
-            *(self.accounts, self.rules, settings.sources, Path(settings.state_folder), skip, cache, memory),
-            *(state.linked, self.processes(people), numbers, _in_slips(state)),
-        ).evaluated(self.scans, self.tick, self.until)
-
-    def _read_feeds(self, skip: SkipSet, state: RunState) -> tuple[list[SourcedFeed], SkipSet]:
-        """The feeds without the rows of skipped accounts, and the skip set without the accounts that have a
-        trace of a person who is evaluated or waits: these accounts are evaluated too, and so on until none is
-        added."""
-        accounts, keys, checked = self.accounts, self.rules.keys, set[str]()
-        # a run in between may have left people in waiting whom the cache does not know
-        waiting = {
-            trace
-            for record in state.memory.waiting.values()
-            for trace in (record.numen_digest, record.births[0], mail_trace(record.person.private_mail))
-            if trace
-        }
-        while True:
-            feeds = self._read(skip)
-            if not skip:
-                return feeds, skip
-            people = [person for sourced in feeds for person in sourced.feed.people.values()]
-            traces = {trace for person in people for trace in traces_of(person, keys)}
-            new = sorted((traces | waiting) - checked)
-            former = read_accounts_of(*accounts, keys, sorted({p.former for p in people if p.former}))
-            holders = chain(
-                read_holders(*accounts, new),
-                (
-                    (entry.account.uid, entry.account.matricule)
-                    for entry in former
-                    if isinstance(entry, Entry)
-                ),
+    def memory_of(self, keys: set[str]) -> Memory:
+        """The part of the memory that speaks of these people."""
+        memory = self._memory
+        sources = {
+            name: replace(
+                source,
+                absences={key: absence for key, absence in source.absences.items() if key[0] in keys},
+                deviations={m: one for m, one in source.deviations.items() if m in keys},
             )
-            skipped = [(uid, matricule) for uid, matricule in holders if key_of(uid, matricule) in skip]
-            if not skipped:
-                return feeds, skip
-            checked.update(new)
-            skip = skip.without(skipped)
-
-    def _read(self, skip: SkipSet) -> list[SourcedFeed]:
-        def read(scan: Scan) -> SourcedFeed:
-            try:
-                feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
-            except FeedRefused as error:
-                error.source = scan.source.name
-                raise
-            return SourcedFeed(feed, scan.source, scan.path)
-
-        return in_order(each_read(self.scans, read), self.settings.sources)
-
-
-def _written(scan: Scan) -> Written:
-    """The matricules in a scanned feed."""
-    if scan.lines is not None:
-        return Written(scan.source, scan.lines.people.keys(), scan.lines.layout.is_rejects)
-    if scan.feed is not None:
-        return Written(scan.source, scan.feed.present, scan.feed.is_rejects)
-    return Written(scan.source, ())
-
-
-def _in_slips(state: RunState) -> set[str]:
-    """The people whom lost zeros hold, by what is written and by what is known."""
-    return {*state.slips, *chain.from_iterable(state.slips.values())}
+            for name, source in memory.sources.items()
+        }
+        return replace(
+            memory,
+            sources=sources,
+            waiting={m: waiting for m, waiting in memory.waiting.items() if m in keys},
+            cases={id_: case for id_, case in memory.cases.items() if not keys.isdisjoint(self._cases[id_])},
+            vanished={uid: gone for uid, gone in memory.vanished.items() if gone.matricule in keys},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The feeds, the plan and the next sync cache of one run (see `build_plan`), and the errors that refuse
-    the feeds of other sources."""
+    """The feeds and the plan of one run (see `build_plan`), and the errors that refuse the feeds of other
+    sources."""
 
     feeds: list[SourcedFeed]
     ready: ReadyPlan
-    cache: NextCache | None
     refused: tuple[PiactlError, ...] = ()
     remarks: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    """What happened while the plan was made and is not part of it."""
 
     @property
     def messages(self) -> tuple[str, ...]:
-        return (*map(str, self.refused), *self.remarks, *self.warnings)
+        return (*map(str, self.refused), *self.remarks)
 
 
 def build_continuing(
@@ -220,6 +266,7 @@ def build_continuing(
     settings: Settings,
     scans: Sequence[Scan],
     state: RunState,
+    night: NightDb,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
 ) -> Continued:
@@ -227,19 +274,19 @@ def build_continuing(
 
     No feed of a refused source is used. Raises FeedRefused and what else `build_plan` raises.
     """
-    remaining, sources, remarks, warnings = list(scans), list[str](), list[str](), list[str]()
+    remaining, sources, remarks = list(scans), list[str](), list[str]()
     refused: list[PiactlError] = []
     older = read_older(Path(settings.state_folder))
     while True:
         try:
-            feeds, ready, cache = build_plan(
-                accounts, rules, settings, remaining, state, accepted, tick, warnings.append
-            )
+            feeds, ready = build_plan(accounts, rules, settings, remaining, state, night, accepted, tick)
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
             if files := refused_before(error, older):
                 remarks += [f"{file}: skipped: an older feed, refused before; remove it" for file in files]
-                remaining = [scan for scan in remaining if str(scan.path) not in files]
+                remaining = _without(
+                    night, remaining, [scan for scan in remaining if str(scan.path) in files]
+                )
                 continue
             names = {scan.source.name for scan in remaining if str(scan.path) in _files(error)}
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
@@ -247,12 +294,20 @@ def build_continuing(
                 raise
             refused.append(error)
             sources += sorted(names)
-            remaining = [scan for scan in remaining if scan.source.name not in names]
+            remaining = _without(night, remaining, [scan for scan in remaining if scan.source.name in names])
     if sources:
         remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
-    return Continued(feeds, ready, cache, tuple(refused), tuple(remarks), tuple(warnings))
+    return Continued(feeds, ready, tuple(refused), tuple(remarks))
+
+
+def _without(night: NightDb, scans: Sequence[Scan], refused: Sequence[Scan]) -> list[Scan]:
+    """The feeds without these, whose rows are removed."""
+    for scan in refused:
+        if scan.feed is not None:
+            night.rows.forget(scan.feed.number)
+    return [scan for scan in scans if scan not in refused]
 
 
 def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:

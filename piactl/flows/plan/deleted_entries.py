@@ -6,19 +6,20 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date
 from itertools import chain
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.naming.name_digests import NameDigests, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
-from piactl.core.plan.sync_cache import SyncCache, name_digest
 from piactl.directory.probe.access_log import authors
-from piactl.directory.store.account_list import Listed, read_uids
+from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
@@ -26,17 +27,14 @@ from piactl.journal.intent_format import digest_text, tag_of
 
 
 class ListedNames:
-    """The names of the listed accounts, which are reserved even if the entry is gone, and those of the cache
-    entries `packed`, which have these keys."""
+    """The names of the listed accounts, which are reserved even if the entry is gone."""
 
-    def __init__(
-        self, listed: Mapping[str, Listed], cache: SyncCache, packed: Iterable[bytes], keys: Container[str]
-    ) -> None:
+    def __init__(self, listed: Mapping[str, Listed]) -> None:
         # most names are uids in lower case, which are found without a digest
         self._listed = listed
         upper = (name_digest(uid) for uid in listed if uid != uid.lower())
         former = chain.from_iterable(names for _, names in listed.values())
-        self._digests = cache.names(packed, keys, chain(former, upper))
+        self._digests = NameDigests(chain(former, upper))
 
     def __contains__(self, local: object) -> bool:
         return str(local).lower() in self._listed or local in self._digests
@@ -66,15 +64,9 @@ def matricule_text(directory: DirectorySettings, uid: str, matricule: str) -> st
     return digest_text(account_dn(directory, uid), name, matricule.encode())
 
 
-def newly_gone(
-    accounts: ManagedAccounts, listed: Mapping[str, Listed], uids: Collection[str] | None, day: date
-) -> dict[str, Vanished]:
-    """The listed accounts that have no managed entry, noted on this day. `uids` are those of all accounts,
-    None if they were not read yet."""
-    if listed and uids is None:
-        uids = {*read_uids(accounts.reader, accounts.directory)}
-    gone = listed.keys() - (uids or ())
-    return {uid: Vanished(listed[uid][0], day) for uid in sorted(gone)}
+def newly_gone(listed: Mapping[str, Listed], uids: AbstractSet[str], day: date) -> dict[str, Vanished]:
+    """The listed accounts that have no managed entry, noted on this day. `uids` are those of all accounts."""
+    return {uid: Vanished(listed[uid][0], day) for uid in sorted(listed.keys() - uids)}
 
 
 def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:
@@ -124,11 +116,6 @@ def hold_unmanaged(
     """Holds the newcomers whose matricule is on an entry that piactl does not manage."""
     known = {*index.by_matricule, *index.further, *merged.held}
     newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
-    hold_found(merged, read_unmanaged(*accounts, "supannEmpId", newcomers))
-
-
-def hold_found(merged: MergedFeeds, unmanaged: Mapping[str, str]) -> None:
-    """Holds the people whose matricule is on an unmanaged entry; `unmanaged` has its DN by matricule."""
-    for matricule, dn in unmanaged.items():
+    for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
         why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
         merged.hold(matricule, why, HoldCode.UNMANAGED)

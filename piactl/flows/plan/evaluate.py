@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from piactl.core.model.account import Account, State, merged_into
-from piactl.core.model.overrides import MANUAL
+from piactl.core.model.numen_and_digests import NUMEN
+from piactl.core.model.overrides import MANUAL, override_words
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
-from piactl.core.naming.posix_numbers import GivenNumbers, Numbers
-from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
-from piactl.core.plan.run_state import Memory, Waiting
-from piactl.core.plan.sync_cache import EntryDraft
-from piactl.core.rules.address_allocation import numbered
+from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
+from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode, Rejection
+from piactl.core.plan.run_state import Memory, Waiting, bare, waiting_for
+from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import (
+    MATRICULE,
     Desired,
     Rules,
     Subject,
@@ -25,38 +26,46 @@ from piactl.core.rules.desired import (
     with_ledger,
 )
 from piactl.core.rules.feed_absences import Key
-from piactl.core.rules.matching import with_matricule
-from piactl.flows.plan.deleted_entries import vanished_words
-from piactl.flows.plan.incremental import NextCache
-from piactl.flows.plan.inputs.account_index import AccountIndex
-from piactl.flows.plan.inputs.identity_cases import doubts
+from piactl.core.rules.matching import Births, Doubt, birth_digests, with_matricule
+from piactl.core.rules.reasons import post_text
+from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.directory.store.attribute_scans import read_owners
+from piactl.flows.drift import decided
+from piactl.flows.plan.deleted_entries import hold_unmanaged, vanished_words
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.inputs.certain_joins import SetNumbers, certain_joins, set_numbers
+from piactl.flows.plan.inputs.identity_cases import doubts, find_cases, row_is_gone
 from piactl.flows.plan.inputs.known_people import those_let_in
-from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
+from piactl.flows.plan.inputs.lost_zeros import without_slips
+from piactl.flows.plan.inputs.merge_feeds import Accepted, MergedFeeds, SourcedFeed, judged, merge_feeds
+from piactl.flows.plan.run_state import RunState
 
-TICK = 5_000
-"""People between two calls of `tick`."""
+CORRECTED_DAYS = 92
+"""For so long a birth date that HR has corrected is an error if HR states it again; later it is a case."""
+REMEMBERED_DAYS = 366
+"""How long a decision that joined a matricule, or accepted another birth date, can be taken back."""
 
 
 class Evaluation:
-    """One evaluation of the accounts in `index` and the people in the feeds. It fills `holds` and
-    `rejections`."""
+    """One evaluation of some accounts and the people in `feeds`, which have their rows alone; `memory` has
+    what earlier runs left of them. It fills `holds` and `rejections`."""
 
     def __init__(
         self,
+        accounts: ManagedAccounts,
         rules: Rules,
         sources: Mapping[str, SourceSettings],
         feeds: Sequence[SourcedFeed],
+        state: RunState,
         memory: Memory,
-        index: AccountIndex,
-        cache: NextCache | None,
-        tick: Callable[[], None],
-        accepted: Accepted = NOTHING,
-        numbers: Numbers | GivenNumbers | None = None,
+        accepted: Accepted,
     ) -> None:
-        self.rules, self.sources, self.feeds, self.tick = rules, sources, feeds, tick
+        self.accounts, self.rules, self.sources, self.feeds = accounts, rules, sources, feeds
+        self.state, self.memory, self.accepted = state, memory, accepted
         self.as_of = rules.as_of
-        self.memory, self.index, self.cache = memory, index, cache
-        self.accepted, self.numbers = accepted, numbers
+        self.index = AccountIndex()
+        self.merged = MergedFeeds()
         self.owners: dict[str, str] = {}
         """The owners of addresses that another program put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
@@ -67,10 +76,38 @@ class Evaluation:
         """The people of supplements who have no account and get none, by file."""
         self.joining: dict[str, tuple[str, ...]] = {}
         """Matricules of newcomers that join an account in this run, by its first matricule."""
-        self.archives_at_once = False
-        """Whether an archival needs no earlier run that noted it: another evaluation asks for that."""
+        self.answered: Sequence[Case] = ()
+        """The cases of newcomers that need nobody."""
+        self.judged_feeds: Sequence[SourcedFeed] = ()
+        """The feeds with their rejections, before anybody is left out."""
+        self.before: Mapping[str, tuple[Assignment, ...]] = {}
+        """The assignments of each person before the run, by matricule."""
 
-    def known(self) -> dict[str, tuple[Assignment, ...]]:
+    def evaluate(self, entries: Iterable[Entry | Unreadable]) -> list[Desired]:
+        """The desired accounts, those that need a name or a number still without it."""
+        rules, encoding, days = self.rules, self.accounts.encoding, self.rules.policy.drift_days
+        for entry in entries:
+            self.index.add(decided(entry, encoding, self.memory, self.as_of, days))
+        self.feeds = [replace(s, feed=without_slips(s.feed, self.state.slips)) for s in self.feeds]
+        numbers = set_numbers(self.feeds, self.sources.values())
+        self._read_feeds_of(self.state.linked)
+        self._read_feeds_of(LinkedMatricules().returning(self.index, self.people(), rules.keys))
+        self._join(numbers)
+        self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
+        self.judged_feeds = list(self.feeds)
+        self.before = self._known()
+        merged = self.merged = self.merge()
+        hold_unmanaged(merged, self.accounts, self.index, self.memory)
+        rejected = len(merged.rejections)
+        find_cases(merged, self.index, self.memory, rules)
+        self.rejections += merged.rejections[rejected:]
+        merged.cases |= {case.id: case for case in self.answered}
+        self._find_owners()
+        subjects = self.subjects(merged)
+        waits = {key[0] for name in merged.sources for key in self.unconfirmed(merged, name)}
+        return self.desired(subjects, waits)
+
+    def _known(self) -> dict[str, tuple[Assignment, ...]]:
         """The assignments of each person before the run, by matricule."""
         known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
         # a person in waiting who has an account waits because a write of HR's news failed
@@ -97,7 +134,7 @@ class Evaluation:
         known = {**sole, **self._archived()}
         feeds = those_let_in(self.feeds, known, self.index, self.memory, merged, self.rules)
         doubt = doubts(self.feeds, self.index, self.memory, self.rules)
-        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted, doubt)
+        merge_feeds(feeds, self.before, accounts, merged, self.rules, self.accepted, doubt)
         self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
@@ -219,9 +256,7 @@ class Evaluation:
         """The desired accounts. People for whom none can be computed are holds, as are those of the
         matricules `absent` whose account would be archived."""
         result = []
-        for number, subject in enumerate(subjects):
-            if number % TICK == 0:
-                self.tick()
+        for subject in subjects:
             uid = subject.current.uid if subject.current else None
             # a past assignment must not hold an account, and above all must not keep it from ending
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
@@ -246,23 +281,14 @@ class Evaluation:
                 self.holds.append(Hold(subject.matricule, uid, why, HoldCode.ABSENCE))
                 continue
             if desired is not None:
-                noted = self._noted_before(desired)
-                with_number = numbered(noted, self.numbers)
-                result += [with_number] if with_number else []
-                if with_number is None:
-                    self.hold_without_number(noted.subject.matricule, uid)
+                result.append(self._noted_before(desired))
         return result
-
-    def hold_without_number(self, matricule: str | None, uid: str | None = None) -> None:
-        """Holds a person for whose account no uidNumber is left."""
-        why = self.numbers.none_left if self.numbers else ""
-        self.holds.append(Hold(matricule, uid, why, HoldCode.NUMBER))
 
     def _noted_before(self, desired: Desired) -> Desired:
         """The desired account; instead of an archived one, which is final, one that waits for a second run
         unless a run of an earlier day noted the archival."""
         current = desired.subject.current
-        if self.archives_at_once or desired.account.state is not State.ARCHIVED or current is None:
+        if desired.account.state is not State.ARCHIVED or current is None:
             return desired
         if current.state is State.ARCHIVED or current.protected or current.uid in self.rules.policy.protected:
             return desired
@@ -295,49 +321,156 @@ class Evaluation:
         absences = merged.sources[source].absences
         return [key for key, absence in absences.items() if len(absence.feeds) < settings.absent_runs]
 
-    def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
+    def unsure(self, merged: MergedFeeds, waiting: Iterable[str]) -> set[str]:
         """The people, by matricule or uid, for whom the same feed rows may have another result on another
-        night."""
+        night; `waiting` are those in waiting after the run."""
         feeds = [sourced.feed for sourced in self.feeds]
         unsure = {m for feed in feeds for m in (*feed.remarked, *feed.held, *feed.unread)}
-        unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
-        unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
+        unsure |= {m for feed in feeds if not feed.facts.full for m in feed.people}
+        unsure |= {key[0] for source in merged.sources.values() for key in source.absences}
+        unsure |= {*waiting, *merged.held, *merged.disputed, *self.index.doubled}
         unsure |= {matricule for _, matricule in merged.aside}
         unsure |= {entry.account.uid for entry in self.index.entries() if entry.drift is not None}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
-    def cache_entries(self, but: Container[str]) -> Iterator[EntryDraft]:
-        """The cache entries of the evaluated accounts that need nothing: all except those of the uids and
-        matricules in `but`."""
-        if self.cache is None:
-            return
-        for entry in self.index.entries():
-            account = entry.account
-            if account.uid in but or account.matricule in but or not entry.csn:
-                continue
-            if "\n" in account.uid:  # the cache file has one key a line
-                continue
-            if self.listed(account):
-                draft = self.cache.draft_of(account, entry.csn, self.as_of)
-                if draft is not None:
-                    yield draft
-
-    def expect(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
-        """Prepares the cache entries of accounts as they will be written, each given with the entryCSN that
-        it was read with, b"" for a new account."""
-        if self.cache is None:
-            return
-        for account, read in accounts:
-            if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
-                draft = self.cache.draft_of(account, read, self.as_of)
-                if draft is not None:
-                    self.cache.expect(account.uid, draft)
-
     def listed(self, account: Account) -> bool:
-        """Whether every feed whose omissions do not count lists all assignments of the account: on another
-        night the same omission may count."""
-        uncounted = (sourced for sourced in self.feeds if not sourced.silence)
+        """Whether the feeds list all that the account has from their sources: what a feed omits may count on
+        another night."""
+        matricule, day = account.matricule or "", self.as_of
+        running = {a.source for a in account.assignments if not a.is_over(day)}
         return all(
-            sourced.lists_all(account.matricule or "", account.assignments, self.as_of)
-            for sourced in uncounted
+            matricule in sourced.feed or sourced.source.name not in running
+            if sourced.silence
+            else sourced.lists_all(matricule, account.assignments, day)
+            for sourced in self.feeds
+            if sourced.feed.facts.full
         )
+
+    def _join(self, numbers: SetNumbers) -> None:
+        """Reads the rows of newcomers who need no decision as those of their account, or of one person."""
+        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, numbers)
+        first: dict[str, str] = dict(joins.first)
+        for matricule, account in joins.accounts.items():
+            if account.matricule is not None:
+                first[matricule] = account.matricule
+                continue
+            # the first one that comes back to an archived account is its matricule from now on
+            lead = min(m for m, other in joins.accounts.items() if other.uid == account.uid)
+            digest = self.rules.keys.digest(MATRICULE, lead)
+            self.index.archived[digest] = self.index.archived[account.matricule_digests[0]]
+            first[matricule] = lead
+        for matricule, lead in first.items():
+            self.joining[lead] = (*self.joining.get(lead, ()), matricule)
+        self.answered = joins.cases
+        self._read_feeds_of(LinkedMatricules({m: lead for m, lead in first.items() if m != lead}))
+
+    def people(self) -> Iterator[str]:
+        return (m for sourced in self.feeds for m in (*sourced.feed.people, *sourced.feed.held))
+
+    def _read_feeds_of(self, linked: LinkedMatricules) -> None:
+        """Reads the feeds and the memory with these people, who have several matricules, under their first
+        ones."""
+        linked = linked.named(self.people(), self.rules.keys)
+        self.memory = linked.memory(self.memory)
+        self.feeds = [replace(sourced, feed=linked.feed(sourced.feed)) for sourced in self.feeds]
+
+    def _find_owners(self) -> None:
+        """Finds the owner of each address that another program put on an entry: the account whose ledger has
+        it, else the first account that has it."""
+        holders = [(e.account.uid, a) for e in self.index.entries() for a in e.account.foreign_addresses]
+        if not holders:
+            return
+        for uid, address in sorted(holders, key=lambda holder: holder[0]):
+            self.owners.setdefault(address.casefold(), uid)
+        addresses = sorted({address for _, address in holders})
+        self.owners.update(read_owners(*self.accounts, addresses))
+
+    def waiting(self, merged: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:
+        waiting: dict[str, Waiting] = {}
+        before = self.memory.waiting
+        for matricule in dict.fromkeys([*before, *merged.people]):
+            old = before.get(matricule)
+            if matricule in merged.held:
+                if old:
+                    waiting[matricule] = old
+                continue
+            if matricule in with_account or matricule in self.index.by_matricule:
+                continue
+            record = self.waiting_for(matricule)
+            if record is not None:
+                waiting[matricule] = record
+        return waiting
+
+    def waiting_for(self, matricule: str) -> Waiting | None:
+        """The record of a person without an account, None if nobody waits."""
+        merged, old = self.merged, self.memory.waiting.get(matricule)
+        person = merged.people.get(matricule) or (old.person if old else None)
+        if person is None:
+            return None
+        numen, births = self._digests(person, old)
+        assignments = merged.assignments.get(matricule, old.assignments if old else ())
+        return waiting_for(person, numen, births, assignments, self.rules.policy, self.as_of)
+
+    def news_of(self, matricule: str) -> Waiting:
+        """What a delta says of a person who is held, or from whom changes are withheld; it is kept until they
+        are no longer held, because no later feed repeats it. The news of those whom a case keeps out is not
+        kept: after a decision the delta is applied again."""
+        person, assignments = self.merged.once[matricule]
+        numen, births = self._digests(person, self.memory.waiting.get(matricule))
+        return Waiting(bare(person), numen, assignments, self.as_of, births)
+
+    def _digests(self, person: Person, old: Waiting | None) -> tuple[str | None, Births]:
+        """The digests of the NUMEN and of the birth of a person in waiting; `old` is their present record."""
+        numen, births = (old.numen_digest, old.births) if old else (None, (None, None))
+        if person.numen is not None:
+            numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+        return numen, birth_digests(births, person, self.rules.keys, self.rules.matching)
+
+    def contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
+        """The changes by hand that HR contradicts, by uid, also of accounts that this run leaves as they
+        are."""
+        rules = self.rules
+        for current in sorted(self.index.accounts(), key=lambda account: account.uid):
+            account = by_uid[current.uid].account if current.uid in by_uid else current
+            for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
+                words = override_words(override) + (", beyond the last day of HR" if beyond else "")
+                why = f"HR has {post_text(row, rules.policy)} [{row.origin}]"
+                yield Contradiction(account.matricule, account.uid, words, why)
+
+    def cases(self, merged: MergedFeeds) -> dict[str, Case]:
+        """The cases after this run. A case ends if a feed has its person and the case is not found again, or
+        if its row is in no feed any more. A decision about newcomers stays."""
+        before = self.memory.cases.items()
+        remaining = {id_: case for id_, case in before if self._remains(case, merged)}
+        # asked once: if HR states the wrong birth date again, it is known to be an error
+        reason = "HR went back to the birth date of the account"
+        error = Decision(CaseAnswer.WRONG_ROW, BY_RULE, reason, self.as_of)
+        corrected = {
+            id_: replace(case, decision=error)
+            for id_, case in before
+            if case.doubt is Doubt.BIRTH_CHANGED and case.open and id_ not in remaining
+            if not self.row_is_gone(case)
+        }
+        return {**remaining, **corrected, **merged.cases}
+
+    def row_is_gone(self, case: Case) -> bool:
+        """Whether a feed of this run shows that the row of a case is not there any more."""
+        return row_is_gone(case, self.feeds)
+
+    def _remains(self, case: Case, merged: MergedFeeds) -> bool:
+        if case.of_newcomer and case.answered(CaseAnswer.SAME):
+            return (self.as_of - case.since).days <= REMEMBERED_DAYS
+        if case.answered(CaseAnswer.DIFFERENT) and not case.gates:
+            return True
+        if case.corrected:
+            return (self.as_of - case.since).days <= CORRECTED_DAYS
+        if case.gates and case.answered(CaseAnswer.SAME) and case.births:
+            return (self.as_of - case.since).days <= REMEMBERED_DAYS
+        if row_is_gone(case, self.feeds):
+            return False
+        entry = self.index.entry(case.matricule, self.rules.keys)
+        matricule = (entry.account.matricule if entry else None) or case.matricule
+        if case.gates:
+            return (case.source, matricule) not in merged.asked
+        rejected = merged.held.get(matricule, (HoldCode.CASE, ""))[0] is not HoldCode.CASE
+        return rejected or all(asked != matricule for _, asked in merged.asked)

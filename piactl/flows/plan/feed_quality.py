@@ -3,112 +3,142 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import field
 from datetime import date
+from enum import Enum
+from typing import Protocol
 
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import NewPost
-from piactl.core.plan.feed_limits import ROW, column_warnings
+from piactl.core.plan.feed_limits import ROW, FeedFacts, column_warnings
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
-from piactl.core.plan.plan import Rejection
 from piactl.core.plan.run_state import SourceMemory
 from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 _CONTRADICT = frozenset({"assignment-contradicts", "person-contradicts"})
-_DUPLICATES = "duplicates"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedPeople:
-    """What a plan does with the people in its feeds, by matricule: it writes their account, or holds them, or
-    they have no account. `posts` are all new posts. `staged` are people whose account it writes too, but
-    whose rows are not in the feeds; `owners` has the matricule of each line, by source."""
+class Fate(Enum):
+    """What a plan does with the rows of a person: it writes the account, holds the person, makes none, or
+    needs nothing. UNKNOWN: the account still waits for its name."""
 
-    written: AbstractSet[str]
-    held: AbstractSet[str]
-    without: AbstractSet[str]
-    posts: Mapping[NewPost, int]
-    staged: Container[object] = ()
-    owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    APPLIED = "applied"
+    HELD = "held"
+    IGNORED = "ignored"
+    UNCHANGED = "unchanged"
+    UNKNOWN = "unknown"
 
 
-def qualities(
-    feeds: Iterable[SourcedFeed],
-    planned_people: PlannedPeople,
-    sources: Mapping[str, SourceMemory],
-    as_of: date,
-) -> Iterator[FeedQuality]:
-    """The quality of each feed; `sources` is what was remembered before the run."""
-    for sourced in feeds:
-        before = sources.get(sourced.source.name)
-        yield _quality(sourced, planned_people, before, as_of)
+class FeedOfPlan(Protocol):
+    """A feed of a plan, with the lines of rows that count once."""
+
+    @property
+    def source(self) -> SourceSettings: ...
+    @property
+    def facts(self) -> FeedFacts: ...
+    @property
+    def duplicates(self) -> Sequence[int]: ...
 
 
 def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> Mapping[str, str]:
     """How the columns of a feed differ from the last ones, by column."""
-    if before is None:
-        return {}
-    return column_warnings(sourced.feed.facts, before.comparable, sourced.source, as_of)
+    return column_warnings_of(sourced.feed.facts, sourced.source, before, as_of)
 
 
-def _quality(
-    sourced: SourcedFeed, planned_people: PlannedPeople, before: SourceMemory | None, as_of: date
-) -> FeedQuality:
-    feed, facts, name = sourced.feed, sourced.feed.facts, sourced.source.name
-    of_feed = [rejection for rejection in sourced.rejections if rejection.line]
-    rejected = {(rejection.file, rejection.line) for rejection in of_feed}
-    uais = dict(_uais(sourced, planned_people.held))
-    held_lines = {line for line in uais if feed.place(line) not in rejected}
-    duplicates = sum(remark.count for remark in feed.remarks if remark.code == _DUPLICATES)
-    people = [person for m, person in feed.people.items() if m not in planned_people.held]
-    ignored = duplicates + sum(
-        len(person.lines) for person in people if person.matricule in planned_people.without
-    )
-    applied = sum(len(person.lines) for person in people if person.matricule in planned_people.written)
-    applied += sum(map(planned_people.staged.__contains__, planned_people.owners.get(name, ())))
-    counts = len(rejected), len(held_lines), ignored, applied
-    known = before is not None
-    late = [*_late(planned_people.posts, name, as_of)] if known else []
-    uais = {line: uai for line, uai in uais.items() if uai}
-    lines = {feed.place(line): uai for line, uai in uais.items()}
-    places: list[Place] = [(uai, {"held": 1}) for line, uai in uais.items() if line in held_lines]
-    places += [(lines[place], {"rejected": 1}) for place in rejected if place in lines]
-    places += [(uai, {"late": number}) for uai, _, number in late]
-    back = [*_back(sourced, before)]
-    places += [(uai, {"back": 1}) for uai in back]
-    gone = before.record.establishments - facts.establishments if before and facts.establishments else ()
-    places += [(uai, {"missing": 1}) for uai in gone if facts.full]
-    days: Counter[str] = Counter()
-    for _, lateness, number in late:
-        days[str(lateness)] += number
-    parsed = facts.rows - facts.columns.get(ROW, (0, 0))[1]
-    blanks = {
-        column: max(0, parsed - facts.columns[column][0])
-        for column in EXPECTED
-        if column in feed.columns and column in facts.columns
-    }
-    return FeedQuality(
-        source=name,
-        file=facts.file,
-        digest=facts.digest,
-        rows=facts.rows,
-        applied=applied,
-        unchanged=max(0, facts.rows - sum(counts)),
-        rejected=len(rejected),
-        held=len(held_lines),
-        ignored=ignored,
-        blanks=blanks,
-        doubled=duplicates + _contradicting(of_feed),
-        posts=sum(_running(planned_people.posts, name, as_of).values()) if known else 0,
-        late=dict(sorted(days.items(), key=lambda item: int(item[0]))),
-        back=len(back),
-        establishments=len(facts.establishments) if facts.full else 0,
-        missing=len(gone) if facts.full else 0,
-        places=worst(places, PLACES),
-        warned=tuple(warnings(sourced, before, as_of)),
-    )
+def column_warnings_of(
+    facts: FeedFacts, source: SourceSettings, before: SourceMemory | None, as_of: date
+) -> Mapping[str, str]:
+    """The same, of the facts of a feed."""
+    return column_warnings(facts, before.comparable, source, as_of) if before is not None else {}
+
+
+@dataclass(slots=True)
+class FeedQualityCount:
+    """Counts what becomes of the rows of one feed, person by person."""
+
+    rejected: set[tuple[str, int]] = field(default_factory=set)
+    contradicting: set[tuple[str, int]] = field(default_factory=set)
+    held: int = 0
+    ignored: int = 0
+    applied: int = 0
+    back: int = 0
+    places: list[Place] = field(default_factory=list)
+    columns: frozenset[str] = frozenset()
+
+    def add(self, sourced: SourcedFeed, fate: Callable[[str], Fate], before: SourceMemory | None) -> None:
+        """Adds the rows of some people; `before` is what was remembered of the source before the run."""
+        feed = sourced.feed
+        self.columns = feed.columns
+        of_feed = [rejection for rejection in sourced.rejections if rejection.line]
+        rejected = {(rejection.file, rejection.line) for rejection in of_feed}
+        self.rejected |= rejected
+        self.contradicting |= {(r.file, r.line) for r in of_feed if r.code in _CONTRADICT}
+        fates = {matricule: fate(matricule) for matricule in feed.people}
+        uais = dict(_uais(sourced, {m for m, its_fate in fates.items() if its_fate is Fate.HELD}))
+        held = {line: uai for line, uai in uais.items() if feed.place(line) not in rejected}
+        self.held += len(held)
+        for matricule, its_fate in fates.items():
+            lines = len(feed.people[matricule].lines)
+            self.ignored += lines if its_fate is Fate.IGNORED else 0
+            self.applied += lines if its_fate is Fate.APPLIED else 0
+        lines_at = {feed.place(line): uai for line, uai in uais.items() if uai}
+        self.places += [(uai, {"held": 1}) for uai in held.values() if uai]
+        self.places += [(lines_at[place], {"rejected": 1}) for place in rejected if place in lines_at]
+        back = [*_back(sourced, before)]
+        self.back += len(back)
+        self.places += [(uai, {"back": 1}) for uai in back]
+
+    def add_lines(self, lines: Sequence[tuple[int, str]], fate: Fate) -> None:
+        """Adds the rows of one person, each with its establishment."""
+        if fate is Fate.HELD:
+            self.held += len(lines)
+            self.places += [(uai, {"held": 1}) for _, uai in lines]
+        elif fate is Fate.APPLIED:
+            self.applied += len(lines)
+
+    def quality(
+        self, feed: FeedOfPlan, posts: Mapping[NewPost, int], before: SourceMemory | None, as_of: date
+    ) -> FeedQuality:
+        """The quality of the feed; `posts` are all new posts."""
+        facts, name, known = feed.facts, feed.source.name, before is not None
+        late = [*_late(posts, name, as_of)] if known else []
+        gone = before.record.establishments - facts.establishments if before and facts.establishments else ()
+        places = [*self.places, *((uai, {"late": number}) for uai, _, number in late)]
+        places += [(uai, {"missing": 1}) for uai in gone if facts.full]
+        days: Counter[str] = Counter()
+        for _, lateness, number in late:
+            days[str(lateness)] += number
+        parsed = facts.rows - facts.columns.get(ROW, (0, 0))[1]
+        blanks = {
+            column: max(0, parsed - facts.columns[column][0])
+            for column in EXPECTED
+            if column in self.columns and column in facts.columns
+        }
+        ignored = self.ignored + len(feed.duplicates)
+        counts = len(self.rejected), self.held, ignored, self.applied
+        return FeedQuality(
+            source=name,
+            file=facts.file,
+            digest=facts.digest,
+            rows=facts.rows,
+            applied=self.applied,
+            unchanged=max(0, facts.rows - sum(counts)),
+            rejected=len(self.rejected),
+            held=self.held,
+            ignored=ignored,
+            blanks=blanks,
+            doubled=len(feed.duplicates) + len(self.contradicting),
+            posts=sum(_running(posts, name, as_of).values()) if known else 0,
+            late=dict(sorted(days.items(), key=lambda item: int(item[0]))),
+            back=self.back,
+            establishments=len(facts.establishments) if facts.full else 0,
+            missing=len(gone) if facts.full else 0,
+            places=worst(places, PLACES),
+            warned=tuple(column_warnings_of(facts, feed.source, before, as_of)),
+        )
 
 
 def _uais(sourced: SourcedFeed, held_matricules: AbstractSet[str]) -> Iterator[tuple[int, str]]:
@@ -123,12 +153,6 @@ def _uais(sourced: SourcedFeed, held_matricules: AbstractSet[str]) -> Iterator[t
             (uai for _ in person.lines) if len(person.lines) == 1 else (a.uai for a in person.assignments)
         )
         yield from zip(person.lines, of_line, strict=False)
-
-
-def _contradicting(rejections: Iterable[Rejection]) -> int:
-    return len(
-        {(rejection.file, rejection.line) for rejection in rejections if rejection.code in _CONTRADICT}
-    )
 
 
 def _running(posts: Mapping[NewPost, int], source: str, as_of: date) -> dict[NewPost, int]:

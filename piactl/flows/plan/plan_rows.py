@@ -33,18 +33,12 @@ from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.plan.staged import Place
 
 Row = tuple[AccountWrite, list[Change]]
 
 _STRUCTURAL = "structuralObjectClass"
 
 PROTECTED = "protected: no import touches it"
-
-
-def place_of(row: Row) -> Place:
-    """The sort key of the rows of a plan."""
-    return Kind.GROUP.value in row[0].kinds, not row[0].loses, row[0].uid
 
 
 @dataclass(slots=True)
@@ -67,10 +61,11 @@ class PlanRows:
     withheld: set[str | None] = field(default_factory=set)
     unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def rows(self, desired: Sequence[Desired]) -> list[Row]:
-        """The writes, each with its changes, accounts that lose something first."""
+    def rows(self, desired: Sequence[Desired], decided: Container[str]) -> list[Row]:
+        """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
+        about which the run decides something, by uid: these and others."""
         accounts = [wanted.account for wanted in desired]
-        rows = self._mended_archived({account.uid for account in accounts})
+        rows = self._mended_archived(decided)
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
         for unsettled in desired:
@@ -99,11 +94,9 @@ class PlanRows:
                 delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
                 write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
-        rows += self._suspended({account.uid for account in accounts})
-        # before the accounts, because the sort is stable: a crash in between leaves no device behind
-        rows = [*self._devices_of_archived([row for row, _ in rows]), *self._at_no_device(), *rows]
-        rows.sort(key=place_of)
-        return rows
+        rows += self._suspended(decided)
+        # before the accounts, because a plan keeps this order: a crash in between leaves no device behind
+        return [*self._devices_of_archived([row for row, _ in rows]), *rows]
 
     def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
         """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
@@ -274,14 +267,6 @@ class PlanRows:
             for write in deletions.get(normal_dn(row.write.dn), [])
         ]
 
-    def _at_no_device(self) -> Iterator[Row]:
-        if not any(NO_DEVICE in marks for marks in self.unwitnessed.values()):
-            return
-        reason = "no device may have the name to which suspended accounts are linked"
-        accounts = self.accounts.directory.accounts
-        for uid, write in deletions_at_no_device(self.accounts.reader, accounts).items():
-            yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
-
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person
         if person is None or not self.has_delta:
@@ -291,6 +276,17 @@ class PlanRows:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
         births = birth_digests(subject.births, person, self.rules.keys, self.rules.matching)
         return Waiting(bare(person), numen, subject.assignments, self.rules.as_of, births)
+
+
+def devices_at_no_device(
+    accounts: ManagedAccounts, unwitnessed: Mapping[str, Mapping[str, str]]
+) -> Iterator[Row]:
+    """The deletions of devices that have the name to which suspended accounts are linked."""
+    if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
+        return
+    reason = "no device may have the name to which suspended accounts are linked"
+    for uid, write in deletions_at_no_device(accounts.reader, accounts.directory.accounts).items():
+        yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
 
 
 def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from piactl.core.plan.change import LOSING
@@ -44,7 +44,7 @@ class ReadyPlan:
     `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
     record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
     and `signature` are "" until `signed_plan_file.sealed`. `made_by` are the people behind the plan, as the
-    kernel and sudo name them. `since` is what `incremental.list_since` returns; no file has it.
+    kernel and sudo name them.
     """
 
     plan: Plan
@@ -55,7 +55,6 @@ class ReadyPlan:
     fingerprint: str = ""
     made_by: tuple[str, ...] = ()
     signature: str = ""
-    since: datetime | None = None
 
     @property
     def undoes(self) -> str:

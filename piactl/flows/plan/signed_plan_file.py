@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import date
@@ -49,9 +50,22 @@ encode = json.JSONEncoder(
 # The rows of a plan, its changes and its writes: a few in memory, many on disk.
 
 
-class JsonLines:
-    """JSON objects in the order in which they were added. They can be read again. `folder` and the errors are
-    as in NamelessFile."""
+class StoredRows(ABC):
+    """JSON objects in their order, which can be read again."""
+
+    @abstractmethod
+    def texts(self) -> Iterator[bytes]:
+        """The rows as they were added."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(json.loads, self.texts())
+
+
+class JsonLines(StoredRows):
+    """Rows in the order in which they were added. `folder` and the errors are as in NamelessFile."""
 
     def __init__(self, folder: Path, rows: Iterable[object] = ()) -> None:
         self._file = NamelessFile(folder)
@@ -65,7 +79,6 @@ class JsonLines:
         self._count += 1
 
     def texts(self) -> Iterator[bytes]:
-        """The rows as they were added."""
         offset, rest, end = 0, b"", len(self._file)
         while offset < end:
             block = self._file.read(offset, BLOCK)
@@ -73,15 +86,12 @@ class JsonLines:
             *lines, rest = (rest + block).split(b"\n")
             yield from lines
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return map(json.loads, self.texts())
-
     def __len__(self) -> int:
         return self._count
 
 
 T = TypeVar("T")
-Facts = JsonLines | Sequence[Mapping[str, Any]]
+Facts = StoredRows | Sequence[Mapping[str, Any]]
 
 
 class PlannedRows(Generic[T]):
@@ -191,7 +201,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
     for name in sorted(document.keys() - set(_SEALS)):
         value = document[name]
         yield b"%b%b:" % (before, encode(name).encode())
-        if isinstance(value, JsonLines) and value:
+        if isinstance(value, StoredRows) and value:
             between = b"[" + end
             for text in value.texts():
                 yield between
@@ -199,7 +209,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
                 between = b"," + end
             yield end + b"]"
         else:
-            yield encode(list(value) if isinstance(value, JsonLines) else value).encode()
+            yield encode(list(value) if isinstance(value, StoredRows) else value).encode()
         before = b","
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import sponsor_of
@@ -20,26 +21,29 @@ def sponsored_accounts(accounts: ManagedAccounts) -> Iterator[Account]:
     return (entry.account for entry in entries if isinstance(entry, Entry))
 
 
+def sponsors_of(accounts: Iterable[Account]) -> dict[str, str]:
+    """The sponsor of each of these accounts that has one, by uid."""
+    pairs = ((account.uid, sponsor_of(account.overrides)) for account in accounts)
+    return {uid: sponsor for uid, sponsor in pairs if sponsor}
+
+
 def leaving_sponsors(
     accounts: ManagedAccounts,
-    known: Iterable[Account] | None = None,
-    written: Mapping[str, Account] | None = None,
+    sponsor: Mapping[str, str],
+    states: Mapping[str, State] = MappingProxyType({}),
 ) -> Iterator[str]:
     """One sentence for each sponsor whose account is in grace, closed or gone, with the accounts they answer
-    for. `known` are all accounts with changes by hand, if they were read already; `written` are accounts as
-    the run leaves them, by uid."""
-    after = written or {}
+    for. `sponsor` is that of each account, by uid; `states` are those that accounts get by the run."""
     sponsored: dict[str, list[str]] = defaultdict(list)
-    for account in sponsored_accounts(accounts) if known is None else known:
-        sponsored[sponsor_of(after.get(account.uid, account).overrides)].append(account.uid)
-    sponsored.pop("", None)
+    for uid, name in sponsor.items():
+        sponsored[name].append(uid)
     leaving = dict.fromkeys(sponsored, "has no account any more")
     for entry in read_accounts_named(*accounts, sorted(sponsored)):
         if isinstance(entry, Entry):
-            account = after.get(entry.account.uid, entry.account)
-            leaving[account.uid] = _LEAVING.get(account.state, "")
+            uid = entry.account.uid
+            leaving[uid] = _LEAVING.get(states.get(uid, entry.account.state), "")
         else:
             leaving.pop(entry.uid, None)
-    for sponsor, words in sorted(leaving.items()):
+    for name, words in sorted(leaving.items()):
         if words:
-            yield f"sponsor {sponsor} {words}, and answers for {', '.join(sorted(sponsored[sponsor]))}"
+            yield f"sponsor {name} {words}, and answers for {', '.join(sorted(sponsored[name]))}"

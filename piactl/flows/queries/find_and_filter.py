@@ -6,9 +6,8 @@ from __future__ import annotations
 import marshal
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,12 +16,9 @@ from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
 from piactl.dataclass import dataclass
-from piactl.directory.port import RawEntry
-from piactl.directory.store.accounts import Entry, Unreadable, entry_of, search_accounts
+from piactl.directory.store.accounts import Entry, read_accounts
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.drift import is_settled
-from piactl.flows.processes import ProcessLost, answers, children, core_count
 from piactl.flows.queries.accounts import (
     AccountStore,
     account_views,
@@ -99,8 +95,6 @@ class Filters:
 
 AT_ONCE = 500
 """Accounts of a list that are made into documents together: who changed them is asked for together."""
-_ALONE = 1
-"""For up to this many times AT_ONCE accounts, starting processes is not worth it."""
 T = TypeVar("T")
 
 
@@ -174,7 +168,6 @@ class Listing(Generic[T]):
         self._drifted, self._of_people = drifted, of_people
         self._encoding = store.encoding.fitted_to(store.reader)
         self._devices: dict[str, list[Drift]] = {}
-        _ = store.cases  # read before there are further processes
         for device in store.devices():
             self._devices.setdefault(device.uid, []).append(device)
 
@@ -185,37 +178,10 @@ class Listing(Generic[T]):
             yield from self._make(self._documents(some))
 
     def of_all(self, report_unreadable: Callable[[str], Any]) -> Iterator[T]:
-        """The rows of all accounts, in directory order, yielded while the directory is read. A process for
-        each core makes them. Calls `report_unreadable` with the reason for each unreadable entry."""
-        raws = search_accounts(self._store.reader, self._store.directory, self._encoding)
-        blocks = iter(lambda: list(islice(raws, AT_ONCE)), [])
-
-        def here(block: list[RawEntry]) -> Iterator[T]:
-            read = (entry_of(raw, self._encoding) for raw in block)
-            return self.of(self._selection.watch(readable(self._store, read, report_unreadable)))
-
-        for block in islice(blocks, _ALONE):
-            yield from here(block)
-        waiting: deque[list[RawEntry]] = deque()
-
-        def given() -> Iterator[list[RawEntry]]:
-            for block in blocks:
-                waiting.append(block)
-                yield block
-
-        # only this process records which sponsors `watch` has seen
-        count = 1 if self._selection.doubtful else core_count()
-        if count > 1 and (first := next(blocks, None)) is not None:
-            blocks = chain([first], blocks)
-            try:
-                with children(count, self._without_server) as some:
-                    for _, block, made in answers(some, given()):
-                        waiting.popleft()
-                        yield from here(block) if made is None else made
-            except ProcessLost:
-                pass  # this process does the rest
-        for block in chain(waiting, blocks):
-            yield from here(block)
+        """The rows of all accounts, in directory order, yielded while the directory is read. Calls
+        `report_unreadable` with the reason for each unreadable entry."""
+        entries = read_accounts(self._store.reader, self._store.directory, self._encoding)
+        return self.of(self._selection.watch(readable(self._store, entries, report_unreadable)))
 
     def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         by_uid = {entry.account.uid: entry.account for entry in some}
@@ -227,16 +193,6 @@ class Listing(Generic[T]):
             if self._of_people:
                 view |= person_facts(by_uid[view["uid"]], self._register, self._store.as_of)
             yield view
-
-    def _without_server(self, block: list[RawEntry]) -> list[T] | None:
-        """The rows that need no query of the server; None if an account of the block needs one."""
-        entries = []
-        for raw in block:
-            entry = entry_of(raw, self._encoding)
-            if isinstance(entry, Unreadable) or not is_settled(entry) or entry.account.uid in self._devices:
-                return None
-            entries.append(entry)
-        return list(self.of(entries))
 
 
 class Views:

@@ -86,6 +86,9 @@ def differences(one: Entries, other: Entries, ignored: Collection[str] = OF_A_SE
     return findings
 
 
+_OF_THE_RUN = ("run", "plan", "census", "server", "csns")
+
+
 def of_nights(entries: Entries) -> Entries:
     """The entries that are the same after two runs of the same nights: all except the records of runs and
     the lock."""
@@ -95,7 +98,7 @@ def of_nights(entries: Entries) -> Entries:
             continue
         if dn.startswith("cn=state,ou=piactl,"):
             record = json.loads(entry["piactldata"][0])
-            own = {key: value for key, value in record.items() if key not in ("run", "plan", "census")}
+            own = {key: value for key, value in record.items() if key not in _OF_THE_RUN}
             entry = {**entry, "piactldata": [json.dumps(own, sort_keys=True).encode()]}
         remaining[dn] = entry
     return remaining

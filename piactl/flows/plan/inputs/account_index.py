@@ -13,10 +13,10 @@ from piactl.core.model.account import LIVE, NUMBER, Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.naming.name_digests import NameDigests, name_digest
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
-from piactl.core.plan.sync_cache import NameDigests, name_digest
 from piactl.core.rules.matching import Traces, stored_traces
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader

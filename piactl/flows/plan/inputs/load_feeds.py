@@ -1,19 +1,15 @@
-"""Reads the feeds of a run, in one or two passes, and refuses those that break a limit.
-
-The first pass of a full feed finds the owner of each line and a digest of the lines of each person; the
-second parses only the lines that the run needs. Later nights skip feeds that were refused as older.
-"""
+"""Reads the feeds of a run, and refuses those that break a limit. Later nights skip feeds that were refused
+as older."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import field
 from datetime import date
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
@@ -28,20 +24,18 @@ from piactl.core.plan.feed_limits import (
     record_of,
     zeros_refusal,
 )
-from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
-from piactl.core.plan.sync_cache import MOST_SOURCES
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
-from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
-from piactl.feed.fingerprints import KnownLines, LineDigests, digest_lines
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
+from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.reader import read_feed
+from piactl.feed.reader import ScannedFeed, read_feed, scan_feed
+from piactl.feed.row_table import RowTable
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
 
@@ -98,47 +92,47 @@ def each_read(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The first pass over one feed. Without `lines` the whole feed was read: a delta, or a file that cannot
-    be scanned."""
+    """A feed of a run. Without `feed` its file is refused: a plan then raises `refused`."""
 
     source: SourceSettings
     path: Path
-    lines: LineDigests | None
-    feed: Feed | None = None
+    feed: ScannedFeed | None
+    refused: FeedRefused | None = None
+
+    @property
+    def facts(self) -> FeedFacts:
+        if self.feed is None:
+            raise AssertionError("a refused feed has no facts")
+        return self.feed.facts
 
 
 def scan_feeds(
     arguments: Sequence[str],
     sources: Mapping[str, SourceSettings],
-    keys: DigestKeys,
+    table: RowTable,
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
-    known: Mapping[str, KnownLines] | None = None,
 ) -> list[Scan]:
-    """Scans the feeds of the arguments. With `warn`, files that match no source are reported and skipped, if
-    another file is a feed or they are of another kind (a LISEZMOI.txt). `known` are the lines of the last
-    feed of each source, for a process that reads many.
+    """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
+    source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
 
-    Raises UsageError for an argument that matches no source, and FeedRefused for a feed that was read
-    completely, unless its source is in `go_on`; a second reading then gives the reason.
-    """
-    named = _named(arguments, sources, warn)
-    # the lines hold NUMENs, so their digests have a key
-    key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
+    Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
+    to its end, unless its source is in `go_on`."""
+    numbers = count(1)
 
     def scanned(sourced_file: tuple[SourceSettings, Path]) -> Scan:
         source, path = sourced_file
-        known_lines = known[source.name] if known is not None else None
-        lines = digest_lines(path, source, key, known_lines) if source.full else None
+        number = next(numbers)
         try:
-            return Scan(source, path, lines, None if lines is not None else read_feed(path, source))
+            return Scan(source, path, scan_feed(path, source, table, number))
         except FeedRefused as error:
+            table.forget(number)
             error.source = source.name
             if source.name not in go_on:
                 raise
-            return Scan(source, path, None)
+            return Scan(source, path, None, error)
 
-    return each_read(named, scanned)
+    return each_read(_named(arguments, sources, warn), scanned)
 
 
 def _named(
@@ -176,22 +170,6 @@ def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSe
     return sorted(named, key=order)
 
 
-def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
-    """The digest of all lines of each person, by matricule. None if the scans do not have all of them:
-    without feeds, with a completely read feed, with two feeds of one source, or with too many sources."""
-    if not scans or len({scan.source.name for scan in scans}) < len(scans) or len(scans) > MOST_SOURCES:
-        return None
-    digests: dict[str, int] = {}
-    for scan in scans:
-        if scan.lines is None:
-            return None
-        if len(scans) == 1:
-            return scan.lines.people
-        for matricule, number in scan.lines.people.items():
-            digests[matricule] = digests.get(matricule, 0) + number & 0xFFFF_FFFF_FFFF_FFFF
-    return digests
-
-
 def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None:
     """Keeps what later deltas need of the sets of national feeds in the state folder of this host."""
     for sourced in feeds:
@@ -205,10 +183,13 @@ def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None
             warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
 
 
-def in_order(feeds: Sequence[SourcedFeed], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
+F = TypeVar("F", bound="FileOfRun")
+
+
+def in_order(feeds: Iterable[F], sources: Mapping[str, SourceSettings]) -> list[F]:
     """The feeds by source and date, unknown dates last."""
     order = {name: position for position, name in enumerate(sources)}
-    return sorted(feeds, key=lambda f: (order[f.source.name], f.feed.facts.date or date.max))
+    return sorted(feeds, key=lambda feed: (order[feed.source.name], feed.facts.date or date.max))
 
 
 def raise_refused(refused: Sequence[FeedRefused]) -> None:
@@ -227,15 +208,15 @@ def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
     return facts.digest in memory.applied and facts.digest != last.digest and not later
 
 
-def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collection[str]) -> None:
+def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collection[str]) -> None:
     """Raises FeedsOfAnotherDay if the dates of a feed and of the run differ by more than the `feed_days` of
     the source: the clock may be wrong."""
-    dated = [sourced for sourced in feeds if sourced.feed.facts.date is not None]
+    dated = [sourced for sourced in feeds if sourced.facts.date is not None]
     far = [
         sourced
         for sourced in dated
-        if abs((as_of - (sourced.feed.facts.date or as_of)).days) > sourced.source.feed_days
-        and sourced.feed.facts.digest not in accepted
+        if abs((as_of - (sourced.facts.date or as_of)).days) > sourced.source.feed_days
+        and sourced.facts.digest not in accepted
     ]
     if far:
         raise FeedsOfAnotherDay(
@@ -247,8 +228,8 @@ def check_feed_dates(feeds: Sequence[SourcedFeed], as_of: date, accepted: Collec
         )
 
 
-def _far(sourced: SourcedFeed, as_of: date) -> str:
-    day = sourced.feed.facts.date or as_of
+def _far(sourced: FileOfRun, as_of: date) -> str:
+    day = sourced.facts.date or as_of
     apart = counted(abs((as_of - day).days), "day")
     where = "before" if day < as_of else "after"
     return (
@@ -257,13 +238,27 @@ def _far(sourced: SourcedFeed, as_of: date) -> str:
     )
 
 
-def refuse_ahead(sourced: SourcedFeed, today: date) -> None:
+def refuse_ahead(sourced: FileOfRun, today: date) -> None:
     """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
-    day, most = sourced.feed.facts.date, sourced.source.feed_days
+    day, most = sourced.facts.date, sourced.source.feed_days
     if day is not None and (day - today).days > most:
         message = f"it is dated {day}, after today, {today} (limit: {most} days)"
         advice = "correct the date, or check the clock"
         raise _refused(sourced, [("another-day", f"{message}; {advice}")])
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFeed:
+    """A feed as the limits of its source count it: `known` people have a running assignment of the source,
+    and `still` of these are in the feed; `zeros` are the messages of rows that lost their leading zeros, by
+    line."""
+
+    facts: FeedFacts
+    source: SourceSettings
+    path: Path
+    known: int = 0
+    still: int = 0
+    zeros: Mapping[int, str] = field(default_factory=dict)
 
 
 def check_limits(
@@ -272,39 +267,39 @@ def check_limits(
     known: Mapping[str, Sequence[Assignment]],
     as_of: date,
     accepted: Collection[str],
-    skipped: Mapping[str, int] | None = None,
 ) -> None:
-    """Raises FeedRefused if a feed exceeds a limit of its source, compared with the last one applied.
+    """Raises FeedRefused if a feed exceeds a limit of its source, compared with the last one applied. `known`
+    are the assignments of each person."""
 
-    `skipped` counts per source the skipped people, who are in the feed and not in `known`.
-    """
+    def of_source(sourced: SourcedFeed) -> CountedFeed:
+        name, feed = sourced.source.name, sourced.feed
+        here = {m for m, posts in known.items() if from_source(posts, name, feed.written, as_of)}
+        zeros = {r.line: r.message for r in feed.rejections if r.code == LEADING_ZEROS}
+        still = len(here & feed.present)
+        return CountedFeed(feed.facts, sourced.source, sourced.path, len(here), still, zeros)
+
+    check_counted([of_source(sourced) for sourced in feeds], memory, as_of, accepted)
+
+
+def from_source(posts: Sequence[Assignment], source: str, written: RowWriter | None, as_of: date) -> bool:
+    """Whether a running one of these assignments is of a source, at an establishment of which its set is."""
+    uais = written.uais if written else None
+    return any(a.source == source and not a.is_over(as_of) and (uais is None or a.uai in uais) for a in posts)
+
+
+def check_counted(
+    feeds: Sequence[CountedFeed], memory: Memory, as_of: date, accepted: Collection[str]
+) -> None:
+    """Raises FeedRefused as `check_limits` does."""
     last = {name: source.comparable for name, source in memory.sources.items()}
     applied = {name: source.every_applied for name, source in memory.sources.items()}
     parts = {name: dict(source.parts) for name, source in memory.sources.items()}
     new = _undated_parts(feeds, parts)
     refused: list[FeedRefused] = []
     for sourced in feeds:
-        facts, source = sourced.feed.facts, sourced.source
-        uais = sourced.feed.written.uais if sourced.feed.written else None
-        known_here = {
-            matricule
-            for matricule, assignments in known.items()
-            if any(
-                a.source == source.name and not a.is_over(as_of) and (uais is None or a.uai in uais)
-                for a in assignments
-            )
-        }
-        refusals = feed_refusals(
-            facts,
-            last.get(source.name),
-            known_here,
-            sourced.feed.present,
-            source,
-            as_of,
-            (skipped or {}).get(source.name, 0),
-        )
-        zeros = {r.line: r.message for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
-        refusal = zeros_refusal(facts, last.get(source.name), zeros)
+        facts, source = sourced.facts, sourced.source
+        refusals = feed_refusals(facts, last.get(source.name), sourced.known, sourced.still, source, as_of)
+        refusal = zeros_refusal(facts, last.get(source.name), sourced.zeros)
         refusals = [refusal, *refusals] if refusal else refusals
         before = applied.setdefault(source.name, set())
         if facts.digest not in before:
@@ -334,43 +329,51 @@ def check_limits(
 
 
 def _undated_parts(
-    feeds: Sequence[SourcedFeed], parts: Mapping[str, Mapping[str, PartRecord]]
+    feeds: Sequence[CountedFeed], parts: Mapping[str, Mapping[str, PartRecord]]
 ) -> dict[tuple[str, str], dict[str, str]]:
     """The sets of some establishments without a date that were not applied before: file by digest, by source
     and kind."""
     new: dict[tuple[str, str], dict[str, str]] = {}
     for sourced in feeds:
-        facts = sourced.feed.facts
+        facts = sourced.facts
         last_part = parts.get(facts.source, {}).get(facts.kind, PartRecord())
         if facts.part and facts.date is None and facts.digest not in last_part.digests:
             new.setdefault((facts.source, facts.kind), {})[facts.digest] = str(sourced.path)
     return new
 
 
-def _refused(sourced: SourcedFeed, refusals: Sequence[tuple[str, str]]) -> FeedRefused:
-    return FeedRefused(str(sourced.path), refusals, sourced.source.name, sourced.feed.facts.rows)
+class FileOfRun(Protocol):
+    """A feed of a run: its file, its source and its facts."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def source(self) -> SourceSettings: ...
+    @property
+    def facts(self) -> FeedFacts: ...
+
+
+def _refused(feed: FileOfRun, refusals: Sequence[tuple[str, str]]) -> FeedRefused:
+    return FeedRefused(str(feed.path), refusals, feed.source.name, feed.facts.rows)
 
 
 def check_held(
-    feeds: Sequence[SourcedFeed],
-    holds: Iterable[Hold],
+    feeds: Iterable[FileOfRun],
+    holds: Mapping[Path, Mapping[str, str]],
     memory: Memory,
     as_of: date,
     accepted: Collection[str],
 ) -> None:
     """Raises FeedRefused if too many people of a feed are held, because the rest is then likely wrong too.
-    The feed that was applied last is not refused."""
-    why = {hold.matricule: hold.why for hold in holds if hold.matricule}
+    `holds` says for each feed why, by matricule. The feed that was applied last is not refused."""
     refused: list[FeedRefused] = []
-    for sourced in feeds if why else ():
-        facts = sourced.feed.facts
-        last = memory.sources.get(sourced.source.name)
+    for feed in feeds:
+        facts, last = feed.facts, memory.sources.get(feed.source.name)
         if last is not None and last.record.digest == facts.digest:
             continue
-        held = {matricule: why[matricule] for matricule in sorted(sourced.feed.present & why.keys())}
-        too_many = held_refusal(facts, held, sourced.source, as_of)
+        too_many = held_refusal(facts, dict(sorted(holds[feed.path].items())), feed.source, as_of)
         if too_many is not None and facts.digest not in accepted:
-            refused.append(_refused(sourced, [too_many]))
+            refused.append(_refused(feed, [too_many]))
     raise_refused(refused)
 
 

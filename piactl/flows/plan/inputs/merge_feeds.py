@@ -13,7 +13,7 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.internal_addresses import internal_address
-from piactl.core.plan.feed_limits import LEADING_ZEROS, PartRecord, SourceRecord, record_of
+from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
@@ -44,6 +44,10 @@ class SourcedFeed:
     source: SourceSettings
     path: Path
     judgement: tuple[Rejection, ...] = ()
+
+    @property
+    def facts(self) -> FeedFacts:
+        return self.feed.facts
 
     @property
     def rejections(self) -> tuple[Rejection, ...]:

@@ -1,4 +1,4 @@
-"""Unchanged accounts are skipped, and the plan is the same as when evaluating everybody."""
+"""A night leaves out accounts of which nothing has changed, and plans as if it had evaluated everybody."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.core.plan.run_state import Memory
-from piactl.core.plan.sync_cache import SyncCache, with_csn
+from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
-from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import UNIQUE_ID
 from piactl.directory.store.base_digest import MANAGED, POSIX
+from piactl.feed import reader
 from piactl.flows import nightly
-from piactl.flows.plan import chunks, incremental
-from piactl.flows.plan.incremental import NextCache, next_cache
-from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
+from piactl.flows.plan import build, night_db, planning
+from piactl.flows.plan.build import build_plan
+from piactl.flows.plan.inputs.load_feeds import scan_feeds
+from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.night_db import FILE, NightDb
 from piactl.sandbox.slapd_configuration_and_folder import identity_dn
 from piactl.secret_files import identity_password
 from tests.directory.wire import Wire, operation
@@ -42,12 +41,6 @@ POST_READ, NOTHING = b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.9"
 SEARCHED, MODIFIED = 0x64, 0x67
 """The tags of a search result entry and of the answer to a modify."""
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
-
-
-@pytest.fixture(autouse=True)
-def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes nights skip settled accounts even if they are few, as in these tests."""
-    monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 class Rewriting(Wire):
@@ -75,57 +68,46 @@ def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iter
         proxy.close()
 
 
-def marks(academy: Academy) -> Path:
-    return academy.sandbox.folder / "state" / "settled"
+def known(academy: Academy) -> Path:
+    """The night's database."""
+    return academy.sandbox.folder / "state" / FILE
 
 
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
-    """The accounts that would be skipped."""
+    """The people whose accounts would not be evaluated, by matricule."""
     configuration = open_configuration(academy.sandbox.config)
-    scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
-    with open_reader(configuration.settings.directory, "reader", identity_password) as reader:
-        return set(skipped(reader, configuration, scans, day)[0].unchanged)
-
-
-def skipped(
-    reader: Reader, configuration: Configuration, scans: list[Scan], day: str
-) -> tuple[incremental.SkipSet, NextCache, Memory]:
-    """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
-    as_of, folder = date.fromisoformat(day), Path(configuration.settings.state_folder)
-    state = run_state(reader, configuration, as_of, feeds=True)
-    memory = state.memory
-    accounts = managed_accounts(reader, configuration)
-    cache = next_cache(accounts, configuration.rules(as_of), configuration.settings, scans)
-    assert cache is not None
-    skip_set = incremental.unchanged_accounts(
-        accounts, configuration.keys, folder, cache, state, memory.pending()
-    )
-    return skip_set, cache, memory
+    settings, as_of = configuration.settings, date.fromisoformat(day)
+    night = NightDb(Path(settings.state_folder), configuration.keys)
+    scans = scan_feeds([str(feed)], settings.sources, night.rows)
+    with open_reader(settings.directory, "reader", identity_password) as reader:
+        state = run_state(reader, configuration, as_of, feeds=True)
+        accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
+        build_plan(accounts, rules, settings, scans, state, night, Accepted(date=True))
+    return {key for (key,) in night.db.execute("SELECT key FROM account EXCEPT SELECT key FROM wanted")}
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
-    """The plans with and without marks; each must be the same as that of people evaluated in batches."""
+    """The plans with and without the database; each is the same if people are evaluated one by one."""
     fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    with sifted():
+    with one_by_one():
         assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
-    saved_marks = marks(academy).read_bytes() if marks(academy).exists() else None
-    marks(academy).unlink(missing_ok=True)
+    saved = known(academy).read_bytes() if known(academy).exists() else None
+    known(academy).unlink(missing_ok=True)
     slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    with sifted():
+    with one_by_one():
         sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    if saved_marks is not None:
-        marks(academy).write_bytes(saved_marks)
+    if saved is not None:
+        known(academy).write_bytes(saved)
     assert (fast.code, fast.err) == (slow.code, slow.err)
     assert sparing == slow
     return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
 
 
 @contextmanager
-def sifted() -> Iterator[None]:
-    """Inside, people are in batches of one, as if there were very many."""
+def one_by_one() -> Iterator[None]:
+    """Inside, nobody is evaluated with others, except people who share a trace."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(chunks, "FEWEST", 0)
-        patched.setattr(chunks, "SIZE", 1)
+        patched.setattr(build, "PEOPLE", 1)
         yield
 
 
@@ -209,19 +191,19 @@ def test_an_account_that_counts_at_another_school_now_is_evaluated(academy: Acad
     assert same(academy, NEXT, feed)["changes"] == []
 
 
-def test_a_deleted_entry_is_noticed_with_and_without_marks(academy: Academy) -> None:
+def test_a_deleted_entry_is_noticed_with_and_without_the_database(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     with academy.sandbox.root() as root:
         root.delete(academy.dn("claire.dubreuil"))
     feed = academy.feed(row(), IDA, day=NEXT)
-    for _ in range(2):  # with the marks and without
+    for _ in range(2):  # with the database and without
         plan = academy.plan(feed, "--as-of", NEXT)
         assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
-        marks(academy).unlink(missing_ok=True)
+        known(academy).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("basis", ["policy", "register", "configuration", "marks"])
-def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, basis: str) -> None:
+@pytest.mark.parametrize("basis", ["policy", "register", "configuration", "file"])
+def test_nothing_is_known_when_what_it_rests_on_changes(academy: Academy, basis: str) -> None:
     night(academy, DAY, row(), IDA)
     feed = academy.feed(row(), IDA, day=NEXT)
     if basis == "policy":
@@ -232,9 +214,9 @@ def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, basis: st
     elif basis == "configuration":
         academy.edit("piactl.yaml", "any_date: true", "any_date: true\nkeep_undo_days: 80")
     else:
-        content = bytearray(marks(academy).read_bytes())
+        content = bytearray(known(academy).read_bytes())
         content[-1] ^= 1
-        marks(academy).write_bytes(content)
+        known(academy).write_bytes(content)
     assert passed(academy, feed, NEXT) == set()
     same(academy, NEXT, feed)
 
@@ -300,24 +282,24 @@ def test_an_absent_post_that_did_not_count_may_count_the_next_night(academy: Aca
 
 
 def test_plans_are_the_same_after_a_night_on_another_host(academy: Academy) -> None:
-    """The other host has no marks of this one, and sees what this one does not."""
+    """The other host does not know what this one does, and sees what this one does not."""
     night(academy, DAY, row(), IDA)
-    saved_marks = marks(academy).read_bytes()
+    saved = known(academy).read_bytes()
     night(academy, NEXT, IDA)
     night(academy, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
-    marks(academy).write_bytes(saved_marks)
+    known(academy).write_bytes(saved)
     for rows in ((row(), IDA), (IDA,), (row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)):
         same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
 
 
 @pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
-def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> None:
+def test_what_is_known_survives_a_run_in_between(academy: Academy, between: str) -> None:
     """The run in between changes Claire; the night after, nobody else has to be evaluated."""
     academy.sources(hr="kind: full", moves="kind: delta")
     leo = row(matricule="1998", prenom="Léo", nom_famille="Kern")
     claire = row(fin=DAY) if between == "no feed" else row()
     night(academy, DAY, claire, IDA, leo)
-    cache = marks(academy).read_bytes()
+    cache = known(academy).read_bytes()
     changed = row(civilite="MME")
     if between == "no feed":
         assert academy.night(NEXT).json["outcomes"] == {"applied": 1}
@@ -332,11 +314,10 @@ def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> 
         ran = academy.run("account", "lock", "claire.dubreuil", "--reason", "x", "--yes", "--as-of", NEXT)
         assert ran.code == 0, ran.err
     else:
-        marks(academy).unlink()
+        known(academy).unlink()
         night(academy, NEXT, changed, IDA, leo)
-        assert marks(academy).read_bytes() != cache
-        marks(academy).write_bytes(cache)
-    assert marks(academy).read_bytes() == cache
+        assert known(academy).read_bytes() != cache
+        known(academy).write_bytes(cache)
     for rows in (
         (claire, IDA, leo),
         (changed, IDA, leo),
@@ -345,8 +326,30 @@ def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> 
     ):
         feed = academy.feed(*rows, day="2026-09-07")
         unchanged = {"1999", "1998"} if IDA in rows else {"1998"}
+        if between == "no feed" and claire in rows:  # that night has evaluated her
+            unchanged |= {"1001"}
         assert passed(academy, feed, "2026-09-07") == unchanged
         same(academy, "2026-09-07", feed)
+
+
+def test_rows_that_come_again_after_others_were_applied_are_evaluated(academy: Academy) -> None:
+    """A plan is applied in which HR ends a post, a night without a feed looks at the account, and HR goes
+    back to the rows that the last night had."""
+    night(academy, DAY, row(), IDA)
+    file = academy.folder / "plan.json"
+    ended = academy.feed(row(fin=DAY), IDA, day=NEXT)
+    assert academy.run("plan", ended, "--as-of", NEXT, "--out", file).code == 0
+    assert academy.run("apply", file).code == 0
+    academy.night("2026-09-07")
+    feed = academy.feed(row(), IDA, day="2026-09-08")
+    assert passed(academy, feed, "2026-09-08") == {"1999"}
+    assert {c["uid"] for c in same(academy, "2026-09-08", feed)["changes"]} == {"claire.dubreuil"}
+
+
+def test_nothing_is_known_on_an_earlier_day(academy: Academy) -> None:
+    feed = night(academy, NEXT, row(), IDA)
+    assert passed(academy, feed, NEXT) == {"1001", "1999"}
+    assert passed(academy, feed, DAY) == set()
 
 
 def test_a_newcomer_held_by_a_delta_is_held_the_next_night_too(academy: Academy) -> None:
@@ -367,15 +370,15 @@ def test_plans_are_the_same_after_two_sources_disagreed(academy: Academy) -> Non
     academy.night(DAY, first, second)
     other = academy.feed(row(uai=MARESCHAL, fonction="DIR", civilite="MME"), day=NEXT, source="agape")
     one = academy.feed(row(civilite="M."), IDA, day=NEXT, source="epp")
-    cache = marks(academy).read_bytes()
+    cache = known(academy).read_bytes()
     academy.night(NEXT, one, other)
     academy.night("2026-09-07", one, other)
-    marks(academy).write_bytes(cache)
+    known(academy).write_bytes(cache)
     for feeds in ((first, second), (one, other), (first, other), (one, second)):
         same(academy, "2026-09-08", *feeds)
 
 
-def test_plans_of_two_sources_are_the_same_with_marks(academy: Academy) -> None:
+def test_plans_of_two_sources_are_the_same_with_the_database(academy: Academy) -> None:
     academy.sources(epp="kind: full", agape="kind: full")
     first = academy.feed(row(), IDA, day=DAY, source="epp")
     second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
@@ -418,7 +421,7 @@ def change_is_noticed(
     assert {c["uid"] for c in same(academy, "2026-09-07", feed)["changes"]} == {"claire.dubreuil"}
 
 
-READ, WRITTEN = "sealed", "keep"
+READ, WRITTEN = "sealed", "_keep_known"
 """The functions that a night calls when it has read the accounts, and when it has written them."""
 
 
@@ -432,21 +435,23 @@ def test_drift_just_before_or_after_the_write_of_a_night_is_noticed(
 
 
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
-def test_marks_with_a_guessed_entrycsn_would_miss_drift(
+def test_a_guessed_entrycsn_would_miss_drift(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """If a mark takes any entryCSN that its entry has, or any that was overwritten, the test above fails."""
-    keep = nightly.keep
+    """If the database takes any entryCSN that the entry has, or any that was overwritten, the test above
+    fails."""
+    settle = NightDb.settle
 
-    def keeping(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
+    def settling(self: NightDb) -> None:
+        settle(self)
         (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
-        cache.packed["1001"] = with_csn(cache.packed["1001"], csn)
-        keep(cache, folder, keys)
+        self.db.execute("UPDATE account SET csn = ? WHERE uid = 'claire.dubreuil'", (csn,))
 
     if moment == READ:
-        monkeypatch.setattr(incremental, "has_csn", lambda *_: True)
+        made = night_db._MADE.replace("AND c.before = w.csn", "")
+        monkeypatch.setattr(night_db, "_MADE", made)
     else:
-        monkeypatch.setattr(nightly, "keep", keeping)
+        monkeypatch.setattr(NightDb, "settle", settling)
     with pytest.raises(AssertionError, match="1001"):
         change_is_noticed(academy, monkeypatch, moment)
 
@@ -454,10 +459,10 @@ def test_marks_with_a_guessed_entrycsn_would_miss_drift(
 @pytest.mark.parametrize(
     "answer", [None, SEARCHED, MODIFIED], ids=["in the answer", "not supported", "not in the answer"]
 )
-def test_a_write_is_marked_only_if_the_server_returns_its_entrycsn(
+def test_a_write_is_known_only_if_the_server_returns_its_entrycsn(
     academy: Academy, answer: int | None
 ) -> None:
-    """Other accounts are evaluated once more, and marked then."""
+    """Other accounts are evaluated once more, and known then."""
     with rewriting(academy, POST_READ, NOTHING, answer) as proxy:
         night(academy, DAY, row(), IDA)
         feed = night(academy, NEXT, row(civilite="MME"), IDA)
@@ -469,7 +474,7 @@ def test_a_write_is_marked_only_if_the_server_returns_its_entrycsn(
         assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
 
 
-def test_an_account_marked_with_a_wrong_entrycsn_is_evaluated_again(academy: Academy) -> None:
+def test_an_account_known_with_a_wrong_entrycsn_is_evaluated_again(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     (csn,) = academy.entry("ida.roy")["entryCSN"]
     with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
@@ -480,7 +485,7 @@ def test_an_account_marked_with_a_wrong_entrycsn_is_evaluated_again(academy: Aca
 
 
 @pytest.mark.parametrize("end", ["in part", "killed", "server lost"])
-def test_marks_are_void_after_a_run_that_did_not_end_well(
+def test_a_run_that_did_not_end_well_leaves_what_was_known_before(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     night(academy, DAY, row(civilite="M."), IDA)
@@ -507,8 +512,8 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
             check=False,
         )
         assert ran.returncode == (9 if end == "killed" else 8), ran.stderr
-    assert passed(academy, feed, NEXT) == set()
-    assert passed(academy, feed, "2026-09-07") == set()
+    assert passed(academy, feed, NEXT) == {"1999"}
+    assert passed(academy, feed, "2026-09-07") == {"1999"}
     same(academy, "2026-09-07", feed)
     academy.night("2026-09-07", feed)
     if end == "in part":  # an account that another program changed is evaluated again
@@ -531,8 +536,72 @@ main()
 """
 
 
+NUMEN, MAIL = "20E9512345XYZ", "ida.roy@example.org"
+OF_IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen=NUMEN, courriel_prive=MAIL)
+
+
+def nameless_files() -> bytes:
+    """The content of the files without a name that this process has open."""
+    content = b""
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            if link.readlink().name.startswith(".night."):
+                content += link.read_bytes()
+        except OSError:  # closed meanwhile
+            continue
+    return content
+
+
+def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the file of the database nor those that two nights make meanwhile."""
+    found = []
+    plan = planning.Planning.plan
+
+    def planned(self: planning.Planning, *arguments: Any) -> Any:
+        ready = plan(self, *arguments)
+        self.table._db.commit()
+        self.settling.db.commit()  # type: ignore[union-attr]
+        found.append(nameless_files())
+        return ready
+
+    monkeypatch.setattr(planning.Planning, "plan", planned)
+    night(academy, DAY, row(), OF_IDA)
+    night(academy, NEXT, row(), OF_IDA.replace("Roy", "Rey"))
+    file = known(academy)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert all(b"ida.roy" in content for content in found)
+    for content in (file.read_bytes(), *found):
+        assert NUMEN.encode() not in content
+        assert NUMEN[3:].encode() not in content
+    for text in (MAIL, "Rey"):
+        assert text.encode() not in file.read_bytes()
+
+
+def test_files_of_older_versions_and_of_killed_runs_are_removed(academy: Academy) -> None:
+    folder = known(academy).parent
+    (folder / "lines").mkdir(parents=True)
+    left = [folder / name for name in ("settled", "lines/hr", f".{FILE}.0011223344556677")]
+    for file in left:
+        file.write_bytes(b"x")
+    night(academy, DAY, row(), IDA)
+    assert not [file for file in left if file.exists()]
+    assert known(academy).exists()
+
+
+def test_each_feed_is_read_once(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    academy.sources(hr="kind: full", moves="kind: delta")
+    night(academy, DAY, row(), IDA)
+    opened = []
+    open_feed = reader.open_feed
+    monkeypatch.setattr(reader, "open_feed", lambda *args: (opened.append(args[0]), open_feed(*args))[1])
+    feeds = [academy.feed(row(), IDA.replace("Roy", "Rey"), day=NEXT)]
+    feeds.append(academy.feed(row(civilite="MME"), day=NEXT, source="moves"))
+    academy.night(NEXT, *feeds)
+    assert opened == feeds
+
+
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
-    """Runs random nights, each planned with and without the marks of earlier ones."""
+    """Runs random nights, each planned with and without what earlier ones know."""
     academy = make_academy()
     random = Random(seed)
     hr = HumanResources(random)
@@ -546,7 +615,7 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
         if random.random() < 0.3:
             hr.arrive(day)
         feed = academy.feed(*hr.feed(), day=day.isoformat())
-        if marks(academy).exists():
+        if known(academy).exists():
             settled += len(passed(academy, feed, day.isoformat()))
         fast, slow = both(academy, day.isoformat(), feed)
         assert fast == slow, f"seed {seed}, {day}"
@@ -554,18 +623,18 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
             uid = random.choice(sorted(academy.names().values()))
             academy.change(uid, displayName=["Autre Main"])
         if random.random() < 0.2:
-            marks(academy).unlink(missing_ok=True)
-        cache = marks(academy).read_bytes() if marks(academy).exists() else None
-        with sifted() if random.random() < 0.5 else nullcontext():
+            known(academy).unlink(missing_ok=True)
+        cache = known(academy).read_bytes() if known(academy).exists() else None
+        with one_by_one() if random.random() < 0.5 else nullcontext():
             academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
         if cache is not None and random.random() < 0.3:  # that night was run by another host
-            marks(academy).write_bytes(cache)
+            known(academy).write_bytes(cache)
         day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
 
 
 @pytest.mark.parametrize("seed", [5, 8])
-def test_random_nights_plan_the_same_with_and_without_marks(
+def test_random_nights_plan_the_same_with_and_without_the_database(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:
     random_nights(make_academy, seed, 12)
@@ -573,7 +642,7 @@ def test_random_nights_plan_the_same_with_and_without_marks(
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(40, 60))
-def test_many_random_nights_plan_the_same_with_and_without_marks(
+def test_many_random_nights_plan_the_same_with_and_without_the_database(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:
     random_nights(make_academy, seed, 40)

@@ -1,22 +1,26 @@
-"""Compares the runs that the journal of this host has with those in the directory, before the first write.
+"""Whether a run meets the server and the directory that the last one left, before its first write.
 
-A directory that was restored from a backup, or another server after the loss of the first, can lack runs that
-were acknowledged. A journal that was removed lacks lines that the directory refers to.
+A directory that was restored from a backup, or another server than the one that was written to, can lack runs
+that were acknowledged. A server is known by its serverID and by the entryUUID of piactl's tree, never by its
+address: hosts may name servers differently or in another order, and a load balancer has one address for two.
+A journal that was removed lacks lines that the directory refers to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.run_state import LastRun, ServerIdentity
 from piactl.core.text import utc_instant
+from piactl.directory.client.failover_and_reader import shown_uri
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
+from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
-from piactl.directory.store.run_records import heads_of, read_run, read_runs
+from piactl.directory.store.run_records import read_run, read_runs, records_of
 from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
@@ -73,6 +77,58 @@ def compare_runs(
         say(f"warning: {error}")
         return False
     return True
+
+
+def server_of(reader: Reader, state: str, csn: str) -> ServerIdentity:
+    """The server of `reader`, which made a write with this entryCSN; "" if that is unknown."""
+    entry = reader.read(state, [UUID])
+    return ServerIdentity.of(csn, entry.text(UUID) if entry is not None else "")
+
+
+def server_csns(reader: Reader, suffix: str) -> dict[str, str]:
+    """The contextCSN of the database that holds `suffix`, by serverID; empty if the server keeps none."""
+    return csns_in(reader.read(context_of(reader.facts(), suffix), [CONTEXT_CSN]))
+
+
+def written_elsewhere(server: ServerIdentity, csns: Mapping[str, str], last: LastRun | None) -> list[str]:
+    """The serverIDs of other servers that were written to since the last night began, by the contextCSN at
+    `server`."""
+    if last is None or not last.csns or not server.number:
+        return []
+    return [n for n, csn in csns.items() if n != server.number and csn > last.csns.get(n, "")]
+
+
+def check_server(
+    reader: Reader,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    server: ServerIdentity,
+    tolerated: Tolerated = (),
+    say: Callable[[str], None] = lambda _text: None,
+) -> bool:
+    """Whether `server`, which `reader` reads, is the one that the last run wrote to, according to `cn=state`,
+    or without it to the record of the last run of this host. Raises DirectoryOlder, unless it is `tolerated`:
+    then it is reported, and the result is false."""
+    state = settings.directory.state
+    last = read_last(reader, state, unreadable)
+    known, run = (last.server, last.run) if last is not None else (ServerIdentity(), "")
+    if not str(known):
+        recorded = last_recorded(settings.journal_file).run
+        entry = reader.read(Places(state).run(recorded.run), [DATA]) if recorded is not None else None
+        record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+        if record is not None:
+            known, run = ServerIdentity.read(str(record.get("server", ""))), record["run"]
+    why = server.other_than(known)
+    if not why:
+        return True
+    error = DirectoryOlder(
+        f"{shown_uri(reader.facts().uri)} is not the server that run {run} wrote to: {why}.\n"
+        "Nothing is written. What it lacks, and the way on: piactl recover"
+    )
+    if not isinstance(error, tolerated):
+        raise error
+    say(f"warning: {error}")
+    return False
 
 
 def _check_directory(
@@ -169,9 +225,9 @@ def _check_journal(
         records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
-    for record in heads_of(records, host, this_user()):
-        if not _holds(journal_extent, record):
-            seq = record["journal"]["seq"]
+    for record in records_of(records, host, this_user()):
+        seq = record["journal"]["seq"] if record.get("journal") else 0
+        if seq > journal_extent.last:
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
 
 
@@ -188,10 +244,6 @@ def _last_of_directory(
     entry = reader.read(Places(state).run(last.run), [DATA])
     record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
     return [record] if record is not None else []
-
-
-def _holds(journal_extent: Extent, record: Record) -> bool:
-    return bool(record["journal"]["seq"] <= journal_extent.last)
 
 
 def _missing(path: str, why: str) -> JournalMissing:

@@ -1,0 +1,82 @@
+"""The rows of the feeds of a run, in a table in memory that ends with the run: they hold NUMENs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+_TABLES = """
+CREATE TEMP TABLE row(feed INTEGER, line INTEGER, owner TEXT, key TEXT, digest INTEGER, pattern INTEGER,
+  raw BLOB);
+CREATE TEMP TABLE wanted(key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE batch(key TEXT PRIMARY KEY) WITHOUT ROWID;
+"""  # fmt: skip
+_NONE = ""
+"""The key of the rows without an owner."""
+
+
+class RowTable:
+    """The rows by feed and line. `owner` is the matricule of a row as it is written, `key` the first
+    matricule of that person. The people of a run are in `wanted`, those that are evaluated together in
+    `batch`."""
+
+    def __init__(self, db: sqlite3.Connection, key: bytes) -> None:
+        """`key` is that of the digests of rows."""
+        self._db, self.key = db, key
+        db.executescript(_TABLES)
+
+    def add(self, feed: int, rows: Iterable[tuple[int, str, int, int, bytes]]) -> None:
+        """Adds the rows of a feed: line, owner, digest, number of the pattern, bytes."""
+        self._db.execute("DROP INDEX IF EXISTS temp.row_key")
+        with_owner = ((feed, line, owner, owner, *rest) for line, owner, *rest in rows)
+        self._db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?)", with_owner)
+
+    def index(self, first: Iterable[tuple[str, str]]) -> None:
+        """Prepares the table once all feeds are in it. `first` are the further matricules of people, each
+        with the first one."""
+        self._db.execute("CREATE INDEX IF NOT EXISTS temp.row_key ON row(key)")
+        self._db.execute("UPDATE row SET key = owner WHERE key <> owner")
+        self._db.executemany("UPDATE row SET key = ? WHERE owner = ?", ((key, m) for m, key in first))
+
+    def clear(self) -> None:
+        """Removes all rows."""
+        self._db.execute("DELETE FROM row")
+
+    def forget(self, feed: int) -> None:
+        """Removes the rows of a feed."""
+        self._db.execute("DELETE FROM row WHERE feed = ?", (feed,))
+
+    def owners(self, feed: int) -> set[str]:
+        """Every matricule in a feed."""
+        rows = self._db.execute("SELECT DISTINCT owner FROM row WHERE feed = ?", (feed,))
+        return {owner for (owner,) in rows} - {_NONE}
+
+    def people(self, feed: int) -> int:
+        """The number of matricules in a feed."""
+        query = "SELECT count(DISTINCT owner) FROM row WHERE feed = ? AND owner <> ''"
+        return int(self._db.execute(query, (feed,)).fetchone()[0])
+
+    def set_batch(self, keys: Iterable[str]) -> None:
+        self._db.execute("DELETE FROM batch")
+        self._db.executemany("INSERT INTO batch VALUES (?)", ((key,) for key in keys))
+
+    def of_batch(self, feed: int) -> list[tuple[int, bytes]]:
+        """Line and bytes of the rows of the people in the batch."""
+        query = "SELECT line, raw FROM batch CROSS JOIN row USING (key) WHERE feed = ? ORDER BY line"
+        return self._db.execute(query, (feed,)).fetchall()
+
+    def of_wanted(self, feed: int) -> Iterator[tuple[int, str, bytes]]:
+        """Line, key and bytes of the rows of wanted people, and of those without an owner."""
+        query = (
+            "SELECT line, key, raw FROM row WHERE feed = ? "
+            "AND (key = '' OR key IN (SELECT key FROM wanted)) ORDER BY rowid"
+        )
+        return iter(self._db.execute(query, (feed,)))
+
+    def unread_patterns(self, feed: int) -> list[tuple[int, int]]:
+        """The patterns of the rows that `of_wanted` leaves out, each with the number of rows."""
+        query = (
+            "SELECT pattern, count(*) FROM row WHERE feed = ? AND key <> '' "
+            "AND key NOT IN (SELECT key FROM wanted) GROUP BY pattern"
+        )
+        return self._db.execute(query, (feed,)).fetchall()
