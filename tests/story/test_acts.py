@@ -15,7 +15,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
 from tests.programs import WITHOUT_SERVER, before_writing
 
 from .academy import Academy, Ran, prepared
