@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.story.academy import Academy
 from tests.story.feeds import row
 from tests.story.test_restore import back_up, restore
