@@ -93,7 +93,7 @@ def refuse_command(words: str, roles: Iterable[str]) -> None:
     has each."""
     if _held is None or not _held.isdisjoint({*roles, Role.ROOT}):
         return
-    raise NotPermitted(f"{words}: {_for(roles)}; {_you_are()}")
+    raise NotPermitted(f"the command {words} is for {_who(roles)}; {_you_are()}")
 
 
 def may_use(identity: str) -> bool:
@@ -105,7 +105,7 @@ def refuse_identity(identity: str) -> None:
     """Raises NotPermitted if no role of the caller has this identity of the directory."""
     if not may_use(identity):
         having = [role for role in (*GROUPS, Role.SERVICE) if identity in IDENTITIES[role]]
-        raise NotPermitted(f"the identity {identity} is {_for(having)}; {_you_are()}")
+        raise NotPermitted(f"the identity {identity} is for {_who(having)}; {_you_are()}")
 
 
 def matches_feeds() -> bool:
@@ -119,14 +119,11 @@ def is_help_desk_alone() -> bool:
     return _held is not None and _held.isdisjoint({Role.ADMINISTRATOR, Role.ROOT})
 
 
-def _for(roles: Iterable[str]) -> str:
-    groups = [f"group {GROUPS[role]}" for role in map(Role, roles) if role in GROUPS]
-    return f"for {' or '.join(groups)}" if groups else "for root"
+def _who(roles: Iterable[str]) -> str:
+    """The groups of these roles; root, if none has a group."""
+    return ", ".join(GROUPS[role] for role in map(Role, roles) if role in GROUPS) or "root"
 
 
 def _you_are() -> str:
-    name = caller().name
-    if not name:
-        return "this is a service (a timer or cron)"
-    roles = ", ".join(sorted(_held or ()))
-    return f"you are {name}, {roles or 'without a role'}: piactl roles"
+    mine = ", ".join(sorted(_held or ())) or "without a role"
+    return f"you are {caller().name or 'a timer or cron'}, {mine}: piactl roles"

@@ -15,7 +15,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
-from piactl.core.text import counted, read_json
+from piactl.core.text import counted, read_json, utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
@@ -32,6 +32,7 @@ from piactl.directory.store.records import (
     replace_record,
     stored,
 )
+from piactl.directory.store.run_records import read_run
 from piactl.directory.store.state_records import (
     last_run_in,
     last_run_record,
@@ -68,7 +69,7 @@ class IntendedAccount:
 class LackingWrites:
     """The writes of one server, by its serverID, that the asked server lacks: `place` (the journal, the last
     run, or another server) knows of one at `there`, and it has those up to `here`, "" for none. The instants
-    are those of an entryCSN."""
+    are ISO 8601, UTC."""
 
     server_id: int
     here: str
@@ -102,7 +103,15 @@ def lacking_writes(
 
 
 def _instant(csn: str) -> str:
-    return csn.partition("#")[0]
+    return utc_instant(csn.partition("#")[0]).isoformat(timespec="milliseconds") if csn else ""
+
+
+def host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
+    """The host of the last run of the directory, "" if it is not known."""
+    last = read_last(reader, state, unreadable)
+    entry = reader.read(Places(state).run(last.run), [DATA]) if last is not None and last.run else None
+    record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    return str(record.get("host", "")) if record is not None else ""
 
 
 def lost_runs(

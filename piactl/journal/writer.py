@@ -211,14 +211,14 @@ class Journal:
         return self._append([body])[0]
 
     def close(self) -> None:
-        """Closes the file, and sends the head to syslog if this run wrote. Intents without an outcome are in
+        """Sends the head to syslog if this run wrote, and closes the file. Intents without an outcome are in
         doubt from then on."""
-        self._file.close()
         if self._wrote:
             self._wrote = False
             actor, run = self._context.actor, self._context.run
             owner = journal_owner(actor.user, actor.host)
             log_head(Anchor(text_of(self._now()), owner, run, self._seen))
+        self._file.close()
         self._unusable = (
             f"{self._path}: the journal of this run was closed. No change is made.\nThis is a bug."
         )

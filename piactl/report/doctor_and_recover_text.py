@@ -43,7 +43,7 @@ _MOST = 5
 
 
 def lost_text(report: Mapping[str, Any]) -> str:
-    """`report` as in `-o json`: older, writes, runs, feeds."""
+    """`report` as in `-o json`: older, first_on, writes, runs, feeds."""
     if not report["runs"] and not report["older"]:
         return "the directory lacks no run of this host\n"
     lines = report["older"].split("\n") if report["older"] else []
@@ -52,6 +52,11 @@ def lost_text(report: Mapping[str, Any]) -> str:
         + (f"those up to {row['here']}" if row["here"] else "none")
         for row in report["writes"]
     ]
+    if report["first_on"]:
+        lines.append(
+            f"The last run that it has was made on {report['first_on']}: run piactl recover --accept there "
+            "first, because only the journal there has the names that later runs gave"
+        )
     for run in report["runs"]:
         lines += ["", *_run(run)]
     if report["feeds"]:

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from piactl.cli.framework.application import assembled
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
-
-HEAVY = ("ldap3", "pyasn1", "pydantic", "jsonschema", "yaml", "rich", "tabulate", "socket")
-
-
-def loaded_after(*words: str) -> set[str]:
-    """The modules that are loaded after a command."""
-    code = (
-        "import sys, io, contextlib\n"
-        "from piactl.cli.main import run\n"
-        "with contextlib.redirect_stdout(io.StringIO()): run(sys.argv[1:])\n"
-        "print(' '.join(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, timeout=60
-    )
-    return set(done.stdout.split())
-
-
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["account", "--help"], ["nightly", "--help"]])
-def test_help_loads_nothing_heavy(words: list[str]) -> None:
-    loaded = loaded_after(*words)
-    assert "piactl.cli" in loaded
-    # typer converts values with pydantic, which loads socket
-    assert not loaded.intersection(HEAVY) - {"pydantic", "socket"}
-    assert "piactl.cli.commands.doctor" not in loaded
 
 
 def test_the_command_tree_matches_the_table_of_commands() -> None:
@@ -75,13 +47,3 @@ def test_short_helps_fit_a_line() -> None:
 )
 def test_the_command_is_found_among_the_arguments(arguments: list[str], words: tuple[str, str]) -> None:
     assert asked(arguments) == words
-
-
-def test_a_command_assembled_alone_has_the_same_parameters() -> None:
-    for words in ("account show", "why"):
-        noun, _, verb = words.partition(" ")
-        alone, beside = assembled(noun, verb, alone=True), assembled(noun, verb)
-        assert list(alone.commands) == [noun]  # type: ignore[attr-defined]
-        for part in words.split():
-            alone, beside = alone.commands[part], beside.commands[part]  # type: ignore[attr-defined]
-        assert [p.name for p in alone.params] == [p.name for p in beside.params]

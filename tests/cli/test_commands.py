@@ -132,25 +132,6 @@ def test_commands_work_in_a_bare_environment(loaded: Academy) -> None:
         assert b"\x1b" not in ran.stdout + ran.stderr
 
 
-def test_account_show_and_why_load_few_modules(loaded: Academy) -> None:
-    """Each module that is loaded costs a command half a millisecond or more."""
-    code = (
-        "import sys\nfrom piactl.cli.main import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
-    )
-    for words, most in ((("account", "show"), 90), (("why",), 115)):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "--config", str(loaded.sandbox.config), *words, "claire.dubreuil"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "Claire Dubreuil" in done.stdout
-        modules = {name for name in done.stderr.split() if name.partition(".")[0] == "piactl"}
-        assert len(modules) <= most, (words, sorted(modules))
-        unwanted = {"journal", "feed", "flows.plan", "core.plan.run_state", "directory.store.state_records"}
-        assert not modules & {f"piactl.{name}" for name in unwanted}, words
-
-
 def by_uid(ndjson: str) -> list[dict[str, Any]]:
     """The accounts of a list in ndjson, sorted by uid; the list has them in the order of the directory."""
     return sorted((json.loads(line) for line in ndjson.splitlines()), key=lambda view: str(view["uid"]))

@@ -19,7 +19,6 @@ from piactl.cli.framework.commands import COMMANDS, NOUNS
 from piactl.cli.framework.completion import FILES, complete, completed, parameters
 from piactl.cli.main import run
 from piactl.core.model.account import State
-from tests.cli.test_assembling import HEAVY
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import crowd, row
 
@@ -87,47 +86,6 @@ def test_suggested_options_match_those_of_each_command() -> None:
 )
 def test_option_values_are_completed(typed: list[str], expected: list[str]) -> None:
     assert words(*typed) == expected
-
-
-def loaded_after(*typed: str) -> set[str]:
-    code = (
-        "import sys\nfrom piactl.cli.main import run\nrun(['--complete', *sys.argv[1:]])\nprint(*sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *typed], capture_output=True, text=True, check=True, cwd=TOP, timeout=60
-    )
-    return set(done.stdout.split())
-
-
-def test_commands_and_options_load_nothing_heavy() -> None:
-    loaded = loaded_after("account", "")
-    assert "typer" not in loaded
-    assert not loaded.intersection(HEAVY)
-    loaded = loaded_after("account", "lock", "--")
-    assert "piactl.cli.commands.account_edit" in loaded
-    assert not loaded.intersection(HEAVY)
-    assert not any(name.startswith("piactl.directory") for name in loaded)
-
-
-def test_account_show_and_why_load_no_slow_modules(people: Academy) -> None:
-    code = (
-        "import sys, io, contextlib\nfrom piactl.cli.main import run\n"
-        "with contextlib.redirect_stdout(io.StringIO()) as out: assert run(sys.argv[1:]) == 0\n"
-        "assert 'Dubreuil' in out.getvalue()\nprint(*sys.modules)"
-    )
-    for typed in (["account", "show", "alice.dubreuil"], ["why", "alice.dubreuil"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "--config", str(people.sandbox.config), *typed],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=TOP,
-            timeout=60,
-        )
-        loaded = set(done.stdout.split())
-        for module in ("jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
-            assert module not in loaded, (typed, module)
-        assert "piactl.directory.write.pipelined_writer" not in loaded
 
 
 @prepared

@@ -101,6 +101,11 @@ def test_one_function_hands_out_the_passwords_of_identities() -> None:
     assert readers == {"secret_files.py", "flows/canaries.py", "cli/framework/terminal.py"}
 
 
+def test_the_page_shows_the_rule_of_sudo_as_it_is() -> None:
+    page = (TOP / "docs" / "administration.md").read_text(encoding="utf-8")
+    assert f"```\n{(TOP / 'examples' / 'sudoers' / 'piactl').read_text(encoding='utf-8')}```\n" in page
+
+
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     load(academy)
@@ -122,7 +127,7 @@ def test_the_table_holds_under_real_sudo(host: Host) -> None:
             typed = filled(case.right, host.academy)
             done = host.types(without[0], "piactl", *typed, stdin=case.stdin)
             assert done.returncode == Exit.CONFIGURATION, (without, words, done)
-            assert done.stderr.startswith(f"piactl: {words}: for "), (without, words, done)
+            assert done.stderr.startswith(f"piactl: the command {words} is for "), (without, words, done)
 
 
 def caller_of(said: str) -> str:

@@ -27,7 +27,7 @@ CALLER = "daemon"
 ROLES = (
     "roles: {desk: [daemon], administrator: [daemon], approver: [daemon], portal: [daemon]}\nstate_folder:"
 )
-FOR_ROOT = "for root; you are daemon"
+FOR_ROOT = "is for root; you are daemon"
 
 WRITES = "under sudo piactl writes no file for you as"
 READS = "under sudo piactl reads no file for you as"

@@ -154,9 +154,9 @@ class PlainSlapd:
         )
 
 
-def password(file: str) -> bytes:
-    """The content of the identity's password file in these tests."""
-    return PASSWORDS[file]
+def password(identity: Identity) -> bytes:
+    """The content of the identity's password file in these tests, b"" for EXTERNAL."""
+    return b"" if identity.external else PASSWORDS[identity.password_file]
 
 
 @contextmanager

@@ -80,14 +80,6 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None
             results = list(writer.write(writes))
         assert proxy.fired == 1, "the fault did not happen"
     assert [result.outcome for result in results] == [Outcome.APPLIED] * 5
-    # another server may lack a write that was made without an answer
-    silent = [result.write for result in results if result.unanswered]
-    assert sorted(map(id, writer.unanswered())) == sorted(map(id, silent))
-    spoiled = writes[{MODIFY: (0, 1, 3)[position - 1], ADD: 2, DELETE: 4}[tag]]
-    if fault in ("reset after", "drop reply"):
-        assert any(write is spoiled for write in silent)
-    if fault in ("reset before", "drop request"):
-        assert not any(write is spoiled for write in silent)
     assert state(slapd, "p00000") == ("n2", 2)
     assert state(slapd, "new") == ("n0", 0)
     assert state(slapd, "p00004") is None

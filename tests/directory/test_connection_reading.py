@@ -96,20 +96,6 @@ def test_several_searches_give_the_entries_of_each_in_order(slapd: PlainSlapd, p
         assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
 
 
-def test_the_next_of_several_searches_is_sent_while_one_is_read(slapd: PlainSlapd) -> None:
-    with wire(slapd.port, SEARCH) as proxy:
-        with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
-            sent = len(proxy.requests)
-            entries = reader.search_each(PEOPLE, TENS, ["uid"])
-            next(entries)
-            deadline = time.monotonic() + 10
-            while len(proxy.requests) < sent + 2 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert len(proxy.requests) == sent + 2
-            assert len([*entries]) == 49
-            assert len(proxy.requests) == sent + 5
-
-
 def test_several_searches_left_in_the_middle_do_not_spoil_the_next(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         for _ in range(3):

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ldap3.core.exceptions import LDAPInvalidFilterError
-from ldap3.operation.search import compile_filter, parse_filter, search_operation
+from ldap3.operation.search import compile_filter, parse_filter
 from ldap3.utils.asn1 import encode
 
 from piactl.directory.client.controls import element, octets
-from piactl.directory.client.fast_search_and_write import encoded_filter, encoded_search
 from piactl.directory.filters import all_of, any_of, at_least, at_most, begins, equals, none_of, present
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
@@ -83,7 +82,6 @@ def by_ldap3(query: str) -> bytes:
 def test_a_filter_is_encoded_for_exactly_its_values(both: Both) -> None:
     query, expected = both
     assert by_ldap3(query) == expected
-    assert encoded_filter(query) == expected
 
 
 @given(st.binary(max_size=40))
@@ -97,26 +95,6 @@ def test_a_deeply_nested_filter_is_encoded_correctly() -> None:
     for _ in range(20):
         deep, expected = none_of(all_of(deep)), element(0xA2, element(0xA1, element(0xA0, expected)))
     assert by_ldap3(deep) == expected
-    assert encoded_filter(deep) == expected
-
-
-@pytest.mark.parametrize("query", ["", "uid=x", "(uid=x", "(uid=x))", "()", "(uid)", "(&(a=b)x)", "(&(a=b)"])
-def test_the_encoder_refuses_text_that_is_no_filter(query: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever its words
-        encoded_filter(query)
-
-
-@pytest.mark.parametrize("base", ["", PEOPLE, f"o={'é' * 100}"])
-@pytest.mark.parametrize("count", [1, 50])
-@pytest.mark.parametrize("scope", ["base", "one", "subtree"])
-def test_a_search_is_encoded_as_ldap3_encodes_it(scope: str, count: int, base: str) -> None:
-    names = [f"paul.martin{number}" for number in range(count)]
-    query = all_of(equals("objectClass", "piactlAccount"), any_of(*(equals("uid", name) for name in names)))
-    number = ("base", "one", "subtree").index(scope)
-    request = search_operation(
-        base, query, number, ldap3.DEREF_NEVER, ("uid", "mail"), 0, 60, False, True, True
-    )
-    assert encoded_search(base, scope, 60, query, ("uid", "mail")) == encode(request)
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,8 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult, LDAPNoSuchObjectResult
 
-from piactl.cli.main import run
-from piactl.sandbox.slapd_configuration_and_folder import (
-    CONSUMERS,
-    GROUPS,
-    POLICIES,
-    STATE,
-    STRUCTURES,
-    identity_dn,
-)
 from tests.directory.config_server import ConfigServer, config_server
+from tests.outside import CONSUMERS, GROUPS, HAS_SYSLOG, POLICIES, STATE, STRUCTURES, identity_dn, run
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
@@ -301,7 +293,7 @@ class Standing:
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this host one that has syslog."""
-    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
+    monkeypatch.setattr(HAS_SYSLOG, lambda: True)
 
 
 @pytest.fixture
@@ -359,9 +351,7 @@ APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
 )
 APPROVALS, APPROVALS_BY_CONFIG, APPROVALS_BY_CONF = re.split(
     f'(?<=services,\\$policies"\n}}\n)|{CONF}',
-    re.sub(r"(?s)^.*?(?=approval_rules\(\))", "", commands("10. Approvals")).replace(
-        "piactl-approver/approver", "approver"
-    ),
+    re.sub(r"(?s)^.*?(?=approval_rules\(\))", "", commands("10. Approvals")),
 )
 SUPANN, SUPANN_BY_CONFIG, SUPANN_BY_CONF = re.split(
     f'(?<=structures"\n}}\n)|{CONF}', commands("11. SUPANN and eduPerson")

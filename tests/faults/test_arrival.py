@@ -6,6 +6,7 @@ Within the lag a person may change the password at the other server, which undoe
 from __future__ import annotations
 
 import csv
+import re
 import secrets
 import subprocess
 import time
@@ -15,10 +16,10 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
+from tests.outside import ACCOUNTS
 
 from .night.world import NEXT, Ended, World
-from .providers.pair import Pair
+from .providers.pair import Pair, write_once
 
 ON_THE_NIGHT = f"""
 from datetime import date
@@ -149,3 +150,40 @@ def test_doctor_compares_accounts_on_all_servers(pair: Pair) -> None:
     assert f"uid={uid},{ACCOUNTS} differs there (telephoneNumber)" in differs.said
     assert done(pair, "doctor", uid).code == 2
     assert done(pair, "doctor", "--compare", "nobody.here").code == 9
+
+
+def plain(pair: Pair) -> None:
+    """Makes the servers replicate whole entries instead of the changes in their access logs."""
+    for world in (pair.one, pair.two):
+        world.kill_slapd()
+        settings = world.folder / "slapd" / "slapd.conf"
+        text = settings.read_text()
+        changed = re.sub(r'logbase="[^"]*" logfilter="[^"]*"\n  syncdata=accesslog ', "", text)
+        assert changed != text
+        settings.write_text(changed)
+    for world in (pair.one, pair.two):
+        world.start_slapd()
+        write_once(world)
+    pair.converge()
+
+
+def test_a_lock_that_plain_replication_loses_is_noticed(pair: Pair) -> None:
+    """A whole entry replaces the other one: the lock is gone on both servers."""
+    plain(pair)
+    uid = an_uid(pair)
+    own = own_password(pair, uid)
+    pair.lag(LAG)
+    run, began = begun(pair, *lock(uid))
+    stamp = pair.one.stamps(f"uid={uid},{ACCOUNTS}")
+    while pair.one.stamps(f"uid={uid},{ACCOUNTS}") == stamp:
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    new = secrets.token_urlsafe(18)
+    assert set_password(pair.two, uid, own, new)
+    ended = pair.one.wait(run, began)
+    pair.lag(0.0)
+    pair.converge()
+    let_in = [set_password(world, uid, new, secrets.token_urlsafe(18)) for world in (pair.one, pair.two)]
+    assert (ended.code, any(let_in)) == (5, True), ended.said
+    assert "give the command again" in ended.said or "changed it meanwhile" in ended.said
+    assert done(pair, *lock(uid)).code == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
+from tests.outside import ACCOUNTS, STATE
 
 from .night.moments import wait_for_lines
 from .night.world import NEXT, Ended, World
@@ -96,6 +96,9 @@ def test_hosts_that_name_the_servers_differently_write_to_one_of_them(
     pair.heal()
     pair.converge()
     assert night_elsewhere(pair, other).code == 11
+    shown = pair.one.run(pair.one.command("recover", config=other, prelude=ELSEWHERE))
+    assert shown.code == 11, shown.said
+    assert "run piactl recover --accept there first" in shown.out
     assert owners(pair.two) == given
 
 

@@ -98,3 +98,5 @@ def test_closed_chains_are_verified_with_the_journal(upgraded: Academy) -> None:
         assert (ran.code, str(chain) in ran.err) == (1, True), ran
     chain.write_bytes(text)
     assert upgraded.run("journal", "verify").code == 0
+    chain.with_name(f"{chain.name}.head").unlink()
+    assert "piactl-desk: closed, its files were removed" in upgraded.run("journal", "verify").out

@@ -153,7 +153,7 @@ def test_monitoring_reads_them_and_nothing_else(host: Path) -> None:
         assert os.access(file.parent, os.R_OK | os.X_OK, effective_ids=True)
         for shut in (
             state,
-            host / "etc/piactl/secrets/piactl",
+            host / "etc/piactl/secrets",
             host / "srv/piactl/feeds",
             host / "var/log/piactl",
         ):

@@ -21,7 +21,7 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 
 
 def doctor(
-    names: Annotated[
+    accounts: Annotated[
         list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Accounts, for --compare.")
     ] = None,
     output: Output = None,
@@ -48,10 +48,10 @@ def doctor(
 
     Example: piactl doctor -o json
     """
-    if compare != bool(names):
+    if compare != bool(accounts):
         raise UsageError("--compare needs accounts, and accounts need --compare")
     if compare:
-        return _compare(read_names(names or ()), output)
+        return _compare(read_names(accounts or ()), output)
     from piactl.flows.doctor import examine, exit_code
     from piactl.journal import who
 
@@ -100,10 +100,8 @@ def _reader(directory: DirectorySettings) -> str:
 
     names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
     for name in names[:-1]:
-        identity = directory.identities[name]
         try:
-            if identity.password_file:
-                identity_password(identity)
+            identity_password(directory.identities[name])
         except PiactlError:
             continue
         return name

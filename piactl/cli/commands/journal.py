@@ -244,8 +244,9 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
     from piactl.journal import verify as verify_journal
     from piactl.journal.chains import closed_chains
 
-    intact = True
-    for name, closed in closed_chains(path).items():
+    intact, chains = True, closed_chains(path)
+    put([f"{name}: closed, its files were removed\n" for name in sorted(heads.keys() - chains.keys())])
+    for name, closed in chains.items():
         proof = verify_journal(closed, {"the journal": heads[name]} if name in heads else {})
         if proof.problem is None and name in heads and proof.head != heads[name]:
             say(f"{closed}: goes on after number {heads[name].seq}, which the journal calls the last")

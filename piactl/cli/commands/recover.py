@@ -91,19 +91,26 @@ def _asking(configuration: Configuration) -> Iterator[Reader]:
 def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
     """What the directory lacks, as `-o json` prints it."""
     from piactl.flows.apply.known_server import compare_runs
-    from piactl.flows.recover import feeds_to_apply, intended_accounts, lacking_writes, lost_runs
+    from piactl.flows.recover import (
+        feeds_to_apply,
+        host_of_last,
+        intended_accounts,
+        lacking_writes,
+        lost_runs,
+    )
     from piactl.journal import who
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-    why = []
-    for check in (
-        lambda: compare_runs(reader, who().host, settings, unreadable, utc_now),
-        lambda: _check_identity(configuration, reader),
-    ):
-        try:
-            check()
-        except DirectoryOlder as older:
-            why.append(str(older).split("\n", 1)[0])
+    why, host = [], ""
+    try:
+        compare_runs(reader, who().host, settings, unreadable, utc_now)
+    except DirectoryOlder as older:
+        why.append(str(older).split("\n", 1)[0])
+    try:
+        _check_identity(configuration, reader)
+    except DirectoryOlder as another:
+        why.append(str(another).split("\n", 1)[0])
+        host = host_of_last(reader, settings.directory.state, unreadable)
     lost = lost_runs(reader, settings, unreadable, utc_now())
     runs = [
         {
@@ -121,6 +128,7 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
     feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
     return {
         "older": "\n".join(why) or None,
+        "first_on": host if host not in ("", who().host) else None,
         "writes": list(map(asdict, lacking_writes(reader, settings, unreadable, _other_csns(settings)))),
         "runs": runs,
         "feeds": [dict(feed) for feed in feeds],

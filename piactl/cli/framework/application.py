@@ -79,17 +79,16 @@ def _unloaded() -> None:
     raise NotLoaded
 
 
-def assembled(noun: str = "", verb: str = "", *, whole: bool = False, alone: bool = False) -> Any:
-    """The application with the command `noun verb`, or with all commands if `whole`. If `alone`, it lacks the
-    names of the others, which cost a tenth of the start time."""
-    command: Any = get_command(_application(noun, verb, whole=whole, alone=alone))
+def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
+    """The application with the command `noun verb`, or with all commands if `whole`."""
+    command: Any = get_command(_application(noun, verb, whole=whole))
     # typer lists groups last
     first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)
     command.commands = {name: command.commands[name] for name in first if name in command.commands}
     return command
 
 
-def _application(noun: str, verb: str, *, whole: bool, alone: bool) -> typer.Typer:
+def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
     app = typer.Typer(
         name="piactl",
         help=_HELP,
@@ -104,8 +103,6 @@ def _application(noun: str, verb: str, *, whole: bool, alone: bool) -> typer.Typ
     for words, command in COMMANDS.items():
         short = command.summary
         first, _, second = words.partition(" ")
-        if alone and words not in (noun, f"{noun} {verb}"):
-            continue
         wanted = whole or (first, second) in ((noun, ""), (noun, verb))
         if second and (whole or first == noun):
             if first not in nouns:
@@ -200,9 +197,7 @@ def application(arguments: list[str]) -> int:
     _refuse_undecodable(arguments)
     try:
         try:
-            begins = (*arguments[:1], " ".join(arguments[:2]))
-            alone = any(words in COMMANDS for words in begins)
-            result = _run(assembled(*asked(arguments), alone=alone), arguments)
+            result = _run(assembled(*asked(arguments)), arguments)
         except NotLoaded:
             result = _run(assembled(whole=True), arguments)
     except typer.Exit as leave:

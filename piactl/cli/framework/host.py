@@ -15,7 +15,8 @@ from piactl.errors import ConfigurationInvalid, NotPermitted
 
 PROGRAM = "/usr/bin/piactl"
 _SUDO = "/usr/bin/sudo"
-_OWN = ("--config", "--version", "--help", "-h")
+_HELP = {"--help", "-h"}
+_OWN = ("--config", "--version", *_HELP)
 """The options before the command with which it is nothing of this host."""
 
 
@@ -33,7 +34,9 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
                 read_sudo_rules(SUDOERS)  # only root may
             caller.become(roles.SERVICE_USER)
         return
-    if os.access(context.SYSTEM_CONFIGURATION, os.R_OK) or caller.this_user() == roles.SERVICE_USER:
+    asks_for_help = not _HELP.isdisjoint(arguments)  # which everybody may read
+    is_piactl = caller.this_user() == roles.SERVICE_USER
+    if asks_for_help or is_piactl or os.access(context.SYSTEM_CONFIGURATION, os.R_OK):
         return
     if os.path.exists(_SUDO) and os.path.exists(PROGRAM):  # noqa: PTH110 - a path of text, as execv takes it
         _start_through_sudo(arguments)
@@ -71,10 +74,11 @@ def _start_through_sudo(arguments: Sequence[str]) -> None:
     os.execv(_SUDO, ["sudo", *as_piactl, "--", PROGRAM, *arguments])  # noqa: S606 - no shell
 
 
-def take_up_roles(words: str = "") -> None:
-    """Sets the roles of the caller, for a command or for completion. On no host (a configuration that the
-    caller names, or none) there are none, and the modes of files decide. Raises UsageError under sudo for a
-    configuration of the caller."""
+def take_up_roles(words: str) -> None:
+    """Sets the roles of the caller, for a command. On no host (a configuration that the caller names, or
+    none) there are none, and the modes of files decide.
+
+    Raises UsageError under sudo for a configuration of the caller."""
     roles.work_with(None)
     if context.names_configuration():
         return

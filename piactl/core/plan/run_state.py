@@ -97,14 +97,10 @@ class ServerIdentity:
     def __str__(self) -> str:
         return f"{self.number} {self.tree}" if self.number or self.tree else ""
 
-    @property
-    def words(self) -> str:
-        return f"serverID {int(self.number, 16)}" if self.number else "no serverID"
-
     def other_than(self, known: ServerIdentity) -> str:
         """How this server differs from a known one, "" if nothing shows a difference."""
         if self.number and known.number and self.number != known.number:
-            return f"it has {self.words}, not {int(known.number, 16)}"
+            return f"it has serverID {int(self.number, 16)}, not {int(known.number, 16)}"
         if self.tree and known.tree and self.tree != known.tree:
             return "its entry of piactl is another one (entryUUID): the directory was made anew"
         return ""

@@ -20,7 +20,6 @@ from piactl.directory.client.fast_search_and_write import (
     ControlledWrite,
     PipelinedStrategy,
     changes_of,
-    encoded_search,
 )
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -44,6 +43,7 @@ _ROOT_DSE = (
     "supportedControl namingContexts vendorName vendorVersion configContext monitorContext subschemaSubentry"
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
+_SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 Password = Callable[[Identity], bytes]
@@ -212,33 +212,22 @@ class Session:
         Raises DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
-        names, seconds = tuple(attributes), int(self.operation_timeout)
-        operation = encoded_search(base, scope, seconds, query, names, most)
+        names = tuple(attributes)
+        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
         with self._operation(doing):
-            entries = self._entries(self._strategy.post_search(operation, size, cookie), names)
-        return self._complete(entries, doing)
-
-    def ask(self, base: str, query: str, attributes: Sequence[str], most: int) -> int:
-        """Sends a search of a subtree for at most `most` entries, and returns its number for `answer`.
-
-        Raises ConnectionLost.
-        """
-        seconds = int(self.operation_timeout)
-        operation = encoded_search(base, "subtree", seconds, query, tuple(attributes), most)
-        with self._operation(f"search below {base!r}"):
-            return self._strategy.post_search(operation)
-
-    def answer(self, number: int, base: str, attributes: Sequence[str]) -> tuple[list[RawEntry], Result]:
-        """The answer to a search that `ask` has sent; the caller checks the result. Raises what `page`
-        raises."""
-        doing = f"search below {base!r}"
-        with self._operation(doing):
-            entries = self._entries(number, tuple(attributes))
-        return self._complete(entries, doing)
-
-    def _entries(self, number: int, attributes: tuple[str, ...]) -> list[RawEntry]:
-        self._strategy.spelled = self._spelled.setdefault(attributes, spelling(attributes))
-        return self._strategy.get_response(number)[0]
+            self._connection.search(
+                base,
+                query,
+                _SCOPES[scope],
+                ldap3.DEREF_NEVER,
+                names,
+                size_limit=most,
+                time_limit=int(self.operation_timeout),
+                paged_size=size,
+                paged_criticality=True,
+                paged_cookie=cookie or None,
+            )
+        return self._complete(self._connection.response, doing)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
         """The entries of a search and its result. Raises DirectoryTruncated if a part is on another

@@ -7,7 +7,6 @@ server once, in order, and reports why it could not use it.
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -280,49 +279,8 @@ class DirectoryReader:
             session.close()
 
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        rest = iter(queries)
-        query, asked = next(rest, None), None
-        try:
-            while query is not None:
-                sent, asked = asked or self._ask(base, query, attributes), None
-                entries = self._answer(sent, base, attributes) if sent else None
-                following = next(rest, None)
-                if following is not None:  # the server makes the next search while the entries are used
-                    asked = self._ask(base, following, attributes)
-                yield from self.search(base, query, attributes, few=True) if entries is None else entries
-                query = following
-        finally:
-            if asked:
-                with contextlib.suppress(PiactlError):
-                    self._answer(asked, base, attributes)
-
-    def _ask(self, base: str, query: str, attributes: Sequence[str]) -> tuple[Session, int] | None:
-        """Sends a search; None if `search` has to make it."""
-        session = self._link.live()
-        if session.paging:
-            return None
-        try:
-            return session, session.ask(base, query, attributes, _FEW * self._page_size)
-        except ConnectionLost as lost:
-            if lost.late:
-                raise
-            return None
-
-    def _answer(
-        self, asked: tuple[Session, int], base: str, attributes: Sequence[str]
-    ) -> list[RawEntry] | None:
-        """The entries of a search that was sent; None if `search` has to make it."""
-        session, number = asked
-        try:
-            entries, result = session.answer(number, base, attributes)
-        except ConnectionLost as lost:
-            if lost.late:
-                raise
-            return None
-        if result.code == SIZE_LIMIT:
-            return None
-        _checked(result, False, session.uri, f"search below {base!r}")
-        return entries
+        for query in queries:
+            yield from self.search(base, query, attributes, few=True)
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool

@@ -2,8 +2,7 @@
 waiting for the first answer.
 
 ldap3 takes several times the CPU to decode all accounts or to encode an add (about as much as slapd takes to
-apply it), and 50 µs to encode each name of a filter with many names, against 4 µs here
-(docs/decisions/ldap3-with-a-strategy.md).
+apply it; docs/decisions/ldap3-with-a-strategy.md).
 """
 
 from __future__ import annotations
@@ -13,14 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import ldap3
-from ldap3 import BASE, DEREF_NEVER, LEVEL, SUBTREE
-from ldap3.operation.search import search_operation
-from ldap3.protocol.rfc4511 import ProtocolOp
+from ldap3 import BASE, LEVEL, SUBTREE
 from ldap3.utils import asn1 as _asn1
 
 from piactl.directory.client.controls import (
     ENUMERATED,
-    PAGED,
     SEQUENCE,
     SET,
     TRUE,
@@ -45,12 +41,10 @@ asn1: Any = _asn1  # its stubs lack types
 
 _SEARCH, _LONGEST_HEADER = 0x63, 10
 _SCOPES = {"base": BASE, "one": LEVEL, "subtree": SUBTREE}
-_LONG_FILTER = 500
-"""Our own encoder is used for filters of this length or more: about a dozen names."""
 
 
 class FastSearchStrategy(DeadlineStrategy):
-    """The strategy with our decoder for entries and our encoder for searches with long filters."""
+    """The strategy with our decoder for entries."""
 
     def entry_of(self, message: Message) -> RawEntry:
         return _entry(message.data, message.start, message.end, self.spelled)
@@ -72,107 +66,6 @@ class FastSearchStrategy(DeadlineStrategy):
             entries.append(_entry(data, start, end, self.spelled))
             self._at = offset = stop
         return entries
-
-    def post_search(self, operation: bytes, size: int | None = None, cookie: bytes = b"") -> int:
-        """Sends an encoded search (with `size`, for one page) and returns the number of the request;
-        `get_response` reads its answer. Raises OSError."""
-        number = self.new_number("searchRequest")
-        message = integer(number) + operation
-        if size is not None:
-            paged = element(SEQUENCE, integer(size) + octets(cookie))
-            message += element(0xA0, element(SEQUENCE, octets(PAGED.encode()) + TRUE + octets(paged)))
-        self.send_bytes(element(SEQUENCE, message))
-        return number
-
-
-def encoded_search(
-    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int = 0
-) -> bytes:
-    """The operation of a search (RFC 4511 §4.5.1). `scope`: base, one, subtree; `time_limit`: seconds;
-    `size_limit`: entries, 0 for no limit."""
-    if len(query) >= _LONG_FILTER:
-        return _search_of_many(base, _SCOPES[scope], time_limit, query, attributes, size_limit)
-    rest = _search_below(_SCOPES[scope], time_limit, query, attributes, size_limit)
-    return element(_SEARCH, octets(base.encode()) + rest)
-
-
-@lru_cache(maxsize=1000)
-def _search_below(
-    scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
-) -> bytes:
-    """A search encoded by ldap3, without the base that it begins with. It is cached, because the same few
-    searches are made of many entries, and below many entries."""
-    search = search_operation(
-        "", query, scope, DEREF_NEVER, attributes, size_limit, time_limit, types_only=False,
-        auto_escape=True, auto_encode=True,
-    )  # fmt: skip
-    operation: bytes = asn1.encode(ProtocolOp().setComponentByName("searchRequest", search))
-    start = header(operation, 0)[1]
-    return operation[header(operation, start)[2] :]
-
-
-def _search_of_many(
-    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
-) -> bytes:
-    """The operation of a search, byte for byte as ldap3 encodes it."""
-    names = b"".join(octets(name.encode()) for name in attributes)
-    return element(
-        _SEARCH,
-        octets(base.encode())
-        + integer(tuple(_SCOPES.values()).index(scope), ENUMERATED)
-        + integer(0, ENUMERATED)  # aliases are not followed
-        + integer(size_limit)
-        + integer(time_limit)
-        + element(0x01, b"\0")  # values too
-        + encoded_filter(query)
-        + element(SEQUENCE, names),
-    )
-
-
-_JOINED = {"&": 0xA0, "|": 0xA1, "!": 0xA2}
-_ORDERED = {">": 0xA5, "<": 0xA6}
-
-
-def encoded_filter(query: str) -> bytes:
-    """The encoding of a filter made by `filters`. Raises ValueError for any other text."""
-    data, end = _filter(query, 0)
-    if end != len(query):
-        raise ValueError("text after the end of a filter")
-    return data
-
-
-def _filter(query: str, offset: int) -> tuple[bytes, int]:
-    """The filter that begins at `offset`, and the index of its end."""
-    if query[offset : offset + 1] != "(":
-        raise ValueError("a filter begins with a parenthesis")
-    tag = _JOINED.get(query[offset + 1 : offset + 2])
-    if tag is None:
-        end = query.index(")", offset)
-        return _comparison(query[offset + 1 : end]), end + 1
-    parts, offset = [], offset + 2
-    while query[offset : offset + 1] != ")":
-        part, offset = _filter(query, offset)
-        parts.append(part)
-    return element(tag, b"".join(parts)), offset + 1
-
-
-def _comparison(text: str) -> bytes:
-    name, sign, value = text.partition("=")
-    if not name or not sign:
-        raise ValueError("a comparison without an attribute or a sign")
-    if value == "*":
-        return octets(name.encode(), 0x87)
-    if name[-1] in _ORDERED:
-        return element(_ORDERED[name[-1]], octets(name[:-1].encode()) + octets(_unescaped(value)))
-    if value.endswith("*"):
-        initial = element(SEQUENCE, octets(_unescaped(value[:-1]), 0x80))
-        return element(0xA4, octets(name.encode()) + initial)
-    return element(0xA3, octets(name.encode()) + octets(_unescaped(value)))
-
-
-def _unescaped(value: str) -> bytes:
-    first, *escapes = value.split("\\")
-    return first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in escapes)
 
 
 def entry_in(value: bytes, spelled: Spelling) -> RawEntry:

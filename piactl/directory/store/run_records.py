@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -172,18 +172,12 @@ def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:
     return undone
 
 
-def written_by(record: Record, host: str, user: str) -> bool:
-    """Whether a Unix user of a host made the run. Records of earlier versions do not name the user."""
-    return (record.get("host"), record.get("user", user)) == (host, user)
-
-
-def heads_of(runs: Iterable[Record], host: str, user: str) -> list[Record]:
-    """The runs of a Unix user of a host whose records have a line of its journal, the latest first, back to
-    the run that began the journal. `runs` are in the order of `read_runs`."""
-    records = []
+def records_of(runs: Iterable[Record], host: str, user: str) -> Iterator[Record]:
+    """The records of the runs that a Unix user of a host made, the latest first, back to the run that began
+    the journal of that host. `runs` are in the order of `read_runs`; records of earlier versions do not name
+    the user."""
     for record in runs:
-        if written_by(record, host, user) and record.get("journal"):
-            records.append(record)
-            if record.get("begun"):
-                break
-    return records
+        if (record.get("host"), record.get("user", user)) == (host, user):
+            yield record
+            if record.get("begun") and record.get("journal"):
+                return

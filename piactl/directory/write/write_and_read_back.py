@@ -42,7 +42,7 @@ from piactl.directory.write.entry_comparison import (
     folded,
     without_link,
 )
-from piactl.directory.write.replication import server_times
+from piactl.directory.write.server_times import server_times
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)

@@ -15,7 +15,7 @@ from piactl.core.model.settings import Settings
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.records import UnreadableRecords, instant_of
-from piactl.directory.store.run_records import read_runs, written_by
+from piactl.directory.store.run_records import read_runs, records_of
 from piactl.journal import Verification
 from piactl.journal.head_file import alive_runs
 from piactl.journal.query import text_of
@@ -61,13 +61,10 @@ def recorded_heads(
     heads: dict[str, Head] = {}
     runs: dict[str, str] = {}
     begun = since = ""
-    for record in read_runs(reader, settings.directory.state, unreadable, now):
-        if not written_by(record, host, user):
-            continue
+    for record in records_of(read_runs(reader, settings.directory.state, unreadable, now), host, user):
         runs[record["run"]] = text_of(instant_of(record["started"]))
         if record.get("journal"):
             heads[f"run {record['run']}"] = Head(record["journal"]["seq"], record["journal"]["hash"])
             if record.get("begun"):
                 begun, since = record["run"], runs[record["run"]]
-                break
     return StoredHeads(journal_owner(user, host), heads, runs, begun, since)

@@ -20,7 +20,7 @@ from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
-from piactl.directory.store.run_records import heads_of, read_run, read_runs
+from piactl.directory.store.run_records import read_run, read_runs, records_of
 from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
@@ -225,9 +225,9 @@ def _check_journal(
         records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
-    for record in heads_of(records, host, this_user()):
-        if not _holds(journal_extent, record):
-            seq = record["journal"]["seq"]
+    for record in records_of(records, host, this_user()):
+        seq = record["journal"]["seq"] if record.get("journal") else 0
+        if seq > journal_extent.last:
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
 
 
@@ -244,10 +244,6 @@ def _last_of_directory(
     entry = reader.read(Places(state).run(last.run), [DATA])
     record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
     return [record] if record is not None else []
-
-
-def _holds(journal_extent: Extent, record: Record) -> bool:
-    return bool(record["journal"]["seq"] <= journal_extent.last)
 
 
 def _missing(path: str, why: str) -> JournalMissing:
