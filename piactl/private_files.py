@@ -314,7 +314,7 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
     import sqlite3
     import tempfile
 
-    place = folder if os.access(folder, os.W_OK) else None
+    place = folder if folder.is_dir() and os.access(folder, os.W_OK) else None
     try:
         descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
     except OSError as error:

@@ -168,7 +168,7 @@ def test_ndjson_is_written_while_the_directory_is_read(
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
     steps: list[str] = []
-    read, written = find_and_filter.search_accounts, account.display
+    read, written = find_and_filter.read_accounts, account.display
 
     def reading(*arguments: Any) -> Iterator[Any]:
         for entry in read(*arguments):
@@ -183,9 +183,8 @@ def test_ndjson_is_written_while_the_directory_is_read(
 
         written(noted(), layout)
 
-    monkeypatch.setattr(find_and_filter, "search_accounts", reading)
+    monkeypatch.setattr(find_and_filter, "read_accounts", reading)
     monkeypatch.setattr(find_and_filter, "AT_ONCE", 1)
-    monkeypatch.setattr(find_and_filter, "core_count", lambda: 1)
     monkeypatch.setattr(account, "display", writing)
     words = ("account", "list", "--as-of", DAY, "-o")
     views = loaded.run(*words, "json").json
