@@ -71,10 +71,14 @@ class PlanTable:
             "INSERT INTO claim(first, matricule, base, uid, claimant) VALUES (?,?,?,?,?)", rows
         )
 
-    def claims(self) -> list[tuple[int, Claim]]:
+    @property
+    def has_claims(self) -> bool:
+        return self._db.execute("SELECT 1 FROM claim LIMIT 1").fetchone() is not None
+
+    def claims(self) -> Iterator[tuple[int, Claim]]:
         """The claims in their order, with their numbers."""
         query = "SELECT n, first, matricule, base, uid FROM claim ORDER BY first, matricule, base, uid"
-        return [(number, Claim(*claim)) for number, *claim in self._db.execute(query)]
+        return ((number, Claim(*claim)) for number, *claim in self._db.execute(query))
 
     def claimant(self, number: int) -> object:
         """Who makes the claim of this number."""

@@ -442,8 +442,7 @@ class Planning:
             tick()
             some = ((claimant, None) for _, claimant in numberless[start : start + AT_ONCE])
             self._make_late_rows(map(self._with_names, some))
-        claims = self.table.claims()
-        if not claims:
+        if not self.table.has_claims:
             return
         policy, state = self.rules.policy, self.state
         owns = FirstOwners(self.accounts.directory, self.rules.keys)
@@ -452,7 +451,7 @@ class Planning:
         taken = TakenNames(foreign, policy.first_homonym_digit, also, state.first_owners, owns)
 
         def named() -> Iterator[tuple[_Claimant, tuple[str, str] | None]]:
-            for number, claim in claims:
+            for number, claim in self.table.claims():
                 claimant = self.table.claimant(number)
                 if not isinstance(claimant, _Claimant):
                     raise TypeError(claimant)
