@@ -27,6 +27,7 @@ from piactl.sandbox.server import recall
 from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, identity_dn
 
 from .examples import SEARCH
+from .outside import seen_from_outside
 from .remembered import (
     copy_prepared,
     kept_folder,
@@ -100,6 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    for item in items:
+        if item.path in seen_from_outside():
+            item.add_marker("outside")
     # the long stories of the most people first: one begun last would keep a single worker busy at the end
     items.sort(key=_people_of_long_test, reverse=True)
 

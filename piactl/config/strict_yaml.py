@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,31 @@ def place_of(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
+STDIN = Path("/dev/stdin")
+"""The name of stdin as a file. It is read as it was opened: the caller may read it, perhaps not piactl."""
+
+
+@cache
+def _read_stdin(max_bytes: int) -> bytes:
+    """The bytes of stdin, one more than `max_bytes` at most. Read once; later calls return the same."""
+    with open(0, "rb", closefd=False) as stream:
+        return stream.read(max_bytes + 1)
+
+
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
-        if path.is_dir():
+        if path == STDIN:
+            raw = _read_stdin(max_bytes)
+        elif path.is_dir():
             raise ConfigurationInvalid.of(path, "this is a folder; name a file in it")
-        if path.exists() and not path.is_file():
+        elif path.exists() and not path.is_file():
             raise ConfigurationInvalid.of(path, "this is not a regular file; name a file")
-        with path.open("rb") as file:
-            exposed = exposure(path)
-            if exposed:
-                raise ConfigurationInvalid.of(path, exposed)
-            raw = file.read(max_bytes + 1)
+        else:
+            with path.open("rb") as file:
+                exposed = exposure(path)
+                if exposed:
+                    raise ConfigurationInvalid.of(path, exposed)
+                raw = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise ConfigurationInvalid.of(
             path,

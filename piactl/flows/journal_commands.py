@@ -12,14 +12,13 @@ from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.known_server import compare_runs
-from piactl.flows.apply.run import CommandRun
+from piactl.flows.apply.run import CommandRun, journal_of
 from piactl.flows.apply.write_ahead import read_back
-from piactl.journal import Journal, RunContext, in_doubt, verify
+from piactl.journal import in_doubt, verify
 from piactl.journal.chains import closed_chains
 from piactl.journal.prune import OldFile, old_files, remove_files
 from piactl.journal.query import text_of
@@ -36,7 +35,7 @@ def prune_journal(
 
     Raises JournalUnusable, with nothing removed, if the journal is not intact.
     """
-    path, order = command.settings.journal_file, command.order
+    path = command.settings.journal_file
     proof = verify(path, stored.heads, runs=stored.runs)
     if proof.problem is not None:
         raise JournalUnusable(
@@ -45,9 +44,7 @@ def prune_journal(
         )
     old = old_files(path, datetime.combine(before, time(), ZoneInfo(timezone)))
     if old and not trial:
-        context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
-        digest = command.keys.digester("journal")
-        with Journal(path, now=command.now, digest=digest, secret=SECRETS, context=context) as journal:
+        with journal_of(command) as journal:
             journal.prune([Path(file.path).name for file in old], old[-1].last, before.isoformat())
             remove_files(old)
             journal.end({"pruned": len(old)})

@@ -57,7 +57,7 @@ def person_export(
     """What `account export -o json` prints, as schemas/json/account-export.schema.json says.
 
     `name` is an account, or the matricule of a person whose account is not due yet. `undo`: the identity may
-    read undo records. Journal, plans, rejected rows and sets are those of this Unix user and host. Secrets
+    read undo records. Journal, plans, rejected rows and sets are those of this host. Secrets
     are left out and digests are named as such. Raises as `find_entry`, and JournalUnusable.
     """
     journal, folder = settings.journal_file, Path(settings.state_folder)

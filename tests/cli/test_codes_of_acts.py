@@ -10,8 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from piactl.cli.main import run
-from piactl.errors import Exit
+from tests.outside import Exit, run
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 

@@ -11,8 +11,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
 from tests.directory.test_acl_matrix import device
+from tests.outside import POLICIES, identity_dn
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.test_logins import day

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.clock import civil_today
-from piactl.errors import Exit
+from tests.outside import Exit, civil_today
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 

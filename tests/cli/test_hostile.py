@@ -16,8 +16,7 @@ from xml.dom import minidom
 
 import pytest
 
-from piactl.cli.main import run
-from piactl.errors import Exit
+from tests.outside import Exit, run
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import MICHELIS
 

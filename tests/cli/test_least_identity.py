@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.story.academy import Academy
 from tests.story.phones import verified
 

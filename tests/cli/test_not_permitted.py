@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.remembered import installation_for_every_user, open_parents
 from tests.story.academy import Academy, Ran
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.story.academy import Academy
 from tests.story.feeds import row
 from tests.story.test_restore import back_up, restore
@@ -129,6 +129,11 @@ def test_a_week(host: Host) -> None:
     assert done.returncode == Exit.DONE, done
     done = host.types("anne", *printed(done.stderr, "apply"))
     assert done.returncode == Exit.DONE, done
+    # a draft of the policy comes from a file of hers
+    host.root("install -o anne -m 600 /etc/piactl/policy.yaml /srv/home/anne/draft.yaml")
+    for words in ("piactl plan --policy - <draft.yaml", "cat draft.yaml | piactl plan --policy -"):
+        done = host.types("anne", "sh", "-c", f"cd; {words}")
+        assert done.returncode == Exit.DONE, (words, done)
     letters = "/srv/home/anne/letters.csv"
     for words, options in (
         ((*LETTERS, "--out", "-"), {}),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY

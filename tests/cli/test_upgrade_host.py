@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.errors import Exit
+from tests.outside import Exit
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, IDA, NUMEN, WHY, load

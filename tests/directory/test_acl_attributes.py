@@ -11,7 +11,7 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
-from piactl.resources import schemas_folder
+from tests.outside import SCHEMAS
 
 from .test_acl_matrix import (
     ADMINISTRATOR,
@@ -32,7 +32,7 @@ from .test_acl_matrix import (
 
 __all__ = ["arranged"]  # a fixture
 
-SCHEMA = (schemas_folder() / "ldap" / "piactl.schema").read_text(encoding="utf-8")
+SCHEMA = (SCHEMAS / "ldap" / "piactl.schema").read_text(encoding="utf-8")
 SYNTAXES = r"1\.3\.6\.1\.4\.1\.1466\.115\.121\.1\."
 DEFINITIONS = {
     name: (syntax, bool(single))

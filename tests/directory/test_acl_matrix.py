@@ -27,10 +27,10 @@ from ldap3.core.exceptions import (
 )
 from ldap3.operation.search import search_operation
 
-from piactl.sandbox.server import find_software
 from tests.conftest import preparing
 from tests.directory.config_server import config_server
 from tests.directory.wire import SEARCH_DONE, body, operation
+from tests.outside import find_software
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from piactl.clock import civil_today
 from tests.conftest import Sandbox
+from tests.outside import civil_today
 from tests.story.feeds import crowd, row, text
 
 TOP = Path(__file__).resolve().parents[2]

@@ -15,16 +15,8 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult, LDAPNoSuchObjectResult
 
-from piactl.cli.main import run
-from piactl.sandbox.slapd_configuration_and_folder import (
-    CONSUMERS,
-    GROUPS,
-    POLICIES,
-    STATE,
-    STRUCTURES,
-    identity_dn,
-)
 from tests.directory.config_server import ConfigServer, config_server
+from tests.outside import CONSUMERS, GROUPS, HAS_SYSLOG, POLICIES, STATE, STRUCTURES, identity_dn, run
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
@@ -301,7 +293,7 @@ class Standing:
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this host one that has syslog."""
-    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
+    monkeypatch.setattr(HAS_SYSLOG, lambda: True)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import ldap3
 import pyotp
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
+from tests.outside import ACCOUNTS
 
 from .night.world import NEXT, Ended, World
 from .providers.pair import Pair, write_once

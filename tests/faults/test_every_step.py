@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
+from tests.outside import ACCOUNTS
 
 from .night.moments import wait_until_stopped
 from .providers.pair import Pair

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import ASK
 from tests.remembered import installation_for_every_user
 
-ASK = "import dataclasses, json; from piactl.journal import who; print(json.dumps(dataclasses.asdict(who())))"
 ENV = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
+from tests.outside import ACCOUNTS, STATE
 
 from .night.moments import wait_for_lines
 from .night.world import NEXT, Ended, World

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, POLICIES, STATE, identity_dn
+from tests.outside import ACCOUNTS, POLICIES, STATE, identity_dn
+from tests.programs import stopped_at_write
 
 from .night.moments import wait_until_stopped
 from .night.world import NEXT, Ended
@@ -32,17 +33,7 @@ clock.utc_now = lambda: real() + timedelta(seconds={LATER})
 """
 STOPPED_AT = 130
 """The number of the write of a night at which the run stops, between its lock check and sending it."""
-STOPS = f"""
-import os, signal
-from piactl.flows.apply.run_lock import RunLock
-real_check, left = RunLock.check, [{STOPPED_AT}]
-def check(self):
-    real_check(self)
-    left[0] -= 1
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGSTOP)
-RunLock.check = check
-"""
+STOPS = stopped_at_write(STOPPED_AT)
 
 
 @pytest.fixture

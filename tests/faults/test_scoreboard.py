@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import SUFFIX
+from tests.outside import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
 from .night.test_kill import WITHOUT_READ_BACK

@@ -16,8 +16,7 @@ from urllib.parse import quote
 import ldap3
 import pytest
 
-from piactl.sandbox.server import find_software
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, GROUPS, SUFFIX
+from tests.outside import ACCOUNTS, GROUPS, SUFFIX, find_software
 
 from .night.moments import wait_for_lines, wait_until_it_stands
 from .night.world import World

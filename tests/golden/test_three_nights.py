@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.conftest import Sandbox
+from tests.outside import start_sandbox, stop_sandbox
 from tests.story.academy import Academy
 
 FILES = Path(__file__).parent / "three-nights"

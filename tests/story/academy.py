@@ -105,6 +105,15 @@ class Academy:
         assert code != 70, err
         return Ran(code, out, err)
 
+    @property
+    def last_run(self) -> str:
+        """The DN of the record of the last run."""
+        return f"cn=state,{self.sandbox.state}"
+
+    def digests(self, matricule: str) -> list[str]:
+        """The digests that an account may have of a matricule (`namespace:number`, or a number of hr)."""
+        return [*open_configuration(self.sandbox.config).keys.candidates("matricule", matricule)]
+
     # Files
 
     def feed(self, *rows: str, day: str = "2026-09-01", source: str = "hr", mark: str = "") -> Path:

@@ -131,27 +131,6 @@ def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None
     assert posts(academy, "2026-09-05")[1] == ELSEWHERE
 
 
-def test_a_delta_follows_its_own_establishment_despite_later_sets(make_academy, monkeypatch) -> None:
-    """Each delta follows the set of its own establishment, however many others were applied since."""
-    monkeypatch.setattr("piactl.flows.plan.inputs.merge_feeds.REMEMBERED", 1)
-    academy = make_academy(after=supplemented)
-    ida = Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")
-    places = {MILLEVOYE: "4079", MICHELIS: "4078"}
-    for day in ("03", "04"):
-        sets = []
-        for uai, number in places.items():
-            name, agent = f"ENT2D_{uai}", replace(ida, id=f"6{number}", functions=(f"{number}$ENS",))
-            complete = files([agent], "20260903", name=name, schools={number: uai})
-            later = delta([modification(agent.id, sn="ROYER")], "20260904", name=name)
-            stem = f"{name}_{'Complet' if day == '03' else 'Delta'}_202609{day}"
-            sets.append(folder(academy.folder / stem, complete if day == "03" else later))
-        academy.night(f"2026-09-{day}", *sets)
-    with academy.nothing_written():
-        again = academy.folder / f"ENT2D_{MILLEVOYE}_Complet_20260903"
-        ran = academy.night("2026-09-04", again, code=6)
-        assert "it is dated 2026-09-03, but one dated 2026-09-04 of the same establishments" in ran.err
-
-
 def test_people_only_in_aaf_get_accounts_only_with_creates_true(academy: Academy) -> None:
     with_aaf(academy)
     stranger = Agent("777", ("4078$ENS",), sn="SAINTMARC", given="Noé", birth="01/02/1990")

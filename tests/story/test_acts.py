@@ -15,7 +15,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
+from tests.programs import WITHOUT_SERVER, before_writing
 
 from .academy import Academy, Ran, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
@@ -459,15 +460,7 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 def test_a_change_by_another_program_meanwhile_is_a_conflict(
     claire: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piactl.cli.framework import account_batch as acting
-
-    confirm = acting.AccountCommand.confirm
-
-    def meanwhile(*arguments: Any) -> None:
-        claire.change(CLAIRE, piactlState=["grace"])
-        confirm(*arguments)
-
-    monkeypatch.setattr(acting.AccountCommand, "confirm", meanwhile)
+    before_writing(monkeypatch, lambda: claire.change(CLAIRE, piactlState=["grace"]))
     night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
     ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
     assert one(ran)["outcome"] == "conflict"
@@ -528,23 +521,9 @@ def test_changes_before_a_server_failure_are_printed_and_sent_to_hooks(
         f"state_folder: state\nhooks: {{changes: [{{kinds: [lock], run: [{hook}]}}]}}\n",
     )
     claire.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
-    prelude = (
-        "import sys\n"
-        "from piactl.directory.write.write_and_read_back import DirectoryWriter\n"
-        "from piactl.errors import DirectoryUnreachable\n"
-        "from piactl.cli.main import main\n"
-        "whole = DirectoryWriter.write\n"
-        "def cut(self, writes):\n"
-        "    for result in whole(self, writes):\n"
-        "        yield result\n"
-        "        if 'uid=' in result.write.dn:\n"
-        "            raise DirectoryUnreachable('the server went away')\n"
-        "DirectoryWriter.write = cut\n"
-        "main()"
-    )
     words = ["account", "lock", CLAIRE, "ida.roy", "--as-of", DAY, "--reason", "x", "-o", "ndjson"]
     done = subprocess.run(
-        [sys.executable, "-c", prelude, *words],
+        [sys.executable, "-c", WITHOUT_SERVER, *words],
         env=claire.environment(),
         capture_output=True,
         text=True,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.clock import civil_today
 from tests.aaf_sets import Agent, files, folder, individual, sts, tarred, zipped
+from tests.outside import civil_today
 
 from .academy import Academy
 from .feeds import row, text

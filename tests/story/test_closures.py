@@ -12,7 +12,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES
+from tests.outside import POLICIES
 
 from .academy import Academy
 from .feeds import row

@@ -33,11 +33,18 @@ import ldap3
 import pyotp
 import pytest
 
-from piactl.clock import utc_now
-from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
-from piactl.sandbox.slapd_configuration_and_folder import CONSUMERS, POLICIES, socket_uri
 from tests.conftest import Sandbox
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
+from tests.outside import (
+    CONSUMERS,
+    POLICIES,
+    find_software,
+    launch,
+    socket_uri,
+    stop_process,
+    utc_now,
+    wait_until_answering,
+)
 
 from .academy import Academy
 from .feeds import row

@@ -8,8 +8,6 @@ from typing import Any
 
 import ldap3
 
-from piactl.directory.store.records import Places
-
 from .academy import Academy, prepared
 from .feeds import row
 
@@ -29,7 +27,7 @@ def begun(academy: Academy) -> Academy:
 
 def before_bases(academy: Academy) -> None:
     """Makes the record of the last run look like that of a version without bases."""
-    dn = Places(academy.sandbox.state).last_run
+    dn = academy.last_run
     record = json.loads(academy.sandbox.entry(dn)["piactlData"][0])  # type: ignore[index]
     assert record.pop("unbased") == []
     with academy.sandbox.root() as root:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
 
 from .academy import Academy, prepared
 from .feeds import MICHELIS, THUILLIER, row

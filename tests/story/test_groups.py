@@ -11,7 +11,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import CONSUMERS, GROUPS, POLICIES
+from tests.outside import CONSUMERS, GROUPS, POLICIES
 
 from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row

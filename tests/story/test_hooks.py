@@ -98,17 +98,6 @@ def test_events_of_a_failed_hook_are_sent_again_by_the_next_run(
     assert waiting(academy) == 0
 
 
-def test_a_hook_that_others_may_change_by_then_is_not_run(academy: Academy) -> None:
-    from piactl.flows.apply.hooks_and_owner_notices import called
-
-    heard = hooked(academy, "cat >>{heard}")
-    hook = academy.folder / "hook"
-    assert called((str(hook),), "x", 5) == ""
-    hook.chmod(0o757)
-    assert "is not run: others may change it" in called((str(hook),), "x", 5)
-    assert heard.read_text() == "x"
-
-
 def test_a_hook_gets_nothing_of_the_environment_and_leaves_nothing_running(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.directory.store.base_digest import MANAGED
 from tests.conftest import Sandbox
+from tests.programs import KILLER
 
 from .academy import Academy
 from .feeds import MARESCHAL
@@ -22,32 +22,6 @@ def two(academy: Academy) -> Academy:
     return with_two_sources(academy)
 
 
-KILLER = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.flows.apply import write_ahead
-write_ahead.BATCH = 1
-moment, number, *words = sys.argv[1:]
-made = 0
-def count():
-    global made
-    made += 1
-    if made == int(number):
-        os.kill(os.getpid(), signal.SIGKILL)
-intended, settlement = write_ahead.JournalledWriting._intended, write_ahead.Settlement
-def before(self, writes):
-    for write in intended(self, writes):
-        count()
-        yield write
-def after(*values):
-    count()
-    return settlement(*values)
-if moment == "before":
-    write_ahead.JournalledWriting._intended = before
-else:
-    write_ahead.Settlement = after
-sys.exit(run(words))
-"""
 MERGE = 5
 """The number of writes: the mark, the device, the password, the remaining account, the tombstone."""
 
@@ -59,7 +33,7 @@ RELAX = "1.3.6.1.4.1.4203.666.5.12"
 def below(academy: Academy, *uids: str, whole: bool = False) -> dict[str, dict[str, list[bytes]]]:
     """The accounts and their devices; `whole` in a form that can be added again, else without what is made of
     the entryUUID, which differs between two entries."""
-    operational = [name for name in MANAGED if name.startswith("pwd")] + ["entryUUID"] * whole
+    operational = ["pwdStartTime", "pwdEndTime"] + ["entryUUID"] * whole
     entries: dict[str, dict[str, list[bytes]]] = {}
     for uid in uids:
         if academy.sandbox.entry(academy.dn(uid)) is not None:

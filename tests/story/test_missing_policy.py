@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES
+from tests.outside import POLICIES
 
 from .academy import Academy, prepared
 from .phones import verified

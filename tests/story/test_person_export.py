@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
 
 from .academy import Academy, prepared
 from .feeds import row

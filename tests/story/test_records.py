@@ -16,10 +16,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.clock import civil_today
-from piactl.errors import Exit
-from piactl.sandbox.slapd_configuration_and_folder import identity_dn
 from tests.conftest import Sandbox, preparing
+from tests.outside import Exit, civil_today, identity_dn
 from tests.remembered import copy_prepared, kept_folder
 
 from .academy import Academy, Ran

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.cli.main import run
+from tests.outside import run
 
 from .population import COLUMNS, feed_text, write_feeds
 from .rehearsal import Rehearsal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
 
 from .academy import Academy
 from .feeds import row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ldap3
 
-from piactl.sandbox.slapd_configuration_and_folder import STRUCTURES
+from tests.outside import STRUCTURES
 
 from .academy import Academy
 from .feeds import THUILLIER

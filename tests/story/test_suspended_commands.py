@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
 from tests.faults.test_every_step import COUNTED, SAID
 from tests.faults.test_one_writer import ANOTHER_HOST, wait_until_stopped
+from tests.outside import POLICIES, identity_dn
 
 from .academy import Academy, Ran
 from .feeds import MARESCHAL

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework.configuration import open_configuration
-
 from .academy import Academy
 from .feeds import HEADER, row
 from .three_sources import DELTAS, NAMESPACES, Human, World
@@ -93,13 +91,10 @@ class Year:
 
     def check(self, day: str) -> None:
         """Checks that each account belongs to one human for ever, and that no human has two."""
-        keys = open_configuration(self.academy.sandbox.config).keys
         by_digest = {
             digest: human
             for (namespace, matricule), human in self.world.owners.items()
-            for digest in keys.candidates(
-                "matricule", matricule if namespace == "hr" else f"{namespace}:{matricule}"
-            )
+            for digest in self.academy.digests(matricule if namespace == "hr" else f"{namespace}:{matricule}")
         }
         self.having = having = Counter[int]()
         for entry in self.academy.accounts().values():

@@ -13,6 +13,7 @@ import ldap3
 
 from tests.cli.terminal import at_terminal
 from tests.docs.test_schemas import wrong
+from tests.programs import DYING
 
 from .academy import Academy
 from .feeds import crowd, row
@@ -387,23 +388,6 @@ def test_the_help_desk_cannot_read_undo_records(academy: Academy) -> None:
     with academy.sandbox.connect("desk") as connection:
         connection.search(f"cn={run},ou=runs,{academy.sandbox.state}", "(cn=undo-*)", attributes=["*"])
         assert [entry for entry in connection.response if "dn" in entry] == []
-
-
-DYING = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.flows.apply import write_ahead as writing
-from piactl.journal import Journal
-intents, calls = Journal.intents, []
-def dying(self, writes, settled):
-    calls.append(settled)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return intents(self, writes, settled)
-writing.BATCH, Journal.intents = 5, dying
-sys.exit(run(sys.argv[1:]))
-"""
-"""A program that dies when ten accounts are written and the journal has outcomes of five."""
 
 
 def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:

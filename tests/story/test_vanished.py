@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
-
 import ldap3
-import pytest
-
-from piactl.clock import utc_now
-from piactl.core.plan.run_state import LastRun
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -200,21 +193,6 @@ def test_a_deletion_right_after_a_command_made_the_account_is_noticed(begun: Aca
     ran = begun.run("drift", "revert", "zoe.morin", *WHY, "--as-of", DAYS[2])
     assert ran.code == 0, ran.err
     assert begun.values("zoe.morin", "supannEmpId") == ["3100"]
-
-
-def test_the_first_night_of_a_week_lists_every_account(
-    begun: Academy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Other nights list what was written since the last one began: nothing here, as if it was long ago."""
-    monkeypatch.setattr(LastRun, "began", property(lambda _: utc_now() + timedelta(hours=1)))
-    record = f"cn=accounts-00000,{begun.sandbox.state}"
-    begun.night("2026-09-13")
-    with begun.sandbox.root() as root:
-        root.delete(record)
-    begun.night("2026-09-13")
-    assert begun.sandbox.entry(record) is None
-    begun.night("2026-09-14")
-    assert json.loads(begun.sandbox.entry(record)["piactlData"][0]).keys() == {CLAIRE, IDA}
 
 
 def test_a_rekeyed_account_does_not_count_as_vanished(begun: Academy) -> None:

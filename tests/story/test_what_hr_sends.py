@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.clock import civil_today
+from tests.outside import civil_today
 
 from .academy import Academy
 from .feeds import HEADER, row, text

@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from piactl.cli.framework.configuration import open_configuration
 from tests.aaf_sets import Agent, files, zipped
 
 from .academy import Academy, Ran
@@ -415,11 +414,10 @@ class Nights:
 
     def read(self) -> Iterator[Entry]:
         """The accounts, each with its human. The first night with an account decides whose it is."""
-        keys = open_configuration(self.academy.sandbox.config).keys
         for key in [*self.world.owners, *self.world.typed]:
             namespace, number = key
             name = number if namespace == "hr" else f"{namespace}:{number}"
-            for digest in keys.candidates("matricule", name):
+            for digest in self.academy.digests(name):
                 self.digests.setdefault(digest, key)
         for raw in self.academy.accounts().values():
             texts = {name: [v.decode("utf-8", "replace") for v in raw[name]] for name in raw}

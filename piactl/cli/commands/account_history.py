@@ -185,7 +185,7 @@ def _ask_log(
     refused: list[str] = []
     settings = configuration.settings.directory
     for identity in IDENTITIES:
-        if identity not in settings.identities:
+        if identity not in settings.identities or not roles.may_use(identity):
             continue
         try:
             with reading(configuration, identity) as reader:
@@ -367,7 +367,7 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
 
 
 def _best_reader(configuration: Configuration, stack: ExitStack) -> tuple[IdentityName, Reader]:
-    """The identity of this Unix user that sees most, and a connection as this identity."""
+    """The identity of the caller that sees most, and a connection as this identity."""
     for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
         if name in configuration.settings.directory.identities:
             with suppress(SecretUnusable, NotPermitted):
@@ -389,7 +389,7 @@ def export(
 
     From the directory: the entry, devices without their secrets, exceptions, overrides, an administrator's
     lock, failed identity checks, requests to a second person, waiting rows, the runs that changed the
-    account, and the values kept to undo them. From this host and Unix user: the journal, the plans and the
+    account, and the values kept to undo them. From this host: the journal, the plans and the
     rejected rows. Digests are named as such; secrets are left out. The page is in French, for the agent.
     Feeds and the access log of the server are not piactl's: docs/personal-data.md says where else to look.
 

@@ -40,6 +40,7 @@ from piactl.cli.framework.run_context import (
     show_plan,
     write_plan,
 )
+from piactl.config.strict_yaml import STDIN
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.roles import Role, refuse_command
@@ -139,8 +140,8 @@ def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
     """The configuration with a draft of a policy, the value of an option or argument, in place of the policy;
     `-` is stdin. Raises UsageError."""
     refuse_input(option, draft)
-    path = Path("/dev/stdin" if draft == "-" else draft)
-    if not path.exists():
+    path = STDIN if draft == "-" else Path(draft)
+    if path != STDIN and not path.exists():
         raise UsageError(f"{option} {draft}: there is no such file")
     return replace(live, settings=replace(live.settings, policy_file=str(path)))
 

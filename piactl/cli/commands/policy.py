@@ -23,6 +23,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, ShowOutput, read_day
+from piactl.config.strict_yaml import STDIN
 from piactl.core.text import condition, counted
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_missing
@@ -227,7 +228,7 @@ def check_cases(
         refuse_input(name, value or None)
     for named in filter(None, (file, establishments, draft if draft != "-" else "")):
         refuse_missing(named)
-    policy_file = Path("/dev/stdin" if draft == "-" else draft) if draft else None
+    policy_file = STDIN if draft == "-" else Path(draft) if draft else None
     policy = read_policy(policy_file) if policy_file else this_configuration().policy
     register = read_register(Path(establishments)) if establishments else this_configuration().register
     rows = []

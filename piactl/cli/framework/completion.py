@@ -219,11 +219,11 @@ def _settings(config: str) -> Settings:
     from pathlib import Path
 
     from piactl.cli.framework.context import chosen, configuration_path
-    from piactl.cli.framework.host import take_up_roles
+    from piactl.cli.framework.host import refuse_command
     from piactl.config.settings import read_settings
 
     chosen.config = config
-    take_up_roles()
+    refuse_command("completion")
     return read_settings(Path(configuration_path()))
 
 

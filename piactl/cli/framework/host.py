@@ -74,10 +74,11 @@ def _start_through_sudo(arguments: Sequence[str]) -> None:
     os.execv(_SUDO, ["sudo", *as_piactl, "--", PROGRAM, *arguments])  # noqa: S606 - no shell
 
 
-def take_up_roles(words: str = "") -> None:
-    """Sets the roles of the caller, for a command or for completion. On no host (a configuration that the
-    caller names, or none) there are none, and the modes of files decide. Raises UsageError under sudo for a
-    configuration of the caller."""
+def take_up_roles(words: str) -> None:
+    """Sets the roles of the caller, for a command. On no host (a configuration that the caller names, or
+    none) there are none, and the modes of files decide.
+
+    Raises UsageError under sudo for a configuration of the caller."""
     roles.work_with(None)
     if context.names_configuration():
         return

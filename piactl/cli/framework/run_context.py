@@ -102,11 +102,9 @@ def journal_private_reading(
 ) -> None:
     """Records that private data of these accounts are about to be shown. Raises JournalUnusable: then they
     are not shown."""
-    from piactl.flows.private_data_access import journal_reading
+    from piactl.flows.apply.run import journal_reading
 
-    order = new_order(configuration, None)
-    path, keys = configuration.settings.journal_file, configuration.keys
-    journal_reading(path, order, kind, uids, keys, utc_now, identity)
+    journal_reading(run_of(configuration, new_order(configuration, None)), identity, kind, uids)
 
 
 def apply_plan(

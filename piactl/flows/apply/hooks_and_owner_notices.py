@@ -357,7 +357,7 @@ def _told(settings: Settings, accounts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def notices_wait(settings: Settings) -> bool:
-    """Whether notices wait for the next run of this Unix user."""
+    """Whether notices wait for the next run of this host."""
     return any(_folder(settings).glob("*.json"))
 
 

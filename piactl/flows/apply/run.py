@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys, masked
-from piactl.core.model.settings import Settings
+from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.run_state import RunStatus, ServerIdentity
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
@@ -24,6 +24,7 @@ from piactl.errors import (
     DirectoryUnreachable,
     FeedRefused,
     JournalMissing,
+    JournalUnusable,
     PiactlError,
     ReplyLost,
     StalePlan,
@@ -336,7 +337,7 @@ class CommandRun:
         recorded: bool = True,
     ) -> Iterator[Run]:
         order, settings, now = self.order, self.settings, self.now
-        journal = _journal(self, plan=plan, compared=compared)
+        journal = journal_of(self, plan=plan, compared=compared)
         with journal:
             yield Run(
                 order,
@@ -358,12 +359,27 @@ class CommandRun:
 
 def note_afterwards(run: Run | CommandRun, text: str) -> None:
     """Journals a sentence about a run that has ended. Raises JournalUnusable."""
-    with _journal(run) as journal:
+    with journal_of(run) as journal:
         journal.note(text)
         journal.end({})
 
 
-def _journal(run: Run | CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
+def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Sequence[str]) -> None:
+    """Journals that private data of these accounts are about to be shown, read as `identity`. `kind` says
+    which. Raises JournalUnusable: what cannot be recorded is not shown."""
+    try:
+        with journal_of(run) as journal:
+            journal.read(identity.value, kind, len(uids), min(uids, default=""))
+            journal.end({"read": len(uids)})
+    except JournalUnusable as error:
+        raise JournalUnusable(
+            f"{error}\nPrivate data are shown only where the journal can record it"
+        ) from None
+
+
+def journal_of(run: Run | CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
+    """The journal of a run, which has not begun there. `plan` is the fingerprint of its plan; `compared`: no
+    run of the journal is missing in the directory."""
     order = run.order
     return Journal(
         run.settings.journal_file,

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.programs import WITHOUT_READ_BACK
+
 from .moments import calls_of, killed_at, need_strace, some_moment
 from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
 from .world import World
-
-WITHOUT_READ_BACK = "import piactl.flows.apply.run as r; r.settle_doubts = lambda run: 0"
 
 
 def killed_some_time(world: World, rng: random.Random) -> tuple[bool, str]:

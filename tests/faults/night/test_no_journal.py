@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
+from tests.outside import ACCOUNTS, STATE
 
 from .moments import need_strace
 from .survival import check_half, check_survived, story
@@ -134,7 +134,7 @@ def limited(world: World, room: int) -> Ended:
     # after piactl's own look at its limits, as a full quota comes
     limit = f"""
 import resource
-from piactl.cli import main as entry
+import piactl.cli.main as entry
 entry.raise_limits = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
 """
     return world.run(world.command("apply", str(plan), prelude=limit))

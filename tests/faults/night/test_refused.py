@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import ldap3
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
+from tests.outside import ACCOUNTS, STATE
 
 from .survival import check_directory, check_journal, check_nothing_left_to_do
 from .world import NEXT, World

@@ -15,7 +15,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, identity_dn
+from tests.outside import ACCOUNTS, identity_dn
+from tests.programs import CHECKS_ITS_LOCK_NO_MORE, STOPS_BEFORE_ITS_RECORD
 
 from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands, wait_until_stopped
 from .survival import check_directory, check_half, check_journal, check_survived, story
@@ -200,13 +201,6 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     check_survived(world)
 
 
-CHECKS_ITS_LOCK_NO_MORE = """
-from piactl.flows.apply.run_lock import RunLock
-RunLock.check = lambda self: None
-RunLock.keep = lambda self: None
-"""
-
-
 @pytest.mark.parametrize("identity", ["one per host", "the same"])
 def test_the_server_refuses_a_run_whose_lock_another_identity_took_over(world: World, identity: str) -> None:
     """A run is stopped after it checked its lock, and goes on after another host took over.
@@ -233,18 +227,6 @@ def test_the_server_refuses_a_run_whose_lock_another_identity_took_over(world: W
     assert (world.lock() or {})["host"] == "other.example"
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)
-
-
-STOPS_BEFORE_ITS_RECORD = """
-import os, signal
-from piactl.flows.apply import run
-put_run_record = run.put_run_record
-def stopping(*arguments):
-    run.put_run_record = put_run_record
-    os.kill(os.getpid(), signal.SIGSTOP)
-    put_run_record(*arguments)
-run.put_run_record = stopping
-"""
 
 
 def test_a_run_whose_record_the_server_refuses_names_the_takeover(world: World) -> None:
