@@ -32,12 +32,10 @@ from piactl.flows.simulation import Simulation
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One night without a feed. `whole`: it evaluates every account, as the first night does if the policy or
-    the register has changed since the last run, or if that run left something undone."""
+    """One night without a feed."""
 
     day: date
     plan: Plan
-    whole: bool
 
 
 class Forecast:
@@ -79,9 +77,9 @@ class Forecast:
         while day is not None and day <= self.until:
             rules = self.rules(day)
             accounts = self._simulation.accounts
-            state = read_run_state(accounts, rules, self._unreadable, feeds=False)
+            state = read_run_state(accounts, rules, self._unreadable)
             _, ready = build_plan(accounts, rules, self._settings, [], state, night)
-            yield Night(day, ready.plan, whole=not state.only_dates)
+            yield Night(day, ready.plan)
             self._simulation.carry_out(ready, f"forecast-{day}", night)
             day = self._next(day)
 

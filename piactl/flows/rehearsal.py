@@ -315,7 +315,7 @@ class Nights:
         night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
         night.rows.clear()
         scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
-        state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
+        state = read_run_state(accounts, rules, self.unreadable)
         return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
 
     def _carry_out(self, day: date, made: Continued) -> None:

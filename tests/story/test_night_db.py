@@ -75,7 +75,7 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     night = NightDb(Path(settings.state_folder), configuration.keys)
     scans = scan_feeds([str(feed)], settings.sources, night.rows)
     with open_reader(settings.directory, "reader", identity_password) as reader:
-        state = run_state(reader, configuration, as_of, feeds=True)
+        state = run_state(reader, configuration, as_of)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
         build_plan(accounts, rules, settings, scans, state, night, Accepted(date=True))
     return {key for (key,) in night.db.execute("SELECT key FROM account EXCEPT SELECT key FROM wanted")}

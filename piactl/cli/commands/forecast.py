@@ -178,7 +178,7 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
 
 
 def _say_remarks(nights: Sequence[Night], last: date) -> None:
-    """Prints the remarks below the table: no change due, full nights, held people, guards that would stop a
+    """Prints the remarks below the table: no change due, held people, guards that would stop a
     night."""
     from piactl.core.text import counted
     from piactl.flows.plan.signed_plan_file import refusal_facts
@@ -186,12 +186,6 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
 
     if not any(night.plan.changes for night in nights):
         say(f"nothing is due until {last}")
-    for night in nights:
-        if night.whole:
-            say(
-                f"{night.day}: this night evaluates every account, because the policy, the register or the "
-                "server's functions changed, or the last night did not finish"
-            )
     holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if holds:
         person, why = next(iter(holds.items()))

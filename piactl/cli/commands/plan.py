@@ -108,7 +108,7 @@ def plan(
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
-        state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
+        state = read_run_state(accounts, rules, configuration.unreadable)
         accepted = Accepted(accept_feed or (), bool(as_of))
         planned = build_continuing(accounts, rules, settings, scans, state, night, accepted)
     for message in planned.messages:

@@ -698,8 +698,6 @@ class Planning:
                     f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
                     f"no absence from source {facts.source} counts in this run"
                 )
-        if self.state.only_dates:
-            yield "no feed: only the changes that are due were evaluated"
 
 
 class _Either:
