@@ -278,7 +278,6 @@ class _Adopting:
             summary=counted.by_kind(),
             totals=counted.totals(),
         )
-        # without the digests of policy and register the next night evaluates every account
         former = self.memory.last
         unbased, layout = (former.unbased, former.layout) if former else (None, 0)
         last = LastRun("", self.as_of, "", "", "", True, census, layout=layout, unbased=unbased)

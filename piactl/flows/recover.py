@@ -236,9 +236,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
-    Changes no account; the next night evaluates every account, and gives the names that the lost runs gave to
-    their first owners alone. Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is
-    written.
+    Changes no account; the next night gives the names that the lost runs gave to their first owners alone.
+    Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
@@ -265,7 +264,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 
 
 def _keep_to_server(run: Run) -> None:
-    """Makes the server of this run the one that later runs write to; the next night evaluates everybody."""
+    """Makes the server of this run the one that later runs write to."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
     last = last_run_in(run.places.last_run, data, run.unreadable) if data else None

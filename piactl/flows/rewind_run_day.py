@@ -41,7 +41,7 @@ def runs_after(
 
 def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
-    next one evaluates every account. Accounts stay as they are.
+    next one knows nothing of accounts that is of a later day. Accounts stay as they are.
 
     Raises ActRefused if there is no run yet, and for a day after that of the last run; UnreadableRecord,
     LockHeld, UnsafePlan for a wrong clock, JournalUnusable.

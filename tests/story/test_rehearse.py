@@ -18,8 +18,8 @@ from piactl.directory.ldif import read_ldif
 from piactl.directory.store.base_digest import MANAGED
 
 from .academy import Academy
+from .both_ways import one_by_one
 from .feeds import HEADER, MARESCHAL, MICHELIS, crowd, row
-from .test_night_db import one_by_one
 
 FIRST, LAST = date(2026, 8, 28), date(2026, 12, 12)
 DAYS = f"{FIRST}..{LAST}"
@@ -93,7 +93,7 @@ def contents(entries: Any, academy: Academy) -> Contents:
             by_dn[low] = {name: sorted(values[name]) for name in names if values.get(name)}
         elif low.endswith("," + state) and values.get("piactlData") and ",ou=runs," not in low:
             record = json.loads(values["piactlData"][0])
-            for name in ("run", "plan"):
+            for name in ("run", "plan", "server"):
                 record.pop(name, None)
             if not low.startswith(("cn=lock", "cn=clock")):
                 by_dn[low] = record

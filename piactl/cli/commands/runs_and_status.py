@@ -125,7 +125,7 @@ def rewind(
     """Set the day of the last run back after a run with a wrong clock. Nights can then run again.
 
     No account is changed: the command lists the runs after DATE, and `undo RUN` undoes each, the latest
-    first. The next night evaluates every account. DATE cannot be after the day of the last run.
+    first. DATE cannot be after the day of the last run.
 
     Example: piactl runs rewind --to 2020-01-01 --reason "the clock was a year ahead"
     """

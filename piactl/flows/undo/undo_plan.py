@@ -1,7 +1,7 @@
 """Plans the undo of a run. Nothing here can write.
 
 Each account that still has the values of the run is put back. The state that piactl keeps of feeds is not
-undone, with two exceptions: the next night evaluates every account, and the feeds of the run are refused
+undone, with one exception: the feeds of the run are refused
 until they are accepted by hand, because they would make the same changes again, and confirm no absence.
 """
 
@@ -214,7 +214,6 @@ def _planned(
         remarks=(f"undo of run {record['run']}: {record.get('command', '')}", *counts.remarks()),
         summary=counts.by_kind(),
     )
-    # not clean, so that the next night evaluates every account
     after = None
     if last:
         taken = taken_after(last.taken, {} if undone else counts.lost, given, as_of)
