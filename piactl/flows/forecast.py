@@ -5,7 +5,7 @@ lists the people who lose something, so that they can be warned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
-from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last

@@ -7,7 +7,7 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader, Writer

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.plan.losses import losses_until, taken_until
 from piactl.core.plan.run_state import RunStatus
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs

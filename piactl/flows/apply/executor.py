@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,7 +14,6 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult, write_one
 from piactl.directory.store.records import (
     DATA,

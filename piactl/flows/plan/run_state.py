@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.rules.desired import Rules
-from piactl.dataclass import dataclass
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import Remembered, read_memory
