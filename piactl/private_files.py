@@ -311,7 +311,7 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
     """A SQLite database with this content, or an empty one, in a file without a name in `folder`, or in the
     system's folder for temporary files if this process may not write to `folder`. What is in its temporary
     tables stays in memory. Raises PiactlError, and what `content` raises, unless that is an OSError."""
-    place = folder if os.access(folder, os.W_OK) else None
+    place = folder if folder.is_dir() and os.access(folder, os.W_OK) else None
     try:
         descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
     except OSError as error:
