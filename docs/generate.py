@@ -17,16 +17,17 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 
+
 from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import assembled, plain_help  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
-from piactl.dataclass import dataclass  # noqa: E402
 from piactl.errors import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"

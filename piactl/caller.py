@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from piactl.dataclass import dataclass
 from piactl.errors import NotPermitted
 
 _NO_LOGIN = 2**32 - 1

@@ -1,6 +1,6 @@
 """One-time codes (RFC 6238): the secret of a device, its QR code, and its sealed copy.
 
-The only home of pyotp, segno and cryptography; each is loaded when it is needed.
+The only home of pyotp, segno and cryptography.
 
 slapd checks codes at a bind from `oathSecret`, which no service identity may read. piactl checks codes when
 it cannot bind, because it does not know the password, or a new password is what is asked for: when a device
@@ -28,18 +28,16 @@ import hashlib
 import hmac
 import io
 import secrets
-from dataclasses import field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+
+import pyotp
+import segno
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
-from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
-
-if TYPE_CHECKING:
-    import pyotp
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 
 _NONCE = 12
 _PURPOSE = b"piactl: seal of one-time-code secrets, 1"
@@ -66,8 +64,6 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
             f"{where}: its secret is sealed with key {key or '(none)'}, which this host's key file does not "
             "have.\nCopy the key file from the host that has it; see: piactl key list"
         )
-    from cryptography.exceptions import InvalidTag
-
     box = copy[len(key) + 2 :]
     try:
         raw = _cipher(keys.keys[key]).decrypt(box[:_NONCE], box[_NONCE:], _place(uid, device))
@@ -80,9 +76,6 @@ def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
 
 
 def _cipher(key: bytes) -> AESGCM:
-    # loaded only to make or open a seal
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     return AESGCM(hmac.new(key, _PURPOSE, hashlib.sha256).digest())
 
 
@@ -109,8 +102,6 @@ class OtpSecret:
         return self._totp(issuer, address).provisioning_uri()
 
     def _totp(self, issuer: str | None = None, address: str | None = None) -> pyotp.TOTP:
-        import pyotp
-
         text = base64.b32encode(self.raw).decode("ascii")
         return pyotp.TOTP(text, digits=DIGITS, interval=PERIOD, name=address, issuer=issuer)
 
@@ -135,8 +126,6 @@ def drawn(uri: str, *, blocks: bool) -> tuple[str, int]:
     """The QR code for a terminal, and its width in columns. With `blocks` it consists of half blocks, light
     on dark or dark on light (phones read both); without, it is twice as large, of blanks with ANSI
     sequences."""
-    import segno
-
     code, text = segno.make(uri, error="m", micro=False), io.StringIO()
     code.terminal(out=text, compact=blocks, border=_BORDER)
     return text.getvalue(), int(code.symbol_size(border=_BORDER)[0]) * (1 if blocks else 2)
@@ -144,8 +133,6 @@ def drawn(uri: str, *, blocks: bool) -> tuple[str, int]:
 
 def png(uri: str) -> bytes:
     """The QR code as a PNG file."""
-    import segno
-
     picture = io.BytesIO()
     segno.make(uri, error="m", micro=False).save(picture, kind="png", scale=_SCALE)
     return picture.getvalue()

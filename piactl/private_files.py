@@ -5,23 +5,23 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sqlite3
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from piactl.caller import caller
 from piactl.caller import sudo_service as sudo_service
 from piactl.caller import this_user as this_user
 from piactl.caller import user_name as user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
-
-if TYPE_CHECKING:
-    import sqlite3
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
@@ -311,9 +311,6 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
     """A SQLite database with this content, or an empty one, in a file without a name in `folder`, or in the
     system's folder for temporary files if this process may not write to `folder`. What is in its temporary
     tables stays in memory. Raises PiactlError, and what `content` raises, unless that is an OSError."""
-    import sqlite3
-    import tempfile
-
     place = folder if folder.is_dir() and os.access(folder, os.W_OK) else None
     try:
         descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
@@ -341,8 +338,6 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
 @contextmanager
 def room_on_disk(folder: Path) -> Iterator[None]:
     """Raises PiactlError if a temporary database in a folder cannot be written or read back."""
-    import sqlite3
-
     try:
         yield
     except sqlite3.Error as error:
@@ -413,8 +408,6 @@ class NamelessFile:
 
     def _descriptor(self) -> int:
         if self._file is None:
-            from tempfile import TemporaryFile  # loaded here: few plans are so large
-
             folder = self._folder if os.access(self._folder, os.W_OK) else None
             self._file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the object
         return self._file.fileno()

@@ -12,6 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
+from importlib.resources import files
+
+import polib
 
 _PLACEHOLDER = re.compile(r"\{([a-z]+)[0-9]*\}")
 _KINDS = {
@@ -259,11 +262,6 @@ def _of_environment() -> str:
 
 @lru_cache(maxsize=1)
 def _catalogue() -> Catalogue:
-    # loaded here: English needs neither
-    from importlib.resources import files
-
-    import polib
-
     content = files("piactl").joinpath("locale/fr/LC_MESSAGES/piactl.po").read_text(encoding="utf-8")
     return Catalogue((entry.msgid, entry.msgstr) for entry in polib.pofile(content) if entry.msgstr)
 

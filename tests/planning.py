@@ -34,10 +34,10 @@ def managed_accounts(reader: Reader, configuration: Configuration) -> ManagedAcc
     return ManagedAccounts(reader, configuration.settings.directory, configuration.encoding.fitted_to(reader))
 
 
-def run_state(reader: Reader, configuration: Configuration, day: date, *, feeds: bool) -> RunState:
+def run_state(reader: Reader, configuration: Configuration, day: date) -> RunState:
     """What earlier runs left for a run of this day."""
     accounts = managed_accounts(reader, configuration)
-    return read_run_state(accounts, configuration.rules(day), configuration.unreadable, feeds=feeds)
+    return read_run_state(accounts, configuration.rules(day), configuration.unreadable)
 
 
 def plan_at_once(
@@ -50,7 +50,7 @@ def plan_at_once(
     """The plan of a night that evaluates everybody together in memory, without what an earlier night kept for
     it: the oracle that the plan of every night must equal."""
     accounts, rules = managed_accounts(reader, configuration), configuration.rules(day)
-    state = run_state(reader, configuration, day, feeds=bool(feeds))
+    state = run_state(reader, configuration, day)
     memory = state.remembered.memory
     people = (sourced.feed.present for sourced in feeds)
     state = replace(state, linked=state.linked.named(chain(*people, memory.waiting), rules.keys))
@@ -90,5 +90,5 @@ def plan_night(reader: Reader, configuration: Configuration, feeds: Sequence[str
     rules, settings = configuration.rules(day), configuration.settings
     night = NightDb(Path(settings.state_folder), configuration.keys)
     scans = scan_feeds(feeds, settings.sources, night.rows)
-    state = run_state(reader, configuration, day, feeds=bool(feeds))
+    state = run_state(reader, configuration, day)
     return build_plan(managed_accounts(reader, configuration), rules, settings, scans, state, night)[1]

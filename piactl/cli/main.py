@@ -1,4 +1,7 @@
-"""The entry point: parses, calls one flow, prints, exits. Errors become exit codes here."""
+"""The entry point: parses, calls one flow, prints, exits. Errors become exit codes here.
+
+What it needs of piactl is imported in its functions, because limits, memory and streams come first.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +130,7 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    # first, because shells often ask for it, and it needs nothing else
+    # first, because it needs nothing else
     if arguments == ["--version"]:
         from piactl import __version__
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
 from piactl.config.guard_settings import names_guards, read_guard_periods, read_guards
 from piactl.config.schema_validation import hint, read_checked
@@ -139,8 +140,6 @@ def _approvals(document: Document, node: Node) -> Approvals:
 
 
 def _check_timezone(document: Document, node: Node) -> None:
-    from zoneinfo import ZoneInfo, available_timezones
-
     try:
         ZoneInfo(node.text(_USUAL.timezone))
     except (KeyError, ValueError, OSError):

@@ -10,14 +10,13 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from piactl.dataclass import dataclass
 from piactl.errors import ConfigurationInvalid, Mistake
 from piactl.private_files import exposure, may_not
 

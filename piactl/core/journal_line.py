@@ -12,12 +12,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from piactl.core.text import read_json
-from piactl.dataclass import dataclass
 
 MAX_LINE = 4 * 1024 * 1024
 """The maximum length of a line in bytes."""

@@ -6,7 +6,7 @@ The periods come from careers, which apply the rules; this module only sorts the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 
 from piactl.core.model.account import Account, Right, State
@@ -18,7 +18,6 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text, lock_stays
 from piactl.core.rules.service_rights_over_time import own_periods, rights_of
-from piactl.dataclass import dataclass
 
 _ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
 from piactl.directory.client.failover_and_reader import DirectoryReader, Link, Servers
 from piactl.directory.port import Reader, Writer
-
-if TYPE_CHECKING:
-    from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
+from piactl.directory.write.write_and_read_back import DirectoryWriter
 
 
 @contextmanager
@@ -43,10 +41,6 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 
 
 def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
-    # imported here, because readers do not need them
-    from piactl.directory.write.pipelined_writer import PipelinedWriter
-    from piactl.directory.write.write_and_read_back import DirectoryWriter
-
     if settings.in_flight == 1:
         return DirectoryWriter(link, settings.page_size)
     return PipelinedWriter(link, settings.page_size, settings.in_flight)

@@ -6,12 +6,10 @@ Nothing here depends on ldap3. A flow is given one of these and never picks one;
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
-
-from piactl.dataclass import dataclass
 
 Values = Mapping[str, tuple[bytes, ...]]
 """Raw values by LDAP attribute name, spelled as requested."""

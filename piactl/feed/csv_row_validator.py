@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from operator import itemgetter
@@ -14,7 +14,6 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
-from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import (
     BLANKS,
     CODECS,

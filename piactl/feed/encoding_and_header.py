@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.core.naming.local_part_and_capitalisation import MOJIBAKE
-from piactl.dataclass import dataclass
 from piactl.feed.error_codes import Refusal, refusal
 
 CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
@@ -12,7 +12,6 @@ from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import counted, few
-from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import ColumnLayout, shown
 from piactl.feed.formats.rows import RowWriter
 

@@ -7,13 +7,13 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
-from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated

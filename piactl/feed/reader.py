@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -19,7 +20,6 @@ from typing import NoReturn, TypeVar
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
-from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, Row, RowValidator, Sample, without_end
 from piactl.feed.encoding_and_header import (

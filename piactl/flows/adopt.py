@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from piactl.core.model.account import ADOPTED, Account, State
 from piactl.core.model.numen_and_digests import NUMEN
@@ -28,7 +28,6 @@ from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import read_accounts
@@ -278,7 +277,6 @@ class _Adopting:
             summary=counted.by_kind(),
             totals=counted.totals(),
         )
-        # without the digests of policy and register the next night evaluates every account
         former = self.memory.last
         unbased, layout = (former.unbased, former.layout) if former else (None, 0)
         last = LastRun("", self.as_of, "", "", "", True, census, layout=layout, unbased=unbased)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from piactl.core.model.settings import Canary, Settings
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.probe.trial_requests import ServerUnusable, accepts_bind

@@ -6,21 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, DriftFate, changed_words, kept_until
+from piactl.core.plan.run_state import Memory
 from piactl.core.text import iso
 from piactl.directory.port import Reader
+from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import LAYOUT, is_sealed
 from piactl.directory.store.drift import read_foreign_devices, usual_fate
-
-if TYPE_CHECKING:
-    from piactl.core.plan.run_state import Memory
 
 Since = Mapping[str, Mapping[str, date]]
 
@@ -69,8 +68,6 @@ def drift_list(
     drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
-    from piactl.directory.probe.access_log import authors  # loaded here: few accounts have drift
-
     by = authors(reader, directory, [entry.dn for entry, _ in drifted])
     result = []
     for entry, drifts in drifted:
@@ -112,8 +109,6 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
     owners = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
     if not owners:
         return
-    from piactl.directory.probe.access_log import authors
-
     by = authors(reader, directory, [*owners])
     uid = directory.attributes.get("uid", "uid")
     for dn, owner in owners.items():

@@ -5,7 +5,7 @@ lists the people who lose something, so that they can be warned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
-from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
@@ -32,12 +31,10 @@ from piactl.flows.simulation import Simulation
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One night without a feed. `whole`: it evaluates every account, as the first night does if the policy or
-    the register has changed since the last run, or if that run left something undone."""
+    """One night without a feed."""
 
     day: date
     plan: Plan
-    whole: bool
 
 
 class Forecast:
@@ -79,9 +76,9 @@ class Forecast:
         while day is not None and day <= self.until:
             rules = self.rules(day)
             accounts = self._simulation.accounts
-            state = read_run_state(accounts, rules, self._unreadable, feeds=False)
+            state = read_run_state(accounts, rules, self._unreadable)
             _, ready = build_plan(accounts, rules, self._settings, [], state, night)
-            yield Night(day, ready.plan, whole=not state.only_dates)
+            yield Night(day, ready.plan)
             self._simulation.carry_out(ready, f"forecast-{day}", night)
             day = self._next(day)
 

@@ -1,8 +1,7 @@
 """What a night does after its changes: it deletes old records and puts accounts under the right password
 policy.
 
-The changes do not depend on it, and failures are reported. What the help desk and a merge need is loaded only
-if they left something to do.
+The changes do not depend on it, and failures are reported.
 """
 
 from __future__ import annotations
@@ -17,10 +16,12 @@ from piactl.directory.store.accounts import read_accounts_being_merged
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
 from piactl.directory.store.records import REQUESTS, records_in
 from piactl.errors import DirectoryRefused
+from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.apply.approvals import forget_old_approvals
 from piactl.flows.apply.executor import Housekeeping, write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
+from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
@@ -41,15 +42,11 @@ def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> No
     accounts."""
     marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
     if marked:
-        from piactl.flows.accounts.merge_split_rekey import finish_merges
-
         finish_merges(run, store, rules, marked)
 
 
 def _forget_old_requests(run: Run) -> None:
     if records_in(run.writer, run.places.folder(REQUESTS), ["cn"]):
-        from piactl.flows.helpdesk.second_person import forget_old_requests
-
         forget_old_requests(run)
 
 

@@ -85,7 +85,7 @@ def run_nightly(
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
         finish_interrupted_merges(run, store, rules)
-        state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
+        state = read_run_state(accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)

@@ -38,11 +38,11 @@ def policy_diff(
     Raises FeedRefused and what else `build_plan` raises.
     """
     simulation = Simulation(accounts, unreadable)
-    state = read_run_state(simulation.accounts, old, unreadable, feeds=bool(scans))
+    state = read_run_state(simulation.accounts, old, unreadable)
     _, before = build_plan(simulation.accounts, old, settings, scans, state, night, accepted)
     simulation.carry_out(before, RUN)
     after_it = simulation.accounts._replace(encoding=encoding)
-    state = read_run_state(after_it, new, unreadable, feeds=bool(scans))
+    state = read_run_state(after_it, new, unreadable)
     # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
     _, ready = build_plan(after_it, new, settings, scans, state, night, accepted)
     return before.plan, replace(ready.plan, remarks=())

@@ -7,7 +7,7 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader, Writer
@@ -236,9 +235,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
-    Changes no account; the next night evaluates every account, and gives the names that the lost runs gave to
-    their first owners alone. Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is
-    written.
+    Changes no account; the next night gives the names that the lost runs gave to their first owners alone.
+    Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
@@ -265,7 +263,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 
 
 def _keep_to_server(run: Run) -> None:
-    """Makes the server of this run the one that later runs write to; the next night evaluates everybody."""
+    """Makes the server of this run the one that later runs write to."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
     last = last_run_in(run.places.last_run, data, run.unreadable) if data else None

@@ -14,7 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from piactl.core.plan.losses import losses_without
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, read_json
-from piactl.dataclass import dataclass
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
@@ -315,7 +314,7 @@ class Nights:
         night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
         night.rows.clear()
         scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
-        state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
+        state = read_run_state(accounts, rules, self.unreadable)
         return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
 
     def _carry_out(self, day: date, made: Continued) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.plan.losses import losses_until, taken_until
 from piactl.core.plan.run_state import RunStatus
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
@@ -41,7 +40,7 @@ def runs_after(
 
 def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
-    next one evaluates every account. Accounts stay as they are.
+    next one knows nothing of accounts that is of a later day. Accounts stay as they are.
 
     Raises ActRefused if there is no run yet, and for a day after that of the last run; UnreadableRecord,
     LockHeld, UnsafePlan for a wrong clock, JournalUnusable.

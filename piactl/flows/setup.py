@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
 from piactl.private_files import make_private_folder, write_private, write_public
 from piactl.resources import example

@@ -6,10 +6,10 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.caller import caller, login_record
-from piactl.dataclass import dataclass
 from piactl.journal.errors import UnknownOperator
 from piactl.private_files import this_user
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from piactl.core.journal_line import CUT, JournalLine, current_outcome
-from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
 from piactl.journal.head_file import stored_head
 from piactl.journal.query import lines_of

@@ -19,9 +19,9 @@ import struct
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from piactl.core.journal_line import GENESIS, Head
-from piactl.dataclass import dataclass
 
 SUFFIX = ".head"
 _LENGTH = 20 + 1 + 64 + 1 + 20 + 1 + 20 + 1 + 16 + 1

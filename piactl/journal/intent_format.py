@@ -9,14 +9,13 @@ was written since the last run that left nothing in doubt, not on the size of th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
 from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
-from piactl.dataclass import dataclass
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import newest_lines

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from piactl.core.journal_line import Head
-from piactl.dataclass import dataclass
 from piactl.journal.append_file import sync_folder
 from piactl.journal.chains import chains_of
 from piactl.journal.errors import refused_by_system

@@ -7,7 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import takewhile
@@ -22,7 +22,6 @@ from piactl.core.journal_line import (
     parsed,
     with_names,
 )
-from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.chains import chains_of
 from piactl.journal.errors import unreadable

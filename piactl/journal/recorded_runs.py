@@ -8,12 +8,11 @@ written since the last run began, not on the size of the journal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import SUFFIX, stored_head

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from piactl.core.journal_line import JournalLine, current_outcome
-from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.intent_format import Intent, intent_of
 from piactl.journal.query import read_lines

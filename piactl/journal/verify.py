@@ -14,7 +14,7 @@ heads of earlier lines are not compared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,6 @@ from piactl.core.journal_line import (
     proved,
     replaced,
 )
-from piactl.dataclass import dataclass
 from piactl.journal.head_file import stored_head
 from piactl.journal.rotated_files import files_of, raw_lines
 

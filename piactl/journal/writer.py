@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,7 +19,6 @@ from piactl.core.journal_line import (
     journal_owner,
 )
 from piactl.core.model.numen_and_digests import masked
-from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.report.escaping_and_colours import shown
 
 View = Mapping[str, Any]
@@ -141,8 +142,6 @@ def _device_login(view: View) -> str:
 
 
 def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
-    from piactl.core.credentials.totp_devices import PERIOD, clock_words  # loaded here: for `otp show`
-
     uses = {
         "waits": f"waits: piactl otp verify {uid}",
         "left over": "left over from an interrupted command",

@@ -7,6 +7,8 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
+from tabulate import tabulate
+
 from piactl.core.text import counted
 from piactl.report.escaping_and_colours import shown
 from piactl.translation import sentence
@@ -54,8 +56,6 @@ def _labelled(label: str, text: str) -> list[str]:
 
 def _beside(stated: View, other: View) -> Iterator[str]:
     """Two columns: HR, and one account."""
-    from tabulate import tabulate
-
     posts = zip_longest(stated["assignments"], other["assignments"], fillvalue="")
     rows = [
         ("name", *(f"{side['civilite']} {side['name']}".strip() for side in (stated, other))),

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tabulate import tabulate
+
 from piactl.report.escaping_and_colours import neutral, shown
 from piactl.translation import sentence
 
@@ -103,8 +105,6 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    from tabulate import tabulate
-
     names = [sentence(name) for name in columns]
     cells = [names, *([shown(_said(row, name)) for name in columns] for row in rows)]
     if sys.stdout.isatty():

@@ -7,12 +7,12 @@ meaning. A browser shows the days and the reason of a period when the pointer re
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from xml.sax.saxutils import escape
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
-from piactl.dataclass import dataclass
 from piactl.report.escaping_and_colours import shown
 from piactl.report.timeline_text import MEANING as LEGEND_OF_TEXT
 from piactl.report.timeline_text import MONTHS

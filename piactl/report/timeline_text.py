@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
-from piactl.dataclass import dataclass
 from piactl.report.escaping_and_colours import shown
 from piactl.translation import sentence
 

@@ -12,11 +12,10 @@ import stat
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from piactl.core.text import read_json
-from piactl.dataclass import dataclass
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.slapd_configuration_and_folder import (
     checked_sandbox,

@@ -23,19 +23,16 @@ _TOLD = 0.5  # seconds from which on a command is worth a line of progress
 @dataclass(frozen=True, slots=True)
 class Goal:
     """At most `limit` of `what`: `ratio` (wall clock, in multiples of the reference), `all` (CPU of both
-    sides, in multiples of the reference), `cpu` (seconds) or `beyond` (seconds of wall clock beyond the sum
-    of the contenders `beside`).
+    sides, in multiples of the reference), `cpu` (seconds), `beyond` or `cpu beyond` (seconds of wall clock or
+    of the client's CPU beyond the sum of the contenders `beside`).
 
-    `quiet`: also, no entry is written. `client` and `slapd`: also, at most this many seconds of CPU of the
-    client or of the server. `memory`: also, at most this many MiB at the peak.
+    `quiet`: also, no entry is written. `memory`: also, at most this many MiB at the peak.
     """
 
     limit: float
     what: str = "ratio"
     quiet: bool = False
     beside: tuple[str, ...] = ()
-    client: float | None = None
-    slapd: float | None = None
     memory: float | None = None
 
 
@@ -98,11 +95,14 @@ class Contest:
         show only how long the programs take to start."""
         return result.goal is not None and (result.goal.what == "cpu" or self.people >= GOALS_FROM)
 
-    def beyond(self, result: Result, names: Sequence[str]) -> float:
-        """The median over the rounds of the seconds beyond the sum of these contenders."""
+    def beyond(self, result: Result, names: Sequence[str], figure: str) -> float:
+        """The median over the rounds of the seconds beyond the sum of these contenders. `figure` is `wall` or
+        `cpu`."""
         others = [self.result(name).samples for name in names]
-        sums = (sum(sample.wall for sample in samples) for samples in zip(*others, strict=True))
-        return median(mine.wall - theirs for mine, theirs in zip(result.samples, sums, strict=True))
+        sums = (sum(_figure(sample, figure) for sample in samples) for samples in zip(*others, strict=True))
+        return median(
+            _figure(mine, figure) - theirs for mine, theirs in zip(result.samples, sums, strict=True)
+        )
 
     def met(self, result: Result) -> bool | None:
         """Whether the contender's goal was met; None if it is not judged."""
@@ -111,11 +111,11 @@ class Contest:
         goal = result.goal
         if goal.quiet and any(sample.writes for sample in result.samples):
             return False
-        sides = ((goal.client, "cpu"), (goal.slapd, "slapd"), (goal.memory, "peak"))
-        if any(most is not None and result.middle(figure) > most for most, figure in sides):
+        if goal.memory is not None and result.middle("peak") > goal.memory:
             return False
-        if goal.what == "beyond":
-            return self.beyond(result, goal.beside) <= goal.limit
+        if goal.what.endswith("beyond"):
+            figure = "cpu" if goal.what == "cpu beyond" else "wall"
+            return self.beyond(result, goal.beside, figure) <= goal.limit
         if goal.what == "all":
             return self.ratio(result, "all") <= goal.limit
         return (result.middle("cpu") if goal.what == "cpu" else self.ratio(result, "wall")) <= goal.limit

@@ -129,10 +129,11 @@ def _row(contest: Contest, result: Result) -> list[str]:
 def _goal(goal: Goal | None, met: bool | None) -> str:
     if goal is None:
         return ""
-    units = {"cpu": " s of CPU", "all": " x CPU", "beyond": f" s beyond {' + '.join(goal.beside)}"}
+    beyond = f"beyond {' + '.join(goal.beside)}"
+    units = {
+        "cpu": " s of CPU", "all": " x CPU", "beyond": f" s {beyond}", "cpu beyond": f" s of CPU {beyond}"
+    }  # fmt: skip
     limit = f"<= {goal.limit:g}" + units.get(goal.what, "")
-    limit += f", {goal.client:g} s of CPU" if goal.client is not None else ""
-    limit += f", {goal.slapd:g} s of slapd" if goal.slapd is not None else ""
     limit += f", {goal.memory:g} MiB" if goal.memory is not None else ""
     limit += ", none written" if goal.quiet else ""
     return f"{limit} at {GOALS_FROM:,}" if met is None else f"{limit}: {_word(met)}"

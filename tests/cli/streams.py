@@ -154,7 +154,7 @@ def _serve() -> None:
             of_process.caller = named  # type: ignore[assignment]
     remember_commands_and_configurations()
     for words in COMMANDS:
-        application.assembled(*asked(words.split()), alone=True)
+        application.assembled(*asked(words.split()))
     with redirect_stdout(io.StringIO()):
         application.application(["completion", "bash"])  # loads what typer loads with its first value
     gc.collect()

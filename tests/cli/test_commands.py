@@ -7,15 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from piactl import private_files
-from piactl.cli.commands import account
-from piactl.flows.queries import find_and_filter
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
@@ -163,34 +160,9 @@ def test_account_list_is_the_same_if_it_exceeds_memory(
         assert loaded.run(*words) == in_memory
 
 
-def test_ndjson_is_written_while_the_directory_is_read(
-    loaded: Academy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded.change("hugo.vasseur", displayName=["Autre Main"])
-    steps: list[str] = []
-    read, written = find_and_filter.read_accounts, account.display
-
-    def reading(*arguments: Any) -> Iterator[Any]:
-        for entry in read(*arguments):
-            steps.append("read")
-            yield entry
-
-    def writing(pieces: Iterable[str], layout: str) -> None:
-        def noted() -> Iterator[str]:
-            for piece in pieces:
-                steps.append(piece)
-                yield piece
-
-        written(noted(), layout)
-
-    monkeypatch.setattr(find_and_filter, "read_accounts", reading)
-    monkeypatch.setattr(find_and_filter, "AT_ONCE", 1)
-    monkeypatch.setattr(account, "display", writing)
+def test_ndjson_has_what_json_has(loaded: Academy) -> None:
     words = ("account", "list", "--as-of", DAY, "-o")
-    views = loaded.run(*words, "json").json
-    steps.clear()
-    assert by_uid(loaded.run(*words, "ndjson").out) == views
-    assert ["read" if step == "read" else "line" for step in steps] == ["read", "line"] * 3
+    assert by_uid(loaded.run(*words, "ndjson").out) == loaded.run(*words, "json").json
 
 
 def test_list_filters(loaded: Academy) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import ldap3
+import pyotp
 import pytest
 
 from tests.outside import ACCOUNTS
@@ -89,7 +90,19 @@ def test_a_lock_and_a_closure_have_arrived_when_the_command_ends(pair: Pair) -> 
     pair.converge()
     pair.lag(LAG)
     close = ("account", "close", an_uid(pair, 1), "--until", "2026-12-31", "--reason", "left", "--yes")
-    for words in (lock(an_uid(pair)), close):
+    device = an_uid(pair, 2)
+    suspend = ("otp", "suspend", device, "--reason", "lost", "--yes")
+    uri, code = pair.one.folder / "uri", pair.one.folder / "code"
+    assert done(pair, "otp", "enroll", device, "--uri-file", str(uri), "--yes").code == 0
+    code.write_text(pyotp.parse_uri(uri.read_text().strip()).now())
+    code.chmod(0o600)
+    verified = done(
+        pair, "otp", "verify", device, "--code-file", str(code), "--administrator", "--reason", "x"
+    )
+    assert verified.code == 0, verified.said
+    reset = ("password", "reset", an_uid(pair, 3), "--without-check", *activate(pair, "", "reset")[4:])
+    compromised = (*lock(an_uid(pair, 3)), "--compromised")
+    for words in (lock(an_uid(pair)), close, suspend, reset, compromised):
         before = value(pair.one, words[2], "entryCSN")
         ended = done(pair, *words)
         assert (ended.code, "not yet on" in ended.said) == (0, False), ended.said

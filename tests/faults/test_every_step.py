@@ -70,11 +70,13 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
         if other is None:
             # 0: only the release of the lock was left to do
             assert ended.code in (0, 8), f"step {step}: {ended.said}"
-            counts["accepted"] += fail_over(pair)
+            accepted = fail_over(pair)
+            counts["accepted"] += accepted
             pair.come_back(in_turn=rng.random() < 0.5)
             accept(pair, pair.config)
             finished(pair)
-            check(pair, f"server lost before request {step}", unanswered(pair))
+            context = f"server lost before request {step}"
+            check(pair, context, unanswered(pair), accepted=accepted)
         else:
             # 0: it had not taken the lock yet, and nothing was left to do; 1: everything was written before;
             # 8: the answer to a search came too late

@@ -44,14 +44,19 @@ def finished(pair: Pair, prelude: str = "") -> Ended:
     return ended
 
 
-def check(pair: Pair, context: str, unlogged: frozenset[str] = frozenset()) -> None:
-    """`unlogged` are entries that may lack their last write at the second server."""
+def check(
+    pair: Pair, context: str, unlogged: frozenset[str] = frozenset(), *, accepted: bool = False
+) -> None:
+    """`unlogged` are entries that may lack their last write at the second server. `accepted`: a loss was
+    accepted, so the list of accounts also has the names that the lost run gave, for their first owners."""
     pair.converge()
     findings = [
         finding
         for finding in pair.findings()
         if finding.startswith("first server") or not any(f": {dn}: " in finding for dn in unlogged)
     ]
+    if accepted:
+        findings = [finding for finding in findings if ", undisturbed night: cn=accounts-" not in finding]
     assert not findings, "\n".join([f"{context}: {len(findings)} findings:", *findings])
 
 
@@ -189,11 +194,12 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
         counts["struck"] += struck
         behind = lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), pair.one.begin)
         counts["second behind"] += bool(behind)
-        counts["accepted"] += fail_over(pair)
+        accepted = fail_over(pair)
+        counts["accepted"] += accepted
         pair.come_back(in_turn=in_turn or rng.random() < 0.5)
         accept(pair, pair.config)
         finished(pair)
-        check(pair, context, unanswered(pair))
+        check(pair, context, unanswered(pair), accepted=accepted)
     report("R3", seed, rounds, counts)
     assert counts["struck"] == rounds, "a run had ended before its server was killed"
     assert counts["second behind"], "the second server had every acknowledged write each time"

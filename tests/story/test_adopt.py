@@ -291,17 +291,6 @@ def test_adopt_plans_the_deactivation_and_lost_rights_of_entries(academy: Academ
     assert right not in academy.values("pv", "eduPersonEntitlement")
 
 
-def test_a_night_after_adopt_evaluates_everybody_if_the_policy_changed(academy: Academy) -> None:
-    feed = academy.feed(*PEOPLE)
-    academy.night("2026-09-01", feed)
-    academy.edit("policy.yaml", "retention: 30 ", "retention: 31 ")
-    entry(academy, "new", **supann("3001", mail="yvonne.arrivee@ac-amiens.fr"))
-    later_feed = academy.feed(*PEOPLE, row(matricule="3001", prenom="Yvonne", nom_famille="Arrivee"), day=DAY)
-    assert academy.run("adopt", later_feed, "--as-of", DAY, "--apply", "--reason", "x").code == 0
-    plan = academy.plan("--as-of", DAY)
-    assert not any("only the changes that are due" in remark for remark in plan["remarks"])
-
-
 def test_undo_restores_adopted_entries_which_can_be_adopted_again(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from .academy import Academy, prepared
+from .both_ways import one_by_one
 from .feeds import row
 from .test_clock import Shift, clock_ahead, this_day
-from .test_night_db import one_by_one
 
 __all__ = ["clock_ahead"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .academy import Academy, Ran
+from .both_ways import one_by_one
 from .feeds import MICHELIS, row
-from .test_night_db import one_by_one
 
 DAY = "2026-09-05"
 WHY = ("--reason", "avenant signé")

@@ -10,8 +10,8 @@ import ldap3
 import pytest
 
 from .academy import Academy
+from .both_ways import same
 from .feeds import row
-from .test_night_db import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
 CLAIRE = "claire.dubreuil"

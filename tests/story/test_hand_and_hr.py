@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .academy import Academy
+from .both_ways import same
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
-from .test_night_db import same
 
 DAY = "2026-09-05"
 NAMES = {"2001": "Anne", "2002": "Bruno", "2003": "Carla", "2004": "Denis", "2005": "Emma", "2006": "Fanny"}

@@ -9,8 +9,8 @@ import pytest
 from piactl.report.metrics import metrics_text
 
 from .academy import Academy
+from .both_ways import one_by_one, same
 from .feeds import MARESCHAL, MICHELIS, row, text
-from .test_night_db import one_by_one, same
 from .test_other_person import cases
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 29)]

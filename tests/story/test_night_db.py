@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from piactl.directory.store.attribute_map import UNIQUE_ID
 from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.feed import reader
 from piactl.flows import nightly
-from piactl.flows.plan import build, night_db, planning
+from piactl.flows.plan import night_db, planning
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
@@ -32,6 +31,7 @@ from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
 
 from .academy import Academy
+from .both_ways import both, known, one_by_one, same
 from .feeds import MARESCHAL, MICHELIS, crowd, row
 from .test_random_hr import FIRST, HumanResources
 
@@ -68,11 +68,6 @@ def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iter
         proxy.close()
 
 
-def known(academy: Academy) -> Path:
-    """The night's database."""
-    return academy.sandbox.folder / "state" / FILE
-
-
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     """The people whose accounts would not be evaluated, by matricule."""
     configuration = open_configuration(academy.sandbox.config)
@@ -80,41 +75,10 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     night = NightDb(Path(settings.state_folder), configuration.keys)
     scans = scan_feeds([str(feed)], settings.sources, night.rows)
     with open_reader(settings.directory, "reader", identity_password) as reader:
-        state = run_state(reader, configuration, as_of, feeds=True)
+        state = run_state(reader, configuration, as_of)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
         build_plan(accounts, rules, settings, scans, state, night, Accepted(date=True))
     return {key for (key,) in night.db.execute("SELECT key FROM account EXCEPT SELECT key FROM wanted")}
-
-
-def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
-    """The plans with and without the database; each is the same if people are evaluated one by one."""
-    fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    with one_by_one():
-        assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
-    saved = known(academy).read_bytes() if known(academy).exists() else None
-    known(academy).unlink(missing_ok=True)
-    slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    with one_by_one():
-        sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    if saved is not None:
-        known(academy).write_bytes(saved)
-    assert (fast.code, fast.err) == (slow.code, slow.err)
-    assert sparing == slow
-    return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
-
-
-@contextmanager
-def one_by_one() -> Iterator[None]:
-    """Inside, nobody is evaluated with others, except people who share a trace."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(build, "PEOPLE", 1)
-        yield
-
-
-def same(academy: Academy, day: str, *feeds: Path) -> Any:
-    fast, slow = both(academy, day, *feeds)
-    assert fast == slow
-    return slow
 
 
 def night(academy: Academy, day: str, *rows: str) -> Path:

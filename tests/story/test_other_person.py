@@ -8,8 +8,8 @@ import ldap3
 import pytest
 
 from .academy import Academy
+from .both_ways import same
 from .feeds import MICHELIS, row
-from .test_night_db import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 15)]
 PAUL = row(matricule="C110", civilite="M", prenom="Paul", nom_famille="Nouveau", date_naissance="1980-02-03")

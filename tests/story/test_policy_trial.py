@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from .academy import Academy, prepared
+from .both_ways import one_by_one
 from .feeds import MICHELIS, row
-from .test_night_db import one_by_one
 
 DAY, NEXT = "2026-03-01", "2026-03-02"
 TEACHER = row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01")

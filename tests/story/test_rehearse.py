@@ -18,8 +18,8 @@ from piactl.directory.ldif import read_ldif
 from piactl.directory.store.base_digest import MANAGED
 
 from .academy import Academy
+from .both_ways import one_by_one
 from .feeds import HEADER, MARESCHAL, MICHELIS, crowd, row
-from .test_night_db import one_by_one
 
 FIRST, LAST = date(2026, 8, 28), date(2026, 12, 12)
 DAYS = f"{FIRST}..{LAST}"

@@ -36,8 +36,6 @@ UNIX = "  posix: {first: 70000, last: 170000, group: 500, home: '/home/{uid}', s
 
 SEALS = {"fingerprint", "signature", "made_by"}
 """What differs between two plans by nature: who made them, and the seals over that and over all the rest."""
-OF_THE_WAY = "no feed: only the changes that are due were evaluated"
-"""A remark that says how a plan was made."""
 LASTING = {
     "plans", "sets", "rejects", "notices", "applied.sha256", "older.sha256", "holds.json", "hooks.json",
     "doctor.json", "journal-head", "run.lock",
@@ -75,8 +73,6 @@ def differences(made: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     found = []
     for part in sorted((made.keys() | expected.keys()) - SEALS):
         left, right = made.get(part), expected.get(part)
-        if part == "remarks":
-            left, right = ([r for r in remarks if r != OF_THE_WAY] for remarks in (left, right))
         if left != right:
             texts = json.dumps(left, sort_keys=True), json.dumps(right, sort_keys=True)
             same = next(

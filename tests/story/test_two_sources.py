@@ -14,8 +14,8 @@ from tests.conftest import Sandbox
 
 from . import feeds
 from .academy import Academy
+from .both_ways import same
 from .feeds import MARESCHAL, MICHELIS
-from .test_night_db import same
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
 IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy")

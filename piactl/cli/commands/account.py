@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -32,17 +34,14 @@ from piactl.cli.framework.options import (
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.dataclass import dataclass
+from piactl.core.model.policy import Policy
+from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.queries.accounts import PERSON_COLUMNS, account_views, all_entries, find_entry
+from piactl.flows.queries.find_and_filter import Filters, Listing, Selection, Views, find_by_name
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.policy import Policy
-    from piactl.directory.store.accounts import Entry
-    from piactl.flows.queries.find_and_filter import Filters
-
+from piactl.report.table import rendered
 
 COLUMNS = (
     "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
@@ -112,8 +111,6 @@ def find(
 
     Example: piactl account find claire dubr
     """
-    from piactl.flows.queries.find_and_filter import find_by_name
-
     configuration, name = this_configuration(), " ".join(words)
     filters = _filters(configuration.policy, options)
 
@@ -141,9 +138,6 @@ def _listed(
 ) -> int:
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
-    from piactl.flows.queries.accounts import PERSON_COLUMNS, all_entries
-    from piactl.flows.queries.find_and_filter import Listing, Selection, Views
-
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
@@ -186,16 +180,12 @@ def _rendered(
     """The views as rows, in which the drift of an account is its classes. `only` as in `rendered`."""
     if layout not in ("json", "ndjson"):
         views = ({**v, "drift": [*dict.fromkeys(drift["class"] for drift in v["drift"])]} for v in views)
-    from piactl.report.table import rendered  # loaded here: `account show` prints no table
-
     return rendered(views, columns, layout, only=only)
 
 
 def _filters(policy: Policy, options: ListOptions) -> Filters:
     """The filters of the options. Raises UsageError and NotFound for a word that fits nothing: an empty list
     would look as if nobody had it."""
-    from piactl.flows.queries.find_and_filter import Filters
-
     valid = [state.value for state in State]
     wrong = [
         f"--state {word}: is not a state; the states are: {', '.join(valid)}"
@@ -246,8 +236,6 @@ def show(
 
     Example: piactl account show claire.dubreuil --as-of 2026-10-01
     """
-    from piactl.flows.queries.accounts import account_views, find_entry
-
     configuration = this_configuration()
     day = read_day(as_of, today(configuration))
     account_names = read_names(names)

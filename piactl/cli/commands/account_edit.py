@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -27,19 +28,24 @@ from piactl.cli.framework.options import (
     read_names,
     with_shared_options,
 )
+from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.clock import utc_now
-from piactl.core.edits import accounts
+from piactl.core.edits import Act, ActRefused, accounts
+from piactl.core.plan.run_state import RunStatus
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
+from piactl.directory.port import Reader
 from piactl.errors import Exit, UsageError
+from piactl.flows.accounts.batch import Batch, run_batch
+from piactl.flows.accounts.create_and_extend import Newcomer, prepare_extension, prepare_newcomer
+from piactl.flows.accounts.edit import prepare
+from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
+from piactl.flows.apply.approvals import require_approval
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import sealed
+from piactl.flows.queries.accounts import AccountStore
 from piactl.private_files import refuse_output
-
-if TYPE_CHECKING:
-    from piactl.core.edits import Act
-    from piactl.core.rules.desired import Rules
-    from piactl.directory.port import Reader
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.plan.ready_plan import ReadyPlan
-    from piactl.flows.queries.accounts import AccountStore
 
 One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
 
@@ -72,10 +78,6 @@ def lock(
 
 
 def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
-    # loaded here: they take time, and no other lock needs them
-    from piactl.cli.framework.requests import requests_of
-    from piactl.flows.accounts.edit import prepare
-
     account_names, order, settings = read_names(names), command.order, command.configuration.settings
 
     def prepared(store: AccountStore, rules: Rules) -> Batch:
@@ -155,8 +157,6 @@ def extend(
 
     Example: piactl account extend claire.dubreuil --until 2026-10-31 --reason "renewed"
     """
-    from piactl.flows.accounts.create_and_extend import prepare_extension
-
     command = begin(options.manner())
     last_day = read_date("--until", until)
     if last_day is None:
@@ -229,8 +229,6 @@ def create(
     Example: piactl account create --family-name Petit --given-name Jules --uai 0800010B --function ENS
     --until 2026-10-31 --sponsor ida.roy --reason "speaker"
     """
-    from piactl.flows.accounts.create_and_extend import Newcomer, prepare_newcomer
-
     manner = options.manner()
     newcomer = Newcomer(
         family_name=family_name,
@@ -265,8 +263,6 @@ def rekey(
 
     Example: piactl account rekey claire.dubreuil --from 1001 --to 2001 --reason "new in HR"
     """
-    from piactl.flows.accounts.merge_split_rekey import prepare_rekey
-
     command = begin(options.manner())
     return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
 
@@ -310,8 +306,6 @@ def merge(
 
     Example: piactl account merge claire.martin claire.dubreuil --despite name --reason "one person"
     """
-    from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
-
     differing = frozenset(despite or ())
     for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
         raise UsageError(f"--despite {word}: birth-date, numen or name is expected")
@@ -348,11 +342,6 @@ def _merge(
     despite: Collection[str],
 ) -> tuple[Batch, ReadyPlan]:
     """The merge of two accounts, and its plan."""
-    from pathlib import Path
-
-    from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
-    from piactl.flows.plan.signed_plan_file import sealed
-
     batch = prepare_merge(store, rules, source, into, command.author, protected=protected, despite=despite)
     plan, configuration = merge_plan(batch, store, rules), command.configuration
     folder, people = Path(configuration.settings.state_folder), command.order.actor.names
@@ -363,8 +352,6 @@ def _approvable(
     command: AccountCommand, batch: Batch, ready: ReadyPlan, file: str = "FILE", *, then: str = ""
 ) -> Batch:
     """The batch, with a check of the approvals that its plan needs."""
-    from piactl.flows.apply.approvals import require_approval
-
     rules = command.configuration.policy.approvals
     return replace(batch, approval=lambda run: require_approval(run, ready, rules, file, then=then))
 
@@ -380,11 +367,6 @@ def apply_merge(
 ) -> int:
     """Applies a stored plan of `merge`: makes the same plan again, whose writes need their order. Raises
     ActRefused if it comes out different."""
-    from piactl.core.edits import ActRefused
-    from piactl.core.plan.run_state import RunStatus
-    from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
-    from piactl.flows.accounts.batch import run_batch
-
     first, day = next(iter(ready.writes)), ready.plan.basis.as_of
     source, into = dict.fromkeys(row.uid for row in ready.writes)
     command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day.isoformat()))
@@ -435,8 +417,6 @@ def split(
 
     Example: piactl account split claire.dubreuil --matricule 1999 --reason "two people"
     """
-    from piactl.flows.accounts.merge_split_rekey import prepare_split
-
     command = begin(options.manner())
     sources = command.configuration.settings.sources.values()
     return command.edit(

@@ -7,16 +7,17 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from piactl import roles
 from piactl.caller import Caller, caller
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
@@ -41,23 +42,28 @@ from piactl.cli.framework.options import (
     use_form,
 )
 from piactl.cli.framework.options import PlanLayout as Form
+from piactl.cli.framework.run_context import journal_private_reading
+from piactl.clock import utc_now
 from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
+from piactl.directory.port import Reader
+from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, PiactlError, SecretUnusable
-from piactl.private_files import refuse_output
+from piactl.flows.drift import drift_row, drift_summary
+from piactl.flows.person_export import person_export
+from piactl.flows.queries.accounts import case_rows, find_entry
+from piactl.flows.queries.history_and_unjournalled import HistoryEvent, find_uid, recounted
+from piactl.flows.queries.timeline import Timeline, timeline_facts
+from piactl.flows.queries.timeline import timeline as timeline_of
+from piactl.journal import LineFilter
+from piactl.journal.query import JournalledChange, changes
+from piactl.private_files import refuse_output, write_private
 from piactl.report.establishments import legend
+from piactl.report.person_page import person_page
+from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.person import Register
-    from piactl.directory.port import Reader
-    from piactl.directory.probe.access_log import LoggedWrite
-    from piactl.flows.queries.history_and_unjournalled import HistoryEvent
-    from piactl.flows.queries.timeline import Timeline
-    from piactl.journal.query import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -100,8 +106,6 @@ def history(
 
     Example: piactl account history claire.dubreuil --from 2026-09-01
     """
-    from piactl.flows.queries.history_and_unjournalled import recounted
-
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)
     answer = _resolve(configuration, name)
@@ -155,16 +159,11 @@ def _without_details(event: HistoryEvent) -> HistoryEvent:
 def _of_journal(
     configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
-    from piactl.journal import LineFilter
-    from piactl.journal.query import changes
-
     return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 
 
 def _resolve(configuration: Configuration, name: str) -> _Answer:
     """The account of this name in the directory."""
-    from piactl.flows.queries.history_and_unjournalled import find_uid
-
     answer = _Answer()
     try:
         with reading(configuration) as reader:
@@ -179,8 +178,6 @@ def _ask_log(
     configuration: Configuration, answer: _Answer, journalled: set[str], since: datetime | None
 ) -> None:
     """Reads the writes of the account, of its devices, and of earlier devices named in the journal."""
-    from piactl.directory.probe.access_log import find_logs, logged_writes, names_of_account
-
     hidden: tuple[str, ...] = ()
     refused: list[str] = []
     settings = configuration.settings.directory
@@ -284,11 +281,6 @@ def timeline(
 
     Example: piactl account timeline claire.dubreuil
     """
-    from piactl.flows.drift import drift_row, drift_summary
-    from piactl.flows.queries.accounts import case_rows, find_entry
-    from piactl.flows.queries.timeline import timeline as timeline_of
-    from piactl.flows.queries.timeline import timeline_facts
-
     configuration = this_configuration()
     day = read_day(as_of, today(configuration))
     first, last = read_date("--from", from_), read_date("--until", until)
@@ -347,9 +339,6 @@ def _text(drawn: Timeline, register: Register) -> str:
 
 
 def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
-    # loaded here: it loads sockets
-    from piactl.report.timeline_svg import timeline_svg
-
     picture = timeline_svg(_title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last)
     if file == "-":
         put([picture])
@@ -397,12 +386,6 @@ def export(
 
     Example: piactl account export claire.dubreuil -o json
     """
-    from piactl.cli.framework.run_context import journal_private_reading
-    from piactl.clock import utc_now
-    from piactl.flows.person_export import person_export
-    from piactl.private_files import write_private
-    from piactl.report.person_page import person_page
-
     if page is not None:
         refuse_output("--page", page)
     configuration = this_configuration()

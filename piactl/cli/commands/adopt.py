@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from piactl.cli.framework.account_batch import can_ask
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import reading, say_text, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
@@ -20,16 +21,17 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.run_context import say_next_steps, show_plan, write_plan
+from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.cli.framework.terminal import confirm
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
-from piactl.private_files import refuse_output
+from piactl.flows.adopt import propose_adoption
+from piactl.flows.plan.inputs.load_feeds import read_feeds
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import plan_document, sealed
+from piactl.journal import who
+from piactl.private_files import make_private_folder, refuse_output
 from piactl.report.plan_text import plan_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 def adopt(
@@ -109,9 +111,6 @@ def _planned(
     as_of: str | None,
     accepted: list[str],
 ) -> ReadyPlan:
-    from piactl.flows.adopt import propose_adoption
-    from piactl.flows.plan.inputs.load_feeds import read_feeds
-
     day = read_day(as_of, today(configuration))
     read = read_feeds(feeds, configuration.settings.sources)
     with reading(configuration) as reader:
@@ -131,10 +130,6 @@ def _sealed(
     configuration: Configuration, planned: ReadyPlan, out: str, *, write: bool
 ) -> tuple[ReadyPlan, str]:
     """The sealed plan, and the file it was written to, or ""."""
-    from piactl.flows.plan.signed_plan_file import sealed
-    from piactl.journal import who
-    from piactl.private_files import make_private_folder
-
     folder = Path(configuration.settings.state_folder)
     ready = sealed(planned, configuration.keys, folder, who().names)
     if not out and write:
@@ -155,9 +150,6 @@ def _apply(
     *,
     yes: bool,
 ) -> int:
-    from piactl.cli.framework.run_context import apply_plan, done_code
-    from piactl.flows.plan.signed_plan_file import plan_document
-
     if ready.writes and can_ask(yes=yes):
         say_text(plan_text(plan_document(ready)))
         confirm(f"Adopt {counted(len(ready.writes), 'entry', 'entries')}?")

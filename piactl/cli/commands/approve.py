@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,13 +26,16 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit
-
-if TYPE_CHECKING:
-    from piactl.directory.port import Reader, Writer
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.devices import DeviceHolder
-    from piactl.flows.helpdesk.second_person import Request
+from piactl.flows.accounts.batch import Batch, PreparedAccount
+from piactl.flows.apply.approvals import answer_plan
+from piactl.flows.helpdesk.otp.device_changes import prepare_verification
+from piactl.flows.helpdesk.otp.devices import DeviceHolder
+from piactl.flows.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
+from piactl.flows.queries.accounts import find_named
+from piactl.journal.actor import known_operator
 
 PlanFile = Annotated[
     str,
@@ -75,8 +78,6 @@ def reject(file: PlanFile, reason: Reason = "") -> int:
 
 
 def _answer(file: str, reason: str, *, approved: bool) -> int:
-    from piactl.flows.apply.approvals import answer_plan
-
     need_reason(reason, "approve" if approved else "reject", ["a reason"])
     configuration = this_configuration()
     ready = read_plan_file(file, configuration)
@@ -132,9 +133,6 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
 
     Example: piactl otp approve 2222-2222
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_verification
-    from piactl.flows.helpdesk.second_person import waiting_device
-
     manner = desk_manner("approval", False, False, True, output)
     command, operator, request = _to_approve(name, DEVICE, manner)
     configuration, order = command.configuration, command.order
@@ -192,12 +190,6 @@ def requests(
 
 
 def _withdraw(name: str, manner: Manner) -> int:
-    from piactl.directory.store.accounts import Entry
-    from piactl.flows.accounts.batch import Batch, PreparedAccount
-    from piactl.flows.helpdesk.second_person import TWO
-    from piactl.flows.queries.accounts import find_named
-    from piactl.journal.actor import known_operator
-
     command = begin(manner)
     order = command.order
 
@@ -216,8 +208,6 @@ def _withdraw(name: str, manner: Manner) -> int:
 
 def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, str, Request]:
     """The command, whose reason names who made the request; the operator; and the request."""
-    from piactl.flows.helpdesk.second_person import refuse_changed
-
     command = begin(manner)
     configuration, order = command.configuration, command.order
     with reading(configuration) as reader:

@@ -13,9 +13,15 @@ from piactl.cli.framework.options import Output, OutputLayout, read_names
 from piactl.clock import utc_now
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
+from piactl.directory.arrival import not_arrived
+from piactl.directory.store.accounts import account_dn
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.flows.doctor import examine, exit_code
+from piactl.flows.queries.accounts import find_account
+from piactl.journal import who
 from piactl.report.doctor_and_recover_text import doctor_text
 from piactl.report.table import rendered
+from piactl.secret_files import identity_password
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
 
@@ -52,9 +58,6 @@ def doctor(
         raise UsageError("--compare needs accounts, and accounts need --compare")
     if compare:
         return _compare(read_names(accounts or ()), output)
-    from piactl.flows.doctor import examine, exit_code
-    from piactl.journal import who
-
     configuration: Path | ConfigurationInvalid
     try:
         configuration = configuration_path()
@@ -70,11 +73,6 @@ def doctor(
 
 
 def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
-    from piactl.directory.arrival import not_arrived
-    from piactl.directory.store.accounts import account_dn
-    from piactl.flows.queries.accounts import find_account
-    from piactl.secret_files import identity_password
-
     configuration = this_configuration()
     directory = configuration.settings.directory
     if len(directory.servers) < 2:
@@ -96,8 +94,6 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
 
 def _reader(directory: DirectorySettings) -> str:
     """The first of the identities whose password this user may read, the one that may read most first."""
-    from piactl.secret_files import identity_password
-
     names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
     for name in names[:-1]:
         try:

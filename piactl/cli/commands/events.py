@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,10 +15,8 @@ from piactl.cli.framework.options import Output, OutputLayout, use_form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
+from piactl.journal.events import EventStream, read_cursor
 from piactl.report.table import rendered
-
-if TYPE_CHECKING:
-    from piactl.journal.events import EventStream
 
 COLUMNS = ("id", "at", "kind", "uid", "state", "added", "removed", "old", "new", "effective", "run")
 _PAUSE = 0.5
@@ -50,8 +48,6 @@ def events(
 
     Example: piactl events -o ndjson
     """
-    from piactl.journal.events import EventStream, read_cursor
-
     if follow and output not in (None, OutputLayout.NDJSON):
         raise UsageError("--follow prints ndjson only: leave -o out")
     cursor = read_cursor(since) if since else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,12 +22,10 @@ from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions_and_overrides as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.person import read_uai
+from piactl.core.model.policy import Policy, Service
 from piactl.errors import NotFound, UsageError
-
-if TYPE_CHECKING:
-    from piactl.core.model.policy import Policy, Service
-    from piactl.flows.queries.accounts import AccountStore
-
+from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.queries.overrides import current_overrides, exceptions_by_hand
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
@@ -117,7 +115,6 @@ def list_exceptions(
 
     Example: piactl exception list --service iprof
     """
-    from piactl.flows.queries.overrides import exceptions_by_hand
 
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = exceptions_by_hand(store, bad)
@@ -162,8 +159,6 @@ def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns =
 
     Example: piactl override list
     """
-    from piactl.flows.queries.overrides import current_overrides
-
     return list_of_accounts(this_configuration(), current_overrides, OVERRIDE_COLUMNS, output, as_of, columns)
 
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -26,15 +27,33 @@ from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, re
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
+from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
+from piactl.feed.feed import understood
+from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.flows.plan.feed_quality import warnings
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
+from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
+from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, judged
+from piactl.flows.queries.feed_score import (
+    BY_NIGHT,
+    BY_REFUSED,
+    BY_SOURCE,
+    BY_UAI,
+    Night,
+    applied_feeds,
+    feed_score,
+    refused_by_runs,
+    refused_in_rehearsal,
+    rehearsed_feeds,
+)
+from piactl.flows.rehearsal import RehearsalFolder
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping_and_colours import shown
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.queries.feed_score import Night
-
+from piactl.report.table import rendered
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
 
@@ -57,11 +76,6 @@ def check(
 
     Example: piactl feed check rh.csv
     """
-    from piactl.feed.feed import understood
-    from piactl.flows.plan.feed_quality import warnings
-    from piactl.flows.plan.inputs.load_feeds import check_limits, refuse_ahead
-    from piactl.flows.plan.inputs.lost_zeros import odd_lengths
-
     configuration = this_configuration()
     day = today(configuration)
     try:
@@ -120,12 +134,6 @@ def _memory_of(sourced: SourcedFeed) -> Memory:
 def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[SourcedFeed, SourceMemory | None]:
     """The feed without matricules that lost their zeros, and what the directory knows of the last feeds of
     its source; None if it knows none."""
-    from piactl.directory.store.account_list import read_account_list
-    from piactl.directory.store.state_records import read_memory
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
-    from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, without_slips
-
     directory, unreadable = configuration.settings.directory, configuration.unreadable
     feed, source = sourced.feed, sourced.source
     with reading(configuration) as reader:
@@ -148,8 +156,6 @@ def rejects(
 
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
-    from piactl.feed.rejects_file import with_rejections, write_rejects
-
     refuse_output("--out", out)
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
@@ -195,9 +201,6 @@ def score(
 
     Example: piactl feed score --months 1
     """
-    from piactl.flows.queries.feed_score import BY_NIGHT, BY_REFUSED, BY_SOURCE, BY_UAI, feed_score
-    from piactl.report.table import rendered
-
     configuration = this_configuration()
     settings = configuration.settings
     if source and source not in settings.sources:
@@ -236,16 +239,7 @@ def _feeds(
     folder: str, as_of: str | None, months: int, configuration: Configuration
 ) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
-    from piactl.flows.queries.feed_score import (
-        applied_feeds,
-        refused_by_runs,
-        refused_in_rehearsal,
-        rehearsed_feeds,
-    )
-
     if folder:
-        from piactl.flows.rehearsal import RehearsalFolder
-
         refuse_input("DIR", folder)
         nights = RehearsalFolder(Path(folder)).nights()
         return list(rehearsed_feeds(nights)), list(refused_in_rehearsal(nights))
@@ -257,14 +251,10 @@ def _feeds(
 
 
 def _read(file: str, configuration: Configuration) -> SourcedFeed:
-    from piactl.flows.plan.inputs.load_feeds import read_feeds
-
     return read_feeds([file], configuration.settings.sources)[0]
 
 
 def _judged(sourced: SourcedFeed, configuration: Configuration) -> SourcedFeed:
-    from piactl.flows.plan.inputs.merge_feeds import judged
-
     return judged(sourced, configuration.policy, configuration.register)
 
 

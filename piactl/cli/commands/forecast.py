@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,12 +18,20 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.options import AsOf, Columns, Output, read_columns, read_date, read_day
+from piactl.cli.framework.run_context import journal_private_reading
+from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from piactl.flows.forecast import Forecast, Night
+from piactl.flows.forecast import Forecast, Night, change_rows, day_row, first_night, leavers
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.signed_plan_file import refusal_facts
+from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
+from piactl.report.forecast_and_rehearsal_text import (
+    LEAVER_COLUMNS,
+    change_table,
+    day_table,
+    leaver_table,
+    stopped_text,
+)
 
 _USUAL_DAYS = 30
 _MOST_DAYS = 3660
@@ -68,9 +77,6 @@ def forecast(
 
     Example: piactl forecast --leavers 30
     """
-    from piactl.flows.forecast import Forecast, first_night
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-
     of_leavers = {"--private-mail": private_mail, "--departures": departures, "--columns": bool(columns)}
     _check(until, leavers, list_=list_, of_leavers=[name for name, value in of_leavers.items() if value])
     chosen = _columns(columns, private_mail=private_mail) if leavers else ()
@@ -125,9 +131,6 @@ def _last_day(first: date, until: str | None, leavers: int | None) -> date:
 
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
-    from piactl.flows.forecast import change_rows, day_row
-    from piactl.report.forecast_and_rehearsal_text import change_table, day_table
-
     nights = []
     with ProgressLine("days computed") as progress:
         for night in run.nights():
@@ -148,9 +151,6 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
 
 def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
     """The columns of --leavers. Raises UsageError."""
-    from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
-    from piactl.report.forecast_and_rehearsal_text import LEAVER_COLUMNS
-
     person_columns = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
     columns = read_columns(text, LEAVER_COLUMNS, person_columns)
     if not private_mail or PRIVATE_MAIL in columns:
@@ -160,11 +160,6 @@ def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
 
 
 def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: bool) -> list[Night]:
-    from piactl.cli.framework.run_context import journal_private_reading
-    from piactl.flows.forecast import leavers
-    from piactl.flows.queries.accounts import PRIVATE_MAIL
-    from piactl.report.forecast_and_rehearsal_text import leaver_table
-
     private_mail = PRIVATE_MAIL in columns
     holdoff = this_configuration().settings.password.holdoff_days
     rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None, departures=departures)
@@ -178,20 +173,10 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
 
 
 def _say_remarks(nights: Sequence[Night], last: date) -> None:
-    """Prints the remarks below the table: no change due, full nights, held people, guards that would stop a
+    """Prints the remarks below the table: no change due, held people, guards that would stop a
     night."""
-    from piactl.core.text import counted
-    from piactl.flows.plan.signed_plan_file import refusal_facts
-    from piactl.report.forecast_and_rehearsal_text import stopped_text
-
     if not any(night.plan.changes for night in nights):
         say(f"nothing is due until {last}")
-    for night in nights:
-        if night.whole:
-            say(
-                f"{night.day}: this night evaluates every account, because the policy, the register or the "
-                "server's functions changed, or the last night did not finish"
-            )
     holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if holds:
         person, why = next(iter(holds.items()))

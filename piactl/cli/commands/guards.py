@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
 from piactl.cli.framework.options import Output, read_date
+from piactl.core.plan.guard_suggestions import NightCounts, suggestions
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
+from piactl.flows.queries.ordinary_nights import ordinary_nights
+from piactl.flows.rehearsal import RehearsalFolder
 from piactl.private_files import refuse_input
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from piactl.core.plan.guard_suggestions import NightCounts
+from piactl.report.policy_text import guards_table
 
 
 def suggest(
@@ -52,9 +52,6 @@ def suggest(
 
     Example: piactl guards suggest --margin 2
     """
-    from piactl.core.plan.guard_suggestions import suggestions
-    from piactl.report.policy_text import guards_table
-
     if not 1 <= margin <= 100:
         raise UsageError(f"--margin {margin}: give a number from 1 to 100")
     left_out = {read_date("--except", text) for text in unusual or ()}
@@ -76,8 +73,6 @@ def suggest(
 
 
 def _rehearsed(folder: str) -> Sequence[tuple[date, NightCounts]]:
-    from piactl.flows.rehearsal import RehearsalFolder
-
     refuse_input("DIR", folder)
     return [
         (date.fromisoformat(night["date"]), {kind: (n, of) for kind, (n, of) in night["counted"].items()})
@@ -87,8 +82,6 @@ def _rehearsed(folder: str) -> Sequence[tuple[date, NightCounts]]:
 
 
 def _real() -> Sequence[tuple[date, NightCounts]]:
-    from piactl.flows.queries.ordinary_nights import ordinary_nights
-
     configuration = this_configuration()
     with reading(configuration) as reader:
         return ordinary_nights(reader, configuration.settings.directory.state, configuration.unreadable)

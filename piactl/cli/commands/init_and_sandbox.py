@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.errors import Exit
+from piactl.flows.setup import FILES, write_first_files
 from piactl.private_files import refuse_output
-
-if TYPE_CHECKING:
-    from piactl.sandbox import SandboxStatus
-
+from piactl.resources import schemas_folder
+from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 
 Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
 
@@ -24,8 +23,6 @@ def start(folder: Folder = "piactl-sandbox") -> int:
 
     Example: piactl sandbox start --dir trial
     """
-    from piactl.sandbox import start_sandbox
-
     refuse_output("--dir", folder)
     status = start_sandbox(Path(folder))
     say("started" if status.changed else "already running")
@@ -39,8 +36,6 @@ def stop(folder: Folder = "piactl-sandbox") -> int:
 
     Example: piactl sandbox stop --dir trial
     """
-    from piactl.sandbox import stop_sandbox
-
     status = stop_sandbox(Path(folder))
     say("stopped" if status.changed else "not running")
     return int(Exit.DONE)
@@ -51,8 +46,6 @@ def status(folder: Folder = "piactl-sandbox") -> int:
 
     Example: piactl sandbox status --dir trial
     """
-    from piactl.sandbox import sandbox_status
-
     _print(sandbox_status(Path(folder)))
     return int(Exit.DONE)
 
@@ -95,9 +88,6 @@ def init(
 
     Example: piactl init --dir piactl
     """
-    from piactl.flows.setup import FILES, write_first_files
-    from piactl.resources import schemas_folder
-
     refuse_output("--dir", folder)
     place = Path(folder).absolute()
     begun = write_first_files(place)

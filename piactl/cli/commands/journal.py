@@ -8,12 +8,13 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.account_batch import begin as begin_act
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
@@ -25,20 +26,28 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
+from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
-from piactl.core.journal_line import journal_owner
+from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.numen_and_digests import masked
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
+from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
+from piactl.flows.journal_commands import (
+    begin_journal,
+    close_chains,
+    missing_lines,
+    open_chains,
+    prune_journal,
+)
+from piactl.flows.queries.history_and_unjournalled import find_uid
+from piactl.journal import LineFilter, verify_file, who
+from piactl.journal import verify as verify_journal
+from piactl.journal.chains import closed_chains
+from piactl.journal.query import JournalledChange, changes, raw_period
+from piactl.journal.rotated_files import newest_lines
+from piactl.journal.syslog import heads_in
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.report.journal_text import closed_text, file_text, proof_text, pruned_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.journal_line import Anchor, Head
-    from piactl.flows.apply.journal_heads import StoredHeads
-    from piactl.journal import LineFilter
-    from piactl.journal.query import JournalledChange
-
 
 # `journal show`: the rows, by account if one is named.
 
@@ -53,8 +62,6 @@ def show_changes(
     configuration: Configuration, account: str, run: str, author: str, period: Period, kind: str, layout: str
 ) -> int:
     """Prints the changes that fit everything that is given; "" is not given."""
-    from piactl.journal import LineFilter
-
     path = configuration.settings.journal_file
     run = _last_run(path) if run == "last" else run
     wanted = LineFilter(run or None, account or None, author or None, *period)
@@ -80,8 +87,6 @@ def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
 
 
 def _rows(path: str, wanted: LineFilter, kind: str) -> Iterator[dict[str, Any]]:
-    from piactl.journal.query import changes
-
     return (row_of(change) for change in changes(path, wanted, kind.strip()))
 
 
@@ -112,8 +117,6 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 def _last_run(path: str) -> str:
     """The run of the latest change. Raises NotFound if there is none."""
-    from piactl.journal.rotated_files import newest_lines
-
     for line in newest_lines(path):
         if line.type == "intent":
             return line.run
@@ -122,8 +125,6 @@ def _last_run(path: str) -> str:
 
 def _uid_of(configuration: Configuration, name: str) -> str:
     """The uid of an account that the journal does not know by this name. Raises NotFound."""
-    from piactl.flows.queries.history_and_unjournalled import find_uid
-
     called = masked(name)
     try:
         with reading(configuration) as reader:
@@ -211,8 +212,6 @@ def verify(
 
     Example: piactl journal verify
     """
-    from piactl.journal import verify as verify_journal
-
     if file is not None:
         if syslog:
             raise UsageError("--syslog goes without a FILE: the file alone is verified")
@@ -241,9 +240,6 @@ def verify(
 
 def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
     """Verifies the chains that the journal goes on from, and compares them with their `heads` in it."""
-    from piactl.journal import verify as verify_journal
-    from piactl.journal.chains import closed_chains
-
     intact, chains = True, closed_chains(path)
     put([f"{name}: closed, its files were removed\n" for name in sorted(heads.keys() - chains.keys())])
     for name, closed in chains.items():
@@ -262,8 +258,6 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
 
 
 def _verify_file(file: Path) -> int:
-    from piactl.journal import verify_file
-
     with _opened(str(file)):
         pass
     verification = verify_file(str(file))
@@ -290,8 +284,6 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
 
 def _read_syslog(file: str) -> list[Anchor]:
     """The heads in a file, - for stdin; none for "". Raises PiactlError if it has none."""
-    from piactl.journal.syslog import heads_in
-
     if not file:
         return []
     with nullcontext(sys.stdin.buffer) if file == "-" else _opened(file) as lines:
@@ -303,9 +295,6 @@ def _read_syslog(file: str) -> list[Anchor]:
 
 def _recorded_heads(configuration: Configuration) -> tuple[StoredHeads, bool]:
     """The heads on the records of runs; without any, and false, if they cannot be read."""
-    from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
-    from piactl.journal import who
-
     actor, settings, unreadable = who(), configuration.settings, configuration.unreadable
     try:
         with reading(configuration) as reader:
@@ -322,8 +311,6 @@ def export(since: Since = "", until: Until = "") -> int:
 
     Example: piactl journal export --from 2026-09-01
     """
-    from piactl.journal.query import raw_period
-
     configuration = this_configuration()
     period = read_period(configuration, since, until)
     put(line.decode("ascii") for line in raw_period(configuration.settings.journal_file, *period))
@@ -348,9 +335,6 @@ def prune(
 
     Example: piactl journal prune --before 2026-01-01 --dry-run
     """
-    from piactl.cli.framework.run_context import new_order, run_of
-    from piactl.flows.journal_commands import prune_journal
-
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")
     now = today(configuration)
@@ -376,8 +360,6 @@ def begin(reason: Reason = "", syslog: Syslog = "", dry_run: DryRun = False) -> 
 
     Example: piactl journal begin --reason "the disk was lost"
     """
-    from piactl.flows.journal_commands import begin_journal, missing_lines
-
     command = begin_act(Manner(reason, dry_run))
     configuration, order = command.configuration, command.order
     anchors = _read_syslog(syslog)
@@ -404,8 +386,6 @@ def close(reason: Reason = "", dry_run: DryRun = False) -> int:
 
     Example: piactl journal close --reason "one Unix user"
     """
-    from piactl.flows.journal_commands import close_chains, open_chains
-
     command = begin_act(Manner(reason, dry_run))
     path = command.configuration.settings.journal_file
     chains = open_chains(path)

@@ -12,6 +12,18 @@ from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
 from piactl.core.text import counted
 from piactl.errors import Exit, PiactlError
+from piactl.flows.accounts.batch import carry_out
+from piactl.flows.apply.key_fence import announce_key
+from piactl.flows.helpdesk.key_rotation import (
+    WHAT,
+    Need,
+    check_retirable,
+    key_needs,
+    prepare_reseals,
+    refuse_needed,
+)
+from piactl.journal import in_doubt
+from piactl.secret_files import add_key, drop_key, read_keys
 
 COLUMNS = (
     "key", "current", "here", "matricules", "archived", "numens", "births", "waiting", "devices",
@@ -27,8 +39,6 @@ def list_(output: Output = None) -> int:
 
     Example: piactl key list
     """
-    from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
-
     configuration = this_configuration()
     keys = configuration.keys
     with reading(configuration) as reader:
@@ -65,9 +75,6 @@ def add(
 
     Example: piactl key add --reason "yearly rotation"
     """
-    from piactl.flows.apply.key_fence import announce_key
-    from piactl.secret_files import add_key, read_keys
-
     command = begin(Manner(reason, recorded=False))
     configuration = command.configuration
     path = configuration.settings.keys_file
@@ -99,11 +106,6 @@ def retire(
 
     Example: piactl key retire k0 --reason "rotated last year"
     """
-    from piactl.flows.accounts.batch import carry_out
-    from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
-    from piactl.journal import in_doubt
-    from piactl.secret_files import drop_key
-
     command = begin(Manner(reason, dry_run, recorded=False))
     configuration, retiring = command.configuration, command.run()
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable

@@ -4,7 +4,7 @@ list|show|revert|adopt|override`: what becomes of the changes of other programs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,12 +35,26 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.identity_case import CaseAnswer
+from piactl.directory.store.case_records import read_cases
 from piactl.errors import Exit, UsageError
-
-if TYPE_CHECKING:
-    from piactl.core.plan.identity_case import CaseAnswer
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.accounts.batch import Batch
+from piactl.flows.accounts.case_decisions import (
+    are_one_account,
+    case_facts,
+    case_view,
+    decide,
+    decision_on,
+    find_case,
+    joined_account,
+    prepare_join,
+    prepare_separation,
+    refuse_second,
+)
+from piactl.flows.accounts.drift_decisions import prepare_adopt, prepare_keep, prepare_revert, standing_drift
+from piactl.flows.drift import drift_row
+from piactl.flows.queries.accounts import AccountStore
+from piactl.report.match_text import case_text
 
 CASE_COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 
@@ -73,9 +87,6 @@ def list_cases(
 
     Example: piactl match list --older-than 7
     """
-    from piactl.directory.store.case_records import read_cases
-    from piactl.flows.accounts.case_decisions import case_facts
-
     configuration, chosen = this_configuration(), read_columns(columns, CASE_COLUMNS, ())
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
@@ -93,9 +104,6 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
 
     Example: piactl match show 1f0c9a3e
     """
-    from piactl.flows.accounts.case_decisions import case_view, find_case
-    from piactl.report.match_text import case_text
-
     configuration = this_configuration()
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
@@ -117,8 +125,6 @@ def same(case: CaseId, options: EditOptions, account: Which = "") -> int:
 
     Example: piactl match same 1f0c9a3e --reason "asked by telephone"
     """
-    from piactl.core.plan.identity_case import CaseAnswer
-
     return _answer(case, CaseAnswer.SAME, account, options)
 
 
@@ -130,8 +136,6 @@ def different(case: CaseId, options: EditOptions) -> int:
 
     Example: piactl match different 1f0c9a3e --reason "asked by telephone"
     """
-    from piactl.core.plan.identity_case import CaseAnswer
-
     return _answer(case, CaseAnswer.DIFFERENT, "", options)
 
 
@@ -144,8 +148,6 @@ def wrong_row(case: CaseId, options: EditOptions, matricule: WrongMatricule = ""
 
     Example: piactl match wrong-row 1f0c9a3e --reason "mistyped matricule, HR corrects it"
     """
-    from piactl.core.plan.identity_case import CaseAnswer
-
     return _answer(case, CaseAnswer.WRONG_ROW, matricule, options)
 
 
@@ -154,8 +156,6 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
     Example: piactl match forget 1f0c9a3e --reason "wrong case"
     """
-    from piactl.flows.accounts.case_decisions import decide
-
     command = begin(Manner(reason, as_of=as_of))
     with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
         decide(writer, command.run(), case, None)
@@ -165,19 +165,6 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
 def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> int:
     """Decides a case: with the write that joins a matricule to an account or takes it off, or alone."""
-    from piactl.core.plan.identity_case import CaseAnswer
-    from piactl.flows.accounts.case_decisions import (
-        are_one_account,
-        case_facts,
-        decide,
-        decision_on,
-        find_case,
-        joined_account,
-        prepare_join,
-        prepare_separation,
-        refuse_second,
-    )
-
     command = begin(options.manner())
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
@@ -228,9 +215,6 @@ def show_drift(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 
 
 def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
-    from piactl.flows.accounts.drift_decisions import standing_drift
-    from piactl.flows.drift import drift_row
-
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
         return [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
 
@@ -243,8 +227,6 @@ def revert(names: Names, options: BatchOptions) -> int:
 
     Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
     """
-    from piactl.flows.accounts.drift_decisions import prepare_revert
-
     # a deleted entry is made again from undo logs, which the reader may not see
     manner = options.manner(reader=IdentityName.ADMINISTRATOR)
     return _decide_drift(prepare_revert, names, manner)
@@ -258,8 +240,6 @@ def adopt(names: Names, options: BatchOptions) -> int:
 
     Example: piactl drift adopt claire.dubreuil --reason "address of the mail team"
     """
-    from piactl.flows.accounts.drift_decisions import prepare_adopt
-
     return _decide_drift(prepare_adopt, names, options.manner())
 
 
@@ -271,8 +251,6 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
     Example: piactl drift override claire.dubreuil --until 2026-10-31 --reason "inquiry"
     """
-    from piactl.flows.accounts.drift_decisions import prepare_keep
-
     last = read_date("--until", until)
     if last is None:
         raise UsageError("what another program changed stays until a day: add --until DATE")

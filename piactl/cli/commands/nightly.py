@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
     put_text,
@@ -44,15 +45,34 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.plan.run_state import RunStatus
+from piactl.core.text import counted
+from piactl.directory.port import Outcome
+from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.private_files import refuse_output
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.apply.executor import Done
-    from piactl.flows.apply.run import Order
-    from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-    from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.feed.feed_file import digest_of_feed
+from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.flows.apply.approvals import broken_glass
+from piactl.flows.apply.executor import Done
+from piactl.flows.apply.hooks_and_owner_notices import events_waiting, missing_programs
+from piactl.flows.apply.run import Order
+from piactl.flows.nightly import RefusedPlan, run_nightly
+from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import plan_document
+from piactl.flows.status_and_night_view import feed_ages
+from piactl.private_files import (
+    forget_old,
+    make_private_folder,
+    refuse_output,
+    update_private,
+    write_private,
+    write_public,
+)
+from piactl.report.establishments import with_names
+from piactl.report.metrics import LAST_SUCCESS, metrics_text
+from piactl.report.plan_text import plan_text
 
 
 def nightly(
@@ -121,16 +141,6 @@ def _run(
     *,
     strict: bool,
 ) -> tuple[int, ReadyPlan, Done]:
-    from piactl.core.text import counted
-    from piactl.feed.feed_file import digest_of_feed
-    from piactl.feed.formats.set_files import md5_beside
-    from piactl.flows.apply.hooks_and_owner_notices import missing_programs
-    from piactl.flows.nightly import RefusedPlan, run_nightly
-    from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.signed_plan_file import plan_document
-    from piactl.report.establishments import with_names
-    from piactl.report.plan_text import plan_text
-
     for missing in missing_programs(configuration.settings):
         say(f"warning: {missing}")
     read: list[tuple[str, Path]] = []
@@ -198,8 +208,6 @@ def _run(
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
     """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
     sha256sum, so that a script can move away exactly these, and no feeds that arrived meanwhile."""
-    from piactl.private_files import update_private
-
     # sha256sum escapes line breaks, so files with such names are left out
     lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
     try:
@@ -214,10 +222,6 @@ def _keep_rejects(
     configuration: Configuration, order: Order, feeds: Sequence[SourcedFeed], ready: ReadyPlan
 ) -> None:
     """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
-    from piactl.core.text import counted
-    from piactl.feed.rejects_file import with_rejections, write_rejects
-    from piactl.private_files import forget_old, make_private_folder
-
     forget_old(
         Path(configuration.settings.state_folder) / "rejects",
         configuration.settings.keep_rejects_days,
@@ -254,12 +258,6 @@ def _metrics(
 ) -> None:
     if not configuration.settings.metrics_file:
         return
-    from piactl.directory.port import Outcome
-    from piactl.flows.apply.hooks_and_owner_notices import events_waiting
-    from piactl.flows.plan.signed_plan_file import plan_document
-    from piactl.private_files import write_public
-    from piactl.report.metrics import LAST_SUCCESS, metrics_text
-
     file = Path(configuration.settings.metrics_file)
     try:
         now = utc_now().timestamp()
@@ -288,11 +286,6 @@ def _of_directory(
 ) -> tuple[int, dict[str, tuple[int, int]]]:
     """The number of runs that were applied without the approval of another person, and for each source the
     rejected rows of the plan and the age of its last feed, -1 if it is not known."""
-    from piactl.directory.store.run_records import read_runs
-    from piactl.directory.store.state_records import read_memory
-    from piactl.flows.apply.approvals import broken_glass
-    from piactl.flows.status_and_night_view import feed_ages
-
     settings, unreadable = configuration.settings, configuration.unreadable
     state, now = settings.directory.state, utc_now()
     source_of = {feed["file"]: feed["source"] for feed in document.get("basis", {}).get("feeds", [])}
@@ -316,8 +309,6 @@ def _of_directory(
 
 def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> dict[str, date]:
     """The first day of each hold of a plan, by uid or matricule, as this host has seen them."""
-    from piactl.private_files import update_private
-
     file = Path(configuration.settings.state_folder) / HOLDS
     first_days = read_holds(file)
     since = {
@@ -345,8 +336,6 @@ def _write_page(
 ) -> None:
     """Writes the page of the night, with what went wrong; says so if it cannot be written. `status` and
     `outcomes` are for a night whose record cannot be read."""
-    from piactl.private_files import write_private, write_public
-
     unknown = {"run": order.run, "as_of": order.as_of.isoformat(), "status": status, "outcomes": outcomes}
     day = order.as_of
     try:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -42,22 +42,32 @@ from piactl.cli.framework.options import (
     read_names,
     with_shared_options,
 )
+from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
+from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, UsageError
+from piactl.flows.accounts.batch import Batch
+from piactl.flows.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
+from piactl.flows.helpdesk.otp.device_changes import (
+    Enrolment,
+    EnrolmentDelivery,
+    Prove,
+    prepare_removal,
+    prepare_resumption,
+    prepare_resync,
+    prepare_suspension,
+    prepare_verification,
+)
+from piactl.flows.helpdesk.otp.devices import DeviceHolder, devices_shown, find_holder
+from piactl.otp_secret import drawn
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
-
-if TYPE_CHECKING:
-    from piactl.directory.port import Reader, Writer
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.device_changes import Enrolment, Prove
-    from piactl.flows.helpdesk.otp.devices import DeviceHolder
 
 OneName = Annotated[
     str,
@@ -100,8 +110,6 @@ def enroll(
 
     Example: piactl otp enroll claire.dubreuil --png claire.png
     """
-    from piactl.flows.helpdesk.otp.device_changes import EnrolmentDelivery
-
     account_names = read_names(names)
     on_screen = sys.stdout.isatty() and len(account_names) == 1 and options.output is None
     _need_a_way(account_names, png, uri_file, on_screen or options.dry_run)
@@ -147,8 +155,6 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
 
 def _picture(enrolment: Enrolment) -> str:
     """The QR code as this terminal can show it. Raises UsageError if it cannot."""
-    from piactl.otp_secret import drawn
-
     try:
         blocks = "▀▄█".encode(sys.stdout.encoding) != b""
     except UnicodeEncodeError:
@@ -191,13 +197,9 @@ def verify(
 
     Example: piactl otp verify claire.dubreuil --proof-file numen.txt
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_verification
-
     refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
     if second_person:
-        from piactl.cli.framework.requests import request_approval
-
         manner = desk_manner(reason, False, False, True, output)
         return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
@@ -233,9 +235,6 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
 
     Example: piactl otp check claire.dubreuil
     """
-    from piactl.flows.helpdesk.identity_proof import check_code
-    from piactl.flows.helpdesk.otp.devices import find_holder
-
     refuse_input("--code-file", code_file)
     manner = desk_manner("log in", administrator, False, True, None)
     command = begin(manner)
@@ -263,8 +262,6 @@ def resync(
 
     Example: piactl otp resync claire.dubreuil
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_resync
-
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
     command = begin(manner)
     configuration = command.configuration
@@ -295,8 +292,6 @@ def suspend(names: Names, options: DeskReasonOptions) -> int:
 
     Example: piactl otp suspend claire.dubreuil --reason "telephone lost"
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_suspension
-
     manner = replace(options.manner(), emergency=True)
     command = begin(manner)
     configuration = command.configuration
@@ -321,8 +316,6 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
 
     Example: piactl otp resume claire.dubreuil --administrator --reason "telephone found"
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_resumption
-
     refuse_input("--proof-file", proof_file)
     manner = options.manner()
     command = begin(manner)
@@ -359,8 +352,6 @@ def remove(
 
     Example: piactl otp remove claire.dubreuil --reason "never used"
     """
-    from piactl.flows.helpdesk.otp.device_changes import prepare_removal
-
     refuse_input("--proof-file", proof_file)
     manner = allowing(options.manner(), allow, options.reason)
     command = begin(manner)
@@ -389,8 +380,6 @@ def show(names: Names, output: ShowOutput = None) -> int:
 
     Example: piactl otp show claire.dubreuil
     """
-    from piactl.flows.helpdesk.otp.devices import devices_shown
-
     configuration = this_configuration()
     account_names = read_names(names)
     with reading(configuration) as reader:
@@ -419,8 +408,6 @@ def _proof(
     """Asks for the proof of identity before a device is put in force or removed, and checks it; an
     administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is given; `named`:
     its person has been named; `two` as in `refuse_unprovable`."""
-    from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
-
     configuration, order, manner = command.configuration, command.order, command.manner
 
     def prove(holder: DeviceHolder) -> None:

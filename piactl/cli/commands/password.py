@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -32,17 +32,21 @@ from piactl.cli.framework.options import (
     read_names,
     with_shared_options,
 )
+from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.plan.change import PASSWORD
+from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, UsageError
+from piactl.flows.accounts.batch import Batch
+from piactl.flows.helpdesk import activation
+from piactl.flows.helpdesk.activation import ActivationDelivery, IdentityCheck
+from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
+from piactl.flows.helpdesk.password_check import check_password
+from piactl.flows.helpdesk.unblock import prepare_unblocking
+from piactl.flows.queries.accounts import find_entry
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text
-
-if TYPE_CHECKING:
-    from piactl.directory.port import Reader, Writer
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.activation import IdentityCheck
 
 
 def hand_out(
@@ -56,8 +60,6 @@ def hand_out(
     approving: Callable[[Reader, Batch], Batch] = lambda _, batch: batch,
 ) -> int:
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
-    from piactl.flows.helpdesk.activation import ActivationDelivery
-
     command = replace(command, manner=replace(command.manner, secrets_on_stdout=to == "-"))
     configuration, reason = command.configuration, command.order.reason
     rules = configuration.rules(command.order.as_of)
@@ -102,8 +104,6 @@ def hand_out(
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     if to and to != "-":
         refuse_output("--out", to)
-    from piactl.flows.helpdesk import activation
-
     if to == "-" and manner.output is not None:
         raise UsageError("--out - takes stdout for the passwords: leave -o out")
     if to == "-" and not manner.dry_run:
@@ -210,14 +210,10 @@ def reset(
 
     Example: piactl password reset claire.dubreuil --numen-file numen.txt --out password.csv
     """
-    from piactl.flows.helpdesk.identity_proof import reset_terms
-
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
     account_names = read_names(names)
     if second_person:
-        from piactl.cli.framework.requests import request_approval
-
         others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
         return request_approval(PASSWORD, account_names, options.manner(), *others, allow)
     terms = reset_terms(
@@ -251,8 +247,6 @@ def unblock(names: Names, options: DeskOptions) -> int:
 
     Example: piactl password unblock claire.dubreuil
     """
-    from piactl.flows.helpdesk.unblock import prepare_unblocking
-
     manner = options.manner("unblocked")
     command = begin(manner)
     configuration, order, account_names = command.configuration, command.order, read_names(names)
@@ -288,9 +282,6 @@ def check(
 
     Example: piactl password check claire.dubreuil
     """
-    from piactl.flows.helpdesk.password_check import check_password
-    from piactl.flows.queries.accounts import find_entry
-
     configuration = this_configuration()
     source = password_file or (None if sys.stdin.isatty() else "-")
     password = ask_secret("The new password", source, "--password-file")
@@ -323,8 +314,6 @@ def _identity_check(
 ) -> IdentityCheck:
     """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
     options of an administrator who goes without."""
-    from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
-
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:
         rules = configuration.rules(command.order.as_of)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from tempfile import TemporaryFile
+from typing import Annotated, BinaryIO
 
 import typer
 
+from piactl.cli.commands.account_edit import apply_merge
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     reading,
     say,
@@ -41,13 +45,20 @@ from piactl.cli.framework.run_context import (
     write_plan,
 )
 from piactl.config.strict_yaml import STDIN
+from piactl.core.model.policy import MERGE
+from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
+from piactl.flows.plan.build import build_continuing
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
+from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.run_state import read_run_state
+from piactl.flows.plan.signed_plan_file import read_plan, sealed
+from piactl.journal import who
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.roles import Role, refuse_command
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 def plan(
@@ -86,15 +97,6 @@ def plan(
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
     refuse_command("plan of feeds", (Role.ADMINISTRATOR, Role.SERVICE))
-    from piactl.flows.plan.build import build_continuing
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
-    from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.night_db import NightDb
-    from piactl.flows.plan.run_state import read_run_state
-    from piactl.flows.plan.signed_plan_file import sealed
-    from piactl.journal import who
-
     need_reason(reason, "--accept-feed", accept_feed or [])
     live = this_configuration()
     configuration = with_policy("--policy", draft, live) if draft else live
@@ -108,7 +110,7 @@ def plan(
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)
-        state = read_run_state(accounts, rules, configuration.unreadable, feeds=bool(scans))
+        state = read_run_state(accounts, rules, configuration.unreadable)
         accepted = Accepted(accept_feed or (), bool(as_of))
         planned = build_continuing(accounts, rules, settings, scans, state, night, accepted)
     for message in planned.messages:
@@ -119,8 +121,6 @@ def plan(
         keep_sets(planned.feeds, say)
     _show_plan(ready, configuration, output, by, everything=everything)
     if ready.plan.refusals:
-        from piactl.core.text import counted
-
         broken = counted(len(ready.plan.refusals), "guard is broken", "guards are broken")
         say(f"{broken}; this plan would not be applied")
     if out or ready.plan.refusals:
@@ -171,8 +171,6 @@ def _show(files: list[str], output: PlanForm | None, by: ImpactGroup | None, *, 
 
 def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
     """The plan in a file, `-` is stdin. Raises UsageError, StalePlan."""
-    from piactl.flows.plan.signed_plan_file import read_plan
-
     folder = Path(configuration.settings.state_folder)
     try:
         with _seekable(name, configuration.settings.plans_folder) as stream:
@@ -185,9 +183,6 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
 def _seekable(name: str, plans: str) -> BinaryIO:
     """The open file, or a copy of the content of a pipe, so that it can be read twice. Raises UsageError
     under sudo for a file of this user that is not in the folder `plans`."""
-    import shutil
-    from tempfile import TemporaryFile
-
     with ExitStack() as stack:
         if name != "-" and Path(name).is_file():
             file = stack.enter_context(Path(name).open("rb"))
@@ -231,8 +226,6 @@ def apply(
 
     Example: piactl apply plan.json
     """
-    from piactl.core.model.policy import MERGE
-
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
     need_reason(reason, "--break-glass", ["--break-glass"] if break_glass else [])
@@ -240,8 +233,6 @@ def apply(
     ready = read_plan_file(file, configuration)
     with refusals_as_json(output, ready=ready):
         if MERGE in ready.plan.summary:
-            from piactl.cli.commands.account_edit import apply_merge
-
             return apply_merge(ready, file, allow or [], reason, output, break_glass=break_glass)
         done = apply_plan(configuration, ready, file, allowed, reason, output, break_glass=break_glass)
         return done_code(done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,14 +23,26 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, ShowOutput, read_day
+from piactl.config.policy import read_policy
+from piactl.config.policy_tests import read_policy_cases
+from piactl.config.register import read_register
 from piactl.config.strict_yaml import STDIN
+from piactl.core.explain.policy_test import case_problems
+from piactl.core.plan.guards import no_own_guards
+from piactl.core.plan.plan import Plan
 from piactl.core.text import condition, counted
 from piactl.errors import Exit
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import scan_feeds
+from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.night_db import NightDb
+from piactl.flows.plan.signed_plan_file import plan_facts
+from piactl.flows.policy_diff import policy_diff
+from piactl.flows.queries.policy import profile_rows, profile_view, service_rows, service_view
 from piactl.private_files import refuse_input, refuse_missing
+from piactl.report.establishments import with_names
+from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
-
-if TYPE_CHECKING:
-    from piactl.core.plan.plan import Plan
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",
@@ -46,8 +58,6 @@ def list_services(output: Output = None) -> None:
 
     Example: piactl service list
     """
-    from piactl.flows.queries.policy import service_rows
-
     policy = this_configuration().policy
     layout = layout_or_default(output)
     rows = service_rows(policy)
@@ -66,8 +76,6 @@ def show_service(
 
     Example: piactl service show iprof
     """
-    from piactl.flows.queries.policy import service_view
-
     configuration = this_configuration()
     view = service_view(configuration.policy, service)
     if output is None:
@@ -84,8 +92,6 @@ def list_profiles(output: Output = None) -> None:
 
     Example: piactl profile list
     """
-    from piactl.flows.queries.policy import profile_rows
-
     layout = layout_or_default(output)
     rows = profile_rows(this_configuration().policy)
     if layout not in _OBJECTS:
@@ -101,8 +107,6 @@ def show_profile(
 
     Example: piactl profile show enseignant
     """
-    from piactl.flows.queries.policy import profile_view
-
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
     if output is None:
@@ -146,12 +150,6 @@ def diff(
 
     Example: piactl policy diff policy.yaml draft.yaml
     """
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.plan.inputs.load_feeds import scan_feeds
-    from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.night_db import NightDb
-    from piactl.flows.policy_diff import policy_diff
-
     check_form(output, by)
     live = this_configuration()
     before, after = with_policy("OLD", old, live), with_policy("NEW", new, live)
@@ -185,10 +183,6 @@ def diff(
 
 
 def _show(plan: Plan, old: str, new: str, output: PlanForm | None, *, everything: bool) -> None:
-    from piactl.flows.plan.signed_plan_file import plan_facts
-    from piactl.report.establishments import with_names
-    from piactl.report.plan_text import difference_text
-
     facts = {"old": old, "new": new, **plan_facts(plan)}
     if output is PlanForm.JSON:
         put_json({**facts, "changes": [*facts["changes"]]}, 1)  # of very many people they are on disk
@@ -218,12 +212,6 @@ def check_cases(
 
     Example: piactl policy test policy-cases.yaml
     """
-    from piactl.config.policy import read_policy
-    from piactl.config.policy_tests import read_policy_cases
-    from piactl.config.register import read_register
-    from piactl.core.explain.policy_test import case_problems
-    from piactl.core.plan.guards import no_own_guards
-
     for name, value in (("FILE", file), ("--policy", draft), ("--establishments", establishments)):
         refuse_input(name, value or None)
     for named in filter(None, (file, establishments, draft if draft != "-" else "")):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     put_json,
     put_text,
@@ -25,12 +26,23 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
+from piactl.directory.open import open_reader
+from piactl.directory.port import Reader
+from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
+from piactl.flows.apply.known_server import check_server, compare_runs, server_csns, server_of
+from piactl.flows.apply.run_checks import stamp_clock
+from piactl.flows.recover import (
+    accept_lost_runs,
+    feeds_to_apply,
+    host_of_last,
+    intended_accounts,
+    lacking_writes,
+    lost_runs,
+)
+from piactl.journal import who
 from piactl.report.doctor_and_recover_text import lost_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Reader
+from piactl.secret_files import identity_password
 
 
 def recover(
@@ -90,16 +102,6 @@ def _asking(configuration: Configuration) -> Iterator[Reader]:
 
 def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
     """What the directory lacks, as `-o json` prints it."""
-    from piactl.flows.apply.known_server import compare_runs
-    from piactl.flows.recover import (
-        feeds_to_apply,
-        host_of_last,
-        intended_accounts,
-        lacking_writes,
-        lost_runs,
-    )
-    from piactl.journal import who
-
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     why, host = [], ""
     try:
@@ -137,10 +139,6 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
 
 def _check_identity(configuration: Configuration, reader: Reader) -> None:
     """Raises DirectoryOlder if the server is another one than the last run wrote to."""
-    from piactl.directory.write.write_and_read_back import DirectoryWriter
-    from piactl.flows.apply.known_server import check_server, server_of
-    from piactl.flows.apply.run_checks import stamp_clock
-
     settings, csn = configuration.settings, ""
     if isinstance(reader, DirectoryWriter):
         csn, _ = stamp_clock(reader, settings.directory.state, utc_now)
@@ -150,10 +148,6 @@ def _check_identity(configuration: Configuration, reader: Reader) -> None:
 
 def _other_csns(settings: Settings) -> dict[str, dict[str, str]]:
     """The contextCSN of the other servers of the list that answer."""
-    from piactl.directory.open import open_reader
-    from piactl.flows.apply.known_server import server_csns
-    from piactl.secret_files import identity_password
-
     others = {}
     for uri in settings.directory.servers[1:]:
         alone = replace(settings.directory, servers=(uri,))
@@ -178,8 +172,6 @@ def _confirm(report: dict[str, Any], *, yes: bool) -> None:
 
 
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
-    from piactl.flows.recover import accept_lost_runs
-
     command = begin(Manner(reason))
     order = command.order
     with writing(command.configuration) as writer:

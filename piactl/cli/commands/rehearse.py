@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,13 +21,13 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.core.text import counted
+from piactl.directory.simulated_directory import EmptyDirectory
 from piactl.errors import Exit, UsageError
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.rehearsal import EMPTY, Nights, RehearsalFolder, differences, feeds_by_night, inputs_of
+from piactl.flows.rehearsal import rehearse as rehearse_nights
 from piactl.private_files import refuse_input, refuse_output
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from piactl.flows.rehearsal import RehearsalFolder
+from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
 
 _MOST_DAYS = 3660
 
@@ -77,11 +78,6 @@ def rehearse(
 
     Example: piactl rehearse --feeds feeds --days 2026-09-01..2026-09-30 --out september
     """
-    from piactl.directory.simulated_directory import EmptyDirectory
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.rehearsal import EMPTY, Nights, RehearsalFolder, feeds_by_night, inputs_of
-    from piactl.flows.rehearsal import rehearse as rehearse_nights
-
     first, last = _period(feeds, days, out)
     if start != EMPTY:
         refuse_input("--from", start)
@@ -130,9 +126,6 @@ def _period(feeds: str, days: str, out: str) -> tuple[date, date]:
 def _show(
     nights: Sequence[dict[str, Any]], folder: RehearsalFolder, other: RehearsalFolder | None, layout: str
 ) -> int:
-    from piactl.flows.rehearsal import differences
-    from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
-
     refused = [night for night in nights if night["status"] != "done"]
     if other is not None:
         rows = list(differences(folder, other))

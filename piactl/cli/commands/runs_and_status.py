@@ -35,10 +35,16 @@ from piactl.cli.framework.options import (
     read_day,
     use_form,
 )
+from piactl.cli.framework.run_context import new_order, run_of
+from piactl.cli.framework.run_page import HOLDS, kept_plan, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.rewind_run_day import rewind as set_back
+from piactl.flows.status_and_night_view import status_view
+from piactl.report.status_text import status_text
 
 
 class RunLayout(StrEnum):
@@ -105,8 +111,6 @@ def show(
 
 
 def _put_page(run: str, *, public: bool) -> None:
-    from piactl.cli.framework.run_page import HOLDS, kept_plan, page_of_run, read_holds
-
     configuration = this_configuration()
     settings = configuration.settings
 
@@ -125,13 +129,10 @@ def rewind(
     """Set the day of the last run back after a run with a wrong clock. Nights can then run again.
 
     No account is changed: the command lists the runs after DATE, and `undo RUN` undoes each, the latest
-    first. The next night evaluates every account. DATE cannot be after the day of the last run.
+    first. DATE cannot be after the day of the last run.
 
     Example: piactl runs rewind --to 2020-01-01 --reason "the clock was a year ahead"
     """
-    from piactl.cli.framework.run_context import new_order, run_of
-    from piactl.flows.rewind_run_day import rewind as set_back
-
     need_reason(reason, "runs rewind", ["a reason"])
     configuration = this_configuration()
     order = new_order(configuration, None, reason)
@@ -152,8 +153,6 @@ _OBJECTS = ("json", "ndjson")
 
 
 def _records() -> list[Mapping[str, Any]]:
-    from piactl.directory.store.run_records import read_runs
-
     configuration = this_configuration()
     with reading(configuration) as reader:
         return read_runs(reader, configuration.settings.directory.state, configuration.unreadable, utc_now())
@@ -215,9 +214,6 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
 
     Example: piactl status
     """
-    from piactl.flows.status_and_night_view import status_view
-    from piactl.report.status_text import status_text
-
     configuration = this_configuration()
     with reading(configuration) as reader:
         view = status_view(

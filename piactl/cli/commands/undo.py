@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
     put_json,
@@ -23,18 +24,20 @@ from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
+from piactl.directory.port import Outcome
 from piactl.errors import Exit, UnsafePlan
+from piactl.flows.accounts.batch import refuse_broken_guards
+from piactl.flows.apply.executor import Done, refused
+from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on
+from piactl.flows.apply.run import Order
+from piactl.flows.plan.signed_plan_file import plan_document
+from piactl.flows.undo.undo_of_one_account import UndoFate
+from piactl.flows.undo.undo_plan import Undoing, propose_undo
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.plan.guards import Refusal
-    from piactl.flows.apply.executor import Done
-    from piactl.flows.apply.run import Order
-    from piactl.flows.undo.undo_plan import Undoing
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
@@ -75,9 +78,6 @@ def undo(
 
     Example: piactl undo last --reason "the file was that of another year"
     """
-    from piactl.flows.accounts.batch import refuse_broken_guards
-    from piactl.flows.undo.undo_plan import propose_undo
-
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
     command = begin(manner, changes=not (dry_run or out))
     configuration, order = command.configuration, command.order
@@ -113,8 +113,6 @@ def undo(
     done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
     result = _result(undoing, configuration, done)
     if any(Kind.LOCK.value in account["kinds"] and _was_reversed(account) for account in result["accounts"]):
-        from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on
-
         say_sessions_go_on(configuration.settings, say)
     return _finish(undoing, result, output, everything=everything)
 
@@ -128,8 +126,6 @@ def _show_dry_run(
     *,
     everything: bool,
 ) -> int:
-    from piactl.flows.apply.executor import refused
-
     _print(_result(undoing, configuration), output, everything=everything)
     if undoing.incomplete:
         say(_INCOMPLETE)
@@ -159,10 +155,6 @@ def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> No
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """The result as `-o json` prints it; documented in docs/undo.md."""
-    from piactl.directory.port import Outcome
-    from piactl.flows.plan.signed_plan_file import plan_document
-    from piactl.flows.undo.undo_of_one_account import UndoFate
-
     document = plan_document(undoing.ready)
     facts = document["undo"]
     changes: dict[str, list[Any]] = {}
@@ -193,8 +185,6 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _was_reversed(account: Mapping[str, Any]) -> bool:
-    from piactl.flows.undo.undo_of_one_account import UndoFate
-
     return bool(account["outcome"] == UndoFate.REVERSED)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -19,16 +20,20 @@ from piactl.cli.framework.context import (
     this_configuration,
 )
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
+from piactl.cli.framework.run_page import kept_plan
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
+from piactl.core.model.policy import Service
+from piactl.directory.port import Reader
+from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.queries.accounts import find_entry
+from piactl.flows.queries.explain import why_login, why_run, why_service, why_state
+from piactl.journal import LineFilter, who
+from piactl.journal.query import changes
 from piactl.report.establishments import with_names
+from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.policy import Service
-    from piactl.directory.port import Reader
 
 LOGIN = "login"
 
@@ -93,13 +98,6 @@ def why(
 def _through_run(
     configuration: Configuration, names: Sequence[str], run: str, output: ShowOutput, *, single: bool
 ) -> int:
-    from piactl.cli.framework.run_page import kept_plan
-    from piactl.directory.store.run_records import read_runs
-    from piactl.flows.queries.accounts import find_entry
-    from piactl.flows.queries.explain import why_run
-    from piactl.journal import LineFilter, who
-    from piactl.journal.query import changes
-
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
         records = read_runs(reader, settings.directory.state, unreadable, utc_now())
@@ -130,8 +128,6 @@ def _through_run(
 
 
 def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
-    from piactl.report.table import rendered
-
     if layout == "json" and single:
         put_json(views[0])
     elif layout in ("json", "ndjson"):
@@ -162,8 +158,6 @@ def _answered(
     day: date,
     now: datetime,
 ) -> Any:
-    from piactl.flows.queries.explain import why_login, why_service, why_state
-
     rules, settings = configuration.rules(day), configuration.settings
     store = configuration.accounts(reader, day)
     if service is not None:
@@ -177,8 +171,6 @@ def _print(views: list[Any], layout: str, configuration: Configuration, *, singl
     if layout == "json" and single:
         put_json(views[0])
     elif layout:
-        from piactl.report.table import rendered
-
         complete = layout in ("json", "ndjson")
         rows = views if complete else (row for view in views for row in why_rows(view))
         put(rendered(rows, COLUMNS, layout))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
@@ -39,26 +41,37 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.clock import utc_now
+from piactl.core.edits import Act, Author
+from piactl.core.model.account import Account
+from piactl.core.model.numen_and_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import Refusal
+from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
+from piactl.directory.arrival import not_arrived
+from piactl.directory.port import EntryWrite, Reader, Writer
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.flows.accounts.batch import (
+    AccountOutcome,
+    Batch,
+    BatchResult,
+    Delivery,
+    PreparedAccount,
+    run_batch,
+)
+from piactl.flows.accounts.edit import prepare
+from piactl.flows.apply.executor import Stop
+from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
+from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
+from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
+from piactl.flows.housekeeping import finish_interrupted_merges
+from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
+from piactl.flows.queries.accounts import AccountStore, find_account, person_row
 from piactl.report.establishments import named, with_names
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.edits import Act, Author
-    from piactl.core.model.account import Account
-    from piactl.core.plan.guards import Refusal
-    from piactl.core.rules.desired import Rules
-    from piactl.directory.port import EntryWrite, Reader, Writer
-    from piactl.flows.accounts.batch import Batch, BatchResult, Delivery, PreparedAccount
-    from piactl.flows.apply.executor import Stop
-    from piactl.flows.apply.run import CommandRun, Order, Run
-    from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-    from piactl.flows.queries.accounts import AccountStore
+from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
+from piactl.report.table import rendered
+from piactl.secret_files import identity_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +154,6 @@ def desk_manner(
 def begin(manner: Manner, *, changes: bool = True) -> AccountCommand:
     """The command, once its options are read. Raises UsageError if a command that `changes` something has no
     reason."""
-    from piactl.core.edits import Author
-    from piactl.core.model.numen_and_digests import masked
-
     if changes and not manner.reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
     configuration = this_configuration()
@@ -179,8 +189,6 @@ class AccountCommand:
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
         """
-        from piactl.flows.accounts.edit import prepare
-
         account_names, reason = read_names(names), self.order.reason
         return self.edit(lambda store, rules: prepare(store, rules, account_names, act, reason))
 
@@ -201,8 +209,6 @@ class AccountCommand:
     ) -> int:
         """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
         `delivery`. With `everywhere`, and if access is taken away, each listed server has to have it."""
-        from piactl.flows.accounts.batch import run_batch
-
         everywhere = everywhere or self.manner.emergency
         dry_run = self.manner.dry_run
         batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=dry_run, everywhere=everywhere)
@@ -220,8 +226,6 @@ class AccountCommand:
         configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            from piactl.flows.housekeeping import finish_interrupted_merges
-
             finish_interrupted_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
 
         return replace(
@@ -233,8 +237,6 @@ class AccountCommand:
 
     def operation_guard(self) -> OperationGuard:
         """The guards on the operations of the operator of the command today."""
-        from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-
         settings, policy = self.configuration.settings, self.configuration.policy
         order, unreadable = self.order, self.configuration.unreadable
         return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
@@ -246,9 +248,6 @@ class AccountCommand:
         return writing(self.configuration, self.manner.identity)
 
     def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
-        from piactl.directory.arrival import not_arrived
-        from piactl.secret_files import identity_password
-
         directory = self.configuration.settings.directory
         return not_arrived(directory, self.manner.identity, identity_password, expected)
 
@@ -259,10 +258,6 @@ class AccountCommand:
         say_broken_guards(broken, self.order.allowed)
 
     def confirm(self, batch: Batch) -> None:
-        from piactl.core.text import counted
-        from piactl.flows.accounts.batch import BatchResult
-        from piactl.report.plan_text import person_text, result_text
-
         if not can_ask(yes=self.manner.yes):
             return
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)
@@ -278,9 +273,6 @@ class AccountCommand:
 
 def say_person(configuration: Configuration, account: Account, day: date) -> None:
     """On a terminal, names the person of an account before a question about them."""
-    from piactl.flows.queries.accounts import person_row
-    from piactl.report.plan_text import person_text
-
     if can_ask(yes=False):
         person = person_text(person_row(account, configuration.policy, day))
         say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
@@ -288,8 +280,6 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
 
 def say_whom(command: AccountCommand, accounts: AccountStore, name: str) -> None:
     """On a terminal, names the person before the question for a code. Raises as `find_account`."""
-    from piactl.flows.queries.accounts import find_account
-
     if can_ask(yes=False):
         say_person(command.configuration, find_account(accounts, name), command.order.as_of)
 
@@ -304,9 +294,6 @@ def say_broken_guards(
 ) -> None:
     """Reports the broken guards, at most `most`, and how to approve them, together with those that are
     `allowed` already. `suffix` is appended to the options that approve."""
-    from piactl.flows.plan.signed_plan_file import refusal_facts
-    from piactl.report.plan_text import refusal_lines
-
     shown = broken[:most]
     for line in refusal_lines([refusal_facts(refusal) for refusal in shown]):
         if line:
@@ -325,10 +312,6 @@ def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, A
 
 def result_facts(account: PreparedAccount, result: BatchResult, day: date) -> dict[str, Any]:
     """The result object of one account on a day; see docs/accounts.md."""
-    from piactl.core.model.numen_and_digests import read_numen
-    from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
-    from piactl.flows.queries.accounts import person_row
-
     policy = this_configuration().policy
     outcome, message = result.of(account)
     return {
@@ -375,9 +358,6 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
 
 
 def put_results(results: Sequence[dict[str, Any]], manner: Manner) -> None:
-    from piactl.report.plan_text import RESULT_COLUMNS, result_text
-    from piactl.report.table import rendered
-
     if manner.output is None:
         register = this_configuration().register
         texts = (with_names(result_text(result), register) for result in results)
@@ -391,11 +371,6 @@ def put_results(results: Sequence[dict[str, Any]], manner: Manner) -> None:
 
 def _notify(run: CommandRun, batch: Batch, result: BatchResult) -> None:
     """Notifies the owners of changed proofs, and reports after a lock that open sessions continue."""
-    from piactl.core.plan.change import Kind
-    from piactl.flows.accounts.batch import AccountOutcome
-    from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
-    from piactl.flows.apply.run import note_afterwards
-
     made = [
         account
         for account in batch.accounts

@@ -3,24 +3,29 @@
 Commands come from their table, options from the functions of the commands; services, profiles, uids and runs
 are looked up. After an error there are no suggestions, and no message.
 
-typer's own completion takes the words from the environment, which sudo drops, and loads typer each time the
-key is pressed, and rich for zsh and fish. CPU in ms, medians of 20 on a busy machine, to complete `account l`
-and `account list --st`: 39 and 91 here, 88 and 100 with typer in bash, 178 and 197 in zsh.
+typer's own completion takes the words from the environment, which sudo drops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from piactl.cli.framework.commands import COMMANDS, NOUNS
-from piactl.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from piactl.core.model.settings import Settings
-
+from piactl.cli.framework.context import chosen, configuration_path
+from piactl.cli.framework.host import refuse_command
+from piactl.config.policy import read_policy
+from piactl.config.register import read_register
+from piactl.config.settings import read_settings
+from piactl.core.model.account import State
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import GUARD_KINDS, Kind
+from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
+from piactl.secret_files import identity_password
 
 Suggestion = tuple[str, str]
 """A word and its meaning, "" if it needs none."""
@@ -216,29 +221,17 @@ def looked_up(target: Parameter, last: str, config: str, *, first: bool) -> list
 
 
 def _settings(config: str) -> Settings:
-    from pathlib import Path
-
-    from piactl.cli.framework.context import chosen, configuration_path
-    from piactl.cli.framework.host import refuse_command
-    from piactl.config.settings import read_settings
-
     chosen.config = config
     refuse_command("completion")
     return read_settings(Path(configuration_path()))
 
 
 def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
-    from piactl.directory.store.attribute_scans import suggested_uids
-    from piactl.secret_files import identity_password
-
     settings = _settings(config)
     return [(uid, "") for uid in suggested_uids(settings.directory, identity_password, last, SECONDS)]
 
 
 def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
-    from piactl.directory.store.attribute_scans import suggested_runs
-    from piactl.secret_files import identity_password
-
     settings = _settings(config)
     runs = suggested_runs(settings.directory, identity_password, last, SECONDS)
     return [("last", "The last run."), *((run, "") for run in reversed(runs))]
@@ -257,18 +250,10 @@ def _profiles(_last: str, config: str, _first: bool) -> list[Suggestion]:
 
 
 def _policy(config: str) -> Any:
-    from pathlib import Path
-
-    from piactl.config.policy import read_policy
-
     return read_policy(Path(_settings(config).policy_file))
 
 
 def _uais(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    from pathlib import Path
-
-    from piactl.config.register import read_register
-
     register = read_register(Path(_settings(config).establishments_file))
     return [(uai, entry.name) for uai, entry in register.items()]
 
@@ -288,29 +273,20 @@ def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:
 
 
 def _cases(last: str, config: str, _first: bool) -> list[Suggestion]:
-    from piactl.directory.store.attribute_scans import suggested_cases
-    from piactl.secret_files import identity_password
-
     return [
         (case, "") for case in suggested_cases(_settings(config).directory, identity_password, last, SECONDS)
     ]
 
 
 def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    from piactl.core.model.account import State
-
     return [(state.value, "") for state in State]
 
 
 def _guarded(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    from piactl.core.plan.change import GUARD_KINDS
-
     return [(f"{kind}=", "") for kind in GUARD_KINDS]
 
 
 def _kinds(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    from piactl.core.plan.change import Kind
-
     return [(kind.value, "") for kind in Kind]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from piactl.clock import civil_today, utc_now
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
 from piactl.config.settings import read_settings
@@ -15,16 +15,17 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.dataclass import dataclass
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.sources import Ranks, Supplements
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
+from piactl.flows.apply.known_server import check_server, compare_runs, server_of
+from piactl.flows.apply.run_checks import stamp_clock
+from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
 from piactl.flows.queries.accounts import AccountStore
+from piactl.journal import require_room, who
 from piactl.secret_files import read_own_keys
-
-if TYPE_CHECKING:
-    from piactl.core.rules.desired import Rules
-    from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,6 @@ class Configuration:
 
     def accounts(self, reader: Reader, as_of: date | None = None) -> AccountStore:
         """The accounts that `reader` reads, as of a day, today by default."""
-        from piactl.clock import civil_today
-
         settings, day = self.settings, as_of or civil_today(self.policy.timezone)
         namespaces = {COMMON, *(source.namespace for source in settings.sources.values())}
         return AccountStore(
@@ -80,13 +79,6 @@ class Configuration:
     def identity_checks(self, writer: Writer) -> IdentityChecks:
         """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code:
         raises DirectoryOlder, JournalMissing and JournalUnusable before the first one."""
-        # loaded here: few commands check an identity
-        from piactl.clock import utc_now
-        from piactl.flows.apply.known_server import check_server, compare_runs, server_of
-        from piactl.flows.apply.run_checks import stamp_clock
-        from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
-        from piactl.journal import require_room, who
-
         settings = self.settings
         compare_runs(writer, who().host, settings, self.unreadable, utc_now)
         csn, _ = stamp_clock(writer, settings.directory.state, utc_now)
@@ -98,10 +90,6 @@ class Configuration:
 
     def rules(self, as_of: date) -> Rules:
         """The inputs of the rules on a day."""
-        # loaded here: `account show` needs no rules
-        from piactl.core.rules.desired import Rules
-        from piactl.core.rules.sources import Ranks, Supplements
-
         settings = self.settings
         ranks = Ranks(tuple(settings.sources), settings.ranks)
         digest, matching = self.register_digest, settings.matching

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
+from typing import Any, Self, TextIO, TypeVar
 
+from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.cli.framework.options import read_columns, read_day
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
+from piactl.clock import civil_today
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
+from piactl.directory.open import open_reader, open_writer
+from piactl.directory.port import Reader, Writer
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
-from piactl.private_files import sudo_service
+from piactl.flows.queries.accounts import PERSON_COLUMNS, AccountStore, with_person_facts
+from piactl.private_files import may_not, sudo_service
+from piactl.report.escaping_and_colours import coloured, shown
+from piactl.report.table import rendered
+from piactl.secret_files import identity_password
 from piactl.translation import translated, use
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Reader, Writer
-    from piactl.flows.queries.accounts import AccountStore
 
 View = TypeVar("View")
 _MOST_UNREADABLE = 5
@@ -71,8 +76,6 @@ def is_there(path: Path) -> bool:
     try:
         path.stat()
     except PermissionError:
-        from piactl.private_files import may_not
-
         raise ConfigurationInvalid.of(path, may_not(path)) from None
     except OSError:
         return False
@@ -81,24 +84,17 @@ def is_there(path: Path) -> bool:
 
 def this_configuration() -> Configuration:
     """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
-    from piactl.cli.framework.configuration import open_configuration
-
     configuration = open_configuration(configuration_path())
     use(configuration.settings.language)
     return configuration
 
 
 def today(configuration: Configuration) -> date:
-    from piactl.clock import civil_today
-
     return civil_today(configuration.policy.timezone)
 
 
 @contextmanager
 def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
-    from piactl.directory.open import open_reader
-    from piactl.secret_files import identity_password
-
     with (
         open_reader(configuration.settings.directory, identity, identity_password) as reader,
         _reporting(configuration),
@@ -108,9 +104,6 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
 
 @contextmanager
 def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
-    from piactl.directory.open import open_writer
-    from piactl.secret_files import identity_password
-
     with (
         open_writer(configuration.settings.directory, identity, identity_password) as writer,
         _reporting(configuration),
@@ -135,8 +128,6 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
-    from piactl.report.escaping_and_colours import shown
-
     try:
         for line in translated(text).split("\n"):
             print(_painted(f"piactl: {shown(line)}", sys.stderr), file=sys.stderr, flush=True)
@@ -154,8 +145,6 @@ def _painted(text: str, stream: TextIO) -> str:
     """The text with colours, if the stream is a terminal that has some."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or is_dumb():
         return text
-    from piactl.report.escaping_and_colours import coloured
-
     return coloured(text)
 
 
@@ -173,8 +162,6 @@ def put(pieces: Iterable[str]) -> None:
 
 def put_json(value: object, indent: int = 2) -> None:
     """Prints one JSON value. Raises as `put`."""
-    import json
-
     put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
 
 
@@ -204,8 +191,6 @@ def show_rows(
 ) -> None:
     """Prints rows in the chosen layout, by default a table on a terminal, else tsv. With `only`, json and
     ndjson have no other columns. Raises as `put`."""
-    from piactl.report.table import rendered
-
     layout = layout_or_default(output)
     display(rendered(rows, columns, layout, only=only), layout)
 
@@ -221,9 +206,6 @@ def list_of_accounts(
     """Prints rows about accounts (`uid`) on a day, with facts of the people if `columns` asks for them.
     `rows_of` gets the store that reads the accounts, and a function that takes the reason for each unreadable
     one. Returns the exit code."""
-    from piactl.cli.framework.options import read_columns, read_day
-    from piactl.flows.queries.accounts import PERSON_COLUMNS, with_person_facts
-
     column_names = read_columns(columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
@@ -239,8 +221,6 @@ def list_of_accounts(
 
 def put_object(view: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> None:
     """Prints one object as json or ndjson, else the fields of `row` line by line. Raises as `put`."""
-    from piactl.report.table import rendered
-
     if layout == "json":
         put_json(view)
     elif layout == "ndjson":

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from piactl import caller, roles
 from piactl.cli.framework import context
 from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
+from piactl.config.settings import read_settings
 from piactl.errors import ConfigurationInvalid, NotPermitted
+from piactl.flows.doctor.sudo_rules import SUDOERS, read_sudo_rules
 
 PROGRAM = "/usr/bin/piactl"
 _SUDO = "/usr/bin/sudo"
@@ -29,8 +32,6 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
     if os.geteuid() == 0:
         if context.SYSTEM_CONFIGURATION.exists():
             if "doctor" in arguments:
-                from piactl.flows.doctor.sudo_rules import SUDOERS, read_sudo_rules
-
                 read_sudo_rules(SUDOERS)  # only root may
             caller.become(roles.SERVICE_USER)
         return
@@ -59,8 +60,6 @@ def _has_user() -> bool:
 def _start_through_sudo(arguments: Sequence[str]) -> None:
     """Raises NotPermitted where no rule of sudo is for this person; sudo itself would end with 1, as a
     command that failed."""
-    import subprocess  # loaded here: `--help` needs no process
-
     as_piactl = ["-n", "-u", roles.SERVICE_USER]
     asked = subprocess.run(
         [_SUDO, *as_piactl, "-l", "--", PROGRAM], stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -99,8 +98,6 @@ def _has_configuration() -> bool:
 
 def groups_of_site() -> dict[str, tuple[str, ...]]:
     """The groups that `roles` of the configuration adds; none where it is not valid."""
-    from piactl.config.settings import read_settings  # loaded here: `--help` needs no configuration
-
     try:
         return dict(read_settings(Path(context.SYSTEM_CONFIGURATION)).roles)
     except ConfigurationInvalid:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import display, layout_or_default, say
 from piactl.cli.framework.options import ImpactGroup, PlanForm
+from piactl.core.plan.plan import Plan
 from piactl.errors import UsageError
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.plan.plan import Plan
+from piactl.flows.plan.signed_plan_file import impact_facts
+from piactl.report.plan_text import impact_rows, impact_table
 
 
 def check_form(output: PlanForm | None, by: ImpactGroup | None) -> None:
@@ -23,9 +21,6 @@ def check_form(output: PlanForm | None, by: ImpactGroup | None) -> None:
 
 def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: ImpactGroup) -> None:
     """Prints a row for each group that the plan touches, with the words of the configuration for it."""
-    from piactl.flows.plan.signed_plan_file import impact_facts
-    from piactl.report.plan_text import impact_rows, impact_table
-
     labels = (
         {uai: place.name for uai, place in configuration.register.items()} if by is ImpactGroup.UAI else {}
     )

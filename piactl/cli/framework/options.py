@@ -10,17 +10,17 @@ from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 import typer
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.terminal import print_utf8
+from piactl.config.schema_validation import hint
+from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import UsageError
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
 
 
 class OutputLayout(StrEnum):
@@ -62,8 +62,6 @@ class ImpactGroup(StrEnum):
 
 def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
-    from piactl.config.schema_validation import hint  # loaded here: most commands need none
-
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     valid = (*usual, *further)
     wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
@@ -262,8 +260,6 @@ def _day(text: str) -> date | None:
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
     """The values of `--allow KIND=N` as numbers by kind. Raises UsageError."""
-    from piactl.core.plan.change import GUARD_KINDS
-
     allowed: dict[str, int] = {}
     for value in values:
         kind, sign, number = value.partition("=")

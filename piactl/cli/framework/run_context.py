@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from piactl.cli.framework.commands import asked
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
     display,
@@ -28,16 +29,22 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import RunStatus
+from piactl.core.text import counted
 from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.core.plan.guards import Refusal
-    from piactl.flows.apply.executor import Done
-    from piactl.flows.apply.run import CommandRun, Order
-    from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.apply.approved_rest import began
+from piactl.flows.apply.executor import Done, refused
+from piactl.flows.apply.run import CommandRun, Order, journal_reading
+from piactl.flows.nightly import run_apply
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, refusal_facts
+from piactl.journal import who
+from piactl.private_files import write_private
+from piactl.report.establishments import with_names
+from piactl.report.plan_text import apply_command, plan_text, refusal_lines
 
 
 def new_order(
@@ -49,9 +56,6 @@ def new_order(
     break_glass: bool = False,
 ) -> Order:
     """The order of a run that starts now. `as_of` None is today."""
-    from piactl.flows.apply.run import Order
-    from piactl.journal import who
-
     now = utc_now()
     day = today(configuration)
     return Order(
@@ -102,8 +106,6 @@ def journal_private_reading(
 ) -> None:
     """Records that private data of these accounts are about to be shown. Raises JournalUnusable: then they
     are not shown."""
-    from piactl.flows.apply.run import journal_reading
-
     journal_reading(run_of(configuration, new_order(configuration, None)), identity, kind, uids)
 
 
@@ -117,8 +119,6 @@ def apply_plan(
     *,
     break_glass: bool = False,
 ) -> Done:
-    from piactl.flows.apply.executor import refused
-
     if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
         refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
@@ -136,8 +136,6 @@ def run_plan(
     configuration: Configuration, order: Order, ready: ReadyPlan, identity: IdentityName, task: str
 ) -> Done:
     """Applies a plan in a run of its own; `task` is the word of its progress. Raises as `run_apply`."""
-    from piactl.flows.nightly import run_apply
-
     run, approvals = run_of(configuration, order), configuration.policy.approvals
     with (
         stop_on_signals() as stop,
@@ -150,25 +148,18 @@ def run_plan(
 
 def write_plan(ready: ReadyPlan, file: str) -> None:
     """Writes a sealed plan to a private file, and says so."""
-    from piactl.flows.plan.signed_plan_file import plan_pieces
-    from piactl.private_files import write_private
-
     write_private(Path(file), plan_pieces(ready))
     say(f"Plan written to {file}")
 
 
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
     """The run of an order, which has not begun."""
-    from piactl.flows.apply.run import CommandRun
-
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     return CommandRun(order, settings, keys, unreadable, utc_now, say)
 
 
 def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
     """Whether an earlier run began to apply this plan, so that its approval may still apply."""
-    from piactl.flows.apply.approved_rest import began
-
     state = configuration.settings.directory.state
     with reading(configuration) as reader:
         return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
@@ -176,23 +167,15 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
 
 def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
     """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
-    from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces
-
     if output is PlanLayout.JSON:
         put(piece.decode() for piece in plan_pieces(ready))
     else:
-        from piactl.report.establishments import with_names
-        from piactl.report.plan_text import plan_text
-
         register = this_configuration().register
         display([with_names(plan_text(plan_document(ready), most=most), register)])
 
 
 def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:
     """Raises UnsafePlan if the plan in the file `name` breaks a guard that is not `allowed`."""
-    from piactl.core.text import counted
-    from piactl.flows.apply.executor import refused
-
     broken = refused(ready.plan.refusals, allowed)
     if broken:
         say_refused(ready, name, broken)
@@ -206,9 +189,6 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
-    from piactl.flows.plan.signed_plan_file import refusal_facts
-    from piactl.report.plan_text import refusal_lines
-
     for line in refusal_lines(list(map(refusal_facts, broken))):
         if line:
             say(line)
@@ -219,17 +199,12 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says how to apply the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
-    from piactl.flows.plan.signed_plan_file import refusal_facts
-    from piactl.report.plan_text import apply_command
-
     say_approval(ready, name)
     say(f"To apply it: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
     """Says that the plan in the file `name` needs the approval of another person, if so."""
-    from piactl.core.plan.approval_rules import reasons
-
     if reasons(ready.plan, this_configuration().policy.approvals):
         say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
 
@@ -283,8 +258,6 @@ def refusals_as_json(
         yield
     except PiactlError as error:
         if output is PlanLayout.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
-            from piactl.flows.plan.signed_plan_file import refusal_facts
-
             refused = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
             guards = error.refusals if isinstance(error, UnsafePlan) else ()
             put_run(

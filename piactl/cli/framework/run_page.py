@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import reading
+from piactl.clock import utc_now
 from piactl.core.text import read_json
-from piactl.errors import PiactlError
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import NotFound, PiactlError
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import read_plan
+from piactl.flows.status_and_night_view import coming_nights, night_view
+from piactl.report.night_page import night_page
 
 HOLDS = "holds.json"
 """The file in the state folder with the first day of each hold."""
@@ -28,8 +32,6 @@ def read_holds(file: Path) -> dict[str, date]:
 
 def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyPlan | None:
     """The plan of a run, if this host kept it. Raises StalePlan for a file that was edited."""
-    from piactl.flows.plan.signed_plan_file import read_plan
-
     settings = configuration.settings
     file = Path(settings.kept_plan(str(record.get("plan"))))
     if not file.is_file():
@@ -52,13 +54,6 @@ def page_of_run(
     """The page of the run with this id, or `last`. `unknown` replaces a record that the directory does not
     have; without it raises NotFound. `plan_of` returns the plan of a record, if it is known. The coming days
     from `today`, and since when people are held (`held_since`), are shown for the last run only."""
-    from piactl.clock import utc_now
-    from piactl.directory.store.run_records import read_runs
-    from piactl.errors import NotFound
-    from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.status_and_night_view import coming_nights, night_view
-    from piactl.report.night_page import night_page
-
     settings, unreadable = configuration.settings, configuration.unreadable
     record, coming = unknown, None
     try:

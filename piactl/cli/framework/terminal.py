@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import getpass
 import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +17,8 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
-from piactl.private_files import sudo_service
+from piactl.private_files import refuse_input, refuse_missing, sudo_service
+from piactl.secret_files import read_password
 from piactl.translation import translated
 
 _ESCAPED = "piactl-escaped"
@@ -96,11 +103,6 @@ def is_dumb() -> bool:
 def paged(text: str) -> bool:
     """Shows a text that is longer than the screen in the pager ($PAGER, else less), and returns whether it
     did. Does not do so under sudo: a pager can start a shell, with rights that the caller does not have."""
-    import shlex  # these are loaded here: most commands start no pager
-    import shutil
-    import signal
-    import subprocess
-
     pager = os.environ.get("PAGER", "less").strip()
     long = text.count("\n") >= shutil.get_terminal_size().lines
     if (
@@ -138,9 +140,6 @@ def confirm(question: str) -> None:
 def _wait_for_answer() -> None:
     """Waits until stdin can be read. A signal that arrives between the question and the read interrupts this
     wait; it would not interrupt the read."""
-    import select
-    import signal
-
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -162,9 +161,6 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
     if source == "-":
         return _line_of_stdin(name, option)
     if source is not None:
-        from piactl.private_files import refuse_input, refuse_missing
-        from piactl.secret_files import read_password
-
         refuse_input(option, source)
         refuse_missing(source)
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
@@ -187,8 +183,6 @@ def _line_of_stdin(name: str, option: str) -> str:
 
 
 def _without_echo(name: str) -> str:
-    import getpass
-
     try:
         text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
     except EOFError:

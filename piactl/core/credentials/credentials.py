@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-
-from piactl.dataclass import dataclass
 
 NEVER_VALID = datetime(2000, 1, 1, tzinfo=UTC)
 """The end of the activation password of an account whose password was removed: it has none that works."""

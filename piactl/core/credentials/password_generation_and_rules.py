@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.core.model.numen_and_digests import read_numen
-from piactl.dataclass import dataclass
 
 ALPHABET = "2346789cfhkmprtwx"
 """Characters that are hard to confuse in handwriting and on the telephone, also in French: no 0 or o, 1 or l,

@@ -18,13 +18,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from piactl.core.model.account import MAIL_PROOF, NUMEN_PROOF, Account, State
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
-from piactl.dataclass import dataclass
 
 LOG_N, R, P = 14, 8, 1
 _MOST_MEMORY = 1 << 28

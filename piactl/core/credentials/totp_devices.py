@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from piactl.core.model.account import NO_DEVICE, Right
 from piactl.core.model.policy import Policy, Service
-from piactl.dataclass import dataclass
 
 PERIOD = 30
 """Seconds per step."""

@@ -6,13 +6,13 @@ An act makes only its own change; the rules then compute what follows from it (s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.rules.desired import Rules
-from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
 
 

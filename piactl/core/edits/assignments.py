@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridd
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text, post_text
-from piactl.dataclass import dataclass
 
 _CODE_LENGTH = 40
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.person import Assignment, Register
@@ -10,7 +11,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import assignment_problems
 from piactl.core.rules.reasons import grant_reason, revoke_reason, state_line, state_reason
-from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

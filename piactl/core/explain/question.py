@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
@@ -18,7 +18,6 @@ from piactl.core.plan.identity_case import Case
 from piactl.core.rules.career import AccountStatus, Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Author
+from piactl.core.edits.accounts import close, reopen, unlock
 from piactl.core.edits.exceptions_and_overrides import deny, end_exceptions, grant
 from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, ServiceException, State
@@ -69,8 +70,6 @@ def end_exception_remedy(
 def reopen_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one. A
     person whom a position keeps away, like a retired one, comes back by HR."""
-    from piactl.core.edits.accounts import reopen  # loaded only for closed accounts
-
     if question.cases:
         return ()
     if any(
@@ -90,8 +89,6 @@ def reopen_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
 
 def close_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
     """The remedy to close the account by hand from the day on."""
-    from piactl.core.edits.accounts import close  # loaded only for open accounts
-
     first, last = question.as_of, _until(question)
     days = f"--from {first} --until {last}{question.as_of_option}"
     text = f"a closure by hand, from {first} to {last}"
@@ -102,8 +99,6 @@ def close_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
 
 def unlock_remedy(question: Question) -> Iterable[Remedy]:
     """The remedy to lift the administrator's lock."""
-    from piactl.core.edits.accounts import unlock
-
     words = _command(question, f"account unlock {{}}{question.as_of_option}")
     yield Remedy(
         "lift the lock", words, question.as_of, unlock(_AUTHOR)(question.account, question.rules).account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials
@@ -36,7 +37,6 @@ from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, left_by_position
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Hold, HoldCode, Plan
-from piactl.dataclass import dataclass
 
 
 class Verdict(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from enum import Enum
 from functools import cache
@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
-from piactl.dataclass import dataclass
 
 _T = TypeVar("_T")
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-
-from piactl.dataclass import dataclass
 
 _EXACT = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9]{5}[A-Z]{3}")
 _LOOSE = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9A-Z]{8}")

@@ -7,12 +7,11 @@ if no feed repeats them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
 from piactl.core.model.person import Assignment
-from piactl.dataclass import dataclass
 
 MANUAL = "manual"
 """The source of assignments made by hand; no HR source may have this name."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from operator import attrgetter
 
 from piactl.core.model.numen_and_digests import Numen
-from piactl.dataclass import dataclass
 
 COMMON = "hr"
 """The namespace of sources without a setting: their matricules have no prefix."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
 
 from piactl.core.model.person import Assignment, Register
-from piactl.dataclass import dataclass
 
 EMPLOYEE = frozenset({"employee", "member"})
 """The affiliations of a profile that names none."""

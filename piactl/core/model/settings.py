@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 
 from piactl.core.model.person import COMMON
-from piactl.dataclass import dataclass
 
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.naming.local_part_and_capitalisation import has_base
-from piactl.dataclass import dataclass
 
 _UID = re.compile(r"[a-z0-9.-]+")
 _SHOWN = 40

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.core.model.policy import MERGE, Approvals
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import SAMPLE
 from piactl.core.plan.plan import Plan
-from piactl.dataclass import dataclass
 
 AHEAD = timedelta(minutes=1)
 """How far the time of an approval may be ahead of the clock of the host that uses it."""

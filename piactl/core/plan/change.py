@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
-
-from piactl.dataclass import dataclass
 
 
 class Kind(Enum):

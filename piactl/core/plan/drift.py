@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
 from piactl.core.model.overrides import Override, OverrideKind
-from piactl.dataclass import dataclass
 
 
 class DriftClass(StrEnum):

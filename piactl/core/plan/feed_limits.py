@@ -18,13 +18,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
-from piactl.dataclass import dataclass
 
 Refusal = tuple[str, str]
 """The code of a limit, and a message."""

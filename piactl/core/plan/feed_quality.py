@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
-
-from piactl.dataclass import dataclass
+from dataclasses import dataclass, field
 
 EXPECTED = ("numen", "civilite", "date_naissance", "courriel_prive", "corps")
 """The columns that should have a value in every row; a blank in any other column may mean something."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from math import ceil, inf
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, Policy
 from piactl.core.plan.guards import PER, guards_on
-from piactl.dataclass import dataclass
 
 LEAST = 10
 """The smallest number that is suggested: one person can read ten accounts in a plan."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import chain
 from math import inf
@@ -44,7 +44,6 @@ from piactl.core.plan.change import (
     NewPost,
 )
 from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
-from piactl.dataclass import dataclass
 
 SAMPLE = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
@@ -12,7 +12,6 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import STRONG, Doubt, folded, name_text
-from piactl.dataclass import dataclass
 
 _WORDS = {
     Doubt.SAME_PERSON: "may be the person of",

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal, Totals
-from piactl.dataclass import dataclass
-
-if TYPE_CHECKING:  # `account show` and `why` need neither
-    from piactl.core.plan.feed_limits import FeedFacts
-    from piactl.core.plan.run_state import LastRun
-    from piactl.core.rules.desired import Rules
+from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.desired import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -20,7 +20,6 @@ from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant
-from piactl.dataclass import dataclass
 
 
 class RunStatus(StrEnum):

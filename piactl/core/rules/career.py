@@ -6,7 +6,7 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import Lock, Right, ServiceException, State, right_text
@@ -17,7 +17,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
 from piactl.core.rules.service_rights_over_time import rights_of, with_exceptions
-from piactl.dataclass import dataclass
 
 _MOST_KEPT = 20_000
 """The most careers that are kept for a policy, some 3 KiB each."""

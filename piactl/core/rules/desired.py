@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from operator import attrgetter
 from typing import Any
@@ -31,7 +31,6 @@ from piactl.core.rules.career import NEVER, AccountStatus, Career, account_statu
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
 from piactl.core.rules.sources import Ranks, Supplements
-from piactl.dataclass import dataclass
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""

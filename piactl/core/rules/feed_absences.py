@@ -6,11 +6,10 @@ An absence ends an assignment only after several distinct complete feeds agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment, by_start
-from piactl.dataclass import dataclass
 
 Key = tuple[str, str, str, date]
 """Matricule, UAI, function, start."""

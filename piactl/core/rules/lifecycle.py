@@ -6,6 +6,7 @@ Days are ordinals. Segments are sorted and disjoint, and cover all days from `BE
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.account import State
@@ -13,7 +14,6 @@ from piactl.core.model.periods import OPEN, Period, difference, intersection, un
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.posts import Ending, Post
-from piactl.dataclass import dataclass
 
 BEGINNING = 1
 

@@ -5,7 +5,7 @@ newcomer, by names, digests of birth dates, NUMENs and private addresses.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -16,7 +16,6 @@ from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, name_words
-from piactl.dataclass import dataclass
 
 NAMES = ("family_name", "given_name", "usage_name")
 

@@ -6,13 +6,12 @@ Days are ordinals (see `model.periods`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 
 from piactl.core.model.periods import OPEN, Period, difference, ordinal, union
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position, Service
-from piactl.dataclass import dataclass
 
 UNKNOWN_POSITION = Position("", keeps=frozenset())
 

@@ -6,14 +6,13 @@ Supplements add posts to people whom an authoritative source knows, and never cl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.person import Assignment
 from piactl.core.rules.matching import NAMES, same_name
-from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

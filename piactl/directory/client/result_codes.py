@@ -5,14 +5,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ldap3.core.exceptions import LDAPCommunicationError
 from ldap3.core.results import RESULT_CODES
 from pyasn1.error import PyAsn1Error
 
-from piactl.dataclass import dataclass
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 SUCCESS, TIME_LIMIT, SIZE_LIMIT, REFERRAL, ADMIN_LIMIT = 0, 3, 4, 10, 11

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Any
 
 import ldap3
@@ -24,7 +25,6 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
-from piactl.dataclass import dataclass
 from piactl.directory.client.controls import INTEGER, PAGED, SEQUENCE, header, number
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.port import RawEntry

@@ -9,10 +9,10 @@ only those that name the device of an account or that the server notes at a log 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import RawEntry, Reader

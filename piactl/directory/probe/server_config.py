@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
 
 from piactl.core.text import utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, same_dn, under
 from piactl.directory.port import RawEntry, Reader

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
-from piactl.dataclass import dataclass
 from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import OBJECT_CLASSES, POSIX_CLASS
 from piactl.directory.store.base_digest import MANAGED, POSIX

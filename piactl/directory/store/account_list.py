@@ -9,7 +9,7 @@ A name that a lost run gave stands in the list without an account, for its first
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,7 +17,6 @@ from types import MappingProxyType
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.name_digests import name_digest
 from piactl.core.rules.desired import local_of
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader

@@ -5,14 +5,13 @@ turns an entry into the desired account.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import DriftFate
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

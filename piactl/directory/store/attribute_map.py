@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 
@@ -15,7 +15,6 @@ from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, St
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.attribute_values import (

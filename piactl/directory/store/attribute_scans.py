@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from piactl.core.model.account import NUMBER
 from piactl.core.model.settings import DirectorySettings
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED

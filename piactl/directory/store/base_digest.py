@@ -21,12 +21,11 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 

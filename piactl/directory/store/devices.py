@@ -8,13 +8,12 @@ attribute (state, dates, author) are JSON in piactlData.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.core.model.account import NO_DEVICE
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, parted
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

@@ -7,13 +7,13 @@ days of some years, the services and profiles of the policy, and what the rules 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
 from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader, Values

@@ -11,13 +11,13 @@ base; other entries beside them are not its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
 from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.group_definitions import ANYWHERE, Group
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

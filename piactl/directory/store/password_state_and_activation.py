@@ -14,6 +14,7 @@ wrong passwords (pwdMaxFailure) would overwrite that time, so under this policy 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
@@ -21,7 +22,6 @@ from piactl.core.credentials.password_generation_and_rules import ActivationPass
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.core.text import utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import (

@@ -4,7 +4,7 @@ due archivals."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -27,7 +27,6 @@ from piactl.core.plan.run_state import (
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.adoption import Incumbent, harmless
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Session
 from piactl.directory.client.failover_and_reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result

@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
 from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.core.text import read_json
-from piactl.dataclass import dataclass
 from piactl.private_files import make_private_folder, write_private
 
 FOLDER = "sets"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
@@ -18,22 +18,19 @@ from tempfile import TemporaryFile
 from typing import IO, cast
 
 from piactl.core.model.settings import SourceSettings
-from piactl.dataclass import dataclass
 from piactl.feed.error_codes import refused
+from piactl.feed.formats.aaf.forms_and_requests import FIRST_DEGREE, GPEI, SECOND_DEGREE
+from piactl.feed.formats.aaf.rows import write_aaf
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
 from piactl.feed.formats.rows import DATED, STARTED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
+from piactl.feed.formats.sts import write_sts
 
 Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
 
 
 def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
     """The function that writes the rows of each format except csv, and their columns."""
-    # loaded here, with lxml: most feeds are CSV
-    from piactl.feed.formats.aaf.forms_and_requests import FIRST_DEGREE, GPEI, SECOND_DEGREE
-    from piactl.feed.formats.aaf.rows import write_aaf
-    from piactl.feed.formats.sts import write_sts
-
     return {
         "aaf": (partial(write_aaf, form=SECOND_DEGREE), STARTED),
         "aaf1d": (partial(write_aaf, form=FIRST_DEGREE), STARTED),

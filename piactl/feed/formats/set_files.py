@@ -18,13 +18,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
 from piactl.core.model.settings import SourceLimits
-from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet

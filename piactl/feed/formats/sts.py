@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import IO
 
@@ -12,7 +12,6 @@ from lxml import etree
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.dataclass import dataclass
 from piactl.feed.file_date import file_date
 from piactl.feed.formats.rows import RowWriter, found
 from piactl.feed.formats.safe_xml import SafeEvents, checked_root, line_of, text_of, xml_refused

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
@@ -17,7 +17,6 @@ from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last

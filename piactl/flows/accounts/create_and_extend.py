@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
@@ -14,7 +15,6 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.naming.internal_addresses import internal_address
 from piactl.core.rules.desired import Rules, Subject, desired_account, name_problem
-from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,7 +28,6 @@ from piactl.core.plan.approval_rules import (
 )
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader
 from piactl.directory.store.records import (

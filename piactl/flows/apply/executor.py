@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -14,7 +14,6 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult, write_one
 from piactl.directory.store.records import (
     DATA,
@@ -256,8 +255,8 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
 
 
 def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
-    """Marks the last run as one that did not end well, so that after a crash the next run evaluates every
-    account. Returns the record of the last run as it is then, None if there is none.
+    """Marks the last run as one that did not end well, with the losses that this one plans, until its own
+    record replaces it. Returns the record of the last run as it is then, None if there is none.
 
     Raises StalePlan if the record is not that of the run that the plan follows.
     """
@@ -266,9 +265,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
         return None
     data = entry.first(DATA) or b""
     last = last_run_in(entry.dn, data, run.unreadable)
-    if last is None or not (
-        ready.writes or ready.records
-    ):  # unreadable: the next run evaluates every account
+    if last is None or not (ready.writes or ready.records):
         return data
     if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
         raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
@@ -351,8 +348,8 @@ def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
 
 
 def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> None:
-    """Writes the records of sources and people in waiting, then the record of the last run: a crash before
-    that makes the next run evaluate every account."""
+    """Writes the records of sources and people in waiting, then the record of the last run, which
+    shows that all before it was written."""
     skipped = len(run.unreadable)
     for result in run.writer.write(list(ready.records)):
         _check_written(run, result)

@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from operator import itemgetter
@@ -30,7 +30,6 @@ from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.text import counted, read_json
-from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError

@@ -7,12 +7,11 @@ syslog of another host, and changes the records of runs only with the run lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.settings import Settings
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.records import UnreadableRecords, instant_of
 from piactl.directory.store.run_records import read_runs, records_of

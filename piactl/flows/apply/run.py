@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.run_state import RunStatus, ServerIdentity
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import Places, UnreadableRecords
@@ -109,7 +108,7 @@ class Run:
     compared: bool = True
     """Whether the directory has the last run of this host, on the server that the last run wrote to; else no
     later run is compared with this one."""
-    server: ServerIdentity = ServerIdentity()
+    server: ServerIdentity = field(default_factory=ServerIdentity)
     csns: Mapping[str, str] = field(default_factory=dict)
     """The contextCSN of the server when the run began, by serverID."""
     in_directory: bool = False
@@ -329,7 +328,7 @@ class CommandRun:
         self,
         writer: Writer,
         lock: RunLock | NoLock,
-        server: ServerIdentity = ServerIdentity(),
+        server: ServerIdentity = field(default_factory=ServerIdentity),
         csns: Mapping[str, str] = MappingProxyType({}),
         *,
         plan: str = "",

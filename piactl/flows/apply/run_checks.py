@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from piactl.config.register import register_digest
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult, write_one
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.password_state_and_activation import policy_exists

@@ -13,10 +13,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.dataclass import dataclass
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Writer, WriteResult

@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values

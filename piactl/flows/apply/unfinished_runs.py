@@ -43,8 +43,7 @@ def settle_doubts(run: Run) -> int:
 def made_late(run: Run) -> list[tuple[str, str]]:
     """The uids, with a sentence, of the writes that were read back as not made, and are made now although no
     run made them again: something between the hosts held the requests of the earlier run. A run with the lock
-    settles them and makes the next night evaluate everybody; others leave that to the next one that has
-    it."""
+    settles them; others leave that to the next one that has it."""
     settled = read_back(run.writer, run.unmade, run.keys)
     made = {s.intent: s for s in settled if s.outcome == "applied"}
     made_intents = [intent for intent in run.unmade if intent.seq in made]
@@ -67,7 +66,7 @@ def made_late(run: Run) -> list[tuple[str, str]]:
 
 
 def unclean_last(run: Run) -> None:
-    """Marks the last run as one that did not end well, so that the next night evaluates everybody."""
+    """Marks the last run as one that did not end well."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
     last = last_run_in(run.places.last_run, data, run.unreadable) if data else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +14,6 @@ from piactl.config.settings import read_settings
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.dataclass import dataclass
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
-from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
 from piactl.private_files import may_not, run_as
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -16,7 +17,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted, few
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after

@@ -10,14 +10,13 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.run_state import ServerIdentity
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer

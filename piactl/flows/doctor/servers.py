@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings, IdentityName, PasswordSettings
-from piactl.dataclass import dataclass
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings
-from piactl.dataclass import dataclass
 from piactl.flows.doctor.checks import CheckResult, fine, skipped, worst
 from piactl.private_files import user_name
 from piactl.roles import GROUPS, SERVICE_USER, held

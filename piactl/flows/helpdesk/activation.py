@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -30,7 +30,6 @@ from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.change import PASSWORD
 from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
-from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

@@ -9,10 +9,10 @@ compare-and-swap before a command writes: of two at once, only one takes what is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.proofs_and_backoff import FREE_TRIES, Attempts, all_open_at, recent
@@ -22,7 +22,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import PasswordSettings, Settings
 from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.records import (
@@ -44,10 +43,8 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice, owner_notice
+from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import require_default_policy
-
-if TYPE_CHECKING:
-    from piactl.flows.apply.run import Run
 
 _TRIES = 20
 """How often a count is read again because another host counted in between."""

@@ -4,6 +4,7 @@ force."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from piactl.core.credentials.proofs_and_backoff import verifies
@@ -13,7 +14,6 @@ from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, Numen, read_n
 from piactl.core.model.settings import IdentityName
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

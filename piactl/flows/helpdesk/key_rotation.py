@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from piactl.core.edits import ActRefused
@@ -20,7 +20,6 @@ from piactl.core.model.account import State
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from piactl.core.credentials.password_generation_and_rules import Owner, password_problems
 from piactl.core.model.account import Account
 from piactl.core.model.settings import PasswordSettings
-from piactl.dataclass import dataclass
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry

@@ -11,10 +11,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from piactl.core.credentials.password_generation_and_rules import ALPHABET, LENGTH
 from piactl.core.credentials.totp_devices import suspended, to_verify
@@ -24,7 +24,6 @@ from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
-from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
@@ -50,13 +49,13 @@ from piactl.directory.store.records import (
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
+from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.identity_check_and_operator_limits import delete_malformed, shown_time
+from piactl.flows.helpdesk.otp.devices import DeviceHolder, deletions, find_holder
+from piactl.flows.helpdesk.otp.devices import row as device_row
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
-
-if TYPE_CHECKING:
-    from piactl.flows.helpdesk.otp.devices import DeviceHolder
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
@@ -201,10 +200,6 @@ class Requests:
     ) -> Batch:
         """The requests for an activation password, or for the device that waits to be verified. Raises
         PiactlError in a directory that has no place for requests."""
-        # loaded here: a night only forgets old requests
-        from piactl.flows.helpdesk.activation import refuse_activation
-        from piactl.flows.helpdesk.otp.devices import find_holder
-
         if self.reader.read(self._folder, ["ou"]) is None:
             raise PiactlError(f"{self._folder} is missing; add it: docs/upgrade-directory.md, section 8")
 
@@ -234,10 +229,6 @@ class Requests:
     ) -> Batch:
         """The batch, which withdraws the open requests for its accounts and deletes their devices that wait
         to be verified: whoever knows the password may have asked for them."""
-        # loaded here: a night only forgets old requests
-        from piactl.flows.helpdesk.otp.devices import deletions, find_holder
-        from piactl.flows.helpdesk.otp.devices import row as device_row
-
         open_requests = self.open(now)
 
         def followed(prepared: PreparedAccount) -> PreparedAccount:

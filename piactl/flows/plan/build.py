@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from piactl import __version__
@@ -15,7 +15,6 @@ from piactl.core.plan.plan import Rejection
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import stored_traces
-from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_value
 from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT

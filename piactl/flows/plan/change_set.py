@@ -8,6 +8,7 @@ change is shown without a write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.account import State
@@ -15,7 +16,6 @@ from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.rules.desired import Desired, Rules
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE

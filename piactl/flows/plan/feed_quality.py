@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from typing import Protocol
@@ -15,7 +15,6 @@ from piactl.core.plan.change import NewPost
 from piactl.core.plan.feed_limits import ROW, FeedFacts, column_warnings
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
 from piactl.core.plan.run_state import SourceMemory
-from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 _CONTRADICT = frozenset({"assignment-contradicts", "person-contradicts"})

@@ -3,11 +3,12 @@ longer wanted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.group_definitions import groups_of
-from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.groups_and_structures import CLASS as STRUCTURE_CLASS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
@@ -16,7 +16,6 @@ from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced
-from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (

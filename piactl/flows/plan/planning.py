@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -46,7 +46,6 @@ from piactl.core.rules.address_allocation import addressed, claim_of, numbered, 
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, local_of
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.base_digest import LAYOUT, is_sealed
@@ -697,8 +696,6 @@ class Planning:
                     f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
                     f"no absence from source {facts.source} counts in this run"
                 )
-        if self.state.only_dates:
-            yield "no feed: only the changes that are due were evaluated"
 
 
 class _Either:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from piactl.core.plan.change import LOSING
 from piactl.core.plan.plan import Plan, Rows
 from piactl.core.plan.run_state import LastRun, Waiting
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 
 

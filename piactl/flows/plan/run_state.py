@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from piactl.core.plan.run_state import LastRun, Memory, Vanished
+from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.rules.desired import Rules
-from piactl.dataclass import dataclass
 from piactl.directory.store.account_list import Listed, read_account_list
-from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import Remembered, read_memory
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -19,11 +17,9 @@ from piactl.flows.plan.inputs.lost_zeros import Slips
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The records that earlier runs left in the directory. `only_dates`: the run has no feed, and nothing but
-    the date has changed since the last run, which ended well."""
+    """The records that earlier runs left in the directory."""
 
     remembered: Remembered
-    only_dates: bool
     linked: LinkedMatricules = field(default_factory=LinkedMatricules)
     listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
     """The accounts that existed at the end of the last night, by uid."""
@@ -48,24 +44,10 @@ class RunState:
         return replace(self, remembered=replace(self.remembered, memory=memory))
 
 
-def read_run_state(
-    accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords, *, feeds: bool
-) -> RunState:
-    """The state for a run with or without `feeds`. Raises what `read_memory` raises."""
+def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords) -> RunState:
+    """The state for a run. Raises what `read_memory` raises."""
     reader, state = accounts.reader, accounts.directory.state
     remembered = read_memory(reader, state, rules.keys, unreadable)
-    only_dates = not feeds and _only_the_date_changed(accounts, rules, remembered.memory.last)
     account_list = read_account_list(reader, state, unreadable)
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
-    return RunState(remembered, only_dates, read_linked_matricules(accounts), listed, owners)
-
-
-def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> bool:
-    return (
-        last is not None
-        and last.clean
-        and last.policy == rules.policy.digest
-        and last.register == rules.register_digest
-        and last.otp_schema == accounts.encoding.otp_schema
-        and last.layout == LAYOUT
-    )
+    return RunState(remembered, read_linked_matricules(accounts), listed, owners)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import MAIL_PROOF, Account, State, held_off_until, is_shut, merged_into
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
@@ -16,9 +18,10 @@ from piactl.core.model.person import COMMON, Assignment, Register, qualified, re
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.identity_case import Case, cases_of_accounts
+from piactl.core.plan.run_state import Memory
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_of
 from piactl.core.text import iso
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,
@@ -28,13 +31,12 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
 )
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_scans import read_uids
+from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held, is_settled
-
-if TYPE_CHECKING:
-    from piactl.core.plan.identity_case import Case
-    from piactl.core.plan.run_state import Memory
 
 View = Mapping[str, Any]
 PRIVATE_MAIL = "private_mail"
@@ -68,9 +70,6 @@ class AccountStore:
 
     @cached_property
     def _memory(self) -> Memory:
-        # loaded here: most accounts have no drift, and few names are unknown
-        from piactl.directory.store.state_records import read_drift_memory
-
         return read_drift_memory(self.reader, self.directory.state)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
@@ -105,10 +104,6 @@ class AccountStore:
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
         """The open cases that hold accounts, by uid."""
-        # loaded here: only questions about accounts need them
-        from piactl.core.plan.identity_case import cases_of_accounts
-        from piactl.directory.store.case_records import read_cases
-
         return cases_of_accounts(read_cases(self.reader, self.directory.state, self.unreadable))
 
     def cases_of(self, uid: str) -> tuple[Case, ...]:
@@ -141,8 +136,6 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
-        from piactl.directory.store.state_records import vanished_accounts
-
         if name in vanished_accounts(store.reader, store.directory.state, UnreadableRecords()):
             raise NotFound(
                 f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
@@ -166,11 +159,6 @@ def find_entry(store: AccountStore, name: str) -> Entry:
 
 def _nearest(store: AccountStore, name: str) -> str:
     """`; did you mean UID?` if there is one that differs by a typing error after its first letters."""
-    # loaded here: only a mistake needs it
-    from rapidfuzz import fuzz, process
-
-    from piactl.directory.store.attribute_scans import read_uids
-
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
         return ""

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.explain.question import Answer, Question, Rule
+from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
+from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan
 from piactl.core.explain.why_service import right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
+from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
+from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import Record
+from piactl.directory.store.state_records import read_last
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.queries.accounts import AccountStore, career_and_status, case_rows, find_entry
-
-if TYPE_CHECKING:
-    from piactl.core.plan.plan import Plan
 
 View = Mapping[str, Any]
 
@@ -54,11 +56,6 @@ def why_login(
     settings: Settings,
 ) -> View:
     """Whether the account can log in, and every reason why it cannot."""
-    # loaded here: the other questions do not need them
-    from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
-    from piactl.directory.store.password_state_and_activation import read_credentials
-    from piactl.directory.store.state_records import read_last
-
     entry = find_entry(store, name)
     found_account = as_found(entry, store.encoding)
     account = replace(
@@ -91,8 +88,6 @@ def why_run(
     """What the run of a record did with a person, step by step, as `why ACCOUNT --run RUN` shows it. `plan`
     is its plan, if it is known, and `written` has each write of the account, by the journal of this `host`.
     Without an account (`entry` None) `name` is a matricule."""
-    from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan  # loaded here: as above
-
     account = entry.account if entry is not None else None
     uid = account.uid if account else ""
     made = [*written]

@@ -7,15 +7,17 @@ import marshal
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
-from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, read_accounts
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
@@ -39,8 +41,6 @@ def find_by_name(accounts: Iterable[Account], query: str) -> tuple[list[Account]
 
     Accents, case, hyphens and apostrophes do not count.
     """
-    from rapidfuzz import fuzz, process
-
     words = _folded(query)
     by_uid = {account.uid: (account, _names(account)) for account in accounts}
     exact = [

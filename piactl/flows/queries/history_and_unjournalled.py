@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Reader

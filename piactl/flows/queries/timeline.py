@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,7 +13,6 @@ from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.text import iso
 from piactl.core.timeline_rows import Piece, Row, RowGroup, timeline_rows
-from piactl.dataclass import dataclass
 from piactl.errors import UsageError
 from piactl.flows.queries.accounts import career_and_status
 

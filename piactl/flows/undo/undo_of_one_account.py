@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,6 @@ from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
-from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import (

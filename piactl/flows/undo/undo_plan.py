@@ -1,7 +1,7 @@
 """Plans the undo of a run. Nothing here can write.
 
 Each account that still has the values of the run is put back. The state that piactl keeps of feeds is not
-undone, with two exceptions: the next night evaluates every account, and the feeds of the run are refused
+undone, with one exception: the feeds of the run are refused
 until they are accepted by hand, because they would make the same changes again, and confirm no absence.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, utc_instant
-from piactl.dataclass import dataclass
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
@@ -214,7 +213,6 @@ def _planned(
         remarks=(f"undo of run {record['run']}: {record.get('command', '')}", *counts.remarks()),
         summary=counts.by_kind(),
     )
-    # not clean, so that the next night evaluates every account
     after = None
     if last:
         taken = taken_after(last.taken, {} if undone else counts.lost, given, as_of)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, NamedTuple
 
 from lxml import etree
 
-from piactl.dataclass import dataclass
 from piactl.feed.formats.kept_sets import SEPARATOR
 from piactl.feed.formats.safe_xml import SafeEvents, XmlFault, checked_root, line_of, plain, text_of
 

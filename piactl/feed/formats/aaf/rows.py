@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import DeltaBasis
-from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
 from piactl.feed.formats.aaf.forms_and_requests import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -29,7 +29,6 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import DEVICE
-from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
 from piactl.errors import PiactlError
@@ -52,7 +51,7 @@ from piactl.flows.helpdesk.otp.devices import (
 )
 from piactl.flows.helpdesk.otp.verify_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.queries.accounts import AccountStore
-from piactl.otp_secret import OtpSecret, new_device_name, new_secret, sealed
+from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
 from piactl.private_files import create_private, write_private
 
 
@@ -120,8 +119,6 @@ class EnrolmentDelivery:
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
         """Fills the files with the devices that were made. Raises PiactlError."""
-        from piactl.otp_secret import png
-
         self.made = [
             enrolment for enrolment in self.prepared if outcomes.get(enrolment.uid) is AccountOutcome.APPLIED
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from piactl.core.credentials.totp_devices import Device, DeviceState, in_force, services_with_code
@@ -11,7 +11,6 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import IdentityName
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

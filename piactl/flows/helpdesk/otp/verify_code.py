@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from typing import NamedTuple
@@ -18,7 +18,6 @@ from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
 from piactl.core.rules.matching import Traces, stored_traces
-from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import Listed, listed_names
 from piactl.directory.store.accounts import Entry, Unreadable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, namespace_of
@@ -33,7 +33,6 @@ from piactl.core.rules.matching import (
     traces_of,
     whole_given_agrees,
 )
-from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, merged_person
 from piactl.flows.plan.inputs.traced_people import TracedPeople, TracedPerson

@@ -10,7 +10,7 @@ statement is the value of the account.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.model.account import Account
@@ -21,7 +21,6 @@ from piactl.core.naming.local_part_and_capitalisation import AS_WRITTEN, shown_n
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
 from piactl.core.rules.sources import PERSON_DATA, Ranks, data_of, differs, ranked_value
-from piactl.dataclass import dataclass
 
 
 @dataclass(slots=True)

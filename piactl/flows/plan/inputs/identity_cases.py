@@ -7,7 +7,7 @@ NUMEN, identity or former matricule a row has under another matricule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from piactl.core.model.account import State
@@ -34,7 +34,6 @@ from piactl.core.rules.matching import (
     same_birth,
     traces_of,
 )
-from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.known_people import reject_if_wrong
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed

@@ -4,7 +4,7 @@ person. Else it is a case."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
@@ -31,7 +31,6 @@ from piactl.core.rules.matching import (
     same_birth,
     traces_of,
 )
-from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed
 

@@ -7,7 +7,7 @@ the first, so that no other module needs to know.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
@@ -15,7 +15,6 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.run_state import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE
 from piactl.core.rules.feed_absences import PostName
-from piactl.dataclass import dataclass
 from piactl.directory.store.attribute_scans import read_linked
 from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts

@@ -4,7 +4,7 @@ as older."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,6 @@ from piactl.core.plan.feed_limits import (
 )
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from piactl.core.model.person import COMMON, qualified
 from piactl.core.model.settings import SourceSettings
@@ -15,7 +15,6 @@ from piactl.core.plan.plan import Rejection
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import MATRICULE
 from piactl.core.text import counted, few
-from piactl.dataclass import dataclass
 from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.feed.error_codes import rejection_message

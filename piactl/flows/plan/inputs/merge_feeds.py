@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.core.text import counted
-from piactl.dataclass import dataclass
 from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver

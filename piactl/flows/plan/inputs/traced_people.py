@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from piactl.core.model.account import Account
 from piactl.core.model.person import Person
@@ -18,7 +18,6 @@ from piactl.core.rules.matching import (
     stored_traces,
     traces_of,
 )
-from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 
 
