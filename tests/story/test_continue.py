@@ -77,7 +77,7 @@ from piactl.cli.main import main
 def shorten(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".zip"):
         size = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + 60_000_000, -1))
+        resource.setrlimit(resource.RLIMIT_AS, (size + 90_000_000, -1))
 sys.addaudithook(shorten)
 main()
 """

@@ -172,8 +172,8 @@ Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 class AccountCounts(NamedTuple):
     """What a tally counts of all changes of one account: its kinds of change, those that guards count
-    (`overall`), these by scope, all by group, and the fields of their effect. It is passed between processes,
-    so its values are plain."""
+    (`overall`), these by scope, all by group, and the fields of their effect. It is kept in the table of the
+    plan, so its values are plain."""
 
     uid: str
     kinds: tuple[str, ...]

@@ -21,8 +21,10 @@ Entries = Mapping[str, Mapping[str, Sequence[bytes]]]
 
 OF_A_SERVER = frozenset(
     "entrycsn modifiersname modifytimestamp contextcsn auditcontext entrydn subschemasubentry".split()
+    + ["member", "memberof"]
 )
-"""What each server sets itself, or sets anew when replication resolves a conflict."""
+"""What each server sets itself, also the members of groups, which follow from their definitions, or sets anew
+when replication resolves a conflict."""
 OF_A_RUN = OF_A_SERVER | frozenset("entryuuid createtimestamp creatorsname".split())
 """What differs between two runs of the same nights."""
 ACKNOWLEDGED = ("applied", "unchanged")
