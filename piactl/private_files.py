@@ -307,6 +307,13 @@ IN_MEMORY = 8 << 20
 BLOCK = 1 << 20
 
 
+class _Nameless(sqlite3.Connection):
+    """A database that is closed, and so removed, once nothing refers to it any more."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Connection:
     """A SQLite database with this content, or an empty one, in a file without a name in `folder`, or in the
     system's folder for temporary files if this process may not write to `folder`. What is in its temporary
@@ -323,7 +330,7 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
                     file.writelines(content)
             except OSError as error:
                 raise _without_room(folder, error.strerror or "") from None
-            db = sqlite3.connect(name)
+            db = sqlite3.connect(name, factory=_Nameless)
             for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -4,7 +4,6 @@ reading of all rows finds."""
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from piactl.feed import reader
 from piactl.feed.feed import first_faults
 from piactl.feed.reader import ScannedFeed, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
+from piactl.private_files import nameless_database
 
 HEADER = "matricule;nom_famille;prenom;uai;fonction;debut\n"
 ROWS = [f"{n:04};Noé {n};Ada;0800009A;ENS;2026-09-01\n" for n in range(9)]
@@ -31,7 +31,7 @@ def scanned(
     path: Path, source: SourceSettings = SOURCE, known: Container[str] = (), key: bytes = b"k"
 ) -> tuple[ScannedFeed, RowTable]:
     """The feed once the rows of all people except the known ones are read. They are the batch too."""
-    db = sqlite3.connect(":memory:")
+    db = nameless_database(path.parent)
     table = RowTable(db, key)
     feed = scan_feed(path, source, table, 1)
     table.index([])
