@@ -20,8 +20,7 @@ from piactl.core.rules.sources import Ranks, Supplements
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.apply.known_server import check_server, compare_runs, server_of
-from piactl.flows.apply.run_checks import require_default_policy, stamp_clock
+from piactl.flows.apply.begin_run import meet_server
 from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
 from piactl.flows.queries.accounts import AccountStore
 from piactl.journal import require_room, who
@@ -78,13 +77,9 @@ class Configuration:
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:
         """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code.
-        Raises DefaultPolicyMissing, DirectoryOlder, JournalMissing and JournalUnusable before the first."""
+        Raises what `meet_server` raises, and JournalUnusable, before the first."""
         settings = self.settings
-        require_default_policy(writer, settings.password.policy)
-        compare_runs(writer, who().host, settings, self.unreadable, utc_now)
-        csn, _ = stamp_clock(writer, settings.directory.state, utc_now)
-        server = server_of(writer, settings.directory.state, csn)
-        check_server(writer, settings, self.unreadable, server)
+        meet_server(writer, who().host, settings, self.unreadable, utc_now)
         require_room(settings.journal_file)
         state, timezone = settings.directory.state, self.policy.timezone
         return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)

@@ -21,6 +21,7 @@ from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice
 from piactl.flows.apply.run import CommandRun, Run
@@ -295,7 +296,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     done = Done(run.order.run, results=result.outcomes)
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
-        with run.alone(writer) as begun:
+        with begin_run(run, writer, locked=False) as begun:
             if batch.approval is not None:
                 batch.approval(begun)
             if batch.reserve is not None:
