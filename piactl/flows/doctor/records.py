@@ -43,6 +43,7 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecord,
     UnreadableRecords,
+    entries_of,
     misplaced_entries,
     parsed,
 )
@@ -365,7 +366,7 @@ def _unreadable(content: DirectoryContent) -> CheckResult:
             unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
     for _ in read_all_devices(reader, directory.accounts, content.encoding, unreadable):
         pass
-    for misplaced in misplaced_entries(reader, directory.state):
+    for misplaced in misplaced_entries(entries_of(reader, directory.state), directory.state):
         unreadable.add(misplaced)
     # the lock has a check of its own
     problems = [str(record) for record in unreadable if record.dn != places.lock]
