@@ -8,7 +8,7 @@ server once, in order, and reports why it could not use it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -277,10 +277,6 @@ class DirectoryReader:
             yield from self._pages(session, base, query, attributes, scope, few)
         finally:
             session.close()
-
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        for query in queries:
-            yield from self.search(base, query, attributes, few=True)
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool
