@@ -92,7 +92,7 @@ class DirectoryWriter(DirectoryReader):
                     doubtful = True
                     continue
                 except DirectoryUnreachable as gone:
-                    raise _still_in_doubt(write, gone) if doubtful else gone from None
+                    raise _still_in_doubt(write, gone, "sent") if doubtful else gone from None
             result, answer = answer, None
             if result.code == SUCCESS:
                 before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
@@ -133,7 +133,7 @@ class DirectoryWriter(DirectoryReader):
         if state is EntryState.OTHER:
             return _conflict(write, entry)
         if doubtful:
-            raise _still_in_doubt(write, lost) from None
+            raise _still_in_doubt(write, lost, "sent twice") from None
         return None
 
     def _sent(self, write: EntryWrite, strict: bool, *, permissive: bool = False) -> Result:
@@ -214,9 +214,10 @@ class DirectoryWriter(DirectoryReader):
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
 
 
-def _still_in_doubt(write: EntryWrite, why: Exception) -> ReplyLost:
+def _still_in_doubt(write: EntryWrite, why: Exception, sent: str) -> ReplyLost:
     return ReplyLost(
-        f"{why}\n{write.dn} was sent without an answer; read back, it had not been made, but may be later.\n"
+        f"{why}\n{write.dn} was {sent} without an answer; read back, "
+        "it had not been made, but may be later.\n"
         "The next run reads it back and continues from its state.",
         [write.dn],
     )
