@@ -539,7 +539,7 @@ def test_no_numen_reaches_the_disk(academy: Academy, monkeypatch: pytest.MonkeyP
     def planned(self: planning.Planning, *arguments: Any) -> Any:
         ready = plan(self, *arguments)
         self.table._db.commit()
-        self.settling.db.commit()  # type: ignore[union-attr]
+        self.night.db.commit()  # type: ignore[union-attr]
         found.append(nameless_files())
         return ready
 

@@ -65,6 +65,11 @@ class LoggedWrite:
         names = {name.lower() for name in self.seen}
         return bool(names) and names <= _OF_LOGGING_IN
 
+    def is_since(self, instant: datetime) -> bool:
+        """Whether it was made then or later; true if its time is not known to less than a second."""
+        first = instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.time >= first or not self.csn
+
 
 @dataclass(frozen=True, slots=True)
 class FoundLogs:
@@ -114,12 +119,11 @@ def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> 
     """All writes since then, in no particular order. Raises like every search. With `after`, all writes that
     came into the log at that reqStart or later, however old (a write may come late from another server)."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
-    first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     begun = filters.at_least("reqStart", after or f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
     for entry in reader.search(log, query, _READ):
         write = _write(entry)
-        if after or write.time >= first or not entry.text("entryCSN"):
+        if after or write.is_since(since):
             yield write
 
 

@@ -10,10 +10,12 @@ is what the server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from itertools import islice
+from types import MappingProxyType
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -230,21 +232,77 @@ def unjournalled(
     logged_writes = (
         _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
     )
-    writes: list[LoggedWrite] = []
-    for write in logged_writes:
-        if len(writes) == MOST:
-            return Unjournalled((), MOST, bool(logs), too_many=True)
-        writes.append(write)
-    if not writes:
-        return Unjournalled((), 0, bool(logs), reached=reached)
+    writes = list(islice(logged_writes, MOST + 1))
+    changes = _changes(journal, writes)
+    return _compared(directory, writes, changes, log=bool(logs), reached=reached)
+
+
+def _compared(
+    directory: DirectorySettings,
+    writes: Sequence[LoggedWrite],
+    changes: Sequence[JournalledChange],
+    *,
+    log: bool,
+    reached: Mapping[str, str] = MappingProxyType({}),
+) -> Unjournalled:
+    """The writes of accounts that are none of the changes."""
+    if len(writes) > MOST:
+        return Unjournalled((), MOST, log, too_many=True)
     names = {normal_dn(write.dn) for write in writes}
-    oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    writes = [write for write in writes if normal_dn(write.by) not in others]
-    alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
+    own = [write for write in writes if normal_dn(write.by) not in others]
+    events = recounted([c for c in changes if normal_dn(c.dn) in names], own, identities)
+    alone = [event for event in events if event.sources == (ACCESS_LOG,)]
+    return Unjournalled(tuple(reversed(alone)), len(own), log, reached=reached)
+
+
+def _changes(journal: str, writes: Sequence[LoggedWrite]) -> list[JournalledChange]:
+    """The changes in the journal since somewhat before the first of the writes; none without writes."""
+    if not writes:
+        return []
+    oldest = min(datetime.fromisoformat(write.time) for write in writes)
+    return list(changes_since(journal, oldest - _UNSURE))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What no journal has of the writes since the last night: `accounts` are those of accounts, `devices` the
+    accounts with a device, or a link to one, that was written: uid -> name of the device, "" for the link ->
+    who and when, in words; uid and name in normal spelling (`normal_value`)."""
+
+    accounts: Unjournalled
+    devices: Mapping[str, Mapping[str, str]]
+
+
+def watch(
+    reader: Reader, directory: DirectorySettings, journal: str, began: datetime | None, since: datetime | None
+) -> Watched:
+    """What the `journal` of this host lacks of the writes of accounts since `began`, and of those of devices
+    since `since`, None for never. Reads the access log once. Raises PiactlError.
+
+    A device is trusted again if piactl adds it, a link if the help desk puts a device in force. A write of an
+    identity that another host has too is taken for one of the journal there, which cannot be read here.
+    """
+    logs = find_logs(reader, directory.suffix).readable
+    firsts = [first for first in (began, since) if first is not None]
+    of_accounts: list[LoggedWrite] = []
+    of_devices: list[tuple[LoggedWrite, set[tuple[str, str]]]] = []
+    devices = _DevicePlaces(reader, directory)
+    accounts = normal_dn(directory.accounts)
+    if not logs and began is not None:
+        of_accounts += islice(_last_writes(reader, directory, began, ""), MOST + 1)
+    for log in logs if firsts else ():
+        for write in writes_since(reader, log, min(firsts)):
+            if began is not None and write.is_since(began) and _is_of_accounts(write, accounts):
+                of_accounts += [write] if len(of_accounts) <= MOST else []
+            if since is not None and write.is_since(since) and (places := devices.of(write)):
+                of_devices.append((write, places))
+    changes = _changes(journal, [*of_accounts, *(write for write, _ in of_devices)])
+    return Watched(
+        _compared(directory, of_accounts, changes, log=bool(logs)),
+        _unwitnessed(directory, of_devices, [c for c in changes if devices.place(c.dn, c.attributes)[0]]),
+    )
 
 
 def _logged(
@@ -255,10 +313,15 @@ def _logged(
     for log, after in list(reached.items()):
         for write in writes_since(reader, log, since, after):
             reached[log] = max(reached[log], write.start)
-            name = normal_dn(write.dn)
-            below = name.endswith(f",{accounts}")
-            if below and not write.result and not write.of_logging_in and not _is_own(name, write.by):
+            if _is_of_accounts(write, accounts):
                 yield write
+
+
+def _is_of_accounts(write: LoggedWrite, accounts: str) -> bool:
+    """Whether somebody else than its owner wrote an account or what is below it."""
+    name = normal_dn(write.dn)
+    below = name.endswith(f",{accounts}")
+    return below and not write.result and not write.of_logging_in and not _is_own(name, write.by)
 
 
 def _last_writes(
@@ -281,54 +344,54 @@ def _is_own(name: str, by: str) -> bool:
     return bool(author) and (name == author or name.endswith(f",{author}"))
 
 
-def unwitnessed(
-    reader: Reader, directory: DirectorySettings, journal: str, since: datetime
-) -> dict[str, dict[str, str]]:
-    """The accounts with a device, or a link to one, that was written since then without a line in the
-    `journal` of this host: uid -> name of the device, "" for the link -> who and when, in words; uid and name
-    in normal spelling (`normal_value`). A device is trusted again if piactl adds it, a link if the help desk
-    puts a device in force. A write of an identity that another host has too is taken for one of the journal
-    there, which cannot be read here. Raises PiactlError."""
-    accounts = normal_dn(directory.accounts)
-    ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
-    elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
+class _DevicePlaces:
+    """Which devices and links writes change: the uid of the account, and the name of the device, "" for the
+    link."""
 
-    def place(dn: str, attributes: Iterable[str]) -> tuple[str, str]:
-        """The account whose device or link is written, and the name of the device, "" for the link; no
-        account for another write."""
+    def __init__(self, reader: Reader, directory: DirectorySettings) -> None:
+        self._accounts = normal_dn(directory.accounts)
+        self._ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
+        self._names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
+        self._stored = cache(partial(_stored, reader))
+
+    def place(self, dn: str, attributes: Iterable[str]) -> tuple[str, str]:
+        """The place that a write of these attributes of an entry changes; no account for another write."""
         first, above = parted(normal_dn(dn))
-        if above == accounts:
-            return "" if names.isdisjoint(map(str.lower, attributes)) else first.partition("=")[2], ""
+        if above == self._accounts:
+            link = not self._names.isdisjoint(map(str.lower, attributes))
+            return first.partition("=")[2] if link else "", ""
         account, top = parted(above)
-        return (account.partition("=")[2], first.partition("=")[2]) if top == accounts else ("", "")
+        return (account.partition("=")[2], first.partition("=")[2]) if top == self._accounts else ("", "")
 
-    @cache
-    def stored(dn: str) -> str:
-        """The DN as the server has it, which compares characters outside ASCII in its own way."""
-        if normal_dn(dn).isascii():
-            return dn
-        entry = reader.read(dn, ["objectClass"])
-        first, above = parted(normal_dn(dn))
-        return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
+    def of(self, write: LoggedWrite) -> set[tuple[str, str]]:
+        """The places that a write changed."""
+        by = normal_dn(write.by) if write.by else ""
+        if write.result or (write.of_logging_in and by not in self._ours):  # the latter is the server's own
+            return set()
+        names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
+        places = {self.place(self._stored(dn), attributes) for dn, attributes in names_written}
+        if write.op == "modrdn" or not normal_dn(write.dn).isascii():
+            # the link may name a device that is gone, or spell its name in another way
+            places |= {(uid, "") for uid, _ in places}
+        return {(uid, name) for uid, name in places if uid}
 
-    writes = []
-    for log in find_logs(reader, directory.suffix).readable:
-        for write in writes_since(reader, log, since):
-            by = normal_dn(write.by) if write.by else ""
-            names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
-            places = {place(stored(dn), attributes) for dn, attributes in names_written}
-            if write.op == "modrdn" or not normal_dn(write.dn).isascii():
-                # the link may name a device that is gone, or spell its name in another way
-                places |= {(uid, "") for uid, _ in places}
-            places = {(uid, name) for uid, name in places if uid}
-            of_server = write.of_logging_in and by not in ours
-            if places and not (write.result or of_server):
-                writes.append((write, places))
-    if not writes:
-        return {}
-    oldest = min(datetime.fromisoformat(write.time) for write, _ in writes)
-    changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
+
+def _stored(reader: Reader, dn: str) -> str:
+    """The DN as the server has it, which compares characters outside ASCII in its own way."""
+    if normal_dn(dn).isascii():
+        return dn
+    entry = reader.read(dn, ["objectClass"])
+    first, above = parted(normal_dn(dn))
+    return entry.dn if entry is not None else f"{first},{_stored(reader, above)}" if above else dn
+
+
+def _unwitnessed(
+    directory: DirectorySettings,
+    writes: Iterable[tuple[LoggedWrite, set[tuple[str, str]]]],
+    changes: Sequence[JournalledChange],
+) -> dict[str, dict[str, str]]:
+    """The devices and links of Watched; `changes` are those of devices and links in the journal."""
+    elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
     changed: dict[str, dict[str, str]] = {}
