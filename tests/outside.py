@@ -109,7 +109,7 @@ INSIDE = (
     "cli/test_conditions.py",
     "cli/test_display.py",
     "cli/test_doctor.py",
-    "cli/test_doctor_again.py",
+    "cli/test_doctor_after_a_load.py",
     "cli/test_doctor_passwords.py",
     "cli/test_edges.py",
     "cli/test_init.py",

@@ -192,15 +192,14 @@ def read_released(
 
 
 def foreign_policies(
-    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings, accounts: str = IN_ACCOUNTS
+    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
 ) -> Iterator[tuple[RawEntry, str]]:
     """(entry, DN of its password policy) of each account, protected or not, that names a policy which is not
-    in the configuration. Nothing if the configuration does not name the default policy. `accounts` is the
-    filter of the accounts to read."""
+    in the configuration. Nothing if the configuration does not name the default policy."""
     if not passwords.policy:
         return
     named = [filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies)]
-    query = filters.all_of(accounts, filters.present(POLICY), filters.none_of(*named))
+    query = filters.all_of(IN_ACCOUNTS, filters.present(POLICY), filters.none_of(*named))
     uid = directory.attributes.get("uid", "uid")
     for entry in reader.search(directory.accounts, query, [uid, "piactlProtected", POLICY]):
         yield entry, entry.text(POLICY)

@@ -1,4 +1,4 @@
-"""Checks of what other programs changed: drift, entries that are gone, names and matricules of two accounts."""
+"""Checks of what other programs changed: drift, entries that are gone, names of two accounts."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
     yield from content.reader.search(content.directory.accounts, query, [*content.encoding.attributes, CSN])
 
 
-def _decided(
-    content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]
-) -> Iterator[Entry]:
+def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
     days = content.policy.drift_days
     for read in entries:
         entry = decided(read, content.encoding, memory, date.min, days)  # for every fate

@@ -1,5 +1,5 @@
-"""The checks of `doctor`, in one table. A number never changes its meaning; a new check takes the next number,
-and none is used again."""
+"""The checks of `doctor`, in one table. A number never changes its meaning and is never used again: a new
+check takes the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from piactl.flows.doctor import changed_accounts, journal, records, rights, server_settings, servers, this_host
+from piactl.flows.doctor import (
+    changed_accounts,
+    journal,
+    records,
+    rights,
+    server_settings,
+    servers,
+    this_host,
+)
 from piactl.flows.doctor.findings import CheckOutcome, CheckResult
 
 

@@ -26,7 +26,9 @@ class Content:
     Records that cannot be read are in `unreadable`, whichever check reads them. Policy and keys raise
     PiactlError if their file is not valid, and `reader` if no server can be queried."""
 
-    def __init__(self, host: Host, reader: Reader | None, host_name: str, now: datetime, *, binds: bool) -> None:
+    def __init__(
+        self, host: Host, reader: Reader | None, host_name: str, now: datetime, *, binds: bool
+    ) -> None:
         self._host = host
         self._reader = reader
         self._once: dict[str, Any] = {}

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from piactl.config.settings import read_settings
+from piactl.core.model.settings import Settings
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Reads
-from piactl.flows.doctor.findings import CheckOutcome, CheckResult, error, skipped
 from piactl.flows.doctor.content import Content
+from piactl.flows.doctor.findings import CheckOutcome, CheckResult, error, skipped
 from piactl.flows.doctor.servers import Server, open_server
 from piactl.flows.doctor.this_host import Host
 from piactl.private_files import may_not, run_as
@@ -57,9 +58,7 @@ def _all(
     configuration: Path | ConfigurationInvalid, now: Callable[[], datetime], host: str, *, canaries: bool
 ) -> Iterator[Finding]:
     try:
-        if isinstance(configuration, ConfigurationInvalid):
-            raise configuration
-        this_host = Host(read_settings(configuration))
+        this_host = Host(_settings(configuration))
     except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
         advice = "Correct the file, then run piactl doctor again."
         refused = isinstance(invalid, ConfigurationInvalid)
@@ -82,6 +81,12 @@ def _all(
         for check in _those(Reads.DIRECTORY):
             result = skipped("no server can be queried (D11, D12)")
             yield Finding(check, _result(partial(check.examine, content)) if reader else result)
+
+
+def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
+    if isinstance(configuration, ConfigurationInvalid):
+        raise configuration
+    return read_settings(configuration)
 
 
 def _of_server(check: Check, server: Server) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Checks of what the directory holds: records, keys, protected accounts, password policies, cases, approvals."""
+"""Checks of what the directory holds: records, keys, password policies, canaries, cases, approvals."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.flows.apply.approvals import ApprovalRecords
 from piactl.flows.apply.key_fence import read_announced
-from piactl.flows.apply.run_lock import MARGIN, read_lock
+from piactl.flows.apply.run_lock import LONGEST, MARGIN, read_lock
 from piactl.flows.canaries import try_canaries
 from piactl.flows.doctor.content import Content
 from piactl.flows.doctor.findings import (
     UPGRADE_PAGE,
     CheckResult,
-    error,
     fine,
     first_ones,
     skipped,
@@ -123,9 +122,14 @@ def unreadable(content: Content) -> CheckResult:
     places, operations = Places(directory.state), operations_dn(content.directory.state)
     read_memory(reader, directory.state, content.keys, unreadable)
     read_runs(reader, directory.state, unreadable, content.now)
-    for dn, read in ((places.keys, read_announced), (places.lock, read_lock), (operations, read_operations)):
+    for dn, read in ((places.keys, read_announced), (operations, read_operations)):
         if (entry := reader.read(dn, [DATA])) is not None:
             unreadable.read(dn, entry.first(DATA), read)
+    entry = reader.read(places.lock, [DATA])
+    lock = unreadable.read(places.lock, entry.first(DATA), read_lock) if entry is not None else None
+    if lock is not None and lock.expires > content.now + LONGEST + MARGIN:
+        why = "it expires later than any lock can"
+        unreadable.add(UnreadableRecord(places.lock, why, "delete it if no run is under way"))
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
         instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
         if instants and max(instants) > content.now + MARGIN:
@@ -151,8 +155,7 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
 
 def password_policies(content: Content) -> CheckResult:
     """D43. No account names a policy that the configuration does not have, and wrong passwords block no
-    protected account. One whose activation password waits for its owner is left out: it is under the policy of
-    activation passwords until then."""
+    protected account, except one whose activation password waits for its owner."""
     passwords, reader, directory = content.settings.password, content.reader, content.directory
     if not passwords.policy:
         return skipped("password.policy is not set", advice="Set it to the DN of ppolicy_default.")
@@ -161,7 +164,9 @@ def password_policies(content: Content) -> CheckResult:
         f"{entry.text(name)}{' (protected)' if entry.text('piactlProtected') == 'TRUE' else ''}: {policy}"
         for entry, policy in foreign_policies(reader, directory, passwords)
     ]
-    blocked = [f"{uid} can be blocked by anybody" for uid in shut_out_by_others(reader, directory, passwords, name)]
+    blocked = [
+        f"{uid} can be blocked by anybody" for uid in shut_out_by_others(reader, directory, passwords, name)
+    ]
     advice = []
     if foreign:
         advice.append(
@@ -170,8 +175,8 @@ def password_policies(content: Content) -> CheckResult:
         )
     if blocked:
         advice.append(
-            "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each account "
-            'under it: piactl password unblock ACCOUNT --administrator --reason "..."'
+            "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each "
+            'account under it: piactl password unblock ACCOUNT --administrator --reason "..."'
         )
     good = "no account names another one, and wrong passwords block no protected account"
     return worst(first_ones(foreign), first_ones(blocked), " ".join(advice), good)

@@ -113,8 +113,8 @@ TRIALS = (
 
 
 def _trials(server: Server) -> Iterator[Trial]:
-    """All trials: also that nobody puts an account under a policy of its choice, for slapd applies no policy to
-    an account under one that does not exist; and that no identity changes the password of one."""
+    """All trials: also that nobody puts an account under another policy, because slapd applies none if the
+    policy does not exist; and that no identity changes the password of an identity."""
     yield from TRIALS
     policies = [(f"cn=doctor,{server.settings.suffix}", "a policy that does not exist")]
     policies += [(server.passwords.policy, "the default policy")] if server.passwords.policy else []

@@ -93,7 +93,9 @@ def password_policy(server: Server) -> CheckResult:
     warnings += default_warnings
     if not faults and _takes_one_letter(server):
         warnings.append("the server accepts 24 times the same letter (tried)")
-        advice += " Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
+        advice += (
+            " Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
+        )
         advice += f"pwdUseCheckModule in the policies. {UPGRADE_PAGE}"
     if not faults and not warnings and overlays is None:
         return _OVERLAYS_UNKNOWN

@@ -1,4 +1,4 @@
-"""Each configured server, and the checks of the way to it: whether it answers, takes writes, and replicates."""
+"""Each configured server, and the checks of the way to it: does it answer, take writes, replicate?"""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _ORDER = ("reader", "administrator", "nightly", "desk", "approver")
 
 @dataclass(slots=True)
 class _Bound:
-    """A probe for each identity that could bind, and why others could not. `silent` is why the server does not
-    answer, "" if it does; `untried`: no password can be read."""
+    """A probe for each identity that could bind, and why others could not. `silent` is why the server does
+    not answer, "" if it does; `untried`: no password can be read."""
 
     probes: dict[str, Probe] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)

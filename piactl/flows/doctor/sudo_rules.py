@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.settings import Settings
 from piactl.flows.doctor.findings import CheckResult, fine, skipped, worst
 from piactl.private_files import user_name
 from piactl.roles import GROUPS, SERVICE_USER, held

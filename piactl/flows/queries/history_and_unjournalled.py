@@ -10,8 +10,8 @@ is what the server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -26,7 +26,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since, csns_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
@@ -174,7 +174,7 @@ LOOKS_BACK = timedelta(days=7)
 """How far back D51 and the nights look for writes without a line in the journal."""
 
 MOST = 50_000
-"""More writes than this are not compared."""
+"""More writes than this that no journal has are not named."""
 
 NAMED = 5
 """How many entries a sentence names."""
@@ -184,20 +184,17 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
-    read. `too_many`: there were more than MOST, and none is named. `reached` is the last reqStart of each
-    log."""
+    """The writes, the latest first. `log`: whether an access log was read. `too_many`: there are more than
+    MOST, and none is named."""
 
     writes: tuple[HistoryEvent, ...]
-    compared: int
     log: bool
     too_many: bool = False
-    reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
         if self.too_many:
-            return f"more than {MOST} accounts were written: not compared with the journal"
+            return f"more than {MOST} writes of accounts are not in this journal"
         if not self.writes:
             return ""
         authors = ", ".join(
@@ -211,50 +208,48 @@ class Unjournalled:
 
 
 def unjournalled(
-    reader: Reader,
-    directory: DirectorySettings,
-    journal: str,
-    user: str,
-    since: datetime,
-    root: str = "",
-    after: Mapping[str, str] | None = None,
+    reader: Reader, directory: DirectorySettings, journal: str, since: datetime, root: str = ""
 ) -> Unjournalled:
     """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
     bind are left to their journals. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
-    `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
+    Almost every write has its entryCSN in the journal, so the others alone are compared by other means.
     """
     logs = find_logs(reader, directory.suffix).readable
-    reached = {log: (after or {}).get(log, "") for log in logs}
-    logged_writes = (
-        _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
-    )
+    known = csns_since(journal, since - LONGEST - APART)
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     writes: list[LoggedWrite] = []
-    for write in logged_writes:
-        if len(writes) == MOST:
-            return Unjournalled((), MOST, bool(logs), too_many=True)
-        writes.append(write)
+    for write in (
+        _logged(reader, directory, logs, since, known)
+        if logs
+        else _last_writes(reader, directory, since, root)
+    ):
+        if write.csn not in known and normal_dn(write.by) not in others:
+            writes.append(write)
+        if len(writes) > MOST:
+            return Unjournalled((), bool(logs), too_many=True)
     if not writes:
-        return Unjournalled((), 0, bool(logs), reached=reached)
+        return Unjournalled((), bool(logs))
     names = {normal_dn(write.dn) for write in writes}
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
+    changes = [
+        change
+        for change in changes_since(journal, oldest - LONGEST - APART)
+        if not change.csn and normal_dn(change.dn) in names
+    ]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
-    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
+    return Unjournalled(tuple(reversed(alone)), bool(logs))
 
 
 def _logged(
-    reader: Reader, directory: DirectorySettings, reached: dict[str, str], since: datetime
+    reader: Reader, directory: DirectorySettings, logs: Iterable[str], since: datetime, known: Collection[str]
 ) -> Iterator[LoggedWrite]:
-    """The writes of accounts in the access logs; updates `reached`."""
+    """The writes of accounts in the access logs whose entryCSN is not `known`."""
     accounts = normal_dn(directory.accounts)
-    for log, after in list(reached.items()):
-        for write in writes_since(reader, log, since, after):
-            reached[log] = max(reached[log], write.start)
+    for log in logs:
+        for write in writes_since(reader, log, since, directory, known):
             name = normal_dn(write.dn)
             below = name.endswith(f",{accounts}")
             if below and not write.result and not write.of_logging_in and not _is_own(name, write.by):
@@ -312,21 +307,26 @@ def unwitnessed(
         first, above = parted(normal_dn(dn))
         return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
 
-    writes = []
-    for log in find_logs(reader, directory.suffix).readable:
-        for write in writes_since(reader, log, since):
-            by = normal_dn(write.by) if write.by else ""
-            names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
-            places = {place(stored(dn), attributes) for dn, attributes in names_written}
-            if write.op == "modrdn" or not normal_dn(write.dn).isascii():
-                # the link may name a device that is gone, or spell its name in another way
-                places |= {(uid, "") for uid, _ in places}
-            places = {(uid, name) for uid, name in places if uid}
-            of_server = write.of_logging_in and by not in ours
-            if places and not (write.result or of_server):
-                writes.append((write, places))
-    if not writes:
+    def touching(known: Collection[str]) -> Iterator[tuple[LoggedWrite, set[tuple[str, str]]]]:
+        """The writes of devices and links, each with its places, without those of `known` entryCSN."""
+        for log in find_logs(reader, directory.suffix).readable:
+            for write in writes_since(reader, log, since, directory, known):
+                by = normal_dn(write.by) if write.by else ""
+                names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
+                places = {place(stored(dn), attributes) for dn, attributes in names_written}
+                if write.op == "modrdn" or not normal_dn(write.dn).isascii():
+                    # the link may name a device that is gone, or spell its name in another way
+                    places |= {(uid, "") for uid, _ in places}
+                places = {(uid, name) for uid, name in places if uid}
+                of_server = write.of_logging_in and by not in ours
+                if places and not (write.result or of_server):
+                    yield write, places
+
+    # almost always all are in the journal, which their entryCSN alone shows
+    foreign = touching(csns_since(journal, since - _UNSURE))
+    if all(write.by and normal_dn(write.by) in elsewhere for write, _ in foreign):
         return {}
+    writes = list(touching(()))
     oldest = min(datetime.fromisoformat(write.time) for write, _ in writes)
     changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
     by_csn = {change.csn: change for change in changes if change.csn}
