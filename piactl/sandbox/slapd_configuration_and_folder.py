@@ -101,7 +101,6 @@ directory:
   suffix: {suffix}
   accounts: {accounts}
   state: {state}
-  consumers: {consumers}
   identities:
 {identities}
 policy: policy.yaml
@@ -155,7 +154,6 @@ def configuration(socket: Path) -> str:
         suffix=SUFFIX,
         accounts=ACCOUNTS,
         state=STATE,
-        consumers=CONSUMERS,
         policies=POLICIES,
         identities=identities,
     )
