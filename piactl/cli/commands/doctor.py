@@ -19,7 +19,7 @@ from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.flows.doctor.examine import examine, exit_code
 from piactl.flows.queries.accounts import find_account
 from piactl.journal import who
-from piactl.report.doctor_and_recover_text import doctor_text
+from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 from piactl.secret_files import identity_password
 
