@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from piactl.core.credentials.credentials import NEVER_VALID
@@ -21,14 +21,12 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
 from piactl.directory.port import Values
-from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import UUID
 from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
     DATA,
-    IN_RECORD,
     LOCK_CLASS,
     LOCK_WRITER,
     REQUESTS,
@@ -46,6 +44,7 @@ from piactl.flows.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine,
 from piactl.flows.doctor.servers import UNPROTECTED, Server
 from piactl.secret_files import identity_password
 
+_ADDS = "add_content_acl is off: who may add an account may also set its password"
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
 
@@ -123,7 +122,7 @@ def _trials(server: Server) -> Iterator[Trial]:
             yield Trial(who, "account", False, f"put an account under {name}", deleted, _under(dn))
     if codes := server.passwords.activation_policy:
         yield Trial("desk", "account", True, f"put an account under {codes}", "oathTOTPToken", _under(codes))
-    for name in _with_password_of_their_own(server):
+    for name in server.with_password():
         for who in server.settings.identities:
             yield Trial(who, f"{name}'s own", False, f"change the password of {name}", "userPassword")
 
@@ -132,32 +131,25 @@ def _under(policy: str) -> tuple[tuple[str, bytes], ...]:
     return (("pwdPolicySubentry", policy.encode()),)
 
 
-def _with_password_of_their_own(server: Server) -> list[str]:
-    """The identities that bind with a DN and a password; an EXTERNAL identity may have no entry."""
-    identities = server.settings.identities.items()
-    return [name for name, identity in identities if identity.dn and not identity.external]
-
-
 def rights(server: Server) -> CheckResult:
     """D23. Kinds of entry that do not exist yet are named in the finding."""
-    trials, places = list(_trials(server)), _places(server)
-    tried = _try(server, trials, places)
-    off = [ADDS] if server.config is not None and not server.config.checks_adds else []
-    wrong = [*_root(server), *off, *tried.wrong, *_readable_passwords(server)]
-    if not tried.answers and not wrong:
+    trials = list(_trials(server))
+    # a nightly identity has its rights only while it holds the run lock
+    with _run_lock(server) if "nightly" in server.probes else nullcontext("") as no_lock:
+        tried, answers = _tried(server, trials, nightly=not no_lock)
+    off = [_ADDS] if server.config is not None and not server.config.checks_adds else []
+    wrong = [*_root(server), *off, *tried, *_readable_passwords(server)]
+    if not answers and not wrong:
         return skipped("the server's answers do not show the rights")
-    lacking = sorted({trial.entry for trial in trials if trial.identity in server.probes} - places.keys())
-    good = f"{tried.answers} tried, all as expected"
+    lacking = {trial.entry for trial in trials if trial.identity in server.probes} - server.places.keys()
+    good = f"{answers} tried, all as expected"
     if lacking:
-        good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
-    if tried.no_lock:
-        good += f" (nightly not tried: {tried.no_lock})"
+        good += f" (not tried: there is no {' and no '.join(sorted(lacking))} entry yet)"
+    if no_lock:
+        good += f" (nightly not tried: {no_lock})"
     if server.config is None:
         good += " (add_content_acl is unknown: cn=config is not readable)"
     return worst(wrong, [], f"{_RIGHTS} {UPGRADE_PAGE}", good)
-
-
-ADDS = "add_content_acl is off: who may add an account may also set its password"
 
 
 def one_password(server: Server) -> CheckResult:
@@ -214,24 +206,21 @@ def guesses(server: Server) -> CheckResult:
     return fine("the answer is the same for every guess (tried on an account)")
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """The wrong answers, the number of answers, and the trials that could not be made."""
-
-    wrong: tuple[str, ...]
-    answers: int
-    untried: tuple[str, ...]
-    no_lock: str = ""
-
-
-def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
-    """Makes each trial whose identity could bind and whose kind of entry exists; the trials of the nightly
-    identity are made with the run lock."""
-    chosen = list(trials)
-    if any(trial.identity == "nightly" for trial in chosen) and "nightly" in server.probes:
-        with _run_lock(server) as why:
-            return _tried(server, chosen, places, why)
-    return _tried(server, chosen, places, "")
+def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> tuple[list[str], int]:
+    """The wrong answers, and the number of answers. Left out are trials of an identity that cannot bind, of
+    the `nightly` one if so asked, and of a kind of entry that does not exist."""
+    wrong, answers = [], 0
+    for trial in trials:
+        dn = server.places.get(trial.entry)
+        if dn is None or trial.identity not in server.probes or (trial.identity == "nightly" and not nightly):
+            continue
+        added: Values = {name: (value,) for name, value in trial.added}
+        replaced: Values = {name: (value,) for name, value in trial.replaced}
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answers += answer is not None
+        if answer is (not trial.may):
+            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
+    return wrong, answers
 
 
 @contextmanager
@@ -292,74 +281,24 @@ def run_lock(server: Server) -> CheckResult:
     ]
     if _holds_lock(server):
         return skipped("not tried: a run of this host holds the run lock")
-    places = _places(server)
-    tried = _tried(server, [trial for trial in trials if trial.entry in places], places, "")
-    if tried.wrong and _holds_lock(server):
+    wrong, answers = _tried(server, trials)
+    if wrong and _holds_lock(server):
         return skipped("not tried: a run of this host took the run lock meanwhile")
-    if not tried.answers:
+    if not answers:
         return skipped("the server's answers do not show the rights")
-    good = f"{counted(tried.answers, 'change')} tried without the run lock, all refused"
-    return worst(list(tried.wrong), [], advice, good)
-
-
-def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], no_lock: str) -> Tried:
-    """Makes the trials, except those of the nightly identity if `no_lock` says why it has no run lock."""
-    wrong, untried, answers = [], {}, 0
-    for trial in trials:
-        dn = places.get(trial.entry)
-        if trial.identity not in server.probes:
-            untried[f"{trial.identity} cannot bind"] = True
-            continue
-        if trial.identity == "nightly" and no_lock:
-            untried[no_lock] = True
-            continue
-        if dn is None:
-            untried[f"there is no {trial.entry} entry yet"] = True
-            continue
-        added: Values = {name: (value,) for name, value in trial.added}
-        replaced: Values = {name: (value,) for name, value in trial.replaced}
-        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
-        if answer is None:
-            untried[f"the server does not show whether {trial.identity} can {trial.words}"] = True
-            continue
-        answers += 1
-        if answer != trial.may:
-            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
-    return Tried(tuple(wrong), answers, tuple(untried), no_lock)
-
-
-def _places(server: Server) -> dict[str, str]:
-    """The DN of one entry of each kind that exists."""
-    settings = server.settings
-    places: dict[str, str | None] = {"suffix": settings.suffix}
-    places["account"] = server.account(UNPROTECTED)
-    places["protected"] = server.account(filters.equals("piactlProtected", "TRUE"))
-    for name in _with_password_of_their_own(server):
-        places[f"{name}'s own"] = settings.identities[name].dn
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
-        dn = Places(settings.state).folder(name)
-        places[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, REQUESTS, APPROVALS):
-        if folder := places[name]:
-            record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
-            places[name] = record.dn if record else folder
-    return {kind: dn for kind, dn in places.items() if dn}
+    good = f"{counted(answers, 'change')} tried without the run lock, all refused"
+    return worst(wrong, [], advice, good)
 
 
 def _root(server: Server) -> list[str]:
     """Identities that are the rootdn, which access rules and some rules of ppolicy do not restrict."""
-    config = server.config
-    if config is None or not config.root:
-        return []
+    root = server.config.root if server.config is not None else ""
+    names = ((name, server.settings.identities[name].dn) for name in server.probes)
     return [
         f"{name} is the rootdn of the server, which no access rule restricts"
-        for name in server.probes
-        if _is_root(config, server.settings, name)
+        for name, dn in names
+        if root and dn and same_dn(dn, root)
     ]
-
-
-def _is_root(config: ServerConfig, settings: DirectorySettings, name: str) -> bool:
-    return bool(settings.identities[name].dn) and same_dn(settings.identities[name].dn, config.root)
 
 
 def _readable_passwords(server: Server) -> list[str]:

@@ -16,6 +16,16 @@ from piactl.directory.probe.subschema import Subschema, read_subschema
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
+from piactl.directory.store.records import (
+    APPROVALS,
+    ATTEMPTS,
+    IN_RECORD,
+    REQUESTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+)
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.this_host import Host
@@ -113,6 +123,24 @@ class Server:
             entry = self.first.sample(self.settings.accounts, filters.all_of(IN_ACCOUNTS, query))
             self._accounts[query] = entry.dn if entry else None
         return self._accounts[query]
+
+    def with_password(self) -> list[str]:
+        """The identities that bind with a DN and a password; an EXTERNAL identity may have no entry."""
+        return [name for name, one in self.settings.identities.items() if one.dn and not one.external]
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """The DN of one entry of each kind that rights are tried on, of those that exist."""
+        places = {"suffix": self.settings.suffix, "account": self.account(UNPROTECTED)}
+        places["protected"] = self.account(filters.equals("piactlProtected", "TRUE"))
+        places |= {f"{name}'s own": self.settings.identities[name].dn for name in self.with_password()}
+        for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
+            folder = Places(self.settings.state).folder(name)
+            places[name] = folder if self.first.entry(folder, ["ou"]) else None
+            if name in (ATTEMPTS, REQUESTS, APPROVALS) and places[name]:  # records have rules of their own
+                record = self.first.sample(folder, IN_RECORD)
+                places[name] = record.dn if record else folder
+        return {kind: dn for kind, dn in places.items() if dn}
 
     @cached_property
     def csns(self) -> dict[str, str]:
