@@ -47,7 +47,6 @@ STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
 GROUPS = f"ou=groupes,{_ACADEMIE}"
 STRUCTURES = f"ou=structures,{_ACADEMIE}"
-CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 

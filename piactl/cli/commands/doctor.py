@@ -40,7 +40,7 @@ def doctor(
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
     ] = False,
 ) -> int:
-    """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
+    """Look for lost data, wrong access, and settings with which a server cannot hold what piactl promises.
 
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
     servers may count the binds of --canaries as failed log ins.

@@ -259,22 +259,16 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     return faults
 
 
-def reuse_faults(reader: Reader, policy: str) -> list[str]:
-    """The reason why an activation password may be kept as the password under this policy; empty if there is
-    none, or if the policy does not exist, which `policy_faults` reports."""
-    entry = reader.read(policy, ["pwdInHistory"])
-    if entry is None or entry.text("pwdInHistory") not in ("", "0"):
-        return []
-    return ["pwdInHistory is not set: an activation password may be its own replacement"]
-
-
-def block_faults(reader: Reader, policy: str) -> list[str]:
-    """The reason why anybody can block an activation password under this policy until the help desk acts;
-    empty if there is none."""
-    entry = reader.read(policy, ["pwdMaxFailure"])
-    if entry is None or entry.text("pwdMaxFailure") in ("", "0"):
-        return []
-    return ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]]:
+    """What else is wrong with this policy of activation passwords: that one may be kept as the password; and
+    that anybody can block one until the help desk acts."""
+    entry = reader.read(policy, ["pwdInHistory", "pwdMaxFailure"])
+    if entry is None:
+        return [], []
+    kept, unblocked = (entry.text(name) in ("", "0") for name in ("pwdInHistory", "pwdMaxFailure"))
+    reuse = ["pwdInHistory is not set: an activation password may be its own replacement"]
+    block = ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+    return reuse if kept else [], [] if unblocked else block
 
 
 def policy_exists(reader: Reader, policy: str) -> bool:

@@ -21,12 +21,12 @@ from piactl.flows.doctor.findings import CheckOutcome, CheckResult
 
 
 class Reads(StrEnum):
-    """What a check reads, and so what it is given: a Host, a Server (one check for each), or a Content."""
+    """What a check reads, and so what it is given: the Host, each Server in turn, or the Content of the
+    directory and the journal."""
 
     HOST = "this host"
     SERVER = "each server"
-    JOURNAL = "the journal, also without a server"
-    DIRECTORY = "the content of the directory"
+    CONTENT = "the directory and the journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Check:
 
 
 _E, _W = CheckOutcome.ERROR, CheckOutcome.WARNING
-_HOST, _SERVER, _JOURNAL, _DIRECTORY = Reads.HOST, Reads.SERVER, Reads.JOURNAL, Reads.DIRECTORY
+_HOST, _SERVER, _CONTENT = Reads.HOST, Reads.SERVER, Reads.CONTENT
 
 CHECKS: dict[str, Check] = {
     check.id: check
@@ -59,11 +59,11 @@ CHECKS: dict[str, Check] = {
           "Anyone who can read a password file can bind as that identity."),
         Check("D06", "state folder", _E, _HOST, this_host.state_folder,
           "Plans and rejected rows are stored there; a run fails without it."),
-        Check("D08", "journal file", _E, _JOURNAL, journal.file,
+        Check("D08", "journal file", _E, _CONTENT, journal.file,
           "Without the journal, runs stop before the first write."),
-        Check("D09", "journal chain", _E, _JOURNAL, journal.chain,
+        Check("D09", "journal chain", _E, _CONTENT, journal.chain,
           "A line was edited, removed or reordered: the journal cannot be trusted."),
-        Check("D10", "writes in doubt", _W, _JOURNAL, journal.doubts,
+        Check("D10", "writes in doubt", _W, _CONTENT, journal.doubts,
           "A run was killed while writing: some writes may or may not have been made."),
         Check("D11", "server answers", _E, _SERVER, servers.answers,
           "A server that cannot be reached securely cannot be used, not even for failover."),
@@ -71,7 +71,7 @@ CHECKS: dict[str, Check] = {
           "Commands that bind as a missing or refused identity fail."),
         Check("D14", "takes writes", _E, _SERVER, servers.takes_writes,
           "A read-only server or a consumer refuses every change."),
-        Check("D15", "base entries", _E, _DIRECTORY, records.bases,
+        Check("D15", "base entries", _E, _CONTENT, records.bases,
           "Runs read and write below these entries, and stop if one is missing."),
         Check("D16", "schema", _E, _SERVER, server_settings.schema,
           "The server refuses entries with unknown attributes."),
@@ -89,48 +89,48 @@ CHECKS: dict[str, Check] = {
           "If a provider is killed, its peer can permanently lose acknowledged writes."),
         Check("D26", "clock", _E, _SERVER, server_settings.clock,
           "Lock expiry, one-time codes and start dates depend on clocks that agree."),
-        Check("D27", "keys that entries need", _E, _DIRECTORY, records.needed_keys,
+        Check("D27", "keys that entries need", _E, _CONTENT, records.needed_keys,
           "People whose digest was made with a lost key are not recognised."),
-        Check("D30", "policy of activation passwords", _E, _DIRECTORY, records.activation_policy,
+        Check("D30", "policy of activation passwords", _E, _CONTENT, records.activation_policy,
           "Activation passwords must expire, and must be changed at the first login."),
-        Check("D32", "protected accounts", _E, _DIRECTORY, records.protected,
+        Check("D32", "protected accounts", _E, _CONTENT, records.protected,
           "The help desk must not be able to change protected accounts."),
         Check("D34", "one password", _E, _SERVER, rights.one_password,
           "A second password on an account also logs in."),
-        Check("D37", "piactl's own records", _W, _DIRECTORY, records.unreadable,
+        Check("D37", "piactl's own records", _W, _CONTENT, records.unreadable,
           "Commands ignore the records that they cannot read."),
         Check("D38", "closures", _W, _SERVER, server_settings.closures,
           "If only the password policy refuses closed and locked accounts, a fault in it opens them."),
         Check("D39", "run lock", _E, _SERVER, rights.run_lock,
           "A run that was stopped, and whose lock another host took over, must not write when it continues."),
-        Check("D40", "runs in the directory", _E, _DIRECTORY, journal.runs,
+        Check("D40", "runs in the directory", _E, _CONTENT, journal.runs,
           "A restored directory lacks changes, and a journal without lines proves none: no run writes."),
-        Check("D43", "password policies of accounts", _E, _DIRECTORY, records.password_policies,
+        Check("D43", "password policies of accounts", _E, _CONTENT, records.password_policies,
           "Under a foreign policy an account may log in after its end; wrong passwords can block a protected "
           "one."),
         Check("D44", "passwords in clear", _E, _SERVER, server_settings.passwords_in_clear,
           "A server that takes passwords in clear over TCP lets anybody on the way read them."),
-        Check("D47", "canaries", _E, _DIRECTORY, records.canaries,
+        Check("D47", "canaries", _E, _CONTENT, records.canaries,
           "An account that must be refused can log in: others like it can, too."),
-        Check("D50", "heads of the journal in syslog", _E, _JOURNAL, journal.syslog,
+        Check("D50", "heads of the journal in syslog", _E, _CONTENT, journal.syslog,
           "Without syslog, a journal that is made anew is not noticed."),
-        Check("D51", "writes without the journal", _E, _DIRECTORY, journal.writes,
+        Check("D51", "writes without the journal", _E, _CONTENT, journal.writes,
           "Somebody may have used the password of an identity without piactl."),
         Check("D53", "rules of sudo and groups", _E, _HOST, this_host.sudo,
           "Whoever runs another program as piactl's user, or fills its groups, has the passwords."),
-        Check("D55", "drift", _E, _DIRECTORY, changed_accounts.drift,
+        Check("D55", "drift", _E, _CONTENT, changed_accounts.drift,
           "Another program changed accounts; the first to see is what gives access."),
-        Check("D56", "entries that are gone", _E, _DIRECTORY, changed_accounts.gone,
+        Check("D56", "entries that are gone", _E, _CONTENT, changed_accounts.gone,
           "People whose entry is gone are held until somebody decides."),
-        Check("D57", "names and matricules", _E, _DIRECTORY, changed_accounts.names,
+        Check("D57", "names and matricules", _E, _CONTENT, changed_accounts.names,
           "A name or matricule of two accounts lets one person act, or get mail, for the other."),
-        Check("D59", "open cases", _E, _DIRECTORY, records.cases,
+        Check("D59", "open cases", _E, _CONTENT, records.cases,
           "A newcomer without a decision has no account; a row without one is not applied."),
         Check("D64", "groups", _E, _SERVER, server_settings.groups,
           "Groups are empty, or somebody who left stays in one."),
-        Check("D65", "approvals", _E, _DIRECTORY, records.approvals,
+        Check("D65", "approvals", _E, _CONTENT, records.approvals,
           "A plan that needs another person cannot be approved, or by nobody else."),
-        Check("D68", "numbers for Unix hosts", _E, _DIRECTORY, records.numbers,
+        Check("D68", "numbers for Unix hosts", _E, _CONTENT, records.numbers,
           "Two people with one number share files on Unix hosts."),
         Check("D69", "comparisons", _E, _SERVER, server_settings.comparisons,
           "One comparison, even an anonymous one, can end slapd 2.6."),

@@ -76,11 +76,8 @@ def _all(
     with ExitStack() as stack:
         reader = _reader(this_host, stack)
         content = Content(this_host, reader, host, now(), binds=canaries)
-        for check in _those(Reads.JOURNAL):
+        for check in _those(Reads.CONTENT):
             yield Finding(check, _result(partial(check.examine, content)))
-        for check in _those(Reads.DIRECTORY):
-            result = skipped("no server can be queried (D11, D12)")
-            yield Finding(check, _result(partial(check.examine, content)) if reader else result)
 
 
 def _settings(configuration: Path | ConfigurationInvalid) -> Settings:

@@ -16,10 +16,9 @@ from piactl.directory.store.attribute_scans import read_numbers
 from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state_and_activation import (
-    block_faults,
     foreign_policies,
     policy_faults,
-    reuse_faults,
+    policy_weaknesses,
     shut_out_by_others,
 )
 from piactl.directory.store.records import (
@@ -95,10 +94,14 @@ def activation_policy(content: Content) -> CheckResult:
     reader, policy = content.reader, content.settings.password.activation_policy
     if not policy:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
-    faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
+    reuse, blocks = policy_weaknesses(reader, policy)
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
-    blocks = block_faults(reader, policy)
-    return worst(faults, blocks, advice, "activation passwords expire and must be changed")
+    return worst(
+        [*policy_faults(reader, policy), *reuse],
+        blocks,
+        advice,
+        "activation passwords expire and must be changed",
+    )
 
 
 def protected(content: Content) -> CheckResult:
