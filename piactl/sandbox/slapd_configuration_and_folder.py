@@ -47,7 +47,6 @@ STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
 GROUPS = f"ou=groupes,{_ACADEMIE}"
 STRUCTURES = f"ou=structures,{_ACADEMIE}"
-CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 
@@ -101,7 +100,6 @@ directory:
   suffix: {suffix}
   accounts: {accounts}
   state: {state}
-  consumers: {consumers}
   identities:
 {identities}
 policy: policy.yaml
@@ -155,7 +153,6 @@ def configuration(socket: Path) -> str:
         suffix=SUFFIX,
         accounts=ACCOUNTS,
         state=STATE,
-        consumers=CONSUMERS,
         policies=POLICIES,
         identities=identities,
     )
