@@ -37,11 +37,10 @@ from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
     exception_text,
-    grant_reason,
     lock_stays,
     post_text,
-    revoke_reason,
-    state_line,
+    right_reason,
+    sentence,
     state_reason,
 )
 from piactl.core.text import counted, iso
@@ -57,6 +56,8 @@ _DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
 FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
+_OF_POLICY = ("only-where", "other-profile", "no-profile")
+"""The reasons for which a right is lost with the same assignments if the policy changes."""
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     LAYOUT: (),
@@ -113,8 +114,12 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
     if current.address != account.address and current.address is not None:
         changes.append(maker.rename())
     if account.state not in _CLOSING:
-        changes += [maker.revoke(right) for right in sorted(current.entitlements - account.entitlements)]
-        changes += [maker.grant(right) for right in sorted(account.entitlements - current.entitlements)]
+        changes += [
+            maker.right(Kind.REVOKE, right) for right in sorted(current.entitlements - account.entitlements)
+        ]
+        changes += [
+            maker.right(Kind.GRANT, right) for right in sorted(account.entitlements - current.entitlements)
+        ]
     changes += maker.update(rest=not changes)
     return changes
 
@@ -170,10 +175,11 @@ class _Maker:
         self.account = desired.account
         # a creation has no account before it and never reads `current`
         self.current = desired.subject.current or desired.account
-        self.reason, self.behind = state_reason(desired.career, rules.as_of)
-        self.place = state_line(
-            desired.career, self.account.assignments, rules.as_of, rules.policy, rules.register
+        self.because = state_reason(
+            desired.career, rules.as_of, rules.policy, rules.register, given=self.account.state
         )
+        self.reason, self.behind = sentence(self.because), self.because.assignment
+        self.place = self.because.line
         if desired.subject.note:
             self.reason += f" ({desired.subject.note})"
         scope = self.current if self.current.assignments else self.account
@@ -276,43 +282,25 @@ class _Maker:
         person = self.desired.subject.person
         return next(iter(person.assignments), None) if person is not None else None
 
-    def grant(self, right: Right) -> Change:
-        right_reason = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
-        return self._right(Kind.GRANT, right, *right_reason)
-
-    def revoke(self, right: Right) -> Change:
-        names = ("assignments", "overrides", "exceptions")
-        same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
-        rules, career = self.rules, self.desired.career
-        right_reason = revoke_reason(
-            career, right, rules.as_of, rules.policy, rules.register, same_assignments=same
+    def right(self, kind: Kind, right: Right) -> Change:
+        """The grant or the revocation of a right."""
+        why = right_reason(
+            self.desired.career, right, self.rules.as_of, self.rules.policy, self.account.state, self.because
         )
-        return self._right(Kind.REVOKE, right, *right_reason)
-
-    def _exception(self, right: Right, *, grants: bool) -> str:
-        """The text of the exception that grants (or denies) a right on the day, "" if none does."""
-        day = self.rules.as_of
-        return next(
-            (
-                exception_text(exception)
-                for exception in self.account.exceptions
-                if (exception.service, exception.uai) == right
-                and exception.grants == grants
-                and exception.start <= day <= exception.end
-            ),
-            "",
-        )
-
-    def _right(
-        self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date, place: int
-    ) -> Change:
-        exception = self._exception(right, grants=kind is Kind.GRANT)
-        if exception:
-            reason, place = exception, 0
+        reason = sentence(why)
+        if why.code in _OF_POLICY and self._same_posts():
+            reason = f"the policy no longer gives it: {reason}"
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
-        return self._change(kind, before, after, reason, since, behind, place)
+        return self._change(
+            kind, before, after, reason, why.since or self.rules.as_of, why.assignment, why.line
+        )
+
+    def _same_posts(self) -> bool:
+        """Whether nothing else than another policy can have changed the rights."""
+        names = ("assignments", "overrides", "exceptions")
+        return all(getattr(self.current, name) == getattr(self.account, name) for name in names)
 
     def update(self, *, rest: bool) -> list[Change]:
         """One change for all other fields. Fields that follow from others are named only if `rest` is set and

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.explain.question import Answer, Question, Rule
-from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
-from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan
-from piactl.core.explain.why_service import right_answers
-from piactl.core.explain.why_state import state_answer
+from piactl.core.explain.answers import right_answers, state_answer
+from piactl.core.explain.login import LoginContext, entry_differs, login_answer
+from piactl.core.explain.question import Answer, Question
+from piactl.core.explain.run_steps import RunEnd, run_steps, steps_without_plan
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
@@ -26,7 +25,7 @@ from piactl.directory.store.password_state_and_activation import read_credential
 from piactl.directory.store.records import Record
 from piactl.directory.store.state_records import read_last
 from piactl.flows.drift import is_held, lost_words
-from piactl.flows.queries.accounts import AccountStore, career_and_status, case_rows, find_entry
+from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
 View = Mapping[str, Any]
 
@@ -123,7 +122,6 @@ def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, se
     question = Question(
         account,
         rules,
-        lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
         changeable=rules.as_of == today or settings.any_date,
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
@@ -176,14 +174,14 @@ def _answer(answer: Answer, policy: Policy) -> dict[str, Any]:
         "since": iso(answer.since),
         "until": iso(answer.until),
         "reason": answer.reason,
-        "rules": [_rule(rule) for rule in answer.rules],
+        "rules": [{"key": rule.key, "line": rule.line or None} for rule in answer.rules],
         "assignment": _assignment(answer, policy),
         "notes": list(answer.notes),
         "coming": [{"day": day.isoformat(), "what": text} for day, text in answer.coming],
         "causes": [
             {
                 "kind": cause.kind,
-                "effect": cause.effect.value,
+                "effect": cause.effect,
                 "text": cause.text,
                 "until": iso(cause.until),
                 "command": cause.command or None,
@@ -195,10 +193,6 @@ def _answer(answer: Answer, policy: Policy) -> dict[str, Any]:
             for remedy in answer.remedies
         ],
     }
-
-
-def _rule(rule: Rule) -> dict[str, Any]:
-    return {"key": rule.key, "line": rule.line or None}
 
 
 def _assignment(answer: Answer, policy: Policy) -> dict[str, Any] | None:
