@@ -18,6 +18,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, SometimesReason, Yes, need_reason
 from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import new_order, run_of
@@ -146,7 +147,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
         say_whom(command, accounts, request.account)
         batch = prepare_verification(
             accounts,
-            configuration.identity_checks(writer),
+            identity_checks(configuration, writer),
             request.account,
             ask_code,
             prove,
