@@ -20,13 +20,13 @@ from piactl.cli.framework.context import (
     this_configuration,
 )
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
-from piactl.cli.framework.run_page import kept_plan
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
 from piactl.core.model.policy import Service
 from piactl.directory.port import Reader
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.queries.accounts import find_entry
 from piactl.flows.queries.explain import why_login, why_run, why_service, why_state
 from piactl.journal import LineFilter, who
@@ -104,7 +104,7 @@ def _through_run(
         record = next((run_record for run_record in records if run in (run_record["run"], "last")), None)
         if record is None:
             raise NotFound(f"{run}: no such run; see: piactl runs list")
-        ready = kept_plan(configuration, record)
+        ready = read_kept_plan(settings, configuration.keys, record)
         store = configuration.accounts(reader)
         views, code = [], Exit.DONE
         for name in names:
