@@ -21,13 +21,13 @@ from piactl.core.explain.question import (
 )
 from piactl.core.explain.remedies import case_remedies, merged_remedies, wait_remedy
 from piactl.core.model.account import NO_DEVICE, State
-from piactl.core.model.periods import OPEN, Period, civil, difference, holding
+from piactl.core.model.periods import OPEN, Period, difference, holding
 from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import Rule, assignment_text, left_by_position
+from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
+from piactl.core.rules.service_rights_over_time import right_by
 from piactl.core.text import counted
 
 
@@ -268,7 +268,7 @@ def _locks(question: Question) -> Iterator[Cause]:
     if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):
         return
     _, last = span(question.days(lambda career: career.locked), question.number)
-    post = next((p for p in question.career.posts_on(question.as_of) if p.position.lock), None)
+    post = locking_post(question.career, question.as_of)
     until = f" until {last}" if last else ", no end known"
     why = (
         f"position {post.position.name}: {_text(post.assignment)}"
@@ -332,27 +332,18 @@ def _services(question: Question) -> Iterator[Cause]:
     """Services in their delay after a start or a mutation."""
     for post in question.career.posts_on(question.as_of):
         for service in question.rules.policy.services.values():
-            begins = civil(post.first + post.delay(service))
-            uai = post.assignment.uai if service.per_establishment else ""
-            if not _is_waited_for(question, post, service.name, uai) or begins is None:
+            right = name, uai = right_by(post, service)
+            if not post.has(service) or right in question.desired.entitlements:
                 continue
-            where = f" at {uai}" if uai else ""
-            why = "mutation_delay" if post.follows else "grant_delay"
-            text = f"{service.label}{where} begins on {begins} ({why}): {_text(post.assignment)}"
-            grant = f"piactl exception grant {question.account.uid} --service {service.name}"
-            last = begins - timedelta(days=1)
+            reason = question.right_reason(name, uai)
+            if reason.code != "delay" or reason.assignment is not post.assignment:
+                continue
+            where, begins, last = f" at {uai}" if uai else "", reason.values["begins"], reason.values["eve"]
+            text = f"{service.label}{where} begins on {begins} ({reason.values['setting']})"
+            grant = f"piactl exception grant {question.account.uid} --service {name}"
             command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
-            yield Cause("delay", SERVICE, text, command, last)
-
-
-def _is_waited_for(question: Question, post: Post, name: str, uai: str) -> bool:
-    service = question.rules.policy.services[name]
-    return (
-        post.has(service)
-        and post.position.keeps_service(name)
-        and question.number < post.first + post.delay(service)
-        and (name, uai) not in question.desired.entitlements
-    )
+            row = _text(post.assignment)
+            yield Cause("delay", SERVICE, f"{text}: {row}", command, date.fromisoformat(last))
 
 
 def _notes(question: Question, around: LoginContext) -> Iterator[str]:

@@ -63,19 +63,19 @@ class Answer(NamedTuple):
     """
 
     subject: str
-    yes: bool
-    verdict: str
-    reason: str
     uai: str = ""
     label: str = ""
+    yes: bool = False
+    verdict: str = "no"
     since: date | None = None
     until: date | None = None
+    reason: str = ""
     rules: tuple[Rule, ...] = ()
     assignment: Assignment | None = None
     notes: tuple[str, ...] = ()
     coming: tuple[tuple[date, str], ...] = ()
-    remedies: tuple[Remedy, ...] = ()
     causes: tuple[Cause, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)

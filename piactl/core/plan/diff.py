@@ -37,6 +37,7 @@ from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
     exception_text,
+    lock_reason,
     lock_stays,
     post_text,
     right_reason,
@@ -178,10 +179,9 @@ class _Maker:
         self.because = state_reason(
             desired.career, rules.as_of, rules.policy, rules.register, given=self.account.state
         )
-        self.reason, self.behind = sentence(self.because), self.because.assignment
+        self.note = f" ({desired.subject.note})" if desired.subject.note else ""
+        self.reason, self.behind = sentence(self.because) + self.note, self.because.assignment
         self.place = self.because.line
-        if desired.subject.note:
-            self.reason += f" ({desired.subject.note})"
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
@@ -241,21 +241,20 @@ class _Maker:
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
-        reason = self.reason if self.account.lock is None else self.account.lock.reason
+        why = lock_reason(self.desired.career, self.rules.as_of, self.because)
+        reason = sentence(why) + self.note if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
             ended = (
                 "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
             )
             reason = self.desired.subject.note or ended
         facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
-        return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
+        return self._change(kind, *facts, reason, self.rules.as_of, why.assignment)
 
     def rename(self) -> Change:
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
-        reason = f"the name is now {self.account.display_name}"
-        if self.desired.subject.note:
-            reason += f" ({self.desired.subject.note})"
+        reason = f"the name is now {self.account.display_name}{self.note}"
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:

@@ -191,6 +191,19 @@ def left_by_position(career: Career, as_of: date) -> bool:
     return career.ending_before(as_of) is not None or (last is not None and last.position.lock)
 
 
+def locking_post(career: Career, as_of: date) -> Post | None:
+    """The post of the day whose position locks the account."""
+    return next((post for post in career.posts_on(as_of) if post.position.lock), None)
+
+
+def lock_reason(career: Career, as_of: date, because: Reason) -> Reason:
+    """Why the HR data lock the account: by the position of a post, or as `because` says of the state."""
+    post = locking_post(career, as_of)
+    if post is None:
+        return because
+    return Reason("leave", {**_post_values(post), "position": post.position.name}, post.assignment)
+
+
 def _day(number: int) -> str:
     day = civil(number)
     return day.isoformat() if day and number < OPEN else "an open end"
