@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.overrides import override_text
@@ -75,8 +76,7 @@ class RowGroup(Enum):
     OVERRIDES = "overrides"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Days `first` to `last`, both included, as ordinals (see `model.periods`)."""
 
     first: int

@@ -17,6 +17,7 @@ from piactl.core.model.policy import GraceRule, Policy, Position, Profile, When
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of
 from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.reasons import SENTENCES
 
 from .strategies import REGISTER, UAIS, Life
 from .test_explaining import KEYS, ORDINARY, case_of, questions
@@ -74,6 +75,8 @@ def differences(life: Life, account: Account, day: date) -> Iterator[str]:
 
 
 def _differences(change: Change, answer: Answer) -> Iterator[str]:
+    assert change.why is not None
+    assert change.why["code"] in SENTENCES, "what a plan stores"
     row = answer.assignment
     of_plan = f"{change.feed}:{change.line}" if change.feed else None
     of_why = row.origin if row is not None else None

@@ -36,10 +36,12 @@ from piactl.core.plan.change import (
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
+    Reason,
     exception_text,
     lock_reason,
     lock_stays,
     post_text,
+    reason_facts,
     right_reason,
     sentence,
     state_reason,
@@ -198,6 +200,7 @@ class _Maker:
         effective: date,
         behind: Assignment | None,
         place: int = 0,
+        why: Reason | None = None,
     ) -> Change:
         """`place` is the line of the policy that decides, 0 if none does."""
         feed, _, line = (behind.origin if behind else "").rpartition(":")
@@ -216,6 +219,7 @@ class _Maker:
             establishments=self.establishments,
             profiles=self.profiles,
             effect=self.effect,
+            why=reason_facts(why) if why else None,
         )
 
     def _written(self, field: str) -> bool:
@@ -227,7 +231,8 @@ class _Maker:
         if base != self.account.uid:  # no name has a digit
             reason += f"; only the name is that of {base}"
         facts = account_facts(self.account)
-        return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place)
+        because = self.because
+        return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place, because)
 
     def state(self, kind: Kind) -> Change:
         before, after = account_facts(self.current), account_facts(self.account)
@@ -237,7 +242,8 @@ class _Maker:
         reason = self.reason
         if kind is Kind.ARCHIVE:
             reason += f"; the retention of {counted(self.rules.policy.retention, 'day')} is over"
-        return self._change(kind, before, after, reason, effective, self.behind, self.place)
+        because = self.because
+        return self._change(kind, before, after, reason, effective, self.behind, self.place, because)
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
@@ -293,7 +299,7 @@ class _Maker:
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
         return self._change(
-            kind, before, after, reason, why.since or self.rules.as_of, why.assignment, why.line
+            kind, before, after, reason, why.since or self.rules.as_of, why.assignment, why.line, why
         )
 
     def _same_posts(self) -> bool:

@@ -6,8 +6,9 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from piactl.core.model.account import Account, Lock, Right, ServiceException, State, right_text
 from piactl.core.model.overrides import Override, closings, next_end, overridden, running
@@ -175,7 +176,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
         login=career.login,
         rights={(service, place and uai): periods for (service, place), periods in career.rights.items()},
         open_before=career.open_before,
-        endings=tuple(replace(ending, assignment=assignment) for ending in career.endings),
+        endings=tuple(ending._replace(assignment=assignment) for ending in career.endings),
         next_changes=career.next_changes,
     )
 
@@ -235,8 +236,7 @@ NEVER = date(1970, 1, 1)
 """The last login day of an account that never had a login window."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountStatus:
+class AccountStatus(NamedTuple):
     """The fields of an account that the rules derive from the date; see `Account`."""
 
     state: State

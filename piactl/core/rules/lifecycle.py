@@ -6,8 +6,8 @@ Days are ordinals. Segments are sorted and disjoint, and cover all days from `BE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, difference, intersection, union
@@ -18,8 +18,7 @@ from piactl.core.rules.posts import Ending, Post
 BEGINNING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A state from `first` to `last`, both included, as ordinals. `by` is the place, among the posts and then
     the endings, of what gave the grace of the days after posts; -1 on other days."""
 

@@ -143,6 +143,15 @@ def answer_sentence(reason: Reason) -> str:
     return (of_answer or of_plan).format(**reason.values, state=state)
 
 
+def reason_facts(reason: Reason) -> dict[str, object]:
+    """The code of a reason and the values of its sentences, and `because`, as JSON values. They are stored
+    beside the sentence: a reader that does not know the code shows the sentence."""
+    sentences = "".join(SENTENCES[reason.code])
+    values = {name: text for name, text in reason.values.items() if f"{{{name}}}" in sentences}
+    because = {"because": reason_facts(reason.because)} if reason.because else {}
+    return {"code": reason.code, "values": values, **because}
+
+
 def assignment_text(assignment: Assignment) -> str:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
     end = f" to {assignment.end.isoformat()}" if assignment.end else ""

@@ -42,15 +42,19 @@ def rights_of(
     """All rights, before locks, whether or not there is an account."""
     having: dict[Right, list[Post]] = {}
     for post in posts:
+        uai = post.assignment.uai
         for name in post.services:
-            having.setdefault(right_by(post, policy.services[name]), []).append(post)
+            right = (name, uai if policy.services[name].per_establishment else "")
+            having.setdefault(right, []).append(post)
     for exception in exceptions:
         if exception.grants:
             having.setdefault((exception.service, exception.uai), [])
     rights = {}
     for right, own in having.items():
         giving = giving_grounds(right, own, segments, policy.services.get(right[0]), exceptions)
-        periods = union((ground.first, ground.last) for ground in giving)
+        periods = [(ground.first, ground.last) for ground in giving]
+        if len(periods) > 1:
+            periods = union(periods)
         if exceptions:
             periods = difference(periods, ((d.first, d.last) for d in denials(right, exceptions)))
         if periods:

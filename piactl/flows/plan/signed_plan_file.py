@@ -399,6 +399,7 @@ def change_facts(change: Change) -> dict[str, Any]:
         "establishments": list(change.establishments),
         "profiles": list(change.profiles),
         "effective": change.effective.isoformat(),
+        **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
 

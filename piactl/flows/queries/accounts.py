@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -377,7 +377,7 @@ def _view(
 
 def stored_status(account: Account) -> AccountStatus:
     """The status that the last run gave an account."""
-    return AccountStatus(**{field.name: getattr(account, field.name) for field in fields(AccountStatus)})
+    return AccountStatus(*(getattr(account, name) for name in AccountStatus._fields))
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:

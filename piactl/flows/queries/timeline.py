@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import civil
@@ -20,8 +19,7 @@ _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
 """In days: how far a picture reaches back and ahead by default, at least, and its margin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """The rows of an account, and the first and last day to draw."""
 
     account: Account
