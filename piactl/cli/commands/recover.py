@@ -31,7 +31,7 @@ from piactl.directory.port import Reader
 from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
 from piactl.flows.apply.known_server import check_server, compare_runs, server_csns, server_of
-from piactl.flows.apply.run_checks import stamp_clock
+from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.recover import (
     accept_lost_runs,
     feeds_to_apply,
