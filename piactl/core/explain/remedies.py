@@ -8,12 +8,12 @@ from datetime import date
 from piactl.core.edits import Act, ActRefused, Author
 from piactl.core.edits.accounts import close, reopen, unlock
 from piactl.core.edits.exceptions_and_overrides import deny, end_exceptions, grant
-from piactl.core.explain.question import ASSIGNED, Question, Remedy
+from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Service
-from piactl.core.rules.reasons import left_by_position
+from piactl.core.rules.reasons import WITHOUT_POST, left_by_position
 from piactl.core.rules.service_rights_over_time import DENIAL, denials
 from piactl.core.text import condition
 
@@ -104,16 +104,11 @@ def gain_remedies(
     if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
         yield from reopen_remedy(question, yes_days)
         return
-    posts = [
-        post
-        for post in question.career.posts_on(question.as_of)
-        if post.has(service) and uai in ("", post.assignment.uai)
-    ]
-    if any(not post.position.keeps_service(service.name) for post in posts):
+    if code == "position":
         positions = question.rules.policy.positions.values()
         keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
         yield Remedy(f"a position in the HR data that keeps it ({', '.join(keeping)})")
-    elif not posts and question.state in ASSIGNED:
+    elif code in WITHOUT_POST:
         where = f" at {uai}" if uai else ""
         profiles = ", ".join(sorted(service.profiles or ())) or "any"
         if service.when.conditions:

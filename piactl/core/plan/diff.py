@@ -36,6 +36,7 @@ from piactl.core.plan.change import (
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
+    OTHER_POSTS,
     Reason,
     exception_text,
     lock_reason,
@@ -59,8 +60,6 @@ _DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
 FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
 
-_OF_POLICY = ("only-where", "other-profile", "no-profile")
-"""The reasons for which a right is lost with the same assignments if the policy changes."""
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     LAYOUT: (),
@@ -293,7 +292,7 @@ class _Maker:
             self.desired.career, right, self.rules.as_of, self.rules.policy, self.account.state, self.because
         )
         reason = sentence(why)
-        if why.code in _OF_POLICY and self._same_posts():
+        if why.code in OTHER_POSTS and self._same_posts():
             reason = f"the policy no longer gives it: {reason}"
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}

@@ -130,6 +130,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
 sentence ("": the same)."""
 
 
+OTHER_POSTS = ("only-where", "other-profile", "no-profile")
+"""The reasons why posts of the day do not give a right: if they did before, another policy takes it."""
+WITHOUT_POST = (*OTHER_POSTS, "not-there", "post-over", "handover-over", "post-to-come")
+"""The reasons of a person at work who has no post of the day with the service."""
+
+
 def sentence(reason: Reason) -> str:
     """The sentence of a reason that names its assignment, as in plans."""
     state = sentence(reason.because) if reason.because else ""
