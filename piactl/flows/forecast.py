@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
@@ -29,8 +29,7 @@ from piactl.flows.queries.accounts import PRIVATE_MAIL, career_and_status, perso
 from piactl.flows.simulation import Simulation
 
 
-@dataclass(frozen=True, slots=True)
-class Night:
+class Night(NamedTuple):
     """One night without a feed."""
 
     day: date
