@@ -46,7 +46,7 @@ _SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup", "nis")
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """Programs and folders of an OpenLDAP that has everything the sandbox needs."""
+    """Programs and folders of an OpenLDAP that has everything a private server needs."""
 
     slapd: Path
     slapadd: Path
@@ -67,7 +67,7 @@ def find_software(*, accesslog: bool = False) -> Software:
     missing += no_modules + no_schemas
     if missing or slapd is None or slapadd is None:
         raise SandboxUnavailable(
-            f"the sandbox needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
+            f"a private slapd needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
             "On Debian and Ubuntu they are in the packages slapd, ldap-utils and slapd-contrib:\n"
             "  sudo apt install slapd ldap-utils slapd-contrib"
         )
@@ -95,7 +95,7 @@ def _folder(
 
 # The path of a Unix socket is limited to some 100 bytes; a longer one goes to the temporary folder.
 _SOCKET_BYTES = 90
-_MAXSIZE = 4 << 30
+MAXSIZE = 4 << 30
 _PORT_TRIES = 5
 
 
@@ -203,7 +203,7 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
         "run": str(inner),
         "data": str(inner / "data"),
         "log_data": str(inner / "log"),
-        "maxsize": str(_MAXSIZE),
+        "maxsize": str(MAXSIZE),
         "portal": "127.0.0.1",
         "portal_socket": str(_socket(folder)),
         **tree_settings(),
@@ -212,13 +212,16 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
         text = render_slapd_conf(values, accesslog=accesslog)
     except ValueError as error:
         raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
-    # the user of a sandbox owns its data anyway, and may read all of it
-    owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
-    (inner / "slapd.conf").write_text(
-        f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'
-    )
+    (inner / "slapd.conf").write_text(owner_is_root(values["root"]) + text)
     _load(folder, software, initial_ldif(passwords))
     (inner / "made").touch()
+
+
+def owner_is_root(root: str) -> str:
+    """The setting by which the user that starts a server is its rootdn `root`: it owns the data anyway, and
+    may read all of them."""
+    owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    return f'authz-regexp "^{owner}$" "{root}"\n'
 
 
 def _load(folder: Path, software: Software, ldif: str) -> None:
@@ -291,10 +294,10 @@ class Process:
     boot: str
 
     def alive(self) -> bool:
-        return _observe(self.pid) == self
+        return observe(self.pid) == self
 
 
-def _observe(pid: int) -> Process | None:
+def observe(pid: int) -> Process | None:
     """The process that has `pid` now; None if there is none, or only a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -334,7 +337,7 @@ def launch(command: list[str], log: Path) -> Process:
             start_new_session=True,
             check=True,
         )
-    process = _observe(int(shell.stdout))
+    process = observe(int(shell.stdout))
     if process is None:
         raise SandboxUnavailable(f"slapd ended at once\n{last_lines(log)}")
     return process
