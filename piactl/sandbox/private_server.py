@@ -5,26 +5,20 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.server import (
-    MAXSIZE,
-    Software,
     find_software,
     last_lines,
+    load,
     observe,
-    owner_is_root,
+    settings_of,
     wait_until_answering,
+    write_configuration,
 )
-from piactl.sandbox.slapd_configuration_and_folder import (
-    copy_schemas,
-    in_uri,
-    render_slapd_conf,
-    socket_uri,
-    tree_settings,
-)
+from piactl.sandbox.slapd_configuration_and_folder import copy_schemas, in_uri, socket_uri
 
 _WATCH = """
 folder=$1; shift
@@ -52,8 +46,7 @@ def private_server(suffix: str, accounts: str, state: str, entries: Iterable[byt
     software = find_software()
     folder = Path(tempfile.mkdtemp(prefix="piactl-slapd-"))
     place, log = folder / "ldapi", folder / "log"
-    configuration = ["-f", str(folder / "slapd.conf")]
-    server = [str(software.slapd), *configuration, "-h", socket_uri(place), "-d", "none"]
+    server = [str(software.slapd), "-f", str(folder / "slapd.conf"), "-h", socket_uri(place), "-d", "none"]
     watch = subprocess.Popen(
         ["/bin/sh", "-c", _WATCH, "sh", str(folder), *server],
         stdin=subprocess.PIPE,
@@ -61,52 +54,17 @@ def private_server(suffix: str, accounts: str, state: str, entries: Iterable[byt
         start_new_session=True,  # Ctrl-C ends the command, and the command ends the server
     )
     try:
-        _prepare(folder, software, suffix, accounts, state)
-        _load([str(software.slapadd), "-q", *configuration, "-b", suffix], entries, log)
+        copy_schemas(folder / "schema")
+        (folder / "data").mkdir()
+        bases = {"suffix": suffix, "accounts": accounts, "state": state}
+        uris = {"suffix_uri": in_uri(suffix), "accounts_uri": in_uri(accounts)}
+        values = {**settings_of(folder, software, place), **bases, **uris}
+        write_configuration(folder, values, synced=False)
+        load(folder, software, suffix, entries, log)
         _start(watch, place, log)
         yield socket_uri(place)
     finally:
         watch.communicate()
-
-
-def _prepare(folder: Path, software: Software, suffix: str, accounts: str, state: str) -> None:
-    copy_schemas(folder / "schema")
-    (folder / "data").mkdir()
-    values = {
-        **tree_settings(),
-        "suffix": suffix,
-        "accounts": accounts,
-        "state": state,
-        "suffix_uri": in_uri(suffix),
-        "accounts_uri": in_uri(accounts),
-        "schema": str(software.schema),
-        "own_schema": str(folder / "schema"),
-        "modules": str(software.modules),
-        "run": str(folder),
-        "data": str(folder / "data"),
-        "log_data": "",
-        "maxsize": str(MAXSIZE),
-        "portal": "127.0.0.1",
-        "portal_socket": str(folder / "ldapi"),
-    }
-    try:
-        text = render_slapd_conf(values)
-    except ValueError as error:
-        raise SandboxUnavailable(f"{folder}: {error}") from None
-    unsynced = text.replace("\nmaxsize ", "\ndbnosync\nmaxsize ", 1)
-    (folder / "slapd.conf").write_text(owner_is_root(values["root"]) + unsynced, encoding="utf-8")
-
-
-def _load(command: list[str], entries: Iterable[bytes], log: Path) -> None:
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output) as loading,
-    ):
-        if loading.stdin is not None:
-            with suppress(BrokenPipeError), loading.stdin as stream:  # it says in its log why it ended
-                stream.writelines(entries)
-    if loading.returncode:
-        raise SandboxUnavailable(f"slapadd could not load the directory\n{last_lines(log)}")
 
 
 def _start(watch: subprocess.Popen[bytes], place: Path, log: Path) -> None:

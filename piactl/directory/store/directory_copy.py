@@ -18,6 +18,7 @@ from piactl.directory.store.accounts import UUID
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, MADE, Encoding
 from piactl.directory.store.records import DATA, DUE, FOLDERS, RECORD_CLASS, SOURCES, WAITING, Places
 
+_READ = (SOURCES, WAITING)
 _CONTAINER = (b"organizationalUnit", b"extensibleObject")
 _RECORD = frozenset({"cn", DATA.lower(), DUE.lower(), UUID.lower()})
 
@@ -47,37 +48,28 @@ class DirectoryCopy:
     """Makes the copy of a directory with these `settings` as LDIF. `encoding` is the one of the copy."""
 
     def __init__(self, settings: DirectorySettings, encoding: Encoding) -> None:
-        self._settings, self._state = settings, normal_dn(settings.state)
+        self._settings, folder = settings, Places(settings.state).folder
         self._names = {here.lower(): name for name, here in settings.attributes.items() if name != "uid"}
-        taken = {name.lower() for name in settings.taken_attributes} - {encoding.name("uid").lower()}
-        self._taken = taken
+        self._taken = {name.lower() for name in settings.taken_attributes} - {encoding.name("uid").lower()}
         self._attributes = {name.lower(): name for name in encoding.attributes}
         self._classes = encoding.classes
         self._there: set[str] = set()
         self._beside: list[bytes] = []
-        folders = (Places(settings.state).folder(name) for name in FOLDERS)
-        self.bases = (settings.accounts, *folders)
-        """The entries that a copy has in any case, with those above them."""
+        self._bases = (settings.accounts, *map(folder, FOLDERS))
+        # what was done, which no night reads
+        self._past = tuple("," + normal_dn(folder(name)) for name in FOLDERS if name not in _READ)
 
     def ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
         """The entries that a night may ask for, each after the one above it; entries that are missing above
         others are made."""
         for entry in sorted(entries, key=lambda entry: entry.dn.count(",")):
-            if under(entry.dn, self._settings.suffix) and not self._past(entry.dn):
+            if under(entry.dn, self._settings.suffix) and not normal_dn(entry.dn).endswith(self._past):
                 yield from self._put(entry.dn, self._values(entry))
-        for base in self.bases:
+        for base in self._bases:
             yield from self._put(base, _container(base))
         if self._beside:
             dn = child(self._settings.state, "ou", "taken")
             yield from self._put(dn, {**_container(dn), "mail": tuple(dict.fromkeys(self._beside))})
-
-    def _past(self, dn: str) -> bool:
-        """Whether it is a record of what was done, which no night reads."""
-        name = normal_dn(dn)
-        if not name.endswith("," + self._state):
-            return False
-        folder = name.removesuffix("," + self._state).rpartition(",")[2].removeprefix("ou=")
-        return folder in FOLDERS and folder not in (SOURCES, WAITING)
 
     def _put(self, dn: str, values: Values) -> Iterator[bytes]:
         name, above = normal_dn(dn), parted(dn)[1]
