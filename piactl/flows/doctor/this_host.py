@@ -142,7 +142,8 @@ def sudo(
     *,
     isolated: bool = bool(sys.flags.isolated),
 ) -> CheckResult:
-    """D53. Who may run what as the Unix user of piactl, and who has its roles. `isolated`: whether this process was started by `python -I`."""
+    """D53. Who may run what as the Unix user of piactl, and who has its roles. `isolated`: whether this
+    process was started by `python -I`."""
     settings = host.settings
     if held() is None:
         return fine("this configuration is not that of a host: nobody reaches it by sudo")
