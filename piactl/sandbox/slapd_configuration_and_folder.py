@@ -56,6 +56,11 @@ def identity_dn(identity: str) -> str:
     return f"cn=piactl-{identity},{_SERVICES}"
 
 
+def in_uri(dn: str) -> str:
+    """A DN as it stands in a URI."""
+    return quote(dn, safe="=,")
+
+
 def tree_settings() -> dict[str, str]:
     """The placeholders of the server settings that name places of the tree."""
     return {
@@ -66,8 +71,8 @@ def tree_settings() -> dict[str, str]:
         "structures": STRUCTURES,
         "services": _SERVICES,
         "policies": POLICIES,
-        "suffix_uri": quote(SUFFIX, safe="=,"),
-        "accounts_uri": quote(ACCOUNTS, safe="=,"),
+        "suffix_uri": in_uri(SUFFIX),
+        "accounts_uri": in_uri(ACCOUNTS),
         "root": f"cn=root,{_SERVICES}",
         **{identity: identity_dn(identity) for identity in IDENTITIES},
     }

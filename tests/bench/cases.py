@@ -234,7 +234,7 @@ def lists(bench: Bench) -> Contest:
 
 
 def rehearsal(bench: Bench) -> Contest:
-    """The first load and REHEARSED nights after it in memory, beside the first load alone."""
+    """The first load and REHEARSED nights after it on a private slapd, beside the first load alone."""
     feeds = bench.folder / "rehearsed-feeds"
     last = bench.population.nights(REHEARSED, feeds)
 

@@ -55,6 +55,8 @@ NO_SENTENCES = {
 }  # fmt: skip
 _EDGES = " \n.,;:!?()[]{}<>'\"/|=*-+%#&"
 _MARKUP = re.compile(r"</?[a-z]+[ >]|=\"|: #|[{};]\s*$|default-src")
+_PIECES = re.compile(r"\n|\{[a-z_]+\}")
+"""What separates the pieces of a literal: lines, and the values of a template."""
 SAMPLES = {
     "day": "2026-09-0{}",
     "number": "4{}",
@@ -89,7 +91,7 @@ def literals(path: Path) -> Iterator[tuple[int, str]]:
                 skipped.add(id(node.func.value))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            for piece in node.value.split("\n"):
+            for piece in _PIECES.split(node.value):
                 text = piece.strip(_EDGES)
                 command = text.startswith(("piactl ", "--"))
                 if " " in text and re.search("[a-z]{2}", text) and not command and not _MARKUP.search(piece):

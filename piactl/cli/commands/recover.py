@@ -28,7 +28,7 @@ from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
-from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
 from piactl.flows.apply.known_server import check_server, compare_runs, server_csns, server_of
 from piactl.flows.apply.server_clock import stamp_clock
@@ -140,7 +140,7 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
 def _check_identity(configuration: Configuration, reader: Reader) -> None:
     """Raises DirectoryOlder if the server is another one than the last run wrote to."""
     settings, csn = configuration.settings, ""
-    if isinstance(reader, DirectoryWriter):
+    if isinstance(reader, PipelinedWriter):
         csn, _ = stamp_clock(reader, settings.directory.state, utc_now)
     server = server_of(reader, settings.directory.state, csn)
     check_server(reader, settings, configuration.unreadable, server)

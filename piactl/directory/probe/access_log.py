@@ -66,6 +66,11 @@ class LoggedWrite:
         names = {name.lower() for name in self.seen}
         return bool(names) and names <= _OF_LOGGING_IN
 
+    def is_since(self, instant: datetime) -> bool:
+        """Whether it was made then or later; true if its time is not known to less than a second."""
+        first = instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.time >= first or not self.csn
+
 
 @dataclass(frozen=True, slots=True)
 class FoundLogs:
@@ -118,7 +123,6 @@ def writes_since(
     of writes by identities of this host the entryCSN is read first, and the rest only of unknown writes of
     accounts. Raises like every search."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
-    first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     queries = [filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)]
     own = [i.dn for i in directory.identities.values() if i.dn and not i.elsewhere]
@@ -137,7 +141,7 @@ def writes_since(
     for query in queries:
         for entry in reader.search(log, query, _READ):
             write = _write(entry)
-            if write.csn not in known and (write.time >= first or not write.csn):
+            if write.csn not in known and write.is_since(since):
                 yield write
 
 

@@ -328,9 +328,6 @@ class ActivationPasswordWriter:
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope, few=few)
 
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        return self.writer.search_each(base, queries, attributes)
-
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:
             for result in self.writer.write([write]):

@@ -32,6 +32,7 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecord,
     UnreadableRecords,
+    entries_of,
     misplaced_entries,
 )
 from piactl.directory.store.run_records import read_runs
@@ -140,7 +141,7 @@ def unreadable(content: Content) -> CheckResult:
             unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
     for _ in read_all_devices(reader, directory.accounts, content.encoding, unreadable):
         pass
-    for misplaced in misplaced_entries(reader, directory.state):
+    for misplaced in misplaced_entries(entries_of(reader, directory.state), directory.state):
         unreadable.add(misplaced)
     problems = list(map(str, unreadable))
     total = counted(len(problems), "record cannot be read", "records cannot be read")
