@@ -68,10 +68,10 @@ STOPS_BEFORE_ITS_RECORD = """
 import os, signal
 from piactl.flows.apply import run
 put_run_record = run.put_run_record
-def stopping(*arguments):
+def stopping(*arguments, **options):
     run.put_run_record = put_run_record
     os.kill(os.getpid(), signal.SIGSTOP)
-    put_run_record(*arguments)
+    put_run_record(*arguments, **options)
 run.put_run_record = stopping
 """
 """A run that stops before it first writes its record."""

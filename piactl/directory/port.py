@@ -97,7 +97,6 @@ class ServerFacts:
     uri: str
     controls: frozenset[str]
     naming_contexts: tuple[str, ...]
-    vendor: str = ""
     config_context: str = ""
     monitor_context: str = ""
     subschema: str = "cn=Subschema"

@@ -41,7 +41,7 @@ from piactl.flows.recover import (
     lost_runs,
 )
 from piactl.journal import who
-from piactl.report.doctor_and_recover_text import lost_text
+from piactl.report.recover_text import lost_text
 from piactl.secret_files import identity_password
 
 

@@ -172,7 +172,8 @@ class Run:
             **self.facts,
             **({"note": note} if note else {}),
         }
-        put_run_record(self.writer, self.places.run(order.run), without_numens(record))
+        dn = self.places.run(order.run)
+        put_run_record(self.writer, dn, without_numens(record), first=not self.in_directory)
         self.in_directory = True
 
 

@@ -10,12 +10,11 @@ is what the server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from itertools import islice
-from types import MappingProxyType
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -28,7 +27,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since, csns_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
@@ -176,7 +175,7 @@ LOOKS_BACK = timedelta(days=7)
 """How far back D51 and the nights look for writes without a line in the journal."""
 
 MOST = 50_000
-"""More writes than this are not compared."""
+"""More writes than this that no journal has are not named."""
 
 NAMED = 5
 """How many entries a sentence names."""
@@ -186,20 +185,17 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
-    read. `too_many`: there were more than MOST, and none is named. `reached` is the last reqStart of each
-    log."""
+    """The writes, the latest first. `log`: whether an access log was read. `too_many`: there are more than
+    MOST, and none is named."""
 
     writes: tuple[HistoryEvent, ...]
-    compared: int
     log: bool
     too_many: bool = False
-    reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
         if self.too_many:
-            return f"more than {MOST} accounts were written: not compared with the journal"
+            return f"more than {MOST} writes of accounts are not in this journal"
         if not self.writes:
             return ""
         authors = ", ".join(
@@ -213,54 +209,45 @@ class Unjournalled:
 
 
 def unjournalled(
-    reader: Reader,
-    directory: DirectorySettings,
-    journal: str,
-    user: str,
-    since: datetime,
-    root: str = "",
-    after: Mapping[str, str] | None = None,
+    reader: Reader, directory: DirectorySettings, journal: str, since: datetime, root: str = ""
 ) -> Unjournalled:
     """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
     bind are left to their journals. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
-    `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
+    Almost every write has its entryCSN in the journal, so the others alone are compared by other means.
     """
     logs = find_logs(reader, directory.suffix).readable
-    reached = {log: (after or {}).get(log, "") for log in logs}
-    logged_writes = (
-        _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
-    )
-    writes = list(islice(logged_writes, MOST + 1))
-    changes = _changes(journal, writes)
-    return _compared(directory, writes, changes, log=bool(logs), reached=reached)
-
-
-def _compared(
-    directory: DirectorySettings,
-    writes: Sequence[LoggedWrite],
-    changes: Sequence[JournalledChange],
-    *,
-    log: bool,
-    reached: Mapping[str, str] = MappingProxyType({}),
-) -> Unjournalled:
-    """The writes of accounts that are none of the changes."""
-    if len(writes) > MOST:
-        return Unjournalled((), MOST, log, too_many=True)
-    names = {normal_dn(write.dn) for write in writes}
-    identities = {name: identity.dn for name, identity in directory.identities.items()}
+    known = csns_since(journal, since - LONGEST - APART)
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    own = [write for write in writes if normal_dn(write.by) not in others]
-    events = recounted([c for c in changes if normal_dn(c.dn) in names], own, identities)
-    alone = [event for event in events if event.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), len(own), log, reached=reached)
+    writes: list[LoggedWrite] = []
+    for write in (
+        _logged(reader, directory, logs, since, known)
+        if logs
+        else _last_writes(reader, directory, since, root)
+    ):
+        if write.csn not in known and normal_dn(write.by) not in others:
+            writes.append(write)
+        if len(writes) > MOST:
+            return Unjournalled((), bool(logs), too_many=True)
+    return _alone(directory, journal, writes, log=bool(logs))
 
 
-def _changes(journal: str, writes: Sequence[LoggedWrite]) -> list[JournalledChange]:
-    """The changes in the journal since somewhat before the first of the writes; none without writes."""
+def _alone(
+    directory: DirectorySettings, journal: str, writes: Sequence[LoggedWrite], *, log: bool
+) -> Unjournalled:
+    """The writes, of which the journal has no entryCSN, that no line of the journal accounts for."""
     if not writes:
-        return []
+        return Unjournalled((), log)
+    names = {normal_dn(write.dn) for write in writes}
+    changes = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
+    identities = {name: identity.dn for name, identity in directory.identities.items()}
+    alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
+    return Unjournalled(tuple(reversed(alone)), log)
+
+
+def _changes(journal: str, writes: Iterable[LoggedWrite]) -> list[JournalledChange]:
+    """The changes in the journal since somewhat before the first of the writes."""
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
     return list(changes_since(journal, oldest - _UNSURE))
 
@@ -279,40 +266,60 @@ def watch(
     reader: Reader, directory: DirectorySettings, journal: str, began: datetime | None, since: datetime | None
 ) -> Watched:
     """What the `journal` of this host lacks of the writes of accounts since `began`, and of those of devices
-    since `since`, None for never. Reads the access log once. Raises PiactlError.
+    since `since`, None for never. Raises PiactlError.
 
     A device is trusted again if piactl adds it, a link if the help desk puts a device in force. A write of an
     identity that another host has too is taken for one of the journal there, which cannot be read here.
+    Almost always all writes are in the journal, which their entryCSN alone shows: then the access log is read
+    once, else a second time for what became of each device.
     """
     logs = find_logs(reader, directory.suffix).readable
     firsts = [first for first in (began, since) if first is not None]
+    if not firsts:
+        return Watched(Unjournalled((), bool(logs)), {})
+    known = csns_since(journal, min(firsts) - _UNSURE)
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
+    devices, accounts = _DevicePlaces(reader, directory), normal_dn(directory.accounts)
     of_accounts: list[LoggedWrite] = []
-    of_devices: list[tuple[LoggedWrite, set[tuple[str, str]]]] = []
-    devices = _DevicePlaces(reader, directory)
-    accounts = normal_dn(directory.accounts)
+    foreign_device = False
     if not logs and began is not None:
-        of_accounts += islice(_last_writes(reader, directory, began, ""), MOST + 1)
-    for log in logs if firsts else ():
-        for write in writes_since(reader, log, min(firsts)):
+        last = (w for w in _last_writes(reader, directory, began, "") if w.csn not in known)
+        of_accounts += islice((w for w in last if normal_dn(w.by) not in others), MOST + 1)
+    for log in logs:
+        for write in writes_since(reader, log, min(firsts), directory, known):
+            if write.by and normal_dn(write.by) in others:
+                continue
             if began is not None and write.is_since(began) and _is_of_accounts(write, accounts):
                 of_accounts += [write] if len(of_accounts) <= MOST else []
-            if since is not None and write.is_since(since) and (places := devices.of(write)):
-                of_devices.append((write, places))
-    changes = _changes(journal, [*of_accounts, *(write for write, _ in of_devices)])
-    return Watched(
-        _compared(directory, of_accounts, changes, log=bool(logs)),
-        _unwitnessed(directory, of_devices, [c for c in changes if devices.place(c.dn, c.attributes)[0]]),
-    )
+            if since is not None and write.is_since(since) and devices.of(write):
+                foreign_device = True
+    if len(of_accounts) > MOST:
+        compared = Unjournalled((), bool(logs), too_many=True)
+    else:
+        compared = _alone(directory, journal, of_accounts, log=bool(logs))
+    if not foreign_device or since is None:
+        return Watched(compared, {})
+    written = [
+        (write, places)
+        for log in logs
+        for write in writes_since(reader, log, since, directory)
+        if (places := devices.of(write))
+    ]
+    changes = [
+        change
+        for change in _changes(journal, (write for write, _ in written))
+        if devices.place(change.dn, change.attributes)[0]
+    ]
+    return Watched(compared, _unwitnessed(directory, written, changes))
 
 
 def _logged(
-    reader: Reader, directory: DirectorySettings, reached: dict[str, str], since: datetime
+    reader: Reader, directory: DirectorySettings, logs: Iterable[str], since: datetime, known: Collection[str]
 ) -> Iterator[LoggedWrite]:
-    """The writes of accounts in the access logs; updates `reached`."""
+    """The writes of accounts in the access logs whose entryCSN is not `known`."""
     accounts = normal_dn(directory.accounts)
-    for log, after in list(reached.items()):
-        for write in writes_since(reader, log, since, after):
-            reached[log] = max(reached[log], write.start)
+    for log in logs:
+        for write in writes_since(reader, log, since, directory, known):
             if _is_of_accounts(write, accounts):
                 yield write
 
