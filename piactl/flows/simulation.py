@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from piactl.directory.port import search_each
 from piactl.directory.store.accounts import CSN, account_filters
 from piactl.directory.store.records import DATA, Places, record_write, stored
 from piactl.directory.store.state_records import last_run_record
@@ -23,7 +24,7 @@ def carry_out(
     ]
     queries = account_filters(accounts.encoding.name("uid"), missing)
     attributes = (*accounts.encoding.attributes, "objectClass", CSN)
-    over.take(list(over.search_each(accounts.directory.accounts, queries, attributes)))
+    over.take(list(search_each(over, accounts.directory.accounts, queries, attributes)))
     for row in ready.writes:
         [result] = over.write([row.write])
         if night is not None:
