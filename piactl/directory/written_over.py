@@ -67,10 +67,6 @@ class WrittenOver:
             if held is not None and fits(held[1]) and _within(name, top, scope):
                 yield _only(held[0], attributes)
 
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        for query in queries:
-            yield from self.search(base, query, attributes)
-
     def apply(self, writes: Iterable[EntryWrite]) -> None:
         """Continues as if these writes had been made, one after the other."""
         for _ in self.write(writes):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, tee
 
 from piactl.core.plan.losses import losses_without
-from piactl.directory.port import Changeable, Outcome
+from piactl.directory.port import Changeable, Outcome, search_each
 from piactl.directory.store.accounts import CSN, account_filters
 from piactl.directory.store.records import DATA, Places, must, record_write, stored
 from piactl.directory.store.state_records import last_run_record
@@ -56,4 +56,4 @@ def take_written(over: WrittenOver, accounts: ManagedAccounts, ready: ReadyPlan)
     ]
     queries = account_filters(accounts.encoding.name("uid"), missing)
     attributes = (*accounts.encoding.attributes, "objectClass", CSN)
-    over.take(list(over.search_each(accounts.directory.accounts, queries, attributes)))
+    over.take(list(search_each(over, accounts.directory.accounts, queries, attributes)))

@@ -14,8 +14,11 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
+from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Outcome, RawEntry, WriteResult, write_one
+from piactl.directory.store.account_list import account_list_writes, run_list_writes
+from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -23,6 +26,7 @@ from piactl.directory.store.records import (
     entries_of,
     is_record,
     misplaced_entries,
+    must,
     record_write,
     replace_record,
     set_record,
@@ -31,7 +35,6 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
 from piactl.errors import PiactlError, StalePlan
-from piactl.flows.apply.listed_accounts import list_accounts, list_written
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
     check_date,
@@ -132,7 +135,7 @@ def apply_work(
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
-            _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
+            _keep_house(run, partial(_list_accounts, ready=ready, planned_on=planned_on))
             run.lock.keep()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
@@ -241,7 +244,7 @@ def write_alone(
             finish(run)
         if run.recorded:
             rows = [*writes, *chain.from_iterable((then or {}).values())]
-            _keep_house(run, partial(list_written, writes=rows))
+            _keep_house(run, partial(_list_written, writes=rows))
     _end(run, done)
 
 
@@ -386,6 +389,33 @@ def _check_written(run: Run, result: WriteResult) -> None:
 def _is_foreign(run: Run, dn: str) -> bool:
     entry = run.writer.read(dn, ["objectClass"])
     return entry is not None and not is_record(entry)
+
+
+def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
+    """Lists the accounts that were written since the run before this one began (`planned_on` is its
+    record). The first run of a week lists all accounts, in case another program removed a record. Accounts
+    that an undo took out of management leave the list. Raises PiactlError."""
+    before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
+    released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
+    since = before.week_began(run.order.as_of) if before else None
+    writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)
+    must(run.writer, run.while_locked(writes))
+
+
+def _list_written(run: Run, writes: Sequence[AccountWrite]) -> None:
+    """Lists the accounts that these writes of a one-off command made, or to which they gave a name or
+    matricule. Raises PiactlError."""
+    directory = run.settings.directory
+    uid, *watched = (directory.attributes.get(n, n) for n in ("uid", "supannEmpId", "piactlIdentifier"))
+    uids = {
+        row.uid
+        for row in writes
+        if row.write.add.keys() & {*watched}
+        and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
+    }
+    if uids:
+        query = filters.any_of(*(filters.equals(uid, value) for value in sorted(uids)))
+        must(run.writer, run.while_locked(account_list_writes(run.writer, directory, run.unreadable, query)))
 
 
 def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
