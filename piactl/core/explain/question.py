@@ -17,7 +17,7 @@ from piactl.core.plan.identity_case import Case
 from piactl.core.rules.career import Career, careers_from
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.reasons import Reason, Rule, answer_sentence, right_reason, state_reason
+from piactl.core.rules.reasons import BY_HAND, Reason, Rule, answer_sentence, right_reason, state_reason
 
 ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
@@ -139,9 +139,8 @@ class Question:
         policy, register = self.rules.policy, self.rules.register
         reason = state_reason(self.career, self.as_of, policy, register, given=self.state)
         closed = [p for p in running(self.account.overrides, self.as_of) if p.kind is OverrideKind.CLOSE]
-        if closed and "by_hand" in reason.values:
-            by_hand = f"{override_text(closed[0])}; "
-            return reason._replace(values={**reason.values, "by_hand": by_hand})
+        if closed and self.state not in ASSIGNED and reason.code != "retained":
+            return reason._replace(values={**reason.values, BY_HAND: f"{override_text(closed[0])}; "})
         return reason
 
     @property

@@ -50,25 +50,18 @@ class Reason(NamedTuple):
     because: Reason | None = None
 
 
+BY_HAND = "by_hand"
+"""The value of a closure by hand, which answers say before the reason of a state."""
 _SERVED = "; it is for {served}"
 SENTENCES: Mapping[str, tuple[str, str]] = {
     # states
     "soon": ("{post} begins soon", ""),
     "assigned": ("assigned: {post}", ""),
     "leave": ("position {position}: {post}", ""),
-    "cancelled": (
-        "no assignment is left: the start was cancelled or moved",
-        "{by_hand}no assignment is left: the start was cancelled or moved",
-    ),
-    "no-post": ("no assignment is left{left}", "{by_hand}no assignment is left{left}"),
-    "grace": (
-        "{post} ended on {ended}; grace until {until}{left}",
-        "{by_hand}{post} ended on {ended}; grace until {until}{left}",
-    ),
-    "closed": (
-        "the last assignment, {post}, ended on {ended}, its grace on {until}{left}",
-        "{by_hand}the last assignment, {post}, ended on {ended}, its grace on {until}{left}",
-    ),
+    "cancelled": ("no assignment is left: the start was cancelled or moved", ""),
+    "no-post": ("no assignment is left{left}", ""),
+    "grace": ("{post} ended on {ended}; grace until {until}{left}", ""),
+    "closed": ("the last assignment, {post}, ended on {ended}, its grace on {until}{left}", ""),
     "retained": (
         "no assignment is left; the account is kept for the retention, counted from the day it was closed",
         "",
@@ -146,7 +139,8 @@ def answer_sentence(reason: Reason) -> str:
     """The sentence of a reason beside which its assignment is shown, as in `why`."""
     state = answer_sentence(reason.because) if reason.because else ""
     of_plan, of_answer = SENTENCES[reason.code]
-    return (of_answer or of_plan).format(**reason.values, state=state)
+    by_hand = reason.values.get(BY_HAND, "")
+    return by_hand + (of_answer or of_plan).format(**reason.values, state=state)
 
 
 def reason_facts(reason: Reason) -> dict[str, object]:
@@ -256,7 +250,7 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
     retention = () if in_grace else (Rule("accounts.retention"),)
     if last is None:
         code = "no-post" if left else "cancelled"
-        return Reason(code, {"left": left, "by_hand": ""}, row, retention)
+        return Reason(code, {"left": left}, row, retention)
     post = assignment_text(last.assignment)
     if not last.position.keeps_all:
         post = f"position {last.position.name}: {post}"
@@ -264,7 +258,7 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
     if not in_grace:
         graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
         until = max((g for g in graces if g >= last.last), default=last.last)
-    values = {"post": post, "ended": _day(last.last), "until": _day(until), "left": left, "by_hand": ""}
+    values = {"post": post, "ended": _day(last.last), "until": _day(until), "left": left}
     givers: tuple[Post | Ending, ...] = (*career.posts, *career.endings)
     giver = givers[segment.by].assignment if segment.by >= 0 else last.assignment
     rules = (*retention, *_grace_rules(giver, policy, register))
