@@ -19,11 +19,10 @@ from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun, journal_of
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import in_doubt, verify
-from piactl.journal.chains import closed_chains
+from piactl.journal.files import closed_chains, newest_lines
 from piactl.journal.prune import OldFile, old_files, remove_files
 from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import extent, rotated_without_journal
-from piactl.journal.rotated_files import newest_lines
 from piactl.journal.writer import close_chain
 from piactl.private_files import this_user
 

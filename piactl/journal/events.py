@@ -15,9 +15,8 @@ from typing import Any
 
 from piactl.core.journal_line import CUT, JournalLine, current_outcome
 from piactl.errors import NotFound, UsageError
-from piactl.journal.head_file import stored_head
-from piactl.journal.query import lines_of
-from piactl.journal.rotated_files import files_from, newest_lines
+from piactl.journal.append_file import stored_head
+from piactl.journal.files import files_from, lines_of, newest_lines
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
@@ -126,7 +125,7 @@ class EventStream:
 
     def _first(self) -> Iterator[JournalLine]:
         start = self._start(self._since) if self._since is not None else 0
-        for name in files_from(self._path, start):
+        for name in files_from(self._path, seq=start):
             for line in lines_of(name, lambda raw: _number(raw) < start):
                 if line.type != CUT:
                     yield line

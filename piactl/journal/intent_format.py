@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
+from piactl.journal.append_file import alive_runs
 from piactl.journal.errors import unreadable
-from piactl.journal.head_file import alive_runs
-from piactl.journal.rotated_files import newest_lines
+from piactl.journal.files import newest_lines
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""
@@ -183,18 +183,8 @@ def intent_outcome(
         for digest in candidates(digest_text(intent.dn, name, value))
         for digest_or_tag in (digest, tag_of(digest))
     }
-    added = {
-        (n.lower(), d)
-        for n, attribute_digests in intent.added.items()
-        for d in attribute_digests
-        if d != SECRET
-    }
-    removed = {
-        (n.lower(), d)
-        for n, attribute_digests in intent.removed.items()
-        for d in attribute_digests
-        if d != SECRET
-    } - added
+    added = _compared(intent.added)
+    removed = _compared(intent.removed) - added
     if not added and not removed:
         return IntentOutcome.UNKNOWN
     if intent.op == "delete":
@@ -292,8 +282,13 @@ def _repeats(later: Intent, earlier: Intent) -> bool:
     return added <= now and not (removed - added) & now
 
 
-def _tags(values: Digests) -> set[tuple[str, str]]:
-    return {(n.lower(), tag_of(d)) for n, ds in values.items() for d in ds if d != SECRET}
+def _compared(side: Digests) -> set[tuple[str, str]]:
+    """The digests of one side of an intent, with their attributes; not those of secrets."""
+    return {(name.lower(), digest) for name, made in side.items() for digest in made if digest != SECRET}
+
+
+def _tags(side: Digests) -> set[tuple[str, str]]:
+    return {(name, tag_of(digest)) for name, digest in _compared(side)}
 
 
 def in_doubt(path: str) -> list[Intent]:

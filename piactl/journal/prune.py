@@ -8,12 +8,10 @@ from pathlib import Path
 
 from piactl.core.journal_line import Head
 from piactl.journal.append_file import sync_folder
-from piactl.journal.chains import chains_of
 from piactl.journal.errors import refused_by_system
-from piactl.journal.head_file import SUFFIX
+from piactl.journal.files import SUFFIX, chains_of, files_of, newest_line
 from piactl.journal.intent_format import unsettled
 from piactl.journal.query import text_of
-from piactl.journal.rotated_files import files_of, newest_line
 
 
 @dataclass(frozen=True, slots=True)

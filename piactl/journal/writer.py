@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,6 +24,7 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
+from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
     IntendedWrite,
     Intent,
@@ -36,7 +38,6 @@ from piactl.journal.intent_format import (
 )
 from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import last_recorded
-from piactl.journal.rotated_files import newest_lines
 from piactl.journal.syslog import log_head
 
 _SHORTEST_VALUE = 4
@@ -83,7 +84,8 @@ class Journal:
         self._context = context
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, IntendedWrite] = {}
-        self._doubts: set[int] | None = None
+        self._doubts: set[int] = set()
+        self._foreign = sys.maxsize
         self._unmade: set[int] = set()
         self.unmade: tuple[Intent, ...] = ()
         self._seen = GENESIS
@@ -104,9 +106,9 @@ class Journal:
         self._seen = self.head
         before = self._guarded(lambda: unsettled(self._path))
         self.unmade = tuple(map(intent_of, before.unmade))
-        if not before.hidden:
-            self._doubts = {line.seq for line in before.intents}
-            self._unmade = {line.seq for line in before.unmade}
+        self._doubts = {line.seq for line in before.intents}
+        self._unmade = {line.seq for line in before.unmade}
+        self._foreign = before.clean if before.hidden else sys.maxsize
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
@@ -148,8 +150,7 @@ class Journal:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, None) for s in settlements])
         numbers = {s.intent for s in settlements}
-        if self._doubts is not None:
-            self._doubts -= numbers
+        self._doubts -= numbers
         self._unmade = (self._unmade - numbers) | {s.intent for s in settlements if s.outcome != "applied"}
 
     def note(self, text: str) -> None:
@@ -242,15 +243,13 @@ class Journal:
         self._seen = self.head
         self._wrote = self._wrote or bool(bodies)
         if self._seen.seq != before.seq + len(bodies):
-            # other runs wrote in between; only the file says which of their intents are open
-            self._doubts = None
+            self._foreign = min(self._foreign, before.seq + 1)
         return heads
 
     def _settled(self) -> dict[str, int]:
-        """The facts of Unsettled; reads the file only if this run cannot know them."""
-        if self._doubts is None:
-            return self._guarded(lambda: unsettled(self._path)).facts
-        clean = min([*self._doubts, *self._pending], default=self._seen.seq + 1)
+        """The facts of Unsettled. The lines of other runs meanwhile may have intents that are open: the next
+        run reads them."""
+        clean = min(self._seen.seq + 1, self._foreign, *self._doubts, *self._pending)
         return {"clean": clean, **({"unmade": min(self._unmade)} if self._unmade else {})}
 
     def _guarded(self, work: Callable[[], _T]) -> _T:

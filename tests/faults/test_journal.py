@@ -73,7 +73,7 @@ def test_every_line_names_the_one_before_and_its_own_hash(make_journal, intend, 
         previous = own
     assert head == (6, previous)
     proof = verify(journal_path, {"run-1": head})
-    assert (proof.ok, proof.lines, proof.first, proof.head, proof.anchored) == (True, 6, 1, head, 6)
+    assert (proof.ok, proof.lines, proof.first, proof.head) == (True, 6, 1, head)
 
 
 def test_the_run_line_says_who_where_and_what(make_journal, journal_path):
@@ -297,8 +297,8 @@ def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journa
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_a_run_calls_settled_is_what_the_whole_file_shows(make_journal, intend, journal_path, seed):
-    """Random runs beside and after each other, some of which die: what `run` and `end` lines call settled is
-    what reading the whole file finds at that moment."""
+    """Random runs beside and after each other, some of which die: what a `run` line calls settled is what
+    reading the whole file finds at that moment. An `end` line says no more than that."""
     chance = random.Random(seed)
     alive: list[list] = []
     for number in range(60):
@@ -323,7 +323,7 @@ def test_what_a_run_calls_settled_is_what_the_whole_file_shows(make_journal, int
         else:
             if step == "end":
                 journal.end({})
-                assert lines(journal_path)[-1]["clean"] == settled_below(journal_path)
+                assert lines(journal_path)[-1]["clean"] <= settled_below(journal_path)
             journal.close()
             alive.remove(run)
 
@@ -426,7 +426,7 @@ def test_the_chain_goes_on_when_the_file_was_rotated_away(make_journal, intend, 
     Path(journal_path).touch(0o600)  # as `create` of logrotate does
     third = one_run(make_journal("three"), intend, "e.f")
     proof = verify(journal_path, {"one": first, "two": second, "three": third})
-    assert (proof.problem, proof.first, proof.lines, proof.anchored) == (None, 1, third.seq, third.seq)
+    assert (proof.problem, proof.first, proof.lines) == (None, 1, third.seq)
     assert [line.seq for line in read_lines(journal_path)] == list(range(1, third.seq + 1))
 
     Path(journal_path + ".1").unlink()

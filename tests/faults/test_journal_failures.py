@@ -20,7 +20,7 @@ import pytest
 
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, in_doubt, read_lines, verify
-from piactl.journal import head_file as locks
+from piactl.journal import append_file as locks
 
 from .journals import digest, intend, journal_path, make_journal
 

@@ -15,8 +15,8 @@ import pytest
 
 from piactl.core.journal_line import Head, sealed
 from piactl.journal import Settlement, in_doubt, read_lines, verify
+from piactl.journal.files import files_of
 from piactl.journal.prune import old_files, remove_files
-from piactl.journal.rotated_files import files_of
 from piactl.journal.writer import close_chain
 
 from .journals import digest, intend, journal_path, make_journal

@@ -10,7 +10,7 @@ is what the server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -26,15 +26,15 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
 APART = timedelta(seconds=5)
 """The largest clock difference between this host and the server at which a write is recognised in both."""
 
-LONGEST = timedelta(seconds=60)
-"""The longest time between an intent and its write if the outcome is unknown."""
+LONGEST = timedelta(minutes=10)
+"""The longest time between an intent and its write if the outcome is unknown, on clocks that may differ."""
 
 _SECRETS = frozenset(name.lower() for name in SECRETS)
 _MADE = ("applied", IN_DOUBT, UNDER_WAY)
@@ -60,6 +60,7 @@ class HistoryEvent:
     outcome: str
     reason: str
     message: str
+    write: LoggedWrite | None = None
 
 
 def find_uid(store: AccountStore, name: str) -> str:
@@ -76,29 +77,31 @@ def find_uid(store: AccountStore, name: str) -> str:
 
 
 def recounted(
-    changes: Iterable[JournalledChange], writes: Iterable[LoggedWrite], identities: Mapping[str, str]
+    journalled: Collection[JournalledChange], writes: Collection[LoggedWrite], identities: Mapping[str, str]
 ) -> list[HistoryEvent]:
     """The events in order of time.
 
     A write in both sources is one event. They match if their entryCSN is equal. Without that, they match if
     entry and operation are equal, the log has every attribute of the intent (except secret ones, which it may
-    hide), and its time lies between intent and outcome, with a tolerance of APART. The first match counts;
-    each logged write is used once. `identities` are the DNs of the identities of piactl by name.
+    hide), and its time lies between intent and outcome, with a tolerance of APART, or of LONGEST if the
+    outcome is unknown. The first match counts; each logged write is used once. `identities` are the DNs of
+    the identities of piactl by name.
     """
     names = {normal_dn(dn): name for name, dn in identities.items() if dn}
-    changes, logged_writes = list(changes), sorted(writes, key=lambda logged: logged.time)
-    by_csn = {write.csn: write for write in logged_writes if write.csn}
-    journalled = {change.csn for change in changes if change.csn}
+    by_csn = {write.csn: write for write in writes if write.csn}
+    known = {change.csn for change in journalled if change.csn}
     unmatched: dict[str, list[LoggedWrite]] = {}
-    for write in logged_writes:
-        if write.csn not in journalled:
+    for write in sorted(writes, key=lambda logged: logged.time):
+        if write.csn not in known:
             unmatched.setdefault(normal_dn(write.dn), []).append(write)
     events = []
-    for change in changes:
-        candidates = unmatched.get(normal_dn(change.dn), [])
-        match = by_csn.get(change.csn) or next((w for w in candidates if _same(change, w)), None)
-        if match in candidates:
-            candidates.remove(match)
+    for change in journalled:
+        match = by_csn.get(change.csn)
+        if match is None:
+            candidates = unmatched.get(normal_dn(change.dn), [])
+            match = next((write for write in candidates if _same(change, write)), None)
+            if match is not None:
+                candidates.remove(match)
         events.append(_of_journal(change, match, names))
     events += [_of_log(write, names) for writes_of_one in unmatched.values() for write in writes_of_one]
     return sorted(events, key=lambda event: event.time)
@@ -107,11 +110,15 @@ def recounted(
 def _same(change: JournalledChange, write: LoggedWrite) -> bool:
     if change.outcome not in _MADE or change.op != write.op or write.result:
         return False
-    begun = datetime.fromisoformat(change.time)
-    over = datetime.fromisoformat(change.settled) if change.settled else begun + LONGEST
-    if change.outcome == IN_DOUBT or change.message.startswith("read back"):
-        over = begun + LONGEST
-    if not begun - APART <= datetime.fromisoformat(write.time) <= over + APART:
+    if change.csn and write.csn:
+        return change.csn == write.csn
+    begun = over = datetime.fromisoformat(change.time)
+    apart = APART
+    if change.outcome in (IN_DOUBT, UNDER_WAY) or change.message.startswith("read back"):
+        apart = LONGEST
+    elif change.settled:
+        over = datetime.fromisoformat(change.settled)
+    if not begun - apart <= datetime.fromisoformat(write.time) <= over + apart:
         return False
     if write.attributes is None:
         return True
@@ -136,6 +143,7 @@ def _of_journal(
         outcome=change.outcome,
         reason=change.reason,
         message=change.message,
+        write=write,
     )
 
 
@@ -160,6 +168,7 @@ def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> HistoryEvent:
         outcome="failed" if write.result else "applied",
         reason="",
         message=f"LDAP result {write.result}; {origin}" if write.result else origin,
+        write=write,
     )
 
 
@@ -238,13 +247,18 @@ def unjournalled(
     if not writes:
         return Unjournalled((), 0, bool(logs), reached=reached)
     names = {normal_dn(write.dn) for write in writes}
-    oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
+    journalled = [change for change in _changes_around(journal, writes) if normal_dn(change.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     writes = [write for write in writes if normal_dn(write.by) not in others]
-    alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
+    alone = [e for e in recounted(journalled, writes, identities) if e.sources == (ACCESS_LOG,)]
     return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
+
+
+def _changes_around(journal: str, writes: Iterable[LoggedWrite]) -> Iterator[JournalledChange]:
+    """The changes in the journal among which those of the writes are."""
+    oldest = min(datetime.fromisoformat(write.time) for write in writes)
+    return changes(journal, LineFilter(since=oldest - LONGEST))
 
 
 def _logged(
@@ -312,7 +326,7 @@ def unwitnessed(
         first, above = parted(normal_dn(dn))
         return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
 
-    writes = []
+    written: dict[LoggedWrite, set[tuple[str, str]]] = {}
     for log in find_logs(reader, directory.suffix).readable:
         for write in writes_since(reader, log, since):
             by = normal_dn(write.by) if write.by else ""
@@ -324,22 +338,20 @@ def unwitnessed(
             places = {(uid, name) for uid, name in places if uid}
             of_server = write.of_logging_in and by not in ours
             if places and not (write.result or of_server):
-                writes.append((write, places))
-    if not writes:
+                written[write] = places
+    if not written:
         return {}
-    oldest = min(datetime.fromisoformat(write.time) for write, _ in writes)
-    changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
-    by_csn = {change.csn: change for change in changes if change.csn}
-    unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
+    journalled = [c for c in _changes_around(journal, written) if place(c.dn, c.attributes)[0]]
+    events = recounted(journalled, written, {})
+    logged_events = [(event.write, event) for event in events if event.write is not None]
     changed: dict[str, dict[str, str]] = {}
-    for write, places in sorted(writes, key=lambda logged: logged[0].time):
-        change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
-        journalled = change is not None or (bool(write.by) and normal_dn(write.by) in elsewhere)
+    for write, event in sorted(logged_events, key=lambda pair: pair[0].time):
+        known = JOURNAL in event.sources
         words = f"no journal has the change of its device by {write.by} at {write.time}"
-        for uid, name in places:
-            if not journalled:
+        for uid, name in written[write]:
+            if not known and not (write.by and normal_dn(write.by) in elsewhere):
                 changed.setdefault(uid, {})[name] = words
-            elif write.op == "add" if name else change is None or _LINKING & {*change.kinds}:
+            elif write.op == "add" if name else not known or _LINKING & {*event.kinds}:
                 changed.get(uid, {}).pop(name, None)
     return {uid: marks for uid, marks in changed.items() if marks}
 
@@ -347,15 +359,6 @@ def unwitnessed(
 _LINKING = frozenset({"otp-verify", "otp-resume", "otp-remove"})
 """The kinds of changes after which a link is the one that the help desk wants. What a night suspended stays
 foreign, or an undo of that night would put it back."""
-
-_UNSURE = timedelta(minutes=10)
-"""How far the times of a write in the journal and in the log may differ if only they show that it is one."""
-
-
-def _near(change: JournalledChange, write: LoggedWrite) -> bool:
-    apart = datetime.fromisoformat(write.time) - datetime.fromisoformat(change.time)
-    same = change.op == write.op and normal_dn(change.dn) == normal_dn(write.dn)
-    return same and abs(apart) <= _UNSURE
 
 
 def _author(event: HistoryEvent) -> str:
