@@ -211,6 +211,11 @@ class Unsettled(NamedTuple):
         """The fields of a `run` or `end` line about it."""
         return {"clean": self.clean, **({"unmade": self.unmade[0].seq} if self.unmade else {})}
 
+    @property
+    def all_settled(self) -> bool:
+        """Whether nothing before the end of the journal has to be looked at again."""
+        return not (self.intents or self.unmade or self.hidden)
+
 
 UNMADE = timedelta(days=3)
 """How long runs look again at a write that was read back as not made: something between the hosts may still

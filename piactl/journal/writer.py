@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -30,6 +29,7 @@ from piactl.journal.intent_format import (
     Intent,
     Made,
     Settlement,
+    Unsettled,
     digests,
     intent_of,
     key_of,
@@ -84,10 +84,8 @@ class Journal:
         self._context = context
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, IntendedWrite] = {}
-        self._doubts: set[int] = set()
-        self._foreign = sys.maxsize
-        self._unmade: set[int] = set()
-        self.unmade: tuple[Intent, ...] = ()
+        self._before = Unsettled((), 1)
+        self._alone = True
         self._seen = GENESIS
         self._wrote = False
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
@@ -97,6 +95,11 @@ class Journal:
         """Number and hash of the last line that this run wrote or saw."""
         return self._file.head
 
+    @property
+    def unmade(self) -> tuple[Intent, ...]:
+        """The writes that earlier runs read back as not made, not long ago."""
+        return tuple(map(intent_of, self._before.unmade))
+
     def begin(self) -> Head:
         """Opens or creates the file, repairs a torn tail, and writes the `run` line."""
         actor, context = self._context.actor, self._context
@@ -104,11 +107,8 @@ class Journal:
         self._guarded(lambda: self._file.hold(context.run))
         self._append([])
         self._seen = self.head
-        before = self._guarded(lambda: unsettled(self._path))
-        self.unmade = tuple(map(intent_of, before.unmade))
-        self._doubts = {line.seq for line in before.intents}
-        self._unmade = {line.seq for line in before.unmade}
-        self._foreign = before.clean if before.hidden else sys.maxsize
+        self._before = self._guarded(lambda: unsettled(self._path))
+        self._alone = True
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
@@ -122,7 +122,7 @@ class Journal:
             "as_of": context.as_of.isoformat() if context.as_of else None,
             "plan": context.plan,
             "policy": context.policy,
-            **before.facts,
+            **self._before.facts,
             **(recorded.facts(self._seen.seq) if recorded.known or context.compared else {}),
         }
         return self._append([body])[0]
@@ -149,9 +149,6 @@ class Journal:
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, None) for s in settlements])
-        numbers = {s.intent for s in settlements}
-        self._doubts -= numbers
-        self._unmade = (self._unmade - numbers) | {s.intent for s in settlements if s.outcome != "applied"}
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
@@ -199,11 +196,12 @@ class Journal:
         feed that the run applied.
         """
         self._append([])  # sees the lines of other runs
+        settled = self._alone and self._before.all_settled and not self._pending
         body = {
             "type": "end",
             "counts": dict(counts),
             "open": len(self._pending),
-            **self._settled(),
+            **({"clean": self._seen.seq + 1} if settled else self._before.facts),
             **({"recorded": True} if recorded else {}),
             **({"remembered": True} if remembered else {}),
             **({"acknowledged": True} if acknowledged else {}),
@@ -243,14 +241,8 @@ class Journal:
         self._seen = self.head
         self._wrote = self._wrote or bool(bodies)
         if self._seen.seq != before.seq + len(bodies):
-            self._foreign = min(self._foreign, before.seq + 1)
+            self._alone = False
         return heads
-
-    def _settled(self) -> dict[str, int]:
-        """The facts of Unsettled. The lines of other runs meanwhile may have intents that are open: the next
-        run reads them."""
-        clean = min(self._seen.seq + 1, self._foreign, *self._doubts, *self._pending)
-        return {"clean": clean, **({"unmade": min(self._unmade)} if self._unmade else {})}
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         """Calls `work`. After an exception, even one from a signal, this object writes nothing more."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -54,7 +54,8 @@ from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, Pi
 from piactl.flows.drift import drift_row, drift_summary
 from piactl.flows.person_export import person_export
 from piactl.flows.queries.accounts import case_rows, find_entry
-from piactl.flows.queries.history_and_unjournalled import HistoryEvent, find_uid, recounted
+from piactl.flows.queries.history_and_unjournalled import find_uid
+from piactl.flows.queries.history_and_unjournalled import history as history_of
 from piactl.flows.queries.timeline import Timeline, timeline_facts
 from piactl.flows.queries.timeline import timeline as timeline_of
 from piactl.journal import LineFilter
@@ -127,10 +128,11 @@ def history(
     noted = [] if logins else [w for w in writes if w.of_logging_in]
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
-    events = recounted(changes, writes, identities)
+    rows = history_of(changes, writes, identities)
     if roles.is_help_desk_alone():
-        events = [_without_details(event) for event in events]
-    rows = [row_of(event, layout) for event in events]
+        rows = [_without_details(row) for row in rows]
+    if layout not in ("json", "ndjson"):
+        rows = [_flat(row, layout) for row in rows]
     show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
         singular, plural = (
@@ -142,18 +144,17 @@ def history(
     return int(answer.code)
 
 
-def _without_details(event: HistoryEvent) -> HistoryEvent:
+def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     """An act as the help desk sees it: their own acts whole, of those of others day, kind and role."""
-    name = caller().name
-    if event.run and event.author == name:
-        return event
-    role = event.identity or "another program"
-    if event.run:
-        author = "" if event.author == roles.SERVICE_USER else event.author
+    if row["run"] and row["author"] == caller().name:
+        return row
+    role = row["identity"] or "another program"
+    if row["run"]:
+        author = "" if row["author"] == roles.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
         role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or "nobody with a role"
-    hidden = replace(event, time=event.time[:10], author=role, identity=role, run="", host="", reason="")
-    return replace(hidden, attributes=None, message="")
+    hidden = dict.fromkeys(("run", "host", "reason", "attributes", "message"))
+    return {**row, "time": row["time"][:10], "author": role, "identity": role, **hidden}
 
 
 def _of_journal(
@@ -205,43 +206,24 @@ def _ask_log(
         say("the server keeps no access log: changes by other programs or hosts are not in this history")
 
 
-def row_of(event: HistoryEvent, layout: str) -> dict[str, Any]:
-    """An event as json prints it; `what` is for tables: the kinds of change, else the operation."""
-    row = {
-        "time": event.time,
-        "author": event.author,
-        "identity": event.identity or None,
-        "sources": list(event.sources),
-        "run": event.run or None,
-        "host": event.host or None,
-        "operation": event.op,
-        "dn": event.dn,
-        "kinds": list(event.kinds),
-        "attributes": None if event.attributes is None else list(event.attributes),
-        "outcome": event.outcome,
-        "reason": event.reason or None,
-        "message": event.message or None,
+def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
+    """A row of a table: `what` is the kinds of change, else the operation."""
+    names, author = row["attributes"], row["author"]
+    if layout == "table" and names is not None:
+        omitted = len(names) - _NAMES_ON_SCREEN
+        names = [*names[:_NAMES_ON_SCREEN], *([f"+{omitted}"] if omitted > 0 else [])]
+        # a short author: the name of an identity of piactl, else the first part of a DN
+        if not row["run"]:
+            known = row["identity"] not in (None, author)
+            author = f"({row['identity']})" if known else author.partition(",")[0]
+        names = " ".join(names)
+    return {
+        **row,
+        "author": author,
+        "what": " ".join(row["kinds"]) or row["operation"],
+        "sources": " + ".join(row["sources"]),
+        "attributes": "(not shown)" if names is None else names,
     }
-    if layout in ("json", "ndjson"):
-        return row
-    row["what"] = " ".join(event.kinds) or event.op
-    row["sources"] = " + ".join(event.sources)
-    if event.attributes is None:
-        row["attributes"] = "(not shown)"
-    elif layout == "table":
-        omitted = len(event.attributes) - _NAMES_ON_SCREEN
-        row["attributes"] = " ".join(event.attributes[:_NAMES_ON_SCREEN]) + (
-            f" +{omitted}" if omitted > 0 else ""
-        )
-        row["author"] = _short(event)
-    return row
-
-
-def _short(event: HistoryEvent) -> str:
-    """A short author for tables: the name of an identity of piactl, else the first part of a DN."""
-    if event.author != event.identity and not event.run:
-        return f"({event.identity})"
-    return event.author if event.run else event.author.partition(",")[0]
 
 
 class TimelineLayout(StrEnum):

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -40,29 +41,6 @@ _SECRETS = frozenset(name.lower() for name in SECRETS)
 _MADE = ("applied", IN_DOUBT, UNDER_WAY)
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    """One write or attempted write of the account. `sources` are JOURNAL, ACCESS_LOG or both. `author` is the
-    person behind the run if the journal knows it, else the DN that wrote. `identity` is that DN or the name
-    of its identity of piactl, "" if only the journal has the write. `attributes` are names, None if they may
-    not be read; `op` is add, modify, delete or modrdn."""
-
-    time: str
-    sources: tuple[str, ...]
-    author: str
-    identity: str
-    run: str
-    host: str
-    op: str
-    dn: str
-    kinds: tuple[str, ...]
-    attributes: tuple[str, ...] | None
-    outcome: str
-    reason: str
-    message: str
-    write: LoggedWrite | None = None
-
-
 def find_uid(store: AccountStore, name: str) -> str:
     """The uid of the account with this uid, address, alias or matricule, "" if there is none.
 
@@ -76,25 +54,66 @@ def find_uid(store: AccountStore, name: str) -> str:
     return name if name in uids else "".join(uids)
 
 
-def recounted(
+def history(
     journalled: Collection[JournalledChange], writes: Collection[LoggedWrite], identities: Mapping[str, str]
-) -> list[HistoryEvent]:
-    """The events in order of time.
-
-    A write in both sources is one event. They match if their entryCSN is equal. Without that, they match if
-    entry and operation are equal, the log has every attribute of the intent (except secret ones, which it may
-    hide), and its time lies between intent and outcome, with a tolerance of APART, or of LONGEST if the
-    outcome is unknown. The first match counts; each logged write is used once. `identities` are the DNs of
-    the identities of piactl by name.
-    """
+) -> list[dict[str, Any]]:
+    """The writes and attempted writes of an account in order of time, as `account history -o json` prints
+    them. `identities` are the DNs of the identities of piactl by name."""
     names = {normal_dn(dn): name for name, dn in identities.items() if dn}
+    rows = [_row(change, write, names) for change, write in paired(journalled, writes)]
+    return sorted(rows, key=lambda row: str(row["time"]))
+
+
+_KEYS = (
+    "time", "author", "identity", "sources", "run", "host", "operation", "dn", "kinds", "attributes",
+    "outcome", "reason", "message",
+)  # fmt: skip
+
+
+def _row(
+    change: JournalledChange | None, write: LoggedWrite | None, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """`author` is the person behind the run if the journal knows it, else the DN that wrote. `identity` is
+    that DN or the name of its identity of piactl, None if only the journal has the write. `attributes` are
+    names, None if they may not be read."""
+    row: dict[str, Any] = dict.fromkeys(_KEYS)
+    row["sources"] = [name for name, there in ((JOURNAL, change), (ACCESS_LOG, write)) if there is not None]
+    identity = _identity(write.by, names) if write is not None else ""
+    row["identity"] = identity or None
+    if change is not None:
+        row |= {name: getattr(change, name) for name in ("time", "author", "dn", "outcome")}
+        row |= {name: getattr(change, name) or None for name in ("run", "host", "reason", "message")}
+        row |= {name: list(getattr(change, name)) for name in ("kinds", "attributes")}
+        row["operation"] = change.op
+    elif write is not None:
+        origin = "not in this journal: another host's, pruned, or by hand"
+        if identity == write.by:
+            origin = "by another program"
+        row |= {"time": write.time, "dn": write.dn, "operation": write.op, "kinds": []}
+        row["author"] = write.by or "anonymous"
+        row["attributes"] = None if write.attributes is None else list(write.attributes)
+        row["outcome"] = "failed" if write.result else "applied"
+        row["message"] = f"LDAP result {write.result}; {origin}" if write.result else origin
+    return row
+
+
+def paired(
+    journalled: Collection[JournalledChange], writes: Collection[LoggedWrite]
+) -> list[tuple[JournalledChange | None, LoggedWrite | None]]:
+    """Each change in the journal with its write in the access log, and the writes without one.
+
+    They belong together if their entryCSN is equal. Without that, if entry and operation are equal, the log
+    has every attribute of the intent (except secret ones, which it may hide), and its time lies between
+    intent and outcome, with a tolerance of APART, or of LONGEST if the outcome is unknown. The first such
+    write counts; each is used once.
+    """
     by_csn = {write.csn: write for write in writes if write.csn}
     known = {change.csn for change in journalled if change.csn}
     unmatched: dict[str, list[LoggedWrite]] = {}
     for write in sorted(writes, key=lambda logged: logged.time):
         if write.csn not in known:
             unmatched.setdefault(normal_dn(write.dn), []).append(write)
-    events = []
+    pairs: list[tuple[JournalledChange | None, LoggedWrite | None]] = []
     for change in journalled:
         match = by_csn.get(change.csn)
         if match is None:
@@ -102,9 +121,8 @@ def recounted(
             match = next((write for write in candidates if _same(change, write)), None)
             if match is not None:
                 candidates.remove(match)
-        events.append(_of_journal(change, match, names))
-    events += [_of_log(write, names) for writes_of_one in unmatched.values() for write in writes_of_one]
-    return sorted(events, key=lambda event: event.time)
+        pairs.append((change, match))
+    return [*pairs, *((None, write) for writes_of_one in unmatched.values() for write in writes_of_one)]
 
 
 def _same(change: JournalledChange, write: LoggedWrite) -> bool:
@@ -124,52 +142,6 @@ def _same(change: JournalledChange, write: LoggedWrite) -> bool:
         return True
     logged = {name.lower() for name in write.attributes}
     return {name.lower() for name in change.attributes} - _SECRETS <= logged
-
-
-def _of_journal(
-    change: JournalledChange, write: LoggedWrite | None, names: Mapping[str, str]
-) -> HistoryEvent:
-    return HistoryEvent(
-        time=change.time,
-        sources=(JOURNAL, ACCESS_LOG) if write else (JOURNAL,),
-        author=change.author,
-        identity=_identity(write.by, names) if write else "",
-        run=change.run,
-        host=change.host,
-        op=change.op,
-        dn=change.dn,
-        kinds=change.kinds,
-        attributes=change.attributes,
-        outcome=change.outcome,
-        reason=change.reason,
-        message=change.message,
-        write=write,
-    )
-
-
-def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> HistoryEvent:
-    identity = _identity(write.by, names)
-    origin = (
-        "by another program"
-        if identity == write.by
-        else "not in this journal: another host's, pruned, or by hand"
-    )
-    return HistoryEvent(
-        time=write.time,
-        sources=(ACCESS_LOG,),
-        author=write.by or "anonymous",
-        identity=identity,
-        run="",
-        host="",
-        op=write.op,
-        dn=write.dn,
-        kinds=(),
-        attributes=write.attributes,
-        outcome="failed" if write.result else "applied",
-        reason="",
-        message=f"LDAP result {write.result}; {origin}" if write.result else origin,
-        write=write,
-    )
 
 
 def _identity(dn: str, names: Mapping[str, str]) -> str:
@@ -193,11 +165,11 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
-    read. `too_many`: there were more than MOST, and none is named. `reached` is the last reqStart of each
-    log."""
+    """The writes, the latest first; their `by` is the name of an identity of piactl, or a DN. `compared` is
+    how many writes were read, `log` whether an access log was read. `too_many`: there were more than MOST,
+    and none is named. `reached` is the last reqStart of each log."""
 
-    writes: tuple[HistoryEvent, ...]
+    writes: tuple[LoggedWrite, ...]
     compared: int
     log: bool
     too_many: bool = False
@@ -209,10 +181,9 @@ class Unjournalled:
             return f"more than {MOST} accounts were written: not compared with the journal"
         if not self.writes:
             return ""
-        authors = ", ".join(
-            f"{author} {n}" for author, n in Counter(map(_author, self.writes)).most_common(NAMED)
-        )
-        named = "; ".join(f"{event.dn} at {event.time} by {_author(event)}" for event in self.writes[:NAMED])
+        most = Counter(write.by for write in self.writes).most_common(NAMED)
+        authors = ", ".join(f"{author} {number}" for author, number in most)
+        named = "; ".join(f"{write.dn} at {write.time} by {write.by}" for write in self.writes[:NAMED])
         remaining = len(self.writes) - NAMED
         rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
         writes = counted(len(self.writes), "write")
@@ -248,11 +219,16 @@ def unjournalled(
         return Unjournalled((), 0, bool(logs), reached=reached)
     names = {normal_dn(write.dn) for write in writes}
     journalled = [change for change in _changes_around(journal, writes) if normal_dn(change.dn) in names]
-    identities = {name: identity.dn for name, identity in directory.identities.items()}
+    identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     writes = [write for write in writes if normal_dn(write.by) not in others]
-    alone = [e for e in recounted(journalled, writes, identities) if e.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
+    alone = [
+        replace(write, by=_identity(write.by, identities) or "anonymous")
+        for change, write in paired(journalled, writes)
+        if change is None and write is not None
+    ]
+    latest = sorted(alone, key=lambda write: write.time, reverse=True)
+    return Unjournalled(tuple(latest), len(writes), bool(logs), reached=reached)
 
 
 def _changes_around(journal: str, writes: Iterable[LoggedWrite]) -> Iterator[JournalledChange]:
@@ -342,16 +318,14 @@ def unwitnessed(
     if not written:
         return {}
     journalled = [c for c in _changes_around(journal, written) if place(c.dn, c.attributes)[0]]
-    events = recounted(journalled, written, {})
-    logged_events = [(event.write, event) for event in events if event.write is not None]
+    pairs = [(change, write) for change, write in paired(journalled, written) if write is not None]
     changed: dict[str, dict[str, str]] = {}
-    for write, event in sorted(logged_events, key=lambda pair: pair[0].time):
-        known = JOURNAL in event.sources
+    for change, write in sorted(pairs, key=lambda pair: pair[1].time):
         words = f"no journal has the change of its device by {write.by} at {write.time}"
         for uid, name in written[write]:
-            if not known and not (write.by and normal_dn(write.by) in elsewhere):
+            if change is None and not (write.by and normal_dn(write.by) in elsewhere):
                 changed.setdefault(uid, {})[name] = words
-            elif write.op == "add" if name else not known or _LINKING & {*event.kinds}:
+            elif write.op == "add" if name else change is None or _LINKING & {*change.kinds}:
                 changed.get(uid, {}).pop(name, None)
     return {uid: marks for uid, marks in changed.items() if marks}
 
@@ -359,7 +333,3 @@ def unwitnessed(
 _LINKING = frozenset({"otp-verify", "otp-resume", "otp-remove"})
 """The kinds of changes after which a link is the one that the help desk wants. What a night suspended stays
 foreign, or an undo of that night would put it back."""
-
-
-def _author(event: HistoryEvent) -> str:
-    return event.identity or event.author
