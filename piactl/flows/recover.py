@@ -45,6 +45,7 @@ from piactl.directory.store.state_records import (
 )
 from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryOlder, PiactlError
+from piactl.flows.apply.key_fence import announce_key, check_needed_keys
 from piactl.flows.apply.known_server import (
     began_at,
     check_server,
@@ -277,22 +278,25 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     to apply again in order.
 
     Changes no account; the next night gives the names that the lost runs gave to their first owners alone.
-    Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is written.
+    Raises PiactlError if no run is lost, SecretUnusable if accounts need a digest key that this host has
+    retired, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+        check_needed_keys(writer, settings, keys)
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
         run.record(RunStatus.RUNNING)
-        run.journal.accepted(names, run.order.reason)
+        run.journal.record("accepted", runs=names, reason=run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
         _keep_to_server(run)
+        announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})

@@ -104,23 +104,22 @@ def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite
         return
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The number of the last line that exists, 0 for none. `written` is the number of the last line ever
-    written, according to the head file, 0 without that file. `empty`: the file that is appended to does not
-    exist, or holds nothing yet."""
-
-    last: int
-    written: int
-    empty: bool
-
-
-def extent(path: str) -> Extent:
-    """The lines of the journal that exist. Raises JournalUnusable."""
-    written = stored_head(path).seq  # read first: a line that is appended meanwhile must not count as missing
+def last_number(path: str) -> int:
+    """The number of the last line that exists, 0 for none. Raises JournalUnusable."""
     last = next(newest_lines(path), None)
-    empty = not Path(path).exists() or not Path(path).stat().st_size
-    return Extent(last.seq if last is not None else 0, written, empty)
+    return last.seq if last is not None else 0
+
+
+def lines_lost(path: str) -> str:
+    """Why the journal lacks lines, as far as its own files show it, "" if they do not. Raises
+    JournalUnusable."""
+    rotated, written = rotated_without_journal(path), stored_head(path).seq
+    if rotated:
+        return f"only {', '.join(rotated)} and no .head file are left of it"
+    # if the file has lines, the chain shows what is missing
+    if (not Path(path).exists() or not Path(path).stat().st_size) and (last := last_number(path)) < written:
+        return f"line {written} was written, and lines after {last} are not there"
+    return ""
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:

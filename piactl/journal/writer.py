@@ -161,24 +161,12 @@ class Journal:
             [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
         )
 
-    def begun(self, reason: str, why: str) -> None:
-        """Records that a new chain begins because lines of the old one are missing, and `why` they count as
-        missing."""
-        self._append([{"type": "begun", "reason": masked(reason), "why": masked(why)}])
-
-    def accepted(self, runs: Sequence[str], reason: str) -> None:
-        """Records that the directory lacks these runs, and that this was accepted."""
-        self._append([{"type": "accepted", "runs": list(runs), "reason": masked(reason)}])
-
-    def prune(self, files: Collection[str], last: Head, before: str) -> None:
-        """Records that the files of these names, with lines up to `last`, are about to be removed: all of
-        them were written before that day."""
-        self._append([{"type": "prune", "files": list(files), "last": last._asdict(), "before": before}])
-
-    def go_on_from(self, chains: Mapping[str, Head]) -> None:
-        """Records the heads of the chains that this journal goes on from, by their names."""
-        heads = {name: head._asdict() for name, head in chains.items()}
-        self._append([{"type": CLOSED, "chains": heads}])
+    def record(self, kind: str, **facts: object) -> None:
+        """Records a fact about the journal or the directory: a new chain is `begun` as lines are missing, it
+        was `accepted` that the directory lacks runs, old files are about to be removed (`prune`), the chains
+        that this journal goes on from are `closed`."""
+        words = {name: masked(fact) for name, fact in facts.items() if isinstance(fact, str)}
+        self._append([{"type": kind, **facts, **words}])
 
     def end(
         self,
@@ -253,18 +241,19 @@ class Journal:
         )
         try:
             result = work()
-        except OSError as refused:
-            error = refused_by_system(self._path, refused)
-            self._unusable = str(error)
-            raise error from None
-        except JournalUnusable as error:
-            self._unusable = str(error)
-            raise
-        except LineTooLong as error:
-            self._unusable = f"{self._path}: {error}. No further change is made.\nThis is a bug."
-            raise JournalUnusable(self._unusable) from None
+        except (OSError, LineTooLong, JournalUnusable) as error:
+            unusable = self._explained(error)
+            self._unusable = str(unusable)
+            raise unusable from None
         self._unusable = ""
         return result
+
+    def _explained(self, error: Exception) -> JournalUnusable:
+        if isinstance(error, OSError):
+            return refused_by_system(self._path, error)
+        if isinstance(error, LineTooLong):
+            return JournalUnusable(f"{self._path}: {error}. No further change is made.\nThis is a bug.")
+        return error if isinstance(error, JournalUnusable) else JournalUnusable(str(error))
 
     def _stamp(self) -> Body:
         now = self._now()

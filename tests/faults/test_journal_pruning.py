@@ -51,7 +51,7 @@ class Kept:
         return next(datetime.fromisoformat(x.time) for x in read_lines(str(self.path)) if x.run == run)
 
     def names(self, before: datetime) -> list[str]:
-        return [Path(old.path).name for old in old_files(str(self.path), before)]
+        return [Path(old).name for old in old_files(str(self.path), before)]
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -76,15 +75,6 @@ ON_SCREEN = ("time", "author", "what", "attributes", "outcome", "run", "reason",
 _NAMES_ON_SCREEN = 3
 
 
-@dataclass
-class _Answer:
-    """The answer of the directory: the uid, the logged writes, and what could not be read."""
-
-    uid: str = ""
-    writes: list[LoggedWrite] = field(default_factory=list)
-    code: Exit = Exit.DONE
-
-
 def history(
     account: Annotated[
         str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
@@ -109,22 +99,21 @@ def history(
     """
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)
-    answer = _resolve(configuration, name)
-    changes = _of_journal(configuration, answer.uid or name, first, last)
-    if answer.uid:
-        _ask_log(configuration, answer, {change.dn for change in changes}, first)
+    uid, code = _uid_of(configuration, name)
+    changes = _of_journal(configuration, uid or name, first, last)
+    writes = _logged(configuration, uid, {change.dn for change in changes}, first) if uid else []
     if read_numen(name) is not None:
         raise NotFound(
             "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
         )
-    if not answer.uid and not changes and not _of_journal(configuration, name, None, None):
-        if answer.code is Exit.UNREACHABLE:
+    if not uid and not changes and not _of_journal(configuration, name, None, None):
+        if code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host has no such uid")
-            return int(answer.code)
+            return int(code)
         raise NotFound(f"{name}: no such account in the directory or in the journal of this host")
     identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
-    writes = [w for w in answer.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
+    writes = [w for w in writes if datetime.fromisoformat(w.time).timestamp() <= limit]
     noted = [] if logins else [w for w in writes if w.of_logging_in]
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
@@ -141,7 +130,7 @@ def history(
         )
         notes = counted(len(noted), singular, plural)
         say(f"{notes} left out; --logins shows them")
-    return int(answer.code)
+    return int(code)
 
 
 def _without_details(row: dict[str, Any]) -> dict[str, Any]:
@@ -163,22 +152,20 @@ def _of_journal(
     return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 
 
-def _resolve(configuration: Configuration, name: str) -> _Answer:
-    """The account of this name in the directory."""
-    answer = _Answer()
+def _uid_of(configuration: Configuration, name: str) -> tuple[str, Exit]:
+    """The uid of the account of this name in the directory, "" if there is none."""
     try:
         with reading(configuration) as reader:
-            answer.uid = find_uid(configuration.accounts(reader), name)
+            return find_uid(configuration.accounts(reader), name), Exit.DONE
     except DirectoryUnreachable as error:
         say(f"{error}\nThe answer is from the journal of this host alone.")
-        answer.code = Exit.UNREACHABLE
-    return answer
+        return "", Exit.UNREACHABLE
 
 
-def _ask_log(
-    configuration: Configuration, answer: _Answer, journalled: set[str], since: datetime | None
-) -> None:
-    """Reads the writes of the account, of its devices, and of earlier devices named in the journal."""
+def _logged(
+    configuration: Configuration, uid: str, journalled: set[str], since: datetime | None
+) -> list[LoggedWrite]:
+    """The writes of the account, of its devices, and of earlier devices named in the journal."""
     hidden: tuple[str, ...] = ()
     refused: list[str] = []
     settings = configuration.settings.directory
@@ -190,10 +177,8 @@ def _ask_log(
                 logs = find_logs(reader, settings.suffix)
                 hidden = logs.hidden
                 if logs.readable:
-                    names = {*journalled, *names_of_account(reader, settings, answer.uid)}
-                    for log in logs.readable:
-                        answer.writes += logged_writes(reader, log, names, since)
-                    return
+                    names = {*journalled, *names_of_account(reader, settings, uid)}
+                    return [w for log in logs.readable for w in logged_writes(reader, log, names, since)]
         except DirectoryUnreachable:
             raise
         except PiactlError as error:
@@ -204,6 +189,7 @@ def _ask_log(
         say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
     else:
         say("the server keeps no access log: changes by other programs or hosts are not in this history")
+    return []
 
 
 def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:

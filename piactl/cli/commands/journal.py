@@ -351,7 +351,7 @@ def prune(
     if not files:
         put([f"no file has only lines before {first.date()}; the journal is unchanged\n"])
     verb = "would be removed" if dry_run else "removed"
-    put([f"{shown(file.path)}: {verb}\n" for file in files])
+    put([f"{shown(file)}: {verb}\n" for file in files])
     return int(Exit.DONE)
 
 

@@ -25,13 +25,12 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.recorded_runs import (
-    Extent,
     LastRecorded,
     RecordedRun,
     StampedWrite,
-    extent,
+    last_number,
     last_recorded,
-    rotated_without_journal,
+    lines_lost,
     stamped_writes,
 )
 from piactl.private_files import this_user
@@ -64,12 +63,15 @@ def compare_runs(
     is also false for a journal that cannot be read, which is reported when it is opened for writing.
     """
     try:
-        recorded, journal_extent = last_recorded(settings.journal_file), extent(settings.journal_file)
+        recorded = last_recorded(settings.journal_file)
+        last_line, lost = last_number(settings.journal_file), lines_lost(settings.journal_file)
     except JournalUnusable:
         return False
     last_run = cache(lambda: read_last(reader, settings.directory.state, unreadable))
     try:
-        _check_journal(reader, host, settings, unreadable, now(), recorded, journal_extent, last_run)
+        if lost:
+            raise _missing(settings.journal_file, lost)
+        _check_journal(reader, host, settings, unreadable, now(), recorded, last_line, last_run)
         if recorded.run is not None:
             _check_directory(reader, settings, now(), recorded.run, last_run)
         _check_accounts(reader, settings)
@@ -207,19 +209,9 @@ def _check_journal(
     unreadable: UnreadableRecords,
     now: datetime,
     recorded: LastRecorded,
-    journal_extent: Extent,
+    last_line: int,
     last_run: LastOfDirectory,
 ) -> None:
-    path = settings.journal_file
-    rotated = rotated_without_journal(path)
-    if rotated:
-        raise _missing(path, f"only {', '.join(rotated)} and no .head file are left of it")
-    # if the file has lines, the chain shows what is missing
-    if journal_extent.empty and journal_extent.last < journal_extent.written:
-        raise _missing(
-            path,
-            f"line {journal_extent.written} was written, and lines after {journal_extent.last} are not there",
-        )
     state = settings.directory.state
     if recorded.known:
         records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
@@ -227,8 +219,9 @@ def _check_journal(
         records = read_runs(reader, state, unreadable, now)
     for record in records_of(records, host, this_user()):
         seq = record["journal"]["seq"] if record.get("journal") else 0
-        if seq > journal_extent.last:
-            raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
+        if seq > last_line:
+            why = f"run {record['run']} of this host wrote its line {seq}, which is not there"
+            raise _missing(settings.journal_file, why)
 
 
 def _last_of_directory(
