@@ -214,7 +214,7 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
         return
     directory, journal = run.settings.directory, run.settings.journal_file
     try:
-        sentence = unjournalled(run.writer, directory, journal, run.order.actor.user, since).sentence()
+        sentence = unjournalled(run.writer, directory, journal, since).sentence()
     except PiactlError as error:
         sentence = f"writes without the journal cannot be looked for: {error}"
     if sentence:

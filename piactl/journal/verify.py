@@ -160,7 +160,7 @@ class Verification:
 
 def verify(
     path: str,
-    heads: Mapping[str, Head] | None = None,
+    heads: Mapping[str, tuple[int, str]] | None = None,
     runs: Mapping[str, str] | None = None,
     newest: int | None = None,
 ) -> Verification:
@@ -171,7 +171,8 @@ def verify(
     too. `runs` are runs with their start (UTC, ISO 8601): each must have a line, unless it began before the
     first line. Raises JournalUnusable if a file cannot be read.
     """
-    proof = Verification(heads or {}, stored_head(path), runs or {})
+    named = {label: Head(*head) for label, head in (heads or {}).items()}
+    proof = Verification(named, stored_head(path), runs or {})
     files, skipped = files_of(path), 0
     if newest is not None:
         files = tuple(file for file in files if Path(file).stat().st_size)[-1:]

@@ -38,7 +38,6 @@ from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line, text_of
 from piactl.journal.syslog import SYSLOG, has_syslog
-from piactl.private_files import this_user
 from piactl.roles import held
 from piactl.secret_files import identity_password
 
@@ -101,7 +100,7 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
                 )
         server = reader.facts().uri
         after, day = _compared(baseline, server, now)
-        comparison = unjournalled(reader, directory, settings.journal_file, this_user(), since, root, after)
+        comparison = unjournalled(reader, directory, settings.journal_file, since, root, after)
     errors, warnings, advice = [], [], []
     if not _log_of_nights(directory):
         errors.append("nightly can read no access log: nobody sees a device that is written without piactl")

@@ -194,7 +194,6 @@ def unjournalled(
     reader: Reader,
     directory: DirectorySettings,
     journal: str,
-    user: str,
     since: datetime,
     root: str = "",
     after: Mapping[str, str] | None = None,
