@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, JournalLine, current_outcome
+from piactl.core.journal_line import CUT, JournalLine
 from piactl.errors import NotFound, UsageError
 from piactl.journal.append_file import stored_head
 from piactl.journal.files import files_from, lines_of, newest_lines
+from piactl.journal.intent_format import settlement_of
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
@@ -161,21 +162,19 @@ def _events(line: JournalLine, intents: dict[int, JournalLine]) -> Iterator[Even
     """The events of an outcome; keeps the `intents` that have none yet."""
     if line.type == "intent" and line.fields.get("facts"):
         intents[line.seq] = line
-    if line.type not in ("outcome", "resolved"):
-        return
-    intent = intents.pop(line.fields.get("intent", 0), None)
-    if intent is None or not _was_made(line):
+    settlement = settlement_of(line)
+    intent = intents.pop(settlement.intent, None) if settlement is not None else None
+    if settlement is None or intent is None or not _was_made(line.type, settlement.outcome):
         return
     for place, kind in enumerate(intent.fields["facts"]["effective"], 1):
         cursor = Cursor(line.seq, place, line.hash[:16])
         yield Event(cursor, intent.run, line.time, str(intent.fields["uid"]), kind, intent.fields["facts"])
 
 
-def _was_made(line: JournalLine) -> bool:
+def _was_made(kind: str, outcome: str) -> bool:
     """Whether the write was made. A write that was read back after a crash, from an entry that others have
     changed since, may have been made, and counts: a superfluous event is better than a missing one."""
-    outcome = current_outcome(str(line.fields.get("outcome")))
-    return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
+    return outcome in _MADE or (kind == "resolved" and outcome == "conflict")
 
 
 def _number(raw: bytes) -> int:

@@ -163,6 +163,16 @@ def intent_of(line: JournalLine) -> Intent:
     return Intent(*facts, sides["added"], sides["removed"], address)
 
 
+def settlement_of(line: JournalLine) -> Settlement | None:
+    """The outcome that a journal line holds, None for a line of another type."""
+    if line.type not in ("outcome", "resolved"):
+        return None
+    f = line.fields
+    number, outcome = f.get("intent"), current_outcome(str(f.get("outcome")))
+    texts = (str(f.get(name, "")) for name in ("message", "csn"))
+    return Settlement(number if isinstance(number, int) else 0, outcome, *texts)
+
+
 def intent_outcome(
     intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]
 ) -> IntentOutcome:
@@ -240,16 +250,15 @@ def unsettled(path: str) -> Unsettled:
                 reached = needed
                 break
             reached = line.seq
-            if line.type in ("outcome", "resolved"):
-                number = line.fields["intent"]
+            if (settlement := settlement_of(line)) is not None:
                 if (
                     line.type == "resolved"
-                    and number not in settled  # the newest outcome counts
-                    and current_outcome(line.fields["outcome"]) != "applied"
+                    and settlement.intent not in settled  # the newest outcome counts
+                    and settlement.outcome != "applied"
                     and datetime.fromisoformat(newest) - datetime.fromisoformat(line.time) < UNMADE
                 ):
-                    not_made.add(number)
-                settled.add(number)
+                    not_made.add(settlement.intent)
+                settled.add(settlement.intent)
             elif line.type == "intent" and line.seq not in settled:
                 open_intents.append(line)
             elif line.type == "intent" and line.seq in not_made:

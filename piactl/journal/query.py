@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from heapq import merge
 from typing import Any
 
-from piactl.core.journal_line import BrokenLine, JournalLine, current_outcome, ended, parsed
+from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
 from piactl.journal.actor import author_of
 from piactl.journal.append_file import alive_runs
 from piactl.journal.errors import unreadable
 from piactl.journal.files import chains_of, files_from, files_of, lines_of, raw_lines
+from piactl.journal.intent_format import settlement_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,10 @@ def _changes_of(path: str, wanted: LineFilter) -> Iterator[JournalledChange]:
             intended = _change(line, runs.get(line.run, {}))
             if since <= line.time <= until and _fits(intended, wanted):
                 waiting[line.seq] = intended
-        elif line.type in ("outcome", "resolved") and (change := _settled(line, waiting)) is not None:
+        elif (settlement := settlement_of(line)) is not None and settlement.intent in waiting:
+            outcome, message, csn = settlement.outcome, settlement.message, settlement.csn
+            change = waiting[settlement.intent]
+            change = replace(change, settled=line.time, outcome=outcome, message=message, csn=csn)
             waiting[change.seq] = change
             while waiting and next(iter(waiting.values())).outcome:
                 yield waiting.popitem(last=False)[1]
@@ -167,14 +171,6 @@ def _changes_of(path: str, wanted: LineFilter) -> Iterator[JournalledChange]:
     for change in waiting.values():
         unknown = UNDER_WAY if change.run in alive else IN_DOUBT
         yield change if change.outcome else replace(change, outcome=unknown)
-
-
-def _settled(line: JournalLine, waiting: Mapping[int, JournalledChange]) -> JournalledChange | None:
-    """The waiting change that an outcome belongs to, with it."""
-    number, outcome = line.fields.get("intent"), current_outcome(str(line.fields.get("outcome")))
-    change = waiting.get(number) if isinstance(number, int) else None
-    texts: dict[str, Any] = {name: str(line.fields.get(name, "")) for name in ("message", "csn")}
-    return replace(change, settled=line.time, outcome=outcome, **texts) if change is not None else None
 
 
 def _fits(change: JournalledChange, wanted: LineFilter) -> bool:

@@ -17,6 +17,7 @@ from piactl.errors import JournalUnusable
 from piactl.journal.append_file import stored_head
 from piactl.journal.errors import unreadable
 from piactl.journal.files import SUFFIX, files_of, newest_lines
+from piactl.journal.intent_format import settlement_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite
                 return
             if line.type == "end" and fields.get("acknowledged") is True:
                 acknowledged.add(line.run)
-            elif line.type == "outcome" and fields.get("csn") and line.run in acknowledged:
-                stamps[fields.get("intent", 0)] = str(fields["csn"])
+            elif (settled := settlement_of(line)) is not None and line.run in acknowledged and settled.csn:
+                stamps[settled.intent] = settled.csn
             elif line.seq in stamps:
                 yield StampedWrite(line.run, line.time, str(fields.get("dn", "")), stamps.pop(line.seq))
     except JournalUnusable:

@@ -275,23 +275,6 @@ def test_a_read_only_file_system_is_refused_with_advice(make_journal, intend, sm
     assert verify(path).ok
 
 
-@pytest.mark.parametrize("which", ["_fd", "_head_fd"])
-def test_a_closed_file_descriptor_stops_the_run(make_journal, intend, journal_path, which):
-    journal = make_journal()
-    journal.begin()
-    (number,) = journal.intents([intend("a.b")])
-    before = Path(journal_path).read_bytes()
-    os.close(getattr(journal._file, which))
-    try:
-        refused(journal.outcomes, [Settlement(number, "applied")])
-        refused(journal.intents, [intend("c.d")])
-    finally:
-        setattr(journal._file, which, -1)
-    assert Path(journal_path).read_bytes() == before
-    journal.close()
-    goes_on(make_journal, journal_path, "after", {number}, set())
-
-
 # --- wrong files -------------------------------------------------------------------------------------------
 
 
