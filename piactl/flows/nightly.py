@@ -4,7 +4,7 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,19 +18,19 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.port import Reader, WriteResult
+from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import deletions_at_no_device
-from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
 from piactl.flows.apply.known_server import began_at, written_elsewhere
-from piactl.flows.apply.run import Run, note_afterwards
+from piactl.flows.apply.run import CommandRun, Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
@@ -52,17 +52,21 @@ class RefusedPlan(UnsafePlan):
     """A plan that breaks guards (`broken`) or needs another person, kept in `file` so that it can be read and
     approved."""
 
-    def __init__(self, message: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
+    def __init__(self, message: str, note: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
         self.ready, self.file, self.broken = ready, file, broken
+        self._note = note
         super().__init__(message, ready.plan.refusals)
+
+    @property
+    def note(self) -> str:
+        return self._note
 
 
 def run_nightly(
-    under_lock: AbstractContextManager[Run],
-    settings: Settings,
+    command: CommandRun,
+    writer: Writer,
     rules: Rules,
     encoding: Callable[[Reader], Encoding],
-    unreadable: UnreadableRecords,
     arguments: Sequence[str],
     accepted: Accepted,
     *,
@@ -73,16 +77,17 @@ def run_nightly(
 ) -> tuple[ReadyPlan, Done, Path | None]:
     """One night: its plan, the outcome, and the file of the plan if it has changes.
 
-    `under_lock` begins the run once the feeds are scanned; `encoding` returns the encoding for a server.
+    The run begins once the feeds are scanned; `encoding` returns the encoding for a server.
     `keep_rejects` is called with the feeds and the plan before anything is written.
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
+    settings, unreadable = command.settings, command.unreadable
     folder = Path(settings.state_folder)
     night = NightDb(folder, rules.keys)
     scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, say)
-    with ExitStack() as after, under_lock as run:
-        accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
+    with ExitStack() as after, begin_run(command, writer, locked=True) as run:
+        accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
         finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable)
@@ -103,7 +108,7 @@ def run_nightly(
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
-            run.facts = {"refused_feeds": refused_feeds(made.refused)}
+            run.facts["refused_feeds"] = refused_feeds(made.refused)
         feeds, ready = made.feeds, made.ready
         for message in made.messages:
             say(message)
@@ -117,10 +122,14 @@ def run_nightly(
         # people who are held can break a guard although nothing changes
         worth_keeping = ready.plan.changes or ready.plan.refusals
         file = _keep_plan(run, ready) if worth_keeping else None
-        if file is not None and refused(ready.plan.refusals, run.order.allowed):
-            _refuse(run, ready, file)
         if file is not None:
-            _require_approval(run, ready, rules.policy.approvals, file)
+            try:
+                _check_guards(run, ready, file)
+                _require_approval(run, ready, rules.policy.approvals, file)
+            except RefusedPlan:
+                run.facts |= _refused_facts(ready)
+                raise
+        # those of the rest of an approved plan are allowed, and not shown as broken
         ready = replace(ready, plan=replace(ready.plan, refusals=()))
         notices = _tell_after(after, run, ready)
 
@@ -250,26 +259,26 @@ def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
     return file
 
 
-def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
-    """Ends the run with nothing written."""
+def _check_guards(run: Run, ready: ReadyPlan, file: Path) -> None:
+    """Raises RefusedPlan if the plan, kept in `file`, breaks a guard that is not allowed."""
     refusals = ready.plan.refusals
+    if not refused(refusals, run.order.allowed):
+        return
     broken = counted(len(refusals), "guard is broken", "guards are broken")
     which = "; ".join(refusal.words for refusal in refusals)
-    run.journal.end({"refused": len(refusals)})
-    _record_refused(run, ready, f"{broken}: {which}")
-    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)
+    message = f"{broken}; nothing was written. The plan is kept in {file}"
+    raise RefusedPlan(message, f"{broken}: {which}", ready, file)
 
 
-def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
-    run.record(
-        RunStatus.REFUSED,
-        plan=ready.fingerprint,
-        policy=ready.plan.basis.policy,
-        feeds=plan_document(ready)["basis"]["feeds"],
-        summary=dict(ready.plan.summary),
-        broken=sorted({refusal.kind for refusal in ready.plan.refusals}),
-        note=note,
-    )
+def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
+    """What the record of a night says of a plan that is not applied."""
+    return {
+        "plan": ready.fingerprint,
+        "policy": ready.plan.basis.policy,
+        "feeds": plan_document(ready)["basis"]["feeds"],
+        "summary": dict(ready.plan.summary),
+        "broken": sorted({refusal.kind for refusal in ready.plan.refusals}),
+    }
 
 
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
@@ -277,28 +286,30 @@ def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) 
     try:
         require_approval(run, ready, rules, str(file), by_timer=True)
     except ApprovalMissing as missing:
-        run.journal.end({"refused": 1})
-        _record_refused(run, ready, str(missing).split("\n", 1)[0])
-        raise RefusedPlan(f"{missing}\nThe plan is kept in {file}", ready, file, broken=False) from None
+        message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]
+        raise RefusedPlan(message, note, ready, file, broken=False) from None
 
 
 def run_apply(
-    under_lock: AbstractContextManager[Run],
+    command: CommandRun,
+    writer: Writer,
     ready: ReadyPlan,
     approvals: Approvals,
     *,
     progress: Progress,
     stop: Stop,
 ) -> Done:
-    """Applies exactly this plan, in the run that `under_lock` begins. `approvals` says whether other people
-    have to approve it. Raises StalePlan, UnsafePlan, LockHeld; if the plan was applied already there is
-    nothing to do."""
-    with ExitStack() as after, under_lock as run:
-        last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+    """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
+    UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
+    begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
+    with ExitStack() as after, begun as run:
+        last = read_last(writer, run.settings.directory.state, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
-        require_approval(run, ready, approvals, str(_keep_plan(run, ready)))
+        file = _keep_plan(run, ready)
+        _check_guards(run, ready, file)
+        require_approval(run, ready, approvals, str(file))
         notices = _tell_after(after, run, ready)
         return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

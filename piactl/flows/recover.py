@@ -15,7 +15,6 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
-from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
 from piactl.directory import filters
@@ -45,6 +44,7 @@ from piactl.directory.store.state_records import (
 )
 from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryOlder, PiactlError
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.key_fence import announce_key, check_needed_keys
 from piactl.flows.apply.known_server import (
     began_at,
@@ -55,7 +55,7 @@ from piactl.flows.apply.known_server import (
     server_of,
 )
 from piactl.flows.apply.run import CommandRun, Run
-from piactl.flows.apply.run_checks import stamp_clock
+from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
 from piactl.journal import Intent, IntentOutcome, intent_outcome
 from piactl.journal.recorded_runs import stamped_writes
@@ -282,14 +282,14 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     retired, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
-    with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
+    with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
         check_needed_keys(writer, settings, keys)
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
-        run.record(RunStatus.RUNNING)
+        run.begin_to_write()
         run.journal.record("accepted", runs=names, reason=run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
@@ -299,11 +299,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
         announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
-        run.end({})
-        run.record(
-            RunStatus.DONE,
-            note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
-        )
+        run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")
     return lost, feeds
 
 

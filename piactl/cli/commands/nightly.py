@@ -159,11 +159,10 @@ def _run(
     ):
         try:
             ready, done, file = run_nightly(
-                run_of(configuration, order).locked(writer),
-                configuration.settings,
+                run_of(configuration, order),
+                writer,
                 configuration.rules(order.as_of),
                 configuration.encoding.fitted_to,
-                configuration.unreadable,
                 feeds,
                 Accepted(accepted, order.explicit),
                 say=say,

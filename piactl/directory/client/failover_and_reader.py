@@ -17,7 +17,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
-from piactl.directory.client.fast_search_and_write import csn_in
+from piactl.directory.client.messages import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,

@@ -20,7 +20,7 @@ from piactl.directory.client.controls import (
     csn_controls,
 )
 from piactl.directory.client.failover_and_reader import DirectoryReader
-from piactl.directory.client.fast_search_and_write import csn_in
+from piactl.directory.client.messages import csn_in
 from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,

@@ -16,7 +16,6 @@ from typing import Protocol
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts
@@ -44,16 +43,15 @@ from piactl.core.plan.plan import (
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, local_of
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
 from piactl.core.text import counted
 from piactl.directory.store.accounts import Entry, Unreadable
-from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.base_digest import LAYOUT, is_sealed
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.feed.feed import Remark, first_faults
 from piactl.flows.drift import device_drift, drift_list, remembered
-from piactl.flows.plan.deleted_entries import FirstOwners, ListedNames, vanished_drift
+from piactl.flows.plan.deleted_entries import taken_names, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Fate, FeedQualityCount, column_warnings_of
 from piactl.flows.plan.group_changes import plan_groups
@@ -443,11 +441,8 @@ class Planning:
             self._make_late_rows(map(self._with_names, some))
         if not self.table.has_claims:
             return
-        policy, state = self.rules.policy, self.state
-        owns = FirstOwners(self.accounts.directory, self.rules.keys)
-        foreign = map(local_of, read_foreign_names(*self.accounts))
-        also = _Either(names, ListedNames(state.listed))
-        taken = TakenNames(foreign, policy.first_homonym_digit, also, state.first_owners, owns)
+        state = self.state
+        taken = taken_names(self.accounts, self.rules, state.listed, state.first_owners, names)
 
         def named() -> Iterator[tuple[_Claimant, tuple[str, str] | None]]:
             for number, claim in self.table.claims():
@@ -696,13 +691,3 @@ class Planning:
                     f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
                     f"no absence from source {facts.source} counts in this run"
                 )
-
-
-class _Either:
-    """What is in one of several containers."""
-
-    def __init__(self, *containers: Container[str]) -> None:
-        self._containers = containers
-
-    def __contains__(self, item: object) -> bool:
-        return any(item in container for container in self._containers)
