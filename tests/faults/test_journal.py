@@ -453,6 +453,23 @@ def test_a_running_process_notices_that_the_file_was_rotated_away(make_journal, 
     assert in_doubt(journal_path) == []
 
 
+def test_a_copy_and_a_cut_while_a_run_writes_lose_only_lines_in_between(make_journal, intend, journal_path):
+    """As `copytruncate` of logrotate does, which the pages forbid: verify names the lines that it lost."""
+    path, copy = Path(journal_path), Path(journal_path + ".1")
+    with make_journal() as journal:
+        journal.intents([intend("a.b")])
+        copy.write_bytes(path.read_bytes())
+        os.truncate(path, 0)
+        journal.intents([intend("c.d")])
+        assert verify(journal_path).ok
+        Path(journal_path + ".2").write_bytes(copy.read_bytes())
+        copy.write_bytes(path.read_bytes())
+        journal.intents([intend("e.f")])
+        os.truncate(path, 0)
+        journal.end({})
+    assert "line 5 is missing before it" in str(verify(journal_path).problem)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_doubt_in_a_rotated_file_is_found(make_journal, intend, journal_path, compressed):
     dying = make_journal("dying")
