@@ -9,7 +9,7 @@ written since the last run began, not on the size of the journal.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -22,12 +22,19 @@ from piactl.journal.intent_format import settlement_of
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A run that left a record in the directory. `ended` is UTC, ISO 8601. `remembered`: it was then the last
-    run of `cn=state`."""
+    """A run that left a record in the directory, "" if there is none. `ended` is UTC, ISO 8601. `remembered`:
+    it was then the last run of `cn=state`. `known` is false if no line says whether there is one: in a new
+    journal, and before a line that cannot be read."""
 
-    run: str
-    ended: str
-    remembered: bool
+    run: str = ""
+    ended: str = ""
+    remembered: bool = False
+    known: bool = True
+
+    def facts(self, upto: int) -> dict[str, object]:
+        """The fields of a `run` line about it, for the lines up to number `upto`."""
+        last = {"run": self.run, "ended": self.ended, "remembered": self.remembered}
+        return {"last": last if self.run else None, "upto": upto}
 
 
 def has_run(path: str, run: str) -> bool:
@@ -38,23 +45,10 @@ def has_run(path: str, run: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class LastRecorded:
-    """The last recorded run, None if there is none. `known` is false if no line says so: in a new
-    journal, and before a line that cannot be read."""
-
-    run: RecordedRun | None
-    known: bool
-
-    def facts(self, upto: int) -> dict[str, object]:
-        """The fields of a `run` line about it, for the lines up to number `upto`."""
-        return {"last": asdict(self.run) if self.run is not None else None, "upto": upto}
-
-
-def last_recorded(path: str) -> LastRecorded:
+def last_recorded(path: str) -> RecordedRun:
     """The last recorded run of a journal, read back from its end as far as needed, or as far as it can be
     read. Raises JournalUnusable if a line lacks what belongs to its type."""
-    candidate = LastRecorded(None, known=False)
+    candidate = RecordedRun(known=False)
     upto = reached = 0
     try:
         for line in newest_lines(path):
@@ -62,11 +56,10 @@ def last_recorded(path: str) -> LastRecorded:
             if candidate.known and reached <= upto:
                 break
             if line.type == "end" and fields.get("recorded") is True:
-                run = RecordedRun(line.run, line.time, fields.get("remembered") is True)
-                return LastRecorded(run, known=True)
+                return RecordedRun(line.run, line.time, fields.get("remembered") is True)
             if line.type == "run" and "last" in fields and not candidate.known:
                 last, upto = fields["last"], int(fields["upto"])
-                candidate = LastRecorded(RecordedRun(**last) if last is not None else None, known=True)
+                candidate = RecordedRun(**(last or {}))
     except JournalUnusable:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):

@@ -27,7 +27,6 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.recorded_runs import (
-    LastRecorded,
     RecordedRun,
     StampedWrite,
     last_number,
@@ -74,8 +73,8 @@ def compare_runs(
         if lost:
             raise _missing(settings.journal_file, lost)
         _check_journal(reader, host, settings, unreadable, now(), recorded, last_line, last_run)
-        if recorded.run is not None:
-            _check_directory(reader, settings, now(), recorded.run, last_run)
+        if recorded.run:
+            _check_directory(reader, settings, now(), recorded, last_run)
         _check_accounts(reader, settings)
     except tolerated as error:
         say(f"warning: {error}")
@@ -117,8 +116,8 @@ def check_server(
     last = read_last(reader, state, unreadable)
     known, run = (last.server, last.run) if last is not None else (ServerIdentity(), "")
     if not str(known):
-        recorded = last_recorded(settings.journal_file).run
-        entry = reader.read(Places(state).run(recorded.run), [DATA]) if recorded is not None else None
+        recorded = last_recorded(settings.journal_file)
+        entry = reader.read(Places(state).run(recorded.run), [DATA]) if recorded.run else None
         record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
         if record is not None:
             known, run = ServerIdentity.read(str(record.get("server", ""))), record["run"]
@@ -217,13 +216,13 @@ def _check_journal(
     settings: Settings,
     unreadable: UnreadableRecords,
     now: datetime,
-    recorded: LastRecorded,
+    recorded: RecordedRun,
     last_line: int,
     last_run: LastOfDirectory,
 ) -> None:
     state = settings.directory.state
     if recorded.known:
-        records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
+        records = _last_of_directory(reader, state, unreadable, recorded, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
     for record in records_of(records, host, this_user()):
@@ -237,11 +236,11 @@ def _last_of_directory(
     reader: Reader,
     state: str,
     unreadable: UnreadableRecords,
-    recorded: RecordedRun | None,
+    recorded: RecordedRun,
     last: LastRun | None,
 ) -> list[Record]:
     """The last run of the directory, if it is after the last run of the journal, which may be an old copy."""
-    if last is None or (recorded is not None and _second(last.run) <= _second(recorded.run)):
+    if last is None or (recorded.run and _second(last.run) <= _second(recorded.run)):
         return []
     entry = reader.read(Places(state).run(last.run), [DATA])
     record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
