@@ -77,16 +77,16 @@ run.put_run_record = stopping
 """A run that stops before it first writes its record."""
 WITHOUT_SERVER = """
 import sys
-from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryUnreachable
 from piactl.cli.main import main
-whole = DirectoryWriter.write
+whole = PipelinedWriter.write
 def cut(self, writes):
     for result in whole(self, writes):
         yield result
         if 'uid=' in result.write.dn:
             raise DirectoryUnreachable('the server went away')
-DirectoryWriter.write = cut
+PipelinedWriter.write = cut
 main()
 """
 """A command whose server goes away after its first write of an account."""

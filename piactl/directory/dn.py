@@ -138,3 +138,9 @@ def _plain(value: str) -> str:
             out += value[offset].encode()
             offset += 1
     return out.decode("utf-8", "backslashreplace")
+
+
+def naming_values(dn: str) -> dict[str, bytes]:
+    """The values in the first part of a name, without escapes, by attribute in lower case."""
+    pairs = (pair.partition("=") for pair in _split(parted(dn)[0], "+"))
+    return {name.strip().lower(): _plain(value).encode() for name, _, value in pairs}

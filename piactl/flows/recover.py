@@ -42,7 +42,7 @@ from piactl.directory.store.state_records import (
     read_source,
     source_record,
 )
-from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.key_fence import announce_key, check_needed_keys
@@ -83,7 +83,7 @@ def recovery_report(
         why.append(str(older).split("\n", 1)[0])
     try:
         csn = ""
-        if isinstance(reader, DirectoryWriter):
+        if isinstance(reader, PipelinedWriter):
             csn, _ = stamp_clock(reader, settings.directory.state, now)
         check_server(reader, settings, unreadable, server_of(reader, settings.directory.state, csn))
     except DirectoryOlder as another:

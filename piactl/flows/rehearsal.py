@@ -1,5 +1,5 @@
-"""Rehearses a period night by night in a simulated directory: which files are the feeds of which night, the
-nights themselves, and the folder of the rehearsal.
+"""Rehearses a period night by night on a private slapd: which files are the feeds of which night, the nights
+themselves, and the folder of the rehearsal.
 
 In the folder, `directory.ldif` is written now and then, and when the rehearsal stops. Its first line says how
 many nights it includes, and which feeds they refused as older, so that what was written after it does not
@@ -12,25 +12,38 @@ import gc
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.settings import (
+    DirectorySettings,
+    Identity,
+    IdentityName,
+    Settings,
+    SourceSettings,
+    TlsSettings,
+)
 from piactl.core.plan.change import Change
-from piactl.core.plan.losses import losses_without
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
-from piactl.directory.port import RawEntry
-from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.open import open_writer
+from piactl.directory.port import RawEntry, Writer
+from piactl.directory.store.account_list import run_list_writes
+from piactl.directory.store.accounts import UUID
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
+from piactl.directory.store.records import UnreadableRecords, must
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
@@ -49,8 +62,9 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import refusal_facts
-from piactl.flows.simulation import Simulation
+from piactl.flows.simulation import carry_out
 from piactl.private_files import make_private_folder, write_private
+from piactl.sandbox import private_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +132,8 @@ def _date_inside(path: Path) -> date | None:
 
 _FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
 _MARK = "# rehearsed: "
-_CHANGING = frozenset({"entrycsn", "modifiersname"})
-"""Attributes that say when and by whom; comparisons leave them out."""
+_NOT_COMPARED = frozenset({BASE, UUID})
+"""What the server makes, and the digests, which hold it and follow from the other values."""
 
 
 class RehearsalFolder:
@@ -135,21 +149,13 @@ class RehearsalFolder:
         """The state folder of the rehearsed nights."""
         return self.folder / "state"
 
-    def begin(
-        self, facts: Mapping[str, Any], directory: SimulatedDirectory, start: Iterable[RawEntry]
-    ) -> int:
-        """Begins the rehearsal that `facts` describe, or continues it; returns the number of nights that are
-        done. Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
-        folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
-        cannot be written."""
+    def done(self, facts: Mapping[str, Any]) -> int:
+        """The number of nights that are done of the rehearsal that `facts` describe; 0 for a new folder, or
+        an empty one. Raises UsageError if the folder has another rehearsal or other files."""
         earlier_facts = self._known()
         if earlier_facts is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
-            directory.load(start)
-            make_private_folder(self.folder)
-            make_private_folder(self.state)
-            write_private(self.folder / _FACTS, _text(facts))
             return 0
         if earlier_facts != json.loads(_text(facts)):
             other = ", ".join(
@@ -158,30 +164,43 @@ class RehearsalFolder:
             raise UsageError(
                 f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
             )
-        done, older = self._done()
-        write_noted(self.state, older.encode(errors="surrogateescape"))
-        directory.load(read_ldif(self.folder / _DIRECTORY) if done else start)
+        return self._done()[0]
+
+    def begin(self, facts: Mapping[str, Any], done: int) -> None:
+        """Makes the folder, or takes up what became of the nights that are done. Raises PiactlError if it
+        cannot be written."""
+        make_private_folder(self.folder)
+        make_private_folder(self.state)
+        write_private(self.folder / _FACTS, _text(facts))
+        write_noted(self.state, self._done()[1].encode(errors="surrogateescape"))
         self._nights, self._changes = self._lines(_NIGHTS)[:done], self._lines(_CHANGES)[:done]
-        return done
+
+    def __len__(self) -> int:
+        """The number of nights that are done."""
+        return len(self._nights)
 
     def add(self, night: Mapping[str, Any], changes: Mapping[str, Sequence[str]]) -> None:
         """Adds a night, with the changes of each account by uid."""
         self._nights.append(_text(night))
         self._changes.append(_text({"date": night["date"], "changes": changes}))
 
-    def save(self, directory: SimulatedDirectory) -> None:
-        """Writes what became of the nights so far, and the directory after them."""
+    def save(self, entries: Iterable[RawEntry]) -> None:
+        """Writes what became of the nights so far, and the entries of the directory after them."""
         write_private(self.folder / _NIGHTS, self._nights)
         write_private(self.folder / _CHANGES, self._changes)
-        write_private(self.folder / _DIRECTORY, self._ldif(directory.entries()))
+        write_private(self.folder / _DIRECTORY, self._ldif(entries))
+
+    def saved(self) -> Iterator[RawEntry]:
+        """The entries of the directory after the nights that are done."""
+        return read_ldif(self.folder / _DIRECTORY)
 
     def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
         older = read_noted(self.state)
         yield _MARK.encode() + _text(
             {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
         )
-        for entry in entries:
-            # the order depends on how the writes were planned, and means nothing
+        for entry in sorted(entries, key=lambda entry: entry.dn):
+            # the order depends on the server, and means nothing
             yield ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
 
     def nights(self) -> list[dict[str, Any]]:
@@ -191,17 +210,8 @@ class RehearsalFolder:
         return [read_json(line) for line in self._lines(_NIGHTS)]
 
     def changes(self) -> dict[str, bytes]:
-        """The line with the changes of each account, by night; empty if an older version rehearsed."""
+        """The line with the changes of each account, by night."""
         return {read_json(line)["date"]: line for line in self._lines(_CHANGES)}
-
-    def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
-        """Each entry of the directory with a hash of the values of each attribute."""
-        for entry in read_ldif(self.folder / _DIRECTORY):
-            yield entry.dn, contents_of(entry)
-
-    def entries(self, dns: Collection[str]) -> dict[str, RawEntry]:
-        """The entries of the directory with these DNs."""
-        return {entry.dn: entry for entry in read_ldif(self.folder / _DIRECTORY) if entry.dn in dns}
 
     def _known(self) -> dict[str, Any] | None:
         try:
@@ -222,56 +232,59 @@ class RehearsalFolder:
         return []
 
 
-def contents_of(entry: RawEntry) -> dict[str, int]:
-    return {
-        name: hash(tuple(sorted(values)))
-        for name, values in entry.values.items()
-        if name.lower() not in _CHANGING
-    }
-
-
 def _text(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-BEGINS = time(3, tzinfo=UTC)
-"""When a rehearsed night begins."""
+@contextmanager
+def private_directory(
+    settings: DirectorySettings, encoding: Encoding, entries: Iterable[RawEntry]
+) -> Iterator[tuple[DirectorySettings, Writer]]:
+    """A private server with a copy of these entries, which are of a directory with these settings: the
+    settings of the copy, and its writer. `encoding` is the one of the copy. Raises SandboxUnavailable."""
+    ldif = DirectoryCopy(settings, encoding).ldif(entries)
+    with private_server(settings.suffix, settings.accounts, settings.state, ldif) as uri:
+        identities = {IdentityName.NIGHTLY.value: Identity(external=True)}
+        copied = replace(copied_settings(settings), servers=(uri,), identities=identities, tls=TlsSettings())
+        with open_writer(copied, IdentityName.NIGHTLY, lambda _identity: b"") as writer:
+            yield copied, writer
+
+
+def rules_of_copy(rules: Rules) -> Rules:
+    """The rules of a rehearsed night. No account gets an identifier for federations, which the clock of the
+    server would date."""
+    return replace(rules, policy=replace(rules.policy, unique_id=False))
 
 
 @dataclass(slots=True)
 class Nights:
-    """Rehearses one night after the other. `settings` name a folder of the rehearsal's own as state folder.
+    """Rehearses one night after the other on the private server of `writer`. `settings` name a folder of the
+    rehearsal's own as state folder.
 
     `approved`: a plan that breaks guards is applied as if somebody had approved it. Otherwise nothing is,
     and later nights plan the same again, as real ones do.
     """
 
-    simulation: Simulation
+    writer: Writer
+    accounts: ManagedAccounts
     settings: Settings
     rules: Callable[[date], Rules]
+    keys: DigestKeys
     unreadable: UnreadableRecords
+    now: Callable[[], datetime]
     approved: bool = False
-    accepted: Accepted = field(default_factory=Accepted)
-    known: NightDb | None = field(default=None, repr=False)
+    known: NightDb = field(init=False, repr=False)
+    _listed: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        accounts: ManagedAccounts,
-        settings: Settings,
-        rules: Callable[[date], Rules],
-        unreadable: UnreadableRecords,
-        *,
-        approved: bool,
-    ) -> Nights:
-        # the groups of applications follow the policy; no night needs them
-        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
-        return cls(Simulation(accounts, unreadable), settings, rules, unreadable, approved)
+    def __post_init__(self) -> None:
+        self.known = NightDb(Path(self.settings.state_folder), self.keys, alone=True)
+
+    def close(self) -> None:
+        self.known.close()
 
     def night(self, day: date, feeds: Sequence[Path]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """One night: what became of it, as JSON values, and the changes of each account that were made, by
         uid."""
-        self.simulation.directory.begin(datetime.combine(day, BEGINS))
         facts: dict[str, Any] = {"date": day.isoformat(), "feeds": [path.name for path in feeds]}
         try:
             made = self._plan(day, feeds)
@@ -285,13 +298,16 @@ class Nights:
         plan = made.ready.plan
         stopped = bool(plan.refusals) and not self.approved
         changes: defaultdict[str, list[str]] = defaultdict(list)
+        problems: list[str] = []
         if not stopped:
             for change in plan.changes:
                 changes[change.uid] += _change_texts(change)
-            self._carry_out(day, made)
+            problems = self._carry_out(day, made)
+        status = RunStatus.REFUSED if stopped else RunStatus.PARTLY if problems else RunStatus.DONE
         outcome = {
             **facts,
-            "status": RunStatus.REFUSED.value if stopped else RunStatus.DONE.value,
+            "status": status.value,
+            **({"problems": problems} if problems else {}),
             **({"approved": True} if plan.refusals and self.approved else {}),
             **({"why": str(made.refused[0])} if made.refused else {}),
             **({"refused_feeds": refused_feeds(made.refused)} if made.refused else {}),
@@ -308,24 +324,25 @@ class Nights:
         return outcome, changes
 
     def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
-        rules, settings = self.rules(day), self.settings
-        accounts = self.simulation.accounts
+        rules, settings, night = rules_of_copy(self.rules(day)), self.settings, self.known
         arguments = [str(path) for path in feeds]
-        night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
         night.rows.clear()
         scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
-        state = read_run_state(accounts, rules, self.unreadable)
-        return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
+        state = read_run_state(self.accounts, rules, self.unreadable)
+        return build_continuing(self.accounts, rules, settings, scans, state, night, Accepted())
 
-    def _carry_out(self, day: date, made: Continued) -> None:
-        ready, run = made.ready, f"{day:%Y%m%d}T030000-rehearsed"
-        if ready.plan.refusals and ready.last is not None:
-            allowed = {refusal.kind for refusal in ready.plan.refusals}
-            ready = replace(
-                ready, last=replace(ready.last, losses=losses_without(ready.last.losses, allowed))
-            )
-        self.simulation.carry_out(ready, run, self.known, listed=True)
+    def _carry_out(self, day: date, made: Continued) -> list[str]:
+        """Writes what the night changes, and its records; returns a sentence for each account that could not
+        be written."""
+        ready, directory, began = made.ready, self.accounts.directory, self.now()
+        allowed = {refusal.kind for refusal in ready.plan.refusals}
+        run = f"{day:%Y%m%d}T030000-rehearsed"
+        problems = carry_out(self.writer, directory.state, ready, run, self.known, allowed)
+        since = began if self._listed else None
+        must(self.writer, run_list_writes(self.writer, directory, self.unreadable, since))
+        self._listed = True
         keep_sets(made.feeds, lambda _said: None)
+        return problems
 
 
 def _change_texts(change: Change) -> list[str]:
@@ -339,15 +356,13 @@ def _refused(error: PiactlError) -> dict[str, Any]:
     return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
 
 
-EMPTY = "empty"
+EMPTY, DIRECTORY = "empty", "directory"
+"""What a rehearsal begins with, if it is not a file."""
 _SAVE_EVERY = 30
 """Nights between two saves of the directory, which take a second or two."""
 
-_DIGESTS = frozenset({BASE})
 _LONGEST = 100
 """Bytes of a value that a difference shows."""
-
-_SECRETS = frozenset(name.lower() for name in SECRETS)
 
 
 def inputs_of(
@@ -355,7 +370,7 @@ def inputs_of(
 ) -> dict[str, Any]:
     """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
     return {
-        "from": EMPTY if start == EMPTY else _digest(Path(start)),
+        "from": start if start in (EMPTY, DIRECTORY) else _digest(Path(start)),
         "feeds": [list(fact) for fact in feeds.facts],
         "policy": rules.policy.digest,
         "register": rules.register_digest,
@@ -369,47 +384,28 @@ def inputs_of(
 def rehearse(
     nights: Nights,
     folder: RehearsalFolder,
-    inputs: dict[str, Any],
-    start: str,
+    days: Sequence[date],
     feeds: FeedsByNight,
     *,
+    save: Callable[[], None],
     progress: Callable[[int, int], None],
     stop: Callable[[], str],
 ) -> str:
-    """Rehearses the nights that are not done yet; returns the signal that stopped it, "" at the end of the
-    period.
-
-    Raises UsageError for a folder with another rehearsal, and for a file that is not LDIF.
-    """
-    directory = nights.simulation.directory
-    first, last = (date.fromisoformat(day) for day in inputs["days"])
-    entries = without_secrets(read_ldif(Path(start))) if start != EMPTY else iter(())
-    done, total = folder.begin(inputs, directory, entries), (last - first).days + 1
-    for number in range(done, total):
-        day = first + timedelta(days=number)
-        facts, changes = nights.night(day, feeds.feeds.get(day, ()))
+    """Rehearses those of these nights that are not done, and saves what became of them now and then; returns
+    the signal that stopped it, "" at the end of the period."""
+    for number in range(len(folder), len(days)):
+        facts, changes = nights.night(days[number], feeds.feeds.get(days[number], ()))
         folder.add(facts, changes)
         if facts["status"] != RunStatus.DONE.value:
             # the error of a refused feed and all that was read of it hold each other, and no collector runs
             gc.collect()
-        progress(number + 1, total)
-        name = stop()
-        if name or (number + 1) % _SAVE_EVERY == 0 or number + 1 == total:
-            folder.save(directory)
-        if name and number + 1 < total:
+        progress(number + 1, len(days))
+        name, last = stop(), number + 1 == len(days)
+        if name or (number + 1) % _SAVE_EVERY == 0 or last:
+            save()
+        if name and not last:
             return name
     return ""
-
-
-def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
-    """Entries without passwords and secrets of devices, which no night needs."""
-    for entry in entries:
-        values = {
-            name: attribute_values
-            for name, attribute_values in entry.values.items()
-            if name.lower() not in _SECRETS
-        }
-        yield RawEntry(entry.dn, values)
 
 
 def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
@@ -417,29 +413,20 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
     then the accounts that end the same, but changed on other nights.
 
     A row has `what` (night, entry or account), `name`, and `here` and `there`: the night, the values that
-    only this one has, or the changes with their nights; None if only the other one has the entry. Digests,
-    which follow from other values, are left out. Raises UsageError.
+    only this one has, or the changes with their nights; None if only the other one has the entry. Raises
+    UsageError.
     """
     ours, theirs = ({night["date"]: _outcome(night) for night in folder.nights()} for folder in (here, there))
     for day in sorted({*ours, *theirs}):
         if ours.get(day) != theirs.get(day):
             yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
-    remaining, changed = dict(there.contents()), dict[str, list[str]]()
-    for dn, values in here.contents():
-        other = remaining.pop(dn, None)
-        if other is None:
-            yield {"what": "entry", "name": dn, "here": "there", "there": None}
-        else:
-            names = {name for name in {*values, *other} if values.get(name) != other.get(name)}
-            if names - _DIGESTS:
-                changed[dn] = sorted(names - _DIGESTS)
-    a, b = here.entries(changed), there.entries(changed)
-    for dn, attributes in changed.items():
-        ours_alone, theirs_alone = _alone(a[dn], b[dn], attributes), _alone(b[dn], a[dn], attributes)
-        yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
-    for dn in remaining:
-        yield {"what": "entry", "name": dn, "here": None, "there": "there"}
-    shown = {dn.partition(",")[0].removeprefix("uid=") for dn in (*changed, *remaining)}
+    shown = set[str]()
+    for dn, sides in _side_by_side(here, there):
+        a, b = sides.get("here"), sides.get("there")
+        texts = _alone(a, b), _alone(b, a)
+        if texts != ("", ""):
+            yield {"what": "entry", "name": dn, "here": texts[0], "there": texts[1]}
+            shown |= {dn.partition(",")[0].removeprefix("uid=")} if b is not None else set()
     ours_by_uid, theirs_by_uid = _other_changes(here.changes(), there.changes())
     for uid in sorted({*ours_by_uid, *theirs_by_uid} - shown):
         rows = ("; ".join(texts.get(uid, ())) for texts in (ours_by_uid, theirs_by_uid))
@@ -449,11 +436,8 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
 def _other_changes(
     here: Mapping[str, bytes], there: Mapping[str, bytes]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The changes that only one of two rehearsals has on a night, by uid, each with its night. None at all if
-    one of them does not know its changes."""
+    """The changes that only one of two rehearsals has on a night, by uid, each with its night."""
     ours, theirs = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
-    if not here or not there:
-        return ours, theirs
     for day in sorted({*here, *there}):
         if here.get(day) == there.get(day):
             continue
@@ -472,11 +456,26 @@ def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[s
     return [f"{day} {text}" for text in (alone if other else dict.fromkeys(t.split()[0] for t in alone))]
 
 
-def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:
-    """The values of these attributes that only this entry has; long ones, such as records, as `...`."""
+def _side_by_side(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[tuple[str, dict[str, RawEntry]]]:
+    """Each name of an entry, with the entry in one directory or in both, which are in the order of names."""
+
+    def named(side: str, folder: RehearsalFolder) -> Iterator[tuple[str, str, RawEntry]]:
+        return ((entry.dn, side, entry) for entry in folder.saved())
+
+    of_both = merge(named("here", here), named("there", there), key=itemgetter(0))
+    for dn, entries in groupby(of_both, key=itemgetter(0)):
+        yield dn, {side: entry for _, side, entry in entries}
+
+
+def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
+    """The values that only this entry has, long ones, such as records, as `...`; None without an entry."""
+    if entry is None:
+        return None
+    if other is None:
+        return "there"
     parts = []
-    for name in attributes:
-        values = sorted({*entry.values.get(name, ())} - {*other.values.get(name, ())})
+    for name in sorted(entry.values.keys() - _NOT_COMPARED):
+        values = sorted({*entry.values[name]} - {*other.values.get(name, ())})
         texts = [value.decode(errors="replace") if len(value) <= _LONGEST else "..." for value in values]
         parts += [f"{name} {', '.join(texts)}"] if texts else []
     return "; ".join(parts)

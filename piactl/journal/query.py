@@ -82,7 +82,8 @@ UNDER_WAY = "under way"
 
 _OF_RUN = ("user", "sudo_user", "login", "origin", "host")
 _INTENT_OF = re.compile(rb'"intent":(\d+)')
-_TIME = re.compile(rb'"time":"([^"]*)","type":"intent"')
+_TIME = re.compile(rb'"time":"([^"]*)","type":"')
+_CSN = re.compile(rb'"csn":"([^"\\\\]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,22 @@ def changes(path: str, wanted: LineFilter | None = None) -> Iterator[JournalledC
     yield from merge(*found, key=_moment)
 
 
+def csns_since(path: str, since: datetime) -> set[str]:
+    """The entryCSN of the writes whose outcomes were journalled from `since` on. Parses nothing: a line is
+    looked at for its time and its entryCSN alone. Raises JournalUnusable."""
+    first = text_of(since)
+    csns: set[bytes] = set()
+    for name in (name for chain in chains_of(path) for name in files_from(chain, time=first)):
+        try:
+            for raw in raw_lines(name):
+                csn = _CSN.search(raw)
+                if csn is not None and (time := _TIME.search(raw)) and time[1] >= first.encode("ascii"):
+                    csns.add(csn[1])
+        except BrokenLine as broken:
+            raise unreadable(name, 0, str(broken)) from None
+    return {csn.decode("ascii", "replace") for csn in csns}
+
+
 def _moment(change: JournalledChange) -> str:
     return change.time
 
@@ -144,9 +161,11 @@ def _changes_of(path: str, wanted: LineFilter) -> Iterator[JournalledChange]:
     def skips(raw: bytes) -> bool:
         if match := _INTENT_OF.search(raw):
             return int(match[1]) not in waiting
-        time = _TIME.search(raw)
+        if b'"type":"intent"' not in raw:
+            return False
+        time = _TIME.search(raw) if since else None
         early = time is not None and time[1].decode("ascii", "replace") < since
-        return early or (time is not None and not all(text in raw for text in needed))
+        return early or not all(text in raw for text in needed)
 
     for line in (line for name in files_from(path, time=since) for line in lines_of(name, skips)):
         fields = line.fields

@@ -28,7 +28,7 @@ from piactl.directory.port import Reader
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.flows.recover import accept_lost_runs, recovery_report
 from piactl.journal import who
-from piactl.report.doctor_and_recover_text import lost_text
+from piactl.report.recover_text import lost_text
 
 
 def recover(

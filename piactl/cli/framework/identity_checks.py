@@ -1,4 +1,4 @@
-"""The identity checks of this host, for the commands of the help desk."""
+"""The counts of identity checks, which only commands of the help desk and portals keep."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from piactl.journal import require_room, who
 
 
 def identity_checks(configuration: Configuration, writer: Writer) -> IdentityChecks:
-    """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code.
-    Raises what `meet_server` raises, and JournalUnusable, before the first."""
+    """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code. Raises
+    what `meet_server` raises, and JournalUnusable, before the first."""
     settings, unreadable = configuration.settings, configuration.unreadable
     meet_server(writer, who().host, settings, unreadable, utc_now)
     require_room(settings.journal_file)

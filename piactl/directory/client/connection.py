@@ -35,9 +35,7 @@ from piactl.directory.filters import ANY_ENTRY, equals
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
-_ROOT_DSE = (
-    "supportedControl namingContexts vendorName vendorVersion configContext monitorContext subschemaSubentry"
-).split()
+_ROOT_DSE = ("supportedControl namingContexts configContext monitorContext subschemaSubentry").split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 _START_TLS = "1.3.6.1.4.1.1466.20037"
@@ -389,7 +387,6 @@ def _facts(session: Session) -> ServerFacts:
         uri=session.uri,
         controls=frozenset(entry.texts("supportedControl")),
         naming_contexts=tuple(entry.texts("namingContexts")),
-        vendor=" ".join([*entry.texts("vendorName"), *entry.texts("vendorVersion")]),
         config_context=entry.text("configContext"),
         monitor_context=entry.text("monitorContext"),
         subschema=entry.text("subschemaSubentry") or "cn=Subschema",

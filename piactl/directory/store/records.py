@@ -14,7 +14,16 @@ from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
+from piactl.directory.port import (
+    Changeable,
+    EntryWrite,
+    Outcome,
+    RawEntry,
+    Reader,
+    Writer,
+    WriteResult,
+    write_one,
+)
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 
 DATA = "piactlData"
@@ -243,8 +252,13 @@ def records_in(
         return []
 
 
-def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
-    """The entries below the state entry that are not piactl's."""
+def entries_of(reader: Reader, state: str) -> list[RawEntry]:
+    """All entries of piactl's tree, with their classes."""
+    return list(reader.search(state, filters.ANY_ENTRY, ["objectClass"], few=True))
+
+
+def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[UnreadableRecord]:
+    """Those of all entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, *_FORMER_FOLDERS)}
@@ -259,7 +273,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     )
     single = {normal_dn(dn) for dn in own}
     misplaced = []
-    for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"], few=True):
+    for entry in entries:
         name = normal_dn(entry.dn)
         above = name.partition(",")[2]
         of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))
@@ -334,7 +348,7 @@ def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -
         must(writer, [write])
 
 
-def must(writer: Writer, writes: Iterable[EntryWrite]) -> None:
+def must(writer: Changeable, writes: Iterable[EntryWrite]) -> None:
     """Makes writes of piactl's own records. Raises PiactlError for the first that fails."""
     for result in writer.write(writes):
         if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):

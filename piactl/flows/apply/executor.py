@@ -14,11 +14,13 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
-from piactl.directory.port import Outcome, WriteResult, write_one
+from piactl.directory.dn import normal_dn, parted
+from piactl.directory.port import Outcome, RawEntry, WriteResult, write_one
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
     dumps,
+    entries_of,
     is_record,
     misplaced_entries,
     record_write,
@@ -88,8 +90,9 @@ Tell = Callable[[str, WriteResult], None]
 """Gets the uid of an account and the result of each write to it."""
 
 
-Housekeeping = Callable[[Run], object]
-"""A step after the changes of a run, which do not depend on it."""
+Housekeeping = tuple[str, Callable[[Run], object]]
+"""A step after the changes of a run, which do not depend on it, and the folder whose records it is about: it
+is left out while there are none; "" is a step that is always made."""
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -133,8 +136,7 @@ def apply_work(
             run.lock.keep()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
-        for step in (_prune, _report_misplaced, *housekeeping):
-            _keep_house(run, step)
+        _keep_records(run, housekeeping)
     _end(run, done)
     return done
 
@@ -159,7 +161,7 @@ def _end(run: Run, done: Done) -> None:
     run.end(done.status, f"stopped by {done.stopped}" if done.stopped else "")
 
 
-def _keep_house(run: Run, step: Housekeeping) -> None:
+def _keep_house(run: Run, step: Callable[[Run], object]) -> None:
     try:
         run.lock.renew()
         step(run)
@@ -172,13 +174,30 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         )
 
 
-def _prune(run: Run) -> None:
-    prune(run, run.settings.keep_undo_days, run.settings.keep_runs_days)
+def _keep_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
+    """Deletes old runs and names what is not piactl's, with one reading of piactl's tree, and makes the other
+    steps."""
+    state, settings = run.settings.directory.state, run.settings
+    entries: list[RawEntry] = []
 
+    def read_entries(run: Run) -> None:
+        entries.extend(entries_of(run.writer, state))
 
-def _report_misplaced(run: Run) -> None:
-    for misplaced in misplaced_entries(run.writer, run.settings.directory.state):
-        run.unreadable.add(misplaced)
+    def prune_runs(run: Run) -> None:
+        prune(run, entries, settings.keep_undo_days, settings.keep_runs_days)
+
+    def report_misplaced(run: Run) -> None:
+        for misplaced in misplaced_entries(entries, state):
+            run.unreadable.add(misplaced)
+
+    for always in (read_entries, prune_runs, report_misplaced):
+        _keep_house(run, always)
+    names = {normal_dn(entry.dn) for entry in entries} - {normal_dn(run.places.clock)}
+    filled = {parted(name)[1] for name in names}
+    for folder, step in housekeeping:
+        place = normal_dn(run.places.folder(folder)) if folder else ""
+        if not folder or place in filled or place not in names:  # it cannot be seen: the step says why
+            _keep_house(run, step)
 
 
 def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:

@@ -171,10 +171,6 @@ class PlanRows:
         subject = replace(desired.subject, current=present)
         return self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def write(self, desired: Desired) -> EntryWrite | None:
-        """The write that makes the account the desired one; None if nothing differs."""
-        return self.settled(desired)[1]
-
     def settled(self, desired: Desired) -> tuple[Desired, EntryWrite | None]:
         """The desired account, with what is known of the current one once the rules are known, and its
         write."""
