@@ -19,18 +19,17 @@ from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun, journal_of
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import in_doubt, verify
-from piactl.journal.chains import closed_chains
-from piactl.journal.prune import OldFile, old_files, remove_files
+from piactl.journal.files import closed_chains, newest_lines
+from piactl.journal.prune import old_files, remove_files
 from piactl.journal.query import text_of
-from piactl.journal.recorded_runs import extent, rotated_without_journal
-from piactl.journal.rotated_files import newest_lines
+from piactl.journal.recorded_runs import last_number, rotated_without_journal
 from piactl.journal.writer import close_chain
 from piactl.private_files import this_user
 
 
 def prune_journal(
     command: CommandRun, before: date, timezone: str, stored: StoredHeads, *, trial: bool
-) -> list[OldFile]:
+) -> list[str]:
     """Removes the files whose lines were all written before a day of `timezone`. A trial writes nothing.
 
     Raises JournalUnusable, with nothing removed, if the journal is not intact.
@@ -45,7 +44,8 @@ def prune_journal(
     old = old_files(path, datetime.combine(before, time(), ZoneInfo(timezone)))
     if old and not trial:
         with journal_of(command) as journal:
-            journal.prune([Path(file.path).name for file in old], old[-1].last, before.isoformat())
+            names = [Path(file).name for file in old]
+            journal.record("prune", files=names, before=before.isoformat())
             remove_files(old)
             journal.end({"pruned": len(old)})
     return old
@@ -65,7 +65,7 @@ def missing_lines(
         compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
     except JournalMissing as missing:
         return str(missing).split("\n", 1)[0]
-    owner, last = journal_owner(this_user(), host), extent(settings.journal_file).last
+    owner, last = journal_owner(this_user(), host), last_number(settings.journal_file)
     ahead = max((anchor.head.seq for anchor in syslog if anchor.owner == owner), default=0)
     if ahead > last:
         return f"{settings.journal_file} ends at line {last}, and syslog has its head of line {ahead}"
@@ -85,7 +85,7 @@ def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
         raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
     with begin_run(command, writer, locked=True, tolerated=(JournalMissing, DirectoryOlder)) as run:
         run.begin_to_write(begun=True)
-        run.journal.begun(run.order.reason, missing)
+        run.journal.record("begun", reason=run.order.reason, why=missing)
         # later runs compare the directory with this one
         run.compared = True
         run.end(note="began the journal of this host anew")
@@ -113,6 +113,6 @@ def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str])
             name: close_chain(chain, stamp, read_back(writer, in_doubt(chain), command.keys))
             for name, chain in chains.items()
         }
-        run.journal.go_on_from(heads)
+        run.journal.record(CLOSED, chains={name: head._asdict() for name, head in heads.items()})
         run.counts = {"closed": len(heads)}
         run.end(note=f"closed the journals {', '.join(heads)}")

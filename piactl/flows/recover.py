@@ -6,17 +6,20 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
+from piactl.directory.open import open_reader
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.account_list import keep_name_writes
 from piactl.directory.store.accounts import account_dn
@@ -39,63 +42,103 @@ from piactl.directory.store.state_records import (
     read_source,
     source_record,
 )
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.begin_run import begin_run
-from piactl.flows.apply.known_server import began_at, is_older, server_csns
+from piactl.flows.apply.key_fence import announce_key, check_needed_keys
+from piactl.flows.apply.known_server import (
+    began_at,
+    check_server,
+    compare_runs,
+    is_older,
+    server_csns,
+    server_of,
+)
 from piactl.flows.apply.run import CommandRun, Run
+from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
-from piactl.journal import IntentOutcome, intent_outcome
+from piactl.journal import Intent, IntentOutcome, intent_outcome
 from piactl.journal.recorded_runs import stamped_writes
 from piactl.journal.runs import Feed, JournalledRun, journalled_runs
+from piactl.secret_files import identity_password
 
-MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
-_STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
-
-
-@dataclass(frozen=True, slots=True)
-class IntendedAccount:
-    """One write of a lost run. `state` is PRESENT if the directory has the intended values, MISSING if the
-    entry does not exist, DIFFERS if it has other values, SECRET if only a password was written, of which the
-    journal has no digest."""
-
-    uid: str
-    kinds: tuple[str, ...]
-    attributes: tuple[str, ...]
-    state: str
+_STATES = {IntentOutcome.DONE: "present", IntentOutcome.UNKNOWN: "unknown"}
 
 
-@dataclass(frozen=True, slots=True)
-class LackingWrites:
-    """The writes of one server, by its serverID, that the asked server lacks: `place` (the journal, the last
-    run, or another server) knows of one at `there`, and it has those up to `here`, "" for none. The instants
-    are ISO 8601, UTC."""
+def recovery_report(
+    reader: Reader,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    host: str,
+) -> dict[str, Any]:
+    """What the directory lacks, as `-o json` prints it: `older` says why it is older or another one, else
+    None; `first_on` is the host of its last run if that is another one than `host`. Raises JournalUnusable.
+    """
+    why, last_host = [], host
+    try:
+        compare_runs(reader, host, settings, unreadable, now)
+    except DirectoryOlder as older:
+        why.append(str(older).split("\n", 1)[0])
+    try:
+        csn = ""
+        if isinstance(reader, PipelinedWriter):
+            csn, _ = stamp_clock(reader, settings.directory.state, now)
+        check_server(reader, settings, unreadable, server_of(reader, settings.directory.state, csn))
+    except DirectoryOlder as another:
+        why.append(str(another).split("\n", 1)[0])
+        last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
+    lost = lost_runs(reader, settings, unreadable, now())
+    runs = [
+        {
+            "run": run.run,
+            "started": run.started,
+            "ended": run.ended or None,
+            "as_of": run.as_of or None,
+            "command": list(run.command),
+            "user": run.user,
+            "feeds": [dict(feed) for feed in run.feeds],
+            "accounts": [_intended(reader, intent, keys) for intent in run.writes()],
+        }
+        for run in lost
+    ]
+    feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
+    return {
+        "older": "\n".join(why) or None,
+        "first_on": last_host if last_host != host else None,
+        "writes": _lacking_writes(reader, settings, unreadable),
+        "runs": runs,
+        "feeds": [dict(feed) for feed in feeds],
+    }
 
-    server_id: int
-    here: str
-    there: str
-    place: str
 
-
-def lacking_writes(
-    reader: Reader, settings: Settings, unreadable: UnreadableRecords, others: Mapping[str, Mapping[str, str]]
-) -> list[LackingWrites]:
-    """What the server of `reader` lacks by its contextCSN. `others` are the contextCSN of other servers, by
-    their address and by serverID. Empty if it keeps no contextCSN. Raises JournalUnusable."""
+def _lacking_writes(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords
+) -> list[dict[str, int | str]]:
+    """What the server of `reader` lacks by its contextCSN, for each server that was written to: `place` (the
+    journal, the last run, or another server) knows of a write `there`, and it has those up to `here`, "" for
+    none (UTC, ISO 8601). Empty if it keeps no contextCSN."""
     directory = settings.directory
     here = server_csns(reader, directory.suffix)
     last = read_last(reader, directory.state, unreadable)
-    places: dict[str, Mapping[str, str]] = {"the last run": last.csns if last is not None else {}, **others}
-    journal: dict[str, str] = {}
-    for write in stamped_writes(settings.journal_file):
-        number = write.csn.split("#")[2]
-        journal[number] = max(write.csn, journal.get(number, ""))
-    places["the journal"] = journal
+    known = [("the last run", csn) for csn in (last.csns.values() if last is not None else ())]
+    for uri in directory.servers[1:]:
+        alone = replace(directory, servers=(uri,))
+        with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as other:
+            known += [(uri, csn) for csn in server_csns(other, alone.suffix).values()]
+    known += [("the journal", write.csn) for write in stamped_writes(settings.journal_file)]
     newest: dict[str, tuple[str, str]] = {}
-    for place, csns in places.items():
-        for number, csn in csns.items():
-            newest[number] = max((csn, place), newest.get(number, ("", "")))
+    for place, csn in known:
+        number = csn.split("#")[2]
+        newest[number] = max((csn, place), newest.get(number, ("", "")))
     return [
-        LackingWrites(int(number, 16), _instant(here.get(number, "")), _instant(csn), place)
+        {
+            "server_id": int(number, 16),
+            "here": _instant(here.get(number, "")),
+            "there": _instant(csn),
+            "place": place,
+        }
         for number, (csn, place) in sorted(newest.items())
         if here and here.get(number, "") < csn
     ]
@@ -105,12 +148,25 @@ def _instant(csn: str) -> str:
     return utc_instant(csn.partition("#")[0]).isoformat(timespec="milliseconds") if csn else ""
 
 
-def host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
+def _host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
     """The host of the last run of the directory, "" if it is not known."""
     last = read_last(reader, state, unreadable)
     entry = reader.read(Places(state).run(last.run), [DATA]) if last is not None and last.run else None
     record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
     return str(record.get("host", "")) if record is not None else ""
+
+
+def _intended(reader: Reader, intent: Intent, keys: DigestKeys) -> dict[str, object]:
+    """One write of a lost run. `state` is present if the directory has the intended values, missing if the
+    entry does not exist, differs if it has other values, unknown if only a password was written, of which the
+    journal has no digest."""
+    attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
+    entry = reader.read(intent.dn, attributes or ("objectClass",))
+    values = entry.values if entry is not None else None
+    outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
+    absent = entry is None and intent.op != "delete"
+    state = "missing" if absent else _STATES.get(outcome, "differs")
+    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": state}
 
 
 def lost_runs(
@@ -198,20 +254,6 @@ def _given_names(
     return names
 
 
-def intended_accounts(reader: Reader, run: JournalledRun, keys: DigestKeys) -> list[IntendedAccount]:
-    """The writes that the run intended, compared by digest with the current entries."""
-    accounts = []
-    for intent in run.writes():
-        attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
-        entry = reader.read(intent.dn, attributes or ("objectClass",))
-        values = entry.values if entry is not None else None
-        outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
-        absent = entry is None and intent.op != "delete"
-        state = MISSING if absent else _STATES.get(outcome, DIFFERS)
-        accounts.append(IntendedAccount(intent.uid, intent.kinds, attributes, state))
-    return accounts
-
-
 def feeds_to_apply(
     reader: Reader,
     lost: Iterable[JournalledRun],
@@ -236,22 +278,25 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     to apply again in order.
 
     Changes no account; the next night gives the names that the lost runs gave to their first owners alone.
-    Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is written.
+    Raises PiactlError if no run is lost, SecretUnusable if accounts need a digest key that this host has
+    retired, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
     with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+        check_needed_keys(writer, settings, keys)
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
         run.begin_to_write()
-        run.journal.accepted(names, run.order.reason)
+        run.journal.record("accepted", runs=names, reason=run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
         _keep_to_server(run)
+        announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
         run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")

@@ -1,19 +1,29 @@
 """The file of the journal: lines are appended under a lock and synced; the chain continues where it ended.
 
-The head is written last, so the lines after the one in the head record were never acknowledged. After a
-crash only these lines need a check, however large the file is: whole lines are kept, a torn one is
-discarded, everything else is refused.
+`<journal>.head` beside it holds the record of the last line, and the locks. The record lets the chain go on
+after the journal was rotated away. It has a fixed length and is overwritten in place: it fits into one
+sector, needs no space on a full disk, and a checksum detects damage. It is written after the journal is
+synced, so the lines after the recorded one were never acknowledged: after a crash only these are checked,
+however large the file is. Whole lines are kept, a torn one is removed, everything else is refused.
+
+The locks are open-file-description locks on bytes of the head file, which rotation never touches: one to
+append, and one for each run that is alive. The kernel drops them when their process ends.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
+import struct
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from piactl.core.journal_line import (
     GENESIS,
@@ -28,14 +38,11 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal import head_file as locks
 from piactl.journal.errors import chain_broken, no_file, refused_by_system
-from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
-from piactl.journal.rotated_files import last_line
+from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
 from piactl.private_files import user_name
 
 Body = Mapping[str, object]
-
 
 _ROOM = 1 << 16
 """More bytes than the lines of a command that acts on one account."""
@@ -70,99 +77,102 @@ class ChainFile:
 
     def hold(self, run: str) -> None:
         """Opens the files and marks `run` as alive. Raises OSError, JournalUnusable."""
-        self._open_head()
-        if not locks.say_alive(self._head_fd, run):
+        make_folder(Path(self.path).parent)
+        self._head_fd = open_private(self.path + SUFFIX, os.O_RDWR)
+        if not _taken(self._head_fd, _run_byte(run)):
             raise JournalUnusable(
                 f"{self.path}: run {run} is already under way in another process.\nWait for its end."
             )
 
     def append(self, bodies: Sequence[Body]) -> list[Head]:
-        """Writes one line per body, in one write, and syncs; without bodies, only reads what others appended,
-        and repairs. Raises OSError, JournalUnusable.
+        """Writes one line per body, in one write, and syncs; without bodies, only takes up what others
+        appended. Raises OSError, JournalUnusable.
 
         After an error the file may end in lines, or a part of one, that were not acknowledged; the next
-        append repairs it.
+        append deals with them.
         """
-        with locks.appending(self._head_fd, self._patience):
+        with appending(self._head_fd, self._patience):
             if not same_file(self._head_fd, self.path + SUFFIX):
                 raise chain_broken(self.path, "its .head file was replaced while this run had it open")
-            self._open_journal()
+            if self._fd < 0 or not same_file(self._fd, self.path):
+                self._close_journal()
+                self._fd = open_private(self.path, os.O_RDWR | os.O_APPEND)
             self._catch_up()
-            return self._write([{**self._stamp(), **body} for body in bodies]) if bodies else []
+            return self._write(bodies) if bodies else []
 
     def close(self) -> None:
-        for fd in (self._fd, self._head_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._head_fd = -1
+        self._close_journal()
+        if self._head_fd >= 0:
+            os.close(self._head_fd)
+        self._head_fd = -1
 
-    def _open_head(self) -> None:
-        make_folder(Path(self.path).parent)
-        self._head_fd = open_private(self.path + SUFFIX, os.O_RDWR)
-
-    def _open_journal(self) -> None:
-        if self._fd >= 0 and same_file(self._fd, self.path):
-            return
+    def _close_journal(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
-        self._fd = open_private(self.path, os.O_RDWR | os.O_APPEND)
+        self._fd = -1
 
     def _write(self, bodies: Sequence[Body]) -> list[Head]:
-        lines, heads, after = [], [], self._known.head
+        lines, heads, head = [], [], self._known.head
         for body in bodies:
-            line, after = sealed(body, after)
+            line, head = sealed({**self._stamp(), **body}, head)
             lines.append(line)
-            heads.append(after)
-        data = memoryview(b"".join(lines))
-        end = self._known.end + len(data)
+            heads.append(head)
+        self._put(b"".join(lines), head)
+        return heads
+
+    def _put(self, lines: bytes, head: Head) -> None:
+        """Writes lines that end in `head` to the end of the file, then the record; both are synced."""
+        end = self._known.end + len(lines)
+        data = memoryview(lines)
         while data:
             data = data[os.write(self._fd, data) :]
         os.fsync(self._fd)
-        self._advance(after, end)
-        return heads
-
-    def _advance(self, head: Head, end: int) -> None:
         self._known = HeadRecord(head, end, os.fstat(self._fd).st_ino)
         write_head(self._head_fd, self._known)
 
     def _catch_up(self) -> None:
-        """Updates `_known` to the true end of the file, even after a write by another process or a crash."""
+        """Brings `_known` to the true end of the file, even after a write by another process or a crash."""
         size, inode = os.fstat(self._fd).st_size, os.fstat(self._fd).st_ino
-        try:
-            record = read_head(self._head_fd)
-        except HeadDamaged:
-            record = None
-            if size == 0:
-                why = f"the journal is empty and its record {self.path}{SUFFIX} is damaged"
-                raise chain_broken(self.path, why) from None
+        record = read_head(self._head_fd)
         if record is None:
             self._take_up(size, inode)
-        elif (record, size) == (self._known, record.end) and record.inode == inode:
+        elif (record, size, inode) != (self._known, record.end, record.inode):
+            in_this_file = 0 < record.end <= size and self._line_before(record.end) == record.head
+            if not in_this_file and record.end and size and record.inode == inode and not self._first_line():
+                why = f"line {record.head.seq}, the last that was written, is not where it was"
+                raise chain_broken(self.path, why)
+            self._known = HeadRecord(record.head, record.end if in_this_file else 0, inode)
+            self._accept(size)
+
+    def _line_before(self, end: int) -> Head | None:
+        """The line that ends at this offset, None for a broken one."""
+        try:
+            return next((line.head for line, _ in proved_from_end(lines_backwards(self._fd, end), end)), None)
+        except BrokenLine:
+            return None
+
+    def _take_up(self, size: int, inode: int) -> None:
+        """Continues without a record: a new journal, or one whose head file was lost or damaged."""
+        if size == 0:
+            if os.fstat(self._head_fd).st_size >= _LENGTH:
+                why = f"the journal is empty and its record {self.path}{SUFFIX} is damaged"
+                raise chain_broken(self.path, why)
+            self._known = HeadRecord(GENESIS, 0, inode)
+            write_head(self._head_fd, self._known)
             return
-        elif size >= record.end > 0 and self._ends_in(record):
-            self._known = HeadRecord(record.head, record.end, inode)
-            self._accept(size)
-        elif record.head == GENESIS or size == 0 or record.inode != inode or self._continues(record.head):
-            self._known = HeadRecord(record.head, 0, inode)
-            self._accept(size)
-            if self._known.end == 0 and record.head != GENESIS:
-                self._write([self._continued(record.head)])
-        else:
-            raise chain_broken(
-                self.path, f"line {record.head.seq}, the last that was written, is not where it was"
-            )
-
-    def _continued(self, head: Head) -> Body:
-        return {**self._stamp(), "type": "continued", "after": head._asdict()}
-
-    def _ends_in(self, record: HeadRecord) -> bool:
-        return _head_of(last_line(self._fd, record.end)) == record.head
-
-    def _continues(self, head: Head) -> bool:
-        """Whether the file begins with a `continued` line that follows `head`."""
         first = self._first_line()
-        return first is not None and first.type == "continued" and not gap(head, first)
+        if first is None or not opens_file(first):
+            raise chain_broken(
+                self.path, "its first line is not one of a journal, and there is no .head file"
+            )
+        try:
+            line, end = next(proved_from_end(lines_backwards(self._fd, size), size))
+        except BrokenLine as broken:
+            raise chain_broken(self.path, f"its last line {broken}") from None
+        self._known = HeadRecord(line.head, end, inode)
+        self._accept(size)
+        text = f"the head file was missing or damaged; the chain was taken up at line {line.seq}"
+        self._write([{"type": "note", "text": text}])
 
     def _first_line(self) -> JournalLine | None:
         try:
@@ -170,118 +180,36 @@ class ChainFile:
         except BrokenLine:
             return None
 
-    def _take_up(self, size: int, inode: int) -> None:
-        """Continues without a head record: a new journal, or one whose head file was lost."""
-        self._known = HeadRecord(GENESIS, 0, inode)
-        if size == 0:
-            self._advance(GENESIS, 0)
-            return
-        first = self._first_line()
-        if first is None or not opens_file(first):
-            raise chain_broken(
-                self.path, "its first line is not one of a journal, and there is no .head file"
-            )
-        end = size
-        try:
-            if _is_torn(raw := last_line(self._fd, end)):
-                end -= len(raw)
-                raw = last_line(self._fd, end)
-            head = proved(raw).head
-        except BrokenLine as broken:
-            raise chain_broken(self.path, f"its last line {broken}") from None
-        self._known = HeadRecord(head, end, inode)
-        self._accept(size)
-        text = f"the head file was missing or damaged; the chain was taken up at line {head.seq}"
-        self._write([{**self._stamp(), "type": "note", "text": text}])
-
     def _accept(self, size: int) -> None:
-        """Checks the lines that were not acknowledged, from `_known.end` to the end of the file at `size`."""
-        start = self._known.end
-        data = _read(self._fd, start, size)
-        head, end = self._known.head, start
-        while end < size:
-            raw = data[end - start : data.find(b"\n", end - start) + 1 or size - start]
+        """Checks the lines that were not acknowledged, from `_known.end` to the end of the file at `size`,
+        and begins a file that has none."""
+        start, head, end = self._known.end, self._known.head, self._known.end
+        data = read_between(self._fd, start, size)
+        for raw in lines_in(data):
             try:
                 line = proved(ended(raw))
             except BrokenLine as broken:
-                torn = broken.torn and (end + len(raw) == size or b"\0" in raw)
-                if not torn:
-                    raise chain_broken(self.path, f"after line {head.seq}, a line {broken}") from None
-                break
+                if broken.torn and (end + len(raw) == size or b"\0" in raw):
+                    break
+                raise chain_broken(self.path, f"after line {head.seq}, a line {broken}") from None
             why = gap(head, line)
             if end == 0 and not why and not opens_file(line):
                 why = f"begins the file and does not say that it continues line {head.seq}"
             if why:
                 raise chain_broken(self.path, f"after line {head.seq}, a line {why}")
             head, end = line.head, end + len(raw)
-        if end > start:
+        if size > start:
             # a sync that failed leaves pages marked clean that never reached the disk: write them again
-            self._overwrite(data[: end - start], start)
-            self._advance(head, end)
-        if end < size:
-            self._repair(data[end - start :])
-
-    def _repair(self, torn: bytes) -> None:
-        """Discards a torn tail: a `repair` line overwrites it, then the rest is cut off.
-
-        In that order: after a crash in between, a shorter torn tail follows a valid line.
-        """
-        if self._known.end == 0 and self._known.head != GENESIS:
-            line, head = sealed(self._continued(self._known.head), self._known.head)
-        else:
-            line, head = b"", self._known.head
-        digest = hashlib.sha256(torn).hexdigest()
-        repair, head = sealed(
-            {**self._stamp(), "type": "repair", "length": len(torn), "sha256": digest}, head
-        )
-        line += repair
-        end = self._known.end + len(line)
-        self._overwrite(line, self._known.end)
-        os.ftruncate(self._fd, end)
-        os.fsync(self._fd)
-        self._advance(head, end)
-
-    def _overwrite(self, data: bytes, offset: int) -> None:
-        """Writes and syncs at `offset`, through a descriptor without O_APPEND, which ignores offsets."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            if os.fstat(fd).st_ino != os.fstat(self._fd).st_ino:
-                raise OSError(errno.EAGAIN, "it was rotated away while it was being repaired")
-            view, next_offset = memoryview(data), offset
-            while view:
-                written = os.pwrite(fd, view, next_offset)
-                view, next_offset = view[written:], next_offset + written
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            os.ftruncate(self._fd, start)
+            self._put(data[: end - start], head)
+        if end == 0 and head != GENESIS:
+            self._write([{"type": "continued", "after": head._asdict()}])
+        if size > end:
+            torn = data[end - start :]
+            self._write([{"type": "repair", "length": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}])
 
 
-def _head_of(raw: bytes) -> Head | None:
-    """The head of a line, None for a broken one."""
-    try:
-        return proved(ended(raw)).head
-    except BrokenLine:
-        return None
-
-
-def _is_torn(raw: bytes) -> bool:
-    try:
-        proved(ended(raw))
-    except BrokenLine as broken:
-        return broken.torn
-    return False
-
-
-def _read(fd: int, start: int, end: int) -> bytes:
-    """All bytes from `start` to `end`. Raises OSError if the file is shorter."""
-    pieces = []
-    while start < end:
-        piece = os.pread(fd, end - start, start)
-        if not piece:
-            raise OSError(errno.EIO, "it got shorter while it was being read")
-        pieces.append(piece)
-        start += len(piece)
-    return b"".join(pieces)
+# ---- files
 
 
 def open_private(path: str, flags: int) -> int:
@@ -329,10 +257,9 @@ def _refuse_shared(path: str, status: os.stat_result) -> None:
 def same_file(fd: int, path: str) -> bool:
     """Whether `path` still names the file that `fd` has open."""
     try:
-        status = Path(path).lstat()
+        return os.path.samestat(os.fstat(fd), Path(path).lstat())
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(fd), status)
 
 
 def make_folder(folder: Path) -> None:
@@ -355,3 +282,138 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+# ---- the record of the last line
+
+
+class HeadRecord(NamedTuple):
+    """The last line written, the offset in bytes at which it ends, and the inode of the file it is in."""
+
+    head: Head
+    end: int
+    inode: int
+
+
+_LENGTH = 20 + 1 + 64 + 1 + 20 + 1 + 20 + 1 + 16 + 1
+
+
+def _packed(record: HeadRecord) -> bytes:
+    text = f"{record.head.seq:020d} {record.head.hash} {record.end:020d} {record.inode:020d}"
+    return f"{text} {hashlib.sha256(text.encode()).hexdigest()[:16]}\n".encode()
+
+
+def read_head(fd: int) -> HeadRecord | None:
+    """The record; None if there is none, or a damaged one."""
+    raw = os.pread(fd, _LENGTH, 0)
+    try:
+        seq, digest, end, inode, _check = raw.decode("ascii").split()
+        record = HeadRecord(Head(int(seq), digest), int(end), int(inode))
+    except ValueError:
+        return None
+    return record if _packed(record) == raw and (record.head.seq or record.head == GENESIS) else None
+
+
+def write_head(fd: int, record: HeadRecord) -> None:
+    """Overwrites the record and syncs it. Raises OSError."""
+    raw = _packed(record)
+    written = os.pwrite(fd, raw, 0)
+    while written < len(raw):
+        written += os.pwrite(fd, raw[written:], written)
+    os.fdatasync(fd)
+
+
+def stored_head(path: str) -> Head:
+    """The last line that was synced, according to the head file of the journal at `path`; GENESIS if it has
+    no record that can be read."""
+    try:
+        with _head_file(path) as fd:
+            record = read_head(fd)
+    except OSError:
+        return GENESIS
+    return record.head if record else GENESIS
+
+
+@contextmanager
+def _head_file(path: str) -> Iterator[int]:
+    """The head file of the journal at `path`, open for reading. Raises OSError."""
+    fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+# ---- locks
+
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux
+_APPEND_BYTE = 1 << 32
+_TURN_BYTE = _APPEND_BYTE + 1
+_RUN_BYTES = 1 << 33
+_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.05
+
+
+def _ask(fd: int, command: int, kind: int, start: int) -> int:
+    request = struct.pack(_FLOCK, kind, os.SEEK_SET, start, 1, 0)
+    answer: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, command, request))[0]
+    return answer
+
+
+def _run_byte(run: str) -> int:
+    return _RUN_BYTES + int.from_bytes(hashlib.sha256(run.encode()).digest()[:6], "big")
+
+
+@contextmanager
+def appending(fd: int, patience: float) -> Iterator[None]:
+    """Holds the lock to append. Raises TimeoutError after about `patience` seconds, so that one process that
+    hangs with the lock does not block all others for ever.
+
+    A waiting process holds the turn lock, so that a process that appends without a pause cannot keep it out.
+    """
+    patience -= _wait_for(fd, _TURN_BYTE, patience)
+    try:
+        _wait_for(fd, _APPEND_BYTE, patience)
+    finally:
+        _ask(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, _TURN_BYTE)
+    try:
+        yield
+    finally:
+        _ask(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, _APPEND_BYTE)
+
+
+def _wait_for(fd: int, byte: int, patience: float) -> float:
+    """Locks a byte; returns the seconds that this took. Raises TimeoutError."""
+    waited, pause = 0.0, _PAUSE
+    while not _taken(fd, byte):
+        if waited >= patience:
+            raise TimeoutError(errno.ETIMEDOUT, "another process does not let go of it")
+        time.sleep(pause)
+        waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
+    return waited
+
+
+def _taken(fd: int, byte: int) -> bool:
+    """Locks a byte until `fd` is closed or the process ends; False if another process has it."""
+    try:
+        _ask(fd, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte)
+    except OSError as refused:
+        if refused.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return False
+    return True
+
+
+def alive_runs(path: str, runs: Collection[str]) -> set[str]:
+    """The `runs` that are alive on this host, for the journal at `path`. Raises OSError."""
+    if not runs:
+        return set()
+    try:
+        with _head_file(path) as fd:
+            return {
+                run
+                for run in runs
+                if _ask(fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, _run_byte(run)) != fcntl.F_UNLCK
+            }
+    except FileNotFoundError:
+        return set()

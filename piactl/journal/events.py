@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, JournalLine, current_outcome
+from piactl.core.journal_line import CUT, JournalLine
 from piactl.errors import NotFound, UsageError
-from piactl.journal.head_file import stored_head
-from piactl.journal.query import lines_of
-from piactl.journal.rotated_files import files_from, newest_lines
+from piactl.journal.append_file import stored_head
+from piactl.journal.files import files_from, lines_of, newest_lines
+from piactl.journal.intent_format import settlement_of
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
@@ -91,15 +91,10 @@ class EventStream:
     """The events of the journal at `path` after the cursor `since`; if it is None, all that are left."""
 
     def __init__(self, path: str, since: Cursor | None) -> None:
-        self._path, self._since = path, since
-        self._last: JournalLine | None = None
-        self._seen: tuple[int, ...] = ()
-        self._intents: dict[int, JournalLine] = {}
-
-    @property
-    def reached(self) -> Cursor | None:
+        self._path = path
+        self.reached = since
         """The cursor after everything that was yielded; if nothing was read, the one that was given."""
-        return _after(self._last) if self._last is not None else self._since
+        self._seen: tuple[int, ...] = ()
 
     def new(self) -> Iterator[Event]:
         """Yields the events since the last call, in the order of their outcomes.
@@ -113,56 +108,47 @@ class EventStream:
             seen: tuple[int, ...] = ()
         else:
             seen = status.st_ino, status.st_size, status.st_mtime_ns
-        if self._last is not None and seen == self._seen:
+        if self.reached is not None and seen and seen == self._seen:
             return
         self._seen = seen
-        written = stored_head(self._path).seq
-        for line in self._later() if self._last is not None else self._first():
+        since, written = self.reached, stored_head(self._path).seq
+        intents: dict[int, JournalLine] = {}
+        for line in self._lines(since):
             if written and line.seq > written:
                 self._seen = ()
                 return
-            self._last = line
-            yield from self._events(line)
+            if since is None or line.seq >= since.seq:
+                self.reached = _after(line)
+            for event in _events(line, intents):
+                if since is None or (event.cursor.seq, event.cursor.place) > (since.seq, since.place):
+                    yield event
 
-    def _first(self) -> Iterator[JournalLine]:
-        start = self._start(self._since) if self._since is not None else 0
-        for name in files_from(self._path, start):
+    def _lines(self, since: Cursor | None) -> Iterator[JournalLine]:
+        start = self._start(since) if since is not None else 0
+        for name in files_from(self._path, seq=start):
             for line in lines_of(name, lambda raw: _number(raw) < start):
                 if line.type != CUT:
                     yield line
 
     def _start(self, since: Cursor) -> int:
         """The number of the first line that is needed. An outcome after the cursor may have its intent before
-        it, but not before the first intent that was open at the last `run` or `end` line."""
-        for line in self._backwards(since.seq, since.hash):
-            if line.seq <= since.seq and line.type in ("run", "end"):
-                return min(int(line.fields.get("clean", 0)), since.seq)
-        return 0
-
-    def _later(self) -> Iterator[JournalLine]:
-        last = self._last
-        if last is not None:
-            lines = [line for line in self._backwards(last.seq, last.hash, stop=True) if line.seq > last.seq]
-            yield from reversed(lines)
-
-    def _backwards(self, seq: int, hash_: str, *, stop: bool = False) -> Iterator[JournalLine]:
-        """Yields the lines, newest first: all of them or, with `stop`, those after the line of that number.
-        Raises NotFound if there is no line with that number and that hash."""
+        it, but not before the first intent that was open at the last `run` or `end` line. Raises NotFound if
+        the line of the cursor is not there."""
         met = False
         for line in newest_lines(self._path):
             if line.type == CUT:  # the beginning was removed by version 0.2.0
                 break
-            if not met and line.seq <= seq:
-                if line.seq != seq or not line.hash.startswith(hash_):
+            if not met and line.seq <= since.seq:
+                if line.seq != since.seq or not line.hash.startswith(since.hash):
                     raise self._lost(
-                        seq, "are of another journal: of another host, or of before this one was begun"
+                        since.seq, "are of another journal: of another host, or of before this one was begun"
                     )
                 met = True
-                if stop:
-                    return
-            yield line
+            if met and line.type in ("run", "end"):
+                return min(int(line.fields.get("clean", 0)), since.seq)
         if not met:
-            raise self._lost(seq, "are not there any more: the files with them were removed")
+            raise self._lost(since.seq, "are not there any more: the files with them were removed")
+        return 0
 
     def _lost(self, seq: int, why: str) -> NotFound:
         return NotFound(
@@ -171,27 +157,24 @@ class EventStream:
             "--since"
         )
 
-    def _events(self, line: JournalLine) -> Iterator[Event]:
-        if line.type == "intent" and line.fields.get("facts"):
-            self._intents[line.seq] = line
-        if line.type not in ("outcome", "resolved"):
-            return
-        intent = self._intents.pop(line.fields.get("intent", 0), None)
-        if intent is None or not _was_made(line):
-            return
-        since = (self._since.seq, self._since.place) if self._since is not None else (0, 0)
-        for place, kind in enumerate(intent.fields["facts"]["effective"], 1):
-            if (line.seq, place) > since:
-                cursor = Cursor(line.seq, place, line.hash[:16])
-                uid, facts = str(intent.fields["uid"]), intent.fields["facts"]
-                yield Event(cursor, intent.run, line.time, uid, kind, facts)
+
+def _events(line: JournalLine, intents: dict[int, JournalLine]) -> Iterator[Event]:
+    """The events of an outcome; keeps the `intents` that have none yet."""
+    if line.type == "intent" and line.fields.get("facts"):
+        intents[line.seq] = line
+    settlement = settlement_of(line)
+    intent = intents.pop(settlement.intent, None) if settlement is not None else None
+    if settlement is None or intent is None or not _was_made(line.type, settlement.outcome):
+        return
+    for place, kind in enumerate(intent.fields["facts"]["effective"], 1):
+        cursor = Cursor(line.seq, place, line.hash[:16])
+        yield Event(cursor, intent.run, line.time, str(intent.fields["uid"]), kind, intent.fields["facts"])
 
 
-def _was_made(line: JournalLine) -> bool:
+def _was_made(kind: str, outcome: str) -> bool:
     """Whether the write was made. A write that was read back after a crash, from an entry that others have
     changed since, may have been made, and counts: a superfluous event is better than a missing one."""
-    outcome = current_outcome(str(line.fields.get("outcome")))
-    return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
+    return outcome in _MADE or (kind == "resolved" and outcome == "conflict")
 
 
 def _number(raw: bytes) -> int:

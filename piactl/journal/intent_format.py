@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
+from piactl.journal.append_file import alive_runs
 from piactl.journal.errors import unreadable
-from piactl.journal.head_file import alive_runs
-from piactl.journal.rotated_files import newest_lines
+from piactl.journal.files import newest_lines
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""
@@ -163,6 +163,16 @@ def intent_of(line: JournalLine) -> Intent:
     return Intent(*facts, sides["added"], sides["removed"], address)
 
 
+def settlement_of(line: JournalLine) -> Settlement | None:
+    """The outcome that a journal line holds, None for a line of another type."""
+    if line.type not in ("outcome", "resolved"):
+        return None
+    f = line.fields
+    number, outcome = f.get("intent"), current_outcome(str(f.get("outcome")))
+    texts = (str(f.get(name, "")) for name in ("message", "csn"))
+    return Settlement(number if isinstance(number, int) else 0, outcome, *texts)
+
+
 def intent_outcome(
     intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]
 ) -> IntentOutcome:
@@ -183,18 +193,8 @@ def intent_outcome(
         for digest in candidates(digest_text(intent.dn, name, value))
         for digest_or_tag in (digest, tag_of(digest))
     }
-    added = {
-        (n.lower(), d)
-        for n, attribute_digests in intent.added.items()
-        for d in attribute_digests
-        if d != SECRET
-    }
-    removed = {
-        (n.lower(), d)
-        for n, attribute_digests in intent.removed.items()
-        for d in attribute_digests
-        if d != SECRET
-    } - added
+    added = _compared(intent.added)
+    removed = _compared(intent.removed) - added
     if not added and not removed:
         return IntentOutcome.UNKNOWN
     if intent.op == "delete":
@@ -221,6 +221,11 @@ class Unsettled(NamedTuple):
         """The fields of a `run` or `end` line about it."""
         return {"clean": self.clean, **({"unmade": self.unmade[0].seq} if self.unmade else {})}
 
+    @property
+    def all_settled(self) -> bool:
+        """Whether nothing before the end of the journal has to be looked at again."""
+        return not (self.intents or self.unmade or self.hidden)
+
 
 UNMADE = timedelta(days=3)
 """How long runs look again at a write that was read back as not made: something between the hosts may still
@@ -245,16 +250,15 @@ def unsettled(path: str) -> Unsettled:
                 reached = needed
                 break
             reached = line.seq
-            if line.type in ("outcome", "resolved"):
-                number = line.fields["intent"]
+            if (settlement := settlement_of(line)) is not None:
                 if (
                     line.type == "resolved"
-                    and number not in settled  # the newest outcome counts
-                    and current_outcome(line.fields["outcome"]) != "applied"
+                    and settlement.intent not in settled  # the newest outcome counts
+                    and settlement.outcome != "applied"
                     and datetime.fromisoformat(newest) - datetime.fromisoformat(line.time) < UNMADE
                 ):
-                    not_made.add(number)
-                settled.add(number)
+                    not_made.add(settlement.intent)
+                settled.add(settlement.intent)
             elif line.type == "intent" and line.seq not in settled:
                 open_intents.append(line)
             elif line.type == "intent" and line.seq in not_made:
@@ -292,8 +296,13 @@ def _repeats(later: Intent, earlier: Intent) -> bool:
     return added <= now and not (removed - added) & now
 
 
-def _tags(values: Digests) -> set[tuple[str, str]]:
-    return {(n.lower(), tag_of(d)) for n, ds in values.items() for d in ds if d != SECRET}
+def _compared(side: Digests) -> set[tuple[str, str]]:
+    """The digests of one side of an intent, with their attributes; not those of secrets."""
+    return {(name.lower(), digest) for name, made in side.items() for digest in made if digest != SECRET}
+
+
+def _tags(side: Digests) -> set[tuple[str, str]]:
+    return {(name, tag_of(digest)) for name, digest in _compared(side)}
 
 
 def in_doubt(path: str) -> list[Intent]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from piactl.core.journal_line import JournalLine, current_outcome
+from piactl.core.journal_line import JournalLine
 from piactl.journal.actor import author_of
-from piactl.journal.intent_format import Intent, intent_of
+from piactl.journal.intent_format import Intent, intent_of, settlement_of
 from piactl.journal.query import read_lines
 
 Feed = Mapping[str, str]
@@ -67,8 +67,8 @@ def _add(run: JournalledRun, line: JournalLine, *, with_writes: bool) -> None:
     f = line.fields
     if line.type == "intent" and with_writes:
         run.intents[line.seq] = intent_of(line)
-    elif line.type in ("outcome", "resolved") and with_writes:
-        run.outcomes[f["intent"]] = current_outcome(str(f["outcome"]))
+    elif with_writes and (settlement := settlement_of(line)) is not None:
+        run.outcomes[settlement.intent] = settlement.outcome
     elif line.type == "note" and str(f["text"]).startswith("plan "):
         run.plan = str(f["text"]).removeprefix("plan ")
     elif line.type == "accepted":

@@ -23,11 +23,13 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
+from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
     IntendedWrite,
     Intent,
     Made,
     Settlement,
+    Unsettled,
     digests,
     intent_of,
     key_of,
@@ -36,7 +38,6 @@ from piactl.journal.intent_format import (
 )
 from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import last_recorded
-from piactl.journal.rotated_files import newest_lines
 from piactl.journal.syslog import log_head
 
 _SHORTEST_VALUE = 4
@@ -83,9 +84,8 @@ class Journal:
         self._context = context
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, IntendedWrite] = {}
-        self._doubts: set[int] | None = None
-        self._unmade: set[int] = set()
-        self.unmade: tuple[Intent, ...] = ()
+        self._before = Unsettled((), 1)
+        self._alone = True
         self._seen = GENESIS
         self._wrote = False
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
@@ -95,6 +95,11 @@ class Journal:
         """Number and hash of the last line that this run wrote or saw."""
         return self._file.head
 
+    @property
+    def unmade(self) -> tuple[Intent, ...]:
+        """The writes that earlier runs read back as not made, not long ago."""
+        return tuple(map(intent_of, self._before.unmade))
+
     def begin(self) -> Head:
         """Opens or creates the file, repairs a torn tail, and writes the `run` line."""
         actor, context = self._context.actor, self._context
@@ -102,11 +107,8 @@ class Journal:
         self._guarded(lambda: self._file.hold(context.run))
         self._append([])
         self._seen = self.head
-        before = self._guarded(lambda: unsettled(self._path))
-        self.unmade = tuple(map(intent_of, before.unmade))
-        if not before.hidden:
-            self._doubts = {line.seq for line in before.intents}
-            self._unmade = {line.seq for line in before.unmade}
+        self._before = self._guarded(lambda: unsettled(self._path))
+        self._alone = True
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
@@ -120,7 +122,7 @@ class Journal:
             "as_of": context.as_of.isoformat() if context.as_of else None,
             "plan": context.plan,
             "policy": context.policy,
-            **before.facts,
+            **self._before.facts,
             **(recorded.facts(self._seen.seq) if recorded.known or context.compared else {}),
         }
         return self._append([body])[0]
@@ -147,10 +149,6 @@ class Journal:
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""
         self._append([_settlement("resolved", s, None) for s in settlements])
-        numbers = {s.intent for s in settlements}
-        if self._doubts is not None:
-            self._doubts -= numbers
-        self._unmade = (self._unmade - numbers) | {s.intent for s in settlements if s.outcome != "applied"}
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
@@ -163,24 +161,12 @@ class Journal:
             [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
         )
 
-    def begun(self, reason: str, why: str) -> None:
-        """Records that a new chain begins because lines of the old one are missing, and `why` they count as
-        missing."""
-        self._append([{"type": "begun", "reason": masked(reason), "why": masked(why)}])
-
-    def accepted(self, runs: Sequence[str], reason: str) -> None:
-        """Records that the directory lacks these runs, and that this was accepted."""
-        self._append([{"type": "accepted", "runs": list(runs), "reason": masked(reason)}])
-
-    def prune(self, files: Collection[str], last: Head, before: str) -> None:
-        """Records that the files of these names, with lines up to `last`, are about to be removed: all of
-        them were written before that day."""
-        self._append([{"type": "prune", "files": list(files), "last": last._asdict(), "before": before}])
-
-    def go_on_from(self, chains: Mapping[str, Head]) -> None:
-        """Records the heads of the chains that this journal goes on from, by their names."""
-        heads = {name: head._asdict() for name, head in chains.items()}
-        self._append([{"type": CLOSED, "chains": heads}])
+    def record(self, kind: str, **facts: object) -> None:
+        """Records a fact about the journal or the directory: a new chain is `begun` as lines are missing, it
+        was `accepted` that the directory lacks runs, old files are about to be removed (`prune`), the chains
+        that this journal goes on from are `closed`."""
+        words = {name: masked(fact) for name, fact in facts.items() if isinstance(fact, str)}
+        self._append([{"type": kind, **facts, **words}])
 
     def end(
         self,
@@ -198,11 +184,12 @@ class Journal:
         feed that the run applied.
         """
         self._append([])  # sees the lines of other runs
+        settled = self._alone and self._before.all_settled and not self._pending
         body = {
             "type": "end",
             "counts": dict(counts),
             "open": len(self._pending),
-            **self._settled(),
+            **({"clean": self._seen.seq + 1} if settled else self._before.facts),
             **({"recorded": True} if recorded else {}),
             **({"remembered": True} if remembered else {}),
             **({"acknowledged": True} if acknowledged else {}),
@@ -242,16 +229,8 @@ class Journal:
         self._seen = self.head
         self._wrote = self._wrote or bool(bodies)
         if self._seen.seq != before.seq + len(bodies):
-            # other runs wrote in between; only the file says which of their intents are open
-            self._doubts = None
+            self._alone = False
         return heads
-
-    def _settled(self) -> dict[str, int]:
-        """The facts of Unsettled; reads the file only if this run cannot know them."""
-        if self._doubts is None:
-            return self._guarded(lambda: unsettled(self._path)).facts
-        clean = min([*self._doubts, *self._pending], default=self._seen.seq + 1)
-        return {"clean": clean, **({"unmade": min(self._unmade)} if self._unmade else {})}
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
         """Calls `work`. After an exception, even one from a signal, this object writes nothing more."""
@@ -262,18 +241,19 @@ class Journal:
         )
         try:
             result = work()
-        except OSError as refused:
-            error = refused_by_system(self._path, refused)
-            self._unusable = str(error)
-            raise error from None
-        except JournalUnusable as error:
-            self._unusable = str(error)
-            raise
-        except LineTooLong as error:
-            self._unusable = f"{self._path}: {error}. No further change is made.\nThis is a bug."
-            raise JournalUnusable(self._unusable) from None
+        except (OSError, LineTooLong, JournalUnusable) as error:
+            unusable = self._explained(error)
+            self._unusable = str(unusable)
+            raise unusable from None
         self._unusable = ""
         return result
+
+    def _explained(self, error: Exception) -> JournalUnusable:
+        if isinstance(error, OSError):
+            return refused_by_system(self._path, error)
+        if isinstance(error, LineTooLong):
+            return JournalUnusable(f"{self._path}: {error}. No further change is made.\nThis is a bug.")
+        return error if isinstance(error, JournalUnusable) else JournalUnusable(str(error))
 
     def _stamp(self) -> Body:
         now = self._now()

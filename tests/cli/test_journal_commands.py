@@ -256,7 +256,7 @@ def test_prune_removes_old_files_whole(academy: Academy, past: Past) -> None:
     (line,) = [
         line for line in map(json.loads, past.path.read_bytes().splitlines()) if line["type"] == "prune"
     ]
-    assert (line["files"], line["last"]["seq"], line["before"]) == ([old.name], 16, "2024-01-01")
+    assert (line["files"], line["before"]) == ([old.name], "2024-01-01")
     verified = academy.run("journal", "verify")
     assert verified.code == 0, verified.err
     assert "it begins with number 17: the files with the lines before it were removed" in verified.out

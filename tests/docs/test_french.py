@@ -40,7 +40,7 @@ READ = (
 NOT_READ = (
     "report/person_page.py",  # is in French
     "report/metrics.py", "report/doctor_text.py",
-    "report/journal_text.py", "report/escaping_and_colours.py",
+    "report/escaping_and_colours.py",
     "flows/plan/night_db.py", "flows/plan/plan_table.py",  # queries
 )  # fmt: skip
 NO_SENTENCES = {

@@ -20,7 +20,7 @@ import pytest
 
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, in_doubt, read_lines, verify
-from piactl.journal import head_file as locks
+from piactl.journal import append_file as locks
 
 from .journals import digest, intend, journal_path, make_journal
 
@@ -273,23 +273,6 @@ def test_a_read_only_file_system_is_refused_with_advice(make_journal, intend, sm
         assert "Read-only file system" in message
         assert "Mount its file system writable" in message
     assert verify(path).ok
-
-
-@pytest.mark.parametrize("which", ["_fd", "_head_fd"])
-def test_a_closed_file_descriptor_stops_the_run(make_journal, intend, journal_path, which):
-    journal = make_journal()
-    journal.begin()
-    (number,) = journal.intents([intend("a.b")])
-    before = Path(journal_path).read_bytes()
-    os.close(getattr(journal._file, which))
-    try:
-        refused(journal.outcomes, [Settlement(number, "applied")])
-        refused(journal.intents, [intend("c.d")])
-    finally:
-        setattr(journal._file, which, -1)
-    assert Path(journal_path).read_bytes() == before
-    journal.close()
-    goes_on(make_journal, journal_path, "after", {number}, set())
 
 
 # --- wrong files -------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import pytest
 
 from piactl.core.journal_line import Head, sealed
 from piactl.journal import Settlement, in_doubt, read_lines, verify
+from piactl.journal.files import files_of
 from piactl.journal.prune import old_files, remove_files
-from piactl.journal.rotated_files import files_of
 from piactl.journal.writer import close_chain
 
 from .journals import digest, intend, journal_path, make_journal
@@ -51,7 +51,7 @@ class Kept:
         return next(datetime.fromisoformat(x.time) for x in read_lines(str(self.path)) if x.run == run)
 
     def names(self, before: datetime) -> list[str]:
-        return [Path(old.path).name for old in old_files(str(self.path), before)]
+        return [Path(old).name for old in old_files(str(self.path), before)]
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])

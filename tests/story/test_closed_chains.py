@@ -100,3 +100,20 @@ def test_closed_chains_are_verified_with_the_journal(upgraded: Academy) -> None:
     assert upgraded.run("journal", "verify").code == 0
     chain.with_name(f"{chain.name}.head").unlink()
     assert "piactl-desk: closed, its files were removed" in upgraded.run("journal", "verify").out
+
+
+def test_a_run_of_a_closed_chain_is_undone(academy: Academy) -> None:
+    """Another Unix user locked the account, in a journal of its own."""
+    academy.night("2026-09-01", academy.feed(row()))
+    own, other = "journal: journal/piactl.jsonl", "journal: journal/closed/piactl-admin/journal.jsonl"
+    academy.edit("piactl.yaml", own, other)
+    with patch("socket.gethostname", lambda: "other"):
+        assert academy.run("account", "lock", UID, *WHY, "-y").code == 0
+    academy.edit("piactl.yaml", other, own)
+    assert academy.run("journal", "close", *WHY).code == 0
+    run = academy.run("account", "history", UID, "-o", "json").json[-1]["run"]
+    undone = academy.run("undo", run, *WHY, "--as-of", "2026-09-01", "-o", "json")
+    assert (undone.code, undone.json["undoes"]) == (0, run), undone
+    assert academy.show(UID, "2026-09-01")["lock"] is None
+    assert [kind for kind, _ in changes(academy)] == ["create", "lock", "unlock"]
+    assert academy.run("journal", "verify").code == 0

@@ -14,7 +14,7 @@ import ldap3
 import pytest
 
 from piactl.directory.probe.access_log import LoggedWrite
-from piactl.flows.queries.history_and_unjournalled import recounted
+from piactl.flows.queries.history_and_unjournalled import history, paired
 from piactl.journal.query import JournalledChange
 
 from .academy import Academy
@@ -235,22 +235,22 @@ NOON = "2026-09-01T12:00:00.000Z"
 def test_which_logged_write_is_that_of_an_intent(
     intent: JournalledChange, logged_write: LoggedWrite, same: bool
 ) -> None:
-    assert len(recounted([intent], [logged_write], {})) == (1 if same else 2)
+    assert len(paired([intent], [logged_write])) == (1 if same else 2)
 
 
 def test_each_logged_write_counts_once() -> None:
-    events = recounted([change(NOON), change(NOON)], [write(NOON)], {"nightly": "CN=n"})
-    assert [len(event.sources) for event in events] == [2, 1]
-    assert events[0].identity == "nightly"
+    rows = history([change(NOON), change(NOON)], [write(NOON)], {"nightly": "CN=n"})
+    assert [len(row["sources"]) for row in rows] == [2, 1]
+    assert rows[0]["identity"] == "nightly"
 
 
 def test_a_write_of_somebody_else_at_the_same_time_is_not_taken_for_a_journalled_one() -> None:
     """The entryCSN tells them apart, also if the other one came first."""
     foreign, own = write(NOON, by="cn=thief", csn="c1"), write("2026-09-01T12:00:01.000Z", csn="c2")
-    events = recounted([change(NOON, csn="c2")], [foreign, own], {"nightly": "CN=n"})
-    assert [(event.identity, event.sources) for event in events] == [
-        ("nightly", ("journal", "access log")),
-        ("cn=thief", ("access log",)),
+    rows = history([change(NOON, csn="c2")], [foreign, own], {"nightly": "CN=n"})
+    assert [(row["identity"], row["sources"]) for row in rows] == [
+        ("nightly", ["journal", "access log"]),
+        ("cn=thief", ["access log"]),
     ]
 
 

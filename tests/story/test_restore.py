@@ -182,6 +182,42 @@ def test_names_that_lost_runs_gave_stay_with_their_first_owners(make: Callable[[
     academy.quiet_night(TODAY, today)
 
 
+def test_a_digest_key_that_came_after_the_backup(make: Callable[[], Academy]) -> None:
+    """The journal has the lost night under the new key, the backup knows the old one alone."""
+    academy = make()
+    first_nights(academy)
+    ldif, file = back_up(academy), academy.sandbox.folder / "secrets" / "keys"
+    old = file.read_text()
+    assert academy.run("key", "add", "--reason", "the yearly change").out == "k2\n"
+    both = file.read_text()
+    people = row(), row(**IDA), row(**NOEL)
+    first, namesake = (row(matricule=m, prenom="Zoe", nom_famille="Testeur") for m in ("2100", "2020"))
+    academy.night(MONDAY, academy.feed(*people, first, day=MONDAY, source="full"))
+    restore(academy, ldif)
+    # a host that has retired the old key cannot read the backup
+    file.write_text("".join(line for line in both.splitlines(keepends=True) if line not in old))
+    refused = academy.run("recover", "--accept", "--reason", "backup of Sunday")
+    assert (refused.code, "needs the digest key k1" in refused.err) == (10, True), refused
+    file.write_text(both)
+    (run,) = academy.run("recover", "-o", "json").json["runs"]
+    states = {account["uid"]: account["state"] for account in run["accounts"]}
+    assert states["zoe.testeur"] == "missing"
+    assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
+    # a host without the new key writes nothing, as before the restore
+    file.write_text(old)
+    stopped = academy.run("nightly", "--as-of", TODAY)
+    assert (stopped.code, "the current digest key of this directory is k2" in stopped.err) == (10, True), (
+        stopped
+    )
+    file.write_text(both)
+    academy.night(TODAY, academy.feed(*people, namesake, day=TODAY, source="full"))
+    again = academy.feed(*people, first, namesake, day=TODAY, source="full")
+    academy.night(TODAY, again)
+    names = academy.names()
+    assert (names["2100"], names["2020"]) == ("zoe.testeur", "zoe.testeur1")
+    academy.quiet_night(TODAY, again)
+
+
 def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     make: Callable[[], Academy], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -54,7 +53,8 @@ from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, Pi
 from piactl.flows.drift import drift_row, drift_summary
 from piactl.flows.person_export import person_export
 from piactl.flows.queries.accounts import case_rows, find_entry
-from piactl.flows.queries.history_and_unjournalled import HistoryEvent, find_uid, recounted
+from piactl.flows.queries.history_and_unjournalled import find_uid
+from piactl.flows.queries.history_and_unjournalled import history as history_of
 from piactl.flows.queries.timeline import Timeline, timeline_facts
 from piactl.flows.queries.timeline import timeline as timeline_of
 from piactl.journal import LineFilter
@@ -73,15 +73,6 @@ COLUMNS = (
 )  # fmt: skip
 ON_SCREEN = ("time", "author", "what", "attributes", "outcome", "run", "reason", "message")
 _NAMES_ON_SCREEN = 3
-
-
-@dataclass
-class _Answer:
-    """The answer of the directory: the uid, the logged writes, and what could not be read."""
-
-    uid: str = ""
-    writes: list[LoggedWrite] = field(default_factory=list)
-    code: Exit = Exit.DONE
 
 
 def history(
@@ -108,29 +99,29 @@ def history(
     """
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)
-    answer = _resolve(configuration, name)
-    changes = _of_journal(configuration, answer.uid or name, first, last)
-    if answer.uid:
-        _ask_log(configuration, answer, {change.dn for change in changes}, first)
+    uid, code = _uid_of(configuration, name)
+    changes = _of_journal(configuration, uid or name, first, last)
+    writes = _logged(configuration, uid, {change.dn for change in changes}, first) if uid else []
     if read_numen(name) is not None:
         raise NotFound(
             "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
         )
-    if not answer.uid and not changes and not _of_journal(configuration, name, None, None):
-        if answer.code is Exit.UNREACHABLE:
+    if not uid and not changes and not _of_journal(configuration, name, None, None):
+        if code is Exit.UNREACHABLE:
             say(f"{name}: the journal of this host has no such uid")
-            return int(answer.code)
+            return int(code)
         raise NotFound(f"{name}: no such account in the directory or in the journal of this host")
     identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
-    writes = [w for w in answer.writes if datetime.fromisoformat(w.time).timestamp() <= limit]
+    writes = [w for w in writes if datetime.fromisoformat(w.time).timestamp() <= limit]
     noted = [] if logins else [w for w in writes if w.of_logging_in]
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
-    events = recounted(changes, writes, identities)
+    rows = history_of(changes, writes, identities)
     if roles.is_help_desk_alone():
-        events = [_without_details(event) for event in events]
-    rows = [row_of(event, layout) for event in events]
+        rows = [_without_details(row) for row in rows]
+    if layout not in ("json", "ndjson"):
+        rows = [_flat(row, layout) for row in rows]
     show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
         singular, plural = (
@@ -139,21 +130,20 @@ def history(
         )
         notes = counted(len(noted), singular, plural)
         say(f"{notes} left out; --logins shows them")
-    return int(answer.code)
+    return int(code)
 
 
-def _without_details(event: HistoryEvent) -> HistoryEvent:
+def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     """An act as the help desk sees it: their own acts whole, of those of others day, kind and role."""
-    name = caller().name
-    if event.run and event.author == name:
-        return event
-    role = event.identity or "another program"
-    if event.run:
-        author = "" if event.author == roles.SERVICE_USER else event.author
+    if row["run"] and row["author"] == caller().name:
+        return row
+    role = row["identity"] or "another program"
+    if row["run"]:
+        author = "" if row["author"] == roles.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
         role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or "nobody with a role"
-    hidden = replace(event, time=event.time[:10], author=role, identity=role, run="", host="", reason="")
-    return replace(hidden, attributes=None, message="")
+    hidden = dict.fromkeys(("run", "host", "reason", "attributes", "message"))
+    return {**row, "time": row["time"][:10], "author": role, "identity": role, **hidden}
 
 
 def _of_journal(
@@ -162,22 +152,20 @@ def _of_journal(
     return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 
 
-def _resolve(configuration: Configuration, name: str) -> _Answer:
-    """The account of this name in the directory."""
-    answer = _Answer()
+def _uid_of(configuration: Configuration, name: str) -> tuple[str, Exit]:
+    """The uid of the account of this name in the directory, "" if there is none."""
     try:
         with reading(configuration) as reader:
-            answer.uid = find_uid(configuration.accounts(reader), name)
+            return find_uid(configuration.accounts(reader), name), Exit.DONE
     except DirectoryUnreachable as error:
         say(f"{error}\nThe answer is from the journal of this host alone.")
-        answer.code = Exit.UNREACHABLE
-    return answer
+        return "", Exit.UNREACHABLE
 
 
-def _ask_log(
-    configuration: Configuration, answer: _Answer, journalled: set[str], since: datetime | None
-) -> None:
-    """Reads the writes of the account, of its devices, and of earlier devices named in the journal."""
+def _logged(
+    configuration: Configuration, uid: str, journalled: set[str], since: datetime | None
+) -> list[LoggedWrite]:
+    """The writes of the account, of its devices, and of earlier devices named in the journal."""
     hidden: tuple[str, ...] = ()
     refused: list[str] = []
     settings = configuration.settings.directory
@@ -189,10 +177,8 @@ def _ask_log(
                 logs = find_logs(reader, settings.suffix)
                 hidden = logs.hidden
                 if logs.readable:
-                    names = {*journalled, *names_of_account(reader, settings, answer.uid)}
-                    for log in logs.readable:
-                        answer.writes += logged_writes(reader, log, names, since)
-                    return
+                    names = {*journalled, *names_of_account(reader, settings, uid)}
+                    return [w for log in logs.readable for w in logged_writes(reader, log, names, since)]
         except DirectoryUnreachable:
             raise
         except PiactlError as error:
@@ -203,45 +189,27 @@ def _ask_log(
         say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
     else:
         say("the server keeps no access log: changes by other programs or hosts are not in this history")
+    return []
 
 
-def row_of(event: HistoryEvent, layout: str) -> dict[str, Any]:
-    """An event as json prints it; `what` is for tables: the kinds of change, else the operation."""
-    row = {
-        "time": event.time,
-        "author": event.author,
-        "identity": event.identity or None,
-        "sources": list(event.sources),
-        "run": event.run or None,
-        "host": event.host or None,
-        "operation": event.op,
-        "dn": event.dn,
-        "kinds": list(event.kinds),
-        "attributes": None if event.attributes is None else list(event.attributes),
-        "outcome": event.outcome,
-        "reason": event.reason or None,
-        "message": event.message or None,
+def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
+    """A row of a table: `what` is the kinds of change, else the operation."""
+    names, author = row["attributes"], row["author"]
+    if layout == "table" and names is not None:
+        omitted = len(names) - _NAMES_ON_SCREEN
+        names = [*names[:_NAMES_ON_SCREEN], *([f"+{omitted}"] if omitted > 0 else [])]
+        # a short author: the name of an identity of piactl, else the first part of a DN
+        if not row["run"]:
+            known = row["identity"] not in (None, author)
+            author = f"({row['identity']})" if known else author.partition(",")[0]
+        names = " ".join(names)
+    return {
+        **row,
+        "author": author,
+        "what": " ".join(row["kinds"]) or row["operation"],
+        "sources": " + ".join(row["sources"]),
+        "attributes": "(not shown)" if names is None else names,
     }
-    if layout in ("json", "ndjson"):
-        return row
-    row["what"] = " ".join(event.kinds) or event.op
-    row["sources"] = " + ".join(event.sources)
-    if event.attributes is None:
-        row["attributes"] = "(not shown)"
-    elif layout == "table":
-        omitted = len(event.attributes) - _NAMES_ON_SCREEN
-        row["attributes"] = " ".join(event.attributes[:_NAMES_ON_SCREEN]) + (
-            f" +{omitted}" if omitted > 0 else ""
-        )
-        row["author"] = _short(event)
-    return row
-
-
-def _short(event: HistoryEvent) -> str:
-    """A short author for tables: the name of an identity of piactl, else the first part of a DN."""
-    if event.author != event.identity and not event.run:
-        return f"({event.identity})"
-    return event.author if event.run else event.author.partition(",")[0]
 
 
 class TimelineLayout(StrEnum):

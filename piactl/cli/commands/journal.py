@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -30,6 +30,7 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.numen_and_digests import masked
+from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
 from piactl.flows.journal_commands import (
@@ -40,14 +41,13 @@ from piactl.flows.journal_commands import (
     prune_journal,
 )
 from piactl.flows.queries.history_and_unjournalled import find_uid
-from piactl.journal import LineFilter, verify_file, who
+from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
-from piactl.journal.chains import closed_chains
+from piactl.journal.files import closed_chains, newest_lines
 from piactl.journal.query import JournalledChange, changes, raw_period
-from piactl.journal.rotated_files import newest_lines
 from piactl.journal.syslog import heads_in
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
-from piactl.report.journal_text import closed_text, file_text, proof_text, pruned_text
+from piactl.report.escaping_and_colours import shown
 
 # `journal show`: the rows, by account if one is named.
 
@@ -55,39 +55,24 @@ COLUMNS = (
     "time", "run", "author", "origin", "command", "uid", "kinds", "attributes", "outcome", "reason", "message"
 )  # fmt: skip
 ON_SCREEN = ("time", "uid", "kinds", "outcome", "author", "run", "reason", "message")
-Period = tuple[datetime | None, datetime | None]
 
 
-def show_changes(
-    configuration: Configuration, account: str, run: str, author: str, period: Period, kind: str, layout: str
-) -> int:
-    """Prints the changes that fit everything that is given; "" is not given."""
+def _show_changes(configuration: Configuration, wanted: LineFilter, layout: str) -> int:
+    """Prints the wanted changes; the account may also have another name than a uid."""
     path = configuration.settings.journal_file
-    run = _last_run(path) if run == "last" else run
-    wanted = LineFilter(run or None, account or None, author or None, *period)
-    rows = _some(_rows(path, wanted, kind))
-    if rows is None and account:
-        uid = _uid_of(configuration, account)
-        rows = (
-            None
-            if uid == account
-            else _some(_rows(path, LineFilter(run or None, uid, author or None, *period), kind))
-        )
-    columns = ON_SCREEN if layout == "table" else COLUMNS
-    show_rows(rows or (), columns, layout)
+    rows = _some(changes(path, wanted))
+    if rows is None and wanted.uid and (uid := _uid_of(configuration, wanted.uid)) != wanted.uid:
+        rows = _some(changes(path, replace(wanted, uid=uid)))
+    show_rows(map(row_of, rows or ()), ON_SCREEN if layout == "table" else COLUMNS, layout)
     if rows is None:
         say(f"{path}: no change of this journal fits")
     return int(Exit.DONE)
 
 
-def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
-    """The rows, None if there are none."""
-    first = next(rows, None)
-    return None if first is None else chain([first], rows)
-
-
-def _rows(path: str, wanted: LineFilter, kind: str) -> Iterator[dict[str, Any]]:
-    return (row_of(change) for change in changes(path, wanted, kind.strip()))
+def _some(found: Iterator[JournalledChange]) -> Iterator[JournalledChange] | None:
+    """The changes, None if there are none."""
+    first = next(found, None)
+    return None if first is None else chain([first], found)
 
 
 def row_of(change: JournalledChange) -> dict[str, Any]:
@@ -167,14 +152,11 @@ def show(
     """
 
     configuration = this_configuration()
-    return show_changes(
-        configuration,
-        account.strip(),
-        run,
-        author,
-        read_period(configuration, since, until),
-        kind,
-        layout_or_default(output),
+    first, last = read_period(configuration, since, until)
+    run = _last_run(configuration.settings.journal_file) if run == "last" else run
+    who_and_when = (account.strip() or None, author or None, first, last)
+    return _show_changes(
+        configuration, LineFilter(run or None, *who_and_when, kind.strip()), layout_or_default(output)
     )
 
 
@@ -220,22 +202,39 @@ def verify(
     path, anchors = configuration.settings.journal_file, _read_syslog(syslog)
     stored, recorded = _recorded_heads(configuration)
     stored = stored.with_syslog(anchors)
-    verification = verify_journal(path, stored.heads, runs=stored.runs)
-    if verification.problem is not None:
-        say(str(verification.problem))
+    proof = verify_journal(path, stored.heads, runs=stored.runs)
+    if proof.problem is not None:
+        say(str(proof.problem))
         return int(Exit.FAILED)
-    heads = len(stored.heads) if recorded or anchors else None
-    put([proof_text(verification, heads, stored.begun)])
-    if not _closed_chains_intact(path, verification.closed):
+    put([_proof_text(proof, len(stored.heads) if recorded or anchors else None, stored.begun)])
+    if not _closed_chains_intact(path, proof.closed):
         return int(Exit.FAILED)
     if not recorded:
         return int(Exit.UNREACHABLE)
-    if run := stored.uncovered(path, verification):
+    if run := stored.uncovered(path, proof):
         if syslog:
             say(f"{path}: neither syslog nor the record of a run has a head that covers run {run}")
             return int(Exit.FAILED)
         say(f"{path}: only syslog has the head of run {run}, and it is compared with --syslog")
     return int(Exit.DONE)
+
+
+def _proof_text(proof: Verification, heads: int | None, begun: str) -> str:
+    """The result for an intact journal; `heads` is how many stored heads were compared, None if none were
+    read. `begun` is the run that began it anew."""
+    compared = "; stored heads not compared"
+    if heads is not None:
+        matching = heads - len(proof.uncovered)
+        compared = f", {counted(matching, 'stored head matches', 'stored heads match')}"
+    lines = [f"journal intact: {counted(proof.lines, 'line')}{compared}"]
+    if begun:
+        lines.append(f"run {begun} began the journal anew: heads before it are not compared")
+    if proof.first > 1:
+        lines.append(f"it begins with number {proof.first}: the files with the lines before it were removed")
+    if proof.uncovered:
+        older = counted(len(proof.uncovered), "stored head is", "stored heads are")
+        lines.append(f"{older} older: their lines are in files that were removed")
+    return "".join(shown(line) + "\n" for line in lines)
 
 
 def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
@@ -251,7 +250,7 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
         elif name not in heads:
             say(f"{closed}: is not closed. See: piactl journal close")
         else:
-            put([closed_text(name, proof)])
+            put([shown(f"{name}: closed, intact: {counted(proof.lines, 'line')}") + "\n"])
             continue
         intact = False
     return intact
@@ -260,11 +259,15 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
 def _verify_file(file: Path) -> int:
     with _opened(str(file)):
         pass
-    verification = verify_file(str(file))
-    if verification.problem is not None:
-        say(str(verification.problem))
+    proof = verify_file(str(file))
+    if proof.problem is not None:
+        say(str(proof.problem))
         return int(Exit.FAILED)
-    put([file_text(verification)])
+    put([
+        f"journal intact: {counted(proof.lines, 'line')}, {proof.first} to {proof.head.seq}\n",
+        f"head {proof.head.seq}:{proof.head.hash}: unless syslog has a head in this file, the whole file may "
+        "have been rebuilt\n",
+    ])  # fmt: skip
     return int(Exit.DONE)
 
 
@@ -345,7 +348,10 @@ def prune(
     if not recorded:
         return int(Exit.UNREACHABLE)
     files = prune_journal(run, first.date(), timezone, stored, trial=dry_run)
-    put([pruned_text([file.path for file in files], first.date().isoformat(), trial=dry_run)])
+    if not files:
+        put([f"no file has only lines before {first.date()}; the journal is unchanged\n"])
+    verb = "would be removed" if dry_run else "removed"
+    put([f"{shown(file)}: {verb}\n" for file in files])
     return int(Exit.DONE)
 
 

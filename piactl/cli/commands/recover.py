@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -23,26 +22,13 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
-from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
-from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
-from piactl.directory.write.pipelined_writer import PipelinedWriter
-from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
-from piactl.flows.apply.known_server import check_server, compare_runs, server_csns, server_of
-from piactl.flows.apply.server_clock import stamp_clock
-from piactl.flows.recover import (
-    accept_lost_runs,
-    feeds_to_apply,
-    host_of_last,
-    intended_accounts,
-    lacking_writes,
-    lost_runs,
-)
+from piactl.errors import Exit, PiactlError, UsageError
+from piactl.flows.recover import accept_lost_runs, recovery_report
 from piactl.journal import who
 from piactl.report.recover_text import lost_text
-from piactl.secret_files import identity_password
 
 
 def recover(
@@ -78,7 +64,8 @@ def recover(
         raise UsageError('add --reason "..." to --accept')
     configuration = this_configuration()
     with _asking(configuration) as reader:
-        report = _recovery_report(configuration, reader)
+        settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+        report = recovery_report(reader, settings, keys, unreadable, utc_now, who().host)
     if dry_run or not accept:
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
@@ -92,68 +79,11 @@ def _asking(configuration: Configuration) -> Iterator[Reader]:
     """The server that is written to, which shows what it is by a write of `cn=clock`; the first that can be
     read if this user may not write there."""
     with ExitStack() as stack:
-        reader: Reader
         try:
-            reader = stack.enter_context(writing(configuration))
+            reader: Reader = stack.enter_context(writing(configuration))
         except PiactlError:
             reader = stack.enter_context(reading(configuration))
         yield reader
-
-
-def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
-    """What the directory lacks, as `-o json` prints it."""
-    settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-    why, host = [], ""
-    try:
-        compare_runs(reader, who().host, settings, unreadable, utc_now)
-    except DirectoryOlder as older:
-        why.append(str(older).split("\n", 1)[0])
-    try:
-        _check_identity(configuration, reader)
-    except DirectoryOlder as another:
-        why.append(str(another).split("\n", 1)[0])
-        host = host_of_last(reader, settings.directory.state, unreadable)
-    lost = lost_runs(reader, settings, unreadable, utc_now())
-    runs = [
-        {
-            "run": run.run,
-            "started": run.started,
-            "ended": run.ended or None,
-            "as_of": run.as_of or None,
-            "command": list(run.command),
-            "user": run.user,
-            "feeds": [dict(feed) for feed in run.feeds],
-            "accounts": list(map(asdict, intended_accounts(reader, run, keys))),
-        }
-        for run in lost
-    ]
-    feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
-    return {
-        "older": "\n".join(why) or None,
-        "first_on": host if host not in ("", who().host) else None,
-        "writes": list(map(asdict, lacking_writes(reader, settings, unreadable, _other_csns(settings)))),
-        "runs": runs,
-        "feeds": [dict(feed) for feed in feeds],
-    }
-
-
-def _check_identity(configuration: Configuration, reader: Reader) -> None:
-    """Raises DirectoryOlder if the server is another one than the last run wrote to."""
-    settings, csn = configuration.settings, ""
-    if isinstance(reader, PipelinedWriter):
-        csn, _ = stamp_clock(reader, settings.directory.state, utc_now)
-    server = server_of(reader, settings.directory.state, csn)
-    check_server(reader, settings, configuration.unreadable, server)
-
-
-def _other_csns(settings: Settings) -> dict[str, dict[str, str]]:
-    """The contextCSN of the other servers of the list that answer."""
-    others = {}
-    for uri in settings.directory.servers[1:]:
-        alone = replace(settings.directory, servers=(uri,))
-        with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as reader:
-            others[uri] = server_csns(reader, alone.suffix)
-    return others
 
 
 def _print(report: dict[str, Any], output: PlanLayout) -> None:

@@ -16,7 +16,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.records import UnreadableRecords, instant_of
 from piactl.directory.store.run_records import read_runs, records_of
 from piactl.journal import Verification
-from piactl.journal.head_file import alive_runs
+from piactl.journal.append_file import alive_runs
 from piactl.journal.query import text_of
 
 

@@ -46,7 +46,7 @@ def check_current_key(
         return
     announced = unreadable.read(dn, entry.first(DATA), read_announced)
     if announced is None:
-        _check_needed_keys(reader, settings, keys)
+        check_needed_keys(reader, settings, keys)
         return
     key, check = announced
     if key in keys.keys and keys.matches(check, _CHECK, key):
@@ -63,7 +63,8 @@ def read_announced(record: Record) -> tuple[str, str]:
     return text_of(record, "current"), text_of(record, "check")
 
 
-def _check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
+def check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
+    """Raises SecretUnusable if this host lacks a key that digests of accounts were made with."""
     directory = settings.directory
     digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlIdentityDigest", "piactlBirthDigest")
     names = [directory.attributes.get(name, name) for name in digests]

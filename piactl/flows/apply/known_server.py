@@ -27,13 +27,11 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.recorded_runs import (
-    Extent,
-    LastRecorded,
     RecordedRun,
     StampedWrite,
-    extent,
+    last_number,
     last_recorded,
-    rotated_without_journal,
+    lines_lost,
     stamped_writes,
 )
 from piactl.private_files import this_user
@@ -66,14 +64,17 @@ def compare_runs(
     is also false for a journal that cannot be read, which is reported when it is opened for writing.
     """
     try:
-        recorded, journal_extent = last_recorded(settings.journal_file), extent(settings.journal_file)
+        recorded = last_recorded(settings.journal_file)
+        last_line, lost = last_number(settings.journal_file), lines_lost(settings.journal_file)
     except JournalUnusable:
         return False
     last_run = cache(lambda: read_last(reader, settings.directory.state, unreadable))
     try:
-        _check_journal(reader, host, settings, unreadable, now(), recorded, journal_extent, last_run)
-        if recorded.run is not None:
-            _check_directory(reader, settings, now(), recorded.run, last_run)
+        if lost:
+            raise _missing(settings.journal_file, lost)
+        _check_journal(reader, host, settings, unreadable, now(), recorded, last_line, last_run)
+        if recorded.run:
+            _check_directory(reader, settings, now(), recorded, last_run)
         _check_accounts(reader, settings)
     except tolerated as error:
         say(f"warning: {error}")
@@ -115,8 +116,8 @@ def check_server(
     last = read_last(reader, state, unreadable)
     known, run = (last.server, last.run) if last is not None else (ServerIdentity(), "")
     if not str(known):
-        recorded = last_recorded(settings.journal_file).run
-        entry = reader.read(Places(state).run(recorded.run), [DATA]) if recorded is not None else None
+        recorded = last_recorded(settings.journal_file)
+        entry = reader.read(Places(state).run(recorded.run), [DATA]) if recorded.run else None
         record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
         if record is not None:
             known, run = ServerIdentity.read(str(record.get("server", ""))), record["run"]
@@ -215,40 +216,31 @@ def _check_journal(
     settings: Settings,
     unreadable: UnreadableRecords,
     now: datetime,
-    recorded: LastRecorded,
-    journal_extent: Extent,
+    recorded: RecordedRun,
+    last_line: int,
     last_run: LastOfDirectory,
 ) -> None:
-    path = settings.journal_file
-    rotated = rotated_without_journal(path)
-    if rotated:
-        raise _missing(path, f"only {', '.join(rotated)} and no .head file are left of it")
-    # if the file has lines, the chain shows what is missing
-    if journal_extent.empty and journal_extent.last < journal_extent.written:
-        raise _missing(
-            path,
-            f"line {journal_extent.written} was written, and lines after {journal_extent.last} are not there",
-        )
     state = settings.directory.state
     if recorded.known:
-        records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
+        records = _last_of_directory(reader, state, unreadable, recorded, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
     for record in records_of(records, host, this_user()):
         seq = record["journal"]["seq"] if record.get("journal") else 0
-        if seq > journal_extent.last:
-            raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
+        if seq > last_line:
+            why = f"run {record['run']} of this host wrote its line {seq}, which is not there"
+            raise _missing(settings.journal_file, why)
 
 
 def _last_of_directory(
     reader: Reader,
     state: str,
     unreadable: UnreadableRecords,
-    recorded: RecordedRun | None,
+    recorded: RecordedRun,
     last: LastRun | None,
 ) -> list[Record]:
     """The last run of the directory, if it is after the last run of the journal, which may be an old copy."""
-    if last is None or (recorded is not None and _second(last.run) <= _second(recorded.run)):
+    if last is None or (recorded.run and _second(last.run) <= _second(recorded.run)):
         return []
     entry = reader.read(Places(state).run(last.run), [DATA])
     record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None

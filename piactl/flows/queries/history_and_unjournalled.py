@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from itertools import islice
+from typing import Any
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -27,40 +28,18 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since, csns_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes, csns_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
 APART = timedelta(seconds=5)
 """The largest clock difference between this host and the server at which a write is recognised in both."""
 
-LONGEST = timedelta(seconds=60)
-"""The longest time between an intent and its write if the outcome is unknown."""
+LONGEST = timedelta(minutes=10)
+"""The longest time between an intent and its write if the outcome is unknown, on clocks that may differ."""
 
 _SECRETS = frozenset(name.lower() for name in SECRETS)
 _MADE = ("applied", IN_DOUBT, UNDER_WAY)
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    """One write or attempted write of the account. `sources` are JOURNAL, ACCESS_LOG or both. `author` is the
-    person behind the run if the journal knows it, else the DN that wrote. `identity` is that DN or the name
-    of its identity of piactl, "" if only the journal has the write. `attributes` are names, None if they may
-    not be read; `op` is add, modify, delete or modrdn."""
-
-    time: str
-    sources: tuple[str, ...]
-    author: str
-    identity: str
-    run: str
-    host: str
-    op: str
-    dn: str
-    kinds: tuple[str, ...]
-    attributes: tuple[str, ...] | None
-    outcome: str
-    reason: str
-    message: str
 
 
 def find_uid(store: AccountStore, name: str) -> str:
@@ -76,92 +55,94 @@ def find_uid(store: AccountStore, name: str) -> str:
     return name if name in uids else "".join(uids)
 
 
-def recounted(
-    changes: Iterable[JournalledChange], writes: Iterable[LoggedWrite], identities: Mapping[str, str]
-) -> list[HistoryEvent]:
-    """The events in order of time.
-
-    A write in both sources is one event. They match if their entryCSN is equal. Without that, they match if
-    entry and operation are equal, the log has every attribute of the intent (except secret ones, which it may
-    hide), and its time lies between intent and outcome, with a tolerance of APART. The first match counts;
-    each logged write is used once. `identities` are the DNs of the identities of piactl by name.
-    """
+def history(
+    journalled: Collection[JournalledChange], writes: Collection[LoggedWrite], identities: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The writes and attempted writes of an account in order of time, as `account history -o json` prints
+    them. `identities` are the DNs of the identities of piactl by name."""
     names = {normal_dn(dn): name for name, dn in identities.items() if dn}
-    changes, logged_writes = list(changes), sorted(writes, key=lambda logged: logged.time)
-    by_csn = {write.csn: write for write in logged_writes if write.csn}
-    journalled = {change.csn for change in changes if change.csn}
+    rows = [_row(change, write, names) for change, write in paired(journalled, writes)]
+    return sorted(rows, key=lambda row: str(row["time"]))
+
+
+_KEYS = (
+    "time", "author", "identity", "sources", "run", "host", "operation", "dn", "kinds", "attributes",
+    "outcome", "reason", "message",
+)  # fmt: skip
+
+
+def _row(
+    change: JournalledChange | None, write: LoggedWrite | None, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """`author` is the person behind the run if the journal knows it, else the DN that wrote. `identity` is
+    that DN or the name of its identity of piactl, None if only the journal has the write. `attributes` are
+    names, None if they may not be read."""
+    row: dict[str, Any] = dict.fromkeys(_KEYS)
+    row["sources"] = [name for name, there in ((JOURNAL, change), (ACCESS_LOG, write)) if there is not None]
+    identity = _identity(write.by, names) if write is not None else ""
+    row["identity"] = identity or None
+    if change is not None:
+        row |= {name: getattr(change, name) for name in ("time", "author", "dn", "outcome")}
+        row |= {name: getattr(change, name) or None for name in ("run", "host", "reason", "message")}
+        row |= {name: list(getattr(change, name)) for name in ("kinds", "attributes")}
+        row["operation"] = change.op
+    elif write is not None:
+        origin = "not in this journal: another host's, pruned, or by hand"
+        if identity == write.by:
+            origin = "by another program"
+        row |= {"time": write.time, "dn": write.dn, "operation": write.op, "kinds": []}
+        row["author"] = write.by or "anonymous"
+        row["attributes"] = None if write.attributes is None else list(write.attributes)
+        row["outcome"] = "failed" if write.result else "applied"
+        row["message"] = f"LDAP result {write.result}; {origin}" if write.result else origin
+    return row
+
+
+def paired(
+    journalled: Collection[JournalledChange], writes: Collection[LoggedWrite]
+) -> list[tuple[JournalledChange | None, LoggedWrite | None]]:
+    """Each change in the journal with its write in the access log, and the writes without one.
+
+    They belong together if their entryCSN is equal. Without that, if entry and operation are equal, the log
+    has every attribute of the intent (except secret ones, which it may hide), and its time lies between
+    intent and outcome, with a tolerance of APART, or of LONGEST if the outcome is unknown. The first such
+    write counts; each is used once.
+    """
+    by_csn = {write.csn: write for write in writes if write.csn}
+    known = {change.csn for change in journalled if change.csn}
     unmatched: dict[str, list[LoggedWrite]] = {}
-    for write in logged_writes:
-        if write.csn not in journalled:
+    for write in sorted(writes, key=lambda logged: logged.time):
+        if write.csn not in known:
             unmatched.setdefault(normal_dn(write.dn), []).append(write)
-    events = []
-    for change in changes:
-        candidates = unmatched.get(normal_dn(change.dn), [])
-        match = by_csn.get(change.csn) or next((w for w in candidates if _same(change, w)), None)
-        if match in candidates:
-            candidates.remove(match)
-        events.append(_of_journal(change, match, names))
-    events += [_of_log(write, names) for writes_of_one in unmatched.values() for write in writes_of_one]
-    return sorted(events, key=lambda event: event.time)
+    pairs: list[tuple[JournalledChange | None, LoggedWrite | None]] = []
+    for change in journalled:
+        match = by_csn.get(change.csn)
+        if match is None:
+            candidates = unmatched.get(normal_dn(change.dn), [])
+            match = next((write for write in candidates if _same(change, write)), None)
+            if match is not None:
+                candidates.remove(match)
+        pairs.append((change, match))
+    return [*pairs, *((None, write) for writes_of_one in unmatched.values() for write in writes_of_one)]
 
 
 def _same(change: JournalledChange, write: LoggedWrite) -> bool:
     if change.outcome not in _MADE or change.op != write.op or write.result:
         return False
-    begun = datetime.fromisoformat(change.time)
-    over = datetime.fromisoformat(change.settled) if change.settled else begun + LONGEST
-    if change.outcome == IN_DOUBT or change.message.startswith("read back"):
-        over = begun + LONGEST
-    if not begun - APART <= datetime.fromisoformat(write.time) <= over + APART:
+    if change.csn and write.csn:
+        return change.csn == write.csn
+    begun = over = datetime.fromisoformat(change.time)
+    apart = APART
+    if change.outcome in (IN_DOUBT, UNDER_WAY) or change.message.startswith("read back"):
+        apart = LONGEST
+    elif change.settled:
+        over = datetime.fromisoformat(change.settled)
+    if not begun - apart <= datetime.fromisoformat(write.time) <= over + apart:
         return False
     if write.attributes is None:
         return True
     logged = {name.lower() for name in write.attributes}
     return {name.lower() for name in change.attributes} - _SECRETS <= logged
-
-
-def _of_journal(
-    change: JournalledChange, write: LoggedWrite | None, names: Mapping[str, str]
-) -> HistoryEvent:
-    return HistoryEvent(
-        time=change.time,
-        sources=(JOURNAL, ACCESS_LOG) if write else (JOURNAL,),
-        author=change.author,
-        identity=_identity(write.by, names) if write else "",
-        run=change.run,
-        host=change.host,
-        op=change.op,
-        dn=change.dn,
-        kinds=change.kinds,
-        attributes=change.attributes,
-        outcome=change.outcome,
-        reason=change.reason,
-        message=change.message,
-    )
-
-
-def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> HistoryEvent:
-    identity = _identity(write.by, names)
-    origin = (
-        "by another program"
-        if identity == write.by
-        else "not in this journal: another host's, pruned, or by hand"
-    )
-    return HistoryEvent(
-        time=write.time,
-        sources=(ACCESS_LOG,),
-        author=write.by or "anonymous",
-        identity=identity,
-        run="",
-        host="",
-        op=write.op,
-        dn=write.dn,
-        kinds=(),
-        attributes=write.attributes,
-        outcome="failed" if write.result else "applied",
-        reason="",
-        message=f"LDAP result {write.result}; {origin}" if write.result else origin,
-    )
 
 
 def _identity(dn: str, names: Mapping[str, str]) -> str:
@@ -185,10 +166,10 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `log`: whether an access log was read. `too_many`: there are more than
-    MOST, and none is named."""
+    """The writes, the latest first; their `by` is the name of an identity of piactl, or a DN. `log`: whether
+    an access log was read. `too_many`: there are more than MOST, and none is named."""
 
-    writes: tuple[HistoryEvent, ...]
+    writes: tuple[LoggedWrite, ...]
     log: bool
     too_many: bool = False
 
@@ -198,10 +179,9 @@ class Unjournalled:
             return f"more than {MOST} writes of accounts are not in this journal"
         if not self.writes:
             return ""
-        authors = ", ".join(
-            f"{author} {n}" for author, n in Counter(map(_author, self.writes)).most_common(NAMED)
-        )
-        named = "; ".join(f"{event.dn} at {event.time} by {_author(event)}" for event in self.writes[:NAMED])
+        most = Counter(write.by for write in self.writes).most_common(NAMED)
+        authors = ", ".join(f"{author} {number}" for author, number in most)
+        named = "; ".join(f"{write.dn} at {write.time} by {write.by}" for write in self.writes[:NAMED])
         remaining = len(self.writes) - NAMED
         rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
         writes = counted(len(self.writes), "write")
@@ -240,16 +220,20 @@ def _alone(
     if not writes:
         return Unjournalled((), log)
     names = {normal_dn(write.dn) for write in writes}
-    changes = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
-    identities = {name: identity.dn for name, identity in directory.identities.items()}
-    alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), log)
+    journalled = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
+    identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
+    alone = [
+        replace(write, by=_identity(write.by, identities) or "anonymous")
+        for change, write in paired(journalled, writes)
+        if change is None and write is not None
+    ]
+    return Unjournalled(tuple(sorted(alone, key=lambda write: write.time, reverse=True)), log)
 
 
 def _changes(journal: str, writes: Iterable[LoggedWrite]) -> list[JournalledChange]:
     """The changes in the journal since somewhat before the first of the writes."""
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    return list(changes_since(journal, oldest - _UNSURE))
+    return list(changes(journal, LineFilter(since=oldest - _UNSURE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +410,3 @@ def _near(change: JournalledChange, write: LoggedWrite) -> bool:
     apart = datetime.fromisoformat(write.time) - datetime.fromisoformat(change.time)
     same = change.op == write.op and normal_dn(change.dn) == normal_dn(write.dn)
     return same and abs(apart) <= _UNSURE
-
-
-def _author(event: HistoryEvent) -> str:
-    return event.identity or event.author
