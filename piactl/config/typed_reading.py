@@ -41,6 +41,8 @@ WRONG: Any = object()
 """In place of a value that has a mistake."""
 _RENAMED = {"code_hours": "activation_hours"}
 """Former names of keys, and what they are called now."""
+_REMOVED = ("journal_heads", "page_size", "user")
+"""Keys of former versions that are gone."""
 _SURELY = 75
 """How near a mistyped key must be to be read as the key that is probably meant."""
 _FEW = 5
@@ -293,9 +295,10 @@ class _Walk:
             where = f" in {label}" if label else ""
             renamed = _RENAMED.get(key)
             advice = f"its name is {renamed} now" if renamed in missing else hint(key, missing)
+            advice = "it was removed; delete the line" if key in _REMOVED else advice
             self._key_mistake(node, key, f"unknown key {key}{where}; {advice}")
             child, meant = present.pop(key), renamed or nearest(key, missing, _SURELY)
-            if meant in missing:
+            if meant in missing and key not in _REMOVED:
                 missing.discard(meant)
                 present[meant] = child
         return present

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from piactl.core.model.written import (
     FILLED,
+    GIVEN,
     Bounds,
     DayOfYear,
     EntryName,
@@ -85,47 +86,6 @@ def _floor(floor: int, share: float, per_establishment: Limit | None = None) -> 
 
 _FEW, _SOME = Limit(5, 0.20), Limit(10, 0.40)
 
-DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
-    {
-        "drift": _floor(20, 0.02),
-        "loosening": _floor(10, 0.005),
-        "identity": _floor(15, 0.01),
-        "create": _floor(20, 0.02),
-        "adopt": Guard(Limit(500, 0.10)),
-        "update": _floor(40, 0.05),
-        "rename": _floor(15, 0.005),
-        "grant": _floor(20, 0.03),
-        "revoke": _floor(20, 0.02),
-        "suspend": _floor(15, 0.01, _FEW),
-        "reopen": _floor(15, 0.01),
-        "deactivate": _floor(15, 0.01, _FEW),
-        "archive": _floor(15, 0.01, _FEW),
-        "lock": _floor(5, 0.001),
-        "unlock": Guard(Limit(10, 0.005)),
-        "group": Guard(Limit(10, 0.0)),
-        "profile_growth": _floor(20, 0.05),
-        "service_growth": _floor(20, 0.05),
-        "other_establishment": _floor(15, 0.01),
-        "other_function": _floor(15, 0.01),
-        "other_details": _floor(40, 0.06),
-        "other_name": _floor(15, 0.01),
-        "held": _floor(25, 0.05),
-        "revoke_window": _floor(50, 0.06),
-        "suspend_window": _floor(25, 0.03),
-        "deactivate_window": _floor(25, 0.03),
-        "archive_window": _floor(25, 0.03),
-        "lock_window": _floor(10, 0.003),
-        "password": _floor(20, 0.001),
-        "password_operator": _floor(30, 0.002),
-        "password_day": _floor(60, 0.01),
-        "device": _floor(10, 0.001),
-        "device_operator": _floor(15, 0.002),
-        "device_day": _floor(30, 0.005),
-    }
-)
-"""The guards outside periods of kinds that a policy does not name: those of examples/policy.yaml. A policy
-can change them but not switch them off."""
-
 DEFAULT_PERIODS = (
     GuardPeriod(
         "rentree",
@@ -172,107 +132,94 @@ DEFAULT_PERIODS = (
 _ACCOUNTS = whole("a number of accounts", 0, 1_000_000)
 _FLOOR = Bounds(
     "a number of 1000 accounts, a whole number from 0 to 1000000; it scales with the root of the accounts",
-    0,
-    1_000_000,
+    *(0, 1_000_000),
 )
+_PART = Bounds("a share from 0 to less than 1, such as 0.05", 0, below=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
-    """A limit as a policy has it: a floor that scales or a fixed number, and a share."""
+class WrittenOverall:
+    """A guard, or the limit for one establishment or profile, as a policy has it: a floor that scales or a
+    fixed number, and a share."""
 
-    floor: Annotated[int | None, _FLOOR, Needs(("share",)), NotBeside("max", "floor or max, not both")] = None
-    max: Annotated[int | None, _ACCOUNTS, Needs(("share",))] = None
-    share: Annotated[
-        float | None,
-        Bounds("a share from 0 to less than 1, such as 0.05", 0, below=1),
-        Needs(("max", "floor")),
-    ] = None
+    floor: Annotated[int, _FLOOR, Needs(("share",)), NotBeside("max", "floor or max, not both")] | None = None
+    max: Annotated[int, _ACCOUNTS, Needs(("share",))] | None = None
+    share: Annotated[float, _PART, Needs(("max", "floor"))] | None = None
 
-    def limit(self) -> Limit | None:
+    def value(self) -> Guard:
         number = self.max if self.floor is None else self.floor
         if number is None or self.share is None:
-            return None
-        return Limit(number, self.share, scales=self.floor is not None)
+            return Guard()
+        return Guard(Limit(number, self.share, scales=self.floor is not None))
+
+
+_Overall = Annotated[Guard, WrittenAs(WrittenOverall), FILLED, "a limit, {floor: 20, share: 0.05}"]
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenLimit(_Written):
-    """A limit for one establishment or one profile."""
+class WrittenGuard(WrittenOverall):
+    """A guard of a kind that also has limits for one establishment and for one profile."""
 
-    def value(self) -> Limit | None:
-        return self.limit()
-
-
-_OneLimit = Annotated[Limit | None, WrittenAs(WrittenLimit), FILLED, "a limit, {floor: 20, share: 0.05}"]
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenOverall(_Written):
-    """A guard that has no limits for one establishment or one profile."""
+    per_establishment: _Overall = Guard()
+    per_profile: _Overall = Guard()
 
     def value(self) -> Guard:
-        return Guard(self.limit())
+        overall = WrittenOverall.value(self).overall
+        return Guard(overall, self.per_establishment.overall, self.per_profile.overall)
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenGuard(_Written):
-    """A guard as a policy has it."""
-
-    per_establishment: _OneLimit = None
-    per_profile: _OneLimit = None
-
-    def value(self) -> Guard:
-        return Guard(self.limit(), self.per_establishment, self.per_profile)
-
-
-_Guard = Annotated[Guard | None, WrittenAs(WrittenGuard), FILLED, "a guard, {max: 100, share: 0.01}"]
-_Overall = Annotated[Guard | None, WrittenAs(WrittenOverall), FILLED, "a limit, {floor: 20, share: 0.05}"]
+_Guard = Annotated[Guard, WrittenAs(WrittenGuard), FILLED, "a guard, {max: 100, share: 0.01}"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenKinds:
-    """The guards that a policy names, by kind (`GUARD_KINDS`)."""
+    """The guards of a policy by kind (`GUARD_KINDS`). The built-in ones are for kinds that it does not name,
+    outside periods: those of examples/policy.yaml. A policy can change them but not switch them off."""
 
-    drift: _Guard = None
-    loosening: _Guard = None
-    identity: _Guard = None
-    create: _Guard = None
-    adopt: _Guard = None
-    group: _Guard = None
-    update: _Guard = None
-    rename: _Guard = None
-    grant: _Guard = None
-    revoke: _Guard = None
-    suspend: _Guard = None
-    reopen: _Guard = None
-    deactivate: _Guard = None
-    archive: _Guard = None
-    lock: _Guard = None
-    unlock: _Guard = None
-    profile_growth: _Overall = None
-    service_growth: _Overall = None
-    other_establishment: _Overall = None
-    other_function: _Overall = None
-    other_details: _Overall = None
-    other_name: _Overall = None
-    held: _Overall = None
-    revoke_window: _Overall = None
-    suspend_window: _Overall = None
-    deactivate_window: _Overall = None
-    archive_window: _Overall = None
-    lock_window: _Overall = None
-    password: _Overall = None
-    password_operator: _Overall = None
-    password_day: _Overall = None
-    device: _Overall = None
-    device_operator: _Overall = None
-    device_day: _Overall = None
+    drift: _Guard = Guard(Limit(20, 0.02, scales=True))
+    loosening: _Guard = Guard(Limit(10, 0.005, scales=True))
+    identity: _Guard = Guard(Limit(15, 0.01, scales=True))
+    create: _Guard = Guard(Limit(20, 0.02, scales=True))
+    adopt: _Guard = Guard(Limit(500, 0.10))
+    group: _Guard = Guard(Limit(10, 0.0))
+    update: _Guard = Guard(Limit(40, 0.05, scales=True))
+    rename: _Guard = Guard(Limit(15, 0.005, scales=True))
+    grant: _Guard = Guard(Limit(20, 0.03, scales=True))
+    revoke: _Guard = Guard(Limit(20, 0.02, scales=True))
+    suspend: _Guard = Guard(Limit(15, 0.01, scales=True), _FEW)
+    reopen: _Guard = Guard(Limit(15, 0.01, scales=True))
+    deactivate: _Guard = Guard(Limit(15, 0.01, scales=True), _FEW)
+    archive: _Guard = Guard(Limit(15, 0.01, scales=True), _FEW)
+    lock: _Guard = Guard(Limit(5, 0.001, scales=True))
+    unlock: _Guard = Guard(Limit(10, 0.005))
+    profile_growth: _Overall = Guard(Limit(20, 0.05, scales=True))
+    service_growth: _Overall = Guard(Limit(20, 0.05, scales=True))
+    other_establishment: _Overall = Guard(Limit(15, 0.01, scales=True))
+    other_function: _Overall = Guard(Limit(15, 0.01, scales=True))
+    other_details: _Overall = Guard(Limit(40, 0.06, scales=True))
+    other_name: _Overall = Guard(Limit(15, 0.01, scales=True))
+    held: _Overall = Guard(Limit(25, 0.05, scales=True))
+    revoke_window: _Overall = Guard(Limit(50, 0.06, scales=True))
+    suspend_window: _Overall = Guard(Limit(25, 0.03, scales=True))
+    deactivate_window: _Overall = Guard(Limit(25, 0.03, scales=True))
+    archive_window: _Overall = Guard(Limit(25, 0.03, scales=True))
+    lock_window: _Overall = Guard(Limit(10, 0.003, scales=True))
+    password: _Overall = Guard(Limit(20, 0.001, scales=True))
+    password_operator: _Overall = Guard(Limit(30, 0.002, scales=True))
+    password_day: _Overall = Guard(Limit(60, 0.01, scales=True))
+    device: _Overall = Guard(Limit(10, 0.001, scales=True))
+    device_operator: _Overall = Guard(Limit(15, 0.002, scales=True))
+    device_day: _Overall = Guard(Limit(30, 0.005, scales=True))
+    given: Annotated[frozenset[str], GIVEN] = frozenset()
 
     def named(self) -> dict[str, Guard]:
-        """The guards that are there, by kind."""
-        guards = {field.name: getattr(self, field.name) for field in fields(WrittenKinds)}
-        return {kind: guard for kind, guard in guards.items() if guard is not None}
+        """The guards that the policy names, by kind."""
+        return {kind: getattr(self, kind) for kind in DEFAULT_GUARDS if kind in self.given}
+
+
+DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {field.name: field.default for field in fields(WrittenKinds) if isinstance(field.default, Guard)}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,8 @@ class DirectorySettings:
     written to; a lock, a closure or a password waits up to `replication_seconds` for the others.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
-    `in_flight`: pending requests of a writer; 1 waits for each answer.
+    A search asks for `page_size` entries at a time. `in_flight`: pending requests of a writer; 1 waits for
+    each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
     of the entries of applications that read the directory, "" for none. `groups`: the base of the groups of
     the policy, `structures`: the base of the establishments, "" if they are not kept.
@@ -144,7 +145,7 @@ class DirectorySettings:
     connect_timeout: Annotated[int, _SECONDS] = 5
     operation_timeout: Annotated[int, whole("seconds", 1, 3600)] = 30
     replication_seconds: Annotated[int, whole("seconds", 1, 3600)] = 10
-    page_size: Annotated[int, whole("entries", 1, 100_000)] = 500
+    page_size: Annotated[int, OUTSIDE] = 500
     in_flight: Annotated[int, whole("requests", 1, 500)] = 64
     attributes: Annotated[Mapping[_Attribute, _Attribute], "attributes, usual name: name here"] = field(
         default_factory=dict
