@@ -34,26 +34,17 @@ _Names = Annotated[tuple[PlainText, ...], "a list of names"]
 class _WrittenPost:
     """A post of a case, with the keys of a feed."""
 
-    fonction: Annotated[str, Text("text", ANY_TEXT)]
+    function: Annotated[str, Key("fonction"), Text("text", ANY_TEXT)]
     uai: Annotated[Uai, "a UAI: seven digits and a letter"]
-    debut: Annotated[date, _day("2026-09-01")]
-    fin: Annotated[date, _day("2027-08-31")] | None = None
+    start: Annotated[date, Key("debut"), _day("2026-09-01")]
+    end: Annotated[date | None, Key("fin"), _day("2027-08-31")] = None
     corps: PlainText = ""
     position: PlainText = ""
     discipline: PlainText = ""
-    modalite: PlainText = ""
+    modality: Annotated[PlainText, Key("modalite")] = ""
 
     def value(self) -> Assignment:
-        return Assignment(
-            uai=self.uai,
-            function=self.fonction,
-            start=self.debut,
-            end=self.fin,
-            corps=self.corps,
-            position=self.position,
-            discipline=self.discipline,
-            modality=self.modalite,
-        )
+        return Assignment(**vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +58,9 @@ class _WrittenCase:
         "a list of posts",
     ]
     day: Annotated[date, _day("2026-09-10")]
-    state: (
-        Annotated[str, one_of("active", "on-leave", "grace", "anticipated", "deactivated", "archived")] | None
-    ) = None
+    state: Annotated[
+        str | None, one_of("active", "on-leave", "grace", "anticipated", "deactivated", "archived")
+    ] = None
     profiles: _Names | None = None
     services: _Names | None = None
     has: _Names = ()
@@ -77,17 +68,7 @@ class _WrittenCase:
     line: Annotated[int, LINE] = 0
 
     def value(self) -> PolicyCase:
-        return PolicyCase(
-            name=self.name,
-            line=self.line,
-            posts=self.posts,
-            day=self.day,
-            state=self.state,
-            profiles=self.profiles,
-            services=self.services,
-            has=self.has,
-            lacks=self.lacks,
-        )
+        return PolicyCase(**vars(self))
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class _Walk:
             return self._mistake(node, label, f"the value is missing; expected {kind.expected}")
         if words and isinstance(node.value, str):
             return self._word(node, kind, dict(words.meanings), label)
-        if alone and node.value and not isinstance(node.value, list | dict):
+        if alone and node.value != "" and not isinstance(node.value, list | dict):
             value = self.value(node, kind.item, label) if kind.item else WRONG
             return value if value is WRONG else kind.type([value])
         form = dict if kind.key or is_dataclass(kind.form) else list if kind.item else None

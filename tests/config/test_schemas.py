@@ -13,18 +13,16 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from piactl.config.policy import read_policy
-from piactl.config.register import DEGREES, FIELDS
 from piactl.config.settings import read_settings
 from piactl.core.model.account import State
 from piactl.core.model.guard_limits import DEFAULT_GUARDS
-from piactl.core.model.person import read_uai, uai_letter
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
 
 HERE = Path(__file__).parent
-NAMES = ("configuration", "policy", "establishments", "plan", "account")
+NAMES = ("configuration", "policy", "policy-cases", "plan", "account")
 FULL = {
     "policy": (HERE / "full_policy.yaml", read_policy),
     "configuration": (HERE / "full_configuration.yaml", read_settings),
@@ -161,19 +159,6 @@ def test_enumerations_of_the_schemas_match_the_code():
     kinds = load("plan")["properties"]["changes"]["items"]["properties"]["kind"]["enum"]
     assert set(kinds) == {kind.value for kind in Kind}
     assert set(load("account")["properties"]["state"]["enum"]) == {state.value for state in State}
-    line = load("establishments")["items"]["properties"]
-    assert tuple(line) == FIELDS
-    assert tuple(line["degree"]["enum"]) == DEGREES
-
-
-def test_the_register_schema_accepts_only_valid_uais():
-    validator = Draft202012Validator(load("establishments"))
-    for digits in ("0800009", "0020048", "9999999"):
-        uai = digits + uai_letter(digits)
-        assert read_uai(uai) == (uai, "")
-        assert validator.is_valid([{"uai": uai, "degree": "1D", "nature": "300"}])
-    for uai in ("080009A", "0800009I", "0800009a"):
-        assert not validator.is_valid([{"uai": uai}])
 
 
 PLAN = {

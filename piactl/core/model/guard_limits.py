@@ -137,7 +137,7 @@ _FLOOR = Bounds(
 _PART = Bounds("a share from 0 to less than 1, such as 0.05", 0, below=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WrittenOverall:
     """A guard, or the limit for one establishment or profile, as a policy has it: a floor that scales or a
     fixed number, and a share."""
@@ -156,7 +156,7 @@ class WrittenOverall:
 _Overall = Annotated[Guard, WrittenAs(WrittenOverall), FILLED, "a limit, {floor: 20, share: 0.05}"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WrittenGuard(WrittenOverall):
     """A guard of a kind that also has limits for one establishment and for one profile."""
 
@@ -171,7 +171,7 @@ class WrittenGuard(WrittenOverall):
 _Guard = Annotated[Guard, WrittenAs(WrittenGuard), FILLED, "a guard, {max: 100, share: 0.01}"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenKinds:
     """The guards of a policy by kind (`GUARD_KINDS`). The built-in ones are for kinds that it does not name,
     outside periods: those of examples/policy.yaml. A policy can change them but not switch them off."""
@@ -222,7 +222,7 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenPeriod(WrittenKinds):
     """A part of the year with other guards, as a policy has it."""
 
@@ -231,7 +231,7 @@ class WrittenPeriod(WrittenKinds):
     last: Annotated[DayOfYear, Key("to")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenGuards(WrittenKinds):
     """The section `guards` of a policy."""
 

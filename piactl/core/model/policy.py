@@ -57,7 +57,8 @@ _GroupName = Annotated[
 _Affiliation = Annotated[str, one_of("faculty", "staff", "employee", "member", "affiliate")]
 _Code = Annotated[str, Text("a code of HR, of letters, digits, _ . and -", _POSITION)]
 _Label = Annotated[str, Text("the name that people read", ANY_TEXT)]
-_Texts = Annotated[tuple[PlainText, ...], ONE_OR_LIST, FILLED, "a text or a list of texts"]
+_TEXTS = "a text or a list of texts"
+_Texts = Annotated[tuple[PlainText, ...], ONE_OR_LIST, FILLED, _TEXTS]
 
 EMPLOYEE = frozenset({"employee", "member"})
 """The affiliations of a profile that names none."""
@@ -97,26 +98,24 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
     return str(getattr(establishment, name)) if establishment else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenWhen:
     """A condition as a policy has it."""
 
-    fonction: _Texts | None = None
-    corps: _Texts | None = None
-    discipline: _Texts | None = None
-    modalite: _Texts | None = None
-    position: (
-        Annotated[tuple[_PositionName, ...], ONE_OR_LIST, FILLED, "a text or a list of texts"] | None
-    ) = None
-    uai: Annotated[tuple[Uai, ...], ONE_OR_LIST, FILLED, "a text or a list of texts"] | None = None
-    nature: _Texts | None = None
-    degree: _Texts | None = None
-    sector: _Texts | None = None
+    fonction: _Texts = ()
+    corps: _Texts = ()
+    discipline: _Texts = ()
+    modalite: _Texts = ()
+    position: Annotated[tuple[_PositionName, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
+    uai: Annotated[tuple[Uai, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
+    nature: _Texts = ()
+    degree: _Texts = ()
+    sector: _Texts = ()
     line: Annotated[int, LINE] = 0
 
     def value(self) -> When:
         given = {name: getattr(self, name) for name in (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)}
-        return When({name: frozenset(texts) for name, texts in given.items() if texts is not None}, self.line)
+        return When({name: frozenset(texts) for name, texts in given.items() if texts}, self.line)
 
 
 _When = Annotated[When, WrittenAs(WrittenWhen), "a condition, {fonction: [ENS, DOC]}"]
@@ -345,9 +344,9 @@ class Policy:
     ] = "urn:mace:ac-amiens.fr:service:"
     uid_form: Annotated[str, _ACCOUNTS, one_of("address", "initial")] = "address"
     unique_id: Annotated[bool, _ACCOUNTS, "true or false: accounts get an eduPersonUniqueId"] = False
-    posix: (
-        Annotated[PosixSettings, _ACCOUNTS, "a mapping, {first: 200000, last: 399999, group: 20000}"] | None
-    ) = None
+    posix: Annotated[
+        PosixSettings | None, _ACCOUNTS, "a mapping, {first: 200000, last: 399999, group: 20000}"
+    ] = None
     unknown_establishment: Annotated[str, _ACCOUNTS, one_of("warning", "rejection")] = "warning"
     grace: Annotated[
         tuple[Annotated[GraceRule, "a rule, {days: 30}"], ...], FILLED, "a list of rules, - {days: 30}"

@@ -65,6 +65,7 @@ _Kind = Annotated[
 _SourceName = Annotated[str, Text("the name of a source"), Names(("sources",), "{!r} is not a source")]
 _Academie = Annotated[str, Text('the code of an académie in quotes, such as "020"', "^[0-9]{1,3}$")]
 _Departement = Annotated[str, Text('the code of a département in quotes, such as "080"', "^[0-9AB]{2,3}$")]
+_Sector = Annotated[str, one_of("PU", "PR")]
 _StructureType = Annotated[str, Text("a type of structures, such as CLG", ANY_TEXT)]
 _Function = Annotated[str, Text('a code of a function in quotes, such as "-"', ANY_TEXT)]
 _FilePattern = Annotated[str, Text('a pattern of file names, such as "epp-*.csv"', ANY_TEXT)]
@@ -196,7 +197,7 @@ class LimitsPeriod:
     limits: SourceLimits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenLimitsPeriod(SourceLimits):
     """A period as the configuration has it; `given` are the limits that it sets."""
 
@@ -206,7 +207,7 @@ class WrittenLimitsPeriod(SourceLimits):
     given: Annotated[frozenset[str], GIVEN]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class WrittenLimits(SourceLimits):
     """The limits of a source as the configuration has them."""
 
@@ -227,31 +228,20 @@ class WrittenLimits(SourceLimits):
         return {"limits": limits, "periods": tuple(periods)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Perimeter:
     """What the head of a set must state, as the configuration has it."""
 
-    academie: _Academie | None = None
-    degre: Annotated[str, one_of("1D", "2D")] | None = None
-    departements: (
-        Annotated[tuple[_Departement, ...], FILLED, UNIQUE, "a list of codes of départements"] | None
-    ) = None
-    secteurs: (
-        Annotated[tuple[Annotated[str, one_of("PU", "PR")], ...], FILLED, UNIQUE, "a list of PU and PR"]
-        | None
-    ) = None
-    types: Annotated[tuple[_StructureType, ...], FILLED, UNIQUE, "a list of types of structures"] | None = (
-        None
-    )
+    academie: _Academie = ""
+    degre: Annotated[str, one_of("1D", "2D")] = ""
+    departements: Annotated[tuple[_Departement, ...], FILLED, UNIQUE, "a list of codes of départements"] = ()
+    secteurs: Annotated[tuple[_Sector, ...], FILLED, UNIQUE, "a list of PU and PR"] = ()
+    types: Annotated[tuple[_StructureType, ...], FILLED, UNIQUE, "a list of types of structures"] = ()
 
     def value(self) -> dict[str, str]:
         """The values by name, lists with commas."""
         given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {
-            name: value if isinstance(value, str) else ",".join(value)
-            for name, value in given.items()
-            if value is not None
-        }
+        return {name: v if isinstance(v, str) else ",".join(v) for name, v in given.items() if v}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from piactl.core.model.person import read_uai
 
@@ -41,23 +40,20 @@ class Mark(Enum):
 NAME, LINE, KEY_LINE, GIVEN, FILE, OUTSIDE, REQUIRED, FILLED, UNIQUE, ONE_OR_LIST, PATH = Mark
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """The key of a field that has another name than the field."""
 
     key: str
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """The key of a mapping that holds the field, with other fields of the same class."""
 
     key: str
     expected: str
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """A number from `least` to `most`, or to less than `below`."""
 
     expected: str
@@ -70,8 +66,7 @@ class Bounds:
         return bool(number >= self.least) and most
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A text that matches `pattern`, a regular expression as JSON Schema has it. `read` makes the value of it
     and raises ValueError with what is wrong; "{shown}" in that stands for the text."""
 
@@ -80,8 +75,7 @@ class Text:
     read: Callable[[str], Any] = str
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """The words that may stand here, with what they mean."""
 
     meanings: tuple[tuple[str, Any], ...]
@@ -92,53 +86,46 @@ class Words:
         return f"{', '.join(words)} or {last}" if words else last
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """A text that names an entry of one of these sections of the file; `wrong` says that there is none."""
 
     sections: tuple[str, ...]
     wrong: str
 
 
-@dataclass(frozen=True)
-class Only:
+class Only(NamedTuple):
     """The one value that may stand here."""
 
     value: object
 
 
-@dataclass(frozen=True)
-class WrittenAs:
+class WrittenAs(NamedTuple):
     """The class of what stands in the file; its method `value` makes the value of the field."""
 
     form: type
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """The class of what stands in the file; its method `value` makes the values of several fields, by name.
     Without the key, they are those of an empty mapping."""
 
     form: type
 
 
-@dataclass(frozen=True)
-class Usually:
+class Usually(NamedTuple):
     """Without the key, the value is made of that of another field."""
 
     field: str
     make: Callable[[Any], Any] = lambda value: value
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(NamedTuple):
     """The key stands beside one of these keys."""
 
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class NotBeside:
+class NotBeside(NamedTuple):
     """The key does not stand beside this one; `instead` is what is expected of the two."""
 
     key: str
