@@ -121,7 +121,7 @@ def _check_tree(document: Document, directory: Node) -> None:
     if not _is_place(below):
         return
     suffix = _rdns(below)
-    for key in ("accounts", "state", "consumers", "groups", "structures"):
+    for key in ("accounts", "state", "groups", "structures"):
         node = directory.at(key)
         parts = _rdns(node.text())
         if not _is_place(node.text()):

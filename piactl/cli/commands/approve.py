@@ -32,6 +32,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.apply.approvals import answer_plan
+from piactl.flows.apply.begin_run import begin_beside
 from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 from piactl.flows.helpdesk.otp.devices import DeviceHolder
 from piactl.flows.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
@@ -85,7 +86,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
     order = new_order(configuration, ready.plan.basis.as_of, reason)
     with (
         writing(configuration, IdentityName.APPROVER) as writer,
-        run_of(configuration, order).beside(writer) as run,
+        begin_beside(run_of(configuration, order), writer) as run,
     ):
         answer = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]

@@ -126,9 +126,8 @@ class DirectorySettings:
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     A search asks for `page_size` entries at a time. `in_flight`: pending requests of a writer; 1 waits for
     each answer.
-    `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
-    of the entries of applications that read the directory, "" for none. `groups`: the base of the groups of
-    the policy, `structures`: the base of the establishments, "" if they are not kept.
+    `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `groups`: the base of
+    the groups of the policy, `structures`: the base of the establishments, "" if they are not kept.
     """
 
     servers: Annotated[
@@ -154,7 +153,6 @@ class DirectorySettings:
     taken_attributes: Annotated[tuple[_Attribute, ...], UNIQUE, "a list of LDAP attributes"] = (
         *("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress"),
     )
-    consumers: Annotated[str, dn("ou=consumers,ou=services,o=gouv,c=fr")] = ""
     groups: Annotated[str, dn("ou=groupes,o=gouv,c=fr")] = ""
     structures: Annotated[str, dn("ou=structures,o=gouv,c=fr")] = ""
 

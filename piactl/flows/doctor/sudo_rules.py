@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings
-from piactl.flows.doctor.checks import CheckResult, fine, skipped, worst
+from piactl.flows.doctor.findings import CheckResult, fine, skipped, worst
 from piactl.private_files import user_name
 from piactl.roles import GROUPS, SERVICE_USER, held
 from piactl.sudo_rules import SUDOERS, read_sudo_rules

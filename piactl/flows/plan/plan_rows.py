@@ -27,6 +27,7 @@ from piactl.directory.store.accounts import (
     reducing_write,
     settled,
 )
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
@@ -38,6 +39,28 @@ Row = tuple[AccountWrite, list[Change]]
 _STRUCTURAL = "structuralObjectClass"
 
 PROTECTED = "protected: no import touches it"
+
+
+def planned_row(
+    desired: Desired,
+    write: EntryWrite,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Sequence[Drift] = (),
+    *,
+    waiting: Waiting | None = None,
+    reason: str = "",
+    every: bool = False,
+) -> Row:
+    """The row of an account in a plan: its write, with the changes that it makes; one of the base alone makes
+    none. `drift`, `every`: see `change_set`. `reason` is that of the person who changes the account, instead
+    of that of the rules."""
+    uid = desired.account.uid
+    if only_renews_base(encoding, write):
+        return AccountWrite(uid, (), "the base that shows what another program changes", write), []
+    changes = change_set(desired, write, rules, encoding, drift, every=every)
+    why, days = reason or changes.changes[0].reason, effective_days(changes.changes, rules.as_of)
+    return AccountWrite(uid, changes.kinds, why, write, waiting, days), list(changes.changes)
 
 
 @dataclass(slots=True)
@@ -148,10 +171,6 @@ class PlanRows:
         subject = replace(desired.subject, current=present)
         return self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def write(self, desired: Desired) -> EntryWrite | None:
-        """The write that makes the account the desired one; None if nothing differs."""
-        return self.settled(desired)[1]
-
     def settled(self, desired: Desired) -> tuple[Desired, EntryWrite | None]:
         """The desired account, with what is known of the current one once the rules are known, and its
         write."""
@@ -195,14 +214,10 @@ class PlanRows:
 
     def row(self, desired: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes; a write of the base alone makes none."""
-        encoding, uid = self.accounts.encoding, desired.account.uid
-        if only_renews_base(encoding, write):
-            return AccountWrite(uid, (), "the base that shows what another program changes", write), []
-        drift = (attribute_drift for attribute_drift in self.drift if attribute_drift.uid == uid)
-        changes = change_set(desired, write, self.rules, encoding, drift)
-        reason, retry = changes.changes[0].reason, self._retry(desired.subject)
-        days = effective_days(changes.changes, self.rules.as_of)
-        return AccountWrite(uid, changes.kinds, reason, write, retry, days), list(changes.changes)
+        uid = desired.account.uid
+        drift = [attribute_drift for attribute_drift in self.drift if attribute_drift.uid == uid]
+        waiting = self._retry(desired.subject)
+        return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
 
     def left_over(self, rows: Iterable[Row]) -> list[Drift]:
         """The drift as it is once these rows are written. It includes what should be reverted and no write
