@@ -3,12 +3,14 @@
     commands    docs/commands.md, from the help of the commands
     examples    the output in README.md and docs/identity.md, from a sandbox with invented people
     man DIR     the man pages, into DIR
+    schemas     the JSON Schemas of the configuration, the policy and the cases of policies
 
-Tests check that docs/commands.md and the examples are up to date.
+Tests check that docs/commands.md, the examples and the schemas are up to date.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +19,8 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,23 @@ sys.path.insert(0, str(TOP))
 from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import assembled, plain_help  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
+from piactl.config.policy_tests import PolicyCases  # noqa: E402
+from piactl.config.typed_reading import Group, Kind, keys_of  # noqa: E402
+from piactl.core.model.guard_limits import WrittenGuard, WrittenOverall  # noqa: E402
+from piactl.core.model.policy import Policy, WrittenWhen  # noqa: E402
+from piactl.core.model.settings import Settings  # noqa: E402
+from piactl.core.model.written import (  # noqa: E402
+    FILLED,
+    ONE_OR_LIST,
+    UNIQUE,
+    Bounds,
+    Needs,
+    NotBeside,
+    Only,
+    Text,
+    Usually,
+    Words,
+)
 from piactl.errors import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
@@ -247,6 +267,112 @@ def _roff(text: str) -> str:
     return rf"\&{text}" if text.startswith(".") else text
 
 
+# ---- JSON Schemas
+
+
+SCHEMAS = TOP / "schemas" / "json"
+WRITTEN = {
+    "configuration": (Settings, "piactl configuration"),
+    "policy": (Policy, "piactl policy"),
+    "policy-cases": (PolicyCases, "Cases that a policy has to fulfil: what `piactl policy test` reads"),
+}
+_SHARED = {WrittenWhen: "when", WrittenGuard: "guard", WrittenOverall: "overall"}
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", date: "string", tuple: "string"}
+
+
+def schemas() -> dict[str, str]:
+    """The JSON Schemas of the files that people write, by name, made of the types that define the files."""
+    texts = {}
+    for name, (form, title) in WRITTEN.items():
+        shared: dict[str, Any] = {}
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:piactl:schema:{name}",
+            "title": title,
+            **_mapping(keys_of(form), shared),
+            **({"$defs": shared} if shared else {}),
+        }
+        texts[name] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return texts
+
+
+def _schema(kind: Kind, shared: dict[str, Any], default: Any = None) -> dict[str, Any]:
+    """The schema of what may stand in the file for a kind."""
+    words, text, only, bounds = (kind.note(note) for note in (Words, Text, Only, Bounds))
+    told = {**_if(bool(kind.expected), description=kind.expected), **_default(kind, default)}
+    filled, single = kind.has(FILLED), {"enum": [word for word, _ in words.meanings]} if words else {}
+    if is_dataclass(kind.form):
+        name = _SHARED.get(kind.form)
+        if name and name not in shared:
+            shared[name] = {}
+            shared[name] |= _mapping(keys_of(kind.form), shared, filled=filled)
+        own = {"$ref": f"#/$defs/{name}"} if name else _mapping(keys_of(kind.form), shared, filled=filled)
+        return {**own, **told}
+    if kind.key and kind.item:
+        return {
+            "type": "object",
+            **_if(filled, minProperties=1),
+            **_if(bool(kind.key.notes), propertyNames=_schema(kind.key, shared)),
+            "additionalProperties": _schema(kind.item, shared),
+            **told,
+        }
+    if kind.item:
+        item = _schema(kind.item, shared)
+        unique = _if(kind.has(UNIQUE), uniqueItems=True)
+        several = {"type": "array", **_if(filled, minItems=1), **unique, "items": item}
+        single = {**item, "minLength": 1} if kind.has(ONE_OR_LIST) else single
+        return {**({"anyOf": [single, several]} if single else several), **told}
+    if words:
+        return {**single, **told}
+    return {
+        "type": _TYPES[kind.form],
+        **_if(only is not None, const=only and only.value),
+        **_if(bool(text and text.pattern), pattern=text and text.pattern),
+        **_if(bounds is not None, minimum=bounds and bounds.least),
+        **_if(bool(bounds and bounds.most is not None), maximum=bounds and bounds.most),
+        **_if(bool(bounds and bounds.below is not None), exclusiveMaximum=bounds and bounds.below),
+        **told,
+    }
+
+
+def _default(kind: Kind, value: Any) -> dict[str, Any]:
+    """The default of a key as it would stand in the file, if it is a number, a word, or true or false."""
+    words = kind.note(Words)
+    if words and not kind.item:
+        value = next((word for word, meaning in words.meanings if meaning == value), None)
+    if not isinstance(value, str | int | float) or value == "" or kind.note(Usually) or kind.note(Only):
+        return {}
+    return {"default": value}
+
+
+def _if(condition: bool, **keys: Any) -> dict[str, Any]:
+    return keys if condition else {}
+
+
+def _mapping(keys: dict[str, Any], shared: dict[str, Any], *, filled: bool = False) -> dict[str, Any]:
+    """The schema of a mapping with these keys."""
+    properties, needs = {}, []
+    for key, slot in keys.items():
+        if isinstance(slot, Group):
+            properties[key] = {**_mapping(slot.keys, shared), "description": slot.expected}
+            continue
+        properties[key] = _schema(slot.kind, shared, slot.default)
+        some, beside = slot.kind.note(Needs), slot.kind.note(NotBeside)
+        if some:
+            needs += [{"if": {"required": [key]}, "then": {"anyOf": [{"required": [k]} for k in some.keys]}}]
+        if beside:
+            needs += [{"not": {"required": [key, beside.key]}}]
+    required = [key for key, slot in keys.items() if getattr(slot, "required", False)]
+    return {
+        "type": "object",
+        **_if(filled, minProperties=1),
+        "properties": properties,
+        "additionalProperties": False,
+        **_if(bool(required), required=required),
+        **_if(bool(needs), allOf=needs),
+    }
+
+
 # ---- examples of the README
 
 
@@ -343,6 +469,9 @@ def main(arguments: list[str]) -> int:
             README.write_text(refreshed_examples(README.read_text(encoding="utf-8")), encoding="utf-8")
             page = refreshed_examples(IDENTITY_PAGE.read_text(encoding="utf-8"), CASE)
             IDENTITY_PAGE.write_text(page, encoding="utf-8")
+        case ["schemas"]:
+            for name, text in schemas().items():
+                (SCHEMAS / f"{name}.schema.json").write_text(text, encoding="utf-8")
         case ["man", folder]:
             Path(folder).mkdir(parents=True, exist_ok=True)
             for name, page in man_pages().items():

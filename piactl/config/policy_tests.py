@@ -2,73 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from piactl.config.schema_validation import hint, read_checked
+from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import Document, Node, quoted
+from piactl.config.typed_reading import read_typed
 from piactl.core.explain.policy_test import PolicyCase
-from piactl.core.model.person import Assignment, read_uai
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
+from piactl.core.model.written import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
+
+
+def _read_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("{shown} is not a valid date; use YYYY-MM-DD") from None
+
+
+def _day(example: str) -> Text:
+    return Text(f"a day as {example}", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", _read_day)
+
+
+_Names = Annotated[tuple[PlainText, ...], "a list of names"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WrittenPost:
+    """A post of a case, with the keys of a feed."""
+
+    function: Annotated[str, Key("fonction"), Text("text", ANY_TEXT)]
+    uai: Annotated[Uai, "a UAI: seven digits and a letter"]
+    start: Annotated[date, Key("debut"), _day("2026-09-01")]
+    end: Annotated[date | None, Key("fin"), _day("2027-08-31")] = None
+    corps: PlainText = ""
+    position: PlainText = ""
+    discipline: PlainText = ""
+    modality: Annotated[PlainText, Key("modalite")] = ""
+
+    def value(self) -> Assignment:
+        return Assignment(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WrittenCase:
+    """A case of the file."""
+
+    name: Annotated[str, Key("case"), Text("what the case is about, in a sentence", ANY_TEXT)]
+    posts: Annotated[
+        tuple[Annotated[Assignment, WrittenAs(_WrittenPost), "a post, {fonction: ENS, ...}"], ...],
+        FILLED,
+        "a list of posts",
+    ]
+    day: Annotated[date, _day("2026-09-10")]
+    state: Annotated[
+        str | None, one_of("active", "on-leave", "grace", "anticipated", "deactivated", "archived")
+    ] = None
+    profiles: _Names | None = None
+    services: _Names | None = None
+    has: _Names = ()
+    lacks: _Names = ()
+    line: Annotated[int, LINE] = 0
+
+    def value(self) -> PolicyCase:
+        return PolicyCase(**vars(self))
+
+
+@dataclass(frozen=True)
+class PolicyCases:
+    """The file of `policy test`."""
+
+    cases: Annotated[
+        tuple[Annotated[PolicyCase, WrittenAs(_WrittenCase), "a case, {case: ..., posts: [...]}"], ...],
+        FILLED,
+        "a list of cases",
+    ]
 
 
 def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:
     """The cases in a file. Raises ConfigurationInvalid with every mistake in it, including services and
     profiles that the policy does not have."""
-    document = read_checked(path, "policy-cases")
-    cases = [_case(document, node, policy) for node in document.root.at("cases").items()]
+    read, document = read_typed(path, PolicyCases, "policy-cases")
+    for case in document.root.at("cases").items():
+        _check_names(document, case, policy)
     document.refuse_mistakes()
-    return cases
+    return list(read.cases)
 
 
-def _case(document: Document, node: Node, policy: Policy) -> PolicyCase:
+def _check_names(document: Document, case: Node, policy: Policy) -> None:
     profiles = {profile.name for profile in policy.profiles}
-    for name, valid in (
-        *((n, {*policy.services}) for n in ("services", "has", "lacks")),
-        ("profiles", profiles),
-    ):
-        for place in node.at(name).text_nodes():
+    for name in ("services", "has", "lacks", "profiles"):
+        valid = profiles if name == "profiles" else {*policy.services}
+        for place in case.at(name).text_nodes():
             word = place.text().partition(":")[0]
             if word not in valid:
                 document.mistake(place, f"{name}: the policy has no {quoted(place)}; {hint(word, valid)}")
-
-    def texts(name: str) -> tuple[str, ...]:
-        return tuple(node.at(name).texts())
-
-    return PolicyCase(
-        name=node.at("case").text(),
-        line=node.line,
-        posts=tuple(_post(document, post) for post in node.at("posts").items()),
-        day=_day(document, node.at("day")) or date.min,
-        state=node.at("state").text() or None,
-        profiles=texts("profiles") if node.at("profiles").value is not None else None,
-        services=texts("services") if node.at("services").value is not None else None,
-        has=texts("has"),
-        lacks=texts("lacks"),
-    )
-
-
-def _post(document: Document, node: Node) -> Assignment:
-    _, why = read_uai(node.at("uai").text())
-    if why:
-        document.mistake(node.at("uai"), f"uai: {why}")
-    return Assignment(
-        uai=node.at("uai").text(),
-        function=node.at("fonction").text(),
-        start=_day(document, node.at("debut")) or date.min,
-        end=_day(document, node.at("fin")),
-        corps=node.at("corps").text(),
-        position=node.at("position").text(),
-        discipline=node.at("discipline").text(),
-        modality=node.at("modalite").text(),
-    )
-
-
-def _day(document: Document, node: Node) -> date | None:
-    if not node.text():
-        return None
-    try:
-        return date.fromisoformat(node.text())
-    except ValueError:
-        document.mistake(node, f"{quoted(node)} is not a valid date; use YYYY-MM-DD")
-        return None

@@ -8,7 +8,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import read_content
 from piactl.core.model.person import Establishment, Register, read_uai
 from piactl.core.text import counted

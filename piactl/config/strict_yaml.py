@@ -366,8 +366,8 @@ class Unclear:
 class Node:
     """One value of the file; `line` and `column` count from 1.
 
-    The readers (`text`, `integer`...) return their default if the value has another type. Validation reports
-    wrong types, so building values from a node never fails.
+    The readers (`text`, `integer`...) return nothing if the value has another type, so a check of what is
+    written never fails; the walk over the types reports wrong types.
     """
 
     value: str | int | float | bool | Unclear | list[Node] | dict[str, Node] | None
@@ -399,16 +399,12 @@ class Node:
     def text(self, default: str = "") -> str:
         return self.value if isinstance(self.value, str) else default
 
-    def integer(self, default: int) -> int:
-        return self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else default
+    def integer(self) -> int | None:
+        return self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else None
 
-    def number(self, default: float) -> float:
-        if isinstance(self.value, int | float) and not isinstance(self.value, bool):
-            return float(self.value)
-        return default
-
-    def truth(self, default: bool) -> bool:
-        return self.value if isinstance(self.value, bool) else default
+    def truth(self) -> bool:
+        """Whether the value is true."""
+        return self.value is True
 
     def texts(self) -> list[str]:
         """The texts of a list, or the one text of a scalar."""
@@ -420,14 +416,6 @@ class Node:
         """Like `texts`, with their places."""
         members = [self] if isinstance(self.value, str) else self.items()
         return [member for member in members if isinstance(member.value, str)]
-
-    def data(self) -> object:
-        """The value without places, for schema validation."""
-        if isinstance(self.value, dict):
-            return {key: node.data() for key, node in self.value.items()}
-        if isinstance(self.value, list):
-            return [node.data() for node in self.value]
-        return self.value
 
 
 def plain_value(raw: str, *, is_text_to_yaml: bool) -> str | int | float | bool | Unclear | None:

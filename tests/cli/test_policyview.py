@@ -105,3 +105,15 @@ def test_an_unknown_service_or_profile_is_reported(
     ran = down.run(*words)
     assert (ran.code, ran.out) == (9, "")
     assert message in ran.err
+
+
+def test_two_typing_errors_are_two_mistakes(down: Academy) -> None:
+    """A mistyped section and a mistyped profile, which many services name."""
+    section = line_of(down, "services:")
+    down.edit("policy.yaml", "\n  cpe:", "\n  cep:")
+    down.edit("policy.yaml", "\nservices:", "\nservises:")
+    ran = down.run("service", "list")
+    messages = [message for message in ran.err.splitlines() if "policy.yaml:" in message]
+    assert (ran.code, len(messages)) == (10, 2), ran.err
+    assert f"policy.yaml:{section}:1: unknown key servises; did you mean services?" in messages[0]
+    assert "there is no profile cpe; did you mean cep? (also on lines " in messages[1]

@@ -114,7 +114,6 @@ def test_a_good_file_with_one_value_changed(tmp_path, reader, kind, data):
 @BOUNDED
 @given(data=st.data())
 def test_a_good_structure_with_one_branch_changed(tmp_path, reader, data):
-    """Without the check of the schema, building the value never fails on a wrong form either."""
     root = yaml.safe_load(EXAMPLES[reader])
     place = root
     for _ in range(data.draw(st.integers(0, 4))):
@@ -128,10 +127,7 @@ def test_a_good_structure_with_one_branch_changed(tmp_path, reader, data):
     path = tmp_path / "changed.yaml"
     path.write_text(json.dumps(root), "utf-8")
     value = read_or_refuse(reader, path)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("piactl.config.schema_validation.check_schema", lambda *_: None)
-        unchecked = read_or_refuse(reader, path)
-    assert value is None or value == unchecked
+    assert value is None or isinstance(value, Policy | Settings)
 
 
 @BOUNDED

@@ -80,7 +80,7 @@ def test_a_configuration_that_says_everything():
         "portal": ("portal",),
     }
     assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
-    assert (directory.connect_timeout, directory.operation_timeout, directory.page_size) == (3, 20, 1000)
+    assert (directory.connect_timeout, directory.operation_timeout) == (3, 20)
     assert (directory.replication_seconds, directory.in_flight) == (40, 32)
     assert directory.attributes == {"supannMailPrive": "mailPrive"}
     assert directory.taken_attributes == ("uid", "mail")
@@ -238,7 +238,8 @@ WRONG = [
     ("identities: {}", 11, 15, "an empty mapping"),
     ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "is already used for mail; name another"),
     ("attributes: {'a b': x}", 11, 16, "the name of an LDAP attribute"),
-    ("page_size: 0", 11, 14, "entries, a whole number from 1"),
+    ("in_flight: 0", 11, 14, "requests, a whole number from 1"),
+    ("page_size: 500", 11, 3, "unknown key page_size in directory; it was removed; delete the line"),
     ("connect_timeout: 5s", 11, 20, "found 5s"),
     ("tls: {startls: true}", 11, 9, "did you mean starttls?"),
     ("servers: []", 11, 12, "an empty list"),

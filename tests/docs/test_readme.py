@@ -64,6 +64,12 @@ def test_commands_page_is_fresh() -> None:
     assert (TOP / "docs" / "commands.md").read_text(encoding="utf-8") == generate.commands_page()
 
 
+def test_the_schemas_of_files_are_up_to_date() -> None:
+    """If it fails after a change of a setting, run: python docs/generate.py schemas"""
+    for name, text in generate.schemas().items():
+        assert (TOP / "schemas" / "json" / f"{name}.schema.json").read_text(encoding="utf-8") == text, name
+
+
 def test_the_readme_shows_what_commands_print() -> None:
     """If it fails after a change of words, run: python docs/generate.py examples"""
     readme = (TOP / "README.md").read_text(encoding="utf-8")

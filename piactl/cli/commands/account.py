@@ -31,7 +31,7 @@ from piactl.cli.framework.options import (
     read_names,
     with_shared_options,
 )
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy

@@ -18,7 +18,7 @@ from piactl.cli.framework.options import (
     read_date,
     with_shared_options,
 )
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.core.edits import exceptions_and_overrides as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.person import read_uai

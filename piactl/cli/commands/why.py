@@ -20,7 +20,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
 from piactl.clock import civil_today, utc_now
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError

@@ -17,7 +17,7 @@ import typer
 
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.terminal import print_utf8
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import UsageError

@@ -4,10 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import sqrt
-from typing import Any
+from typing import Annotated, Any
 
+from piactl.core.model.guard_limits import LEAST as LEAST
+from piactl.core.model.guard_limits import Guard as Guard
+from piactl.core.model.guard_limits import GuardPeriod as GuardPeriod
+from piactl.core.model.guard_limits import Limit as Limit
+from piactl.core.model.guard_limits import WrittenGuards
 from piactl.core.model.person import Assignment, Register
+from piactl.core.model.written import (
+    ANY_TEXT,
+    FILLED,
+    KEY_LINE,
+    LINE,
+    NAME,
+    ONE_OR_LIST,
+    OUTSIDE,
+    REQUIRED,
+    UNIQUE,
+    Bounds,
+    EntryName,
+    Key,
+    Names,
+    Needs,
+    Only,
+    PlainText,
+    Section,
+    Spread,
+    Text,
+    TrueOrFalse,
+    Uai,
+    Usually,
+    Version,
+    WrittenAs,
+    meaning,
+    one_of,
+    whole,
+)
+
+_ACCOUNTS = Section("accounts", "a mapping, {domain: ac-amiens.fr, ...}")
+_OTP = Section("otp", "{enforced_by: directory} or {enforced_by: portal}")
+_DAYS, _DAYS_OF_A_YEAR, _UNIX = whole("days", 0, 3650), whole("days", 0, 366), 2_147_483_647
+_POSITION, _DOMAIN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_ServiceName = Annotated[str, Text("the name of a service"), Names(("services",), "there is no service {}")]
+_ProfileName = Annotated[str, Text("the name of a profile"), Names(("profiles",), "there is no profile {}")]
+_PositionName = Annotated[PlainText, Names(("positions",), "there is no position {}")]
+_GroupName = Annotated[
+    str,
+    Text("the name of a profile, or of a service with scope: establishment"),
+    Names(("services", "profiles"), "there is no service or profile {}"),
+]
+_Affiliation = Annotated[str, one_of("faculty", "staff", "employee", "member", "affiliate")]
+_Code = Annotated[str, Text("a code of HR, of letters, digits, _ . and -", _POSITION)]
+_Label = Annotated[str, Text("the name that people read", ANY_TEXT)]
+_TEXTS = "a text or a list of texts"
+_Texts = Annotated[tuple[PlainText, ...], ONE_OR_LIST, FILLED, _TEXTS]
 
 EMPLOYEE = frozenset({"employee", "member"})
 """The affiliations of a profile that names none."""
@@ -47,15 +98,40 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
     return str(getattr(establishment, name)) if establishment else ""
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class WrittenWhen:
+    """A condition as a policy has it."""
+
+    fonction: _Texts = ()
+    corps: _Texts = ()
+    discipline: _Texts = ()
+    modalite: _Texts = ()
+    position: Annotated[tuple[_PositionName, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
+    uai: Annotated[tuple[Uai, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
+    nature: _Texts = ()
+    degree: _Texts = ()
+    sector: _Texts = ()
+    line: Annotated[int, LINE] = 0
+
+    def value(self) -> When:
+        given = {name: getattr(self, name) for name in (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)}
+        return When({name: frozenset(texts) for name, texts in given.items() if texts}, self.line)
+
+
+_When = Annotated[When, WrittenAs(WrittenWhen), "a condition, {fonction: [ENS, DOC]}"]
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A profile and the condition under which an assignment gives it; `line` is its line in the policy.
     `affiliations` are those of eduPerson for people in post with this profile."""
 
-    name: str
-    when: When
-    line: int = 0
-    affiliations: frozenset[str] = EMPLOYEE
+    name: EntryName
+    when: _When
+    line: Annotated[int, KEY_LINE] = 0
+    affiliations: Annotated[
+        frozenset[_Affiliation], UNIQUE, "affiliations of eduPerson, [faculty, employee, member]"
+    ] = EMPLOYEE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +143,23 @@ class Position:
     position: they are read, but never stored.
     """
 
-    name: str
-    keeps: frozenset[str] | None = None
-    login: bool | None = None
-    lock: bool = False
-    ends: bool = False
-    grace: int | None = None
-    codes: frozenset[str] = frozenset()
-    line: int = 0
+    name: Annotated[str, NAME, Text("a position, of letters, digits, _ . and -", _POSITION)]
+    keeps: Annotated[
+        frozenset[_ServiceName] | None,
+        meaning(all=None, none=frozenset()),
+        "all, none, or a list of services",
+    ] = None
+    login: TrueOrFalse | None = None
+    lock: TrueOrFalse = False
+    ends: TrueOrFalse = False
+    grace: Annotated[int, _DAYS] | None = None
+    codes: Annotated[
+        frozenset[_Code],
+        FILLED,
+        UNIQUE,
+        "the codes of HR that mean this position, never stored, [conge_maladie]",
+    ] = frozenset()
+    line: Annotated[int, KEY_LINE] = 0
 
     def keeps_service(self, service: str) -> bool:
         return self.keeps is None or service in self.keeps
@@ -95,18 +180,20 @@ class Service:
     """An assignment gives it if its profile is one of `profiles` (None is all) and `when` fits. Delays and
     handover are in days. `keep`: an existing right continues in a delay."""
 
-    name: str
-    label: str
-    profiles: frozenset[str] | None = None
-    when: When = When()
-    per_establishment: bool = False
-    grant_delay: int = 0
-    mutation_delay: int = 0
-    keep: bool = True
-    handover: int = 0
-    in_grace: bool = False
-    otp: str = "never"
-    line: int = 0
+    name: EntryName
+    label: _Label
+    profiles: Annotated[frozenset[_ProfileName] | None, meaning(all=None), "all, or a list of profiles"] = (
+        None
+    )
+    when: _When = When()
+    per_establishment: Annotated[bool, Key("scope"), meaning(person=False, establishment=True)] = False
+    grant_delay: Annotated[int, _DAYS_OF_A_YEAR] = 0
+    mutation_delay: Annotated[int, _DAYS_OF_A_YEAR, Usually("grant_delay")] = 0
+    keep: Annotated[bool, Key("meanwhile"), meaning(keep=True, none=False)] = True
+    handover: Annotated[int, _DAYS_OF_A_YEAR] = 0
+    in_grace: TrueOrFalse = False
+    otp: Annotated[str, one_of("never", "off-site", "always")] = "never"
+    line: Annotated[int, KEY_LINE] = 0
 
     def serves(self, profile: str) -> bool:
         return self.profiles is None or profile in self.profiles
@@ -116,79 +203,20 @@ class Service:
 class GraceRule:
     """The days of grace of the assignments that match a condition."""
 
-    when: When
-    days: int
-    line: int = 0
-
-
-REFERENCE = 1_000
-"""The number of accounts in scope that a scaling floor refers to."""
-
-LEAST = 10
-"""A scaling floor never falls below this number of accounts, which a person can still read, unless the policy
-gives a lower floor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Exceeded by more than `max` accounts and more than `share` (0 to 1) of the accounts in scope.
-
-    `scales`: `max` is the floor for REFERENCE accounts, and the floor for another number is `max` times the
-    root of their ratio, because the chance variation of a count grows with the root of its mean.
-    """
-
-    max: int
-    share: float
-    scales: bool = False
-
-    def among(self, accounts: int) -> Limit:
-        """The limit for a scope of this many accounts."""
-        if not self.scales:
-            return self
-        floor = int(self.max * sqrt(accounts / REFERENCE))
-        return Limit(max(floor, min(self.max, LEAST)), self.share)
-
-    def most(self, accounts: int) -> int:
-        """The most accounts that do not exceed it in a scope of this many."""
-        return max(self.among(accounts).max, int(self.share * accounts))
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """The limits of one kind of change: overall, per establishment and per profile."""
-
-    overall: Limit | None = None
-    per_establishment: Limit | None = None
-    per_profile: Limit | None = None
-
-    def limit(self, scope: str) -> Limit | None:
-        """The limit for one "establishment" or one "profile", or else for all accounts."""
-        own = {"establishment": self.per_establishment, "profile": self.per_profile}
-        return own.get(scope, self.overall)
-
-
-@dataclass(frozen=True, slots=True)
-class GuardPeriod:
-    """A part of the year with other guards; `first` and `last` are (month, day), both included.
-
-    A period whose last day is before its first day spans New Year.
-    """
-
-    name: str
-    first: tuple[int, int]
-    last: tuple[int, int]
-    guards: Mapping[str, Guard]
+    when: _When = When()
+    days: Annotated[int, REQUIRED, _DAYS] = 0
+    line: Annotated[int, LINE] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraGroup:
     """A group by profile, by service, or by both: a member has one of each that is given."""
 
-    name: str
-    label: str
-    profiles: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    line: int = 0
+    name: EntryName
+    label: Annotated[_Label, Usually("name")] = ""
+    profiles: Annotated[tuple[_ProfileName, ...], Key("profile"), FILLED, "a list of profiles"] = ()
+    services: Annotated[tuple[_ServiceName, ...], Key("service"), FILLED, "a list of services"] = ()
+    line: Annotated[int, KEY_LINE] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +224,17 @@ class GroupSettings:
     """The groups that applications see. `services`: those with a group each, None for all.
     `per_establishment`: services and profiles with a group for each establishment of the register."""
 
-    services: frozenset[str] | None = frozenset()
-    per_establishment: tuple[str, ...] = ()
-    extra: tuple[ExtraGroup, ...] = ()
-    line: int = 0
+    services: Annotated[frozenset[_ServiceName] | None, meaning(all=None), "all, or a list of services"] = (
+        frozenset()
+    )
+    per_establishment: Annotated[
+        tuple[_GroupName, ...], UNIQUE, "a list of profiles, and of services with scope: establishment"
+    ] = ()
+    extra: Annotated[
+        tuple[Annotated[ExtraGroup, FILLED, "a group, {profile: [...]} or {service: [...]}"], ...],
+        "groups, name: {profile: [...]}",
+    ] = ()
+    line: Annotated[int, KEY_LINE] = 0
 
 
 MERGE = "merge"
@@ -213,10 +248,22 @@ class ApprovalRule:
     that has more than `more_than` accounts with a change of `kinds`, or one that changes a protected
     account."""
 
-    refused: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    more_than: int = 0
-    protected: bool = False
+    refused: Annotated[frozenset[PlainText], ONE_OR_LIST, FILLED, "any, or kinds of guard"] = frozenset()
+    kinds: Annotated[
+        frozenset[PlainText],
+        Key("kind"),
+        ONE_OR_LIST,
+        FILLED,
+        Needs(("more_than",)),
+        "a kind of change, or merge, or a list of them",
+    ] = frozenset()
+    more_than: Annotated[int, Bounds("accounts, a whole number from 0", 0), Needs(("kind",))] = 0
+    protected: Annotated[bool, Only(True), "true"] = False
+
+
+_Rule = Annotated[
+    ApprovalRule, FILLED, "{refused: any}, {kind: [deactivate], more_than: 200}, or {protected: true}"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +271,11 @@ class Approvals:
     """Which plans other people have to approve, how many people (`count`), and how long an approval is valid
     (`hours`)."""
 
-    required: tuple[ApprovalRule, ...] = ()
-    count: int = 1
-    hours: int = 24
+    required: Annotated[
+        tuple[_Rule, ...], FILLED, REQUIRED, "the plans that need another person, [{refused: any}]"
+    ] = ()
+    count: Annotated[int, whole("people", 1, 9)] = 1
+    hours: Annotated[int, whole("hours", 1, 168)] = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +283,13 @@ class PosixSettings:
     """What Unix hosts see of accounts (RFC 2307): a uidNumber from `first` to `last`, the primary group, the
     home directory, in which {uid} is the uid, and the shell."""
 
-    first: int
-    last: int
-    group: int
-    home: str
-    shell: str
+    first: Annotated[int, whole("the first uidNumber", 1000, _UNIX)]
+    last: Annotated[int, whole("the last uidNumber", 1000, _UNIX)]
+    group: Annotated[int, whole("the gidNumber of the primary group", 1, _UNIX)]
+    home: Annotated[str, Text("a path with {uid} in it, such as /home/{uid}", r"^/[ -~]*\{uid\}[ -~]*$")] = (
+        "/home/{uid}"
+    )
+    shell: Annotated[str, Text("a path, such as /bin/bash", "^/[!-~]+$")] = "/bin/bash"
 
     def attributes(self, uid: str, number: int) -> tuple[str, str, str, str]:
         """uidNumber, gidNumber, homeDirectory and loginShell of an account."""
@@ -257,39 +308,95 @@ class Policy:
     `digest` is the SHA-256 of its file, in hexadecimal, `content` that of what it says without its
     comments, `file` its name."""
 
-    timezone: str = "Europe/Paris"
-    domain: str = "ac-amiens.fr"
-    open_before: int = 15
-    bridge: int = 60
-    retention: int = 60
-    drift_days: int = 3
-    sponsored_days: int | None = None
-    first_homonym_digit: int = 1
-    name_case: str = "as-written"
-    real_names: frozenset[str] = frozenset()
-    urn: str = "urn:mace:ac-amiens.fr:service:"
-    uid_form: str = "address"
-    unique_id: bool = False
-    posix: PosixSettings | None = None
-    unknown_establishment: str = "warning"
-    grace: tuple[GraceRule, ...] = ()
-    profiles: tuple[Profile, ...] = ()
-    positions: Mapping[str, Position] = field(default_factory=dict)
-    services: Mapping[str, Service] = field(default_factory=dict)
-    otp_enforced_by: str = "directory"
-    otp_issuer: str = "ac-amiens.fr"
-    otp_reach: int = 120
-    guards: Mapping[str, Guard] = field(default_factory=dict)
-    periods: tuple[GuardPeriod, ...] = ()
-    own_guards: bool = True
-    window: int = 7
-    approvals: Approvals = Approvals()
-    protected: frozenset[str] = frozenset()
-    groups: GroupSettings = GroupSettings()
-    supplements: frozenset[str] = frozenset()
-    digest: str = ""
-    content: str = ""
-    file: str = ""
+    version: Version = 1
+    timezone: Annotated[
+        str, Text("the name of a time zone, such as Europe/Paris", "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")
+    ] = "Europe/Paris"
+    domain: Annotated[
+        str, _ACCOUNTS, Text("a mail domain, such as ac-amiens.fr", rf"^{_DOMAIN}(\.{_DOMAIN})+$")
+    ] = "ac-amiens.fr"
+    open_before: Annotated[int, _ACCOUNTS, _DAYS_OF_A_YEAR] = 15
+    bridge: Annotated[int, _ACCOUNTS, _DAYS] = 60
+    retention: Annotated[int, _ACCOUNTS, _DAYS] = 60
+    drift_days: Annotated[int, _ACCOUNTS, whole("days", 1, 3650)] = 3
+    sponsored_days: Annotated[int, _ACCOUNTS, whole("days", 1, 3650)] | None = None
+    first_homonym_digit: Annotated[int, _ACCOUNTS, whole("the digit of the first homonym", 0, 9)] = 1
+    name_case: Annotated[
+        str,
+        _ACCOUNTS,
+        one_of("as-written", "proper", "NOM"),
+        "the case of names that HR writes in capitals: as-written, proper or NOM",
+    ] = "as-written"
+    real_names: Annotated[
+        frozenset[Annotated[str, Text("a name as HR writes it", ANY_TEXT)]],
+        _ACCOUNTS,
+        UNIQUE,
+        "a list of names that people have although they look like none",
+    ] = frozenset()
+    urn: Annotated[
+        str,
+        _ACCOUNTS,
+        Text(
+            "the beginning of the URNs of services, such as urn:mace:ac-amiens.fr:service:",
+            "^urn:[a-z0-9][a-z0-9-]{0,31}:[!-~]*:$",
+        ),
+        Usually("domain", "urn:mace:{}:service:".format),
+    ] = "urn:mace:ac-amiens.fr:service:"
+    uid_form: Annotated[str, _ACCOUNTS, one_of("address", "initial")] = "address"
+    unique_id: Annotated[bool, _ACCOUNTS, "true or false: accounts get an eduPersonUniqueId"] = False
+    posix: Annotated[
+        PosixSettings | None, _ACCOUNTS, "a mapping, {first: 200000, last: 399999, group: 20000}"
+    ] = None
+    unknown_establishment: Annotated[str, _ACCOUNTS, one_of("warning", "rejection")] = "warning"
+    grace: Annotated[
+        tuple[Annotated[GraceRule, "a rule, {days: 30}"], ...], FILLED, "a list of rules, - {days: 30}"
+    ] = ()
+    profiles: Annotated[
+        tuple[Annotated[Profile, "a profile, {when: {...}}"], ...],
+        FILLED,
+        REQUIRED,
+        "profiles, name: {when: {...}}",
+    ] = ()
+    positions: Annotated[
+        Mapping[str, Annotated[Position, "a position, {keeps: all}"]], "positions, name: {keeps: all}"
+    ] = field(default_factory=dict)
+    services: Annotated[
+        Mapping[str, Annotated[Service, "a service, {label: ...}"]],
+        FILLED,
+        REQUIRED,
+        "services, name: {label: ...}",
+    ] = field(default_factory=dict)
+    otp_enforced_by: Annotated[str, _OTP, Key("enforced_by"), one_of("directory", "portal")] = "directory"
+    otp_issuer: Annotated[
+        str,
+        _OTP,
+        Key("issuer"),
+        Text(
+            "the name that authenticators show over the account, 1 to 64 characters without a colon",
+            r"^[^:\x00-\x1f]{1,64}$",
+        ),
+        Usually("domain"),
+    ] = "ac-amiens.fr"
+    otp_reach: Annotated[int, _OTP, Key("resync_minutes"), Bounds("minutes, 5 to 1440", 5, 1440)] = 120
+    guards: Annotated[Mapping[str, Guard], Spread(WrittenGuards), "guards by kind"] = field(
+        default_factory=dict
+    )
+    periods: Annotated[tuple[GuardPeriod, ...], OUTSIDE] = ()
+    own_guards: Annotated[bool, OUTSIDE] = True
+    window: Annotated[int, OUTSIDE] = 7
+    approvals: Annotated[Approvals, "which plans another person approves, {required: [{refused: any}]}"] = (
+        Approvals()
+    )
+    protected: Annotated[
+        frozenset[Annotated[str, Text("a uid of small letters, digits, . and -", "^[a-z0-9][a-z0-9.-]*$")]],
+        UNIQUE,
+        "a list of uids",
+    ] = frozenset()
+    groups: Annotated[GroupSettings, "groups, {services: all, extra: {...}}"] = GroupSettings()
+    supplements: Annotated[frozenset[str], OUTSIDE] = frozenset()
+    digest: Annotated[str, OUTSIDE] = ""
+    content: Annotated[str, OUTSIDE] = ""
+    file: Annotated[str, OUTSIDE] = ""
     _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -3,27 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from enum import StrEnum
+from typing import Annotated, Any
 
 from piactl.core.model.person import COMMON
+from piactl.core.model.written import (
+    ANY_TEXT,
+    FILE,
+    FILLED,
+    GIVEN,
+    NAME,
+    OUTSIDE,
+    UNIQUE,
+    Bounds,
+    DayOfYear,
+    EntryName,
+    FilePath,
+    Key,
+    Mark,
+    Names,
+    PlainText,
+    Section,
+    Spread,
+    Text,
+    TrueOrFalse,
+    Usually,
+    Version,
+    WrittenAs,
+    dn,
+    meaning,
+    one_of,
+    whole,
+)
+
+_NO_NUL, _MANY = r"^[^\u0000]+$", 1_000_000_000
+_SHARE, _COUNT = Bounds("a share from 0 to 1, such as 0.05", 0, 1), whole("a count", 0, _MANY)
+_SECONDS, _CHARACTERS = whole("seconds", 1, 300), whole("characters", 8, 128)
+_Keeping = Annotated[int, whole("days", 1, 3650)]
+_CLOCK = Section("clock", "{server_minutes: 10}")
+_HOOKS = Section("hooks", "{changes: [{kinds: [lock], run: [command, word]}], seconds: 10}")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_Dn = Annotated[str, dn("ou=education,o=gouv,c=fr")]
+_PolicyDn = Annotated[str, dn("cn=default,ou=policies,c=fr")]
+_Address = Annotated[str, Text("an ldap://, ldaps:// or ldapi:// address")]
+_Attribute = Annotated[str, Text("the name of an LDAP attribute", "^[A-Za-z][A-Za-z0-9-]*$")]
+_UnixGroup = Annotated[str, Text("the name of a Unix group", "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
+_Role = Annotated[str, one_of("desk", "administrator", "approver", "portal")]
+_Word = Annotated[str, Text("one word of the command", _NO_NUL)]
+_Command = Annotated[tuple[_Word, ...], FILLED, "a list, the words of a command"]
+_Kind = Annotated[
+    str,
+    one_of(
+        *("drift", "identity", "create", "adopt", "update", "rename", "grant", "revoke", "suspend", "reopen"),
+        *("deactivate", "archive", "lock", "unlock"),
+    ),
+    "a kind of change",
+]
+_SourceName = Annotated[str, Text("the name of a source"), Names(("sources",), "{!r} is not a source")]
+_Academie = Annotated[str, Text('the code of an académie in quotes, such as "020"', "^[0-9]{1,3}$")]
+_Departement = Annotated[str, Text('the code of a département in quotes, such as "080"', "^[0-9AB]{2,3}$")]
+_Sector = Annotated[str, one_of("PU", "PR")]
+_StructureType = Annotated[str, Text("a type of structures, such as CLG", ANY_TEXT)]
+_Function = Annotated[str, Text('a code of a function in quotes, such as "-"', ANY_TEXT)]
+_FilePattern = Annotated[str, Text('a pattern of file names, such as "epp-*.csv"', ANY_TEXT)]
+_DateFormat = Annotated[str, Text('a date format, such as "%d/%m/%Y"')]
+_Header = Annotated[str, Text("the header of a column, as text", ANY_TEXT)]
+_Column = Annotated[
+    str,
+    one_of(
+        *("matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance"),
+        *("courriel_prive", "ancien_matricule", "corps", "position", "uai", "fonction", "discipline"),
+        *("modalite", "quotite", "debut", "fin"),
+    ),
+    "a column of the canonical layout",
+]
 
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `elsewhere`:
-    another host binds as it too, with a journal of its own. `name` is its key in the configuration, usually
-    an IdentityName."""
-
-    external: bool = False
-    dn: str = ""
-    password_file: str = ""
-    elsewhere: bool = False
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +90,9 @@ class TlsSettings:
     """`ca_file` "" is the system store. Certificates are always verified; `strict` also requires the
     extensions of RFC 5280."""
 
-    ca_file: str = ""
-    starttls: bool = False
-    strict: bool = True
+    ca_file: FilePath = ""
+    starttls: TrueOrFalse = False
+    strict: TrueOrFalse = True
 
 
 class IdentityName(StrEnum):
@@ -47,31 +106,55 @@ class IdentityName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `elsewhere`:
+    another host binds as it too, with a journal of its own. `name` is its key in the configuration, usually
+    an IdentityName."""
+
+    external: TrueOrFalse = False
+    dn: _Dn = ""
+    password_file: FilePath = ""
+    elsewhere: Annotated[bool, "true if another host binds as it too"] = False
+    name: Annotated[str, NAME, one_of(*IdentityName)] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DirectorySettings:
     """The directory and its connections. Timeouts are in seconds, per operation. Only the first server is
     written to; a lock, a closure or a password waits up to `replication_seconds` for the others.
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
-    `in_flight`: pending requests of a writer; 1 waits for each answer.
+    A search asks for `page_size` entries at a time. `in_flight`: pending requests of a writer; 1 waits for
+    each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `groups`: the base of
     the groups of the policy, `structures`: the base of the establishments, "" if they are not kept.
     """
 
-    servers: tuple[str, ...]
-    suffix: str
-    accounts: str
-    state: str
-    identities: Mapping[str, Identity]
-    tls: TlsSettings = TlsSettings()
-    connect_timeout: int = 5
-    operation_timeout: int = 30
-    replication_seconds: int = 10
-    page_size: int = 500
-    in_flight: int = 64
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
-    groups: str = ""
-    structures: str = ""
+    servers: Annotated[
+        tuple[_Address, ...], FILLED, UNIQUE, "a list of ldap://, ldaps:// or ldapi:// addresses"
+    ]
+    suffix: _Dn
+    accounts: _Dn
+    state: _Dn
+    identities: Annotated[
+        Mapping[str, Annotated[Identity, "{external: true} or {dn: ..., password_file: ...}"]],
+        FILLED,
+        "identities, reader: {external: true}",
+    ]
+    tls: Annotated[TlsSettings, "{ca_file: ..., starttls: true, strict: true}"] = TlsSettings()
+    connect_timeout: Annotated[int, _SECONDS] = 5
+    operation_timeout: Annotated[int, whole("seconds", 1, 3600)] = 30
+    replication_seconds: Annotated[int, whole("seconds", 1, 3600)] = 10
+    page_size: Annotated[int, OUTSIDE] = 500
+    in_flight: Annotated[int, whole("requests", 1, 500)] = 64
+    attributes: Annotated[Mapping[_Attribute, _Attribute], "attributes, usual name: name here"] = field(
+        default_factory=dict
+    )
+    taken_attributes: Annotated[tuple[_Attribute, ...], UNIQUE, "a list of LDAP attributes"] = (
+        *("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress"),
+    )
+    groups: Annotated[str, dn("ou=groupes,o=gouv,c=fr")] = ""
+    structures: Annotated[str, dn("ou=structures,o=gouv,c=fr")] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +170,19 @@ class SourceLimits:
     The maxima stop a runaway file.
     """
 
-    bad_share: float = 0.05
-    bad_floor: int = 20
-    known_share: float = 0.9
-    known_floor: int = 20
-    size_share: float = 0.1
-    size_floor: int = 50
-    column_share: float = 0.2
-    column_floor: int = 20
-    held_share: float = 0.05
-    held_floor: int = 20
-    max_rows: int = 5_000_000
-    max_bytes: int = 2_000_000_000
-    max_field: int = 1_000
+    bad_share: Annotated[float, _SHARE] = 0.05
+    bad_floor: Annotated[int, _COUNT] = 20
+    known_share: Annotated[float, Bounds("a share from 0 to 1, such as 0.9", 0, 1)] = 0.9
+    known_floor: Annotated[int, _COUNT] = 20
+    size_share: Annotated[float, Bounds("a share, such as 0.1", 0)] = 0.1
+    size_floor: Annotated[int, _COUNT] = 50
+    column_share: Annotated[float, Bounds("a share from 0 to 1, such as 0.2", 0, 1)] = 0.2
+    column_floor: Annotated[int, _COUNT] = 20
+    held_share: Annotated[float, _SHARE] = 0.05
+    held_floor: Annotated[int, _COUNT] = 20
+    max_rows: Annotated[int, whole("a count", 1, _MANY)] = 5_000_000
+    max_bytes: Annotated[int, whole("bytes", 1, 1_000_000_000_000)] = 2_000_000_000
+    max_field: Annotated[int, whole("characters", 1, 1_000_000)] = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +195,51 @@ class LimitsPeriod:
     limits: SourceLimits
 
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class WrittenLimitsPeriod(SourceLimits):
+    """A period as the configuration has it; `given` are the limits that it sets."""
+
+    name: Annotated[str, NAME, Text("a name")]
+    first: Annotated[DayOfYear, Key("from")]
+    last: Annotated[DayOfYear, Key("to")]
+    given: Annotated[frozenset[str], GIVEN]
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class WrittenLimits(SourceLimits):
+    """The limits of a source as the configuration has them."""
+
+    periods: Annotated[
+        tuple[Annotated[WrittenLimitsPeriod, "a period, {from: 08-20, to: 10-15, ...}"], ...],
+        "periods, name: {from: 08-20, to: 10-15, ...}",
+    ] = ()
+
+    def value(self) -> dict[str, Any]:
+        """`limits` and `periods` of a source. What a period does not set is as outside periods."""
+        names = [limit.name for limit in fields(SourceLimits)]
+        limits = SourceLimits(*(getattr(self, name) for name in names))
+        periods = []
+        for period in self.periods:
+            given = {name: getattr(period, name) for name in names if name in period.given}
+            own = replace(limits, **given)
+            periods.append(LimitsPeriod(period.name, period.first, period.last, own))
+        return {"limits": limits, "periods": tuple(periods)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Perimeter:
+    """What the head of a set must state, as the configuration has it."""
+
+    academie: _Academie = ""
+    degre: Annotated[str, one_of("1D", "2D")] = ""
+    departements: Annotated[tuple[_Departement, ...], FILLED, UNIQUE, "a list of codes of départements"] = ()
+    secteurs: Annotated[tuple[_Sector, ...], FILLED, UNIQUE, "a list of PU and PR"] = ()
+    types: Annotated[tuple[_StructureType, ...], FILLED, UNIQUE, "a list of types of structures"] = ()
+
+    def value(self) -> dict[str, str]:
+        """The values by name, lists with commas."""
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: v if isinstance(v, str) else ",".join(v) for name, v in given.items() if v}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,31 +263,74 @@ class SourceSettings:
     `creates`: people of no other source get an account.
     """
 
-    name: str
-    full: bool = True
-    trailer: bool = False
-    files: tuple[str, ...] = ()
-    date_pattern: str = r"(?P<year>20\d\d)-?(?P<month>\d\d)-?(?P<day>\d\d)"
-    delimiter: str = ""
-    encoding: str = "utf-8"
-    date_formats: tuple[str, ...] = ("%d/%m/%Y", "%Y-%m-%d")
-    columns: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
-    absent_runs: int = 2
-    feed_days: int = 7
-    namespace: str = COMMON
-    format: str = "csv"
-    supplement: bool = False
-    creates: bool = True
-    perimeter: Mapping[str, str] = field(default_factory=dict)
-    drop_functions: tuple[str, ...] = ()
-    empty_values: str = "clear"
-    delta_days: int = 1
-    delta_weekdays: tuple[str, ...] = WEEKDAYS
-    state_folder: str = ""
-    limits: SourceLimits = SourceLimits()
-    periods: tuple[LimitsPeriod, ...] = ()
+    name: EntryName
+    full: Annotated[
+        bool, Key("kind"), meaning(full=True, delta=False), "full (a feed lists everyone) or delta"
+    ] = True
+    trailer: TrueOrFalse = False
+    files: Annotated[tuple[_FilePattern, ...], FILLED, UNIQUE, "a list of patterns of file names"] = ()
+    date_pattern: Annotated[
+        str,
+        Text(
+            "a regular expression with the groups year, month and day, and number if there are several a day",
+            ANY_TEXT,
+        ),
+    ] = r"(?P<year>20\d\d)-?(?P<month>\d\d)-?(?P<day>\d\d)"
+    delimiter: Annotated[
+        str, one_of("", ";", ",", "\t", "|"), '";", ",", "|", "\\t" or "" (found in the header)'
+    ] = ""
+    encoding: Annotated[str, one_of("utf-8", "windows-1252", "iso-8859-15")] = "utf-8"
+    date_formats: Annotated[tuple[_DateFormat, ...], FILLED, "a list of date formats"] = (
+        *("%d/%m/%Y", "%Y-%m-%d"),
+    )
+    columns: Annotated[Mapping[_Column, _Header], "columns, name here: header there"] = field(
+        default_factory=dict
+    )
+    values: Annotated[
+        Mapping[_Column, Annotated[Mapping[str, PlainText], 'values, "raw": ours']],
+        "tables of values by column",
+    ] = field(default_factory=dict)
+    constants: Annotated[Mapping[_Column, PlainText], "values by column"] = field(default_factory=dict)
+    absent_runs: Annotated[int, whole("a number of feeds", 1, 100)] = 2
+    feed_days: Annotated[int, whole("days", 0, 3650)] = 7
+    namespace: Annotated[
+        str, Text("a name of small letters, digits, _ and -", "^[a-z0-9][a-z0-9_-]{0,62}$")
+    ] = COMMON
+    format: Annotated[
+        str,
+        one_of("csv", "aaf", "aaf1d", "gpei", "sts"),
+        "csv, aaf (2nd degré), aaf1d (1er degré), gpei or sts",
+    ] = "csv"
+    supplement: Annotated[
+        bool,
+        Key("role"),
+        meaning(authoritative=False, supplement=True),
+        "authoritative, or supplement (it adds posts to people whom other sources know)",
+    ] = False
+    creates: Annotated[
+        bool,
+        "true or false: whether a supplement makes accounts",
+        Usually("supplement", lambda supplement: not supplement),
+    ] = True
+    perimeter: Annotated[
+        Mapping[str, str], WrittenAs(Perimeter), 'perimeter, {academie: "020", degre: 2D}'
+    ] = field(default_factory=dict)
+    drop_functions: Annotated[tuple[_Function, ...], UNIQUE, "a list of codes of functions"] = ()
+    empty_values: Annotated[
+        str,
+        one_of("clear", "keep"),
+        "clear or keep: what an attribute without a value in a modification does",
+    ] = "clear"
+    delta_days: Annotated[int, Bounds("days, 1 to 366: the most from one set to the next delta", 1, 366)] = 1
+    delta_weekdays: Annotated[
+        tuple[Annotated[str, one_of(*WEEKDAYS)], ...],
+        FILLED,
+        UNIQUE,
+        "a list of the days that delta_days counts, mon to sun",
+    ] = WEEKDAYS
+    state_folder: Annotated[str, OUTSIDE] = ""
+    limits: Annotated[SourceLimits, Spread(WrittenLimits), "limits, {size_share: 0.1, ...}"] = SourceLimits()
+    periods: Annotated[tuple[LimitsPeriod, ...], OUTSIDE] = ()
 
     def is_old(self, day: date | None, today: date) -> bool:
         """Whether its last full feed, dated `day` (None: not known), is too far from today."""
@@ -179,15 +349,17 @@ class PasswordSettings:
     changed NUMEN or private address cannot be used for `holdoff_days`.
     """
 
-    policy: str = ""
-    activation_policy: str = ""
-    activation_hours: int = 72
-    minimum: int = 12
-    administrator_minimum: int = 16
-    failures_per_hour: int = 60
-    holdoff_days: int = 7
-    protected_policy: str = ""
-    other_policies: tuple[str, ...] = ()
+    policy: _PolicyDn = ""
+    activation_policy: _PolicyDn = ""
+    activation_hours: Annotated[int, whole("hours", 1, 2160)] = 72
+    minimum: Annotated[int, _CHARACTERS] = 12
+    administrator_minimum: Annotated[int, _CHARACTERS] = 16
+    failures_per_hour: Annotated[int, whole("failures", 5, 100_000)] = 60
+    holdoff_days: Annotated[int, whole("days", 0, 90)] = 7
+    protected_policy: _PolicyDn = ""
+    other_policies: Annotated[
+        tuple[_PolicyDn, ...], UNIQUE, 'a list of distinguished names, such as ["cn=strict,ou=policies,c=fr"]'
+    ] = ()
 
     @property
     def known_policies(self) -> frozenset[str]:
@@ -202,10 +374,14 @@ class MatchingSettings:
     evidence that needs no decision: `numen+identity`, or nothing if it is empty. A case warns from
     `match_days` before the newcomer's start on, and is an error once it is older than `max_hold_days`."""
 
-    identity_digests: bool = True
-    automatic: frozenset[str] = frozenset({"numen+identity"})
-    match_days: int = 5
-    max_hold_days: int = 10
+    identity_digests: TrueOrFalse = True
+    automatic: Annotated[
+        frozenset[Annotated[str, one_of("numen+identity")]],
+        UNIQUE,
+        "a list of evidence that needs no decision: [numen+identity], the default, or [] for none",
+    ] = frozenset({"numen+identity"})
+    match_days: Annotated[int, whole("days", 0, 90)] = 5
+    max_hold_days: Annotated[int, whole("days", 1, 365)] = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,18 +389,19 @@ class Canary:
     """An account that every server must refuse, whatever its password: closed, locked, archived, or with a
     device and without a code."""
 
-    name: str
-    account: str
-    password_file: str
+    name: Annotated[str, NAME, Text("a name, such as closed", "^[a-z][a-z0-9_-]*$")]
+    account: Annotated[str, Text("the uid of an account", _NO_NUL)]
+    password_file: Annotated[str, Text("a path, or credential:NAME", _NO_NUL), Mark.PATH]
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeHook:
-    """A command with arguments that gets the changes of these kinds. It is killed after `seconds`."""
+    """A command with arguments that gets the changes of these kinds. It is killed after `seconds`; 0 is the
+    number of seconds of all hooks."""
 
-    kinds: frozenset[str]
-    command: tuple[str, ...]
-    seconds: int
+    kinds: Annotated[frozenset[_Kind], FILLED, "a list of kinds of change"]
+    command: Annotated[_Command, Key("run")]
+    seconds: Annotated[int, _SECONDS] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,33 +415,56 @@ class Settings:
     group, by the name of the role.
     `language` is the language of texts for people, "" for the language of the environment."""
 
-    file: str
-    directory: DirectorySettings
-    policy_file: str
-    establishments_file: str
-    keys_file: str
-    journal_file: str
-    state_folder: str
-    metrics_file: str = ""
-    matching_key_file: str = ""
-    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
-    ranks: Mapping[str, str] = field(default_factory=dict)
-    go_on: frozenset[str] = frozenset()
-    language: str = ""
-    any_date: bool = False
-    strict: bool = False
-    lock_seconds: int = 300
-    clock_minutes: int = 10
-    keep_undo_days: int = 90
-    keep_runs_days: int = 400
-    keep_rejects_days: int = 30
-    change_hooks: tuple[ChangeHook, ...] = ()
-    proof_hook: tuple[str, ...] = ()
-    hook_seconds: int = 10
-    password: PasswordSettings = PasswordSettings()
-    matching: MatchingSettings = MatchingSettings()
-    canaries: tuple[Canary, ...] = ()
+    version: Version = field(default=1, kw_only=True)
+    file: Annotated[str, FILE]
+    directory: Annotated[DirectorySettings, "a mapping, {servers: [...], suffix: ...}"]
+    policy_file: Annotated[FilePath, Key("policy")]
+    establishments_file: Annotated[FilePath, Key("establishments")]
+    keys_file: Annotated[FilePath, Key("keys")]
+    journal_file: Annotated[FilePath, Key("journal")]
+    state_folder: Annotated[FilePath, "the path of a folder"]
+    metrics_file: Annotated[FilePath, Key("metrics")] = ""
+    matching_key_file: Annotated[FilePath, Key("matching_key")] = ""
+    roles: Annotated[
+        Mapping[_Role, Annotated[tuple[_UnixGroup, ...], "names of Unix groups"]],
+        "the Unix groups of the site that have a role, besides the group of piactl",
+    ] = field(default_factory=dict)
+    sources: Annotated[
+        Mapping[str, Annotated[SourceSettings, "a source, {kind: full, ...}"]],
+        "sources, name: {kind: full, ...}",
+    ] = field(default_factory=dict)
+    ranks: Annotated[
+        Mapping[Annotated[str, one_of("names", "courriel_prive")], _SourceName],
+        "the source that comes first, ranks: {names: epp}",
+    ] = field(default_factory=dict)
+    go_on: Annotated[frozenset[_SourceName], Key("continue"), UNIQUE, "a list of sources"] = frozenset()
+    language: Annotated[str, one_of("en", "fr")] = ""
+    any_date: TrueOrFalse = False
+    strict: TrueOrFalse = False
+    lock_seconds: Annotated[int, whole("seconds", 30, 86_400)] = 300
+    clock_minutes: Annotated[int, _CLOCK, Key("server_minutes"), whole("minutes", 1, 1440)] = 10
+    keep_undo_days: _Keeping = 90
+    keep_runs_days: _Keeping = 400
+    keep_rejects_days: _Keeping = 30
+    change_hooks: Annotated[
+        tuple[Annotated[ChangeHook, "{kinds: [lock], run: [command, word]}"], ...],
+        _HOOKS,
+        Key("changes"),
+        FILLED,
+        "a list of hooks, {kinds: [lock], run: [command, word]}",
+    ] = ()
+    proof_hook: Annotated[_Command, _HOOKS, Key("proof_changed")] = ()
+    hook_seconds: Annotated[int, _HOOKS, Key("seconds"), _SECONDS] = 10
+    password: Annotated[
+        PasswordSettings, FILLED, '{activation_policy: "cn=activation,...", activation_hours: 72, ...}'
+    ] = PasswordSettings()
+    matching: Annotated[MatchingSettings, "how people are recognised, such as matching: {automatic: []}"] = (
+        MatchingSettings()
+    )
+    canaries: Annotated[
+        tuple[Annotated[Canary, "{account: essai.ferme, password_file: secrets/canary-closed}"], ...],
+        "accounts that must be refused, closed: {account: essai.ferme, password_file: secrets/canary-closed}",
+    ] = ()
 
     @property
     def matches_feeds(self) -> bool:

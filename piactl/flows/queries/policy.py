@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from piactl.config.schema_validation import hint
+from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.errors import NotFound
 

@@ -1,0 +1,324 @@
+"""Reads a file that people write as the types that define it: the one walk over types and YAML nodes.
+
+It reports every mistake once, in plain words and with its place. A mistyped key is read as the key that is
+probably meant, so what is below it and what refers to it is no mistake, too. `core/model/written.py` has the
+notes of the types; messages show their texts after "expected".
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from piactl.config.nearest_word import hint, nearest
+from piactl.config.strict_yaml import Document, Node, quoted, read_document, unclear
+from piactl.core.model.settings import CREDENTIAL
+from piactl.core.model.written import (
+    Bounds,
+    Key,
+    Mark,
+    Names,
+    Needs,
+    NotBeside,
+    Only,
+    Section,
+    Spread,
+    Text,
+    Usually,
+    Words,
+    WrittenAs,
+)
+
+T = TypeVar("T")
+N = TypeVar("N")
+
+WRONG: Any = object()
+"""In place of a value that has a mistake."""
+_RENAMED = {"code_hours": "activation_hours"}
+"""Former names of keys, and what they are called now."""
+_REMOVED = ("consumers", "journal_heads", "page_size", "user")
+"""Keys of former versions that are gone."""
+_SURELY = 75
+"""How near a mistyped key must be to be read as the key that is probably meant."""
+_FEW = 5
+"""Of more words a message shows a sorted list."""
+_YES = ("yes", "on", "y", "True", "TRUE", "Yes", "On", "YES", "ON")
+_NO = ("no", "off", "n", "False", "FALSE", "No", "Off", "NO", "OFF")
+
+
+class Kind:
+    """A type hint, taken apart: the `type` without notes and None, and the `form` that stands in the file.
+    `item` is the kind of the members of a list or of the values of a mapping, `key` that of free keys."""
+
+    def __init__(self, hint: Any, expected: str = "") -> None:
+        notes: tuple[Any, ...] = ()
+        while get_origin(hint) in (Annotated, Union, types.UnionType):
+            if get_origin(hint) is Annotated:
+                notes = (*hint.__metadata__, *notes)
+                hint = hint.__origin__
+            else:
+                hint = next(choice for choice in get_args(hint) if choice is not type(None))
+        self.notes = {note if isinstance(note, Mark) else type(note): note for note in notes}
+        said = [n if isinstance(n, str) else getattr(n, "expected", "") for n in notes]
+        self.expected: str = expected or next((text for text in reversed(said) if text), "")
+        self.type = get_origin(hint) or hint
+        written = self.note(WrittenAs) or self.note(Spread)
+        self.form = written.form if written else self.type
+        self.key = self.item = None
+        if self.form is Mapping or (self.form in (tuple, frozenset) and Text not in self.notes):
+            *free, item = (argument for argument in get_args(hint) if argument is not ...)
+            self.item = Kind(item)
+            named = _hints(self.item.form).values() if is_dataclass(self.item.form) else ()
+            self.key = next((kind for kind in named if kind.has(Mark.NAME)), Kind(free[0]) if free else None)
+
+    def note(self, note: type[N]) -> N | None:
+        """The last note of this class."""
+        found: N | None = self.notes.get(note)
+        return found
+
+    def has(self, mark: Mark) -> bool:
+        return mark in self.notes
+
+
+@cache
+def _hints(form: Any) -> dict[str, Kind]:
+    return {name: Kind(hint) for name, hint in get_type_hints(form, include_extras=True).items()}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A key of a mapping: the field of its class, and what may stand there."""
+
+    field: str
+    kind: Kind
+    required: bool
+    default: Any
+
+
+@dataclass(frozen=True)
+class Group:
+    """A key of a mapping that holds fields of the same class."""
+
+    expected: str
+    keys: dict[str, Slot]
+
+
+@cache
+def keys_of(form: Any) -> dict[str, Slot | Group]:
+    """The keys of a mapping that is written as this class."""
+    keys: dict[str, Any] = {}
+    for field in fields(form):
+        kind = _hints(form)[field.name]
+        if not field.init or any(kind.has(mark) for mark in Mark if mark.is_no_key):
+            continue
+        key, section = kind.note(Key), kind.note(Section)
+        place = keys.setdefault(section.key, Group(section.expected, {})).keys if section else keys
+        needed = field.default is MISSING and field.default_factory is MISSING
+        slot = Slot(field.name, kind, needed or kind.has(Mark.REQUIRED), field.default)
+        place[key.key if key else field.name] = slot
+    return keys
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether an ECMA pattern matches in a text: `$` is the end, not the place before a last newline."""
+    return re.search(re.sub(r"\$$", r"\\Z", pattern), text) is not None
+
+
+def read_typed(path: Path, form: type[T], name: str) -> tuple[T, Document]:
+    """The value in a file, and its document for further checks and for its mistakes: the value counts only if
+    `document.refuse_mistakes` finds none. Raises ConfigurationInvalid if the file has no such document;
+    `name` is what the file should be."""
+    keys = keys_of(cast(Any, form))
+    required = [key for key, slot in keys.items() if isinstance(slot, Slot) and slot.required]
+    document = read_document(path, name, required)
+    walk = _Walk(document, path.absolute())
+    value = walk.value(document.root, Kind(form, f"a {name} that begins with `version: 1`"), "")
+    walk.check_names(form)
+    return value, document
+
+
+class _Walk:
+    """One reading of the document of a file. Relative paths start at its folder."""
+
+    def __init__(self, document: Document, file: Path) -> None:
+        self.document = document
+        self.file = file
+        self.names: dict[tuple[Names, str], list[tuple[Node, str]]] = {}
+
+    def value(self, node: Node, kind: Kind, label: str, name: str = "", key_line: int = 0) -> Any:
+        """The value of a node as a kind, or WRONG."""
+        words, alone = kind.note(Words), kind.has(Mark.ONE_OR_LIST)
+        if (node.line, node.column) in self.document.refused:
+            return WRONG
+        if node.value is None:
+            return self._mistake(node, label, f"the value is missing; expected {kind.expected}")
+        if words and isinstance(node.value, str):
+            return self._word(node, kind, dict(words.meanings), label)
+        if alone and node.value != "" and not isinstance(node.value, list | dict):
+            value = self.value(node, kind.item, label) if kind.item else WRONG
+            return value if value is WRONG else kind.type([value])
+        form = dict if kind.key or is_dataclass(kind.form) else list if kind.item else None
+        if form and (not isinstance(node.value, form) or (kind.has(Mark.FILLED) and not node.value)):
+            return self._unexpected(node, kind, label)
+        if kind.key and kind.item:
+            return self._entries(node, kind, kind.key, kind.item, label)
+        if kind.item:
+            return self._items(node, kind, kind.item, label)
+        if form:
+            return self._object(node, kind.form, kind, label, {Mark.NAME: name, Mark.KEY_LINE: key_line})
+        if kind.form in (bool, int, float, dict):
+            return self._plain(node, kind, label)
+        return self._text(node, kind, kind.note(Text) or Text(""), label)
+
+    def _mistake(self, node: Node, label: str, message: str) -> Any:
+        self.document.mistake(node, f"{label or 'the file'}: {message}")
+        return WRONG
+
+    def _unexpected(self, node: Node, kind: Kind, label: str) -> Any:
+        return self._mistake(node, label, f"expected {kind.expected}, found {quoted(node)}")
+
+    def _word(self, node: Node, kind: Kind, meanings: Mapping[str, Any], label: str) -> Any:
+        if node.value in meanings:
+            return meanings[node.text()]
+        advice = hint(node.text(), meanings)
+        if not advice.startswith("did you mean") and len(meanings) <= _FEW:
+            advice = f"expected {kind.expected}"
+        return self._mistake(node, label, f"{quoted(node)} is not valid; {advice}")
+
+    def _plain(self, node: Node, kind: Kind, label: str) -> Any:
+        """A number, or true or false."""
+        value, only, bounds = node.value, kind.note(Only), kind.note(Bounds)
+        if kind.form is bool and node.raw in _YES + _NO and not isinstance(value, bool):
+            said = "true" if node.raw in _YES else "false"
+            return self._mistake(node, label, f"write {said}, not {quoted(node)}")
+        fits = isinstance(value, bool) == (kind.form is bool)
+        fits = fits and isinstance(value, (int, float) if kind.form is float else kind.form)
+        if not fits or (only and value != only.value) or (bounds and not bounds.include(value)):
+            return self._unexpected(node, kind, label)
+        return value
+
+    def _text(self, node: Node, kind: Kind, text: Text, label: str) -> Any:
+        if unclear(node) and matches(text.pattern, node.raw):
+            code = "code " if node.raw[:1].isdigit() else ""
+            return self._mistake(node, label, f'{code}{node.raw} must be quoted: "{node.raw}"')
+        if not isinstance(node.value, str) or not matches(text.pattern, node.value):
+            return self._unexpected(node, kind, label)
+        names = kind.note(Names)
+        if names:
+            self.names.setdefault((names, node.value), []).append((node, label))
+        try:
+            value = text.read(node.value)
+        except ValueError as error:
+            return self._mistake(node, label, str(error).replace("{shown}", quoted(node)))
+        relative = kind.has(Mark.PATH) and not value.startswith(CREDENTIAL)
+        return str(self.file.parent / value) if relative else value
+
+    def _items(self, node: Node, kind: Kind, item: Kind, label: str) -> Any:
+        values = [self.value(child, item, label) for child in node.items()]
+        if WRONG in values:
+            return WRONG
+        if kind.has(Mark.UNIQUE) and len(set(values)) < len(values):
+            return self._mistake(node, label, "a value appears twice in this list; keep one")
+        return kind.type(values)
+
+    def _entries(self, node: Node, kind: Kind, key_kind: Kind, item: Kind, label: str) -> Any:
+        """A mapping with free keys: a dict, or a tuple of values that hold their key."""
+        words, pattern = key_kind.note(Words), (key_kind.note(Text) or Text("")).pattern
+        values = {}
+        for key, child in node.entries():
+            known = dict(words.meanings) if words else {key: key}
+            if key not in known or not matches(pattern, key):
+                advice = hint(key, known) if words else f"expected {key_kind.expected}"
+                self._key_mistake(node, key, f"{key} is not allowed as a key in {label}; {advice}")
+            values[key] = self.value(child, item, f"{label}.{key}", key, node.key_line(key))
+        if WRONG in values.values():
+            return WRONG
+        return values if kind.type is Mapping else kind.type(values.values())
+
+    def _object(self, node: Node, form: Any, kind: Kind, label: str, own: dict[Mark, Any]) -> Any:
+        """A mapping with the keys of a class, as a value of the class."""
+        given: dict[str, Any] = {}
+        self._keys(node, keys_of(form), label, given)
+        if WRONG in given.values():
+            return WRONG
+        own |= {Mark.LINE: node.line, Mark.GIVEN: frozenset(given), Mark.FILE: str(self.file)}
+        own[Mark.KEY_LINE] = own[Mark.KEY_LINE] or node.line
+        hints = _hints(form)
+        marked = {f: own[mark] for f, field_kind in hints.items() for mark in own if field_kind.has(mark)}
+        value = form(**given, **marked)
+        usual = {f: k.note(Usually) for f, k in hints.items() if f not in given}
+        late = {f: usually.make(getattr(value, usually.field)) for f, usually in usual.items() if usually}
+        value = replace(value, **late) if late else value
+        return value if form is kind.type else value.value()
+
+    def _keys(self, node: Node, keys: Mapping[str, Any], label: str, given: dict[str, Any]) -> None:
+        """Adds the values of a mapping to `given`, by field."""
+        present = self._present(node, keys, label)
+        where = f" in {label}" if label else ""
+        for key, slot in keys.items():
+            inner, child = f"{label}.{key}" if label else key, present.get(key)
+            if isinstance(slot, Group):
+                if child is not None and isinstance(child.value, dict):
+                    self._keys(child, slot.keys, inner, given)
+                elif child is not None:
+                    given[key] = self.value(child, Kind(dict, slot.expected), inner)
+                continue
+            spread, needs, beside = (slot.kind.note(note) for note in (Spread, Needs, NotBeside))
+            if child is not None:
+                value = self.value(child, slot.kind, inner, key_line=node.key_line(key))
+                given.update(value if spread and value is not WRONG else {slot.field: value})
+            elif slot.required:
+                given[slot.field] = WRONG
+                self.document.mistake(node, f"{key} is missing{where}; expected {slot.kind.expected}")
+            elif spread:
+                given.update(spread.form().value())
+            if child is not None and needs and not present.keys() & set(needs.keys):
+                lacking = needs.keys[0]
+                expected = keys[lacking].kind.expected
+                self.document.mistake(node, f"{lacking} is missing{where}; expected {expected}")
+            if child is not None and beside and beside.key in present:
+                other = present[beside.key]
+                instead = f"expected {beside.instead}, found {quoted(other)}"
+                self._mistake(other, f"{label}.{beside.key}", instead)
+
+    def _present(self, node: Node, keys: Mapping[str, Any], label: str) -> dict[str, Node]:
+        """The values by key. Reports unknown keys, and gives the values of mistyped ones to the keys that are
+        probably meant, in the document too."""
+        present = node.value if isinstance(node.value, dict) else {}
+        missing = set(keys) - present.keys()
+        for key in [key for key in present if key not in keys]:
+            where = f" in {label}" if label else ""
+            renamed = _RENAMED.get(key)
+            advice = f"its name is {renamed} now" if renamed in missing else hint(key, missing)
+            advice = "it was removed; delete the line" if key in _REMOVED else advice
+            self._key_mistake(node, key, f"unknown key {key}{where}; {advice}")
+            child, meant = present.pop(key), renamed or nearest(key, missing, _SURELY)
+            if meant in missing and key not in _REMOVED:
+                missing.discard(meant)
+                present[meant] = child
+        return present
+
+    def _key_mistake(self, node: Node, key: str, message: str) -> None:
+        place = node.key_places.get(key, (node.line, node.column))
+        if not self.document.has_mistake(*place):
+            self.document.mistake(place, message)
+
+    def check_names(self, form: Any) -> None:
+        """Adds a mistake for each name that its section does not define: one, with the other lines."""
+        sections, keys = dict(self.document.root.entries()), keys_of(form)
+        for (names, text), ((node, label), *more) in self.names.items():
+            there = {name: sections[name] for name in names.sections if name in sections}
+            if any(not isinstance(section.value, dict) for section in there.values()) or any(
+                getattr(keys[name], "required", False) for name in names.sections if name not in there
+            ):
+                continue  # the section itself has a mistake
+            defined = {key for section in there.values() for key, _ in section.entries()}
+            if text not in defined:
+                lines = ", ".join(str(place.line) for place, _ in more)
+                also = f" (also on line{'s' * (len(more) > 1)} {lines})" if more else ""
+                self._mistake(node, label, f"{names.wrong.format(text)}; {hint(text, defined)}{also}")
