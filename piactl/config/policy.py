@@ -66,7 +66,6 @@ def _policy(document: Document, file: str) -> Policy:
         open_before=accounts.at("open_before").integer(_USUAL.open_before),
         bridge=accounts.at("bridge").integer(_USUAL.bridge),
         retention=accounts.at("retention").integer(_USUAL.retention),
-        drift_days=accounts.at("drift_days").integer(_USUAL.drift_days),
         sponsored_days=accounts.at("sponsored_days").integer(0) or None,
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
         name_case=accounts.at("name_case").text(_USUAL.name_case),

@@ -83,7 +83,10 @@ def run_nightly(
     scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
-        store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
+        store = AccountStore(
+            *accounts, rules.keys, rules.policy, rules.as_of, lambda day: replace(rules, as_of=day),
+            unreadable=unreadable,
+        )  # fmt: skip
         finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)

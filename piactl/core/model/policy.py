@@ -262,7 +262,6 @@ class Policy:
     open_before: int = 15
     bridge: int = 60
     retention: int = 60
-    drift_days: int = 3
     sponsored_days: int | None = None
     first_homonym_digit: int = 1
     name_case: str = "as-written"

@@ -27,7 +27,7 @@ from hashlib import blake2b
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Values
+from piactl.directory.port import Values
 
 BASE = "piactlDigest"
 _NAME = ("given_name", "family_name", "usage_name")
@@ -281,42 +281,25 @@ class BaseKeys:
         dn: str,
         uuid: bytes,
         values: Values,
-        stored: bytes,
-        write: EntryWrite,
-        agreed: Collection[str] = (),
-        kept_attributes: Collection[str] = (),
+        foreign: Mapping[str, Collection[bytes]],
+        lost: Iterable[bytes],
+        stored: bytes = b"",
     ) -> bytes:
-        """The base after piactl has written the entry, which had these managed values and this base, b"" if
-        no other program changed them. A change of another program that this write does not change stays a
-        difference, unless it is `agreed`; so do the values of `kept_attributes` that are gone."""
-        named = [name for name in self.names if name in values or name in write.add]
-        result = {name: _written(values.get(name, ()), name, write) for name in named}
-        base = self.read(stored)
-        if base is None or not self.unbroken(base, dn, uuid):
-            return self.fresh(dn, result, uuid)
-        old = self.digesting(dn, uuid, base)
-        new = Digesting(self.secrets[base.key], dn, self.names, uuid)
-        known = self.known_items(base, old, values)
-        if old.items(values) == known:
-            return self.fresh(dn, result, uuid)
-        items = set[bytes]()
-        for name in self.names:
-            mine = {v: old.item(name, v) for v in (*values.get(name, ()), *write.delete.get(name, ()))}
-            items |= {new.item(name, v) for v, item in mine.items() if item in known or name in agreed}
-            if name not in agreed:
-                tag = old.tag(name)
-                lost = {item[len(tag) :] for item in known - {*mine.values()} if item.startswith(tag)}
-                # of a value that is gone only the digest is known; nothing matches it in the new form
-                items |= {(new.tag(name) + digest).ljust(_ITEM, b"\1") for digest in lost}
-            gone = values.get(name, ()) if write.delete.get(name) == () else write.delete.get(name, ())
-            items -= {new.item(name, value) for value in gone}
-            items |= {new.item(name, value) for value in write.add.get(name, ())}
-            if name not in kept_attributes and (name in write.add or name in write.delete):
-                here = {new.item(name, value) for value in result.get(name, ())}
-                items -= {item for item in items if item[:_TAG] == new.tag(name) and item not in here}
-        if frozenset(items) == new.items(result):
-            return self.fresh(dn, result, uuid)
-        return new.sealed(base.key, bytes(_WHOLE), items).text()
+        """The base of an entry with these managed values once piactl has written it. The `foreign` ones are
+        of another program, and values of which the base that was `stored` has these digests are `lost`: both
+        stay differences."""
+        lost, base = frozenset(lost), self.read(stored)
+        if base is None or not (lost or any(foreign.values())):
+            return self.fresh(dn, values, uuid)
+        # under the same key, because of a lost value only the digest is known
+        digesting = Digesting(self.secrets[base.key], dn, self.names, uuid)
+        own = {n: tuple(v for v in some if v not in foreign.get(n, ())) for n, some in values.items()}
+        items = {*digesting.items(own), *(item if base.seal else self._resealed(item) for item in lost)}
+        return digesting.sealed(base.key, bytes(_WHOLE), items).text()
+
+    def _resealed(self, item: bytes) -> bytes:
+        """The digest of a lost value of an unsealed base as one of a sealed base, which no value matches."""
+        return (TAGS[MANAGED[item[0]]] + item[1:]).ljust(_ITEM, b"\1")
 
     def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
         """The digests of a base, without those of attributes that piactl no longer manages, and with those of
@@ -343,14 +326,6 @@ def _normal(dn: str) -> str:
     if "\\" in first or " " in first or '"' in first:
         return normal_dn(dn)
     return f"{first.lower()}{comma}{normal_dn(above)}"
-
-
-def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
-    gone = write.delete.get(name)
-    if not values:
-        return tuple(sorted({*write.add.get(name, ())}))
-    remaining = () if gone == () else tuple(v for v in values if v not in (gone or ()))
-    return tuple(sorted({*remaining, *write.add.get(name, ())}))
 
 
 def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:

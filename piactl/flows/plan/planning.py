@@ -48,7 +48,7 @@ from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, local_
 from piactl.core.text import counted
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_scans import read_foreign_names
-from piactl.directory.store.base_digest import LAYOUT, is_sealed
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.feed.feed import Remark, first_faults
@@ -213,8 +213,6 @@ class Planning:
         self.noted: set[str] = set()
         """The accounts that are due for archival no more, or are noted again."""
         self.census, self.before, self.after = Census(), Census(), Census()
-        self.unbased: set[str] = set()
-        self.seen_unbased: set[str] = set()
         self.sponsored: dict[str, str] = {}
         self.new_states: dict[str, State] = {}
         self._kept: list[_Kept] = []
@@ -272,13 +270,14 @@ class Planning:
     def _maker(self, index: AccountIndex, memory: Memory, drift: Sequence[Drift]) -> PlanRows:
         maker = PlanRows(self.accounts, self.rules, index, memory.waiting, self.has_delta)
         maker.drift, maker.drift_waits, maker.whole = drift, self.state.drift_waits, self.whole
-        maker.unwitnessed = self.memory.unwitnessed
+        maker.unwitnessed, last = self.memory.unwitnessed, self.memory.last
+        maker.seals = last is None or last.layout < LAYOUT
         return maker
 
     def _drift_of(self, evaluation: Evaluation) -> list[Drift]:
-        days, entries = self.rules.policy.drift_days, evaluation.index.entries()
         reader, directory, _ = self.accounts
-        return drift_list(reader, directory, entries, self.memory, self.as_of, days, evaluation.owners)
+        entries = evaluation.index.entries()
+        return drift_list(reader, directory, entries, self.memory.drift, self.as_of, evaluation.owners)
 
     def _note_drift(self, evaluation: Evaluation, drift: Sequence[Drift], left: Sequence[Drift]) -> None:
         if not drift:
@@ -335,19 +334,7 @@ class Planning:
         late: Container[str],
         unsure: Container[str | None],
     ) -> None:
-        """Notes what is known of the accounts that are evaluated, and which never had a base."""
-        for entry in evaluation.index.entries():
-            uid = entry.account.uid
-            if (
-                not is_sealed(entry.base)
-                and not (entry.drift and entry.drift.baseless)
-                and uid not in written
-            ):
-                self.unbased.add(uid)
-        self.unbased |= {entry.uid for entry in evaluation.index.unreadable}
-        last = self.memory.last
-        if last is not None and last.unbased:
-            self.seen_unbased |= {*last.unbased} & {a.uid for a in evaluation.index.accounts()}
+        """Notes what is known of the accounts that are evaluated."""
         if self.settling is None:
             return
         for entry in evaluation.index.entries():
@@ -503,7 +490,6 @@ class Planning:
             self.drift += left
             self.standing |= remembered(left, self.memory.drift, index.accounts(), partly=False)
         uids = {write.uid for write, _ in rows}
-        self.unbased -= uids
         self._count([desired for uid, (_, desired) in some.items() if uid in uids])
         held = {hold.matricule: hold for hold in maker.holds}
         self.holds += maker.holds
@@ -626,7 +612,6 @@ class Planning:
             layout=LAYOUT,
             losses=losses_with(losses, plan.summary, as_of),
             taken=taken_after(taken, tally.lost, tally.given, as_of),
-            unbased=self._unbased(former),
         )
         remembered_state = Memory(
             last,
@@ -654,14 +639,6 @@ class Planning:
             name: replace(source, rejected=cut[name], absences=dict(sorted(source.absences.items())))
             for name, source in self.source_memory.items()
         }
-
-    def _unbased(self, former: LastRun | None) -> tuple[str, ...]:
-        """The accounts that have never had a sealed base by the end of this run; see `LastRun`."""
-        # the list of an earlier version is of accounts without an unsealed base
-        before = former.unbased if former and former.layout >= LAYOUT else None
-        if before is None:
-            return tuple(sorted(self.unbased))
-        return tuple(uid for uid in before if uid not in self.seen_unbased or uid in self.unbased)
 
     def _archivals(self) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
