@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
-from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, DriftFate, changed_words
+from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules, Subject, desired_account, with_ledger
 from piactl.core.text import iso
@@ -105,37 +105,36 @@ def _names_of(entry: Entry, encoding: Encoding) -> Iterator[str]:
 
 
 def drift_list(
-    reader: Reader,
-    directory: DirectorySettings,
-    entries: Iterable[Entry],
-    since: Since,
-    as_of: date,
-    owners: Mapping[str, str] = MappingProxyType({}),
+    reader: Reader, directory: DirectorySettings, entries: Iterable[Entry], since: Since, as_of: date
 ) -> list[Drift]:
     """The drift of these `decided` entries, with its author if known. What gives access comes first."""
-    drifted = [(entry, entry.drift.rows) for entry in entries if entry.drift is not None]
-    if not drifted:
-        return []
-    by = authors(reader, directory, [entry.dn for entry, _ in drifted])
-    result = []
-    for entry, drifts in drifted:
-        account = entry.account
-        first = since.get(account.uid, {})
-        keep = {o.value: o.until for o in account.overrides if o.kind is OverrideKind.KEEP}
-        for drift in drifts:
-            until = keep.get(drift.attribute) if drift.fate == DriftFate.KEPT else None
-            others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
-            result.append(
-                replace(
-                    drift,
-                    uid=account.uid,
-                    since=first.get(drift.attribute, as_of),
-                    until=until,
-                    by=by.get(entry.dn, ""),
-                    owner=min(others, default=None),
-                )
-            )
-    return sorted(result, key=lambda drift: drift.rank)
+    drifted = [entry for entry in entries if entry.drift is not None]
+    by = authors(reader, directory, [entry.dn for entry in drifted]) if drifted else {}
+    shown = (drift for entry in drifted for drift in drift_of(entry, since, as_of, by))
+    return sorted(shown, key=lambda drift: drift.rank)
+
+
+def drift_of(
+    entry: Entry,
+    since: Since,
+    as_of: date,
+    by: Mapping[str, str],
+    owners: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Drift]:
+    """The drift of a `decided` entry. `by` are the authors of entries, `owners` those of names."""
+    account, rows = entry.account, entry.drift.rows if entry.drift is not None else ()
+    first = since.get(account.uid, {})
+    keep = {o.value: o.until for o in account.overrides if o.kind is OverrideKind.KEEP}
+    for drift in rows:
+        others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
+        yield replace(
+            drift,
+            uid=account.uid,
+            since=first.get(drift.attribute, as_of),
+            until=keep.get(drift.attribute) if drift.fate == DriftFate.KEPT else None,
+            by=by.get(entry.dn, ""),
+            owner=min(others, default=None),
+        )
 
 
 def drift_row(drift: Drift) -> dict[str, Any]:
@@ -175,19 +174,11 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
             )
 
 
-def remembered(
-    drifts: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool
-) -> Since:
-    """The drift that is left after a run, and since when: for evaluated accounts, what this run does not
-    revert; for others, if it evaluates accounts only `partly`, what was known before."""
-    evaluated_uids = {account.uid for account in evaluated}
-    after = {uid: dict(since) for uid, since in before.items() if partly and uid not in evaluated_uids}
+def standing(drifts: Iterable[Drift]) -> Since:
+    """The drift that is left after a run, and since when: what this run does not revert."""
+    after: dict[str, dict[str, date]] = {}
     for drift in drifts:
-        if (
-            drift.fate != DriftFate.REVERTED
-            and drift.attribute not in (ENTRY, DEVICE)
-            and drift.since is not None
-        ):
+        if drift.fate != DriftFate.REVERTED and drift.since is not None:
             after.setdefault(drift.uid, {})[drift.attribute] = drift.since
     return dict(sorted(after.items()))
 

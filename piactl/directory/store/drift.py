@@ -198,24 +198,8 @@ class Drifted:
 def compare(keys: BaseKeys, dn: str, uuid: bytes, values: Values, stored: bytes) -> Drifted | None:
     """What another program changed on an entry with these managed values and this base; None if nothing.
     A missing base is a change, too, as is one that piactl did not make for this entry."""
-    base = keys.read(stored)
-    if base is None:
-        return Drifted(keys.names)
-    if keys.matches(base, dn, uuid, values):
-        return None
-    if not keys.unbroken(base, dn, uuid):
-        return Drifted(keys.names)
-    digesting = keys.digesting(dn, uuid, base)
-    known = keys.known_items(base, digesting, values)
-    lost = known - digesting.items(values)
-    gone, added = dict[str, frozenset[bytes]](), dict[str, tuple[bytes, ...]]()
-    for name in keys.names:
-        tag = digesting.tag(name)
-        gone[name] = frozenset(item for item in lost if item.startswith(tag))
-        added[name] = tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
-    gone = {name: items for name, items in gone.items() if items}
-    added = {name: some for name, some in added.items() if some}
-    return Drifted(keys.names, added, gone, digesting) if gone or added else None
+    found = keys.compare(dn, uuid, values, stored)
+    return Drifted(keys.names, found.added, found.gone, found.digesting) if found is not None else None
 
 
 def _only_closes(name: str, value: bytes) -> bool:

@@ -59,7 +59,7 @@ def standing_drift(
             drift for name in names if name not in gone for drift in store.drift_of(find_entry(store, name))
         ]
     else:
-        by_uid = store.drift_and_devices(all_entries(store, unreadable))
+        by_uid = store.drift(all_entries(store, unreadable), store.devices())
         drifts = [drift for account_drifts in by_uid.values() for drift in account_drifts]
     return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
 

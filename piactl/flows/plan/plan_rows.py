@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
@@ -18,6 +19,7 @@ from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
+from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import (
     Entry,
     account_write,
@@ -30,7 +32,7 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.base_digest import is_sealed
 from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.directory.store.drift import Drifted
-from piactl.flows.drift import held_words, resolved
+from piactl.flows.drift import Since, drift_of, held_words, resolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -58,16 +60,25 @@ class PlanRows:
     waiting: Mapping[str, Waiting]
     has_delta: bool
     holds: list[Hold] = field(default_factory=list)
-    drift: Sequence[Drift] = ()
+    since: Since = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
     drift_waits: bool = False
     seals: bool = False
     withheld: set[str | None] = field(default_factory=set)
     unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _drift: dict[str, list[Drift]] = field(default_factory=dict)
+    _by: Mapping[str, str] = field(default_factory=dict)
 
-    def rows(self, desired: Sequence[Desired], decided: Container[str]) -> list[Row]:
+    def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
         about which the run decides something, by uid: these and others."""
+        later = decided - {wanted.account.uid for wanted in desired}
+        drifted = [e for e in self.index.entries() if e.drift is not None and e.account.uid not in later]
+        if drifted:
+            self._by = authors(*self.accounts[:2], [entry.dn for entry in drifted])
+        for changed in drifted:
+            self._show(changed)
         accounts = [wanted.account for wanted in desired]
         rows = self._mended_archived(decided)
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
@@ -194,18 +205,9 @@ class PlanRows:
         return desired, entry, account_write(directory, encoding, entry, desired.account)
 
     def _show(self, entry: Entry) -> None:
-        """Shows the drift of an entry as the rules of this run see it."""
-        uid, rows = entry.account.uid, entry.drift.rows if entry.drift is not None else ()
-        shown = {(d.attribute, d.theirs): d for d in self.drift if d.uid == uid}
-        first = next(iter(shown.values()), None)
-        others = [drift for drift in self.drift if drift.uid != uid]
-        for row in rows:
-            known = shown.get((row.attribute, row.theirs)) or first
-            if known is not None:
-                owner = known.owner if known.attribute == row.attribute else None
-                since, until = known.since, known.until
-                others.append(replace(row, uid=uid, since=since, until=until, by=known.by, owner=owner))
-        self.drift = others
+        """Shows the drift of an entry as the rules see it so far."""
+        drift = drift_of(entry, self.since, self.rules.as_of, self._by, self.owners)
+        self._drift[entry.account.uid] = [*drift]
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
@@ -230,8 +232,7 @@ class PlanRows:
         encoding, uid = self.accounts.encoding, desired.account.uid
         if only_renews_base(encoding, write):
             return AccountWrite(uid, (), SEALS, write), []
-        drift = (attribute_drift for attribute_drift in self.drift if attribute_drift.uid == uid)
-        changes = change_set(desired, write, self.rules, encoding, drift)
+        changes = change_set(desired, write, self.rules, encoding, self._drift.get(uid, ()))
         reason, retry = changes.changes[0].reason, self._retry(desired.subject)
         days = effective_days(changes.changes, self.rules.as_of)
         return AccountWrite(uid, changes.kinds, reason, write, retry, days), list(changes.changes)
@@ -242,7 +243,7 @@ class PlanRows:
         written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
-        for drift in self.drift:
+        for drift in chain.from_iterable(self._drift.values()):
             if drift.uid in held_uids or self.drift_waits:
                 waits = drift.fate == DriftFate.REVERTED
                 remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)

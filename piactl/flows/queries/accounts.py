@@ -98,11 +98,6 @@ class AccountStore:
         """The devices that other programs added below any account, or `below` this DN."""
         return device_drift(self.reader, self.directory, below)
 
-    def drift_and_devices(self, entries: Iterable[Entry], below: str = "") -> dict[str, list[Drift]]:
-        """What other programs changed on these accounts, and the devices that they added below any account,
-        or `below` this DN, by uid."""
-        return self.drift(entries, self.devices(below))
-
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
         """The open cases that hold accounts, by uid."""
@@ -114,7 +109,7 @@ class AccountStore:
 
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
-        return self.drift_and_devices([entry], entry.dn).get(entry.account.uid, [])
+        return self.drift([entry], self.devices(entry.dn)).get(entry.account.uid, [])
 
 
 def find_account(store: AccountStore, name: str) -> Account:
