@@ -34,6 +34,11 @@ class PiactlError(Exception):
 
     exit_code = Exit.FAILED
 
+    @property
+    def note(self) -> str:
+        """What the record of a run that it ends says of it."""
+        return str(self)
+
 
 class Mistake(NamedTuple):
     """One mistake in a file written by hand; `line` and `column` count from 1, 0 means unknown."""

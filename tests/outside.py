@@ -22,7 +22,6 @@ from piactl.sandbox.server import launch as launch
 from piactl.sandbox.server import stop_process as stop_process
 from piactl.sandbox.server import wait_until_answering as wait_until_answering
 from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS as ACCOUNTS
-from piactl.sandbox.slapd_configuration_and_folder import CONSUMERS as CONSUMERS
 from piactl.sandbox.slapd_configuration_and_folder import GROUPS as GROUPS
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES as POLICIES
 from piactl.sandbox.slapd_configuration_and_folder import STATE as STATE
@@ -31,6 +30,7 @@ from piactl.sandbox.slapd_configuration_and_folder import SUFFIX as SUFFIX
 from piactl.sandbox.slapd_configuration_and_folder import identity_dn as identity_dn
 from piactl.sandbox.slapd_configuration_and_folder import socket_uri as socket_uri
 
+CONSUMERS = "ou=consumers,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
 
@@ -109,7 +109,7 @@ INSIDE = (
     "cli/test_conditions.py",
     "cli/test_display.py",
     "cli/test_doctor.py",
-    "cli/test_doctor_again.py",
+    "cli/test_doctor_after_a_load.py",
     "cli/test_doctor_passwords.py",
     "cli/test_edges.py",
     "cli/test_init.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
@@ -14,7 +14,7 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.plan.guards import Census
 from piactl.core.rules.desired import local_of
 from piactl.directory.open import open_reader
-from piactl.directory.port import Reader
+from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.directory.store.accounts import Unreadable, read_accounts
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.deleted_entries import newly_gone, still_gone
@@ -28,6 +28,28 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState, read_run_state
 from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
 from piactl.secret_files import identity_password
+
+
+class EmptyDirectory:
+    """A Reader that finds no entry, with the schema of slapo-otp or without it."""
+
+    def __init__(self, *, otp: bool = True) -> None:
+        self._otp = otp
+
+    def facts(self) -> ServerFacts:
+        return ServerFacts("", frozenset(), ())
+
+    def has_class(self, name: str) -> bool:
+        return self._otp
+
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return None
+
+    def search(self, *_words: object, **_options: object) -> Iterator[RawEntry]:
+        return iter(())
+
+    def search_each(self, *_words: object) -> Iterator[RawEntry]:
+        return iter(())
 
 
 def managed_accounts(reader: Reader, configuration: Configuration) -> ManagedAccounts:

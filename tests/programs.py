@@ -56,7 +56,7 @@ else:
 sys.exit(run(words))
 """
 """A program that dies before or after the write of this number of a command, in its own batch."""
-WITHOUT_READ_BACK = "import piactl.flows.apply.run as r; r.settle_doubts = lambda run: 0"
+WITHOUT_READ_BACK = "import piactl.flows.apply.begin_run as r; r.settle_doubts = lambda run: 0"
 """A run that does not read back the writes that an earlier one left in doubt."""
 CHECKS_ITS_LOCK_NO_MORE = """
 from piactl.flows.apply.run_lock import RunLock
@@ -68,25 +68,25 @@ STOPS_BEFORE_ITS_RECORD = """
 import os, signal
 from piactl.flows.apply import run
 put_run_record = run.put_run_record
-def stopping(*arguments):
+def stopping(*arguments, **options):
     run.put_run_record = put_run_record
     os.kill(os.getpid(), signal.SIGSTOP)
-    put_run_record(*arguments)
+    put_run_record(*arguments, **options)
 run.put_run_record = stopping
 """
 """A run that stops before it first writes its record."""
 WITHOUT_SERVER = """
 import sys
-from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryUnreachable
 from piactl.cli.main import main
-whole = DirectoryWriter.write
+whole = PipelinedWriter.write
 def cut(self, writes):
     for result in whole(self, writes):
         yield result
         if 'uid=' in result.write.dn:
             raise DirectoryUnreachable('the server went away')
-DirectoryWriter.write = cut
+PipelinedWriter.write = cut
 main()
 """
 """A command whose server goes away after its first write of an account."""

@@ -22,7 +22,7 @@ from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import read_content
-from piactl.flows import doctor
+from piactl.flows.doctor import examine, this_host
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.slapd_configuration_and_folder import socket_uri
 
@@ -38,7 +38,7 @@ def remember_commands_and_configurations() -> None:
     application.assembled = cache(application.assembled)
     for reader in (read_policy, read_register, read_settings):
         once = _once_per_content(reader)
-        for module in (configuration, doctor, doctor.this_host):
+        for module in (configuration, examine, this_host):
             if hasattr(module, reader.__name__):
                 setattr(module, reader.__name__, once)
 

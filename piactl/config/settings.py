@@ -188,7 +188,6 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         in_flight=node.at("in_flight").integer(_DIRECTORY.in_flight),
         attributes={name: value.text() for name, value in node.at("attributes").entries()},
         taken_attributes=_DIRECTORY.taken_attributes if taken.value is None else tuple(taken.texts()),
-        consumers=node.at("consumers").text(),
         groups=node.at("groups").text(),
         structures=node.at("structures").text(),
     )
@@ -257,7 +256,7 @@ def check_identities(document: Document, directory: Node) -> None:
 
 def check_tree(document: Document, directory: Node) -> None:
     """Adds a mistake if suffix, accounts, state or another place is not a DN, or is not below the suffix."""
-    optional = ("consumers", "groups", "structures")
+    optional = ("groups", "structures")
     names = ("suffix", "accounts", "state", *(key for key in optional if directory.at(key).value is not None))
     places = {key: directory.at(key) for key in names}
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]

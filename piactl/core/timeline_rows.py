@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.overrides import override_text
@@ -17,7 +18,16 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text, lock_stays
-from piactl.core.rules.service_rights_over_time import own_periods, rights_of
+from piactl.core.rules.service_rights_over_time import (
+    GRANT,
+    HANDOVER,
+    IN_GRACE,
+    KEPT,
+    PROFILE,
+    denials,
+    right_by,
+    waiting_periods,
+)
 
 _ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 
@@ -66,8 +76,7 @@ class RowGroup(Enum):
     OVERRIDES = "overrides"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Days `first` to `last`, both included, as ordinals (see `model.periods`)."""
 
     first: int
@@ -181,12 +190,14 @@ def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
 def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     rows: dict[Right, Row] = {}
     for inside, career in pieces:
-        ruled = rights_of(career.posts, career.segments, policy)
-        for right in dict.fromkeys([*ruled, *career.rights, *_delayed_rights(career, policy)]):
+        by_posts = [
+            right_by(post, policy.services[name]) for post in career.posts for name in sorted(post.services)
+        ]
+        for right in dict.fromkeys([*by_posts, *career.rights]):
             label = right[0] + (f" {right[1]}" if right[1] else "")
             service = policy.services.get(right[0])
             row = rows.setdefault(right, Row(RowGroup.SERVICES, label, service.label if service else ""))
-            row.spans += _right_spans(right, career, ruled.get(right, []), policy, inside)
+            row.spans += _right_spans(right, career, policy, inside)
     order = list(policy.services)
     yield from (
         rows[right]
@@ -196,42 +207,32 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     )
 
 
-def _delayed_rights(career: Career, policy: Policy) -> Iterable[Right]:
-    """The rights that a post gives after its delay."""
-    for post in career.posts:
-        for service in policy.services.values():
-            if post.has(service) and own_periods(post, service):
-                yield (service.name, post.assignment.uai if service.per_establishment else "")
+_SHADES = {
+    PROFILE: Shade.HELD,
+    HANDOVER: Shade.HANDOVER,
+    KEPT: Shade.KEPT,
+    IN_GRACE: Shade.IN_GRACE,
+    GRANT: Shade.GRANTED,
+}
 
 
-def _right_spans(
-    right: Right, career: Career, ruled: list[Period], policy: Policy, inside: Period
-) -> list[Span]:
-    periods = career.rights.get(right, [])
+def _right_spans(right: Right, career: Career, policy: Policy, inside: Period) -> list[Span]:
+    """The days of a right, each with the reason of that day; and those on which it is denied or delayed."""
     service = policy.services.get(right[0])
-    own: list[Period] = []
-    delays: list[Period] = []
-    for post in career.posts:
-        if service and post.has(service) and right[1] in ("", post.assignment.uai):
-            days_of_post = own_periods(post, service)
-            own += days_of_post
-            if days_of_post:
-                delay = [(post.first, post.first + post.delay(service) - 1)]
-                delays += intersection(delay, post.counts)
-    graces = [(s.first, s.last) for s in career.segments if s.state is State.GRACE]
-    spans = _spans(difference(delays, union([*periods, *ruled])), inside, Shade.WAITING)
-    spans += _spans(difference(ruled, periods), inside, Shade.DENIED)
-    spans += _spans(difference(periods, ruled), inside, Shade.GRANTED)
-    rest = intersection(periods, ruled)
-    handover = service is not None and service.per_establishment and not service.in_grace
-    causes = [(own, Shade.HELD)]
-    if not handover:
-        causes.append((graces, Shade.IN_GRACE))
-    causes.append((delays if service and not service.per_establishment else [], Shade.KEPT))
-    for days, shade in causes:
-        spans += _spans(intersection(rest, days), inside, shade)
+    giving = career.giving(right, service)
+    given = union((ground.first, ground.last) for ground in giving)
+    denied = intersection(
+        given, [(denial.first, denial.last) for denial in denials(right, career.exceptions)]
+    )
+    spans, rest = _spans(denied, inside, Shade.DENIED), difference(given, denied)
+    for ground in giving:
+        days = [(ground.first, ground.last)]
+        spans += _spans(intersection(rest, days), inside, _SHADES[ground.code])
         rest = difference(rest, days)
-    return spans + _spans(rest, inside, Shade.HANDOVER)
+    if service is not None:
+        waits = [days for p in career.posts_for(right, service) for days in waiting_periods(p, service)]
+        spans += _spans(difference(waits, given), inside, Shade.WAITING)
+    return spans
 
 
 def _manual_rows(account: Account) -> Iterable[Row]:

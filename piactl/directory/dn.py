@@ -86,6 +86,12 @@ def parted(dn: str) -> tuple[str, str]:
     return dn[:end], dn[end + 1 :]
 
 
+def first_pair(dn: str) -> tuple[str, str]:
+    """The attribute of the first part of a name, in small letters, and its value; of several the first."""
+    name, _, value = _split(parted(dn)[0], "+")[0].partition("=")
+    return name.strip().lower(), _plain(value.strip(" "))
+
+
 def _normalized(dn: str) -> str:
     parts = []
     for part in _split(dn, ",;"):
@@ -132,3 +138,9 @@ def _plain(value: str) -> str:
             out += value[offset].encode()
             offset += 1
     return out.decode("utf-8", "backslashreplace")
+
+
+def naming_values(dn: str) -> dict[str, bytes]:
+    """The values in the first part of a name, without escapes, by attribute in lower case."""
+    pairs = (pair.partition("=") for pair in _split(parted(dn)[0], "+"))
+    return {name.strip().lower(): _plain(value).encode() for name, _, value in pairs}

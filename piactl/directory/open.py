@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
-from piactl.directory.client.failover_and_reader import DirectoryReader, Link, Servers
+from piactl.directory.client.failover_and_reader import DirectoryReader, Link
 from piactl.directory.port import Reader, Writer
 from piactl.directory.write.pipelined_writer import PipelinedWriter
-from piactl.directory.write.write_and_read_back import DirectoryWriter
 
 
 @contextmanager
@@ -20,7 +19,7 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
     Raises DirectoryUnreachable with every server that was tried and why it was not used, and
     ConfigurationInvalid for an identity that is not configured.
     """
-    reader = DirectoryReader(Link(Servers(settings, identity, password)), settings.page_size)
+    reader = DirectoryReader(Link(settings, identity, password), settings.page_size)
     try:
         yield reader
     finally:
@@ -31,16 +30,11 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
 def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
     """Like `open_reader`, for a writer: it uses only the first server of the list, which must accept writes.
 
-    It sends one request at a time if the settings say so, else many.
+    It sends as many requests at once as the settings say.
     """
-    writer = _writer(settings, Link(Servers(settings, identity, password, writing=True)))
+    link = Link(settings, identity, password, writing=True)
+    writer = PipelinedWriter(link, settings.page_size, settings.in_flight)
     try:
         yield writer
     finally:
         writer.close()
-
-
-def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
-    if settings.in_flight == 1:
-        return DirectoryWriter(link, settings.page_size)
-    return PipelinedWriter(link, settings.page_size, settings.in_flight)

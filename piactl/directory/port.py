@@ -97,7 +97,6 @@ class ServerFacts:
     uri: str
     controls: frozenset[str]
     naming_contexts: tuple[str, ...]
-    vendor: str = ""
     config_context: str = ""
     monitor_context: str = ""
     subschema: str = "cn=Subschema"
@@ -135,10 +134,6 @@ class Reader(Protocol):
         A base that does not exist raises DirectoryRefused; it is never an empty result.
         """
 
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        """The entries of several searches of a subtree, one search after the other, each of at most some
-        hundred entries."""
-
 
 class Writer(Reader, Protocol):
     """Reads and writes; after the first write, uses only the server of that write."""
@@ -173,3 +168,12 @@ class Writer(Reader, Protocol):
 def write_one(writer: Writer, write: EntryWrite) -> WriteResult:
     """Makes one write, and waits for its result."""
     return next(iter(writer.write([write])))
+
+
+def search_each(
+    reader: Reader, base: str, queries: Iterable[str], attributes: Sequence[str]
+) -> Iterator[RawEntry]:
+    """The entries of several searches of a subtree, one search after the other, each of at most some hundred
+    entries."""
+    for query in queries:
+        yield from reader.search(base, query, attributes, few=True)

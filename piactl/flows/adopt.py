@@ -26,7 +26,7 @@ from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
-from piactl.core.rules.reasons import state_reason
+from piactl.core.rules.reasons import sentence, state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
@@ -239,7 +239,8 @@ class _Adopting:
         account = desired.account
         write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)
         before, after = replaced_values(stranger, write)
-        reason, behind = state_reason(desired.career, self.as_of)
+        because = state_reason(desired.career, self.as_of, self.rules.policy, self.rules.register)
+        behind = because.assignment
         feed, _, line = (behind.origin if behind else "").rpartition(":")
         adopted = Change(
             kind=Kind.ADOPT,
@@ -247,7 +248,7 @@ class _Adopting:
             matricule=account.matricule,
             before=before,
             after={**account_facts(account), "aliases": sorted(account.aliases), **after},
-            reason=f"adopted by its {match.by}; {reason}",
+            reason=f"adopted by its {match.by}; {sentence(because)}",
             effective=account.state_from or self.as_of,
             feed=feed or None,
             line=int(line) if line.isdigit() else None,

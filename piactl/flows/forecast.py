@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
@@ -17,20 +17,21 @@ from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory import filters
+from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
+from piactl.directory.written_over import WrittenOver
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import change_facts
 from piactl.flows.queries.accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
-from piactl.flows.simulation import Simulation
+from piactl.flows.simulation import carry_out
 
 
-@dataclass(frozen=True, slots=True)
-class Night:
+class Night(NamedTuple):
     """One night without a feed."""
 
     day: date
@@ -57,14 +58,16 @@ class Forecast:
         self.rules, self.first, self.until = rules, first, until
         self._settings, self._unreadable = settings, unreadable
         # no date changes a group
-        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
-        self._simulation = Simulation(accounts, unreadable)
-        directory, attributes = self._simulation.directory, self._simulation.attributes
-        base, last = accounts.directory.accounts, f"{until:%Y%m%d}".encode()
-        due = accounts.encoding.name("piactlNextDue")
-        directory.take_up_to(base, IN_ACCOUNTS, due, last, attributes)
-        waiting = Places(accounts.directory.state).folder(WAITING)
-        directory.take_up_to(waiting, IN_RECORD, DUE, last, [DATA], scope="one")
+        directory = replace(accounts.directory, groups="", structures="")
+        self._over = WrittenOver(accounts.reader)
+        self._accounts = accounts._replace(reader=self._over, directory=directory)
+        last, self._due = f"{until:%Y%m%d}", accounts.encoding.name("piactlNextDue")
+        due = filters.all_of(IN_ACCOUNTS, filters.at_most(self._due, last))
+        attributes = [*accounts.encoding.attributes, "objectClass", CSN]
+        self._over.take(accounts.reader.search(directory.accounts, due, attributes))
+        waiting, due = Places(directory.state).folder(WAITING), filters.at_most(DUE, last)
+        due = filters.all_of(IN_RECORD, due)
+        self._over.take(accounts.reader.search(waiting, due, ["objectClass", "cn", DATA, DUE], scope="one"))
 
     def nights(self) -> Iterator[Night]:
         """Every night on which something may be due, in order; the others change nothing.
@@ -75,21 +78,23 @@ class Forecast:
         night = NightDb(Path(self._settings.state_folder), self.rules(self.first).keys, alone=True)
         while day is not None and day <= self.until:
             rules = self.rules(day)
-            accounts = self._simulation.accounts
-            state = read_run_state(accounts, rules, self._unreadable)
-            _, ready = build_plan(accounts, rules, self._settings, [], state, night)
+            state = read_run_state(self._accounts, rules, self._unreadable)
+            _, ready = build_plan(self._accounts, rules, self._settings, [], state, night)
             yield Night(day, ready.plan)
-            self._simulation.carry_out(ready, f"forecast-{day}", night)
+            carry_out(self._over, self._accounts, ready, f"forecast-{day}", night)
             day = self._next(day)
 
     def account(self, uid: str) -> Account | None:
         """An account as it is after the nights so far; None if none of them changes it."""
-        return self._simulation.account(uid)
+        raw = self._over.held(account_dn(self._accounts.directory, uid))
+        entry = entry_of(raw, self._accounts.encoding) if raw is not None else None
+        return entry.account if isinstance(entry, Entry) else None
 
     def _next(self, day: date) -> date | None:
         """The next night on which anything is due. Changes of held people are due again the next night, when
         the hold may have ended."""
-        due = min((value for _, value in self._simulation.directory.bounded()), default=None)
+        days = (entry.first(self._due) or entry.first(DUE) for entry in self._over.entries())
+        due = min(filter(None, days), default=None)
         return max(date.fromisoformat(due.decode()), day + timedelta(days=1)) if due else None
 
 

@@ -14,7 +14,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.store.accounts import read_accounts_being_merged
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
-from piactl.directory.store.records import REQUESTS, records_in
+from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.apply.approvals import forget_old_approvals
@@ -29,11 +29,11 @@ from piactl.flows.queries.accounts import AccountStore
 def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ...]:
     """The steps, in order. Rejections of plans are kept for `keep_days` days."""
     return (
-        remove_foreign_policies,
-        release_activation_policy,
-        forget_old_attempts,
-        _forget_old_requests,
-        partial(forget_old_approvals, rules=approvals, keep_days=keep_days),
+        ("", remove_foreign_policies),
+        ("", release_activation_policy),
+        (ATTEMPTS, forget_old_attempts),
+        (REQUESTS, forget_old_requests),
+        (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
     )
 
 
@@ -43,11 +43,6 @@ def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> No
     marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
     if marked:
         finish_merges(run, store, rules, marked)
-
-
-def _forget_old_requests(run: Run) -> None:
-    if records_in(run.writer, run.places.folder(REQUESTS), ["cn"]):
-        forget_old_requests(run)
 
 
 def release_activation_policy(run: Run) -> int:

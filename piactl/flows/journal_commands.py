@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.known_server import compare_runs
 from piactl.flows.apply.run import CommandRun, journal_of
@@ -83,17 +83,12 @@ def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
     rotated = rotated_without_journal(path)
     if rotated:
         raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
-    with command.locked(writer, tolerated=(JournalMissing, DirectoryOlder)) as run:
-        run.record(RunStatus.RUNNING, begun=True)
+    with begin_run(command, writer, locked=True, tolerated=(JournalMissing, DirectoryOlder)) as run:
+        run.begin_to_write(begun=True)
         run.journal.begun(run.order.reason, missing)
         # later runs compare the directory with this one
         run.compared = True
-        run.end({})
-        run.record(
-            RunStatus.DONE,
-            begun=True,
-            note="began the journal of this host anew",
-        )
+        run.end(note="began the journal of this host anew")
 
 
 def open_chains(path: str) -> dict[str, str]:
@@ -112,12 +107,12 @@ def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str])
     def stamp() -> dict[str, object]:
         return {"time": text_of(command.now()), "run": command.order.run}
 
-    with command.locked(writer) as run:
-        run.record(RunStatus.RUNNING)
+    with begin_run(command, writer, locked=True) as run:
+        run.begin_to_write()
         heads = {
             name: close_chain(chain, stamp, read_back(writer, in_doubt(chain), command.keys))
             for name, chain in chains.items()
         }
         run.journal.go_on_from(heads)
-        run.end({"closed": len(heads)})
-        run.record(RunStatus.DONE, note=f"closed the journals {', '.join(heads)}")
+        run.counts = {"closed": len(heads)}
+        run.end(note=f"closed the journals {', '.join(heads)}")

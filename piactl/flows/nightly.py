@@ -4,8 +4,8 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,19 +18,22 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.port import Reader, WriteResult
+from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import deletions_at_no_device
-from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
+from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
+from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
 from piactl.flows.apply.known_server import began_at, written_elsewhere
-from piactl.flows.apply.run import Run, note_afterwards
+from piactl.flows.apply.run import CommandRun, Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
@@ -43,7 +46,7 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState, read_run_state
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled, unwitnessed
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, watch
 from piactl.journal.query import first_line
 from piactl.private_files import forget_old, make_private_folder, write_private
 
@@ -52,41 +55,56 @@ class RefusedPlan(UnsafePlan):
     """A plan that breaks guards (`broken`) or needs another person, kept in `file` so that it can be read and
     approved."""
 
-    def __init__(self, message: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
+    def __init__(self, message: str, note: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
         self.ready, self.file, self.broken = ready, file, broken
+        self._note = note
         super().__init__(message, ready.plan.refusals)
+
+    @property
+    def note(self) -> str:
+        return self._note
+
+
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """What came of a night: its plan, the outcome, and the file of the plan if it has changes. `feeds` are
+    the digest and the path of each file that it read."""
+
+    ready: ReadyPlan
+    done: Done
+    file: Path | None
+    feeds: Sequence[tuple[str, Path]]
 
 
 def run_nightly(
-    under_lock: AbstractContextManager[Run],
-    settings: Settings,
+    command: CommandRun,
+    writer: Writer,
     rules: Rules,
     encoding: Callable[[Reader], Encoding],
-    unreadable: UnreadableRecords,
     arguments: Sequence[str],
     accepted: Accepted,
     *,
-    say: Callable[[str], None],
     progress: Progress,
     stop: Stop,
-    keep_rejects: Callable[[Sequence[SourcedFeed], ReadyPlan], None],
-) -> tuple[ReadyPlan, Done, Path | None]:
-    """One night: its plan, the outcome, and the file of the plan if it has changes.
-
-    `under_lock` begins the run once the feeds are scanned; `encoding` returns the encoding for a server.
-    `keep_rejects` is called with the feeds and the plan before anything is written.
+) -> NightReport:
+    """One night. The run begins once the feeds are scanned; `encoding` returns the encoding for a server.
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
+    settings, unreadable = command.settings, command.unreadable
     folder = Path(settings.state_folder)
     night = NightDb(folder, rules.keys)
-    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, say)
-    with ExitStack() as after, under_lock as run:
-        accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
+    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
+    with ExitStack() as after, begin_run(command, writer, locked=True) as run:
+        accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
         store = AccountStore(
-            *accounts, rules.keys, rules.policy, rules.as_of, lambda day: replace(rules, as_of=day),
+            *accounts,
+            rules.keys,
+            rules.policy,
+            rules.as_of,
+            lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
-        )  # fmt: skip
+        )
         finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
@@ -102,28 +120,33 @@ def run_nightly(
         if waiting:
             state = replace(state, drift_waits=True)
             made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
-            say(_waiting_words(waiting))
+            run.say(_waiting_words(waiting))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
-            run.facts = {"refused_feeds": refused_feeds(made.refused)}
+            run.facts["refused_feeds"] = refused_feeds(made.refused)
         feeds, ready = made.feeds, made.ready
         for message in made.messages:
-            say(message)
+            run.say(message)
         ready = sealed(ready, rules.keys, folder, run.order.actor.names)
         run.lock.keep()
         run.journal.note(f"plan {ready.fingerprint}")
-        keep_rejects(feeds, ready)
+        digests = _digests_of(feeds)
+        _keep_rejects(run, feeds, ready)
         keep_sets(feeds, run.say)
         forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
         # people who are held can break a guard although nothing changes
         worth_keeping = ready.plan.changes or ready.plan.refusals
         file = _keep_plan(run, ready) if worth_keeping else None
-        if file is not None and refused(ready.plan.refusals, run.order.allowed):
-            _refuse(run, ready, file)
         if file is not None:
-            _require_approval(run, ready, rules.policy.approvals, file)
+            try:
+                _check_guards(run, ready, file)
+                _require_approval(run, ready, rules.policy.approvals, file)
+            except RefusedPlan:
+                run.facts |= _refused_facts(ready)
+                raise
+        # those of the rest of an approved plan are allowed, and not shown as broken
         ready = replace(ready, plan=replace(ready.plan, refusals=()))
         notices = _tell_after(after, run, ready)
 
@@ -146,7 +169,7 @@ def run_nightly(
         # after a run that did not end well, the next one knows what the one before it knew
         if done.status is RunStatus.DONE:
             _keep_known(run, night)
-        return ready, done, file
+        return NightReport(ready, done, file, digests)
 
 
 def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
@@ -192,36 +215,28 @@ def _canaries_let_in(run: Run, settings: Settings) -> int:
 
 
 def _with_unwitnessed(run: Run, state: RunState) -> RunState:
-    """The state with the accounts whose device was changed without a line in the journal. Looks back a week,
-    or to the last run, but not to before the journal begins."""
-    last, settings = state.memory.last, run.settings
-    _name_unjournalled(run, last)
-    first = first_line(settings.journal_file)
-    if last is None or first is None:
+    """The state with the accounts whose device was changed without a line in the journal. Says which accounts
+    were written without one since the last run began, and by whom.
+
+    For devices it looks back a week, or to the last run, but not to before the journal begins."""
+    last, directory, journal = state.memory.last, run.settings.directory, run.settings.journal_file
+    if last is None:
         return state
-    since = max(min(last.began or run.now(), run.now() - LOOKS_BACK), datetime.fromisoformat(first.time))
+    first = first_line(journal)
+    since = min(last.began or run.now(), run.now() - LOOKS_BACK)
+    since_line = max(since, datetime.fromisoformat(first.time)) if first is not None else None
     try:
-        changed = unwitnessed(run.writer, settings.directory, settings.journal_file, since)
-        for uid in deletions_at_no_device(run.writer, settings.directory.accounts):
+        watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
+        changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
+        for uid in deletions_at_no_device(run.writer, directory.accounts) if first is not None else ():
             changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
     except PiactlError as error:
-        run.say(f"warning: changes of devices without the journal cannot be looked for: {error}")
+        run.say(f"warning: writes without the journal cannot be looked for: {error}")
         return state
-    return state.with_unwitnessed(changed)
-
-
-def _name_unjournalled(run: Run, last: LastRun | None) -> None:
-    """Says which accounts were written since the last run began, by whom, without a line in the journal."""
-    since = began_at(last.run) if last is not None else None
-    if since is None:
-        return
-    directory, journal = run.settings.directory, run.settings.journal_file
-    try:
-        sentence = unjournalled(run.writer, directory, journal, run.order.actor.user, since).sentence()
-    except PiactlError as error:
-        sentence = f"writes without the journal cannot be looked for: {error}"
+    sentence = watched.accounts.sentence()
     if sentence:
         run.say(f"warning: {sentence}. See: piactl doctor")
+    return state.with_unwitnessed(changed)
 
 
 def _name_other_writers(run: Run, last: LastRun | None) -> None:
@@ -242,6 +257,39 @@ def _keep_known(run: Run, night: NightDb) -> None:
         run.say(f"what is known of the accounts was not kept, so the next night evaluates everybody: {error}")
 
 
+def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
+    """Digest and path of each feed, and of each .md5 beside one."""
+    digests = []
+    for feed in feeds:
+        digests.append((feed.feed.facts.digest, feed.path))
+        digests.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
+    return digests
+
+
+def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
+    """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
+    folder = Path(run.settings.state_folder) / "rejects"
+    forget_old(folder, run.settings.keep_rejects_days, run.now())
+    for sourced in feeds:
+        feed_rejections = set(sourced.feed.rejections)
+        further_rejections = [
+            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
+        ]
+        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
+        if not feed.raw_lines:
+            continue
+        make_private_folder(folder)
+        file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
+        count = write_rejects(file, feed, sourced.source)
+        rows = counted(count, "row was", "rows were")
+        run.say(f"{rows} rejected or held; correct them and feed them again: {file}")
+
+
+def _csv_name(file: str) -> str:
+    """The name of a rejects file: it is CSV for every format of feed."""
+    return file if Path(file).suffix not in {"", ".xml", ".zip", ".tgz", ".gz"} else f"{file}.csv"
+
+
 def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
     """Keeps the plan on this host, where it can be read and approved, and deletes old ones."""
     settings = run.settings
@@ -253,26 +301,26 @@ def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
     return file
 
 
-def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
-    """Ends the run with nothing written."""
+def _check_guards(run: Run, ready: ReadyPlan, file: Path) -> None:
+    """Raises RefusedPlan if the plan, kept in `file`, breaks a guard that is not allowed."""
     refusals = ready.plan.refusals
+    if not refused(refusals, run.order.allowed):
+        return
     broken = counted(len(refusals), "guard is broken", "guards are broken")
     which = "; ".join(refusal.words for refusal in refusals)
-    run.journal.end({"refused": len(refusals)})
-    _record_refused(run, ready, f"{broken}: {which}")
-    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)
+    message = f"{broken}; nothing was written. The plan is kept in {file}"
+    raise RefusedPlan(message, f"{broken}: {which}", ready, file)
 
 
-def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
-    run.record(
-        RunStatus.REFUSED,
-        plan=ready.fingerprint,
-        policy=ready.plan.basis.policy,
-        feeds=plan_document(ready)["basis"]["feeds"],
-        summary=dict(ready.plan.summary),
-        broken=sorted({refusal.kind for refusal in ready.plan.refusals}),
-        note=note,
-    )
+def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
+    """What the record of a night says of a plan that is not applied."""
+    return {
+        "plan": ready.fingerprint,
+        "policy": ready.plan.basis.policy,
+        "feeds": plan_document(ready)["basis"]["feeds"],
+        "summary": dict(ready.plan.summary),
+        "broken": sorted({refusal.kind for refusal in ready.plan.refusals}),
+    }
 
 
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
@@ -280,28 +328,30 @@ def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) 
     try:
         require_approval(run, ready, rules, str(file), by_timer=True)
     except ApprovalMissing as missing:
-        run.journal.end({"refused": 1})
-        _record_refused(run, ready, str(missing).split("\n", 1)[0])
-        raise RefusedPlan(f"{missing}\nThe plan is kept in {file}", ready, file, broken=False) from None
+        message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]
+        raise RefusedPlan(message, note, ready, file, broken=False) from None
 
 
 def run_apply(
-    under_lock: AbstractContextManager[Run],
+    command: CommandRun,
+    writer: Writer,
     ready: ReadyPlan,
     approvals: Approvals,
     *,
     progress: Progress,
     stop: Stop,
 ) -> Done:
-    """Applies exactly this plan, in the run that `under_lock` begins. `approvals` says whether other people
-    have to approve it. Raises StalePlan, UnsafePlan, LockHeld; if the plan was applied already there is
-    nothing to do."""
-    with ExitStack() as after, under_lock as run:
-        last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+    """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
+    UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
+    begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
+    with ExitStack() as after, begun as run:
+        last = read_last(writer, run.settings.directory.state, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
-        require_approval(run, ready, approvals, str(_keep_plan(run, ready)))
+        file = _keep_plan(run, ready)
+        _check_guards(run, ready, file)
+        require_approval(run, ready, approvals, str(file))
         notices = _tell_after(after, run, ready)
         return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

@@ -10,13 +10,14 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.written_over import WrittenOver
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.simulation import Simulation
+from piactl.flows.simulation import carry_out
 
 RUN = "the old policy"
 
@@ -37,11 +38,12 @@ def policy_diff(
 
     Raises FeedRefused and what else `build_plan` raises.
     """
-    simulation = Simulation(accounts, unreadable)
-    state = read_run_state(simulation.accounts, old, unreadable)
-    _, before = build_plan(simulation.accounts, old, settings, scans, state, night, accepted)
-    simulation.carry_out(before, RUN)
-    after_it = simulation.accounts._replace(encoding=encoding)
+    over = WrittenOver(accounts.reader)
+    accounts = accounts._replace(reader=over)
+    state = read_run_state(accounts, old, unreadable)
+    _, before = build_plan(accounts, old, settings, scans, state, night, accepted)
+    carry_out(over, accounts, before, RUN)
+    after_it = accounts._replace(encoding=encoding)
     state = read_run_state(after_it, new, unreadable)
     # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
     _, ready = build_plan(after_it, new, settings, scans, state, night, accepted)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
-from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
 from piactl.directory import filters
@@ -41,6 +40,7 @@ from piactl.directory.store.state_records import (
     source_record,
 )
 from piactl.errors import DirectoryOlder, PiactlError
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.known_server import began_at, is_older, server_csns
 from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
@@ -239,13 +239,13 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     Raises PiactlError if no run is lost, JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
-    with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
+    with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
-        run.record(RunStatus.RUNNING)
+        run.begin_to_write()
         run.journal.accepted(names, run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
@@ -254,11 +254,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
         _keep_to_server(run)
         # later runs compare the directory with this one
         run.compared = True
-        run.end({})
-        run.record(
-            RunStatus.DONE,
-            note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
-        )
+        run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")
     return lost, feeds
 
 

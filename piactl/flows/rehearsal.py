@@ -1,5 +1,5 @@
-"""Rehearses a period night by night in a simulated directory: which files are the feeds of which night, the
-nights themselves, and the folder of the rehearsal.
+"""Rehearses a period night by night on a private slapd: which files are the feeds of which night, the nights
+themselves, and the folder of the rehearsal.
 
 In the folder, `directory.ldif` is written now and then, and when the rehearsal stops. Its first line says how
 many nights it includes, and which feeds they refused as older, so that what was written after it does not
@@ -13,24 +13,37 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.settings import (
+    DirectorySettings,
+    Identity,
+    IdentityName,
+    Settings,
+    SourceSettings,
+    TlsSettings,
+)
 from piactl.core.plan.change import Change
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_without
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
-from piactl.directory.port import RawEntry
-from piactl.directory.simulated_directory import SimulatedDirectory
-from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.open import open_writer
+from piactl.directory.port import Outcome, RawEntry, Writer
+from piactl.directory.store.account_list import run_list_writes
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
+from piactl.directory.store.records import DATA, Places, UnreadableRecords, must, record_write, stored
+from piactl.directory.store.state_records import last_run_record
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
@@ -49,8 +62,8 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import refusal_facts
-from piactl.flows.simulation import Simulation
 from piactl.private_files import make_private_folder, write_private
+from piactl.sandbox import private_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +131,8 @@ def _date_inside(path: Path) -> date | None:
 
 _FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
 _MARK = "# rehearsed: "
-_CHANGING = frozenset({"entrycsn", "modifiersname"})
-"""Attributes that say when and by whom; comparisons leave them out."""
+_OF_SERVER = frozenset({"entryuuid", "createtimestamp"})
+"""Attributes that the server makes; comparisons leave them out."""
 
 
 class RehearsalFolder:
@@ -135,21 +148,13 @@ class RehearsalFolder:
         """The state folder of the rehearsed nights."""
         return self.folder / "state"
 
-    def begin(
-        self, facts: Mapping[str, Any], directory: SimulatedDirectory, start: Iterable[RawEntry]
-    ) -> int:
-        """Begins the rehearsal that `facts` describe, or continues it; returns the number of nights that are
-        done. Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
-        folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
-        cannot be written."""
+    def done(self, facts: Mapping[str, Any]) -> int:
+        """The number of nights that are done of the rehearsal that `facts` describe; 0 for a new folder, or
+        an empty one. Raises UsageError if the folder has another rehearsal or other files."""
         earlier_facts = self._known()
         if earlier_facts is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
-            directory.load(start)
-            make_private_folder(self.folder)
-            make_private_folder(self.state)
-            write_private(self.folder / _FACTS, _text(facts))
             return 0
         if earlier_facts != json.loads(_text(facts)):
             other = ", ".join(
@@ -158,30 +163,43 @@ class RehearsalFolder:
             raise UsageError(
                 f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
             )
-        done, older = self._done()
-        write_noted(self.state, older.encode(errors="surrogateescape"))
-        directory.load(read_ldif(self.folder / _DIRECTORY) if done else start)
+        return self._done()[0]
+
+    def begin(self, facts: Mapping[str, Any], done: int) -> None:
+        """Makes the folder, or takes up what became of the nights that are done. Raises PiactlError if it
+        cannot be written."""
+        make_private_folder(self.folder)
+        make_private_folder(self.state)
+        write_private(self.folder / _FACTS, _text(facts))
+        write_noted(self.state, self._done()[1].encode(errors="surrogateescape"))
         self._nights, self._changes = self._lines(_NIGHTS)[:done], self._lines(_CHANGES)[:done]
-        return done
+
+    def __len__(self) -> int:
+        """The number of nights that are done."""
+        return len(self._nights)
 
     def add(self, night: Mapping[str, Any], changes: Mapping[str, Sequence[str]]) -> None:
         """Adds a night, with the changes of each account by uid."""
         self._nights.append(_text(night))
         self._changes.append(_text({"date": night["date"], "changes": changes}))
 
-    def save(self, directory: SimulatedDirectory) -> None:
-        """Writes what became of the nights so far, and the directory after them."""
+    def save(self, entries: Iterable[RawEntry]) -> None:
+        """Writes what became of the nights so far, and the entries of the directory after them."""
         write_private(self.folder / _NIGHTS, self._nights)
         write_private(self.folder / _CHANGES, self._changes)
-        write_private(self.folder / _DIRECTORY, self._ldif(directory.entries()))
+        write_private(self.folder / _DIRECTORY, self._ldif(entries))
+
+    def saved(self) -> Iterator[RawEntry]:
+        """The entries of the directory after the nights that are done."""
+        return read_ldif(self.folder / _DIRECTORY)
 
     def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
         older = read_noted(self.state)
         yield _MARK.encode() + _text(
             {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
         )
-        for entry in entries:
-            # the order depends on how the writes were planned, and means nothing
+        for entry in sorted(entries, key=lambda entry: entry.dn):
+            # the order depends on the server, and means nothing
             yield ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
 
     def nights(self) -> list[dict[str, Any]]:
@@ -196,12 +214,12 @@ class RehearsalFolder:
 
     def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Each entry of the directory with a hash of the values of each attribute."""
-        for entry in read_ldif(self.folder / _DIRECTORY):
+        for entry in self.saved():
             yield entry.dn, contents_of(entry)
 
     def entries(self, dns: Collection[str]) -> dict[str, RawEntry]:
         """The entries of the directory with these DNs."""
-        return {entry.dn: entry for entry in read_ldif(self.folder / _DIRECTORY) if entry.dn in dns}
+        return {entry.dn: entry for entry in self.saved() if entry.dn in dns}
 
     def _known(self) -> dict[str, Any] | None:
         try:
@@ -226,7 +244,7 @@ def contents_of(entry: RawEntry) -> dict[str, int]:
     return {
         name: hash(tuple(sorted(values)))
         for name, values in entry.values.items()
-        if name.lower() not in _CHANGING
+        if name.lower() not in _OF_SERVER
     }
 
 
@@ -234,44 +252,55 @@ def _text(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-BEGINS = time(3, tzinfo=UTC)
-"""When a rehearsed night begins."""
+@contextmanager
+def private_directory(
+    settings: DirectorySettings, encoding: Encoding, entries: Iterable[RawEntry]
+) -> Iterator[tuple[DirectorySettings, Writer]]:
+    """A private server with a copy of these entries, which are of a directory with these settings: the
+    settings of the copy, and its writer. `encoding` is the one of the copy. Raises SandboxUnavailable."""
+    ldif = DirectoryCopy(settings, encoding).ldif(entries)
+    with private_server(settings.suffix, settings.accounts, settings.state, ldif) as uri:
+        identities = {IdentityName.NIGHTLY.value: Identity(external=True)}
+        copied = replace(copied_settings(settings), servers=(uri,), identities=identities, tls=TlsSettings())
+        with open_writer(copied, IdentityName.NIGHTLY, lambda _identity: b"") as writer:
+            yield copied, writer
+
+
+def rules_of_copy(rules: Rules) -> Rules:
+    """The rules of a rehearsed night. No account gets an identifier for federations, which the clock of the
+    server would date."""
+    return replace(rules, policy=replace(rules.policy, unique_id=False))
 
 
 @dataclass(slots=True)
 class Nights:
-    """Rehearses one night after the other. `settings` name a folder of the rehearsal's own as state folder.
+    """Rehearses one night after the other on the private server of `writer`. `settings` name a folder of the
+    rehearsal's own as state folder.
 
     `approved`: a plan that breaks guards is applied as if somebody had approved it. Otherwise nothing is,
     and later nights plan the same again, as real ones do.
     """
 
-    simulation: Simulation
+    writer: Writer
+    accounts: ManagedAccounts
     settings: Settings
     rules: Callable[[date], Rules]
+    keys: DigestKeys
     unreadable: UnreadableRecords
+    now: Callable[[], datetime]
     approved: bool = False
-    accepted: Accepted = field(default_factory=Accepted)
-    known: NightDb | None = field(default=None, repr=False)
+    known: NightDb = field(init=False, repr=False)
+    _listed: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        accounts: ManagedAccounts,
-        settings: Settings,
-        rules: Callable[[date], Rules],
-        unreadable: UnreadableRecords,
-        *,
-        approved: bool,
-    ) -> Nights:
-        # the groups of applications follow the policy; no night needs them
-        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
-        return cls(Simulation(accounts, unreadable), settings, rules, unreadable, approved)
+    def __post_init__(self) -> None:
+        self.known = NightDb(Path(self.settings.state_folder), self.keys, alone=True)
+
+    def close(self) -> None:
+        self.known.close()
 
     def night(self, day: date, feeds: Sequence[Path]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """One night: what became of it, as JSON values, and the changes of each account that were made, by
         uid."""
-        self.simulation.directory.begin(datetime.combine(day, BEGINS))
         facts: dict[str, Any] = {"date": day.isoformat(), "feeds": [path.name for path in feeds]}
         try:
             made = self._plan(day, feeds)
@@ -285,13 +314,16 @@ class Nights:
         plan = made.ready.plan
         stopped = bool(plan.refusals) and not self.approved
         changes: defaultdict[str, list[str]] = defaultdict(list)
+        problems: list[str] = []
         if not stopped:
             for change in plan.changes:
                 changes[change.uid] += _change_texts(change)
-            self._carry_out(day, made)
+            problems = self._carry_out(day, made)
+        status = RunStatus.REFUSED if stopped else RunStatus.PARTLY if problems else RunStatus.DONE
         outcome = {
             **facts,
-            "status": RunStatus.REFUSED.value if stopped else RunStatus.DONE.value,
+            "status": status.value,
+            **({"problems": problems} if problems else {}),
             **({"approved": True} if plan.refusals and self.approved else {}),
             **({"why": str(made.refused[0])} if made.refused else {}),
             **({"refused_feeds": refused_feeds(made.refused)} if made.refused else {}),
@@ -308,24 +340,44 @@ class Nights:
         return outcome, changes
 
     def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
-        rules, settings = self.rules(day), self.settings
-        accounts = self.simulation.accounts
+        rules, settings, night = rules_of_copy(self.rules(day)), self.settings, self.known
         arguments = [str(path) for path in feeds]
-        night = self.known = self.known or NightDb(Path(settings.state_folder), rules.keys, alone=True)
         night.rows.clear()
         scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
-        state = read_run_state(accounts, rules, self.unreadable)
-        return build_continuing(accounts, rules, settings, scans, state, night, self.accepted)
+        state = read_run_state(self.accounts, rules, self.unreadable)
+        return build_continuing(self.accounts, rules, settings, scans, state, night, Accepted())
 
-    def _carry_out(self, day: date, made: Continued) -> None:
-        ready, run = made.ready, f"{day:%Y%m%d}T030000-rehearsed"
-        if ready.plan.refusals and ready.last is not None:
-            allowed = {refusal.kind for refusal in ready.plan.refusals}
-            ready = replace(
-                ready, last=replace(ready.last, losses=losses_without(ready.last.losses, allowed))
-            )
-        self.simulation.carry_out(ready, run, self.known, listed=True)
+    def _carry_out(self, day: date, made: Continued) -> list[str]:
+        """Writes what the night changes, then its records; returns a sentence for each account that could not
+        be written."""
+        ready, directory, began = made.ready, self.accounts.directory, self.now()
+        # as in a real run, what takes something away comes first
+        losing = (row for row in ready.writes if row.loses)
+        rows, sent = tee(chain(losing, (row for row in ready.writes if not row.loses)))
+        problems = []
+        for row, result in zip(rows, self.writer.write(row.write for row in sent), strict=True):
+            self.known.confirm(row.uid, result)
+            if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
+                problems.append(f"{row.uid}: {result.message}")
+        self.known.settle()
+        since = began if self._listed else None
+        must(self.writer, run_list_writes(self.writer, directory, self.unreadable, since))
+        self._listed = True
+        must(self.writer, ready.records)
+        if ready.last is not None:
+            self._remember(day, ready.plan.refusals, ready.last, clean=not problems)
         keep_sets(made.feeds, lambda _said: None)
+        return problems
+
+    def _remember(self, day: date, refusals: Sequence[Refusal], last: LastRun, *, clean: bool) -> None:
+        losses = (
+            losses_without(last.losses, {refusal.kind for refusal in refusals}) if refusals else last.losses
+        )
+        run = f"{day:%Y%m%d}T030000-rehearsed"
+        record = last_run_record(replace(last, run=run, losses=losses, clean=last.clean and clean))
+        dn = Places(self.accounts.directory.state).last_run
+        write = record_write(dn, stored(self.writer.read(dn, [DATA])), record)
+        must(self.writer, [write] if write is not None else [])
 
 
 def _change_texts(change: Change) -> list[str]:
@@ -339,7 +391,8 @@ def _refused(error: PiactlError) -> dict[str, Any]:
     return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
 
 
-EMPTY = "empty"
+EMPTY, DIRECTORY = "empty", "directory"
+"""What a rehearsal begins with, if it is not a file."""
 _SAVE_EVERY = 30
 """Nights between two saves of the directory, which take a second or two."""
 
@@ -347,15 +400,13 @@ _DIGESTS = frozenset({BASE})
 _LONGEST = 100
 """Bytes of a value that a difference shows."""
 
-_SECRETS = frozenset(name.lower() for name in SECRETS)
-
 
 def inputs_of(
     start: str, feeds: FeedsByNight, rules: Rules, settings: Settings, days: Sequence[date], *, approved: bool
 ) -> dict[str, Any]:
     """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
     return {
-        "from": EMPTY if start == EMPTY else _digest(Path(start)),
+        "from": start if start in (EMPTY, DIRECTORY) else _digest(Path(start)),
         "feeds": [list(fact) for fact in feeds.facts],
         "policy": rules.policy.digest,
         "register": rules.register_digest,
@@ -369,47 +420,28 @@ def inputs_of(
 def rehearse(
     nights: Nights,
     folder: RehearsalFolder,
-    inputs: dict[str, Any],
-    start: str,
+    days: Sequence[date],
     feeds: FeedsByNight,
     *,
+    save: Callable[[], None],
     progress: Callable[[int, int], None],
     stop: Callable[[], str],
 ) -> str:
-    """Rehearses the nights that are not done yet; returns the signal that stopped it, "" at the end of the
-    period.
-
-    Raises UsageError for a folder with another rehearsal, and for a file that is not LDIF.
-    """
-    directory = nights.simulation.directory
-    first, last = (date.fromisoformat(day) for day in inputs["days"])
-    entries = without_secrets(read_ldif(Path(start))) if start != EMPTY else iter(())
-    done, total = folder.begin(inputs, directory, entries), (last - first).days + 1
-    for number in range(done, total):
-        day = first + timedelta(days=number)
-        facts, changes = nights.night(day, feeds.feeds.get(day, ()))
+    """Rehearses those of these nights that are not done, and saves what became of them now and then; returns
+    the signal that stopped it, "" at the end of the period."""
+    for number in range(len(folder), len(days)):
+        facts, changes = nights.night(days[number], feeds.feeds.get(days[number], ()))
         folder.add(facts, changes)
         if facts["status"] != RunStatus.DONE.value:
             # the error of a refused feed and all that was read of it hold each other, and no collector runs
             gc.collect()
-        progress(number + 1, total)
-        name = stop()
-        if name or (number + 1) % _SAVE_EVERY == 0 or number + 1 == total:
-            folder.save(directory)
-        if name and number + 1 < total:
+        progress(number + 1, len(days))
+        name, last = stop(), number + 1 == len(days)
+        if name or (number + 1) % _SAVE_EVERY == 0 or last:
+            save()
+        if name and not last:
             return name
     return ""
-
-
-def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
-    """Entries without passwords and secrets of devices, which no night needs."""
-    for entry in entries:
-        values = {
-            name: attribute_values
-            for name, attribute_values in entry.values.items()
-            if name.lower() not in _SECRETS
-        }
-        yield RawEntry(entry.dn, values)
 
 
 def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:

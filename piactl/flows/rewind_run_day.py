@@ -9,11 +9,11 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.plan.losses import losses_until, taken_until
-from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
 
 
@@ -45,7 +45,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     Raises ActRefused if there is no run yet, and for a day after that of the last run; UnreadableRecord,
     LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
     """
-    with command.locked(writer) as run:
+    with begin_run(command, writer, locked=True) as run:
         entry = writer.read(run.places.last_run, [DATA])
         if entry is None:
             raise ActRefused("no run has written yet: there is nothing to set back")
@@ -64,11 +64,6 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
             replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses, taken=taken)
         )
         replace_record(writer, entry.dn, data, record)
-        run.journal.end({})
-        run.record(
-            RunStatus.DONE,
-            note=note,
-            rewound=[later_run["run"] for later_run in after],
-            day=to.isoformat(),
-        )
+        run.facts |= {"rewound": [later_run["run"] for later_run in after], "day": to.isoformat()}
+        run.end(note=note)
         return Rewound(run.order.run, last.as_of, to, after)

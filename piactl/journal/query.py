@@ -26,7 +26,7 @@ from piactl.journal.actor import author_of
 from piactl.journal.chains import chains_of
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs
-from piactl.journal.rotated_files import files_of, newest_lines, raw_lines
+from piactl.journal.rotated_files import files_of, newest_lines, raw_lines, raw_newest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,28 @@ def _changes_of_chain_since(path: str, first: str) -> Iterator[JournalledChange]
     for line in reversed(lines):
         yield from reading.take(line)
     yield from reading.rest(path)
+
+
+_TIME = re.compile(rb'"time":"([^"]+)","type":"')
+_CSN = re.compile(rb'"csn":"([^"\\\\]+)"')
+
+
+def csns_since(path: str, since: datetime) -> set[str]:
+    """The entryCSN of the writes whose outcomes were journalled from `since` on. Reads back from the end, and
+    parses nothing: a line is looked at for its time and its entryCSN alone. Raises JournalUnusable."""
+    first = text_of(since).encode("ascii")
+    csns: set[bytes] = set()
+    for name in (name for chain in chains_of(path) for name in reversed(files_of(chain))):
+        try:
+            for raw in raw_newest_first(name):
+                time = _TIME.search(raw)
+                if time is not None and time[1] < first:
+                    break
+                if csn := _CSN.search(raw):
+                    csns.add(csn[1])
+        except BrokenLine as broken:
+            raise unreadable(name, 0, str(broken)) from None
+    return {csn.decode("ascii", "replace") for csn in csns}
 
 
 class _Reading:

@@ -185,7 +185,7 @@ def newest_lines(path: str) -> Iterator[JournalLine]:
 def _proved_newest_first(path: str) -> Iterator[JournalLine]:
     for name in reversed(files_of(path)):
         unnamed: list[JournalLine] = []
-        for number, raw in enumerate(_raw_newest_first(name)):
+        for number, raw in enumerate(raw_newest_first(name)):
             try:
                 line = proved(ended(raw))
             except BrokenLine as broken:
@@ -205,7 +205,7 @@ def _proved_newest_first(path: str) -> Iterator[JournalLine]:
 def newest_line(name: str) -> JournalLine | None:
     """The last whole line of one file, None for a file without one. Raises JournalUnusable."""
     try:
-        for raw in _raw_newest_first(name):
+        for raw in raw_newest_first(name):
             try:
                 return proved(ended(raw))
             except BrokenLine as broken:
@@ -216,7 +216,8 @@ def newest_line(name: str) -> JournalLine | None:
     return None
 
 
-def _raw_newest_first(name: str) -> Iterator[bytes]:
+def raw_newest_first(name: str) -> Iterator[bytes]:
+    """Yields the lines of one file, last first. Raises BrokenLine and JournalUnusable."""
     if name.endswith(".gz"):
         yield from [raw for raw, _more in raw_lines(name)][::-1]
         return

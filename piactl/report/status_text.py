@@ -99,7 +99,7 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
     if waiting["requests"]:
         yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
     if waiting["events"]:
-        yield f"{counted(waiting['events'], 'event')} for hooks of this host", "piactl doctor"
+        yield f"{counted(waiting['events'], 'event')} for hooks of this host", "piactl nightly"
 
 
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:

@@ -14,38 +14,11 @@ from xml.sax.saxutils import escape
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.report.escaping_and_colours import shown
-from piactl.report.timeline_text import MEANING as LEGEND_OF_TEXT
-from piactl.report.timeline_text import MONTHS
+from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
 from piactl.translation import sentence
 
-CLASSES = {
-    Shade.COUNTS: "post",
-    Shade.LEAVE: "leave",
-    Shade.UNCOUNTED: "faint",
-    Shade.ENDING: "stop",
-    Shade.ACTIVE: "active",
-    Shade.ON_LEAVE: "leave",
-    Shade.GRACE: "grace",
-    Shade.ANTICIPATED: "soon",
-    Shade.DEACTIVATED: "closed",
-    Shade.ARCHIVED: "gone",
-    Shade.LOGIN: "login",
-    Shade.LOCK: "stop",
-    Shade.HELD: "held",
-    Shade.KEPT: "kept",
-    Shade.HANDOVER: "handover",
-    Shade.IN_GRACE: "grace",
-    Shade.GRANTED: "granted",
-    Shade.WAITING: "faint",
-    Shade.DENIED: "denied",
-    Shade.GRANT: "granted",
-    Shade.DENIAL: "denied",
-    Shade.OVERRIDE: "hand",
-}
-"""The class of each shade in the picture."""
-
-MEANING = {**LEGEND_OF_TEXT, Shade.LEAVE: "on leave", Shade.LOCK: "locked"}
-"""The shades in the legend below the picture; the others need none."""
+MEANING = {Shade.LEAVE: "on leave", Shade.LOCK: "locked"}
+"""The shades that the legend of a picture explains in its own words."""
 
 PATTERNS = (
     '<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
@@ -177,10 +150,8 @@ def _one_state_row(rows: Sequence[Row]) -> list[Row]:
 def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
     """The lines of months and years, with their labels above."""
     wide = (WIDTH - LEFT - RIGHT) * 30.4 / (scale.last - scale.first + 1)
-    day = date.fromordinal(scale.first)
-    years_from = -100.0
-    months_from = -100.0
-    while day.toordinal() <= scale.last:
+    years_from = months_from = -100.0
+    for day in month_starts(scale.first, scale.last):
         x = scale.x(day.toordinal())
         begins = day.month == 1 and day.day == 1
         if begins or wide >= 9:
@@ -193,9 +164,6 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
             months_from = x
             month = _text(MONTHS[day.month - 1])
             yield f'<text class="monthword" x="{x + 3:.1f}" y="{TOP - 10}">{month}</text>'
-        if (day.year, day.month) == (date.max.year, 12):
-            return
-        day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
 def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
@@ -229,10 +197,10 @@ def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
     tooltip = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
-    drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
+    drawn = f'<path class="bar {LOOKS[span.shade][1]}" d="{_outline(x, y, width, span, scale)}"/>'
     word = sentence(span.shade.value)
     if row.group is RowGroup.STATES and width > len(word) * _LETTER + 12:
-        drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
+        drawn += f'<text class="word w-{LOOKS[span.shade][1]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
     return f"<g><title>{_text(tooltip)}</title>{drawn}</g>"
 
 
@@ -265,15 +233,9 @@ def _today(scale: _Scale, as_of: date, bottom: float) -> Iterator[str]:
 
 
 def _legend(rows: Sequence[Row], y: float) -> list[str]:
-    """The legend of the shades in use; each shade is explained once."""
-    used = {span.shade for row in rows if row.group is not RowGroup.STATES for span in row.spans}
-    looks: dict[str, list[str]] = {}
-    for shade, meaning in MEANING.items():
-        if shade in used:
-            looks.setdefault(CLASSES[shade], []).append(meaning)
+    spans = (span for row in rows if row.group is not RowGroup.STATES for span in row.spans)
     x, parts = 26.0, []
-    for look, meanings in looks.items():
-        words = ", ".join(map(sentence, meanings))
+    for look, words in legend(spans, lambda shade: LOOKS[shade][1], MEANING).items():
         wide = 26 + len(words) * 6.1 + 16
         if x + wide > WIDTH:
             x, y = 26.0, y + LEGEND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,36 +14,32 @@ from piactl.translation import sentence
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
 _ASCII = "#=+-.x"
-_LOOK = {
-    Shade.LEAVE: _DENSE,
-    Shade.UNCOUNTED: _FAINT,
-    Shade.ENDING: _NOT,
-    Shade.ON_LEAVE: _DENSE,
-    Shade.GRACE: _LIGHT,
-    Shade.ANTICIPATED: _FAINT,
-    Shade.DEACTIVATED: _DOTS,
-    Shade.ARCHIVED: _DOTS,
-    Shade.LOCK: _NOT,
-    Shade.KEPT: _DENSE,
-    Shade.HANDOVER: _LIGHT,
-    Shade.IN_GRACE: _LIGHT,
-    Shade.WAITING: _FAINT,
-    Shade.DENIED: _NOT,
-    Shade.DENIAL: _NOT,
+LOOKS: Mapping[Shade, tuple[int, str, str]] = {
+    Shade.HELD: (_SOLID, "held", "held"),
+    Shade.KEPT: (_DENSE, "kept", "kept over a delay"),
+    Shade.HANDOVER: (_LIGHT, "handover", "after a mutation"),
+    Shade.IN_GRACE: (_LIGHT, "grace", "through the grace"),
+    Shade.GRANTED: (_SOLID, "granted", "by a grant"),
+    Shade.WAITING: (_FAINT, "faint", "not yet: a delay runs"),
+    Shade.DENIED: (_NOT, "denied", "denied"),
+    Shade.LEAVE: (_DENSE, "leave", "position keeps some rights or none"),
+    Shade.UNCOUNTED: (_FAINT, "faint", "does not count"),
+    Shade.ENDING: (_NOT, "stop", "ends all posts"),
+    Shade.COUNTS: (_SOLID, "post", ""),
+    Shade.ACTIVE: (_SOLID, "active", ""),
+    Shade.ON_LEAVE: (_DENSE, "leave", ""),
+    Shade.GRACE: (_LIGHT, "grace", ""),
+    Shade.ANTICIPATED: (_FAINT, "soon", ""),
+    Shade.DEACTIVATED: (_DOTS, "closed", ""),
+    Shade.ARCHIVED: (_DOTS, "gone", ""),
+    Shade.LOGIN: (_SOLID, "login", ""),
+    Shade.LOCK: (_NOT, "stop", ""),
+    Shade.GRANT: (_SOLID, "granted", ""),
+    Shade.DENIAL: (_NOT, "denied", ""),
+    Shade.OVERRIDE: (_SOLID, "hand", ""),
 }
-MEANING = {
-    Shade.HELD: "held",
-    Shade.KEPT: "kept over a delay",
-    Shade.HANDOVER: "after a mutation",
-    Shade.IN_GRACE: "through the grace",
-    Shade.GRANTED: "by a grant",
-    Shade.WAITING: "not yet: a delay runs",
-    Shade.DENIED: "denied",
-    Shade.LEAVE: "position keeps some rights or none",
-    Shade.UNCOUNTED: "does not count",
-    Shade.ENDING: "ends all posts",
-}
-"""The shades in the legend; the others need none."""
+"""The glyph of each shade, its class in a picture, and its meaning in the legend, in its order; "" needs
+none."""
 _HAD = (Shade.HELD, Shade.KEPT, Shade.HANDOVER, Shade.IN_GRACE, Shade.GRANTED)
 _DATES = 24
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -108,7 +104,7 @@ def _cut(text: str, room: int) -> str:
 def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
     """A line of years, one of months, and one that marks today."""
     years, months = [" "] * scale.columns, [" "] * scale.columns
-    for day in _month_starts(scale):
+    for day in month_starts(scale.first, scale.last):
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
@@ -122,9 +118,10 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         yield (" " * column + f"{mark} {word}") if room else f"{word} {mark}".rjust(column + 1)
 
 
-def _month_starts(scale: _Scale) -> Iterator[date]:
-    day = date.fromordinal(scale.first)
-    while day.toordinal() <= scale.last:
+def month_starts(first: int, last: int) -> Iterator[date]:
+    """The first of the days (ordinals) and the first day of each month after it."""
+    day = date.fromordinal(first)
+    while day.toordinal() <= last:
         yield day
         if (day.year, day.month) == (date.max.year, 12):
             return
@@ -145,7 +142,7 @@ def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: b
     visible = [span for span in row.spans if span.last >= scale.first and span.first <= scale.last]
     for span in sorted(visible, key=lambda span: span.first - span.last):
         for column in scale.columns_of(span):
-            cells[column] = glyphs[_LOOK.get(span.shade, _SOLID)]
+            cells[column] = glyphs[LOOKS[span.shade][0]]
     return "".join(cells)
 
 
@@ -169,16 +166,23 @@ def _dated_span(spans: Sequence[Span], today: int) -> Span:
     return (current or ahead or [spans[-1]])[0]
 
 
+def legend(spans: Iterable[Span], look: Callable[[Shade], str], own: Mapping[Shade, str]) -> dict[str, str]:
+    """The meanings of the looks in use, in the language of the reader; `own` are further meanings. Each look
+    is explained once."""
+    used = {span.shade for span in spans}
+    meanings: dict[str, list[str]] = {}
+    for shade, (_, _, usual) in LOOKS.items():
+        meaning = own.get(shade, usual)
+        if meaning and shade in used:
+            meanings.setdefault(look(shade), []).append(sentence(meaning))
+    return {key: ", ".join(words) for key, words in meanings.items()}
+
+
 def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
-    """The legend of the glyphs in use; each glyph is explained once."""
-    used = {span.shade for row in rows for span in row.spans}
-    looks: dict[str, list[str]] = {}
-    for shade, meaning in MEANING.items():
-        if shade in used:
-            looks.setdefault(glyphs[_LOOK.get(shade, _SOLID)], []).append(meaning)
     line = ""
-    for glyph, meanings in looks.items():
-        piece = f"{glyph} {', '.join(map(sentence, meanings))}"
+    spans = (span for row in rows for span in row.spans)
+    for glyph, meaning in legend(spans, lambda shade: glyphs[LOOKS[shade][0]], {}).items():
+        piece = f"{glyph} {meaning}"
         if line and len(line) + 3 + len(piece) > width:
             yield line
             line = ""

@@ -1,10 +1,12 @@
 """A private slapd with schema, settings, rights, policy and configuration, for trials and tests."""
 
+from piactl.sandbox.private_server import private_server
 from piactl.sandbox.server import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox.slapd_configuration_and_folder import render, render_slapd_conf
 
 __all__ = [
     "SandboxStatus",
+    "private_server",
     "render",
     "render_slapd_conf",
     "sandbox_status",

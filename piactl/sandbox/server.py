@@ -12,6 +12,8 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,7 +48,7 @@ _SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup", "nis")
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """Programs and folders of an OpenLDAP that has everything the sandbox needs."""
+    """Programs and folders of an OpenLDAP that has everything a private server needs."""
 
     slapd: Path
     slapadd: Path
@@ -67,7 +69,7 @@ def find_software(*, accesslog: bool = False) -> Software:
     missing += no_modules + no_schemas
     if missing or slapd is None or slapadd is None:
         raise SandboxUnavailable(
-            f"the sandbox needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
+            f"a private slapd needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
             "On Debian and Ubuntu they are in the packages slapd, ldap-utils and slapd-contrib:\n"
             "  sudo apt install slapd ldap-utils slapd-contrib"
         )
@@ -196,39 +198,57 @@ def _prepare(folder: Path, software: Software, *, accesslog: bool) -> None:
     for name in ("data", "log"):
         shutil.rmtree(inner / name, ignore_errors=True)  # what an interrupted start left
         (inner / name).mkdir(mode=0o700)
-    values = {
+    values = {**settings_of(inner, software, _socket(folder)), "log_data": str(inner / "log")}
+    write_configuration(inner, values, accesslog=accesslog)
+    log = folder / "slapd.log"
+    load(inner, software, values["suffix"], [initial_ldif(passwords).encode()], log)
+    (inner / "made").touch()
+
+
+def settings_of(folder: Path, software: Software, place: Path) -> dict[str, str]:
+    """The placeholders of the settings of a server with its files in `folder` and its Unix socket at
+    `place`."""
+    return {
+        **tree_settings(),
         "schema": str(software.schema),
-        "own_schema": str(inner / "schema"),
+        "own_schema": str(folder / "schema"),
         "modules": str(software.modules),
-        "run": str(inner),
-        "data": str(inner / "data"),
-        "log_data": str(inner / "log"),
+        "run": str(folder),
+        "data": str(folder / "data"),
         "maxsize": str(_MAXSIZE),
         "portal": "127.0.0.1",
-        "portal_socket": str(_socket(folder)),
-        **tree_settings(),
+        "portal_socket": str(place),
     }
+
+
+def write_configuration(
+    folder: Path, values: Mapping[str, str], *, accesslog: bool = False, synced: bool = True
+) -> None:
+    """Writes slapd.conf. The user that starts the server is its rootdn: it owns the data anyway, and may read
+    all of them. Raises SandboxUnavailable."""
     try:
         text = render_slapd_conf(values, accesslog=accesslog)
     except ValueError as error:
         raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
-    # the user of a sandbox owns its data anyway, and may read all of it
-    owner = f"gidNumber={os.getgid()}+uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
-    (inner / "slapd.conf").write_text(
-        f'authz-regexp "^{owner.replace("+", "[+]")}$" "{values["root"]}"\n{text}'
-    )
-    _load(folder, software, initial_ldif(passwords))
-    (inner / "made").touch()
+    if not synced:
+        text = text.replace("\nmaxsize ", "\ndbnosync\nmaxsize ", 1)
+    owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
+    mapping = f'authz-regexp "^{owner}$" "{values["root"]}"\n'
+    (folder / "slapd.conf").write_text(mapping + text, encoding="utf-8")
 
 
-def _load(folder: Path, software: Software, ldif: str) -> None:
-    command = [str(software.slapadd), "-f", str(folder / "slapd" / "slapd.conf")]
-    command += ["-b", tree_settings()["suffix"]]
-    done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
-    log = folder / "slapd.log"
-    with log.open("ab") as stream:
-        stream.write(done.stderr)
-    if done.returncode:
+def load(folder: Path, software: Software, suffix: str, ldif: Iterable[bytes], log: Path) -> None:
+    """Loads entries in LDIF into the database of `suffix`, the parents first. Raises SandboxUnavailable with
+    the end of the log."""
+    command = [str(software.slapadd), "-q", "-f", str(folder / "slapd.conf"), "-b", suffix]
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output) as loading,
+    ):
+        if loading.stdin is not None:
+            with suppress(BrokenPipeError), loading.stdin as stream:  # its log says why it ended
+                stream.writelines(ldif)
+    if loading.returncode:
         raise SandboxUnavailable(f"slapadd could not create the directory\n{last_lines(log)}")
 
 
@@ -291,10 +311,10 @@ class Process:
     boot: str
 
     def alive(self) -> bool:
-        return _observe(self.pid) == self
+        return observe(self.pid) == self
 
 
-def _observe(pid: int) -> Process | None:
+def observe(pid: int) -> Process | None:
     """The process that has `pid` now; None if there is none, or only a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -334,7 +354,7 @@ def launch(command: list[str], log: Path) -> Process:
             start_new_session=True,
             check=True,
         )
-    process = _observe(int(shell.stdout))
+    process = observe(int(shell.stdout))
     if process is None:
         raise SandboxUnavailable(f"slapd ended at once\n{last_lines(log)}")
     return process

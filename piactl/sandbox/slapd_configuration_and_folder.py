@@ -47,7 +47,6 @@ STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
 GROUPS = f"ou=groupes,{_ACADEMIE}"
 STRUCTURES = f"ou=structures,{_ACADEMIE}"
-CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 
@@ -55,6 +54,11 @@ IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 def identity_dn(identity: str) -> str:
     """The DN of one of IDENTITIES."""
     return f"cn=piactl-{identity},{_SERVICES}"
+
+
+def in_uri(dn: str) -> str:
+    """A DN as it stands in a URI."""
+    return quote(dn, safe="=,")
 
 
 def tree_settings() -> dict[str, str]:
@@ -67,8 +71,8 @@ def tree_settings() -> dict[str, str]:
         "structures": STRUCTURES,
         "services": _SERVICES,
         "policies": POLICIES,
-        "suffix_uri": quote(SUFFIX, safe="=,"),
-        "accounts_uri": quote(ACCOUNTS, safe="=,"),
+        "suffix_uri": in_uri(SUFFIX),
+        "accounts_uri": in_uri(ACCOUNTS),
         "root": f"cn=root,{_SERVICES}",
         **{identity: identity_dn(identity) for identity in IDENTITIES},
     }
@@ -101,7 +105,6 @@ directory:
   suffix: {suffix}
   accounts: {accounts}
   state: {state}
-  consumers: {consumers}
   identities:
 {identities}
 policy: policy.yaml
@@ -155,7 +158,6 @@ def configuration(socket: Path) -> str:
         suffix=SUFFIX,
         accounts=ACCOUNTS,
         state=STATE,
-        consumers=CONSUMERS,
         policies=POLICIES,
         identities=identities,
     )

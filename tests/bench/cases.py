@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -41,10 +37,6 @@ LARGE = 100_000
 PIACTL = str(Path(sys.executable).with_name("piactl"))
 REHEARSED = 20
 _EACH_COMMAND = 5
-_DOCTOR_LOOKS_BACK = 330
-"""Seconds: a little more than the margin of `piactl.flows.doctor.baseline`."""
-_WORTH_WAITING = 10_000
-"""The number of people from which on doctor needs long for what a load wrote."""
 
 QUIET = "piactl nightly"
 DUMP = "ldapsearch, all attributes"
@@ -66,7 +58,6 @@ class Bench:
     goals_only: bool = False
     """Leaves out contenders that no goal needs."""
     _kept: set[str] = field(default_factory=set)
-    _loaded_at: float = -math.inf
 
     @property
     def large(self) -> bool:
@@ -106,18 +97,9 @@ class Bench:
         self.settled()
         measure(_quiet_night(self), self.log, self.server)
 
-    def wait_out_load(self) -> None:
-        """Waits until the load is so long ago that doctor does not look again at what it wrote; with few
-        people it does not wait."""
-        remaining = self._loaded_at + _DOCTOR_LOOKS_BACK - time.monotonic()
-        if remaining > 0 and self.population.people >= _WORTH_WAITING:
-            self.say(f"  waiting {remaining:.0f} s: doctor looks at the last five minutes again")
-            time.sleep(remaining)
-
     def keep_loaded(self) -> None:
         if "loaded" not in self._kept:
             self._kept.add("loaded")
-            self._loaded_at = time.monotonic()
             self.server.keep("loaded")
 
     def _state(self, name: str, make: Callable[[], None]) -> None:
@@ -133,7 +115,6 @@ class Bench:
             self.server.go_back("empty")
         self.say(f"  loading {self.population.people:,} people")
         measure(nightly(self.population.first, FIRST), self.log, self.server)
-        self._loaded_at = time.monotonic()
 
     def _settle(self) -> None:
         self.loaded()
@@ -170,10 +151,7 @@ def load(bench: Bench) -> Contest:
         "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
     )
     others = _others(bench, lambda: changes[0], bench.empty, "ldapadd")
-    note = _way_of_writing(bench.server)
-    contest = bench.contest("first load", "ldapadd", [mine, *others])
-    contest.note = note
-    return contest
+    return bench.contest("first load", "ldapadd", [mine, *others])
 
 
 def quiet(bench: Bench) -> Contest:
@@ -243,23 +221,20 @@ def commands(bench: Bench) -> Contest:
 
 
 def lists(bench: Bench) -> Contest:
-    """All accounts as data for other programs; and `doctor`, a while after the load."""
+    """All accounts as data for other programs; and `doctor`, just after the load."""
     if not bench.large:
-        bench.settled()
-        bench.wait_out_load()
+        bench.loaded()
     dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
     words = [PIACTL, "account", "list", "-o", "ndjson"]
     listing = Contender("piactl account list -o ndjson", lambda: words, goal=Goal(3.5))
     # it exits with 1 if something is wrong, which is so in every sandbox
     examined = ["sh", "-c", '"$0" doctor || [ $? = 1 ]', PIACTL]
-    doctor = Contender(
-        "piactl doctor, once more", lambda: examined, lambda: _examine(bench), goal=Goal(3, "cpu", memory=150)
-    )
+    doctor = Contender("piactl doctor", lambda: examined, goal=Goal(3, "cpu", memory=150))
     return bench.contest("lists", DUMP, [dump, listing, doctor])
 
 
 def rehearsal(bench: Bench) -> Contest:
-    """The first load and REHEARSED nights after it in memory, beside the first load alone."""
+    """The first load and REHEARSED nights after it on a private slapd, beside the first load alone."""
     feeds = bench.folder / "rehearsed-feeds"
     last = bench.population.nights(REHEARSED, feeds)
 
@@ -358,16 +333,6 @@ def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:
     return changes_of_plan(plan, bench.folder / name)
 
 
-def _way_of_writing(server: Server) -> str:
-    """How piactl writes to this server, as `piactl doctor` says."""
-    words = [PIACTL, "doctor", "-o", "json"]
-    doctor = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
-    ways = (
-        finding["found"] for finding in json.loads(doctor.stdout) if finding["title"] == "requests in flight"
-    )
-    return str(next(ways, "doctor does not tell how it writes"))
-
-
 def _quiet_night(bench: Bench) -> list[str]:
     return nightly(bench.population.again(), FIRST)
 
@@ -381,10 +346,6 @@ def _everything(*attributes: str) -> list[str]:
 
 def _night_before(bench: Bench) -> None:
     measure(_quiet_night(bench), bench.log, bench.server)
-
-
-def _examine(bench: Bench) -> None:
-    subprocess.run([PIACTL, "doctor"], env=bench.server.environment, capture_output=True, check=False)
 
 
 def _forget(server: Server) -> None:

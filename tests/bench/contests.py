@@ -74,7 +74,6 @@ class Contest:
     place: str
     people: int
     reference: str
-    note: str = ""
     results: list[Result] = field(default_factory=list)
     profiles: dict[str, str] = field(default_factory=dict)
     """Where the CPU of contenders goes, if that was asked for."""

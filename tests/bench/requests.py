@@ -119,7 +119,7 @@ def _entries(lines: Iterable[str]) -> Iterator[dict[str, object]]:
 
 
 def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
-    from piactl.directory.client.fast_search_and_write import encoded_operation
+    from piactl.directory.client.messages import encoded_operation
     from piactl.directory.port import EntryWrite
 
     with (

@@ -22,8 +22,6 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
     yield "  ".join(f"{name}: {value}" for name, value in machine.items()) + "\n"
     for contest in contests:
         yield f"\n{contest.case}, {contest.people:,} people, {contest.place}\n"
-        if contest.note:
-            yield f"piactl: {contest.note}\n"
         shown = sorted(contest.results, key=lambda result: result.name != contest.reference)
         rows = [_row(contest, result) for result in shown]
         yield tabulate(rows, _COLUMNS, disable_numparse=True, colalign=_align(len(_COLUMNS))) + "\n"
@@ -171,7 +169,6 @@ def _contest(contest: Contest) -> dict[str, Any]:
         "place": contest.place,
         "people": contest.people,
         "reference": contest.reference,
-        "note": contest.note,
         "profiles": contest.profiles,
         "contenders": [_contender(contest, result) for result in contest.results],
     }

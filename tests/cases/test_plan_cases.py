@@ -42,14 +42,14 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
-from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record
+from piactl.directory.written_over import WrittenOver
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.account_index import census_of
 from piactl.flows.plan.ready_plan import ReadyPlan
-from tests.planning import plan_night
+from tests.planning import EmptyDirectory, plan_night
 from tests.story.feeds import COLUMNS, text
 
 HERE = Path(__file__).parent
@@ -182,7 +182,7 @@ class World:
 
     folder: Path
     configuration: Configuration
-    directory: SimulatedDirectory
+    directory: WrittenOver
 
     @classmethod
     def make(cls, folder: Path, policy: Mapping[str, Any]) -> World:
@@ -192,7 +192,7 @@ class World:
         keys.chmod(0o600)
         (folder / "piactl.yaml").write_text(CONFIGURATION)
         (folder / "establishments.csv").write_text(ESTABLISHMENTS, encoding="utf-8")
-        world = cls(folder, open_configuration(folder / "piactl.yaml"), SimulatedDirectory(EmptyDirectory()))
+        world = cls(folder, open_configuration(folder / "piactl.yaml"), WrittenOver(EmptyDirectory()))
         world.set_policy(policy)
         return world
 

@@ -19,6 +19,7 @@ import pyotp
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, TooManyAttempts, begin_attempt
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES
@@ -488,7 +489,7 @@ def test_simultaneous_attempts_do_not_exceed_the_limit(staff: Academy) -> None:
 
     def attempt(number: int) -> bool:
         with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
-            checks = configuration.identity_checks(writer)
+            checks = identity_checks(configuration, writer)
             try:
                 begin_attempt(checks, CLAIRE, now + timedelta(microseconds=number), ProofKind.NUMEN)
             except TooManyAttempts:
@@ -511,7 +512,7 @@ def test_failures_per_hour_limits_attempts_on_all_accounts(staff: Academy) -> No
     configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
     with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
-        checks = configuration.identity_checks(writer)
+        checks = identity_checks(configuration, writer)
         for number in range(4):
             begin_attempt(checks, f"somebody{number}", now, ProofKind.NUMEN)
         begin_attempt(checks, "right", now, ProofKind.NUMEN).right()

@@ -14,7 +14,7 @@ from piactl import roles
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import Settings
 from piactl.flows.doctor import sudo_rules
-from piactl.flows.doctor.checks import CheckOutcome, CheckResult
+from piactl.flows.doctor.findings import CheckOutcome, CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = (EXAMPLES / "sudoers" / "piactl").read_text("utf-8")

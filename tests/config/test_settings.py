@@ -86,7 +86,6 @@ def test_a_configuration_that_says_everything():
     assert directory.taken_attributes == ("uid", "mail")
     assert directory.groups == "ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
     assert directory.structures == "ou=structures,ou=ac-amiens,ou=education,o=gouv,c=fr"
-    assert directory.consumers == "ou=consumers,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
     assert settings.matching_key_file == str(path.parent / "secrets/matching")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
     assert (settings.any_date, settings.strict) == (True, True)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import ldap3
@@ -18,7 +18,7 @@ from ldap3.operation.delete import delete_operation
 from ldap3.operation.modify import modify_operation
 from ldap3.protocol.convert import build_controls_list
 from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
-from ldap3.utils.asn1 import encode
+from ldap3.utils.asn1 import decode_message_fast, encode
 
 from piactl.core.model.settings import TlsSettings
 from piactl.directory.client.connection import Session, open_session
@@ -32,10 +32,18 @@ from piactl.directory.client.controls import (
     integer,
     octets,
 )
-from piactl.directory.client.fast_search_and_write import FastSearchStrategy, changes_of, csn_in, encoded
-from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling
+from piactl.directory.client.messages import (
+    changes_of,
+    csn_in,
+    encoded,
+    entry_at,
+    message_at,
+    spelled_name,
+    spelling,
+)
+from piactl.directory.client.strategy import DeadlineStrategy
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Outcome, Values
+from piactl.directory.port import EntryWrite, Values
 from piactl.errors import DirectoryRefused, DirectoryUnreachable
 
 from .plain_slapd import PEOPLE, PlainSlapd, own_certificate, password, running, ways_to_bind
@@ -201,28 +209,6 @@ def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) 
     opened.close()
 
 
-def test_a_single_write_is_sent_by_ldap3_and_several_are_not(
-    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = []
-    modify = ldap3.Connection.modify
-    monkeypatch.setattr(
-        ldap3.Connection,
-        "modify",
-        lambda self, *arguments, **options: sent.append(arguments) or modify(self, *arguments, **options),
-    )
-    with open_writer(slapd.settings(), "clerk", password) as writer:
-        sent.clear()  # without the modify that asks whether the server takes writes
-        [result] = writer.write([EntryWrite("modify", FIRST, add={"givenName": (b"g",)})])
-        assert result.outcome is Outcome.APPLIED
-        assert len(sent) == 1
-        several = [
-            EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"initials": (b"i",)}) for n in range(9)
-        ]
-        assert {result.outcome for result in writer.write(several)} == {Outcome.APPLIED}
-        assert len(sent) == 1
-
-
 # ---- the hot paths and ldap3
 
 NAMES = st.sampled_from(["cn", "mail", "description;lang-fr", "userPassword", "1.2.3"])
@@ -251,13 +237,19 @@ WRITES = st.one_of(
 )
 
 
+OPERATIONS = (ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE, ldap3.MODIFY_REPLACE)
+
+
 def by_ldap3(number: int, write: EntryWrite, controls: list[Control]) -> bytes:
     if write.op == "add":
         kind, request = "addRequest", add_operation(write.dn, write.add, True)
     elif write.op == "delete":
         kind, request = "delRequest", delete_operation(write.dn)
     else:
-        kind, request = "modifyRequest", modify_operation(write.dn, changes_of(write), True)
+        changes: dict[str, list[tuple[str, Sequence[bytes]]]] = {}
+        for operation, attribute, values in changes_of(write):
+            changes.setdefault(attribute, []).append((OPERATIONS[operation], values))
+        kind, request = "modifyRequest", modify_operation(write.dn, changes, True)
     message = LDAPMessage()
     message["messageID"] = MessageID(number)
     message["protocolOp"] = ProtocolOp().setComponentByName(kind, request)
@@ -285,18 +277,16 @@ def entry_message(dn: str, values: Values) -> bytes:
     return element(0x30, integer(7) + entry)
 
 
-def strategy(kind: type[DeadlineStrategy]) -> DeadlineStrategy:
-    instance = kind.__new__(kind)
-    instance.spelled = spelling(("MAIL", "cn"))
-    return instance
-
-
 @given(DNS, SOME)
 @settings(deadline=None, max_examples=200)
 def test_entries_are_decoded_as_ldap3_decodes_them(dn: str, values: Values) -> None:
     message = message_at(b"xx" + entry_message(dn, values), 2)
-    fast = strategy(FastSearchStrategy).entry_of(message)
-    assert fast == strategy(DeadlineStrategy).entry_of(message)
+    fast = entry_at(message.data, message.start, message.end, spelling(("MAIL", "cn")))
+    name, attributes = decode_message_fast(message.data[message.first : message.stop])["payload"]
+    decoded = {one[3][0][3]: tuple(value[3] for value in one[3][1][3]) for one in attributes[3]}
+    spelled = spelling(("MAIL", "cn"))
+    assert fast.values == {spelled_name(of, spelled): some for of, some in decoded.items()}
+    assert fast.dn == name[3].decode()
     assert fast.dn == dn
     assert fast.values == {
         {"mail": "MAIL"}.get(name, name): attribute_values for name, attribute_values in values.items()
@@ -311,11 +301,14 @@ def test_damaged_entries_raise_only_errors_that_end_the_connection(
     spoiled = bytearray(entry_message(dn, values))
     for _ in range(data.draw(st.integers(1, 3))):
         spoiled[data.draw(st.integers(0, len(spoiled) - 1))] = data.draw(st.integers(0, 255))
-    for kind in (FastSearchStrategy, DeadlineStrategy):
+    strategy = DeadlineStrategy.__new__(DeadlineStrategy)
+    for read in (
+        strategy.result_of,
+        lambda message: entry_at(message.data, message.start, message.end, {}),
+    ):
         try:
             message = message_at(bytes(spoiled), 0)
             assert message.stop > 0
-            strategy(kind).entry_of(message)
-            strategy(kind).result_of(message)
+            read(message)
         except (ValueError, IndexError):
             pass

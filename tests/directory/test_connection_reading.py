@@ -13,6 +13,7 @@ import pytest
 from piactl.directory.client.connection import Session
 from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
 from piactl.directory.open import open_reader
+from piactl.directory.port import search_each
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids
@@ -80,29 +81,29 @@ TENS = [any_of(*(equals("uid", name) for name in NAMES[start : start + 10])) for
 @pytest.mark.parametrize("page", [500, 1])
 def test_several_searches_give_the_entries_of_each_in_order(slapd: PlainSlapd, page: int) -> None:
     with open_reader(slapd.settings(page=page), "clerk", password) as reader:
-        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+        assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
         names = []
-        for entry in reader.search_each(PEOPLE, iter(reversed(TENS)), ["UID"]):
+        for entry in search_each(reader, PEOPLE, iter(reversed(TENS)), ["UID"]):
             names.append(entry.text("UID"))
             assert reader.read(entry.dn, ["cn"]) is not None
             if len(names) % 10 == 5:
                 assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
-                assert sorted(uids(reader.search_each(PEOPLE, TENS[:2], ["uid"]))) == NAMES[:20]
+                assert sorted(uids(search_each(reader, PEOPLE, TENS[:2], ["uid"]))) == NAMES[:20]
         tens = [sorted(names[start : start + 10]) for start in range(0, 50, 10)]
         assert tens == [NAMES[start : start + 10] for start in range(40, -1, -10)]
-        assert uids(reader.search_each(PEOPLE, [], ["uid"])) == []
+        assert uids(search_each(reader, PEOPLE, [], ["uid"])) == []
         with pytest.raises(DirectoryRefused, match="noSuchObject"):
-            list(reader.search_each(f"ou=nowhere,{SUFFIX}", TENS, ["uid"]))
-        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+            list(search_each(reader, f"ou=nowhere,{SUFFIX}", TENS, ["uid"]))
+        assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
 
 
 def test_several_searches_left_in_the_middle_do_not_spoil_the_next(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         for _ in range(3):
-            begun = reader.search_each(PEOPLE, TENS, ["uid"])
+            begun = search_each(reader, PEOPLE, TENS, ["uid"])
             next(begun)
             begun.close()  # type: ignore[attr-defined]
-        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+        assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
 
 
 def test_several_searches_work_within_a_paged_one(slapd: PlainSlapd) -> None:
@@ -111,7 +112,7 @@ def test_several_searches_work_within_a_paged_one(slapd: PlainSlapd) -> None:
         for entry in reader.search(PEOPLE, PERSON, ["uid"]):
             outer.append(entry.text("uid"))
             if len(outer) % 20 == 5:
-                assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+                assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
     assert sorted(outer) == NAMES
 
 
@@ -122,7 +123,7 @@ def test_an_unanswered_one_of_several_searches_is_repeated(
 ) -> None:
     with wire(slapd.port, SEARCH, fault, position=position) as proxy:  # the first reads the root DSE
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
-            assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+            assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
         assert proxy.fired == 1
 
 
@@ -131,7 +132,7 @@ def test_several_searches_end_at_the_deadline(slapd: PlainSlapd) -> None:
         with open_reader(slapd.settings(proxy.uri, operation=2), "clerk", password) as reader:
             begun = time.monotonic()
             with pytest.raises(DirectoryUnreachable, match="within 2 s"):
-                list(reader.search_each(PEOPLE, TENS, ["uid"]))
+                list(search_each(reader, PEOPLE, TENS, ["uid"]))
             assert 1.5 < time.monotonic() - begun < 4
         assert proxy.fired == 1
 
@@ -141,7 +142,7 @@ def test_a_server_that_allows_only_paged_searches_is_enough() -> None:
     with running(people=50, extra=limits) as server:
         with open_reader(server.settings(page=20), "clerk", password) as reader:  # few are up to 80
             assert sorted(uids(reader.search(PEOPLE, PERSON, ["uid"], few=True))) == NAMES
-            assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+            assert sorted(uids(search_each(reader, PEOPLE, TENS, ["uid"]))) == NAMES
 
 
 def test_one_level_searches_and_combined_filters(slapd: PlainSlapd) -> None:

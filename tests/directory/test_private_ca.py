@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,9 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import Identity, PasswordSettings, TlsSettings
 from piactl.directory.open import open_reader
 from piactl.errors import DirectoryUnreachable
-from piactl.flows.doctor.servers import examine_server
+from piactl.flows.doctor.servers import answers as doctor_on
+from piactl.flows.doctor.servers import open_server
+from piactl.flows.doctor.this_host import Host
 from piactl.private_files import write_private
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
@@ -163,9 +166,11 @@ def test_doctor_names_the_missing_extension_and_non_strict_verification(
         for strict in (True, False):
             tls = TlsSettings(str(certificates.folder / "plain.pem"), strict=strict)
             settings = replace(server.settings(uri, tls=tls), identities={"reader": reader})
-            findings.append(next(examine_server(uri, settings, PasswordSettings(), utc_now, {})))
+            host = Host(SimpleNamespace(directory=settings, password=PasswordSettings()))  # type: ignore[arg-type]
+            with open_server(uri, host, utc_now) as examined:
+                findings.append(doctor_on(examined))
     refused, taken = findings
-    assert refused.check.id == "D11"
+    assert refused.outcome.value == "error"
     assert CA_LACKS in refused.found
     assert "Start the server" not in refused.advice
     assert taken.found == "TLS, certificate verified, not strictly"

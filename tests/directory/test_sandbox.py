@@ -22,7 +22,7 @@ from piactl.config.settings import read_settings
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox import server as software
-from piactl.sandbox.server import Process, _observe, remember
+from piactl.sandbox.server import Process, observe, remember
 from piactl.secret_files import identity_password, read_keys
 
 
@@ -113,7 +113,7 @@ def test_it_outlives_the_command_that_started_it(folder: Path) -> None:
 def test_a_killed_server_counts_as_stopped_and_restarts_with_its_data(sandbox: Any) -> None:
     dn = f"cn=kept,{sandbox.state}"
     sandbox.add(dn, {"objectClass": "piactlRecord"})
-    process = _observe(sandbox.pid)
+    process = observe(sandbox.pid)
     os.kill(sandbox.pid, signal.SIGKILL)
     while process.alive():
         pass
@@ -126,7 +126,7 @@ def test_a_process_that_reuses_the_pid_is_left_alone(sandbox: Any) -> None:
     sandbox.stop()
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
-            now = _observe(other.pid)
+            now = observe(other.pid)
             earlier = Process(other.pid, now.started_ticks - 1, now.boot)
             remember(earlier, sandbox.folder / "slapd" / "process.json")
             assert not sandbox_status(sandbox.folder).running

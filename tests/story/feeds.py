@@ -34,12 +34,12 @@ def row(**values: str) -> str:
 def crowd(number: int, **values: str) -> list[str]:
     """`number` people with one post each and different names; matricules from 5000."""
     return [
-        row(matricule=str(5000 + n), prenom="Louise", nom_famille=f"Vauban{_letters(n)}", **values)
+        row(matricule=str(5000 + n), prenom="Louise", nom_famille=f"Vauban{letters(n)}", **values)
         for n in range(number)
     ]
 
 
-def _letters(number: int) -> str:
+def letters(number: int) -> str:
     """A number as letters, because names have no digits: 0 is aaa."""
     return "".join(chr(97 + number // power % 26) for power in (676, 26, 1))
 

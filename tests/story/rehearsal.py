@@ -14,13 +14,13 @@ from pathlib import Path
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.periods import in_period
 from piactl.core.plan.run_state import LastRun
-from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record
+from piactl.directory.written_over import WrittenOver
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
-from tests.planning import plan_at_once
+from tests.planning import EmptyDirectory, plan_at_once
 
 from .population import TOP
 
@@ -47,7 +47,7 @@ class Rehearsal:
         keys.chmod(0o600)
         self.folder = folder
         self.site = open_configuration(folder / "piactl.yaml")
-        self.directory = SimulatedDirectory(EmptyDirectory())
+        self.directory = WrittenOver(EmptyDirectory())
 
     def plan(self, feeds: Path | Sequence[Path], day: date, *, accept: bool = False) -> ReadyPlan:
         """The plan of a night with one feed or several. Raises FeedRefused."""

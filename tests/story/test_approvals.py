@@ -302,9 +302,6 @@ def test_break_glass_applies_a_plan_and_raises_an_alarm(people: Academy) -> None
         "Applied without the approval of another person."
         in people.run("runs", "show", "last", "-o", "html").out
     )
-    findings = {finding["id"]: finding for finding in people.run("doctor", "-o", "json").json}
-    assert findings["D66"]["result"] == "warning"
-    assert shown["run"] in findings["D66"]["found"]
     metrics = people.folder / "piactl.prom"
     people.edit("piactl.yaml", "\njournal: ", f"\nmetrics: {metrics}\njournal: ")
     people.night("2026-03-03")

@@ -14,6 +14,7 @@ import pytest
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner
 from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.core.edits import Author
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Writer, WriteResult
@@ -544,7 +545,7 @@ def test_a_device_command_that_crashed_midway_can_be_repeated(
         made = {
             "verify": lambda: prepare_verification(
                 store,
-                configuration.identity_checks(dying),
+                identity_checks(configuration, dying),
                 UID,
                 lambda _: phone.code(),
                 lambda _: None,

@@ -20,12 +20,12 @@ from piactl.core.plan.run_state import LastRun, waiting_for
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
-from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record, waiting_record
+from piactl.directory.written_over import WrittenOver
 from piactl.flows.forecast import Forecast
-from tests.planning import managed_accounts, plan_at_once
+from tests.planning import EmptyDirectory, managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
@@ -70,10 +70,10 @@ def settled(desired: Desired, account: Account, configuration: Configuration) ->
     return after.account
 
 
-def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> SimulatedDirectory:
+def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> WrittenOver:
     """A directory in memory on the evening of FIRST: accounts, and people who will get one later."""
     rules, places = configuration.rules(FIRST), Places(configuration.settings.directory.state)
-    directory = SimulatedDirectory(EmptyDirectory(otp=otp))
+    directory = WrittenOver(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []
     made: list[Desired] = []
     for index, life in enumerate(collected(number)):
@@ -106,7 +106,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
 
 
 def one_by_one(
-    directory: SimulatedDirectory, configuration: Configuration, until: date, *, everybody: bool
+    directory: WrittenOver, configuration: Configuration, until: date, *, everybody: bool
 ) -> DatedChanges:
     """Every night after FIRST, one after the other; with `everybody` each night looks at everybody."""
     dated_changes: DatedChanges = []
@@ -128,9 +128,7 @@ def one_by_one(
     return dated_changes
 
 
-def forecast(
-    directory: SimulatedDirectory, configuration: Configuration, first: date, until: date
-) -> Forecast:
+def forecast(directory: WrittenOver, configuration: Configuration, first: date, until: date) -> Forecast:
     accounts = managed_accounts(directory, configuration)
     return Forecast(
         accounts, configuration.rules, configuration.settings, configuration.unreadable, first, until

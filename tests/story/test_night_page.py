@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.cli.framework.run_page import kept_plan
 from piactl.core.plan.change import Change, Kind
+from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.status_and_night_view import night_view
 from piactl.report.night_page import night_page
 
@@ -163,7 +163,7 @@ def full_page(academy: Academy, page: Path) -> None:
     """The page of the night with approvals of two people, groups, and an application without approval."""
     configuration = open_configuration(academy.sandbox.config)
     record = academy.run("runs", "show", "last", "-o", "json").json
-    ready = kept_plan(configuration, record)
+    ready = read_kept_plan(configuration.settings, configuration.keys, record)
     assert ready is not None
     assert ready.plan.drift
     name = "cn=tous-les-enseignants-du-second-degre"

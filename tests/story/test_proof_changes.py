@@ -228,8 +228,6 @@ def test_a_hook_that_fails_is_a_warning_and_ends_nothing(staff: Academy, script:
     lines = (staff.sandbox.folder / "journal" / "piactl.jsonl").read_text("utf-8").splitlines()
     notes = [line["text"] for line in map(json.loads, lines) if line["type"] == "note"]
     assert [note for note in notes if CLAIRE in note and "not told" in note], notes
-    findings = {finding["id"]: finding["found"] for finding in staff.run("doctor", "-o", "json").json}
-    assert "notices to owners wait" in findings["D48"]
     # the next run tells them, whatever it does, and the one after that has nothing to tell
     hook, heard = staff.folder / "hook", staff.folder / "heard"
     hook.write_text(f"#!/bin/sh\ncat >>{heard}\n", encoding="utf-8")
@@ -255,6 +253,3 @@ def test_a_notice_that_cannot_be_stored_is_sent_and_a_malformed_one_stops_no_oth
     for name in ("bad", "lacks", "row"):
         assert f"{name}.json" in "".join(staff.said[-2:])
     assert {path.name for path in notices.iterdir()} == {"bad.json", "lacks.json", "row.json"}
-    staff.edit("piactl.yaml", "hooks: {proof_changed", "# hooks: {proof_changed")
-    findings = {finding["id"]: finding for finding in staff.run("doctor", "-o", "json").json}
-    assert (findings["D48"]["result"], "wait" in findings["D48"]["found"]) == ("warning", True)

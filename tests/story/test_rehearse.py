@@ -6,7 +6,9 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.ldif import read_ldif
 from piactl.directory.store.base_digest import MANAGED
+from piactl.sandbox import server
 
 from .academy import Academy
 from .both_ways import one_by_one
@@ -131,6 +134,11 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
     assert rehearsal_contents == server_contents
 
 
+def without_the_server(file: Path) -> list[bytes]:
+    """The lines of a file of a rehearsal without what the server makes, and the digests that hold it."""
+    return [line for line in file.read_bytes().splitlines() if not re.match(rb"entryUUID|piactlDigest", line)]
+
+
 def test_a_rehearsal_stopped_or_of_very_many_people_writes_equal_files(academy: Academy) -> None:
     feeds_of_an_autumn(academy.folder / "feeds")
     folders = [rehearsed(academy, "one")]
@@ -164,9 +172,71 @@ def test_a_rehearsal_stopped_or_of_very_many_people_writes_equal_files(academy: 
     assert stops, "it was never stopped"
     folders.append(academy.folder / "three")
     for name in ("nights.ndjson", "changes.ndjson", "directory.ldif"):
-        first, *others = ((folder / name).read_bytes() for folder in folders)
+        first, *others = (without_the_server(folder / name) for folder in folders)
         assert all(other == first for other in others), name
         assert (folders[0] / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder with a short name, because the path of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="pia") as folder:
+        yield Path(folder)
+
+
+def test_a_killed_rehearsal_leaves_no_server_and_no_copy(academy: Academy, temporary: Path) -> None:
+    """Its server listens on a Unix socket alone. The command continues afterwards."""
+    feeds_of_an_autumn(academy.folder / "feeds")
+    out = academy.folder / "killed"
+    words = ["rehearse", "--feeds", academy.folder / "feeds", "--days", DAYS, "--out", out]
+    environment = {**academy.environment(), "TMPDIR": str(temporary)}
+    process = subprocess.Popen(academy.words(*words), env=environment, stderr=subprocess.DEVNULL)
+    wait_for_nights(out / "nights.ndjson", process)
+    [folder] = temporary.glob("piactl-slapd-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    pid = int((folder / "slapd.pid").read_text())
+    sockets = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        assert not sockets & {f"socket:[{line.split()[9]}]" for line in lines}, table
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while any(temporary.iterdir()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(temporary.iterdir())
+    assert not Path(f"/proc/{pid}").exists()
+    assert academy.run(*words).code == 5
+    assert len(nights_of(out)) == (LAST - FIRST).days + 1
+
+
+def test_a_rehearsal_starts_from_a_copy_of_the_directory(academy: Academy) -> None:
+    """It goes on as the nights of the directory do, and changes nothing there."""
+    feeds = feeds_of_an_autumn(academy.folder / "feeds")
+    academy.night("2026-08-28", feeds[FIRST])
+    academy.run("account", "lock", "ida.roy", "--reason", "essai", "--as-of", "2026-08-28")
+    with academy.nothing_written():
+        out = rehearsed(academy, "copied", "--from", "directory", days="2026-09-01..2026-09-03", code=0)
+    locks = [entry for entry in read_ldif(out / "directory.ldif") if entry.values.get("piactlLock")]
+    assert [entry.text("uid") for entry in locks] == ["ida.roy"]
+    real = []
+    for day in (date(2026, 9, 1), date(2026, 9, 2), date(2026, 9, 3)):
+        ran = academy.night(str(day), *([feeds[day]] if day in feeds else []))
+        real.append(ran.json["summary"])
+    assert [night["summary"] for night in nights_of(out)] == real
+    assert real[-1]
+
+
+def test_without_slapd_a_rehearsal_names_the_package(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    monkeypatch.setattr(server, "_program", lambda _name: None)
+    words = ("--feeds", academy.folder / "feeds", "--days", DAYS, "--out", academy.folder / "x")
+    ran = academy.run("rehearse", *words)
+    assert ran.code == 1, ran.err
+    assert "sudo apt install slapd" in ran.err
+    assert not (academy.folder / "x").exists()
 
 
 def wait_for_nights(file: Path, process: subprocess.Popen[bytes]) -> None:

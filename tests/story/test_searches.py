@@ -4,7 +4,7 @@ people who need nothing it asks only for what shows this."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -49,10 +49,6 @@ class CountingReader:
         for entry in self._reader.search(base, query, attributes, **options):
             self.answered.setdefault(entry.dn, set()).update(attributes)
             yield entry
-
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        for query in queries:
-            yield from self.search(base, query, attributes)
 
     def accounts(self, academy: Academy) -> dict[str, set[str]]:
         """uid -> what was asked about that account."""

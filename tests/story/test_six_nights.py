@@ -38,7 +38,7 @@ SEALS = {"fingerprint", "signature", "made_by"}
 """What differs between two plans by nature: who made them, and the seals over that and over all the rest."""
 LASTING = {
     "plans", "sets", "rejects", "notices", "applied.sha256", "older.sha256", "holds.json", "hooks.json",
-    "doctor.json", "journal-head", "run.lock",
+    "journal-head", "run.lock",
 }  # fmt: skip
 """What is in the state folder and is no cache."""
 

@@ -17,7 +17,6 @@ from piactl.clock import utc_now
 from piactl.directory.open import open_reader
 from piactl.flows.queries import history_and_unjournalled
 from piactl.flows.queries.history_and_unjournalled import unjournalled
-from piactl.journal import who
 from piactl.secret_files import identity_password
 from tests.directory.test_acl_matrix import hold_lock
 
@@ -80,7 +79,7 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
     other = row(matricule="1007", prenom="Louise", nom_famille="Roy")
     academy.night("2026-09-06", academy.feed(row(), other, day="2026-09-06"))
     configuration = open_configuration(academy.sandbox.config)
-    settings, actor = configuration.settings, who()
+    settings = configuration.settings
     while utc_now().microsecond > 500_000:
         pass
     with academy.sandbox.connect("desk") as desk:
@@ -91,7 +90,7 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", identity_password) as reader:
         for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
-            result = unjournalled(reader, settings.directory, settings.journal_file, actor.user, since)
+            result = unjournalled(reader, settings.directory, settings.journal_file, since)
             assert {event.dn.partition("=")[2].partition(",")[0] for event in result.writes} == names
 
 

@@ -18,7 +18,7 @@ from piactl.cli.framework.account_batch import (
     begin,
     finish,
 )
-from piactl.cli.framework.context import say
+from piactl.cli.framework.context import reading, say
 from piactl.cli.framework.options import (
     LastDay,
     Names,
@@ -37,7 +37,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.directory.port import Reader
 from piactl.errors import Exit, UsageError
-from piactl.flows.accounts.batch import Batch, run_batch
+from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.create_and_extend import Newcomer, prepare_extension, prepare_newcomer
 from piactl.flows.accounts.edit import prepare
 from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
@@ -321,7 +321,7 @@ def merge(
             )
         )
     refuse_output("--out", out, settings.plans_folder)
-    with command.reading() as reader:
+    with reading(command.configuration, command.manner.reader) as reader:
         day, configuration = command.order.as_of, command.configuration
         store, rules = configuration.accounts(reader, day), configuration.rules(day)
         _, ready = _merge(command, store, rules, source, into, protected=administrator, despite=differing)
@@ -386,7 +386,7 @@ def apply_merge(
             )
         return _approvable(command, batch, ready, file)
 
-    batch, result = run_batch(prepare, command.run(), command, dry_run=False)
+    batch, result = command.carry_through(prepare)
     error = result.refused or result.error
     if error is not None:
         raise error

@@ -18,6 +18,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, SometimesReason, Yes, need_reason
 from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import new_order, run_of
@@ -31,6 +32,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.apply.approvals import answer_plan
+from piactl.flows.apply.begin_run import begin_beside
 from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 from piactl.flows.helpdesk.otp.devices import DeviceHolder
 from piactl.flows.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
@@ -84,7 +86,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
     order = new_order(configuration, ready.plan.basis.as_of, reason)
     with (
         writing(configuration, IdentityName.APPROVER) as writer,
-        run_of(configuration, order).beside(writer) as run,
+        begin_beside(run_of(configuration, order), writer) as run,
     ):
         answer = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]
@@ -146,7 +148,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
         say_whom(command, accounts, request.account)
         batch = prepare_verification(
             accounts,
-            configuration.identity_checks(writer),
+            identity_checks(configuration, writer),
             request.account,
             ask_code,
             prove,

@@ -16,10 +16,10 @@ from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
-from piactl.flows.doctor import examine, exit_code
+from piactl.flows.doctor.examine import examine, exit_code
 from piactl.flows.queries.accounts import find_account
 from piactl.journal import who
-from piactl.report.doctor_and_recover_text import doctor_text
+from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 from piactl.secret_files import identity_password
 
@@ -40,7 +40,7 @@ def doctor(
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
     ] = False,
 ) -> int:
-    """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
+    """Look for lost data, wrong access, and settings with which a server cannot hold what piactl promises.
 
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
     servers may count the binds of --canaries as failed log ins.
@@ -63,13 +63,13 @@ def doctor(
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    examination = examine(configuration, utc_now, who().host, canaries=canaries)
-    rows = [finding.row() for finding in examination.findings]
+    findings = examine(configuration, utc_now, who().host, canaries=canaries)
+    rows = [finding.row() for finding in findings]
     if output in (None, OutputLayout.TABLE):
         display([doctor_text(rows)], "table")  # in English only
     else:
         put(rendered(rows, COLUMNS, output.value))
-    return int(exit_code(examination, strict=strict))
+    return int(exit_code(findings, strict=strict))
 
 
 def _compare(names: Sequence[str], output: OutputLayout | None) -> int:

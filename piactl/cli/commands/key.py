@@ -13,6 +13,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.text import counted
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import carry_out
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.key_fence import announce_key
 from piactl.flows.helpdesk.key_rotation import (
     WHAT,
@@ -80,10 +81,9 @@ def add(
     path = configuration.settings.keys_file
     with command.writing() as writer:
         # refuse before any change: a host that lacks the current key must not add another
-        with command.run().alone(writer) as run:
+        with begin_run(command.run(), writer, locked=False) as run:
             fresh = add_key(path, name.strip())
             run.journal.note(f"digest key {fresh} was made the current one")
-            run.journal.end({})
         try:
             announce_key(writer, configuration.settings.directory.state, read_keys(path))
         except PiactlError as error:
@@ -129,10 +129,9 @@ def retire(
         if moved.error is not None:
             raise moved.error
         refuse_needed(key, key_needs(writer, settings.directory, unreadable).get(key), unreadable)
-        with retiring.alone(writer) as run:
+        with begin_run(retiring, writer, locked=False) as run:
             drop_key(settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
-            run.journal.end({})
     say(
         f"key {key} was removed from {settings.keys_file}. Remove it on the other hosts too; keep "
         "it in the copy as long as a backup of the directory may have to be restored"

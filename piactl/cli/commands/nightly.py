@@ -50,21 +50,16 @@ from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.feed.feed_file import digest_of_feed
-from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.flows.apply.approvals import broken_glass
 from piactl.flows.apply.executor import Done
 from piactl.flows.apply.hooks_and_owner_notices import events_waiting, missing_programs
 from piactl.flows.apply.run import Order
 from piactl.flows.nightly import RefusedPlan, run_nightly
-from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document
 from piactl.flows.status_and_night_view import feed_ages
 from piactl.private_files import (
-    forget_old,
-    make_private_folder,
     refuse_output,
     update_private,
     write_private,
@@ -143,42 +138,32 @@ def _run(
 ) -> tuple[int, ReadyPlan, Done]:
     for missing in missing_programs(configuration.settings):
         say(f"warning: {missing}")
-    read: list[tuple[str, Path]] = []
-
-    def keep_rejects(sourced: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
-        # the feeds are freed before the first write
-        for feed in sourced:
-            read.append((feed.feed.facts.digest, feed.path))
-            read.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
-        _keep_rejects(configuration, order, sourced, ready)
-
     with (
         stop_on_signals() as stop,
         writing(configuration) as writer,
         ProgressLine("written") as progress,
     ):
         try:
-            ready, done, file = run_nightly(
-                run_of(configuration, order).locked(writer),
-                configuration.settings,
+            report = run_nightly(
+                run_of(configuration, order),
+                writer,
                 configuration.rules(order.as_of),
                 configuration.encoding.fitted_to,
-                configuration.unreadable,
                 feeds,
                 Accepted(accepted, order.explicit),
-                say=say,
                 progress=progress,
                 stop=stop,
-                keep_rejects=keep_rejects,
             )
         except RefusedPlan as refused:
             if refused.broken:
                 say_refused(refused.ready, str(refused.file), refused.ready.plan.refusals)
             raise
+    ready, done = report.ready, report.done
     lost = None
     try:
         if output is PlanLayout.TEXT:
-            text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
+            rest = f"every change: piactl plan show {report.file} --all"
+            text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
     except StdoutLost as error:
         lost = error
@@ -195,7 +180,7 @@ def _run(
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
     if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
-        _keep_applied(configuration, read)
+        _keep_applied(configuration, report.feeds)
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
         since = counted(configuration.settings.matching.max_hold_days, "day")
@@ -216,36 +201,6 @@ def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]
         )
     except PiactlError as error:
         say(f"the feeds were applied, but their list could not be written; move them yourself: {error}")
-
-
-def _keep_rejects(
-    configuration: Configuration, order: Order, feeds: Sequence[SourcedFeed], ready: ReadyPlan
-) -> None:
-    """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
-    forget_old(
-        Path(configuration.settings.state_folder) / "rejects",
-        configuration.settings.keep_rejects_days,
-        utc_now(),
-    )
-    for sourced in feeds:
-        feed_rejections = set(sourced.feed.rejections)
-        further_rejections = [
-            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
-        ]
-        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
-        if not feed.raw_lines:
-            continue
-        folder = Path(configuration.settings.state_folder) / "rejects"
-        make_private_folder(folder)
-        file = folder / f"{order.run}-{_csv_name(sourced.feed.facts.file)}"
-        count = write_rejects(file, feed, sourced.source)
-        rows = counted(count, "row was", "rows were")
-        say(f"{rows} rejected or held; correct them and feed them again: {file}")
-
-
-def _csv_name(file: str) -> str:
-    """The name of a rejects file: it is CSV for every format of feed."""
-    return file if Path(file).suffix not in {"", ".xml", ".zip", ".tgz", ".gz"} else f"{file}.csv"
 
 
 def _metrics(

@@ -31,6 +31,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.cli.framework.options import (
     ActOutput,
     Allow,
@@ -212,7 +213,7 @@ def verify(
         say_whom(command, accounts, name)
         return prepare_verification(
             accounts,
-            configuration.identity_checks(writer),
+            identity_checks(configuration, writer),
             name,
             lambda label: ask_code(label, code_file),
             _proof(command, reason, proof_file, writer, named=True, two="otp verify"),
@@ -240,7 +241,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     command = begin(manner)
     configuration = command.configuration
     with writing(configuration, manner.identity) as writer:
-        checks = configuration.identity_checks(writer)
+        checks = identity_checks(configuration, writer)
         holder = find_holder(configuration.accounts(writer), name, manner.identity)
         uid = holder.account.uid
         code = ask_code(f"Code for {uid}", code_file)
@@ -271,7 +272,7 @@ def resync(
         say_whom(command, accounts, name)
         return prepare_resync(
             accounts,
-            configuration.identity_checks(writer),
+            identity_checks(configuration, writer),
             configuration.policy.otp_reach,
             name,
             ask_code,
@@ -436,7 +437,7 @@ def _proof(
         )
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead, two)
-        checks = configuration.identity_checks(writer)
+        checks = identity_checks(configuration, writer)
         check_proof(checks, holder.entry, numen, code, configuration.encoding, command.run())
 
     return prove

@@ -24,6 +24,7 @@ from piactl.cli.framework.context import (
     show_rows,
     this_configuration,
 )
+from piactl.cli.framework.identity_checks import identity_checks
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -328,7 +329,7 @@ def _identity_check(
     run = command.run()
 
     def check(writer: Writer) -> None:
-        checks = configuration.identity_checks(writer)
+        checks = identity_checks(configuration, writer)
         check_proof(checks, needed.entry, numen, code, configuration.encoding, run)
 
     return check

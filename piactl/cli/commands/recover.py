@@ -28,10 +28,10 @@ from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
-from piactl.directory.write.write_and_read_back import DirectoryWriter
+from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, Exit, PiactlError, UsageError
 from piactl.flows.apply.known_server import check_server, compare_runs, server_csns, server_of
-from piactl.flows.apply.run_checks import stamp_clock
+from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.recover import (
     accept_lost_runs,
     feeds_to_apply,
@@ -41,7 +41,7 @@ from piactl.flows.recover import (
     lost_runs,
 )
 from piactl.journal import who
-from piactl.report.doctor_and_recover_text import lost_text
+from piactl.report.recover_text import lost_text
 from piactl.secret_files import identity_password
 
 
@@ -140,7 +140,7 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
 def _check_identity(configuration: Configuration, reader: Reader) -> None:
     """Raises DirectoryOlder if the server is another one than the last run wrote to."""
     settings, csn = configuration.settings, ""
-    if isinstance(reader, DirectoryWriter):
+    if isinstance(reader, PipelinedWriter):
         csn, _ = stamp_clock(reader, settings.directory.state, utc_now)
     server = server_of(reader, settings.directory.state, csn)
     check_server(reader, settings, configuration.unreadable, server)

@@ -1,30 +1,48 @@
-"""`rehearse`: goes through nights of a period with their feeds in memory, before they are live."""
+"""`rehearse`: goes through nights of a period with their feeds on a private server, before they are live."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from contextlib import closing
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.commands.plan import with_policy
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
     display,
     layout_or_default,
+    reading,
     say,
     show_rows,
     this_configuration,
 )
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.directory.simulated_directory import EmptyDirectory
+from piactl.directory.ldif import read_ldif
+from piactl.directory.port import RawEntry
+from piactl.directory.store.attribute_map import encoding_of
+from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.rehearsal import EMPTY, Nights, RehearsalFolder, differences, feeds_by_night, inputs_of
+from piactl.flows.rehearsal import (
+    DIRECTORY,
+    EMPTY,
+    FeedsByNight,
+    Nights,
+    RehearsalFolder,
+    differences,
+    feeds_by_night,
+    inputs_of,
+    private_directory,
+)
 from piactl.flows.rehearsal import rehearse as rehearse_nights
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
@@ -48,7 +66,7 @@ def rehearse(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="The directory before the first night: an LDIF file of slapcat, or `empty`.",
+            help="The first directory: an LDIF file of slapcat, `directory` (a copy of yours), or `empty`.",
         ),
     ] = "empty",
     draft: Annotated[
@@ -65,13 +83,14 @@ def rehearse(
     ] = "",
     output: Output = None,
 ) -> int:
-    """Rehearse every night of a period in memory: feeds, dates, absences, guards and cases.
+    """Rehearse every night of a period on a private slapd: feeds, dates, absences, guards and cases.
 
     A feed belongs to the night of the day in its name, otherwise of that in its last line. Without
     --approve, a night that a guard refuses changes nothing, as in reality. The folder of --out gets the
     outcome of each night (nights.ndjson) and the directory after the last one (directory.ldif, without
     passwords). To continue an interrupted rehearsal, repeat the command. The directory and the state of
-    this host are neither read nor written.
+    this host are not written, and read only with `--from directory`. It needs slapd on this host, as
+    `piactl sandbox` does.
 
     Exit codes: 0 done, 3 the two rehearsals differ (with --compare), 5 nights were refused, or the
     rehearsal was interrupted.
@@ -79,7 +98,7 @@ def rehearse(
     Example: piactl rehearse --feeds feeds --days 2026-09-01..2026-09-30 --out september
     """
     first, last = _period(feeds, days, out)
-    if start != EMPTY:
+    if start not in (EMPTY, DIRECTORY):
         refuse_input("--from", start)
     refuse_output("--out", out)
     if compare:
@@ -90,22 +109,74 @@ def rehearse(
     if other is not None:
         other.nights()
     folder = RehearsalFolder(Path(out))
-    settings = configuration.settings.with_state_folder(str(folder.state))
-    night_feeds = feeds_by_night(Path(feeds), settings.sources, first, last)
+    sources = live.settings.with_state_folder(str(folder.state)).sources
+    night_feeds = feeds_by_night(Path(feeds), sources, first, last)
     for sentence in night_feeds.left:
         say(sentence)
-    rules = configuration.rules(first)
-    inputs = inputs_of(start, night_feeds, rules, live.settings, (first, last), approved=approve)
-    reader = EmptyDirectory()
-    accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
-    nights = Nights.of(accounts, settings, configuration.rules, configuration.unreadable, approved=approve)
-    with stop_on_signals() as stop, ProgressLine("nights rehearsed") as progress:
-        stopped = rehearse_nights(nights, folder, inputs, start, night_feeds, progress=progress, stop=stop)
+    inputs = inputs_of(
+        start, night_feeds, configuration.rules(first), live.settings, (first, last), approved=approve
+    )
+    stopped = _rehearse(configuration, folder, inputs, start, night_feeds, (first, last), approve)
     done = folder.nights()
     if stopped:
         say(f"stopped by {stopped} after {done[-1]['date']}; to continue, repeat the command")
         return int(Exit.PARTLY)
     return _show(done, folder, other, layout_or_default(output))
+
+
+def _rehearse(
+    configuration: Configuration,
+    folder: RehearsalFolder,
+    inputs: dict[str, Any],
+    start: str,
+    feeds: FeedsByNight,
+    period: tuple[date, date],
+    approved: bool,
+) -> str:
+    """Rehearses the nights that are not done yet; returns the signal that stopped it, "" at the end."""
+    done, real = folder.done(inputs), configuration.settings.directory
+    encoding = encoding_of(configuration.policy, copied_settings(real), configuration.keys)
+    entries = [*folder.saved()] if done else _first_entries(start, configuration)
+    days = [period[0] + timedelta(days=number) for number in range((period[1] - period[0]).days + 1)]
+    with (
+        stop_on_signals() as stop,
+        private_directory(copied_settings(real) if done else real, encoding, entries) as (directory, writer),
+        ProgressLine("nights rehearsed") as progress,
+    ):
+        del entries
+        folder.begin(inputs, done)
+        settings = replace(configuration.settings.with_state_folder(str(folder.state)), directory=directory)
+        accounts = ManagedAccounts(writer, directory, encoding.fitted_to(writer))
+        nights = Nights(
+            writer,
+            accounts,
+            settings,
+            configuration.rules,
+            configuration.keys,
+            configuration.unreadable,
+            utc_now,
+            approved,
+        )
+        with closing(nights):
+            return rehearse_nights(
+                nights,
+                folder,
+                days,
+                feeds,
+                save=lambda: folder.save(read_copy(writer, directory, encoding)),
+                progress=progress,
+                stop=stop,
+            )
+
+
+def _first_entries(start: str, configuration: Configuration) -> list[RawEntry]:
+    """The entries of the directory before the first night. Raises UsageError for a file that is not LDIF."""
+    if start == EMPTY:
+        return []
+    if start != DIRECTORY:
+        return [*read_ldif(Path(start))]
+    with reading(configuration) as reader:
+        return [*read_directory(reader, configuration.settings.directory.suffix, configuration.encoding)]
 
 
 def _period(feeds: str, days: str, out: str) -> tuple[date, date]:

@@ -36,12 +36,13 @@ from piactl.cli.framework.options import (
     use_form,
 )
 from piactl.cli.framework.run_context import new_order, run_of
-from piactl.cli.framework.run_page import HOLDS, kept_plan, page_of_run, read_holds
+from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.rewind_run_day import rewind as set_back
 from piactl.flows.status_and_night_view import status_view
 from piactl.report.status_text import status_text
@@ -116,7 +117,7 @@ def _put_page(run: str, *, public: bool) -> None:
 
     held_since = read_holds(Path(settings.state_folder) / HOLDS)
     day = today(configuration)
-    plan_of = partial(kept_plan, configuration)
+    plan_of = partial(read_kept_plan, configuration.settings, configuration.keys)
     put([page_of_run(configuration, run, None, plan_of, held_since, day, public=public)])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -101,10 +100,9 @@ def undo(
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     try:
-        refuse_broken_guards(
-            undoing.ready.plan.refusals, order.allowed, partial(_say_broken, allowed=order.allowed)
-        )
-    except UnsafePlan:
+        refuse_broken_guards(undoing.ready.plan.refusals, order.allowed)
+    except UnsafePlan as error:
+        _say_broken(error.refusals, allowed=order.allowed)
         if output is PlanLayout.JSON:
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)

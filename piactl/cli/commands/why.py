@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -20,22 +19,20 @@ from piactl.cli.framework.context import (
     this_configuration,
 )
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
-from piactl.cli.framework.run_page import kept_plan
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
 from piactl.core.model.policy import Service
-from piactl.directory.port import Reader
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.queries.accounts import find_entry
-from piactl.flows.queries.explain import why_login, why_run, why_service, why_state
+from piactl.flows.queries.explain import LOGIN, why_run
+from piactl.flows.queries.explain import why as answers
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
-
-LOGIN = "login"
 
 
 def why(
@@ -80,14 +77,16 @@ def why(
         if subject or as_of:
             raise UsageError("--run goes with an account alone: leave the service and --as-of out")
         return _through_run(configuration, read_names([account]), run, output, single=account != "-")
-    service = _service(configuration.policy.services, subject)
+    asked = _subject(configuration.policy.services, subject)
     day = read_day(as_of, civil_today(configuration.policy.timezone))
     now = utc_now()
     names = read_names([account])
+    rules = configuration.rules(day)
     with reading(configuration) as reader:
+        store = configuration.accounts(reader, day)
         views, code = of_each(
             names,
-            lambda name: _answered(reader, configuration, name, subject, service, day, now),
+            lambda name: answers(store, rules, name, now, configuration.settings, asked),
             alone=account != "-",
         )
     layout = layout_or_default(output) if output else ""
@@ -104,7 +103,7 @@ def _through_run(
         record = next((run_record for run_record in records if run in (run_record["run"], "last")), None)
         if record is None:
             raise NotFound(f"{run}: no such run; see: piactl runs list")
-        ready = kept_plan(configuration, record)
+        ready = read_kept_plan(settings, configuration.keys, record)
         store = configuration.accounts(reader)
         views, code = [], Exit.DONE
         for name in names:
@@ -139,32 +138,14 @@ def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
         display(step_lines(view) for view in views)
 
 
-def _service(services: Mapping[str, Service], subject: str) -> Service | None:
-    """The service of that name; None for `login` and for the state. Raises NotFound."""
+def _subject(services: Mapping[str, Service], subject: str) -> Service | str:
+    """The service of that name, or LOGIN, or "" for the state. Raises NotFound."""
     if subject in ("", LOGIN):
-        return None
+        return subject
     service = services.get(subject)
     if service is None:
         raise NotFound(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
     return service
-
-
-def _answered(
-    reader: Reader,
-    configuration: Configuration,
-    name: str,
-    subject: str,
-    service: Service | None,
-    day: date,
-    now: datetime,
-) -> Any:
-    rules, settings = configuration.rules(day), configuration.settings
-    store = configuration.accounts(reader, day)
-    if service is not None:
-        return why_service(store, rules, name, service, now, settings)
-    if subject == LOGIN:
-        return why_login(store, rules, name, now, settings)
-    return why_state(store, rules, name, now, settings)
 
 
 def _print(views: list[Any], layout: str, configuration: Configuration, *, single: bool) -> None:

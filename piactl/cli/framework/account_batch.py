@@ -50,18 +50,20 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
-from piactl.directory.port import EntryWrite, Reader, Writer
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.directory.port import EntryWrite, Writer
+from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
 from piactl.flows.accounts.batch import (
     AccountOutcome,
     Batch,
     BatchResult,
     Delivery,
     PreparedAccount,
-    run_batch,
+    carry_out,
+    deliver,
+    made_writes,
+    refuse_broken_guards,
 )
 from piactl.flows.accounts.edit import prepare
-from piactl.flows.apply.executor import Stop
 from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
 from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
@@ -176,7 +178,7 @@ def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner
 
 @dataclass(frozen=True, slots=True)
 class AccountCommand:
-    """A command that changes accounts, before it changes any; the Console of `run_batch`."""
+    """A command that changes accounts, before it changes any."""
 
     configuration: Configuration
     manner: Manner
@@ -209,9 +211,7 @@ class AccountCommand:
     ) -> int:
         """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
         `delivery`. With `everywhere`, and if access is taken away, each listed server has to have it."""
-        everywhere = everywhere or self.manner.emergency
-        dry_run = self.manner.dry_run
-        batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=dry_run, everywhere=everywhere)
+        batch, result = self.carry_through(prepare, delivery, everywhere=everywhere or self.manner.emergency)
         _notify(self.run(), batch, result)
         code = finish(batch, result, self.manner, self.order.as_of)
         if show is not None and result.undelivered is None and result.refused is None:
@@ -241,21 +241,55 @@ class AccountCommand:
         order, unreadable = self.order, self.configuration.unreadable
         return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
 
-    def reading(self) -> AbstractContextManager[Reader]:
-        return reading(self.configuration, self.manner.reader)
+    def carry_through(
+        self, prepare: Callable[[Any], Batch], delivery: Delivery | None = None, *, everywhere: bool = False
+    ) -> tuple[Batch, BatchResult]:
+        """Prepares a batch, asks the operator, writes it and delivers its secrets. `prepare` gets a Writer,
+        or a Reader in a dry run. With `everywhere`, the entries are read back on every listed server.
+
+        A broken guard that is not allowed, or an error before anything was written, is `refused` in the
+        result; a later error is its `error`. Raises Declined, and what `prepare` raises.
+        """
+        if self.manner.dry_run:
+            with reading(self.configuration, self.manner.reader) as reader:
+                batch = prepare(reader)
+            return batch, BatchResult(planned=True, refused=self._broken(batch))
+        with self.writing() as writer:
+            batch = prepare(writer)
+            if not batch.writes:
+                return batch, BatchResult(self.order.run)
+            broken = self._broken(batch)
+            if broken is not None:
+                return batch, BatchResult(refused=broken)
+            self.confirm(batch)
+            try:
+                # signals are held back only while writing; a prompt can be interrupted at once
+                with stop_on_signals() as stop:
+                    if delivery is None:
+                        result = carry_out(writer, batch, self.run(), stop)
+                    else:
+                        result = deliver(writer, batch, self.run(), stop, delivery)
+                if everywhere:
+                    result.lagging = self._not_arrived(made_writes(batch, result))
+                return batch, result
+            except PiactlError as error:
+                return batch, BatchResult(refused=error)
+
+    def _broken(self, batch: Batch) -> UnsafePlan | None:
+        """Reports the guards that the batch breaks and that are not allowed."""
+        try:
+            refuse_broken_guards(batch.refusals, self.order.allowed)
+        except UnsafePlan as error:
+            say_broken_guards(error.refusals, self.order.allowed)
+            return error
+        return None
 
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)
 
-    def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
+    def _not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
         directory = self.configuration.settings.directory
         return not_arrived(directory, self.manner.identity, identity_password, expected)
-
-    def stop_on_signals(self) -> AbstractContextManager[Stop]:
-        return stop_on_signals()
-
-    def show_broken_guards(self, broken: Sequence[Refusal]) -> None:
-        say_broken_guards(broken, self.order.allowed)
 
     def confirm(self, batch: Batch) -> None:
         if not can_ask(yes=self.manner.yes):

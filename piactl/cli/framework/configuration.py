@@ -7,7 +7,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from piactl.clock import civil_today, utc_now
+from piactl.clock import civil_today
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
 from piactl.config.settings import read_settings
@@ -16,14 +16,10 @@ from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules, rules_of
-from piactl.directory.port import Reader, Writer
+from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.apply.known_server import check_server, compare_runs, server_of
-from piactl.flows.apply.run_checks import require_default_policy, stamp_clock
-from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
 from piactl.flows.queries.accounts import AccountStore
-from piactl.journal import require_room, who
 from piactl.secret_files import read_own_keys
 
 
@@ -75,19 +71,6 @@ class Configuration:
             namespaces,
             self.unreadable,
         )
-
-    def identity_checks(self, writer: Writer) -> IdentityChecks:
-        """The counts of identity checks that `writer` keeps. Each check is a write, and may use up a code.
-        Raises DefaultPolicyMissing, DirectoryOlder, JournalMissing and JournalUnusable before the first."""
-        settings = self.settings
-        require_default_policy(writer, settings.password.policy)
-        compare_runs(writer, who().host, settings, self.unreadable, utc_now)
-        csn, _ = stamp_clock(writer, settings.directory.state, utc_now)
-        server = server_of(writer, settings.directory.state, csn)
-        check_server(writer, settings, self.unreadable, server)
-        require_room(settings.journal_file)
-        state, timezone = settings.directory.state, self.policy.timezone
-        return IdentityChecks(writer, state, settings.password, self.keys, timezone, self.unreadable)
 
     def rules(self, as_of: date) -> Rules:
         """The inputs of the rules on a day."""

@@ -14,7 +14,7 @@ from piactl.cli.framework import context
 from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
 from piactl.config.settings import read_settings
 from piactl.errors import ConfigurationInvalid, NotPermitted
-from piactl.flows.doctor.sudo_rules import SUDOERS, read_sudo_rules
+from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
 PROGRAM = "/usr/bin/piactl"
 _SUDO = "/usr/bin/sudo"

@@ -142,8 +142,7 @@ def run_plan(
         writing(configuration, identity) as writer,
         ProgressLine(task) as progress,
     ):
-        locked = run.locked(writer, ready.fingerprint)
-        return run_apply(locked, ready, approvals, progress=progress, stop=stop)
+        return run_apply(run, writer, ready, approvals, progress=progress, stop=stop)
 
 
 def write_plan(ready: ReadyPlan, file: str) -> None:

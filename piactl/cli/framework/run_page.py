@@ -15,7 +15,6 @@ from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import read_plan
 from piactl.flows.status_and_night_view import coming_nights, night_view
 from piactl.report.night_page import night_page
 
@@ -28,16 +27,6 @@ def read_holds(file: Path) -> dict[str, date]:
         return {name: date.fromisoformat(first) for name, first in read_json(file.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyPlan | None:
-    """The plan of a run, if this host kept it. Raises StalePlan for a file that was edited."""
-    settings = configuration.settings
-    file = Path(settings.kept_plan(str(record.get("plan"))))
-    if not file.is_file():
-        return None
-    with file.open("rb") as stream:
-        return read_plan(str(file), stream, configuration.keys, Path(settings.state_folder))
 
 
 def page_of_run(

@@ -1,5 +1,5 @@
-"""Explains decisions of the rules, with the functions that make them.
+"""Answers of `why`: the reasons that the rules gave, and what may be done.
 
-`question` defines questions and answers; `why_state`, `why_service` and `why_login` answer one kind each.
+`question` defines questions and answers; `answers` and `login` answer, `remedies` are what may be done.
 Import from these modules: a command then loads only the one it needs.
 """

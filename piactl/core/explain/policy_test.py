@@ -10,7 +10,7 @@ from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import assignment_problems
-from piactl.core.rules.reasons import grant_reason, revoke_reason, state_line, state_reason
+from piactl.core.rules.reasons import Reason, right_reason, sentence, state_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,9 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
         yield f"the feed row would be rejected: {problems[0][3]}"
         return
     career = career_of(case.posts, policy, register)
-    state = career.state_on(case.day).value
-    if case.state is not None and case.state != state:
-        why, _ = state_reason(career, case.day)
-        line = state_line(career, case.posts, case.day, policy, register)
-        yield f"state: {state}, not {case.state}; {why}{_place(policy, line)}"
+    state, because = career.state_on(case.day), state_reason(career, case.day, policy, register)
+    if case.state is not None and case.state != state.value:
+        yield f"state: {state.value}, not {case.state}; {_words(because, policy)}"
     profiles = career.profiles_on(case.day)
     if case.profiles is not None and {*case.profiles} != {*profiles}:
         yield f"profiles: {_list(profiles)}, not {_list(case.profiles)}"
@@ -50,17 +48,16 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
     unexpected = {*rights, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
     for service in sorted(expected - rights.keys()):
         name, _, uai = service.partition(":")
-        why, _, _, line = revoke_reason(
-            career, (name, uai), case.day, policy, register, same_assignments=False
-        )
-        yield f"{service}: missing; {why}{_place(policy, line)}"
+        why = right_reason(career, (name, uai), case.day, policy, state, because)
+        yield f"{service}: missing; {_words(why, policy)}"
     for service in sorted(unexpected & rights.keys()):
-        why, _, _, line = grant_reason(career, rights[service], case.day, policy)
-        yield f"{service}: not expected; {why}{_place(policy, line)}"
+        why = right_reason(career, rights[service], case.day, policy, state, because)
+        yield f"{service}: not expected; {_words(why, policy)}"
 
 
-def _place(policy: Policy, line: int) -> str:
-    return f" ({policy.file}:{line})" if line else ""
+def _words(reason: Reason, policy: Policy) -> str:
+    """The sentence of a reason, with the line of the policy that decides."""
+    return sentence(reason) + (f" ({policy.file}:{reason.line})" if reason.line else "")
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -1,39 +1,28 @@
-"""The question of `why` (one account on one day) and its answer."""
+"""The question of `why` (one account on one day) and the parts of its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
-from piactl.core.model.account import Account, Right, State
-from piactl.core.model.overrides import running
+from piactl.core.model.account import Account, Right, State, merged_into
+from piactl.core.model.overrides import OverrideKind, override_text, running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
 from piactl.core.model.person import Assignment
-from piactl.core.model.policy import Position
-from piactl.core.plan.drift import Drift
+from piactl.core.plan.drift import Drift, changed_words
 from piactl.core.plan.identity_case import Case
-from piactl.core.rules.career import AccountStatus, Career
+from piactl.core.rules.career import Career, careers_from
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
+from piactl.core.rules.reasons import Reason, Rule, answer_sentence, right_reason, state_reason
+
+ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A deciding rule of the policy: its key (`services.iprof`) and its line, 0 for a default."""
-
-    key: str
-    line: int = 0
-
-    @classmethod
-    def of_position(cls, position: Position) -> Rule:
-        return cls(f"positions.{position.name}", position.line)
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(NamedTuple):
     """A change that would reverse an answer, as a sentence, with its command, or "" if no command makes the
     change (HR, the policy, time).
 
@@ -44,33 +33,25 @@ class Remedy:
     text: str
     command: str = ""
     day: date | None = None
-    account_after: Account | None = field(default=None, repr=False)
+    account_after: Account | None = None
 
 
-class CauseEffect(Enum):
-    """The effect of a cause on a login: refused; something more is required; it works, but a service is
-    missing; allowed although the rules refuse it. Of a service: the entry has or lacks it against the
-    rules."""
-
-    REFUSED = "refused"
-    ASKED = "asked"
-    SERVICE = "service"
-    LET_IN = "let in"
+REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", "let in"
+"""The effect of a cause on a login: refused; something more is required; it works, but a service is missing;
+allowed although the rules refuse it. Of a service: the entry lacks or has it against the rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """One reason why a login, or a service, is not as expected, and the command that helps, or ""."""
 
     kind: str
-    effect: CauseEffect
+    effect: str
     text: str
     command: str = ""
     until: date | datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """One question with its answer. `since` and `until` are its first and last day, None if there is none or
     it is unknown.
 
@@ -82,23 +63,19 @@ class Answer:
     """
 
     subject: str
-    yes: bool
-    verdict: str
-    reason: str
     uai: str = ""
     label: str = ""
+    yes: bool = False
+    verdict: str = "no"
     since: date | None = None
     until: date | None = None
+    reason: str = ""
     rules: tuple[Rule, ...] = ()
     assignment: Assignment | None = None
     notes: tuple[str, ...] = ()
     coming: tuple[tuple[date, str], ...] = ()
-    remedies: tuple[Remedy, ...] = ()
     causes: tuple[Cause, ...] = ()
-
-
-Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
-"""Returns the career of an account with the overrides of a day, and its status on that day."""
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +91,6 @@ class Question:
 
     account: Account
     rules: Rules
-    decide: Decide
     changeable: bool = True
     as_of_option: str = ""
     found: frozenset[Right] = frozenset()
@@ -131,14 +107,13 @@ class Question:
     def number(self) -> int:
         return self.rules.as_of.toordinal()
 
-    @cached_property
+    @property
     def career(self) -> Career:
-        return self.decide(self.account, self.as_of)[0]
+        return self._careers[0][1]
 
     @cached_property
-    def bare(self) -> Career:
-        """The career without exceptions."""
-        return self.decide(replace(self.account, exceptions=()), self.as_of)[0]
+    def _careers(self) -> list[tuple[Period, Career]]:
+        return careers_from(self.account, self.rules.policy, self.rules.register, self.as_of)
 
     @cached_property
     def desired(self) -> Account:
@@ -153,27 +128,54 @@ class Question:
     def state(self) -> State:
         return self.desired.state
 
+    @property
+    def merged(self) -> str | None:
+        """The account into which this one was merged."""
+        return merged_into(self.account, self.rules.keys) if self.account.merged else None
+
+    @cached_property
+    def because(self) -> Reason:
+        """The reason of the state; `state_sentence` says it."""
+        policy, register = self.rules.policy, self.rules.register
+        reason = state_reason(self.career, self.as_of, policy, register, given=self.state)
+        closed = [p for p in running(self.account.overrides, self.as_of) if p.kind is OverrideKind.CLOSE]
+        if closed and "by_hand" in reason.values:
+            by_hand = f"{override_text(closed[0])}; "
+            return reason._replace(values={**reason.values, "by_hand": by_hand})
+        return reason
+
+    @property
+    def undecided(self) -> str:
+        """What is to be said of an account of which the rules decide nothing: it is held, merged or archived;
+        else ""."""
+        if self.held:
+            return self.held
+        if self.merged:
+            return f"merged into {self.merged}; only the uid is left of it, and stays reserved"
+        if self.account.state is State.ARCHIVED:
+            return "personal data are erased; the uid and the addresses stay reserved for this person"
+        return ""
+
+    @property
+    def state_ground(self) -> tuple[str, tuple[Rule, ...], Assignment | None]:
+        """The reason of the state as a sentence, its rules and its assignment."""
+        if self.undecided:
+            return self.undecided, (), None
+        return answer_sentence(self.because), self.because.rules, self.because.assignment
+
+    def right_reason(self, service: str, uai: str) -> Reason:
+        policy = self.rules.policy
+        return right_reason(self.career, (service, uai), self.as_of, policy, self.state, self.because)
+
     def of(self, account: Account) -> Question:
         """The same question about another account."""
         return replace(self, account=account)
 
     def days(self, periods_of: Callable[[Career], Sequence[Period]]) -> list[Period]:
-        """The days that `periods_of` finds, as known on the day. After the end of each override the career is
-        computed again, because the HR data apply from then on."""
-        days: list[Period] = []
-        for first, last, career in self._careers:
-            days += intersection(periods_of(career), [(first, last)])
-        return union(days)
-
-    @cached_property
-    def _careers(self) -> list[tuple[int, int, Career]]:
-        """First and last day of each career, and the career."""
-        ends = sorted(
-            {override.until.toordinal() + 1 for override in running(self.account.overrides, self.as_of)}
+        """The days that `periods_of` finds, as known on the day."""
+        return union(
+            period for days, career in self._careers for period in intersection(periods_of(career), [days])
         )
-        lasts = [end - 1 for end in ends] + [OPEN]
-        paths = [self.career, *(self.decide(self.account, date.fromordinal(end))[0] for end in ends)]
-        return list(zip([BEGINNING, *ends], lasts, paths, strict=True))
 
     def right_days(self, service: str, uai: str) -> list[Period]:
         if self.account.state is State.ARCHIVED:
@@ -182,25 +184,47 @@ class Question:
             return [(BEGINNING, OPEN)] if (service, uai) in self.account.entitlements else []
         return self.days(lambda career: career.rights.get((service, uai), []))
 
-    def state_days(self, state: State) -> list[Period]:
+    def state_days(self, *states: State) -> list[Period]:
         if self.held:
-            return [(BEGINNING, OPEN)] if state is self.account.state else []
-        return self.days(lambda career: [(s.first, s.last) for s in career.segments if s.state is state])
+            return [(BEGINNING, OPEN)] if self.account.state in states else []
+        return self.days(lambda career: [(s.first, s.last) for s in career.segments if s.state in states])
+
+    def state_span(self) -> tuple[date | None, date | None]:
+        """First and last day of the state; None if there is none or it is unknown."""
+        desired = self.desired
+        if self.held:
+            return desired.state_from, None
+        since, until = span(self.state_days(desired.state), self.number)
+        if self.career.state_on(self.as_of) is not desired.state:
+            # archived later than the assignments alone require, or already archived
+            due = desired.next_due
+            until = due - timedelta(days=1) if due is not None and due > self.as_of else None
+        since = since or desired.state_from
+        return (since if since is not None and since <= self.as_of else None), until
+
+    def lock_left(self) -> Assignment | None:
+        """The row of HR that an absence ended, and whose lock stays on the day."""
+        rows = (a for a in self.account.assignments if a.locks_until is not None and a.is_over(self.as_of))
+        return next((row for row in rows if row.locks_until and self.as_of <= row.locks_until), None)
+
+    def hold_notes(self) -> Iterator[str]:
+        """The open cases that hold the account."""
+        return (case.hold_text for case in self.cases)
+
+    def drift_notes(self) -> Iterator[str]:
+        if self.drift:
+            yield f"{changed_words(self.drift.values())}: piactl drift show {self.account.uid}"
 
 
 def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:
-    """First and last day of the period that includes the day; None is an open side."""
+    """First and last day of the period that includes the day, else of the gap around it; None is an open
+    side."""
     period = holding(periods, number)
     if period is None:
-        return None, None
+        before = [last for _, last in periods if last < number]
+        after = [first for first, _ in periods if first > number]
+        return (civil(max(before) + 1) if before else None), (civil(min(after) - 1) if after else None)
     return (None if period[0] == BEGINNING else civil(period[0])), civil(period[1])
-
-
-def absence(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:
-    """First and last day of the gap around the day; None is an open side."""
-    before = [last for _, last in periods if last < number]
-    after = [first for first, _ in periods if first > number]
-    return (civil(max(before) + 1) if before else None), (civil(min(after) - 1) if after else None)
 
 
 def next_day(day: date | None) -> date | None:

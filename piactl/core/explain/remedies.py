@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Author
 from piactl.core.edits.accounts import close, reopen, unlock
 from piactl.core.edits.exceptions_and_overrides import deny, end_exceptions, grant
 from piactl.core.explain.question import Question, Remedy
-from piactl.core.model.account import Account, ServiceException, State
+from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
-from piactl.core.model.policy import Position, Service
-from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import left_by_position
+from piactl.core.model.policy import Service
+from piactl.core.rules.reasons import WITHOUT_POST, left_by_position
+from piactl.core.rules.service_rights_over_time import DENIAL, denials
 from piactl.core.text import condition
 
 _AUTHOR = Author("an administrator", "...")
@@ -25,89 +25,115 @@ YesDays = Callable[[Question], list[Period]]
 """Returns the days on which the answer is yes."""
 
 
-def case_remedies(question: Question) -> Iterable[Remedy]:
+def case_remedies(question: Question) -> Iterator[Remedy]:
     """The remedy to decide the cases that hold the account."""
     for case in question.cases:
         yield Remedy(f"an administrator or HR decides case {case.id}", f"piactl match show {case.id}")
 
 
-def wait_remedy(day: date | None, question: Question) -> Iterable[Remedy]:
+def merged_remedies(question: Question) -> Iterator[Remedy]:
+    into = question.merged
+    if into:
+        yield Remedy(f"the account of this person is {into}", f"piactl why {into}")
+
+
+def wait_remedy(day: date | None, question: Question) -> Iterator[Remedy]:
     """The remedy to wait, if the date alone reverses the answer later."""
-    if question.cases:
-        return
-    if day is not None and day > question.as_of:
+    if day is not None and day > question.as_of and not question.cases:
         yield Remedy(f"wait until {day}", day=day)
 
 
-def grant_remedy(
-    question: Question, service: Service, uai: str, needed: date | None, yes_days: YesDays
-) -> Iterable[Remedy]:
-    """The remedy of a grant, not longer than `needed`."""
-    until = min(_until(question), needed or date.max)
-    act = grant(_AUTHOR, service.name, uai, question.as_of, until)
-    words = f"{_service(service, uai)} --until {until}{question.as_of_option}"
-    return _effective_remedy(
-        question, act, "an exception", f"exception grant {{}} {words}", yes_days, yes=True
-    )
-
-
-def deny_remedy(question: Question, service: Service, uai: str, yes_days: YesDays) -> Iterable[Remedy]:
-    until = _until(question)
-    act = deny(_AUTHOR, service.name, uai, question.as_of, until)
-    words = f"{_service(service, uai)} --until {until}{question.as_of_option}"
-    return _effective_remedy(question, act, "a denial", f"exception deny {{}} {words}", yes_days, yes=False)
-
-
-def end_exception_remedy(
-    question: Question, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
-) -> Iterable[Remedy]:
-    """The remedy to end an exception; `uai` "" ends the exceptions at every establishment."""
-    act = end_exceptions(_AUTHOR, service.name, uai)
-    command = f"exception end {{}} {_service(service, uai)}{question.as_of_option}"
-    return _effective_remedy(question, act, f"the end of the {kind}", command, yes_days, yes=yes)
-
-
-def reopen_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
+def reopen_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one. A
     person whom a position keeps away, like a retired one, comes back by HR."""
     if question.cases:
-        return ()
-    if any(
-        override.kind is OverrideKind.CLOSE
-        for override in running(question.account.overrides, question.as_of)
-    ):
+        return
+    if any(p.kind is OverrideKind.CLOSE for p in running(question.account.overrides, question.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
     elif left_by_position(question.career, question.as_of):
-        return (Remedy("a later assignment in the HR data, if the person comes back"),)
+        yield Remedy("a later assignment in the HR data, if the person comes back")
+        return
     else:
         text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(question))
         until = f" --until {_until(question)}"
-    return _effective_remedy(
-        question, act, text, f"account reopen {{}}{until}{question.as_of_option}", yes_days, yes=True
-    )
+    yield from _effective(question, act, text, f"piactl account reopen {{}}{until}", yes_days, yes=True)
 
 
-def close_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
+def close_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
     """The remedy to close the account by hand from the day on."""
     first, last = question.as_of, _until(question)
-    days = f"--from {first} --until {last}{question.as_of_option}"
-    text = f"a closure by hand, from {first} to {last}"
-    return _effective_remedy(
-        question, close(_AUTHOR, first, last), text, f"account close {{}} {days}", yes_days, yes=False
-    )
+    text, command = f"a closure by hand, from {first} to {last}", f"piactl account close {{}} --from {first}"
+    act = close(_AUTHOR, first, last)
+    return _effective(question, act, text, f"{command} --until {last}", yes_days, yes=False)
 
 
-def unlock_remedy(question: Question) -> Iterable[Remedy]:
+def unlock_remedy(question: Question) -> Iterator[Remedy]:
     """The remedy to lift the administrator's lock."""
-    words = _command(question, f"account unlock {{}}{question.as_of_option}")
-    yield Remedy(
-        "lift the lock", words, question.as_of, unlock(_AUTHOR)(question.account, question.rules).account
-    )
+    altered = unlock(_AUTHOR)(question.account, question.rules).account
+    yield Remedy("lift the lock", _command(question, "piactl account unlock {}"), question.as_of, altered)
 
 
-def _effective_remedy(
+def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Remedy]:
+    yes_days = _right_days(service, uai)
+    for exception in question.account.exceptions:
+        own = (exception.service, exception.uai) == (service.name, uai)
+        if own and exception.grants and exception.start <= question.as_of <= exception.end:
+            yield from _end_remedy(question, service, uai, "grant", yes_days, yes=False)
+    until = _until(question)
+    act = deny(_AUTHOR, service.name, uai, question.as_of, until)
+    command = f"piactl exception deny {{}} {_service(service, uai)} --until {until}"
+    yield from _effective(question, act, "a denial", command, yes_days, yes=False)
+
+
+def gain_remedies(
+    question: Question, service: Service, uai: str, code: str, until: date | None
+) -> Iterator[Remedy]:
+    """Remedies that give the right, which the account lacks for the reason of this code. After `until` the
+    date alone gives it."""
+    yes_days = _right_days(service, uai)
+    if code == DENIAL:
+        days = denials((service.name, uai), question.account.exceptions)
+        denial = next(d.exception for d in days if d.first <= question.number <= d.last)
+        at = denial.uai if denial is not None else uai
+        yield from _end_remedy(question, service, at, "denial", yes_days, yes=True)
+    if (uai or not service.per_establishment) and not question.career.locked_on(question.as_of):
+        last = min(_until(question), until or date.max)
+        act = grant(_AUTHOR, service.name, uai, question.as_of, last)
+        command = f"piactl exception grant {{}} {_service(service, uai)} --until {last}"
+        yield from _effective(question, act, "an exception", command, yes_days, yes=True)
+    if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
+        yield from reopen_remedy(question, yes_days)
+        return
+    if code == "position":
+        positions = question.rules.policy.positions.values()
+        keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
+        yield Remedy(f"a position in the HR data that keeps it ({', '.join(keeping)})")
+    elif code in WITHOUT_POST:
+        where = f" at {uai}" if uai else ""
+        profiles = ", ".join(sorted(service.profiles or ())) or "any"
+        if service.when.conditions:
+            profiles += f", only where {condition(service.when.conditions)}"
+        text = f"an assignment{where} with a profile that has it ({profiles})"
+        yield Remedy(
+            text,
+            _command(
+                question, f"piactl assignment add {{}} --uai {uai or 'UAI'} --function CODE --until DATE"
+            ),
+        )
+
+
+def _end_remedy(
+    question: Question, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
+) -> Iterator[Remedy]:
+    """The remedy to end an exception; `uai` "" ends the exceptions at every establishment."""
+    act = end_exceptions(_AUTHOR, service.name, uai)
+    command = f"piactl exception end {{}} {_service(service, uai)}"
+    return _effective(question, act, f"the end of the {kind}", command, yes_days, yes=yes)
+
+
+def _effective(
     question: Question, act: Act, text: str, command: str, yes_days: YesDays, *, yes: bool
-) -> Iterable[Remedy]:
+) -> Iterator[Remedy]:
     """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not question.changeable:
         return
@@ -124,10 +150,10 @@ def _effective_remedy(
 
 def _first_changed_day(question: Question, altered: Account, yes_days: YesDays, *, yes: bool) -> date | None:
     periods = yes_days(question.of(altered))
-    if not yes:
-        return None if holding(periods, question.number) else question.as_of
-    if holding(periods, question.number):
+    if (holding(periods, question.number) is not None) is yes:
         return question.as_of
+    if not yes:
+        return None
     ahead = [first for first, _ in periods if first > question.number]
     before = [first for first, _ in yes_days(question) if first > question.number]
     # a change that comes as early without the act does not count
@@ -135,7 +161,7 @@ def _first_changed_day(question: Question, altered: Account, yes_days: YesDays, 
 
 
 def _command(question: Question, words: str) -> str:
-    return f'piactl {words.format(question.account.uid)} --reason "..."'
+    return f'{words.format(question.account.uid)}{question.as_of_option} --reason "..."'
 
 
 def _service(service: Service, uai: str) -> str:
@@ -146,85 +172,5 @@ def _until(question: Question) -> date:
     return date.fromordinal(min(question.number + _USUAL, date.max.toordinal()))
 
 
-ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
-
-
-def posts_with(question: Question, service: Service, uai: str) -> list[Post]:
-    """The posts of the day to which the policy gives the service."""
-    return [
-        post
-        for post in question.career.posts_on(question.as_of)
-        if post.has(service) and uai in ("", post.assignment.uai)
-    ]
-
-
-def exceptions_on(question: Question, service: Service, uai: str) -> list[ServiceException]:
-    """The exceptions of the day, with denials of person scope, which apply to every establishment."""
-    return [
-        e
-        for e in question.account.exceptions
-        if e.service == service.name
-        and (e.uai == uai or (not e.uai and not e.grants))
-        and e.start <= question.as_of <= e.end
-    ]
-
-
-def current_denial(question: Question, service: Service, uai: str) -> ServiceException | None:
-    """The denial without which the account would have the right."""
-    denials = [e for e in exceptions_on(question, service, uai) if not e.grants]
-    if not denials:
-        return None
-    period = holding(question.bare.rights.get((service.name, uai), []), question.number)
-    granted = any(e.grants for e in exceptions_on(question, service, uai))
-    open_ = question.state in (*ASSIGNED, State.GRACE)
-    return denials[0] if period or (granted and open_) else None
-
-
 def _right_days(service: Service, uai: str) -> YesDays:
     return lambda question: question.right_days(service.name, uai)
-
-
-def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Remedy]:
-    yes_days = _right_days(service, uai)
-    for exception in exceptions_on(question, service, uai):
-        if exception.grants:
-            yield from end_exception_remedy(question, service, exception.uai, "grant", yes_days, yes=False)
-    yield from deny_remedy(question, service, uai, yes_days)
-
-
-def gain_remedies(question: Question, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
-    """Remedies that give the right. After `until` the date alone gives it."""
-    yes_days = _right_days(service, uai)
-    denial = current_denial(question, service, uai)
-    if denial is not None:
-        yield from end_exception_remedy(question, service, denial.uai, "denial", yes_days, yes=True)
-    locked = question.career.locked_on(question.as_of)
-    if (uai or not service.per_establishment) and not locked:
-        yield from grant_remedy(question, service, uai, until, yes_days)
-    if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
-        yield from reopen_remedy(question, yes_days)
-        return
-    posts = posts_with(question, service, uai)
-    if any(not post.position.keeps_service(service.name) for post in posts):
-        positions = sorted(p.name for p in question.rules.policy.positions.values() if _keeps(p, service))
-        yield Remedy(f"a position in the HR data that keeps it ({', '.join(positions)})")
-    elif not posts and question.state in ASSIGNED:
-        where = f" at {uai}" if uai else ""
-        profiles = ", ".join(sorted(service.profiles or ())) or "any"
-        if service.when.conditions:
-            profiles += f", only where {condition(service.when.conditions)}"
-        yield Remedy(
-            f"an assignment{where} with a profile that has it ({profiles})", _add_command(question, uai)
-        )
-
-
-def _keeps(position: Position, service: Service) -> bool:
-    return not position.ends and position.keeps_service(service.name)
-
-
-def _add_command(question: Question, uai: str) -> str:
-    place = uai or "UAI"
-    return (
-        f"piactl assignment add {question.account.uid} --uai {place} --function CODE --until DATE"
-        f'{question.as_of_option} --reason "..."'
-    )

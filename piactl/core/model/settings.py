@@ -53,9 +53,8 @@ class DirectorySettings:
 
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: pending requests of a writer; 1 waits for each answer.
-    `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
-    of the entries of applications that read the directory, "" for none. `groups`: the base of the groups of
-    the policy, `structures`: the base of the establishments, "" if they are not kept.
+    `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `groups`: the base of
+    the groups of the policy, `structures`: the base of the establishments, "" if they are not kept.
     """
 
     servers: tuple[str, ...]
@@ -71,7 +70,6 @@ class DirectorySettings:
     in_flight: int = 64
     attributes: Mapping[str, str] = field(default_factory=dict)
     taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
-    consumers: str = ""
     groups: str = ""
     structures: str = ""
 

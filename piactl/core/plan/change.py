@@ -116,5 +116,7 @@ class Change:
     establishments: tuple[str, ...] = field(default=(), compare=False)
     profiles: tuple[str, ...] = field(default=(), compare=False)
     effect: Effect = field(default=Effect(), compare=False)
+    why: Facts | None = field(default=None, compare=False)
+    """The reason of a state or a right as data (see `core.rules.reasons`), where the rules gave it."""
     protected: bool = False
     """Whether the account is protected: only the undo of a change by hand changes one."""

@@ -36,12 +36,15 @@ from piactl.core.plan.change import (
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
+    OTHER_POSTS,
+    Reason,
     exception_text,
-    grant_reason,
+    lock_reason,
     lock_stays,
     post_text,
-    revoke_reason,
-    state_line,
+    reason_facts,
+    right_reason,
+    sentence,
     state_reason,
 )
 from piactl.core.text import counted, iso
@@ -113,8 +116,12 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
     if current.address != account.address and current.address is not None:
         changes.append(maker.rename())
     if account.state not in _CLOSING:
-        changes += [maker.revoke(right) for right in sorted(current.entitlements - account.entitlements)]
-        changes += [maker.grant(right) for right in sorted(account.entitlements - current.entitlements)]
+        changes += [
+            maker.right(Kind.REVOKE, right) for right in sorted(current.entitlements - account.entitlements)
+        ]
+        changes += [
+            maker.right(Kind.GRANT, right) for right in sorted(account.entitlements - current.entitlements)
+        ]
     changes += maker.update(rest=not changes)
     return changes
 
@@ -170,12 +177,12 @@ class _Maker:
         self.account = desired.account
         # a creation has no account before it and never reads `current`
         self.current = desired.subject.current or desired.account
-        self.reason, self.behind = state_reason(desired.career, rules.as_of)
-        self.place = state_line(
-            desired.career, self.account.assignments, rules.as_of, rules.policy, rules.register
+        self.because = state_reason(
+            desired.career, rules.as_of, rules.policy, rules.register, given=self.account.state
         )
-        if desired.subject.note:
-            self.reason += f" ({desired.subject.note})"
+        self.note = f" ({desired.subject.note})" if desired.subject.note else ""
+        self.reason, self.behind = sentence(self.because) + self.note, self.because.assignment
+        self.place = self.because.line
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
         self.profiles = scope.profiles
@@ -192,6 +199,7 @@ class _Maker:
         effective: date,
         behind: Assignment | None,
         place: int = 0,
+        why: Reason | None = None,
     ) -> Change:
         """`place` is the line of the policy that decides, 0 if none does."""
         feed, _, line = (behind.origin if behind else "").rpartition(":")
@@ -210,6 +218,7 @@ class _Maker:
             establishments=self.establishments,
             profiles=self.profiles,
             effect=self.effect,
+            why=reason_facts(why) if why else None,
         )
 
     def _written(self, field: str) -> bool:
@@ -221,7 +230,8 @@ class _Maker:
         if base != self.account.uid:  # no name has a digit
             reason += f"; only the name is that of {base}"
         facts = account_facts(self.account)
-        return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place)
+        because = self.because
+        return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place, because)
 
     def state(self, kind: Kind) -> Change:
         before, after = account_facts(self.current), account_facts(self.account)
@@ -231,25 +241,25 @@ class _Maker:
         reason = self.reason
         if kind is Kind.ARCHIVE:
             reason += f"; the retention of {counted(self.rules.policy.retention, 'day')} is over"
-        return self._change(kind, before, after, reason, effective, self.behind, self.place)
+        because = self.because
+        return self._change(kind, before, after, reason, effective, self.behind, self.place, because)
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
-        reason = self.reason if self.account.lock is None else self.account.lock.reason
+        why = lock_reason(self.desired.career, self.rules.as_of, self.because)
+        reason = sentence(why) + self.note if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
             ended = (
                 "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
             )
             reason = self.desired.subject.note or ended
         facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
-        return self._change(kind, *facts, reason, self.rules.as_of, self.behind)
+        return self._change(kind, *facts, reason, self.rules.as_of, why.assignment)
 
     def rename(self) -> Change:
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
-        reason = f"the name is now {self.account.display_name}"
-        if self.desired.subject.note:
-            reason += f" ({self.desired.subject.note})"
+        reason = f"the name is now {self.account.display_name}{self.note}"
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:
@@ -276,43 +286,25 @@ class _Maker:
         person = self.desired.subject.person
         return next(iter(person.assignments), None) if person is not None else None
 
-    def grant(self, right: Right) -> Change:
-        right_reason = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
-        return self._right(Kind.GRANT, right, *right_reason)
-
-    def revoke(self, right: Right) -> Change:
-        names = ("assignments", "overrides", "exceptions")
-        same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
-        rules, career = self.rules, self.desired.career
-        right_reason = revoke_reason(
-            career, right, rules.as_of, rules.policy, rules.register, same_assignments=same
+    def right(self, kind: Kind, right: Right) -> Change:
+        """The grant or the revocation of a right."""
+        why = right_reason(
+            self.desired.career, right, self.rules.as_of, self.rules.policy, self.account.state, self.because
         )
-        return self._right(Kind.REVOKE, right, *right_reason)
-
-    def _exception(self, right: Right, *, grants: bool) -> str:
-        """The text of the exception that grants (or denies) a right on the day, "" if none does."""
-        day = self.rules.as_of
-        return next(
-            (
-                exception_text(exception)
-                for exception in self.account.exceptions
-                if (exception.service, exception.uai) == right
-                and exception.grants == grants
-                and exception.start <= day <= exception.end
-            ),
-            "",
-        )
-
-    def _right(
-        self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date, place: int
-    ) -> Change:
-        exception = self._exception(right, grants=kind is Kind.GRANT)
-        if exception:
-            reason, place = exception, 0
+        reason = sentence(why)
+        if why.code in OTHER_POSTS and self._same_posts():
+            reason = f"the policy no longer gives it: {reason}"
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
-        return self._change(kind, before, after, reason, since, behind, place)
+        return self._change(
+            kind, before, after, reason, why.since or self.rules.as_of, why.assignment, why.line, why
+        )
+
+    def _same_posts(self) -> bool:
+        """Whether nothing else than another policy can have changed the rights."""
+        names = ("assignments", "overrides", "exceptions")
+        return all(getattr(self.current, name) == getattr(self.account, name) for name in names)
 
     def update(self, *, rest: bool) -> list[Change]:
         """One change for all other fields. Fields that follow from others are named only if `rest` is set and

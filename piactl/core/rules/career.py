@@ -6,17 +6,18 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import NamedTuple
 
-from piactl.core.model.account import Lock, Right, ServiceException, State, right_text
-from piactl.core.model.overrides import Override, next_end
+from piactl.core.model.account import Account, Lock, Right, ServiceException, State, right_text
+from piactl.core.model.overrides import Override, closings, next_end, overridden, running
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
 from piactl.core.model.person import Assignment, Register
-from piactl.core.model.policy import Policy
+from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
-from piactl.core.rules.service_rights_over_time import rights_of, with_exceptions
+from piactl.core.rules.service_rights_over_time import Ground, giving_grounds, right_by, rights_of
 
 _MOST_KEPT = 20_000
 """The most careers that are kept for a policy, some 3 KiB each."""
@@ -34,6 +35,7 @@ class Career:
     rights: dict[Right, list[Period]]
     open_before: int
     endings: tuple[Ending, ...] = ()
+    exceptions: tuple[ServiceException, ...] = ()
     next_changes: dict[date, date | None] = field(default_factory=dict, repr=False, compare=False)
 
     def segment_on(self, day: date) -> Segment:
@@ -71,6 +73,15 @@ class Career:
             number = day.toordinal()
             return [post for post in self.posts if number < post.first <= number + self.open_before]
         return self.posts_on(day)
+
+    def posts_for(self, right: Right, service: Service) -> list[Post]:
+        """The posts with the service that count for a right, in order of start."""
+        return [post for post in self.posts if post.has(service) and right_by(post, service) == right]
+
+    def giving(self, right: Right, service: Service | None) -> list[Ground]:
+        """What gives a right, before denials; see `giving_grounds`."""
+        posts = self.posts_for(right, service) if service is not None else []
+        return giving_grounds(right, posts, self.segments, service, self.exceptions)
 
     def ending_before(self, day: date) -> Ending | None:
         """The position in the HR data that ended all posts before the day, if the last of them had begun."""
@@ -165,7 +176,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
         login=career.login,
         rights={(service, place and uai): periods for (service, place), periods in career.rights.items()},
         open_before=career.open_before,
-        endings=tuple(replace(ending, assignment=assignment) for ending in career.endings),
+        endings=tuple(ending._replace(assignment=assignment) for ending in career.endings),
         next_changes=career.next_changes,
     )
 
@@ -182,26 +193,50 @@ def _career(
     posts = posts_of(assignments, endings, policy, register)
     segments = state_segments(posts, endings, policy, None if closed_on is None else ordinal(closed_on))
     locked = lock_periods(posts, endings, assignments)
-    rights = rights_of(posts, segments, policy)
-    if exceptions:
-        rights = with_exceptions(rights, exceptions, segments)
     return Career(
         posts=tuple(posts),
         segments=tuple(segments),
         locked=tuple(locked),
         login=tuple(login_periods(posts, segments, locked)),
-        rights=rights,
+        rights=rights_of(posts, segments, policy, exceptions),
         open_before=policy.open_before,
         endings=tuple(endings),
+        exceptions=tuple(exceptions),
     )
+
+
+def career_on(account: Account, policy: Policy, register: Register, day: date) -> Career:
+    """The career of an account with the overrides of the day."""
+    closed_on = account.state_from if account.state is State.DEACTIVATED else None
+    return career_of(
+        overridden(account.assignments, account.overrides, day),
+        policy,
+        register,
+        exceptions=account.exceptions,
+        closed_on=closed_on or day,
+        closings=closings(account.overrides, day),
+    )
+
+
+def careers_from(
+    account: Account, policy: Policy, register: Register, day: date
+) -> list[tuple[Period, Career]]:
+    """The careers of an account as known on the day, each with the days on which it applies: after the last
+    day of each override the HR data apply again."""
+    ends = sorted({override.until + timedelta(days=1) for override in running(account.overrides, day)})
+    starts = [BEGINNING, *(end.toordinal() for end in ends)]
+    lasts = [*(start - 1 for start in starts[1:]), OPEN]
+    return [
+        (days, career_on(account, policy, register, known))
+        for days, known in zip(zip(starts, lasts, strict=True), [day, *ends], strict=True)
+    ]
 
 
 NEVER = date(1970, 1, 1)
 """The last login day of an account that never had a login window."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountStatus:
+class AccountStatus(NamedTuple):
     """The fields of an account that the rules derive from the date; see `Account`."""
 
     state: State

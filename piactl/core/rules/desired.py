@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -147,8 +146,8 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         status = _due_for_archival(current, status, career, rules)
     elif status.state is State.ARCHIVED:
         status = _closed(status, closed_on, rules)
-        status = replace(
-            status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
+        status = status._replace(
+            next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
         )
     account = amended(
         current,
@@ -228,8 +227,7 @@ def _retained(current: Account, career: Career, rules: Rules) -> bool:
 def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStatus:
     """Deactivated from `closed_on` to the end of the retention."""
     end = closed_on + timedelta(days=rules.policy.retention)
-    return replace(
-        status,
+    return status._replace(
         state=State.DEACTIVATED,
         state_from=closed_on,
         state_until=end - timedelta(days=1),
@@ -255,7 +253,7 @@ def _due_for_archival(current: Account, status: AccountStatus, career: Career, r
         since = civil(before.first) if before.state is State.DEACTIVATED else due
     elif current.next_due is not None and due <= current.next_due <= rules.as_of:
         due = current.next_due
-    return replace(status, state=State.DEACTIVATED, state_from=since, state_until=eve, next_due=due)
+    return status._replace(state=State.DEACTIVATED, state_from=since, state_until=eve, next_due=due)
 
 
 def _closed_on(current: Account, as_of: date) -> date:
@@ -333,14 +331,9 @@ def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
     return keys.candidates(MATRICULE, matricule)
 
 
-_STATUS = tuple(field.name for field in fields(AccountStatus))
-_status_values = attrgetter(*_STATUS)
-
-
 def _of_status(status: AccountStatus, policy: Policy) -> dict[str, Any]:
     """The fields of an account that its status gives."""
-    values = zip(_STATUS, _status_values(status), strict=True)
-    return dict(values, affiliations=_affiliations(status, policy))
+    return {**status._asdict(), "affiliations": _affiliations(status, policy)}
 
 
 def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:

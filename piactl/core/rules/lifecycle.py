@@ -6,8 +6,8 @@ Days are ordinals. Segments are sorted and disjoint, and cover all days from `BE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, difference, intersection, union
@@ -18,13 +18,14 @@ from piactl.core.rules.posts import Ending, Post
 BEGINNING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A state from `first` to `last`, both included, as ordinals."""
+class Segment(NamedTuple):
+    """A state from `first` to `last`, both included, as ordinals. `by` is the place, among the posts and then
+    the endings, of what gave the grace of the days after posts; -1 on other days."""
 
     first: int
     last: int
     state: State
+    by: int = -1
 
 
 def state_segments(
@@ -62,22 +63,24 @@ def _gap(
     `ended` (-1: no earlier post)."""
     result = []
     closed = closed_on if closed_on is not None else BEGINNING
+    by = -1
     if ended >= 0:
-        grace = min(last, graces.until(first, last, ended))
+        grace, by = graces.until(first, last, ended)
+        grace = min(last, grace)
         closed = max(grace, ended)
         if grace >= first:
-            result.append(Segment(first, grace, State.GRACE))
+            result.append(Segment(first, grace, State.GRACE, by))
             first = grace + 1
     if first > last:
         return result
     if start is not None:
         near = max(first, start - policy.open_before)
-        pieces = [Segment(first, near - 1, State.DEACTIVATED), Segment(near, last, State.ANTICIPATED)]
+        pieces = [Segment(first, near - 1, State.DEACTIVATED, by), Segment(near, last, State.ANTICIPATED)]
     elif ended < 0 and closed_on is None:
         pieces = [Segment(first, last, State.DEACTIVATED)]
     else:
         until = max(first - 1, closed + policy.retention)
-        pieces = [Segment(first, until, State.DEACTIVATED), Segment(until + 1, last, State.ARCHIVED)]
+        pieces = [Segment(first, until, State.DEACTIVATED, by), Segment(until + 1, last, State.ARCHIVED, by)]
     return result + [piece for piece in pieces if piece.first <= piece.last]
 
 
@@ -92,24 +95,28 @@ class _Graces:
         self._posts, self._endings = posts, endings
         self._open = [False] * len(endings)
 
-    def until(self, first: int, last: int, ended: int) -> int:
-        """The last day of grace in the gap first..last after a post that ended on `ended`."""
-        until = max(self._own(post, first) for post in self._posts if post.last <= ended)
+    def until(self, first: int, last: int, ended: int) -> tuple[int, int]:
+        """The last day of grace in the gap first..last after a post that ended on `ended`, and what gave it
+        (see `Segment.by`)."""
+        ended_posts = ((place, post) for place, post in enumerate(self._posts) if post.last <= ended)
+        (until, _, _), by = max(self._own(place, post, first) for place, post in ended_posts)
         for index, ending in enumerate(self._endings):
             if not first <= ending.day <= last:
                 continue
             self._open[index] = ending.day - 1 <= max(until, ended)
             if self._open[index]:
-                until = max(ending.day - 1, ended + ending.grace)
-        return until
+                until, by = max(ending.day - 1, ended + ending.grace), len(self._posts) + index
+        return until, by
 
-    def _own(self, post: Post, first: int) -> int:
-        """The last day of grace of one post, after the endings before `first`."""
+    def _own(self, place: int, post: Post, first: int) -> tuple[tuple[int, int, int], int]:
+        """The last day of grace of one post, after the endings before `first`, and what gave it. Of several
+        with the same last day the post that ended last counts."""
         reached = [i for i, e in enumerate(self._endings) if post.first < e.day < first]
         if not reached:
-            return post.last + post.grace
+            return (post.last + post.grace, post.last, place), place
         latest = reached[-1]
-        return post.last + self._endings[latest].grace if self._open[latest] else post.last
+        until = post.last + self._endings[latest].grace if self._open[latest] else post.last
+        return (until, post.last, place), len(self._posts) + latest
 
 
 def lock_periods(

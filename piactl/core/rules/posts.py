@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from piactl.core.model.periods import OPEN, Period, difference, ordinal, union
 from piactl.core.model.person import Assignment, Register
@@ -43,8 +44,7 @@ class Post:
         return service.mutation_delay if self.follows else service.grant_delay
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """Ends all assignments on the day before: retirement, death, striking off, or a closure by hand.
     `assignment` is the row of HR and `position` the name of its position, None and "" for a closure."""
 

@@ -1,21 +1,161 @@
-"""Reasons for states and rights, as sentences. Reasons never decide anything."""
+"""The reason of a state or a right on a day: what the rules decided it by, as data, and its sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date
+from typing import NamedTuple
 
 from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment, Register
-from piactl.core.model.policy import Policy, Service
+from piactl.core.model.policy import Policy, Position, Service
 from piactl.core.rules.career import Career
-from piactl.core.rules.posts import Post
-from piactl.core.rules.service_rights_over_time import handed_over
+from piactl.core.rules.posts import Ending, Post
+from piactl.core.rules.service_rights_over_time import (
+    DENIAL,
+    GRANT,
+    HANDOVER,
+    IN_GRACE,
+    KEPT,
+    PROFILE,
+    Ground,
+    denials,
+)
 from piactl.core.text import condition, counted
 
-RightReason = tuple[str, Assignment | None, date, int]
-"""Sentence, assignment, first day with or without the right, and line of the policy (0: none)."""
+
+class Rule(NamedTuple):
+    """A rule of the policy: its key (`services.iprof`) and its line, 0 for a default."""
+
+    key: str
+    line: int = 0
+
+
+class Reason(NamedTuple):
+    """Why an account has a state or a right on a day, or does not have the right.
+
+    `code` is one of SENTENCES, and `values` are those of its sentences. `assignment` is behind it, `rules`
+    are the rules of the policy that apply, and `line` is that of the one that decides, 0 if none does.
+    `since` is the first day of the answer about a right, as far as it is known. `because` is the reason of
+    the state, if that decides about a right.
+    """
+
+    code: str
+    values: Mapping[str, str] = {}
+    assignment: Assignment | None = None
+    rules: tuple[Rule, ...] = ()
+    line: int = 0
+    since: date | None = None
+    because: Reason | None = None
+
+
+_SERVED = "; it is for {served}"
+SENTENCES: Mapping[str, tuple[str, str]] = {
+    # states
+    "soon": ("{post} begins soon", ""),
+    "assigned": ("assigned: {post}", ""),
+    "leave": ("position {position}: {post}", ""),
+    "cancelled": (
+        "no assignment is left: the start was cancelled or moved",
+        "{by_hand}no assignment is left: the start was cancelled or moved",
+    ),
+    "no-post": ("no assignment is left{left}", "{by_hand}no assignment is left{left}"),
+    "grace": (
+        "{post} ended on {ended}; grace until {until}{left}",
+        "{by_hand}{post} ended on {ended}; grace until {until}{left}",
+    ),
+    "closed": (
+        "the last assignment, {post}, ended on {ended}, its grace on {until}{left}",
+        "{by_hand}the last assignment, {post}, ended on {ended}, its grace on {until}{left}",
+    ),
+    "retained": (
+        "no assignment is left; the account is kept for the retention, counted from the day it was closed",
+        "",
+    ),
+    # rights that are held
+    PROFILE: ("profile {profile}: {post}", "profile {profile} has it"),
+    "profile-after-delay": (
+        "profile {profile}: {post}, {delay} after the start{mutation}",
+        "profile {profile} has it, {delay} ({setting}) after the start",
+    ),
+    HANDOVER: (
+        "handover of {handover} after a mutation: {post} is over",
+        "handover: {handover} after the post that ended on {ended}, a mutation",
+    ),
+    KEPT: (
+        "kept during the delay of {delay} of {post}",
+        "held before; kept until the delay of {delay} ({setting}) ends",
+    ),
+    IN_GRACE: ("lasts through the grace", "lasts through the grace: {state}"),
+    GRANT: ("{exception}", "an exception: {exception}"),
+    # rights that are not
+    DENIAL: ("{exception}", "an exception: {exception}"),
+    "no-service": ("the policy no longer has this service", ""),
+    "ends-with-post": (
+        "not kept in the grace: {state}",
+        "it ended on {eve} with the last assignment, and does not last through the grace{left}",
+    ),
+    "not-held-before": (
+        "not kept in the grace: {state}",
+        "it was not held on the last day with an assignment, {eve}",
+    ),
+    "state": ("{state}", "the account is {name}: {state}"),
+    "position": ("position {position} does not keep it: {post}", "position {position} does not keep it"),
+    "delay": (
+        "the delay of {delay} runs until {eve}: {post}",
+        "the right begins on {begins}, after a delay of {delay} ({setting})",
+    ),
+    "post-over": ("{post} is over", "{which} ended on {ended}"),
+    "handover-over": (
+        "{post} is over, and the handover of {handover} after it",
+        "the post there ended on {ended}, and the handover of {handover} with it",
+    ),
+    "post-to-come": ("the post there begins on {begins}: {post}", "the post there begins on {begins}"),
+    "only-where": (
+        "profile {profile} has it only where {condition} ({post})",
+        "profile {profile} has it only where {condition}",
+    ),
+    "other-profile": (
+        "profile {profile} does not have it ({post})",
+        "profile {profiles} does not have it" + _SERVED,
+    ),
+    "no-profile": (
+        "no profile fits an assignment of the day ({post})",
+        "no profile fits an assignment of the day" + _SERVED,
+    ),
+    "not-there": ("no assignment of today gives it", "no assignment of today gives it" + _SERVED),
+}
+"""The sentences of each code: in plans, which name the assignment, and in answers, which show it beside the
+sentence ("": the same)."""
+
+
+OTHER_POSTS = ("only-where", "other-profile", "no-profile")
+"""The reasons why posts of the day do not give a right: if they did before, another policy takes it."""
+WITHOUT_POST = (*OTHER_POSTS, "not-there", "post-over", "handover-over", "post-to-come")
+"""The reasons of a person at work who has no post of the day with the service."""
+
+
+def sentence(reason: Reason) -> str:
+    """The sentence of a reason that names its assignment, as in plans."""
+    state = sentence(reason.because) if reason.because else ""
+    return SENTENCES[reason.code][0].format(**reason.values, state=state)
+
+
+def answer_sentence(reason: Reason) -> str:
+    """The sentence of a reason beside which its assignment is shown, as in `why`."""
+    state = answer_sentence(reason.because) if reason.because else ""
+    of_plan, of_answer = SENTENCES[reason.code]
+    return (of_answer or of_plan).format(**reason.values, state=state)
+
+
+def reason_facts(reason: Reason) -> dict[str, object]:
+    """The code of a reason and the values of its sentences, and `because`, as JSON values. They are stored
+    beside the sentence: a reader that does not know the code shows the sentence."""
+    sentences = "".join(SENTENCES[reason.code])
+    values = {name: text for name, text in reason.values.items() if f"{{{name}}}" in sentences}
+    because = {"because": reason_facts(reason.because)} if reason.because else {}
+    return {"code": reason.code, "values": values, **because}
 
 
 def assignment_text(assignment: Assignment) -> str:
@@ -59,35 +199,6 @@ def last_post(career: Career, as_of: date) -> Post | None:
     return max(ended, key=lambda post: (post.last, post.first), default=None)
 
 
-def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
-    """Why the account is in its state, and the assignment behind it."""
-    state = career.state_on(as_of)
-    posts = career.posts_behind(as_of)
-    if state is State.ANTICIPATED:
-        soonest = min(posts, key=lambda post: post.first)
-        return f"{assignment_text(soonest.assignment)} begins soon", soonest.assignment
-    if state is State.ACTIVE:
-        return f"assigned: {assignment_text(posts[0].assignment)}", posts[0].assignment
-    if state is State.ON_LEAVE:
-        post = posts[0]
-        return f"position {post.position.name}: {assignment_text(post.assignment)}", post.assignment
-    last, ending = last_post(career, as_of), career.ending_before(as_of)
-    left = f"; position {ending.position} from {_day(ending.day)}" if ending else ""
-    if last is None:
-        why = "" if left else ": the start was cancelled or moved"
-        return f"no assignment is left{why}{left}", ending.assignment if ending else None
-    row = ending.assignment if ending else last.assignment
-    text, ended = assignment_text(last.assignment), _day(last.last)
-    if not last.position.keeps_all:
-        text = f"position {last.position.name}: {text}"
-    if state is State.GRACE:
-        until = _day(career.segment_on(as_of).last)
-        return f"{text} ended on {ended}; grace until {until}{left}", row
-    graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
-    grace = max((g for g in graces if g >= last.last), default=last.last)
-    return f"the last assignment, {text}, ended on {ended}, its grace on {_day(grace)}{left}", row
-
-
 def left_by_position(career: Career, as_of: date) -> bool:
     """Whether a position keeps a person without a post away: one that ended all posts (a retirement), or that
     locked the last one."""
@@ -95,33 +206,17 @@ def left_by_position(career: Career, as_of: date) -> bool:
     return career.ending_before(as_of) is not None or (last is not None and last.position.lock)
 
 
-def state_line(
-    career: Career, assignments: Sequence[Assignment], as_of: date, policy: Policy, register: Register
-) -> int:
-    """The line of the policy that decides the state, 0 if there is none."""
-    state, posts = career.state_on(as_of), career.posts_behind(as_of)
-    if state is State.ON_LEAVE:
-        return posts[0].position.line
-    if state in (State.ACTIVE, State.ANTICIPATED):
-        post = posts[0] if state is State.ACTIVE else min(posts, key=lambda post: post.first)
-        return next((profile.line for profile in policy.profiles if profile.name == post.profile), 0)
-    last = last_post(career, as_of)
-    return grace_place(assignments, last, as_of, policy, register)[1] if last is not None else 0
+def locking_post(career: Career, as_of: date) -> Post | None:
+    """The post of the day whose position locks the account."""
+    return next((post for post in career.posts_on(as_of) if post.position.lock), None)
 
 
-def grace_place(
-    assignments: Sequence[Assignment], last: Post, as_of: date, policy: Policy, register: Register
-) -> tuple[str, int]:
-    """The name and the line, in the policy, of the rule for the grace after a post: of an ending, of the
-    position, or of the corps."""
-    row = last.assignment
-    for assignment in assignments:
-        if policy.ends_all(assignment) and row.start < assignment.start <= as_of:
-            row = assignment
-    position = policy.position(row.position)
-    if position is not None and position.grace is not None:
-        return f"positions.{position.name}", position.line
-    return "grace", next((g.line for g in policy.grace if g.when.fits(row, register)), 0)
+def lock_reason(career: Career, as_of: date, because: Reason) -> Reason:
+    """Why the HR data lock the account: by the position of a post, or as `because` says of the state."""
+    post = locking_post(career, as_of)
+    if post is None:
+        return because
+    return Reason("leave", {**_post_values(post), "position": post.position.name}, post.assignment)
 
 
 def _day(number: int) -> str:
@@ -129,97 +224,200 @@ def _day(number: int) -> str:
     return day.isoformat() if day and number < OPEN else "an open end"
 
 
-def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> RightReason:
-    """Why the account has a right on the day."""
+def state_reason(
+    career: Career, as_of: date, policy: Policy, register: Register, *, given: State | None = None
+) -> Reason:
+    """Why the account is in its state. `given` is the state that it has, if that may differ from the one that
+    its posts alone give."""
+    segment = career.segment_on(as_of)
+    if given is not None and given is not segment.state:
+        return Reason("retained", rules=(Rule("accounts.retention"),))
+    if segment.state is State.ANTICIPATED:
+        post = min(career.posts_behind(as_of), key=lambda post: post.first)
+        rules = (Rule("accounts.open_before"), *_profile_rules(post, policy))
+        return Reason("soon", _post_values(post), post.assignment, rules, rules[-1].line)
+    if segment.state in (State.ACTIVE, State.ON_LEAVE):
+        active = segment.state is State.ACTIVE
+        post = next(p for p in career.posts_on(as_of) if p.position.keeps_all or not active)
+        rules = (_position_rule(post.position), *_profile_rules(post, policy))
+        line = rules[-1 if active else 0].line
+        values = {**_post_values(post), "position": post.position.name}
+        return Reason("assigned" if active else "leave", values, post.assignment, rules, line)
+    return _ended_reason(career, as_of, policy, register)
+
+
+def _ended_reason(career: Career, as_of: date, policy: Policy, register: Register) -> Reason:
+    """Why the account is in grace, deactivated or archived."""
+    segment = career.segment_on(as_of)
+    in_grace = segment.state is State.GRACE
+    last, ending = last_post(career, as_of), career.ending_before(as_of)
+    left = f"; position {ending.position} from {_day(ending.day)}" if ending else ""
+    row = ending.assignment if ending else last.assignment if last is not None else None
+    retention = () if in_grace else (Rule("accounts.retention"),)
+    if last is None:
+        code = "no-post" if left else "cancelled"
+        return Reason(code, {"left": left, "by_hand": ""}, row, retention)
+    post = assignment_text(last.assignment)
+    if not last.position.keeps_all:
+        post = f"position {last.position.name}: {post}"
+    until = segment.last
+    if not in_grace:
+        graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
+        until = max((g for g in graces if g >= last.last), default=last.last)
+    values = {"post": post, "ended": _day(last.last), "until": _day(until), "left": left, "by_hand": ""}
+    givers: tuple[Post | Ending, ...] = (*career.posts, *career.endings)
+    giver = givers[segment.by].assignment if segment.by >= 0 else last.assignment
+    rules = (*retention, *_grace_rules(giver, policy, register))
+    return Reason("grace" if in_grace else "closed", values, row, rules, rules[-1].line if rules else 0)
+
+
+def _grace_rules(giver: Assignment | None, policy: Policy, register: Register) -> tuple[Rule, ...]:
+    """The rule for the grace after an assignment: of its position, or of the first condition that fits. A
+    closure by hand (None) has a grace of its own."""
+    if giver is None:
+        return ()
+    position = policy.position(giver.position)
+    if position is not None and position.grace is not None:
+        return (_position_rule(position),)
+    return (Rule("grace", next((g.line for g in policy.grace if g.when.fits(giver, register)), 0)),)
+
+
+def _position_rule(position: Position) -> Rule:
+    return Rule(f"positions.{position.name}", position.line)
+
+
+def _profile_rules(post: Post, policy: Policy) -> tuple[Rule, ...]:
+    return tuple(Rule(f"profiles.{p.name}", p.line) for p in policy.profiles if p.name == post.profile)
+
+
+def _post_values(post: Post) -> dict[str, str]:
+    return {"post": assignment_text(post.assignment), "profile": post.profile}
+
+
+def right_reason(
+    career: Career, right: Right, as_of: date, policy: Policy, state: State, because: Reason
+) -> Reason:
+    """Why an account has a right on the day, or not. `state` is that of the account, and `because` its
+    reason."""
     number = as_of.toordinal()
-    period = holding(career.rights.get(right, []), number) or (number, number)
-    since = civil(period[0]) or as_of
     service = policy.services.get(right[0])
-    text, assignment = _giving(career, right[1], as_of, service)
-    return text, assignment, since, service.line if service else 0
-
-
-def _giving(career: Career, uai: str, as_of: date, service: Service | None) -> tuple[str, Assignment | None]:
-    """What gives a service on the day, and the assignment behind it."""
-    number = as_of.toordinal()
-    for post in career.posts_on(as_of):
-        if service is None or not post.has(service) or uai not in ("", post.assignment.uai):
-            continue
-        delay, text = post.delay(service), assignment_text(post.assignment)
-        if number < post.first + delay:
-            return f"kept during the delay of {counted(delay, 'day')} of {text}", post.assignment
-        if delay:
-            text += f", {counted(delay, 'day')} after the start" + (" of a mutation" if post.follows else "")
-        return f"profile {post.profile}: {text}", post.assignment
-    if career.state_on(as_of) is State.GRACE:
-        return "lasts through the grace", None
-    for post in career.posts:
-        if service is not None and handed_over(post, service, uai, number):
-            days = counted(service.handover, "day")
-            text = f"handover of {days} after a mutation: {assignment_text(post.assignment)} is over"
-            return text, post.assignment
-    return "an exception", None
-
-
-def revoke_reason(
-    career: Career, right: Right, as_of: date, policy: Policy, register: Register, *, same_assignments: bool
-) -> RightReason:
-    """Why the account does not have a right on the day. `same_assignments`: it had the right with the same
-    assignments, so that another policy takes it."""
-    number = as_of.toordinal()
-    ended = [last for _, last in career.rights.get(right, []) if last < number]
-    since = civil(max(ended) + 1) if ended else None
-    service = policy.services.get(right[0])
-    state = career.state_on(as_of)
+    grounds = career.giving(right, service)
+    ground = next((g for g in grounds if g.first <= number <= g.last), None)
+    denial = next((d for d in denials(right, career.exceptions) if d.first <= number <= d.last), None)
+    period = holding(career.rights.get(right, []), number)
+    ended = [last + 1 for _, last in career.rights.get(right, []) if last < number]
+    since = civil(period[0] if period else max(ended, default=number)) or as_of
+    if ground is not None and (denial or ground).exception is not None:
+        text = exception_text((denial or ground).exception)
+        return Reason(DENIAL if denial else GRANT, {"exception": text}, since=since)
     if service is None:
-        return "the policy no longer has this service", None, as_of, 0
+        return Reason("no-service", since=as_of)
+    if ground is not None:
+        return _held(ground, service, policy, because)._replace(since=since)
+    return _not_held(career, right, service, as_of, policy, state, because, grounds)._replace(since=since)
+
+
+def _held(ground: Ground, service: Service, policy: Policy, because: Reason) -> Reason:
+    post = ground.post
+    if post is None:
+        rules = (*_own_rules(service)[:1], *because.rules)
+        return Reason(ground.code, {}, because.assignment, rules, service.line, because=because)
+    code, delay = ground.code, post.delay(service)
+    if code == PROFILE and delay:
+        code = "profile-after-delay"
+    values = {
+        **_delay_values(post, service),
+        "mutation": " of a mutation" if post.follows else "",
+        "handover": counted(service.handover, "day"),
+        "ended": _day(post.last),
+    }
+    return _by_post(code, post, service, policy, values)
+
+
+def _by_post(
+    code: str, post: Post, service: Service, policy: Policy, values: Mapping[str, str], line: int = 0
+) -> Reason:
+    rules = (*_own_rules(service), *_profile_rules(post, policy))
+    return Reason(code, {**_post_values(post), **values}, post.assignment, rules, line or service.line)
+
+
+def _own_rules(service: Service) -> tuple[Rule, ...]:
+    """The rule of a service, and the rule of its condition if it has one."""
+    own = Rule(f"services.{service.name}", service.line)
+    return (own, Rule(f"{own.key}.when", service.when.line)) if service.when.conditions else (own,)
+
+
+def _delay_values(post: Post, service: Service) -> dict[str, str]:
+    delay = post.delay(service)
+    return {
+        "delay": counted(delay, "day"),
+        "setting": "mutation_delay" if post.follows else "grant_delay",
+        "begins": _day(post.first + delay),
+        "eve": _day(post.first + delay - 1),
+    }
+
+
+def _not_held(
+    career: Career,
+    right: Right,
+    service: Service,
+    as_of: date,
+    policy: Policy,
+    state: State,
+    because: Reason,
+    grounds: list[Ground],
+) -> Reason:
+    number = as_of.toordinal()
+    own = _own_rules(service)[0]
+    if state is State.GRACE:
+        eve = career.segment_on(as_of).first - 1
+        held = any(g.first <= eve <= g.last and g.code != GRANT for g in grounds)
+        values = {"eve": _day(eve), "left": because.values.get("left", "")}
+        rules = (own, *because.rules)
+        code = "ends-with-post" if held else "not-held-before"
+        return Reason(code, values, because.assignment, rules, service.line, because=because)
     if state not in (State.ACTIVE, State.ON_LEAVE):
-        text, assignment = state_reason(career, as_of)
-        if state is State.GRACE and not service.in_grace:
-            return f"not kept in the grace: {text}", assignment, since or as_of, service.line
-        rows = [post.assignment for post in career.posts]
-        return text, assignment, since or as_of, state_line(career, rows, as_of, policy, register)
-    for post in career.posts_on(as_of):
-        if not post.has(service) or (right[1] and post.assignment.uai != right[1]):
-            continue
-        if not post.position.keeps_service(service.name):
-            text = f"position {post.position.name} does not keep it: {assignment_text(post.assignment)}"
-            return text, post.assignment, since or as_of, post.position.line
-        begins = post.first + post.delay(service)
-        if number < begins:
-            text = f"the delay of {counted(post.delay(service), 'day')} runs until {_day(begins - 1)}"
-            text = f"{text}: {assignment_text(post.assignment)}"
-            return text, post.assignment, since or as_of, service.line
-    over = _ended_with(career, right, ended)
-    if over is None or since is None:
-        text, behind, line = _not_given(career, right[1], as_of, service)
-        if same_assignments and behind is not None:
-            text = f"the policy no longer gives it: {text}"
-        return text, behind, since or as_of, line
-    text = f"{assignment_text(over.assignment)} is over"
-    if over.last < max(ended):
-        text += f", and the handover of {counted(service.handover, 'day')} after it"
-    return text, over.assignment, since, service.line
+        values = {"name": state.value}
+        return Reason("state", values, because.assignment, because.rules, because.line, because=because)
+    posts = career.posts_for(right, service)
+    for post in reversed([p for p in posts if holding(p.counts, number)]):
+        position = post.position
+        if not position.keeps_service(service.name):
+            values = {**_post_values(post), "position": position.name}
+            rules = (_position_rule(position), own)
+            return Reason("position", values, post.assignment, rules, position.line)
+        if number < post.first + post.delay(service):
+            return _by_post("delay", post, service, policy, _delay_values(post, service))
+    over = max((p for p in posts if p.last < number), key=lambda p: p.last, default=None)
+    if over is not None:
+        values = {
+            **_post_values(over),
+            "ended": _day(over.last),
+            "which": "the post there" if right[1] else "the last post with it",
+            "handover": counted(service.handover, "day"),
+        }
+        handed_over = any(g.code == HANDOVER and g.post is over for g in grounds)
+        code = "handover-over" if handed_over else "post-over"
+        return Reason(code, values, over.assignment, (own,), service.line)
+    if right[1] and posts and posts[0].first > number:
+        values = {**_post_values(posts[0]), "begins": _day(posts[0].first)}
+        return Reason("post-to-come", values, posts[0].assignment, (own,), service.line)
+    return _without_post(career, right[1], service, as_of, policy)
 
 
-def _not_given(career: Career, uai: str, as_of: date, service: Service) -> tuple[str, Assignment | None, int]:
-    """Why no assignment of the day gives a service, the assignment that comes nearest, and the line."""
+def _without_post(career: Career, uai: str, service: Service, as_of: date, policy: Policy) -> Reason:
+    """Why no assignment of the day gives a service, with the assignment that comes nearest."""
+    own = _own_rules(service)[0]
     posts = [post for post in career.posts_on(as_of) if uai in ("", post.assignment.uai)]
+    served = {"served": ", ".join(sorted(service.profiles or ())) or "all profiles"}
     if not posts:
-        return "no assignment of today gives it", None, service.line
-    post = next((post for post in posts if service.serves(post.profile)), posts[0])
-    text, line = f"profile {post.profile} does not have it", service.line
-    if service.serves(post.profile):
-        text = f"profile {post.profile} has it only where {condition(service.when.conditions)}"
-        line = service.when.line
-    return f"{text} ({assignment_text(post.assignment)})", post.assignment, line
-
-
-def _ended_with(career: Career, right: Right, ended: list[int]) -> Post | None:
-    """The post whose end, or handover, ended a right."""
-    candidates = [
-        post
-        for post in career.posts
-        if ended and post.last <= max(ended) and right[1] in ("", post.assignment.uai)
-    ]
-    return max(candidates, key=lambda post: post.last, default=None)
+        return Reason("not-there", served, None, (own,), service.line)
+    near = next((post for post in posts if service.serves(post.profile)), None)
+    if near is not None:
+        values = {"condition": condition(service.when.conditions)}
+        return _by_post("only-where", near, service, policy, values, service.when.line)
+    profiles = sorted({post.profile for post in posts if post.profile})
+    post = next((post for post in posts if post.profile), posts[0])
+    values = {**_post_values(post), **served, "profiles": ", ".join(profiles)}
+    code = "other-profile" if profiles else "no-profile"
+    return Reason(code, values, post.assignment, (own,), service.line)

@@ -16,11 +16,7 @@ from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.client.controls import Control
-from piactl.directory.client.fast_search_and_write import (
-    ControlledWrite,
-    PipelinedStrategy,
-    changes_of,
-)
+from piactl.directory.client.messages import Spelling, spelling
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
     NO_RIGHT,
@@ -34,14 +30,12 @@ from piactl.directory.client.result_codes import (
     translated,
     unfinished,
 )
-from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
+from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
 from piactl.directory.filters import ANY_ENTRY, equals
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
-_ROOT_DSE = (
-    "supportedControl namingContexts vendorName vendorVersion configContext monitorContext subschemaSubentry"
-).split()
+_ROOT_DSE = ("supportedControl namingContexts configContext monitorContext subschemaSubentry").split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 _START_TLS = "1.3.6.1.4.1.1466.20037"
@@ -61,7 +55,7 @@ class Unusable(Exception):
 class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
     """ldap3's connection with our strategy. Its repr has no secrets, and it drops the password."""
 
-    strategy: PipelinedStrategy
+    strategy: DeadlineStrategy
 
     def __init__(
         self,
@@ -95,7 +89,7 @@ class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
             read_only=read_only,
             **credentials,
         )
-        self.strategy = PipelinedStrategy(self, settings.connect_timeout, deadline)
+        self.strategy = DeadlineStrategy(self, settings.connect_timeout, deadline)
         self.send = self.strategy.send
         self.open = self.strategy.open
         self.get_response = self.strategy.get_response
@@ -168,15 +162,10 @@ class Session:
 
         Raises ConnectionLost; the write may then have been made or not.
         """
-        connection = self._connection
         with self._operation(doing, deadline):
-            if write.op == "add":
-                connection.add(write.dn, attributes=dict(write.add), controls=list(controls))
-            elif write.op == "delete":
-                connection.delete(write.dn, controls=list(controls))
-            else:
-                connection.modify(write.dn, changes_of(write), controls=list(controls))
-        return self._strategy.result
+            numbers = self._strategy.post([(write, controls)])
+            [(_, result)] = self._strategy.answers(numbers)
+        return result
 
     def post(self, writes: Sequence[ControlledWrite], doing: str) -> list[int]:
         """Sends writes at once, without waiting for answers. Returns the numbers of their requests.
@@ -398,7 +387,6 @@ def _facts(session: Session) -> ServerFacts:
         uri=session.uri,
         controls=frozenset(entry.texts("supportedControl")),
         naming_contexts=tuple(entry.texts("namingContexts")),
-        vendor=" ".join([*entry.texts("vendorName"), *entry.texts("vendorVersion")]),
         config_context=entry.text("configContext"),
         monitor_context=entry.text("monitorContext"),
         subschema=entry.text("subschemaSubentry") or "cn=Subschema",

@@ -107,7 +107,7 @@ def csn_controls(op: str, supported: Container[str]) -> list[Control]:
     """The controls that return the entryCSN before a modify and after an add or a modify (RFC 4527), if they
     are `supported` by the server.
 
-    The answers are in `Result.controls`; `fast_search_and_write.csn_in` decodes them. No control is
+    The answers are in `Result.controls`; `messages.csn_in` decodes them. No control is
     critical: no write fails because its entryCSN cannot be returned.
     """
     return [control for control in _CSN_CONTROLS[op] if control.oid in supported]

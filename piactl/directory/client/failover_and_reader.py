@@ -8,7 +8,7 @@ server once, in order, and reports why it could not use it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
-from piactl.directory.client.fast_search_and_write import csn_in
+from piactl.directory.client.messages import csn_in
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -43,13 +43,18 @@ _FIRST_SERVER = (
 )
 
 
-class Servers:
-    """Opens sessions for one identity. With `writing`, it uses only the first server of the list, which must
-    accept writes: on two servers, two runs could each hold the run lock."""
+class Link:
+    """The current session of one identity. With `writing`, it uses only the first server of the list, which
+    must accept writes: on two servers, two runs could each hold the run lock.
+
+    A lost session is replaced: by one with any server of the list, but after the first write only with the
+    same server, because another may not have that write yet.
+    """
 
     def __init__(
         self, settings: DirectorySettings, identity: str, password: Password, *, writing: bool = False
     ) -> None:
+        """Connects. Raises DirectoryUnreachable, and ConfigurationInvalid for an unknown identity."""
         if identity not in settings.identities:
             known = ", ".join(sorted(settings.identities)) or "none"
             raise ConfigurationInvalid.of(
@@ -60,12 +65,37 @@ class Servers:
         self._password = password
         self._writing = writing
         self._kept: tuple[str, EntryWrite] | None = None
+        self._written: ServerFacts | None = None
+        self.session = self._connect()
+
+    def live(self) -> Session:
+        """The current session, or a new one if it was lost. Raises DirectoryUnreachable."""
+        return self.again() if self.session.closed else self.session
+
+    def to_write(self) -> Session:
+        """The session for a write. Raises DirectoryUnreachable."""
+        session = self.live()
+        self._written = session.facts
+        return session
 
     def keep_to(self, number: str, write: EntryWrite) -> None:
         """See `Writer.keep_to`."""
         self._kept = number, write
 
-    def connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
+    def again(self) -> Session:
+        """A new session, with the same server if possible."""
+        self.session.drop()
+        self.session = self.another()
+        return self.session
+
+    def another(self) -> Session:
+        """An additional session, which the caller closes."""
+        return self._connect(self.session.uri, self._written)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
         """A session with the first usable server of the list, `first` tried before the others; with `only`, a
         session with exactly that server.
 
@@ -155,43 +185,6 @@ class Servers:
             raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
 
 
-class Link:
-    """The current session. A lost session is replaced: by one with any server of the list, but after the
-    first write only with the same server, because another may not have that write yet."""
-
-    def __init__(self, servers: Servers) -> None:
-        self.servers = servers
-        self._written: ServerFacts | None = None
-        self.session = servers.connect()
-
-    def live(self) -> Session:
-        """The current session, or a new one if it was lost. Raises DirectoryUnreachable."""
-        return self.again() if self.session.closed else self.session
-
-    def to_write(self) -> Session:
-        """The session for a write. Raises DirectoryUnreachable."""
-        session = self.live()
-        self._written = session.facts
-        return session
-
-    def keep_to(self, number: str, write: EntryWrite) -> None:
-        """See `Writer.keep_to`."""
-        self.servers.keep_to(number, write)
-
-    def again(self) -> Session:
-        """A new session, with the same server if possible."""
-        self.session.drop()
-        self.session = self.servers.connect(self.session.uri, self._written)
-        return self.session
-
-    def another(self) -> Session:
-        """An additional session, which the caller closes."""
-        return self.servers.connect(self.session.uri, self._written)
-
-    def close(self) -> None:
-        self.session.close()
-
-
 def shown_uri(uri: str) -> str:
     """The URI of a server for a message; the path of a socket is shown without %2F."""
     return f"ldapi://{unquote(uri[8:])}" if uri.lower().startswith("ldapi://") else uri
@@ -277,10 +270,6 @@ class DirectoryReader:
             yield from self._pages(session, base, query, attributes, scope, few)
         finally:
             session.close()
-
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        for query in queries:
-            yield from self.search(base, query, attributes, few=True)
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool

@@ -1,8 +1,9 @@
 """The client strategy of ldap3 that piactl sets on each connection, over TCP, TLS and ldapi alike.
 
-It adds what ldap3's strategies lack: a deadline for a whole operation (ldap3 has a timeout per recv, so a
-server that sends one byte at a time can block it for ever), answers matched to their requests, sockets closed
-after a failure, verified certificates, and no copies of secrets. It never sends a request twice.
+It decodes entries in place and keeps many writes in flight. And it adds what ldap3's strategies lack: a
+deadline for a whole operation (ldap3 has a timeout per recv, so a server that sends one byte at a time can
+block it for ever), answers matched to their requests, sockets closed after a failure, verified certificates,
+and no copies of secrets. It never sends a request twice.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import socket
 import ssl
 import time
 from collections import defaultdict, deque
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import ldap3
@@ -25,12 +25,14 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
-from piactl.directory.client.controls import INTEGER, PAGED, SEQUENCE, header, number
+from piactl.directory.client.controls import PAGED, SEQUENCE, Control, header, integer
+from piactl.directory.client.messages import Message, Spelling, encoded, entry_at, message_at
 from piactl.directory.client.result_codes import Result, described
-from piactl.directory.port import RawEntry
+from piactl.directory.port import EntryWrite, RawEntry
 
 LARGEST_MESSAGE = 256 * 1024 * 1024
 _CHUNK = 256 * 1024
+_LONGEST_HEADER = 10
 
 SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE, INTERMEDIATE = 0x64, 0x65, 0x73, 0x79
 _ANSWERS = {
@@ -43,29 +45,16 @@ _ANSWERS = {
 }
 """Kinds of requests: the tag of the message that ends the answer, and ldap3's name for it."""
 _NAMES = dict(_ANSWERS.values())
-_WRITES = frozenset({"addRequest", "modifyRequest", "delRequest", "modDNRequest"})
+_REQUESTS = {"add": "addRequest", "modify": "modifyRequest", "delete": "delRequest"}
+_WRITES = frozenset({*_REQUESTS.values(), "modDNRequest"})
 _PARTS = (SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE)
 _NOTICE = 0
+
+ControlledWrite = tuple[EntryWrite, Sequence[Control]]
 
 _asn1: Any = asn1  # its stubs lack types
 _MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """The errors of ldap3's decoder for bytes that are not LDAP."""
-
-Spelling = dict[bytes, str]
-"""Attribute names as the server spells them -> as they were requested. Grows with every new name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the server, `data[first:stop]`; its operation, without the tag, is `data[start:end]`."""
-
-    number: int
-    tag: int
-    data: bytes
-    first: int
-    start: int
-    end: int
-    stop: int
 
 
 class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
@@ -197,6 +186,17 @@ class DeadlineStrategy(SyncStrategy):
         self.send_bytes(_asn1.encode(message))
         return int(message["messageID"])
 
+    def post(self, writes: Sequence[ControlledWrite]) -> list[int]:
+        """Sends the writes at once, without waiting for an answer, and returns the numbers of their requests.
+
+        Raises OSError; any part of the writes may then have been sent.
+        """
+        numbers = [self.new_number(_REQUESTS[write.op]) for write, _ in writes]
+        self.send_bytes(
+            b"".join(encoded(number, *write) for number, write in zip(numbers, writes, strict=True))
+        )
+        return numbers
+
     # ---- answers
 
     def receive(self, wanted: Container[int]) -> Message:
@@ -214,14 +214,19 @@ class DeadlineStrategy(SyncStrategy):
             self._early[message.number].append(message)
         return message
 
-    def receive_present(self, wanted: Container[int]) -> Message | None:
-        """The next message among those that have arrived; None if there is none."""
+    def answers(self, wanted: Container[int]) -> Iterator[tuple[int, Result]]:
+        """The results of one or more of these requests: waits for one, and includes others that have arrived.
+
+        Raises OSError, ValueError or IndexError.
+        """
+        message = self.receive(wanted)
+        yield message.number, self.result_of(message)
         while self.has_message():
             message = self._next()
             if message.number in wanted:
-                return message
-            self._early[message.number].append(message)
-        return None
+                yield message.number, self.result_of(message)
+            else:
+                self._early[message.number].append(message)
 
     def _next(self) -> Message:
         while not self.has_message():
@@ -294,12 +299,12 @@ class DeadlineStrategy(SyncStrategy):
         wanted = (message_id,)
         while True:
             if message_id not in self._early:
-                entries += self.present_entries(message_id)
+                entries += self._present_entries(message_id)
             message = self.receive(wanted)
             if message.tag in _NAMES:
                 break
             if message.tag == SEARCH_ENTRY:
-                entries.append(self.entry_of(message))
+                entries.append(entry_at(message.data, message.start, message.end, self.spelled))
             elif message.tag == SEARCH_REFERENCE:
                 self.references += self._uris(message)
         self.result = result = self.result_of(message)
@@ -314,24 +319,24 @@ class DeadlineStrategy(SyncStrategy):
         }
         return entries, answer
 
-    def present_entries(self, message_id: int) -> list[RawEntry]:
-        """The next entries of a search that have already arrived; `receive` returns what follows them. Empty
-        here: a subclass may read entries faster than `receive`."""
-        return []
-
-    def entry_of(self, message: Message) -> RawEntry:
-        """The entry of a message of a search. Raises ValueError or IndexError."""
-        try:
-            name, attributes = self._decoded(message)["payload"]
-            values = {
-                spelled_name(attribute[3][0][3], self.spelled): tuple(
-                    value[3] for value in attribute[3][1][3]
-                )
-                for attribute in attributes[3]
-            }
-            return RawEntry(name[3].decode("utf-8", "replace"), values)
-        except _MISREAD as error:
-            raise ValueError(f"an entry that cannot be read: {error}") from None
+    def _present_entries(self, message_id: int) -> list[RawEntry]:
+        """The next entries of a search that have already arrived; `receive` returns what follows them."""
+        if self._expected.get(message_id) != SEARCH_DONE:
+            return []
+        data, offset, arrived = self._data, self._at, len(self._data)
+        number, entries = integer(message_id), []
+        # `receive` reads or refuses everything that is not whole, or not an entry of this search
+        while offset + _LONGEST_HEADER <= arrived:
+            tag, first, stop = header(data, offset)
+            begin = first + len(number)
+            if stop > arrived or tag != SEQUENCE or not data.startswith(number, first):
+                break
+            tag, start, end = header(data, begin)
+            if tag != SEARCH_ENTRY or end > stop:
+                break
+            entries.append(entry_at(data, start, end, self.spelled))
+            self._at = offset = stop
+        return entries
 
     def _uris(self, message: Message) -> list[str]:
         uris, offset = [], message.start
@@ -339,32 +344,6 @@ class DeadlineStrategy(SyncStrategy):
             _, start, offset = header(message.data, offset)
             uris.append(message.data[start:offset].decode("utf-8", "replace"))
         return uris
-
-
-def message_at(data: bytes, offset: int) -> Message:
-    """The whole message that begins at `offset`. Raises ValueError or IndexError."""
-    tag, start, stop = header(data, offset)
-    if tag != SEQUENCE:
-        raise ValueError("not an LDAP message")
-    tag, first, last = header(data, start)
-    if tag != INTEGER or last > stop:
-        raise ValueError("a message without a number")
-    tag, begin, end = header(data, last)
-    if end > stop:
-        raise ValueError("an operation longer than its message")
-    return Message(number(data, first, last), tag, data, offset, begin, end, stop)
-
-
-def spelling(attributes: tuple[str, ...]) -> Spelling:
-    """The spelling for searches that ask for these attributes."""
-    return {attribute.lower().encode(): attribute for attribute in attributes}
-
-
-def spelled_name(name: bytes, spelled: Spelling) -> str:
-    """The name of an attribute as it was requested; adds it to `spelled`."""
-    spelled_as = spelled.get(name) or spelled.get(name.lower()) or name.decode("ascii", "replace")
-    spelled[name] = spelled_as
-    return spelled_as
 
 
 def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.socket:

@@ -8,7 +8,7 @@ only those that name the device of an account or that the server notes at a log 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +22,7 @@ _READ = (
     "reqStart", "reqType", "reqDN", "reqNewRDN", "reqNewSuperior", "reqAuthzID", "reqResult", "reqMod",
     "entryCSN",
 )  # fmt: skip
+_SHORT = ("reqStart", "reqType", "reqDN", "entryCSN")
 _AT_ONCE = 20
 _OF_THE_SERVER = frozenset(
     name.lower()
@@ -64,6 +65,11 @@ class LoggedWrite:
         """Whether the write only changed what the server notes at a log in, successful or not."""
         names = {name.lower() for name in self.seen}
         return bool(names) and names <= _OF_LOGGING_IN
+
+    def is_since(self, instant: datetime) -> bool:
+        """Whether it was made then or later; true if its time is not known to less than a second."""
+        first = instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.time >= first or not self.csn
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +116,33 @@ def logged_writes(
             yield _write(entry)
 
 
-def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> Iterator[LoggedWrite]:
-    """All writes since then, in no particular order. Raises like every search. With `after`, all writes that
-    came into the log at that reqStart or later, however old (a write may come late from another server)."""
+def writes_since(
+    reader: Reader, log: str, since: datetime, directory: DirectorySettings, known: Collection[str] = ()
+) -> Iterator[LoggedWrite]:
+    """The writes since then whose entryCSN is not `known`, in no particular order. A load leaves many others:
+    of writes by identities of this host the entryCSN is read first, and the rest only of unknown writes of
+    accounts. Raises like every search."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
-    first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    begun = filters.at_least("reqStart", after or f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
-    query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
-    for entry in reader.search(log, query, _READ):
-        write = _write(entry)
-        if after or write.time >= first or not entry.text("entryCSN"):
-            yield write
+    begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
+    queries = [filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)]
+    own = [i.dn for i in directory.identities.values() if i.dn and not i.elsewhere]
+    if own and known:
+        accounts = normal_dn(directory.accounts)
+        ours = filters.any_of(*(filters.equals("reqAuthzID", dn) for dn in own))
+        found = reader.search(log, filters.all_of(*queries, ours), _SHORT)
+        unknown = [
+            entry.text("reqStart")
+            for entry in found
+            if entry.text("entryCSN") not in known
+            and (entry.text("reqType") == "modrdn" or normal_dn(entry.text("reqDN")).endswith(accounts))
+        ]
+        queries = [filters.all_of(*queries, filters.none_of(ours))]
+        queries += filters.equals_one("reqStart", unknown, _AT_ONCE)
+    for query in queries:
+        for entry in reader.search(log, query, _READ):
+            write = _write(entry)
+            if write.csn not in known and write.is_since(since):
+                yield write
 
 
 def last_write(entry: RawEntry) -> LoggedWrite:
@@ -133,6 +155,7 @@ def last_write(entry: RawEntry) -> LoggedWrite:
         by=entry.text("modifiersName"),
         attributes=None,
         result=0,
+        csn=entry.text("entryCSN"),
     )
 
 

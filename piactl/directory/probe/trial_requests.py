@@ -20,7 +20,6 @@ from piactl.directory.client.result_codes import (
     NO_RIGHT,
     NO_SUCH_ATTRIBUTE,
     REFERRAL,
-    TRUNCATING,
     UNWILLING,
     Result,
     described,
@@ -28,8 +27,6 @@ from piactl.directory.client.result_codes import (
 from piactl.directory.port import EntryWrite, RawEntry, ServerFacts, Values
 from piactl.errors import PiactlError
 
-ENOUGH = 20_000
-_PAGE = 1000
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
 _PASSWORD = "userPassword"  # noqa: S105 - the name of an attribute
 
@@ -120,17 +117,6 @@ class Probe:
         size = 1 if PAGED in self.facts.controls else None
         entries, _ = self._session.page(base, "subtree", query, [attribute], size=size)
         return entries[0] if entries else None
-
-    def is_cut(self, base: str, query: str) -> tuple[bool, int]:
-        """Whether a limit truncates a search, and the number of entries; reads little more than ENOUGH."""
-        size = _PAGE if PAGED in self.facts.controls else None
-        count, cookie = 0, b""
-        while True:
-            entries, result = self._session.page(base, "subtree", query, ["1.1"], size=size, cookie=cookie)
-            count += len(entries)
-            cookie = result.cookie or b""
-            if result.code or not cookie or count >= ENOUGH:
-                return result.code in TRUNCATING, count
 
     def _search(
         self, base: str, scope: str, query: str, attributes: Sequence[str]

@@ -13,7 +13,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, search_each
 from piactl.directory.store.attribute_map import (
     ACCOUNT_CLASS,
     FOLLOWING_CLASSES,
@@ -106,7 +106,7 @@ def search_accounts_named(
 ) -> Iterator[RawEntry]:
     """The entries of `read_accounts_named`."""
     queries = account_filters(encoding.name("uid"), uids)
-    return reader.search_each(settings.accounts, queries, [*encoding.attributes, CSN])
+    return search_each(reader, settings.accounts, queries, [*encoding.attributes, CSN])
 
 
 def read_unmanaged(
@@ -118,7 +118,7 @@ def read_unmanaged(
     dns = {}
     others = filters.none_of(IN_ACCOUNTS)
     queries = (filters.all_of(others, some) for some in filters.equals_one(name, wanted, AT_ONCE))
-    for raw in reader.search_each(settings.accounts, queries, [name]):
+    for raw in search_each(reader, settings.accounts, queries, [name]):
         for text in map(str.casefold, raw.texts(name)):
             if text in folded:
                 dns[folded[text]] = raw.dn
@@ -150,7 +150,7 @@ def read_accounts_of(
     """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
-    for raw in reader.search_each(settings.accounts, account_filters(name, digests), encoding.attributes):
+    for raw in search_each(reader, settings.accounts, account_filters(name, digests), encoding.attributes):
         yield entry_of(raw, encoding)
 
 
@@ -278,7 +278,7 @@ def read_whole(
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
     """The accounts of these uids with all readable attributes, or the given ones, in chunks."""
-    return reader.search_each(settings.accounts, account_filters(encoding.name("uid"), uids), attributes)
+    return search_each(reader, settings.accounts, account_filters(encoding.name("uid"), uids), attributes)
 
 
 def account_dn(settings: DirectorySettings, uid: str) -> str:

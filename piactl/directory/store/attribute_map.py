@@ -66,7 +66,7 @@ FOLLOWING_CLASSES = {"oathTOTPToken": LINKED_CLASS, POSIX[0]: POSIX_CLASS}
 UNIQUE_ID = "eduPersonUniqueId"
 _LOCAL = re.compile(r"\d{7}[A-Z]_")
 """The beginning of a profile at one establishment; profiles have no capitals."""
-_ENTRY_ID, _MADE = "entryUUID", "createTimestamp"
+_ENTRY_ID, MADE = "entryUUID", "createTimestamp"
 
 
 _Texts = str | None | Collection[str]
@@ -101,7 +101,7 @@ class Encoding:
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
-        made = (_MADE,) if self.unique_ids else ()
+        made = (MADE,) if self.unique_ids else ()
         return (*self._managed.values(), self.name(BASE), _ENTRY_ID, *made)
 
     @cached_property
@@ -286,7 +286,7 @@ class Encoding:
 
     def of_server(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
         """What the server itself says about an entry: its entryUUID, and when it was made."""
-        return {name: entry.values[name] for name in (_ENTRY_ID, _MADE) if name in entry.values}
+        return {name: entry.values[name] for name in (_ENTRY_ID, MADE) if name in entry.values}
 
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
         """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
@@ -472,7 +472,7 @@ class _Reading:
         return values if any(values) else ()
 
     def _made_on(self) -> date | None:
-        text = self.one(_MADE) if self.one(_ENTRY_ID) else ""
+        text = self.one(MADE) if self.one(_ENTRY_ID) else ""
         return civil_day(text, self.encoding.timezone, last=False) if text else None
 
     def _state_dates(self) -> tuple[date | None, date | None]:

@@ -12,7 +12,7 @@ from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
-from piactl.directory.port import Reader
+from piactl.directory.port import Reader, search_each
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
@@ -46,7 +46,7 @@ def read_owners(
     """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
     wanted = {wanted_name.casefold() for wanted_name in names}
-    for raw in reader.search_each(settings.accounts, account_filters(name, names), [uid, name]):
+    for raw in search_each(reader, settings.accounts, account_filters(name, names), [uid, name]):
         for name_found in map(str.casefold, raw.texts(name)):
             if name_found in wanted:
                 yield name_found, raw.text(uid)

@@ -192,15 +192,14 @@ def read_released(
 
 
 def foreign_policies(
-    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings, accounts: str = IN_ACCOUNTS
+    reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
 ) -> Iterator[tuple[RawEntry, str]]:
     """(entry, DN of its password policy) of each account, protected or not, that names a policy which is not
-    in the configuration. Nothing if the configuration does not name the default policy. `accounts` is the
-    filter of the accounts to read."""
+    in the configuration. Nothing if the configuration does not name the default policy."""
     if not passwords.policy:
         return
     named = [filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies)]
-    query = filters.all_of(accounts, filters.present(POLICY), filters.none_of(*named))
+    query = filters.all_of(IN_ACCOUNTS, filters.present(POLICY), filters.none_of(*named))
     uid = directory.attributes.get("uid", "uid")
     for entry in reader.search(directory.accounts, query, [uid, "piactlProtected", POLICY]):
         yield entry, entry.text(POLICY)
@@ -260,22 +259,16 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     return faults
 
 
-def reuse_faults(reader: Reader, policy: str) -> list[str]:
-    """The reason why an activation password may be kept as the password under this policy; empty if there is
-    none, or if the policy does not exist, which `policy_faults` reports."""
-    entry = reader.read(policy, ["pwdInHistory"])
-    if entry is None or entry.text("pwdInHistory") not in ("", "0"):
-        return []
-    return ["pwdInHistory is not set: an activation password may be its own replacement"]
-
-
-def block_faults(reader: Reader, policy: str) -> list[str]:
-    """The reason why anybody can block an activation password under this policy until the help desk acts;
-    empty if there is none."""
-    entry = reader.read(policy, ["pwdMaxFailure"])
-    if entry is None or entry.text("pwdMaxFailure") in ("", "0"):
-        return []
-    return ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]]:
+    """What else is wrong with this policy of activation passwords: that one may be kept as the password; and
+    that anybody can block one until the help desk acts."""
+    entry = reader.read(policy, ["pwdInHistory", "pwdMaxFailure"])
+    if entry is None:
+        return [], []
+    kept, unblocked = (entry.text(name) in ("", "0") for name in ("pwdInHistory", "pwdMaxFailure"))
+    reuse = ["pwdInHistory is not set: an activation password may be its own replacement"]
+    block = ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+    return reuse if kept else [], [] if unblocked else block
 
 
 def policy_exists(reader: Reader, policy: str) -> bool:
@@ -334,9 +327,6 @@ class ActivationPasswordWriter:
         few: bool = False,
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope, few=few)
-
-    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
-        return self.writer.search_each(base, queries, attributes)
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:

@@ -243,8 +243,13 @@ def records_in(
         return []
 
 
-def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
-    """The entries below the state entry that are not piactl's."""
+def entries_of(reader: Reader, state: str) -> list[RawEntry]:
+    """All entries of piactl's tree, with their classes."""
+    return list(reader.search(state, filters.ANY_ENTRY, ["objectClass"], few=True))
+
+
+def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[UnreadableRecord]:
+    """Those of all entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, *_FORMER_FOLDERS)}
@@ -259,7 +264,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     )
     single = {normal_dn(dn) for dn in own}
     misplaced = []
-    for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"], few=True):
+    for entry in entries:
         name = normal_dn(entry.dn)
         above = name.partition(",")[2]
         of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))

@@ -88,10 +88,10 @@ def read_run(r: Record) -> Record:
     return {**r, "outcomes": {current_outcome(word): number for word, number in r["outcomes"].items()}}
 
 
-def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
-    """Writes the record of a run, and marks one that has not ended, so that a search finds it. Raises
-    PiactlError."""
-    entry = writer.read(dn, [DATA, MARK])
+def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first: bool = False) -> None:
+    """Writes the record of a run, its `first` or over that which is there, and marks one that has not ended,
+    so that a search finds it. Raises PiactlError."""
+    entry = None if first else writer.read(dn, [DATA, MARK])
     write = record_write(dn, stored(entry), record)
     marks = entry.values.get(MARK, ()) if entry is not None else ()
     running = record.get("status") == RunStatus.RUNNING

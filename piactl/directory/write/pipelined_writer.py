@@ -23,14 +23,11 @@ from piactl.errors import PiactlError, ReplyLost
 @dataclass(slots=True)
 class InFlightWrite:
     """A write in the window. `out` is true once any byte of it may have been sent; `answer` is None until
-    the server answers.
-
-    `doubtful`: it was sent before without an answer. `result` is the outcome, once it is known.
+    the server answers. `result` is the outcome, once it is known.
     """
 
     write: EntryWrite
     out: bool = False
-    doubtful: bool = False
     answer: Result | None = None
     result: WriteResult | None = None
 
@@ -50,15 +47,14 @@ class Window:
     """The writes in flight, in the order of sending. `waiting` holds those without an answer, by the number
     of their request in `session`.
 
-    `lost` is the error that broke the connection; `losses` counts such errors since the last answer.
-    `unsettled`: at least one write has no final answer and must be settled.
+    `lost` is the error that broke the connection. `unsettled`: at least one write has no final answer and
+    must be settled.
     """
 
     session: Session
     sent: deque[InFlightWrite] = field(default_factory=deque)
     waiting: dict[int, InFlightWrite] = field(default_factory=dict)
     lost: ConnectionLost | None = None
-    losses: int = 0
     unsettled: bool = False
     _names: set[str] = field(default_factory=set)
     _above: set[str] = field(default_factory=set)
@@ -94,13 +90,11 @@ class Window:
     def answered(self, number: int, answer: Result) -> InFlightWrite:
         sent = self.waiting.pop(number)
         sent.answer = answer
-        self.losses = 0
         self.unsettled = self.unsettled or not sent.plain
         return sent
 
     def broken(self, lost: ConnectionLost) -> None:
         self.lost, self.unsettled = lost, True
-        self.losses += 1
         self.waiting.clear()
 
     def pop_completed(self) -> WriteResult | None:
@@ -252,54 +246,34 @@ class PipelinedWriter(DirectoryWriter):
         writes with a known result stay in the window.
         """
         lost, window.lost, window.unsettled = window.lost, None, False
-        silent: list[InFlightWrite] = []
         unreadable = False
         for sent in [sent for sent in window.sent if sent.result is None]:
             try:
                 if not (sent.silent and unreadable):
                     sent.result = self._outcome(sent, lost, error)
-                if sent.silent and sent.result is not None:
-                    window.losses = 0
             except ReplyLost as met:
                 unreadable = True
-                if error is None:
-                    sent.out, sent.answer, error = True, None, met
+                sent.out, sent.answer, error = True, None, error or met
             except PiactlError as met:
                 error = error or met
-            if sent.silent and sent.result is None:
-                silent.append(sent)
-        if silent and error is None:
-            error = self._repeat(window, silent, lost)
         if error is not None:
+            doubtful = [sent.write.dn for sent in window.sent if sent.silent and sent.result is None]
             window.sent = deque(sent for sent in window.sent if sent.result is not None)
-            error = with_doubts(error, [sent.write.dn for sent in silent])
+            error = with_doubts(error, doubtful)
         return error
 
     def _outcome(
         self, sent: InFlightWrite, lost: ConnectionLost | None, error: BaseException | None
     ) -> WriteResult | None:
-        """The outcome of a write; None if it was not made, or, without an answer, not yet."""
+        """The outcome of a write; None if it was not made, and is not sent because of the error."""
         if sent.silent and lost is not None:
-            return self._after_silence(sent.write, lost, False)
+            found = self._after_silence(sent.write, lost, False)
+            return self._one(sent.write, doubtful=True) if found is None and error is None else found
         if error is None:
             answer = None if sent.answer is None or sent.answer.code in AGAIN else sent.answer
-            return self._one(sent.write, answer=answer, doubtful=sent.doubtful)
+            return self._one(sent.write, answer=answer)
         if sent.answer is not None and sent.answer.code in STALE:
-            return self._settled(sent.write, sent.doubtful)
-        return None
-
-    def _repeat(
-        self, window: Window, silent: Sequence[InFlightWrite], lost: ConnectionLost | None
-    ) -> PiactlError | None:
-        """Sends the writes once more; returns the error that ends the run if that did not help before."""
-        if window.losses > 1:
-            return ReplyLost(f"{lost}\nIt was sent twice without an answer, and was not done when read back.")
-        for sent in silent:
-            sent.doubtful = True
-        try:
-            self._send(window, silent)
-        except PiactlError as unreachable:
-            return unreachable
+            return self._settled(sent.write, False)
         return None
 
 

@@ -6,10 +6,11 @@ A write without an answer may or may not have been made: the entry is read back 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from contextlib import closing, suppress
 from datetime import datetime
 
-from piactl.directory.client.connection import Session
+from piactl.core.text import utc_instant
+from piactl.directory.client.connection import Session, Unusable
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import (
     PERMISSIVE,
@@ -20,7 +21,7 @@ from piactl.directory.client.controls import (
     csn_controls,
 )
 from piactl.directory.client.failover_and_reader import DirectoryReader
-from piactl.directory.client.fast_search_and_write import csn_in
+from piactl.directory.client.messages import csn_in
 from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,
@@ -42,8 +43,7 @@ from piactl.directory.write.entry_comparison import (
     folded,
     without_link,
 )
-from piactl.directory.write.server_times import server_times
-from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
+from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
 """Seconds before each try to reach a server again after a reply was lost."""
@@ -52,22 +52,24 @@ _WHO = ("modifiersName", "modifyTimestamp")
 
 
 class DirectoryWriter(DirectoryReader):
-    """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has. Values
-    that cannot be read (passwords) are written like this."""
+    """What decides the outcome of a write; `PipelinedWriter` is the Writer of `port`. In a modify, a `delete`
+    of no values replaces whatever the attribute has. Values that cannot be read (passwords) are written like
+    this."""
 
     def keep_to(self, number: str, write: EntryWrite) -> None:
         self._link.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
-        servers = self._link.servers
-        return server_times(servers.peers, servers.peer)
+        times = {}
+        for uri in self._link.peers:
+            with suppress(Unusable, PiactlError, ValueError), closing(self._link.peer(uri)) as peer:
+                base = peer.facts.monitor_context or "cn=Monitor"
+                entry = peer.entry(f"cn=Current,cn=Time,{base}", ["monitorTimestamp"])
+                times[uri] = utc_instant(entry.text("monitorTimestamp") if entry else "")
+        return times
 
     def who(self) -> str:
         return self._repeated(lambda session: session.who_am_i())
-
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
-        for write in writes:
-            yield self._one(write)
 
     def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
         """Sends one write and returns its result.
@@ -92,7 +94,7 @@ class DirectoryWriter(DirectoryReader):
                     doubtful = True
                     continue
                 except DirectoryUnreachable as gone:
-                    raise _still_in_doubt(write, gone) if doubtful else gone from None
+                    raise _still_in_doubt(write, gone, "sent") if doubtful else gone from None
             result, answer = answer, None
             if result.code == SUCCESS:
                 before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
@@ -133,7 +135,7 @@ class DirectoryWriter(DirectoryReader):
         if state is EntryState.OTHER:
             return _conflict(write, entry)
         if doubtful:
-            raise _still_in_doubt(write, lost) from None
+            raise _still_in_doubt(write, lost, "sent twice") from None
         return None
 
     def _sent(self, write: EntryWrite, strict: bool, *, permissive: bool = False) -> Result:
@@ -214,9 +216,10 @@ class DirectoryWriter(DirectoryReader):
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
 
 
-def _still_in_doubt(write: EntryWrite, why: Exception) -> ReplyLost:
+def _still_in_doubt(write: EntryWrite, why: Exception, sent: str) -> ReplyLost:
     return ReplyLost(
-        f"{why}\n{write.dn} was sent without an answer; read back, it had not been made, but may be later.\n"
+        f"{why}\n{write.dn} was {sent} without an answer; read back, "
+        "it had not been made, but may be later.\n"
         "The next run reads it back and continues from its state.",
         [write.dn],
     )

@@ -1,26 +1,26 @@
-"""The pipeline of one-off commands: find and prepare the named accounts, check guards, ask, write, hand out.
+"""The batches of one-off commands: find and prepare the named accounts, check guards, write, hand out.
 
-Every command that changes accounts one by one uses it: edits, activation passwords, unblocking, devices.
+Every command that changes accounts one by one uses them: edits, activation passwords, unblocking, devices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
+from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last
-from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice
 from piactl.flows.apply.run import CommandRun, Run
@@ -137,25 +137,6 @@ class BatchResult:
         return AccountOutcome.NOT_MADE, "the command had to end"
 
 
-class Console(Protocol):
-    """The parts of a command that the pipeline needs: connections, signals, and the dialogue with the
-    operator."""
-
-    def reading(self) -> AbstractContextManager[Reader]: ...
-
-    def writing(self) -> AbstractContextManager[Writer]: ...
-
-    def not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
-        """A sentence for each listed server that does not have these writes, by DN, after a while."""
-
-    def stop_on_signals(self) -> AbstractContextManager[Stop]: ...
-
-    def show_broken_guards(self, broken: Sequence[Refusal]) -> None: ...
-
-    def confirm(self, batch: Batch) -> None:
-        """Asks the operator to confirm the batch. Raises Declined."""
-
-
 class Delivery(Protocol):
     """Hands out the secrets that a batch sets."""
 
@@ -199,61 +180,16 @@ def prepare_each(
     return tuple(accounts)
 
 
-def run_batch(
-    prepare: Callable[[Any], Batch],
-    run: CommandRun,
-    console: Console,
-    delivery: Delivery | None = None,
-    *,
-    dry_run: bool,
-    everywhere: bool = False,
-) -> tuple[Batch, BatchResult]:
-    """Prepares a batch, asks the operator, writes it and delivers its secrets. `prepare` gets a Writer, or a
-    Reader if `dry_run`. With `everywhere`, the entries are read back on every listed server.
-
-    A broken guard that the order does not allow, or an error before anything was written, is `refused` in the
-    result; a later error is its `error`. Raises Declined, and what `prepare` raises.
-    """
-    if dry_run:
-        with console.reading() as reader:
-            batch = prepare(reader)
-        try:
-            refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
-        except UnsafePlan as error:
-            return batch, BatchResult(planned=True, refused=error)
-        return batch, BatchResult(planned=True)
-    with console.writing() as writer:
-        batch = prepare(writer)
-        if not batch.writes:
-            return batch, BatchResult(run.order.run)
-        try:
-            refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
-            console.confirm(batch)
-            # signals are held back only while writing; a prompt can be interrupted at once
-            with console.stop_on_signals() as stop:
-                result = _written(writer, batch, run, stop, delivery)
-            if everywhere:
-                result.lagging = console.not_arrived(_made(batch, result))
-            return batch, result
-        except Declined:
-            raise
-        except PiactlError as error:
-            return batch, BatchResult(refused=error)
-
-
-def refuse_broken_guards(
-    refusals: Sequence[Refusal], allowed: Mapping[str, int], show: Callable[[Sequence[Refusal]], None]
-) -> None:
-    """Shows the guards that are broken and not allowed, and raises UnsafePlan if there are any."""
+def refuse_broken_guards(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
+    """Raises UnsafePlan with the guards that are broken and not allowed, if there are any."""
     broken = refused(refusals, allowed)
     if broken:
-        show(broken)
         raise UnsafePlan(
             f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written", broken
         )
 
 
-def _made(batch: Batch, result: BatchResult) -> dict[str, list[EntryWrite]]:
+def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[EntryWrite]]:
     """The writes that were made, by DN."""
     made: dict[str, list[EntryWrite]] = {}
     for account in batch.accounts:
@@ -263,11 +199,8 @@ def _made(batch: Batch, result: BatchResult) -> dict[str, list[EntryWrite]]:
     return made
 
 
-def _written(
-    writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery | None
-) -> BatchResult:
-    if delivery is None:
-        return carry_out(writer, batch, run, stop)
+def deliver(writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery) -> BatchResult:
+    """Like `carry_out`, for a batch that sets secrets, which it hands out."""
     try:
         result = carry_out(delivery.begin(writer), batch, run, stop)
     except PiactlError:
@@ -295,7 +228,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     done = Done(run.order.run, results=result.outcomes)
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
-        with run.alone(writer) as begun:
+        with begin_run(run, writer, locked=False) as begun:
             if batch.approval is not None:
                 batch.approval(begun)
             if batch.reserve is not None:

@@ -14,7 +14,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
-from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
@@ -25,6 +24,7 @@ from piactl.directory.store.records import DATA, Places, parsed, record_write, r
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import owner_of, prepare
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.drift import held_words
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -160,10 +160,10 @@ def refuse_second(case: Case, decision: Decision | None) -> None:
 def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | None) -> Case:
     """Writes the decision of a case, or takes it back (None), by one asserted write; returns the case.
 
-    Raises NotFound, ActRefused if it is decided already, and what `CommandRun.locked` raises.
+    Raises NotFound, ActRefused if it is decided already, and what `begin_run` raises.
     """
     state = command.settings.directory.state
-    with command.locked(writer) as run:
+    with begin_run(command, writer, locked=True) as run:
         case, data = find_case(writer, state, id_)
         refuse_second(case, decision)
         answer = decision.answer.value if decision else "open again"
@@ -171,12 +171,8 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
         run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
         replace_record(writer, Places(state).case(id_), data, case_record(case))
-        run.journal.end({})
-        run.record(
-            RunStatus.DONE,
-            note=note,
-            decided=[id_, answer],
-        )
+        run.facts["decided"] = [id_, answer]
+        run.end(note=note)
     return case
 
 

@@ -13,16 +13,15 @@ from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.settings import PasswordSettings
-from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
-from piactl.core.naming.name_digests import NameDigests
+from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import PASSWORD
 from piactl.core.plan.guards import refusals
-from piactl.core.rules.address_allocation import named
+from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.reduced_account import with_lock
 from piactl.directory.port import EntryWrite
-from piactl.directory.store.account_list import listed_names, read_account_list
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     Entry,
     account_write,
@@ -31,7 +30,7 @@ from piactl.directory.store.accounts import (
     read_accounts_of,
     reducing_write,
 )
-from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
+from piactl.directory.store.attribute_scans import read_identifiers
 from piactl.directory.store.base_digest import FIELDS
 from piactl.directory.store.drift import MULTIPLE
 from piactl.directory.store.password_state_and_activation import removal_write
@@ -40,9 +39,9 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import held_words, resolved
-from piactl.flows.plan.change_set import change_set, effective_days
-from piactl.flows.plan.deleted_entries import FirstOwners
+from piactl.flows.plan.deleted_entries import taken_names
 from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
+from piactl.flows.plan.plan_rows import planned_row
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
@@ -174,9 +173,7 @@ def _prepared(
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
     drift = store.drift([entry]).get(uid, ()) if entry is not None else ()
-    changes = change_set(desired, write, rules, store.encoding, drift, every=True)
-    days = effective_days(changes.changes, rules.as_of)
-    row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write, effective=days)
+    row, changes = planned_row(desired, write, rules, store.encoding, drift, reason=reason, every=True)
     before = None
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
@@ -190,22 +187,20 @@ def _prepared(
         after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
-    return PreparedAccount(name, uid, changes.changes, row, tuple(ahead), people=(person,))
+    return PreparedAccount(name, uid, tuple(changes), row, tuple(ahead), people=(person,))
 
 
 def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
-    taken = {
-        *read_foreign_names(store.reader, store.directory, store.encoding),
-        *read_identifiers(store.reader, store.directory, store.encoding),
-    }
-    listed = read_account_list(store.reader, store.directory.state, UnreadableRecords())
-    also = NameDigests(listed_names(dict(listed.accounts())))
-    owns = FirstOwners(store.directory, store.keys)
-    first = rules.policy.first_homonym_digit
-    names = TakenNames((local_of(name) for name in taken), first, also, listed.first_owners(), owns)
+    """The desired account with the names and the number that a night would give it."""
+    account_list = read_account_list(store.reader, store.directory.state, UnreadableRecords())
+    listed, owners = dict(account_list.accounts()), account_list.first_owners()
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
-    [with_number] = named([desired], names, rules.policy, numbers)
+    names = {local_of(name) for name in read_identifiers(*accounts)}
+    taken = taken_names(accounts, rules, listed, owners, names)
+    numbers = numbers_of(accounts, rules.policy, listed)
+    claim = claim_of(desired, rules.policy)
+    given = addressed(desired, *take(claim, taken), rules.policy) if claim is not None else desired
+    with_number = numbered(given, numbers)
     if with_number is None:
         raise ActRefused(numbers.none_left if numbers else "")
     return with_number

@@ -178,7 +178,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     )
     kind = "approve" if approved else "reject"
     done = write_beside(run, [AccountWrite(approval.name, (kind,), approval.reason, records.write(approval))])
-    run.journal.end(done.counts)
+    run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
         raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
     return approval
@@ -244,11 +244,8 @@ def require_approval(
     if len(serve) >= rules.count:
         if not by_timer:
             known_operator(run.order.actor, TWO)
-        answers = {
-            "approvals": [approval.name for approval in serve],
-            "approved_by": [approval.by for approval in serve],
-        }
-        run.facts = {**run.facts, **answers}
+        run.facts["approvals"] = [approval.name for approval in serve]
+        run.facts["approved_by"] = [approval.by for approval in serve]
         by = " and ".join(approval.by for approval in serve)
         run.journal.note(f"approved by {by}")
         run.say(f"approved by {by}")
@@ -276,7 +273,7 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
-    run.facts = {**run.facts, "break_glass": run.order.reason}
+    run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
     intent = IntendedWrite(
         uid=run.order.run,
         dn=run.places.run(run.order.run),
@@ -287,7 +284,7 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
         removed={},
     )
     (number,) = run.journal.intents([intent])
-    run.record(RunStatus.RUNNING, plan=ready.fingerprint)
+    run.record(RunStatus.RUNNING)
     run.journal.outcomes(
         [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
     )

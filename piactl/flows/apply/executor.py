@@ -1,9 +1,10 @@
-"""Applies a plan: guards, then one write per account, each journalled before it is sent."""
+"""Applies a plan whose guards were checked: one write per account, each journalled before it is sent."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -13,12 +14,13 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
-from piactl.core.text import counted
-from piactl.directory.port import Outcome, WriteResult, write_one
+from piactl.directory.dn import normal_dn, parted
+from piactl.directory.port import Outcome, RawEntry, WriteResult, write_one
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
     dumps,
+    entries_of,
     is_record,
     misplaced_entries,
     record_write,
@@ -28,7 +30,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
-from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.errors import PiactlError, StalePlan
 from piactl.flows.apply.listed_accounts import list_accounts, list_written
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
@@ -52,7 +54,6 @@ class Done:
     """What became of a run. `problems` are (uid, outcome, message) of the writes that were not made."""
 
     run: str
-    status: RunStatus = RunStatus.DONE
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Done:
     """Why the feeds of some sources were refused; the run went on without them."""
 
     @property
-    def ended_status(self) -> RunStatus:
+    def status(self) -> RunStatus:
         """The status of a run that no error ended."""
         if self.stopped:
             return RunStatus.STOPPED
@@ -89,8 +90,9 @@ Tell = Callable[[str, WriteResult], None]
 """Gets the uid of an account and the result of each write to it."""
 
 
-Housekeeping = Callable[[Run], object]
-"""A step after the changes of a run, which do not depend on it."""
+Housekeeping = tuple[str, Callable[[Run], object]]
+"""A step after the changes of a run, which do not depend on it, and the folder whose records it is about: it
+is left out while there are none; "" is a step that is always made."""
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -109,26 +111,19 @@ def apply_work(
     housekeeping: Sequence[Housekeeping] = (),
     tell: Tell | None = None,
 ) -> Done:
-    """Applies the plan; `brief` is as in Done. Raises UnsafePlan before the first write if a guard is broken,
-    and SchemaLacking. The `housekeeping` follows after all changes; if it fails, the run reports that but
-    does not fail.
+    """Applies the plan, and ends the run; `brief` is as in Done. Raises SchemaLacking and UnsafePlan before
+    the first write. The `housekeeping` follows after all changes; if it fails, the run reports that but does
+    not fail.
 
-    Conflicts and failures of single accounts are counted, and the rest continues. An error that prevents
-    every write (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the run
-    has recorded it.
+    Conflicts and failures of single accounts are counted, and the rest continues. Raises an error that
+    prevents every write (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable).
     """
-    broken = refused(ready.plan.refusals, run.order.allowed)
     facts = run_facts(ready) | {"settings": settings_digest(run.settings), "rules": run.order.rules}
-    if broken:
-        run.journal.end({"refused": len(broken)})
-        run.record(RunStatus.REFUSED, **facts)
-        raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
     if ready.last is not None:
         check_not_replaced(run, facts, ready.plan.basis.after)
     require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
-    run.record(RunStatus.RUNNING, **facts)
-    try:
+    with _counted(run, done, facts):
         planned_on = mark_unclean(run, ready)
         keep_undo(run, ready.writes)
         # only an archival deletes anything
@@ -140,27 +135,33 @@ def apply_work(
             _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
             run.lock.keep()
             _write_records(run, ready, done, planned_on)
-    except PiactlError as refused_write:
-        error = run.lock.cause(refused_write)
-        done.status = RunStatus.FAILED
-        _finish(run, facts, done, str(error))
-        raise error from None
     if not done.stopped:
-        for step in (_prune, _report_misplaced, *housekeeping):
-            _keep_house(run, step)
-    _finish_written(run, facts, done)
+        _keep_records(run, housekeeping)
+    _end(run, done)
     return done
 
 
-def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
+@contextmanager
+def _counted(run: Run, done: Done, facts: Mapping[str, Any]) -> Iterator[None]:
+    """Begins to write; the record of a run that an error ends says what was done until then."""
+    run.counts = done.counts
+    run.begin_to_write(**facts)
+    try:
+        yield
+    except PiactlError:
+        run.facts |= done.facts(MOST_PROBLEMS)
+        raise
+
+
+def _end(run: Run, done: Done) -> None:
     late = made_late(run)
     done.late = [f"{uid}: {words}" for uid, words in late]
     done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in late]
-    done.status = done.ended_status
-    _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else "")
+    run.facts |= done.facts(MOST_PROBLEMS)
+    run.end(done.status, f"stopped by {done.stopped}" if done.stopped else "")
 
 
-def _keep_house(run: Run, step: Housekeeping) -> None:
+def _keep_house(run: Run, step: Callable[[Run], object]) -> None:
     try:
         run.lock.renew()
         step(run)
@@ -173,13 +174,30 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         )
 
 
-def _prune(run: Run) -> None:
-    prune(run, run.settings.keep_undo_days, run.settings.keep_runs_days)
+def _keep_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
+    """Deletes old runs and names what is not piactl's, with one reading of piactl's tree, and makes the other
+    steps."""
+    state, settings = run.settings.directory.state, run.settings
+    entries: list[RawEntry] = []
 
+    def read_entries(run: Run) -> None:
+        entries.extend(entries_of(run.writer, state))
 
-def _report_misplaced(run: Run) -> None:
-    for misplaced in misplaced_entries(run.writer, run.settings.directory.state):
-        run.unreadable.add(misplaced)
+    def prune_runs(run: Run) -> None:
+        prune(run, entries, settings.keep_undo_days, settings.keep_runs_days)
+
+    def report_misplaced(run: Run) -> None:
+        for misplaced in misplaced_entries(entries, state):
+            run.unreadable.add(misplaced)
+
+    for always in (read_entries, prune_runs, report_misplaced):
+        _keep_house(run, always)
+    names = {normal_dn(entry.dn) for entry in entries} - {normal_dn(run.places.clock)}
+    filled = {parted(name)[1] for name in names}
+    for folder, step in housekeeping:
+        place = normal_dn(run.places.folder(folder)) if folder else ""
+        if not folder or place in filled or place not in names:  # it cannot be seen: the step says why
+            _keep_house(run, step)
 
 
 def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
@@ -213,9 +231,7 @@ def write_alone(
     what earlier commands left unfinished. Raises, as `apply_work` does, what prevents every write.
     """
     kinds = Counter(kind for row in writes for kind in row.kinds)
-    facts: dict[str, object] = {"summary": dict(kinds)}
-    run.record(RunStatus.RUNNING, **facts)
-    try:
+    with _counted(run, done, {"summary": dict(kinds)}):
         if run.recorded:
             keep_undo(run, writes if undo is None else undo)
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
@@ -226,11 +242,7 @@ def write_alone(
         if run.recorded:
             rows = [*writes, *chain.from_iterable((then or {}).values())]
             _keep_house(run, partial(list_written, writes=rows))
-    except PiactlError as error:
-        done.status = RunStatus.FAILED
-        _finish(run, facts, done, str(error))
-        raise
-    _finish_written(run, facts, done)
+    _end(run, done)
 
 
 def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
@@ -294,31 +306,6 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
         **({"held": len(ready.plan.holds)} if ready.plan.holds else {}),
         **({"undoes": ready.undoes} if ready.undoes else {}),
     }
-
-
-def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
-    """Writes the end of the run to the journal and to its record; if one cannot be written, the other still
-    is."""
-    first: PiactlError | None = None
-    try:
-        run.end(done.counts, facts.get("feeds") or (), finished=done.status != "failed")
-    except PiactlError as error:
-        first = error
-        note = note or str(error)
-    try:
-        run.record(
-            done.status,
-            **facts,
-            **done.facts(MOST_PROBLEMS),
-            note=note,
-        )
-    except PiactlError as error:
-        cause = run.lock.cause(error)
-        run.say(f"the record of the run could not be finished: {cause}")
-        first = first or cause
-    # if the run failed before, the caller raises that error; this one only concerns its record
-    if first is not None and done.status is not RunStatus.FAILED:
-        raise first
 
 
 def _write_accounts(
@@ -436,8 +423,8 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
     made = check_plan_fits(ready, run.settings, order.policy, last)
     if made:
         run.say(f"this plan was already applied by run {made}; nothing to do")
-        run.journal.end({})
-        run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"already applied by {made}")
+        run.facts["plan"] = ready.fingerprint
+        run.end(note=f"already applied by {made}")
         return Done(order.run)
     if order.as_of != order.today and not run.settings.any_date:
         raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")

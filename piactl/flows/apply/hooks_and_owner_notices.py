@@ -141,7 +141,7 @@ def _empty(settings: Settings, say: Say) -> None:
                 break
     for command, why in failed.items():
         number = counted(len(outbox.waiting[command]), "event waits", "events wait")
-        say(f"the hook {command[0]} {why}: {number} for the next run; see: piactl doctor")
+        say(f"the hook {command[0]} {why}: {number} for the next run")
 
 
 def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:

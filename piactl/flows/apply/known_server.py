@@ -15,7 +15,9 @@ from functools import cache
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun, ServerIdentity
 from piactl.core.text import utc_instant
+from piactl.directory import filters
 from piactl.directory.client.failover_and_reader import shown_uri
+from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
@@ -151,19 +153,26 @@ def _check_directory(
 
 def _check_accounts(reader: Reader, settings: Settings) -> None:
     """Raises DirectoryOlder if an entry that this host wrote lately is as before that write."""
-    any_present = False
-    lately: dict[str, StampedWrite] = {}
+    accounts, name = settings.directory.accounts, settings.directory.attributes.get("uid", "uid")
+    lately: dict[str, tuple[StampedWrite, str]] = {}
     for write in stamped_writes(settings.journal_file, _LATELY):
-        lately.setdefault(write.dn, write)
+        attribute, value = first_pair(write.dn)
+        if attribute == name.lower() and under(write.dn, accounts):
+            lately.setdefault(normal_dn(write.dn), (write, value))
         if len(lately) == _SAMPLE:
             break
-    for write in lately.values():
-        entry = reader.read(write.dn, ["entryCSN"])
-        any_present = any_present or entry is not None
-        if entry is not None and is_older(entry, write):
-            raise DirectoryOlder(_older(write.run, write.time, f"{write.dn} is as it was before"))
-    accounts = settings.directory.accounts
-    if lately and not any_present and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
+    if not lately:
+        return
+    named = filters.any_of(*(filters.equals(name, value) for _, value in lately.values()))
+    any_present = False
+    for entry in reader.search(accounts, named, ["entryCSN"], few=True):
+        known = lately.get(normal_dn(entry.dn))
+        any_present = any_present or known is not None
+        if known is not None and is_older(entry, known[0]):
+            write = known[0]
+            raise DirectoryOlder(_older(write.run, write.time, f"{entry.dn} is as it was before"))
+    if not any_present and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
+        write, _ = next(iter(lately.values()))
         raise DirectoryOlder(_older(write.run, write.time, f"{accounts} has no account"))
 
 

@@ -36,8 +36,9 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
-from piactl.flows.apply.run_checks import (
+from piactl.flows.apply.server_clock import (
     ClockReading,
+    Stamp,
     check_server_clock,
     time_of_last_write,
     timed_write,
@@ -118,13 +119,14 @@ class RunLock:
         self._clock: ClockReading | None = None
         self._csn = b""
         self._identity = writer.who()
+        self.abandoned = ""
 
     def facts(self) -> Record:
         """The facts about the lock for the record of the run."""
         return {}
 
-    def acquire(self, clock_minutes: int | None = None) -> str:
-        """Takes the lock. Returns "", or a sentence about the abandoned lock that it took over.
+    def acquire(self, clock_minutes: int | None = None) -> None:
+        """Takes the lock; `abandoned` is then a sentence about the abandoned lock that it took over, or "".
 
         Raises LockHeld at once if another run holds it, and after some seconds if doctor does not release it;
         UnsafePlan if the clocks of this host and of the server differ by more than `clock_minutes`, before
@@ -135,19 +137,15 @@ class RunLock:
             entry = self._read()
             lock = self._parsed(entry) if entry is not None else None
             if lock is None or lock.holder.run != TRIAL or time.monotonic() > patience:
-                takeover = self._take(entry, lock, clock_minutes)
-                self._check_clock(clock_minutes)
-                return takeover
+                break
             time.sleep(0.05)
-
-    def _take(self, entry: RawEntry | None, lock: HeldLock | None, clock_minutes: int | None) -> str:
-        takeover = ""
-        if entry is not None and lock:
-            takeover = self._abandoned(lock, entry.text(LOCK_WRITER))
+        if entry is not None and lock is not None:
+            self.abandoned = self._abandoned(lock, entry.text(LOCK_WRITER))
             # written as it is: the server's instant of that write shows whether the lock has truly expired
             data = {DATA: entry.values[DATA]}
             self._must(self._written(EntryWrite("modify", self._dn, delete=data, add=data)))
-            self._check_clock(clock_minutes)
+            if clock_minutes is not None:
+                check_server_clock(self.stamp()[1], clock_minutes)
         new = self._record()
         # not every identity can read the schema, so the class of the lock is tried
         result = self._written(self._taking(entry, new, fenced=True))
@@ -156,11 +154,6 @@ class RunLock:
             result = self._written(self._taking(entry, new, fenced=False))
         self._must(result)
         self._held = new
-        return takeover
-
-    def _check_clock(self, minutes: int | None) -> None:
-        if minutes is not None:
-            check_server_clock(self.clock_reading(), minutes)
 
     def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> EntryWrite:
         """The write that makes the lock this run's; `entry` is what is there."""
@@ -285,12 +278,10 @@ class RunLock:
         if not self.fenced or self._now() >= self._renew_at:
             self.keep()
 
-    def clock_reading(self) -> ClockReading | None:
-        """When the server made the last write of this lock, None if it does not say."""
-        if self._clock is not None:
-            return self._clock
+    def stamp(self) -> Stamp:
+        """What the last write of this lock shows of the server."""
         # without post-read, or if the reply to the write was lost
-        return time_of_last_write(self._writer, self._dn, self._now)
+        return self.csn(), self._clock or time_of_last_write(self._writer, self._dn, self._now)
 
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
@@ -369,10 +360,6 @@ class NoLock:
         """Nothing to renew."""
 
     renew = keep
-
-    def csn(self) -> str:
-        """Always "", as there is no lock to write."""
-        return ""
 
     def check(self) -> None:
         """Nothing can expire."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from piactl.core.plan.change import Kind
 from piactl.directory import filters
-from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Outcome, Reader, Values
+from piactl.directory.dn import first_pair, normal_dn, parted
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.records import (
@@ -25,6 +25,7 @@ from piactl.directory.store.records import (
     Record,
     UnreadableRecord,
     UnreadableRecords,
+    is_record,
     must,
     record_write,
     set_record,
@@ -174,21 +175,25 @@ def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
     return {name: [value.decode() for value in attribute_values] for name, attribute_values in values.items()}
 
 
-def prune(run: Run, undo_days: int, run_days: int) -> None:
+def prune(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:
     """Deletes the undo log of runs older than `undo_days`, and the records of runs older than `run_days`
-    that have no undo log any more."""
+    that have no undo log any more. `entries` are those of piactl's tree, with their classes."""
     undo_limit, limit = (
         f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}" for days in (undo_days, run_days)
     )
-    folder, kept_runs = run.places.folder(RUNS), set()
-    for name in [chunk.dn for chunk in run.writer.search(folder, IN_UNDO_LOG, ["cn"])]:
-        of_run = name.partition(",")[2]
-        old = _RUN_ID.match(of_run) and of_run.partition("=")[2] < undo_limit
-        if not (old and _deleted(run, name)):
-            kept_runs.add(of_run.lower())
-    for entry in list(run.writer.search(folder, IN_RECORD, ["cn"], scope="one")):
-        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept_runs:
-            _deleted(run, entry.dn)
+    runs, kept_runs = [], set()
+    folder = normal_dn(run.places.folder(RUNS))
+    for entry in filter(is_record, entries):
+        of_run = entry.dn.partition(",")[2]
+        if parted(normal_dn(entry.dn))[1] == folder:
+            runs.append(entry.dn)
+        elif entry.dn.lower().startswith("cn=undo-") and parted(normal_dn(of_run))[1] == folder:
+            old = _RUN_ID.match(of_run) and first_pair(of_run)[1] < undo_limit
+            if not (old and _deleted(run, entry.dn)):
+                kept_runs.add(of_run.lower())
+    for dn in runs:
+        if _RUN_ID.match(dn) and first_pair(dn)[1] < limit and dn.lower() not in kept_runs:
+            _deleted(run, dn)
 
 
 _RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
@@ -12,12 +11,10 @@ from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record
+from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import in_doubt, repeated
-
-if TYPE_CHECKING:
-    from piactl.flows.apply.run import Run
 
 
 def settle_doubts(run: Run) -> int:

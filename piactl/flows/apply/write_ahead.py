@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
+from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
-
-if TYPE_CHECKING:
-    from piactl.flows.apply.run import Run
 
 BATCH = 100
 """The number of intents that one sync of the journal covers, with the outcomes of those before them."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from piactl.core.credentials.credentials import NEVER_VALID
@@ -21,14 +21,12 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
 from piactl.directory.port import Values
-from piactl.directory.probe.server_config import ServerConfig
-from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
+from piactl.directory.store.accounts import UUID
 from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
     ATTEMPTS,
     DATA,
-    IN_RECORD,
     LOCK_CLASS,
     LOCK_WRITER,
     REQUESTS,
@@ -42,10 +40,11 @@ from piactl.directory.store.state_records import last_run_in
 from piactl.errors import PiactlError
 from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
-from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
-from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
+from piactl.flows.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
+from piactl.flows.doctor.servers import UNPROTECTED, Server
 from piactl.secret_files import identity_password
 
+_ADDS = "add_content_acl is off: who may add an account may also set its password"
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
 
@@ -112,41 +111,45 @@ TRIALS = (
 )
 
 
+def _trials(server: Server) -> Iterator[Trial]:
+    """All trials: also that nobody puts an account under another policy, because slapd applies none if the
+    policy does not exist; and that no identity changes the password of an identity."""
+    yield from TRIALS
+    policies = [(f"cn=doctor,{server.settings.suffix}", "a policy that does not exist")]
+    policies += [(server.passwords.policy, "the default policy")] if server.passwords.policy else []
+    for dn, name in policies:
+        for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName")):
+            yield Trial(who, "account", False, f"put an account under {name}", deleted, _under(dn))
+    if codes := server.passwords.activation_policy:
+        yield Trial("desk", "account", True, f"put an account under {codes}", "oathTOTPToken", _under(codes))
+    for name in server.with_password():
+        for who in server.settings.identities:
+            yield Trial(who, f"{name}'s own", False, f"change the password of {name}", "userPassword")
+
+
+def _under(policy: str) -> tuple[tuple[str, bytes], ...]:
+    return (("pwdPolicySubentry", policy.encode()),)
+
+
 def rights(server: Server) -> CheckResult:
     """D23. Kinds of entry that do not exist yet are named in the finding."""
-    places = _places(server)
-    tried = _try(server, TRIALS, places)
-    wrong = [*_root(server), *tried.wrong, *_readable_passwords(server)]
-    if not tried.answers and not wrong:
+    trials = list(_trials(server))
+    # a nightly identity has its rights only while it holds the run lock
+    with _run_lock(server) if "nightly" in server.probes else nullcontext("") as no_lock:
+        tried, answers = _tried(server, trials, nightly=not no_lock)
+    off = [_ADDS] if server.config is not None and not server.config.checks_adds else []
+    wrong = [*_root(server), *off, *tried, *_readable_passwords(server)]
+    if not answers and not wrong:
         return skipped("the server's answers do not show the rights")
-    lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.probes} - places.keys())
-    good = f"{tried.answers} tried, all as expected"
+    lacking = {trial.entry for trial in trials if trial.identity in server.probes} - server.places.keys()
+    good = f"{answers} tried, all as expected"
     if lacking:
-        good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
-    if tried.no_lock:
-        good += f" (nightly not tried: {tried.no_lock})"
-    return worst(wrong, [], _RIGHTS, good)
-
-
-def policy_of_an_account(server: Server) -> CheckResult:
-    """D33. Tried on an account: the server must refuse every policy except that of activation passwords."""
-    policy = server.passwords.activation_policy
-    trials = [
-        Trial(who, "account", False, words, deleted, (("pwdPolicySubentry", dn.encode()),))
-        for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName"))
-        for dn, words in (
-            (f"cn=doctor,{server.settings.suffix}", "put an account under a policy that does not exist"),
-            (server.passwords.policy, "put an account under the default policy"),
-        )
-        if dn
-    ]
-    if policy:
-        words = f"put an account under {policy}"
-        put = (("pwdPolicySubentry", policy.encode()),)
-        trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
-    rule = f'attrs=pwdPolicySubentry val.base="{policy or "the policy of activation passwords"}"'
-    advice = f"Let the desk write only {rule}, by a rule before the one without val. {UPGRADE_PAGE}"
-    return _judged(server, trials, _places(server), advice, "only the policy of activation passwords")
+        good += f" (not tried: there is no {' and no '.join(sorted(lacking))} entry yet)"
+    if no_lock:
+        good += f" (nightly not tried: {no_lock})"
+    if server.config is None:
+        good += " (add_content_acl is unknown: cn=config is not readable)"
+    return worst(wrong, [], f"{_RIGHTS} {UPGRADE_PAGE}", good)
 
 
 def one_password(server: Server) -> CheckResult:
@@ -159,15 +162,13 @@ def one_password(server: Server) -> CheckResult:
     desk = server.probes.get("desk")
     if desk is None:
         return skipped("not tried: desk cannot bind")
-    unprotected = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.equals("piactlProtected", "TRUE")))
-    query = filters.all_of(unprotected, _with_password(server.settings))
-    with_password = desk.sample(server.settings.accounts, query)
-    account = with_password or desk.sample(server.settings.accounts, unprotected)
+    with_password = server.account(filters.all_of(UNPROTECTED, _with_password(server.settings)))
+    account = with_password or server.account(UNPROTECTED)
     if account is None:
         return skipped("not tried: there is no account yet")
     advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
     advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
-    takes = desk.takes_second(account.dn, "userPassword", _SECOND)
+    takes = desk.takes_second(account, "userPassword", _SECOND)
     if takes is None:
         words = "unknown: the server refuses for another reason before it counts passwords"
         return skipped(words, advice)
@@ -192,11 +193,10 @@ def _with_password(settings: DirectorySettings) -> str:
 
 def guesses(server: Server) -> CheckResult:
     """D70. Tried with a made-up password on an account that has one."""
-    query = filters.all_of(IN_ACCOUNTS, _with_password(server.settings))
-    account = server.first.sample(server.settings.accounts, query)
+    account = server.account(_with_password(server.settings))
     if account is None:
         return skipped("not tried: no account is known to have a password")
-    tells = server.first.tells_guess(account.dn)
+    tells = server.first.tells_guess(account)
     if tells is None:
         return skipped("the server's answer does not show it")
     advice = "Put the overlay constraint after ppolicy, with the two rules that say who may send a password. "
@@ -206,44 +206,21 @@ def guesses(server: Server) -> CheckResult:
     return fine("the answer is the same for every guess (tried on an account)")
 
 
-def passwords_of_identities(server: Server) -> CheckResult:
-    """D35. Tried by each identity on its own entry and on those of the others."""
-    named = [name for name in server.settings.identities if _named(server, name)]
-    places: dict[str, str] = {name: server.settings.identities[name].dn for name in named}
-    trials = [
-        Trial(who, name, False, f"change the password of {name}", "userPassword")
-        for who in server.settings.identities
-        for name in named
-    ]
-    advice = 'Put `access to dn.subtree="the entries of the identities" attrs=userPassword by anonymous auth '
-    advice += f"by * none` before other rules on userPassword. {UPGRADE_PAGE}"
-    return _judged(server, trials, places, advice, "refused")
-
-
-def _named(server: Server, name: str) -> bool:
-    """Whether the identity binds with a DN and a password; an EXTERNAL identity may have no entry."""
-    identity = server.settings.identities[name]
-    return bool(identity.dn) and not identity.external
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """The wrong answers, the number of answers, and the trials that could not be made."""
-
-    wrong: tuple[str, ...]
-    answers: int
-    untried: tuple[str, ...]
-    no_lock: str = ""
-
-
-def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
-    """Makes each trial whose identity could bind and whose kind of entry exists; the trials of the nightly
-    identity are made with the run lock."""
-    chosen = list(trials)
-    if any(trial.identity == "nightly" for trial in chosen) and "nightly" in server.probes:
-        with _run_lock(server) as why:
-            return _tried(server, chosen, places, why)
-    return _tried(server, chosen, places, "")
+def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> tuple[list[str], int]:
+    """The wrong answers, and the number of answers. Left out are trials of an identity that cannot bind, of
+    the `nightly` one if so asked, and of a kind of entry that does not exist."""
+    wrong, answers = [], 0
+    for trial in trials:
+        dn = server.places.get(trial.entry)
+        if dn is None or trial.identity not in server.probes or (trial.identity == "nightly" and not nightly):
+            continue
+        added: Values = {name: (value,) for name, value in trial.added}
+        replaced: Values = {name: (value,) for name, value in trial.replaced}
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answers += answer is not None
+        if answer is (not trial.may):
+            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
+    return wrong, answers
 
 
 @contextmanager
@@ -286,7 +263,7 @@ def _holds_lock(server: Server) -> bool:
 def run_lock(server: Server) -> CheckResult:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
     advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
-    if not any(probe.has_class(LOCK_CLASS) for probe in server.each()):
+    if not any(probe.has_class(LOCK_CLASS) for probe in server.probes.values()):
         words = (
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
         )
@@ -304,100 +281,32 @@ def run_lock(server: Server) -> CheckResult:
     ]
     if _holds_lock(server):
         return skipped("not tried: a run of this host holds the run lock")
-    places = _places(server)
-    tried = _tried(server, [trial for trial in trials if trial.entry in places], places, "")
-    if tried.wrong and _holds_lock(server):
+    wrong, answers = _tried(server, trials)
+    if wrong and _holds_lock(server):
         return skipped("not tried: a run of this host took the run lock meanwhile")
-    if not tried.answers:
+    if not answers:
         return skipped("the server's answers do not show the rights")
-    good = f"{counted(tried.answers, 'change')} tried without the run lock, all refused"
-    return worst(list(tried.wrong), [], advice, good)
-
-
-def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], no_lock: str) -> Tried:
-    """Makes the trials, except those of the nightly identity if `no_lock` says why it has no run lock."""
-    wrong, untried, answers = [], {}, 0
-    for trial in trials:
-        dn = places.get(trial.entry)
-        if trial.identity not in server.probes:
-            untried[f"{trial.identity} cannot bind"] = True
-            continue
-        if trial.identity == "nightly" and no_lock:
-            untried[no_lock] = True
-            continue
-        if dn is None:
-            untried[f"there is no {trial.entry} entry yet"] = True
-            continue
-        added: Values = {name: (value,) for name, value in trial.added}
-        replaced: Values = {name: (value,) for name, value in trial.replaced}
-        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
-        if answer is None:
-            untried[f"the server does not show whether {trial.identity} can {trial.words}"] = True
-            continue
-        answers += 1
-        if answer != trial.may:
-            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
-    return Tried(tuple(wrong), answers, tuple(untried), no_lock)
-
-
-def _judged(
-    server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
-) -> CheckResult:
-    """An error if a trial had a wrong answer; skipped if one could not be made."""
-    tried = _try(server, trials, places)
-    if tried.wrong:
-        return error("; ".join(tried.wrong), advice)
-    if tried.untried or not tried.answers:
-        words = f"{tried.answers} tried, all as expected; not tried: {'; '.join(tried.untried)}"
-        return skipped(words)
-    return fine(f"{good}: {tried.answers} tried, all as expected")
-
-
-def _places(server: Server) -> dict[str, str]:
-    """The DN of one entry of each kind that exists."""
-    settings = server.settings
-    mark = filters.equals("piactlProtected", "TRUE")
-    places: dict[str, str | None] = {"suffix": settings.suffix}
-    places["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
-    places["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
-        dn = Places(settings.state).folder(name)
-        places[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, REQUESTS, APPROVALS):
-        if folder := places[name]:
-            record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
-            places[name] = record.dn if record else folder
-    return {kind: dn for kind, dn in places.items() if dn}
-
-
-def _any(server: Server, query: str) -> str | None:
-    entry = server.first.sample(server.settings.accounts, query)
-    return entry.dn if entry else None
+    good = f"{counted(answers, 'change')} tried without the run lock, all refused"
+    return worst(wrong, [], advice, good)
 
 
 def _root(server: Server) -> list[str]:
     """Identities that are the rootdn, which access rules and some rules of ppolicy do not restrict."""
-    config = server.config
-    if config is None or not config.root:
-        return []
+    root = server.config.root if server.config is not None else ""
+    names = ((name, server.settings.identities[name].dn) for name in server.probes)
     return [
         f"{name} is the rootdn of the server, which no access rule restricts"
-        for name in server.probes
-        if _is_root(config, server.settings, name)
+        for name, dn in names
+        if root and dn and same_dn(dn, root)
     ]
-
-
-def _is_root(config: ServerConfig, settings: DirectorySettings, name: str) -> bool:
-    return bool(settings.identities[name].dn) and same_dn(settings.identities[name].dn, config.root)
 
 
 def _readable_passwords(server: Server) -> list[str]:
     """Password hashes that an identity can read, on the entries of identities and on one account."""
     wrong = []
     names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
-    with_password = server.first.sample(server.settings.accounts, IN_ACCOUNTS)
-    if with_password is not None:
-        names.append(with_password.dn)
+    if account := server.account(UNPROTECTED):
+        names.append(account)
     for who, probe in server.probes.items():
         for dn in names:
             entry = probe.entry(dn, ["userPassword"])
@@ -405,19 +314,6 @@ def _readable_passwords(server: Server) -> list[str]:
                 wrong.append(f"{who} can read the password hash of {dn}")
                 break
     return wrong
-
-
-def rights_on_adds(server: Server) -> CheckResult:
-    """D22. Reads the setting only. Nothing is tried: on a database that is still empty, a
-    trial add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
-    advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
-    config = server.config
-    if config is None:
-        words = "unknown: cn=config is not readable"
-        return skipped(words, "Let the reader read olcAddContentAcl in cn=config.")
-    if not config.checks_adds:
-        return error("add_content_acl is off", advice)
-    return fine("add_content_acl is on")
 
 
 def written_server(server: Server) -> CheckResult:
@@ -436,20 +332,8 @@ def written_server(server: Server) -> CheckResult:
             return error(f"it is not the server that run {last.run} wrote to: {why}", "piactl recover")
         if len(server.settings.servers) > 1 and not now.number:
             return error("it has no serverID", "Give each server a serverID of its own.")
-    elsewhere = written_elsewhere(last.server, server.csns(), last)
+    elsewhere = written_elsewhere(last.server, server.csns, last)
     if elsewhere:
         numbers = ", ".join(f"serverID {int(number, 16)}" for number in elsewhere)
         return warning(f"{numbers} was written to since the last night", f"Find out by whom: {advice}")
     return fine(f"the server that run {last.run} wrote to")
-
-
-RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
-    "D22": rights_on_adds,
-    "D23": rights,
-    "D33": policy_of_an_account,
-    "D34": one_password,
-    "D35": passwords_of_identities,
-    "D39": run_lock,
-    "D70": guesses,
-    "D72": written_server,
-}

@@ -1,9 +1,8 @@
-"""Checks of the settings of a server: schema, overlays, indexes, limits, checkpoint, size, clock."""
+"""Checks of the settings of a server: schema, overlays, indexes, checkpoint, clock, groups."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -12,17 +11,12 @@ from piactl.core.text import counted, few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.probe.server_config import (
-    UNLIMITED,
-    database_overlays,
-    database_room,
     listeners,
     server_time,
 )
 from piactl.directory.probe.subschema import (
     OTP_CLASSES,
     PASSWORD_ATTRIBUTES,
-    Subschema,
-    read_subschema,
     schema_faults,
 )
 from piactl.directory.probe.trial_requests import accepts_in_clear
@@ -38,29 +32,32 @@ from piactl.directory.store.groups_and_structures import (
 )
 from piactl.flows.apply.run_checks import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.flows.doctor.checks import CheckResult, error, fine, note, skipped, warning, worst
-from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
+from piactl.flows.doctor.findings import (
+    UPGRADE_PAGE,
+    CheckResult,
+    error,
+    fine,
+    note,
+    skipped,
+    warning,
+    worst,
+)
+from piactl.flows.doctor.servers import UNPROTECTED, UNSEEN, Server
 from piactl.resources import schemas_folder
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
-_UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
 _CANNOT = "unknown: cn=config is not readable"
-_OVERLAYS_UNKNOWN = skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
-_MONITOR_UNKNOWN = skipped("unknown: cn=monitor is not readable", _UNSEEN)
+_OVERLAYS_UNKNOWN = skipped("unknown: the module is loaded, but the overlays are not readable", UNSEEN)
+_MONITOR_UNKNOWN = skipped("unknown: cn=monitor is not readable", UNSEEN)
 _INDEX = re.compile(r"^index\s+(\S+)\s+(\S+)", re.MULTILINE)
 _KINDS = frozenset({"eq", "pres"})
 _DRIFT_SECONDS = 10
-_SMALL_MAP = 256 << 20
 _SOME = 20
 """Groups that are read to find one with a member."""
 
 
-def _subschema(server: Server) -> Subschema | None:
-    return read_subschema(server.first.entry, server.first.facts.subschema)
-
-
 def schema(server: Server) -> CheckResult:
-    subschema = _subschema(server)
+    subschema = server.subschema
     if subschema is None:
         return skipped("the schema is not readable", "Let the reader read cn=Subschema.")
     faults = schema_faults(subschema, server.settings.attributes)
@@ -72,13 +69,13 @@ def schema(server: Server) -> CheckResult:
 
 
 def password_policy(server: Server) -> CheckResult:
-    subschema = _subschema(server)
+    subschema = server.subschema
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
         faults.append("the server does not advertise password policies")
     if subschema is not None:
         faults += [f"attribute {n} is missing" for n in PASSWORD_ATTRIBUTES if not subschema.has_attribute(n)]
-    overlays = _overlays(server)
+    overlays = server.overlays
     if overlays is not None and "ppolicy" not in overlays:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
     warnings = []
@@ -94,9 +91,23 @@ def password_policy(server: Server) -> CheckResult:
         faults += default_faults
         advice = f"{PUT_BACK}."
     warnings += default_warnings
-    if not faults and overlays is None:
+    if not faults and _takes_one_letter(server):
+        warnings.append("the server accepts 24 times the same letter (tried)")
+        advice += (
+            " Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
+        )
+        advice += f"pwdUseCheckModule in the policies. {UPGRADE_PAGE}"
+    if not faults and not warnings and overlays is None:
         return _OVERLAYS_UNKNOWN
     return worst(faults, warnings, advice, "ppolicy is on, passwords are hashed")
+
+
+def _takes_one_letter(server: Server) -> bool:
+    """Whether the server accepts a password of one letter, tried as the desk on an account; False if that is
+    unknown."""
+    desk = server.probes.get("desk")
+    account = server.account(UNPROTECTED)
+    return desk is not None and account is not None and desk.takes_password(account, b"a" * 24) is True
 
 
 def _default_policy(server: Server) -> tuple[list[str], list[str]]:
@@ -119,20 +130,20 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
 
 def one_time_codes(server: Server) -> CheckResult:
     """D18. If a portal asks for the codes, the server only stores the devices."""
-    subschema = _subschema(server)
+    subschema = server.subschema
     faults = []
     if subschema is not None:
         faults += [
             f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in subschema.classes
         ]
-    overlays = _overlays(server)
-    if server.portal and faults:
+    overlays = server.overlays
+    if server.host.portal and faults:
         advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
         return note(f"{'; '.join(faults)}: piactl can store no devices", advice)
-    if overlays is not None and "otp" not in overlays and not server.portal:
+    if overlays is not None and "otp" not in overlays and not server.host.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
-    if not faults and overlays is None and not server.portal:
+    if not faults and overlays is None and not server.host.portal:
         return _OVERLAYS_UNKNOWN
     if faults:
         return error("; ".join(faults), advice)
@@ -145,14 +156,14 @@ def one_time_codes(server: Server) -> CheckResult:
     if wider is not None:
         words = f"devices whose window is not {WINDOW}, such as {wider.dn}: more codes fit than need to"
         return warning(words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}")
-    asks = "a portal asks for codes" if server.portal else "otp is on"
+    asks = "a portal asks for codes" if server.host.portal else "otp is on"
     return fine(f"{asks}, and each device has a window of {WINDOW}")
 
 
 def closures(server: Server) -> CheckResult:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
     lacking = [name for name, probe in server.probes.items() if not probe.has_class(LINKED_CLASS)]
-    overlays = _overlays(server)
+    overlays = server.overlays
     alone = "only the password policy refuses closed and locked accounts"
     advice = (
         "Add `moduleload otp` and `overlay otp` (slapd-contrib), also where a portal asks for the codes; the "
@@ -222,7 +233,7 @@ def _guarded(server: Server, attribute: str) -> bool | None:
 
 def indexes(server: Server) -> CheckResult:
     if server.config is None:
-        return skipped(_CANNOT, _UNSEEN)
+        return skipped(_CANNOT, UNSEEN)
     named = server.settings.attributes
     wanted = {named.get(name, name): kinds for name, kinds in shipped_indexes().items()}
     have = server.config.indexes
@@ -250,42 +261,16 @@ def shipped_indexes() -> dict[str, list[str]]:
     }
 
 
-def limits(server: Server) -> CheckResult:
-    errors, warnings, unknown = [], [], []
-    least = 0
-    for name, probe in server.of_accounts():
-        size = server.config.size_limit_of(server.settings.identities[name].dn) if server.config else None
-        if server.settings.identities[name].external:
-            size = None
-        if size == UNLIMITED:
-            continue
-        cut, count = probe.is_cut(server.settings.suffix, filters.ANY_ENTRY)
-        least = max(least, count)
-        if cut:
-            errors.append(f"{name}: a search was truncated at {counted(count, 'entry', 'entries')}")
-        elif size is None:
-            unknown.append(name)
-        elif size < 2 * count:
-            errors.append(f"{name}: at most {size} entries, and the directory has {count}")
-        else:
-            warnings.append(f"{name}: at most {size} entries (there are {count})")
-    advice = 'Set `limits dn.exact="DN of the identity" size=unlimited time=unlimited` on the database.'
-    if not errors and not warnings and unknown:
-        words = f"unknown beyond the {least} entries of today: limits of {', '.join(unknown)}"
-        return skipped(words, _UNSEEN)
-    return worst(errors, warnings, advice, f"none for {', '.join(server.probes)}")
-
-
 def checkpoint(server: Server) -> CheckResult:
     suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
     replicated = bool(suffix and suffix.values.get("contextCSN"))
-    overlays = _overlays(server)
+    overlays = server.overlays
     if "syncprov" not in (overlays or ()) and not replicated:
         words = "not replicated" if overlays is not None else "no contextCSN: not replicated"
         return fine(words)
     config = server.config
     if config is None:
-        return skipped(f"replicated; {_CANNOT}", _UNSEEN)
+        return skipped(f"replicated; {_CANNOT}", UNSEEN)
     if "syncprov" not in config.overlays:
         return note(
             "a consumer, or a former provider: no overlay syncprov",
@@ -302,26 +287,8 @@ def checkpoint(server: Server) -> CheckResult:
     return fine(f"syncprov-checkpoint {config.checkpoint}")
 
 
-def room(server: Server) -> CheckResult:
-    database = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
-    if database is None and server.config is None:
-        return _MONITOR_UNKNOWN
-    size = database.size if database else server.config.max_size if server.config else 0
-    words = f"maxsize {size >> 20:,} MiB"
-    if database:
-        words += f", {database.share:.0%} used"
-    advice = (
-        "Raise `maxsize` of the mdb database (olcDbMaxSize, bytes): it is sparse and costs nothing unused."
-    )
-    if database and database.share > 0.9:
-        return error(words, advice)
-    if size < _SMALL_MAP or (database and database.share > 0.7):
-        return warning(words, advice)
-    return fine(words)
-
-
 def clock(server: Server) -> CheckResult:
-    for probe in server.each():
+    for probe in server.probes.values():
         before = server.now()
         reported = server_time(probe)
         after = server.now()
@@ -341,26 +308,6 @@ def clock(server: Server) -> CheckResult:
     return _MONITOR_UNKNOWN
 
 
-def requests_in_flight(server: Server) -> CheckResult:
-    """Whether the server accepts as many pending requests on one connection as piactl sends."""
-    most = server.settings.in_flight
-    words = f"up to {most} writes in flight" if most > 1 else "one write at a time"
-    if server.config is not None and 0 < server.config.pending < most:
-        words += f"; the server closes a connection with more than {server.config.pending} pending requests"
-        advice = "Raise olcConnMaxPendingAuth (conn_max_pending_auth), or lower directory.in_flight."
-        return note(words, advice)
-    if most == 1:
-        return note(words, "Set directory.in_flight: 64 for faster nights.")
-    return fine(words)
-
-
-def _overlays(server: Server) -> tuple[str, ...] | None:
-    if server.config is not None:
-        return server.config.overlays
-    suffix = server.settings.suffix
-    return next((o for q in server.each() if (o := database_overlays(q, suffix)) is not None), None)
-
-
 def passwords_in_clear(server: Server) -> CheckResult:
     """D44. Tried with a made-up name and password at each TCP address of the server."""
     advice = (
@@ -368,7 +315,7 @@ def passwords_in_clear(server: Server) -> CheckResult:
         f"passwords over TCP without TLS. {UPGRADE_PAGE}"
     )
     url = urlsplit(server.uri)
-    uris = next((listening for probe in server.each() if (listening := listeners(probe))), None)
+    uris = next(filter(None, map(listeners, server.probes.values())), None)
     ports = sorted({urlsplit(uri).port or 389 for uri in uris or () if uri.startswith("ldap://")})
     if uris is None:
         if url.scheme == "ldapi":
@@ -383,49 +330,11 @@ def passwords_in_clear(server: Server) -> CheckResult:
     return fine(f"refused at {', '.join(tried)} (tried)" if tried else "no port without TLS")
 
 
-def password_quality(server: Server) -> CheckResult:
-    """D46. Tried on an account: the server must refuse a password of one character."""
-    desk = server.probes.get("desk")
-    unprotected = filters.none_of(filters.equals("piactlProtected", "TRUE"))
-    account = server.first.sample(server.settings.accounts, filters.all_of(IN_ACCOUNTS, unprotected))
-    if desk is None or account is None:
-        lacking = "desk cannot bind" if desk is None else "there is no account yet"
-        return fine(f"not tried: {lacking}")
-    advice = (
-        "Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
-        f"pwdUseCheckModule in the policies. {UPGRADE_PAGE}"
-    )
-    accepted = desk.takes_password(account.dn, b"a" * 24)
-    if accepted is None:
-        return skipped("the server's answer does not show its rules")
-    if accepted:
-        return warning("the server accepts 24 times the same letter (tried)", advice)
-    return fine("24 times the same letter is refused (tried)")
-
-
-def replication(server: Server) -> CheckResult:
-    """D71."""
-    if len(server.csns()) < 2 and len(server.settings.servers) < 2:
-        return fine("one server")
-    overlays = _overlays(server)
-    if overlays is None:
-        return skipped("unknown: neither cn=config nor cn=monitor is readable", _UNSEEN)
-    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
-    if not any(overlay.endswith("accesslog") for overlay in overlays):
-        return error("several servers, and no access log: this is plain syncrepl", advice)
-    if server.config is not None and server.config.plain_syncrepl:
-        return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
-    if server.config is not None and not server.config.has_number:
-        advice = "Give each server a serverID of its own, and let the reader read olcServerID."
-        return warning("no serverID can be seen (olcServerID)", advice)
-    return fine("the changes are in an access log (delta-syncrepl)")
-
-
 def comparisons(server: Server) -> CheckResult:
     """D69. Reads the rules only: a trial would end the server."""
     ended = server.config.ended_by_comparisons if server.config else None
     if ended is None:
-        return skipped("unknown: the rules in cn=config are not readable", _UNSEEN)
+        return skipped("unknown: the rules in cn=config are not readable", UNSEEN)
     advice = f"Make `access to attrs=hasSubordinates by * compare` the first rule. {UPGRADE_PAGE}"
     words = f"the rules of {'; '.join(ended)} may refuse a comparison of hasSubordinates"
     return error(words, advice) if ended else fine("everybody may compare hasSubordinates")
@@ -445,9 +354,9 @@ def groups(server: Server) -> CheckResult:
         return fine("directory.groups is not set")
     if server.first.entry(base, ["ou"]) is None:
         return error(f"there is no entry {base}", UPGRADE_PAGE)
-    overlays = _overlays(server)
+    overlays = server.overlays
     if overlays is None:
-        return skipped("unknown: neither cn=config nor cn=monitor is readable", _UNSEEN)
+        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("the overlay dynlist is not loaded", UPGRADE_PAGE)
     return _searched_by_part(server, base) or _groups_tried(server, base)
@@ -470,7 +379,7 @@ def _listing_members(server: Server) -> CheckResult | None:
 def _searched_by_part(server: Server, base: str) -> CheckResult | None:
     """A finding if groups search for a part of an attribute that the schema compares only as a whole: such a
     filter finds nobody."""
-    schema = _subschema(server)
+    schema = server.subschema
     if schema is None:
         return None
     empty: dict[str, list[str]] = {}
@@ -509,23 +418,3 @@ def _groups_tried(server: Server, base: str) -> CheckResult:
         advice = "Set `dynlist-attrset groupOfURLs memberURL member+memberOf@groupOfNames`. "
         return error(words, advice + UPGRADE_PAGE)
     return fine("the overlay dynlist is there; not tried: no group has a member yet")
-
-
-SETTINGS: Mapping[str, Callable[[Server], CheckResult]] = {
-    "D16": schema,
-    "D17": password_policy,
-    "D18": one_time_codes,
-    "D19": unique_names,
-    "D20": indexes,
-    "D21": limits,
-    "D24": checkpoint,
-    "D25": room,
-    "D26": clock,
-    "D31": requests_in_flight,
-    "D38": closures,
-    "D44": passwords_in_clear,
-    "D46": password_quality,
-    "D64": groups,
-    "D71": replication,
-    "D69": comparisons,
-}

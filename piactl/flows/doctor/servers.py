@@ -1,185 +1,196 @@
-"""Checks of each configured server: reachability, identities, functions, and the checks it is given."""
+"""Each configured server, and the checks of the way to it: does it answer, take writes, replicate?"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
-from piactl.core.model.settings import DirectorySettings, IdentityName, PasswordSettings
-from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
-from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
+from piactl.core.model.settings import IdentityName
+from piactl.directory import filters
+from piactl.directory.client.controls import ASSERTION
+from piactl.directory.probe.server_config import ServerConfig, database_overlays, read_server_config
+from piactl.directory.probe.subschema import Subschema, read_subschema
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
+from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
-from piactl.errors import PiactlError, SecretUnusable
-from piactl.flows.doctor.checks import (
-    CHECKS,
-    CheckResult,
-    Finding,
-    broken,
-    error,
-    finding,
-    fine,
-    skipped,
-    unless_broken,
-    warning,
-    worst,
+from piactl.directory.store.records import (
+    APPROVALS,
+    ATTEMPTS,
+    IN_RECORD,
+    REQUESTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
 )
+from piactl.errors import PiactlError, SecretUnusable
+from piactl.flows.doctor.findings import CheckResult, error, fine, skipped, warning, worst
+from piactl.flows.doctor.this_host import Host
 from piactl.roles import may_use
 from piactl.secret_files import identity_password
 
-UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
-_VERSION = re.compile(r"slapd (\d+)\.(\d+)")
+UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
+UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
 _ORDER = ("reader", "administrator", "nightly", "desk", "approver")
 """The order of binding; the first two can read the server's settings."""
 
 
 @dataclass(slots=True)
-class Server:
-    """One server with a probe for each identity that could bind; `config` is None if it is not readable."""
+class _Bound:
+    """A probe for each identity that could bind, and why others could not. `silent` is why the server does
+    not answer, "" if it does; `untried`: no password can be read."""
 
-    uri: str
-    settings: DirectorySettings
-    probes: dict[str, Probe]
-    config: ServerConfig | None = None
-    now: Callable[[], datetime] = field(kw_only=True)
-    passwords: PasswordSettings = field(default=PasswordSettings(), kw_only=True)
-    portal: bool = field(default=False, kw_only=True)
-    """Whether a portal asks for one-time codes, not the server."""
-    lock_csn: str = field(default="", kw_only=True)
-    """The entryCSN of the run lock, if doctor held it for a trial."""
+    probes: dict[str, Probe] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    silent: str = ""
+    untried: bool = False
+
+
+class Server:
+    """One server. What several checks read of it is read once."""
+
+    def __init__(self, uri: str, host: Host, now: Callable[[], datetime], stack: ExitStack) -> None:
+        self.uri = uri
+        self.host = host
+        self.now = now
+        self.settings = host.settings.directory
+        self.passwords = host.settings.password
+        self.lock_csn = ""
+        """The entryCSN of the run lock, if doctor held it for a trial."""
+        self._stack = stack
+        self._accounts: dict[str, str | None] = {}
+
+    @cached_property
+    def bound(self) -> _Bound:
+        bound, unreadable = _Bound(), 0
+        mine = [name for name in self.settings.identities if may_use(name)]
+        for name in sorted(mine, key=lambda n: (*_ORDER, n).index(n)):
+            try:
+                probe = open_probe(self.uri, self.settings, name, identity_password)
+                bound.probes[name] = self._stack.enter_context(probe)
+            except SecretUnusable as why:
+                unreadable += 1
+                bound.refused.append(f"{name}: {why}")
+            except ServerUnusable as why:
+                if not why.refused:
+                    return _Bound(silent=str(why))
+                bound.refused.append(f"{name}: {why}")
+        bound.untried = not bound.probes and unreadable == len(mine)
+        return bound
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        return self.bound.probes
 
     @property
     def first(self) -> Probe:
         return next(iter(self.probes.values()))
 
-    def csns(self) -> dict[str, str]:
-        """Its contextCSN, by serverID."""
-        return csns_in(self.first.entry(context_of(self.first.facts, self.settings.suffix), [CONTEXT_CSN]))
-
-    def each(self) -> Iterator[Probe]:
-        yield from self.probes.values()
-
     def of_accounts(self) -> Iterator[tuple[str, Probe]]:
         """The identities that work on accounts: the approver reads and writes none."""
         return ((name, probe) for name, probe in self.probes.items() if name != IdentityName.APPROVER)
 
+    @cached_property
+    def config(self) -> ServerConfig | None:
+        """The settings of the server, None if no identity may read them."""
+        for probe in self.probes.values():
+            try:
+                config = read_server_config(probe, self.settings.suffix)
+            except PiactlError:
+                continue
+            if config is not None:
+                return config
+        return None
 
-def examine_server(
-    uri: str,
-    settings: DirectorySettings,
-    passwords: PasswordSettings,
-    now: Callable[[], datetime],
-    checks: Mapping[str, Callable[[Server], CheckResult]],
-    *,
-    portal: bool = False,
-) -> Iterator[Finding]:
-    """Yields D11 to D14, then `checks`, in order. A check is skipped if no identity can bind, or if the
-    connection breaks."""
+    @cached_property
+    def overlays(self) -> tuple[str, ...] | None:
+        """The overlays of the database, None if no identity may see them."""
+        if self.config is not None:
+            return self.config.overlays
+        seen = (database_overlays(probe, self.settings.suffix) for probe in self.probes.values())
+        return next((overlays for overlays in seen if overlays is not None), None)
+
+    @cached_property
+    def subschema(self) -> Subschema | None:
+        return read_subschema(self.first.entry, self.first.facts.subschema)
+
+    def account(self, query: str) -> str | None:
+        """The DN of an account that the filter finds, asked for once; None if there is none."""
+        if query not in self._accounts:
+            entry = self.first.sample(self.settings.accounts, filters.all_of(IN_ACCOUNTS, query))
+            self._accounts[query] = entry.dn if entry else None
+        return self._accounts[query]
+
+    def with_password(self) -> list[str]:
+        """The identities that bind with a DN and a password; an EXTERNAL identity may have no entry."""
+        return [name for name, one in self.settings.identities.items() if one.dn and not one.external]
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """The DN of one entry of each kind that rights are tried on, of those that exist."""
+        places = {"suffix": self.settings.suffix, "account": self.account(UNPROTECTED)}
+        places["protected"] = self.account(filters.equals("piactlProtected", "TRUE"))
+        places |= {f"{name}'s own": self.settings.identities[name].dn for name in self.with_password()}
+        for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
+            folder = Places(self.settings.state).folder(name)
+            places[name] = folder if self.first.entry(folder, ["ou"]) else None
+            if name in (ATTEMPTS, REQUESTS, APPROVALS) and places[name]:  # records have rules of their own
+                record = self.first.sample(folder, IN_RECORD)
+                places[name] = record.dn if record else folder
+        return {kind: dn for kind, dn in places.items() if dn}
+
+    @cached_property
+    def csns(self) -> dict[str, str]:
+        """Its contextCSN, by serverID."""
+        return csns_in(self.first.entry(context_of(self.first.facts, self.settings.suffix), [CONTEXT_CSN]))
+
+
+@contextmanager
+def open_server(uri: str, host: Host, now: Callable[[], datetime]) -> Iterator[Server]:
+    """The server; its connections are closed at the end."""
     with ExitStack() as stack:
-        probes: dict[str, Probe] = {}
-        try:
-            answers, binds, probes = _bind_all(uri, settings, stack)
-            yield finding("D11", answers, uri)
-        except Exception as bug:  # noqa: BLE001 - the other servers must still be checked
-            yield broken("D11", bug, uri)
-            binds = skipped("the check of D11 failed")
-        yield finding("D12", binds, uri)
-        if not probes:
-            for id_ in ("D13", "D14", *checks):
-                yield finding(id_, skipped("no identity can bind (D12)"), uri)
-            return
-        server = Server(uri, settings, probes, now=now, passwords=passwords, portal=portal)
-        try:
-            server.config = _config(server)
-        except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
-            yield broken("D16", bug, uri)
-        for id_, check in {"D13": _functions, "D14": _takes_writes, **checks}.items():
-            yield _asked(id_, check, server)
+        yield Server(uri, host, now, stack)
 
 
-def _asked(id_: str, check: Callable[[Server], CheckResult], server: Server) -> Finding:
-    try:
-        return unless_broken(id_, lambda: check(server), server.uri)
-    except PiactlError as lost:
-        return finding(id_, skipped(f"interrupted: {str(lost).removeprefix(f'{server.uri}: ')}"), server.uri)
-
-
-def _config(server: Server) -> ServerConfig | None:
-    for probe in server.each():
-        try:
-            config = read_server_config(probe, server.settings.suffix)
-        except PiactlError:
-            continue
-        if config is not None:
-            return config
-    return None
-
-
-def _bind_all(
-    uri: str, settings: DirectorySettings, stack: ExitStack
-) -> tuple[CheckResult, CheckResult, dict[str, Probe]]:
-    """The results of D11 and D12, and a probe for each identity that could bind."""
-    probes: dict[str, Probe] = {}
-    refused: list[str] = []
-    unreadable: list[str] = []
-    mine = [name for name in settings.identities if may_use(name)]
-    for name in sorted(mine, key=lambda n: (*_ORDER, n).index(n)):
-        try:
-            probes[name] = stack.enter_context(open_probe(uri, settings, name, identity_password))
-        except SecretUnusable as why:
-            unreadable.append(name)
-            refused.append(f"{name}: {why}")
-        except ServerUnusable as why:
-            if not why.refused:
-                return _silent(str(why)), skipped("the server does not answer"), {}
-            refused.append(f"{name}: {why}")
-    if not probes and len(unreadable) == len(mine):
-        return skipped("no password can be read (D05)"), skipped("no password can be read"), {}
-    advice = "Correct the DN, the password file, or the identity's entry on the server."
-    binds = worst(refused, [], advice, f"{', '.join(probes)} can bind")
-    return fine(_transport(uri, settings)), binds, probes
-
-
-def _silent(why: str) -> CheckResult:
-    advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
+def answers(server: Server) -> CheckResult:
+    """D11."""
+    why = server.bound.silent
+    if server.bound.untried:
+        return skipped("no password can be read (D05)")
+    if not why:
+        return fine(_transport(server))
     if why.startswith("TLS: "):  # the server answers, and the reason says what to do
-        advice = "Correct the certificates or directory.tls."
-    return error(why, advice)
+        return error(why, "Correct the certificates or directory.tls.")
+    return error(why, "Start the server, or correct its address under directory.servers (or directory.tls).")
 
 
-def _transport(uri: str, settings: DirectorySettings) -> str:
-    scheme = uri.partition("://")[0].lower()
+def _transport(server: Server) -> str:
+    scheme = server.uri.partition("://")[0].lower()
     if scheme == "ldapi":
         return "local socket"
-    if scheme != "ldaps" and not settings.tls.starttls:
+    if scheme != "ldaps" and not server.settings.tls.starttls:
         return "unencrypted, on this host only"
-    verified = "certificate verified" if settings.tls.strict else "certificate verified, not strictly"
+    verified = "certificate verified" if server.settings.tls.strict else "certificate verified, not strictly"
     return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
-def _functions(server: Server) -> CheckResult:
-    facts = server.first.facts
-    version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
-    lacking = []
-    if ASSERTION not in facts.controls:
-        lacking.append("no assertions (RFC 4528): a change between reading and writing can go unnoticed")
-    if PAGED not in facts.controls:
-        lacking.append("no paged results (RFC 2696): large searches need much memory and unlimited size")
-    if not {PRE_READ, POST_READ} <= facts.controls:
-        lacking.append("no pre-read and post-read (RFC 4527): each night reads again what the last one wrote")
-    number = _VERSION.search(version)
-    if number and (int(number[1]), int(number[2])) < (2, 5):
-        lacking.append(f"{version} is older than OpenLDAP 2.5")
-    good = f"{version or 'unknown version'}; assertions, paged results"
-    return worst([], lacking, "Use OpenLDAP 2.5 or later.", good)
+def identities(server: Server) -> CheckResult:
+    """D12."""
+    bound = server.bound
+    if bound.silent or bound.untried:
+        return skipped("the server does not answer" if bound.silent else "no password can be read")
+    advice = "Correct the DN, the password file, or the identity's entry on the server."
+    return worst(bound.refused, [], advice, f"{', '.join(bound.probes)} can bind")
 
 
-def _takes_writes(server: Server) -> CheckResult:
+def takes_writes(server: Server) -> CheckResult:
+    """D14."""
     if ASSERTION not in server.first.facts.controls:
-        return skipped("not tried: the server has no assertions (RFC 4528)")
+        why = "no assertions (RFC 4528): a change between reading and writing can go unnoticed"
+        return error(why, "Use OpenLDAP 2.5 or later.")
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
         return fine("yes")
@@ -189,7 +200,18 @@ def _takes_writes(server: Server) -> CheckResult:
     return error(why, advice)
 
 
-def reachable(findings: list[Finding]) -> bool:
-    """Whether any server answered, or could not be tried because of this host."""
-    reached = [f for f in findings if f.check is CHECKS["D11"]]
-    return any(f.outcome.value != "error" for f in reached)
+def replication(server: Server) -> CheckResult:
+    """D71."""
+    if len(server.csns) < 2 and len(server.settings.servers) < 2:
+        return fine("one server")
+    if server.overlays is None:
+        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
+    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
+    if not any(overlay.endswith("accesslog") for overlay in server.overlays):
+        return error("several servers, and no access log: this is plain syncrepl", advice)
+    if server.config is not None and server.config.plain_syncrepl:
+        return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
+    if server.config is not None and not server.config.has_number:
+        advice = "Give each server a serverID of its own, and let the reader read olcServerID."
+        return warning("no serverID can be seen (olcServerID)", advice)
+    return fine("the changes are in an access log (delta-syncrepl)")

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings
-from piactl.flows.doctor.checks import CheckResult, fine, skipped, worst
+from piactl.flows.doctor.findings import CheckResult, fine, skipped, worst
 from piactl.private_files import user_name
 from piactl.roles import GROUPS, SERVICE_USER, held
+from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
 _PROGRAM = "/usr/bin/piactl"
-SUDOERS = Path("/etc/sudoers")
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
-
-
-@dataclass(frozen=True, slots=True)
-class SudoRules:
-    """The rules of sudo, as cvtsudoers prints them. `why` is why there are none to compare, "" if there are;
-    `invalid`: sudo itself does not accept them."""
-
-    why: str = ""
-    invalid: bool = False
-    rules: Mapping[str, Any] | None = None
-
-
-@cache
-def read_sudo_rules(sudoers: Path) -> SudoRules:
-    """The rules of this host, as root reads them; asked for before root becomes the user of piactl."""
-    checker, reader = shutil.which("visudo"), shutil.which("cvtsudoers")
-    if os.geteuid() != 0:
-        return SudoRules("only root can read the rules of sudo; run piactl doctor as root too")
-    if checker is None or reader is None or not sudoers.exists():
-        return SudoRules("sudo is not installed here")
-    if _output([checker, "-c", "-f", str(sudoers)]) is None:
-        return SudoRules(invalid=True)
-    return SudoRules(rules=json.loads(_output([reader, "-e", "-f", "json", str(sudoers)]) or "{}"))
-
-
-def _output(command: list[str]) -> str | None:
-    """What a command prints; None if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def rules_of_sudo(

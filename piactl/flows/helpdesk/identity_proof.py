@@ -18,6 +18,7 @@ from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import PiactlError, UsageError
+from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.helpdesk.activation import refuse_activation
@@ -141,9 +142,9 @@ def _used(
 
     def stored(write: EntryWrite) -> Outcome:
         row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
-        with command.alone(checks.writer) as run:
+        with begin_run(command, checks.writer, locked=False) as run:
             done = write_beside(run, [row])
-            run.end(done.counts)
+            run.counts = done.counts
         return Outcome(done.results[row.uid][0])
 
     keys, unreadable = command.keys, command.unreadable
@@ -151,9 +152,8 @@ def _used(
 
 
 def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
-    with command.alone(checks.writer) as run:
+    with begin_run(command, checks.writer, locked=False) as run:
         run.journal.note(text)
-        run.journal.end({})
 
 
 def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:

@@ -53,13 +53,10 @@ class Need:
     example: str = ""
 
 
-def key_needs(
-    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str = IN_ACCOUNTS
-) -> dict[str, Need]:
-    """What in the directory needs each key, by the id of the key; "" is the id for digests that name none.
-    `accounts` is the filter of the accounts to read."""
+def key_needs(reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords) -> dict[str, Need]:
+    """What in the directory needs each key, by the id of the key; "" is the id for digests that name none."""
     needs: dict[str, Need] = {}
-    for kind, dn, key in _uses(reader, directory, unreadable, accounts):
+    for kind, dn, key in _uses(reader, directory, unreadable):
         need = needs.setdefault(key, Need())
         need.counts[kind] += 1
         need.example = need.example or dn
@@ -67,13 +64,13 @@ def key_needs(
 
 
 def _uses(
-    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str
+    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords
 ) -> Iterator[tuple[str, str, str]]:
     birth = ("piactlIdentityDigest", "piactlBirthDigest")
     digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", *birth)
     name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
-    for entry in reader.search(directory.accounts, accounts, [*name.values(), state]):
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
         used = {n: list(map(_key_of, entry.values.get(name[n], ()))) for n in digests}
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, kind in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):

@@ -1,12 +1,12 @@
 """Accounts whose entry another program deleted, or removed from piactl's management.
 
 No second account is made for such a person. They are held, with and without feeds, until an administrator
-decides.
+decides. Nobody else gets their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date
@@ -14,13 +14,16 @@ from itertools import chain
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.name_digests import NameDigests, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
+from piactl.core.rules.desired import Rules, local_of
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
+from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
 from piactl.journal.intent_format import digest_text, tag_of
@@ -119,3 +122,29 @@ def hold_unmanaged(
     for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
         why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
         merged.hold(matricule, why, HoldCode.UNMANAGED)
+
+
+def taken_names(
+    accounts: ManagedAccounts,
+    rules: Rules,
+    listed: Mapping[str, Listed],
+    first_owners: Mapping[str, str],
+    names: Container[str],
+) -> TakenNames:
+    """The names that no new account gets: `names` of the accounts that there are, those of `listed` accounts
+    that another program deleted, and those of other entries. A name that a lost run gave is for its first
+    owner alone."""
+    foreign = map(local_of, read_foreign_names(*accounts))
+    also = _Either(names, ListedNames(listed))
+    owns = FirstOwners(accounts.directory, rules.keys)
+    return TakenNames(foreign, rules.policy.first_homonym_digit, also, first_owners, owns)
+
+
+class _Either:
+    """What is in one of several containers."""
+
+    def __init__(self, *containers: Container[str]) -> None:
+        self._containers = containers
+
+    def __contains__(self, item: object) -> bool:
+        return any(item in container for container in self._containers)

@@ -29,6 +29,7 @@ from piactl.directory.store.accounts import (
     reducing_write,
     with_base,
 )
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import is_sealed
 from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.directory.store.drift import Drifted
@@ -43,6 +44,28 @@ _STRUCTURAL = "structuralObjectClass"
 
 PROTECTED = "protected: no import touches it"
 SEALS = "the base that shows what another program changes"
+
+
+def planned_row(
+    desired: Desired,
+    write: EntryWrite,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Sequence[Drift] = (),
+    *,
+    waiting: Waiting | None = None,
+    reason: str = "",
+    every: bool = False,
+) -> Row:
+    """The row of an account in a plan: its write, with the changes that it makes; one of the base alone makes
+    none. `drift`, `every`: see `change_set`. `reason` is that of the person who changes the account, instead
+    of that of the rules."""
+    uid = desired.account.uid
+    if only_renews_base(encoding, write):
+        return AccountWrite(uid, (), SEALS, write), []
+    changes = change_set(desired, write, rules, encoding, drift, every=every)
+    why, days = reason or changes.changes[0].reason, effective_days(changes.changes, rules.as_of)
+    return AccountWrite(uid, changes.kinds, why, write, waiting, days), list(changes.changes)
 
 
 @dataclass(slots=True)
@@ -174,10 +197,6 @@ class PlanRows:
             subject = replace(desired.subject, current=present)
             yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def write(self, desired: Desired) -> EntryWrite | None:
-        """The write that makes the account the desired one; None if nothing differs."""
-        return self.settled(desired)[2]
-
     def settled(self, desired: Desired) -> tuple[Desired, Entry | None, EntryWrite | None]:
         """The desired account, with what is known of the current one once the rules are known, its entry, and
         its write."""
@@ -229,13 +248,8 @@ class PlanRows:
 
     def row(self, desired: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes; a write of the base alone makes none."""
-        encoding, uid = self.accounts.encoding, desired.account.uid
-        if only_renews_base(encoding, write):
-            return AccountWrite(uid, (), SEALS, write), []
-        changes = change_set(desired, write, self.rules, encoding, self._drift.get(uid, ()))
-        reason, retry = changes.changes[0].reason, self._retry(desired.subject)
-        days = effective_days(changes.changes, self.rules.as_of)
-        return AccountWrite(uid, changes.kinds, reason, write, retry, days), list(changes.changes)
+        drift, waiting = self._drift.get(desired.account.uid, ()), self._retry(desired.subject)
+        return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
 
     def left_over(self, rows: Iterable[Row]) -> list[Drift]:
         """The drift as it is once these rows are written. It includes what should be reverted and no write

@@ -11,12 +11,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Protocol
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts
@@ -44,16 +42,15 @@ from piactl.core.plan.plan import (
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, local_of
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
 from piactl.core.text import counted
 from piactl.directory.store.accounts import Entry, Unreadable
-from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.feed.feed import Remark, first_faults
 from piactl.flows.drift import device_drift, standing
-from piactl.flows.plan.deleted_entries import FirstOwners, ListedNames, vanished_drift
+from piactl.flows.plan.deleted_entries import taken_names, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Fate, FeedQualityCount, column_warnings_of
 from piactl.flows.plan.group_changes import plan_groups
@@ -66,6 +63,7 @@ from piactl.flows.plan.inputs.load_feeds import (
     from_source,
 )
 from piactl.flows.plan.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
+from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.plan_rows import PlanRows, Row, devices_at_no_device
 from piactl.flows.plan.plan_table import PlanTable
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -74,16 +72,6 @@ from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""
-
-
-class Settling(Protocol):
-    """What wants to know of each evaluated account whether it needs nothing until something changes."""
-
-    def needs_nothing(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None: ...
-
-    def expect(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None:
-        """The account as the run will write it; `csn` is the entryCSN with which it was read, b"" for a new
-        one."""
 
 
 @dataclass(slots=True)
@@ -165,7 +153,7 @@ class _Kept:
 
 
 class Planning:
-    """Collects the evaluations of a run. `feeds` are all feeds, in order; `settling` gets what the next run
+    """Collects the evaluations of a run. `feeds` are all feeds, in order; `night` learns what the next run
     has to know of each account."""
 
     def __init__(
@@ -177,12 +165,12 @@ class Planning:
         accepted: Accepted,
         feeds: Sequence[FeedOfRun],
         folder: Path,
-        settling: Settling | None = None,
+        night: NightDb | None = None,
     ) -> None:
         """Raises UsageError if an accepted feed is not one of this run, UnsafePlan if the date of a feed is
         far from that of the run."""
         self.accounts, self.rules, self.sources, self.state = accounts, rules, sources, state
-        self.accepted, self.feeds, self.as_of, self.settling = accepted, feeds, rules.as_of, settling
+        self.accepted, self.feeds, self.as_of, self.night = accepted, feeds, rules.as_of, night
         self.memory = state.memory
         strangers = sorted(set(accepted.feeds) - {feed.facts.digest for feed in feeds})
         if strangers:
@@ -249,7 +237,7 @@ class Planning:
             waiting[matricule or ""] = evaluation.news_of(matricule or "")
         self.waiting |= waiting
         unsure = evaluation.unsure(evaluation.merged, waiting)
-        self._settle(evaluation, ready, uids, late_uids, unsure)
+        self._note_known(evaluation, ready, uids, late_uids, unsure)
         written = [wanted for wanted in ready if wanted.account.uid in uids]
         self._count(written)
         self._count_lines(evaluation, {wanted.subject.matricule or "" for wanted in written}, desired, late)
@@ -317,7 +305,7 @@ class Planning:
             deviations = {**before.deviations, **deviations}
         self.source_memory[name] = replace(source, deviations=dict(sorted(deviations.items())))
 
-    def _settle(
+    def _note_known(
         self,
         evaluation: Evaluation,
         ready: Sequence[Desired],
@@ -326,19 +314,19 @@ class Planning:
         unsure: Container[str | None],
     ) -> None:
         """Notes what is known of the accounts that are evaluated."""
-        if self.settling is None:
+        if self.night is None:
             return
         for entry in evaluation.index.entries():
             account = entry.account
             if account.uid not in written and account.uid not in late:
                 settled = self._is_settled(evaluation, account, unsure)
-                self.settling.needs_nothing(account, entry.csn, self.rules, settled=settled)
+                self.night.needs_nothing(account, entry.csn, self.rules, settled=settled)
         for wanted in ready:
             if wanted.account.uid in written:
                 settled = self._is_settled(evaluation, wanted.account, unsure)
                 entry_before = self._entry(evaluation.index, wanted)
                 csn = entry_before.csn if entry_before else b""
-                self.settling.expect(wanted.account, csn, self.rules, settled=settled)
+                self.night.expect(wanted.account, csn, self.rules, settled=settled)
 
     def _is_settled(self, evaluation: Evaluation, account: Account, unsure: Container[str | None]) -> bool:
         doubtful = account.uid in unsure or account.matricule in unsure or account.overrides
@@ -421,11 +409,8 @@ class Planning:
             self._make_late_rows(map(self._with_names, some))
         if not self.table.has_claims:
             return
-        policy, state = self.rules.policy, self.state
-        owns = FirstOwners(self.accounts.directory, self.rules.keys)
-        foreign = map(local_of, read_foreign_names(*self.accounts))
-        also = _Either(names, ListedNames(state.listed))
-        taken = TakenNames(foreign, policy.first_homonym_digit, also, state.first_owners, owns)
+        state = self.state
+        taken = taken_names(self.accounts, self.rules, state.listed, state.first_owners, names)
 
         def named() -> Iterator[tuple[_Claimant, tuple[str, str] | None]]:
             for number, claim in self.table.claims():
@@ -485,10 +470,10 @@ class Planning:
             hold = held.get(matricule)
             fate = Fate.HELD if hold else Fate.APPLIED if uid in uids else Fate.UNCHANGED
             self._count_late(claimant, matricule or "", fate, hold.why if hold else "")
-            if self.settling is not None:
+            if self.night is not None:
                 entry = self._entry(index, desired)
                 settled = claimant.settled and not hold and matricule not in maker.withheld
-                note = self.settling.expect if uid in uids else self.settling.needs_nothing
+                note = self.night.expect if uid in uids else self.night.needs_nothing
                 account = desired.account if uid in uids or entry is None else entry.account
                 note(account, entry.csn if entry else b"", self.rules, settled=settled)
         return asked
@@ -658,13 +643,3 @@ class Planning:
                     f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
                     f"no absence from source {facts.source} counts in this run"
                 )
-
-
-class _Either:
-    """What is in one of several containers."""
-
-    def __init__(self, *containers: Container[str]) -> None:
-        self._containers = containers
-
-    def __contains__(self, item: object) -> bool:
-        return any(item in container for container in self._containers)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Limit
+from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
@@ -244,6 +245,15 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
         raise _of_another_version(name) from None
 
 
+def read_kept_plan(settings: Settings, keys: DigestKeys, record: Mapping[str, Any]) -> ReadyPlan | None:
+    """The plan of the run of a record, if this host kept it. Raises StalePlan for a file that was edited."""
+    file = Path(settings.kept_plan(str(record.get("plan"))))
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return read_plan(str(file), stream, keys, Path(settings.state_folder))
+
+
 def _of_another_version(name: str) -> StalePlan:
     return StalePlan(f"{name}: was made by another version of piactl; make the plan again")
 
@@ -389,6 +399,7 @@ def change_facts(change: Change) -> dict[str, Any]:
         "establishments": list(change.establishments),
         "profiles": list(change.profiles),
         "effective": change.effective.isoformat(),
+        **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
 

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from piactl.core.model.account import Account, State
-from piactl.core.model.overrides import sponsor_of
-from piactl.directory.store.accounts import Entry, read_accounts_named, read_accounts_with
+from piactl.core.model.account import State
+from piactl.directory.store.accounts import Entry, read_accounts_named
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 _LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: "is archived"}
 ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
-
-
-def sponsored_accounts(accounts: ManagedAccounts) -> Iterator[Account]:
-    """The accounts with changes by hand, among which are all that have a sponsor."""
-    entries = read_accounts_with(*accounts, "piactlOverride")
-    return (entry.account for entry in entries if isinstance(entry, Entry))
-
-
-def sponsors_of(accounts: Iterable[Account]) -> dict[str, str]:
-    """The sponsor of each of these accounts that has one, by uid."""
-    pairs = ((account.uid, sponsor_of(account.overrides)) for account in accounts)
-    return {uid: sponsor for uid, sponsor in pairs if sponsor}
 
 
 def leaving_sponsors(

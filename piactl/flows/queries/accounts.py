@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import MAIL_PROOF, Account, State, held_off_until, is_shut, merged_into
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
-from piactl.core.model.overrides import closings, overridden, running, sponsor_of
+from piactl.core.model.overrides import overridden, running, sponsor_of
 from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
@@ -20,7 +20,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.identity_case import Case, cases_of_accounts
 from piactl.core.plan.run_state import Memory
-from piactl.core.rules.career import AccountStatus, Career, account_status, career_of
+from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory.port import Reader
@@ -258,21 +258,13 @@ def career_and_status(
     account: Account, policy: Policy, register: Register, as_of: date
 ) -> tuple[Career, AccountStatus]:
     """The career and the status of an account on a day, from the functions that planning uses."""
-    closed_on = account.state_from if account.state is State.DEACTIVATED else None
-    career = career_of(
-        overridden(account.assignments, account.overrides, as_of),
-        policy,
-        register,
-        exceptions=account.exceptions,
-        closed_on=closed_on or as_of,
-        closings=closings(account.overrides, as_of),
-    )
+    career = career_on(account, policy, register, as_of)
     status = account_status(
         career,
         as_of,
         lock=account.lock,
         exceptions=account.exceptions,
-        closed_on=closed_on or as_of,
+        closed_on=(account.state_from if account.state is State.DEACTIVATED else None) or as_of,
         overrides=account.overrides,
     )
     return career, status
@@ -382,7 +374,7 @@ def _view(
 
 def stored_status(account: Account) -> AccountStatus:
     """The status that the last run gave an account."""
-    return AccountStatus(**{field.name: getattr(account, field.name) for field in fields(AccountStatus)})
+    return AccountStatus(*(getattr(account, name) for name in AccountStatus._fields))
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.explain.question import Answer, Question, Rule
-from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
-from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan
-from piactl.core.explain.why_service import right_answers
-from piactl.core.explain.why_state import state_answer
+from piactl.core.explain.answers import right_answers, state_answer
+from piactl.core.explain.login import LoginContext, entry_differs, login_answer
+from piactl.core.explain.question import Answer, Question
+from piactl.core.explain.run_steps import RunEnd, run_steps
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
@@ -26,55 +25,61 @@ from piactl.directory.store.password_state_and_activation import read_credential
 from piactl.directory.store.records import Record
 from piactl.directory.store.state_records import read_last
 from piactl.flows.drift import held_words
-from piactl.flows.queries.accounts import AccountStore, career_and_status, case_rows, find_entry
+from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
 View = Mapping[str, Any]
+LOGIN = "login"
 
 
-def why_state(store: AccountStore, rules: Rules, name: str, now: datetime, settings: Settings) -> View:
-    """The state of an account on a day, and a summary of each service. Raises as `find_entry`."""
-    question = _question(store, find_entry(store, name), rules, now, settings)
-    services = [
-        answer for service in rules.policy.services.values() for answer in _in_short(question, service)
-    ]
-    return _view(question, [state_answer(question), *services], settings)
-
-
-def why_service(
-    store: AccountStore, rules: Rules, name: str, service: Service, now: datetime, settings: Settings
-) -> View:
-    """One service of an account; for establishment scope, one answer per establishment."""
-    question = _question(store, find_entry(store, name), rules, now, settings)
-    return _view(question, right_answers(question, service), settings)
-
-
-def why_login(
+def why(
     store: AccountStore,
     rules: Rules,
     name: str,
     now: datetime,
     settings: Settings,
+    subject: Service | str,
 ) -> View:
-    """Whether the account can log in, and every reason why it cannot."""
+    """The answers about one account. `subject` is a service (for establishment scope, one answer for each
+    establishment); LOGIN, for every reason why it cannot log in; or "", for its state with a summary of each
+    service. Raises as `find_entry`."""
     entry = find_entry(store, name)
-    found_account = as_found(entry, store.encoding)
-    account = replace(
-        entry.account, login_from=found_account.login_from, login_until=found_account.login_until
-    )
-    question = _question(store, replace(entry, account=account), rules, now, settings)
+    if subject == LOGIN:
+        written = as_found(entry, store.encoding)
+        account = replace(entry.account, login_from=written.login_from, login_until=written.login_until)
+        question = _question(store, replace(entry, account=account), rules, now, settings)
+        answers = [login_answer(question, _around_login(store, entry, question, now, settings))]
+    else:
+        question = _question(store, entry, rules, now, settings)
+        if isinstance(subject, Service):
+            answers = right_answers(question, subject)
+        else:
+            services = rules.policy.services.values()
+            answers = [state_answer(question), *(a for s in services for a in _in_short(question, s))]
+    return {
+        "uid": question.account.uid,
+        "display_name": question.account.display_name or None,
+        "as_of": question.as_of.isoformat(),
+        "policy_file": settings.policy_file,
+        "cases": case_rows(question.cases),
+        "answers": [_answer(answer, rules.policy) for answer in answers],
+    }
+
+
+def _around_login(
+    store: AccountStore, entry: Entry, question: Question, now: datetime, settings: Settings
+) -> LoginContext:
+    policy = question.rules.policy
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
     if entry_differs(question, credentials):
         last = read_last(store.reader, store.directory.state, store.unreadable)
         last_night = last.as_of if last and not last.lost else None
-    zone = ZoneInfo(rules.policy.timezone)
+    zone = ZoneInfo(policy.timezone)
 
     def show(instant: datetime) -> str:
         return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
-    by_server = rules.policy.otp_enforced_by == "directory"
-    around = LoginContext(credentials, now, show, by_server, last_night)
-    return _view(question, [login_answer(question, around)], settings)
+    return LoginContext(credentials, now, show, policy.otp_enforced_by == "directory", last_night)
 
 
 def why_run(
@@ -105,7 +110,6 @@ def why_run(
         host="" if record.get("host") == host else str(record.get("host", "")),
     )
     matricules = account.matricules if account else (name,)
-    steps = run_steps(plan, uid, matricules, end) if plan else steps_without_plan(end)
     return {
         "uid": uid or None,
         "matricule": next(iter(matricules), None),
@@ -113,7 +117,7 @@ def why_run(
         "run": record["run"],
         "as_of": record.get("as_of"),
         "status": record["status"],
-        "steps": [asdict(step) for step in steps],
+        "steps": run_steps(plan, uid, matricules, end),
     }
 
 
@@ -123,7 +127,6 @@ def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, se
     question = Question(
         account,
         rules,
-        lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
         changeable=rules.as_of == today or settings.any_date,
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
@@ -153,51 +156,26 @@ def _in_short(question: Question, service: Service) -> list[Answer]:
     return positive_answers or answers[-1:]
 
 
-def _view(question: Question, answers: Sequence[Answer], settings: Settings) -> View:
-    """The document of `why -o json`; see schemas/json/why.schema.json."""
-    return {
-        "uid": question.account.uid,
-        "display_name": question.account.display_name or None,
-        "as_of": question.as_of.isoformat(),
-        "policy_file": settings.policy_file,
-        "cases": case_rows(question.cases),
-        "answers": [_answer(answer, question.rules.policy) for answer in answers],
-    }
-
-
 def _answer(answer: Answer, policy: Policy) -> dict[str, Any]:
+    """The document of an answer; see schemas/json/why.schema.json."""
     return {
-        "subject": answer.subject,
+        **answer._asdict(),
         "uai": answer.uai or None,
         "label": answer.label or None,
-        "yes": answer.yes,
-        "verdict": answer.verdict,
         "since": iso(answer.since),
         "until": iso(answer.until),
-        "reason": answer.reason,
-        "rules": [_rule(rule) for rule in answer.rules],
+        "rules": [{"key": rule.key, "line": rule.line or None} for rule in answer.rules],
         "assignment": _assignment(answer, policy),
-        "notes": list(answer.notes),
         "coming": [{"day": day.isoformat(), "what": text} for day, text in answer.coming],
         "causes": [
-            {
-                "kind": cause.kind,
-                "effect": cause.effect.value,
-                "text": cause.text,
-                "until": iso(cause.until),
-                "command": cause.command or None,
-            }
-            for cause in answer.causes
+            {"kind": kind, "effect": effect, "text": text, "until": iso(until), "command": command or None}
+            for kind, effect, text, command, until in answer.causes
         ],
         "remedies": [
             {"text": remedy.text, "day": iso(remedy.day), "command": remedy.command or None}
             for remedy in answer.remedies
         ],
     }
-
-
-def _rule(rule: Rule) -> dict[str, Any]:
-    return {"key": rule.key, "line": rule.line or None}
 
 
 def _assignment(answer: Answer, policy: Policy) -> dict[str, Any] | None:

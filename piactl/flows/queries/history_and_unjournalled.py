@@ -10,10 +10,11 @@ is what the server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -26,7 +27,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since, csns_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 
@@ -174,7 +175,7 @@ LOOKS_BACK = timedelta(days=7)
 """How far back D51 and the nights look for writes without a line in the journal."""
 
 MOST = 50_000
-"""More writes than this are not compared."""
+"""More writes than this that no journal has are not named."""
 
 NAMED = 5
 """How many entries a sentence names."""
@@ -184,20 +185,17 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
-    read. `too_many`: there were more than MOST, and none is named. `reached` is the last reqStart of each
-    log."""
+    """The writes, the latest first. `log`: whether an access log was read. `too_many`: there are more than
+    MOST, and none is named."""
 
     writes: tuple[HistoryEvent, ...]
-    compared: int
     log: bool
     too_many: bool = False
-    reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
         if self.too_many:
-            return f"more than {MOST} accounts were written: not compared with the journal"
+            return f"more than {MOST} writes of accounts are not in this journal"
         if not self.writes:
             return ""
         authors = ", ".join(
@@ -211,54 +209,126 @@ class Unjournalled:
 
 
 def unjournalled(
-    reader: Reader,
-    directory: DirectorySettings,
-    journal: str,
-    user: str,
-    since: datetime,
-    root: str = "",
-    after: Mapping[str, str] | None = None,
+    reader: Reader, directory: DirectorySettings, journal: str, since: datetime, root: str = ""
 ) -> Unjournalled:
     """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
     bind are left to their journals. Raises PiactlError.
 
     `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
-    `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
+    Almost every write has its entryCSN in the journal, so the others alone are compared by other means.
     """
     logs = find_logs(reader, directory.suffix).readable
-    reached = {log: (after or {}).get(log, "") for log in logs}
-    logged_writes = (
-        _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
-    )
-    writes: list[LoggedWrite] = []
-    for write in logged_writes:
-        if len(writes) == MOST:
-            return Unjournalled((), MOST, bool(logs), too_many=True)
-        writes.append(write)
-    if not writes:
-        return Unjournalled((), 0, bool(logs), reached=reached)
-    names = {normal_dn(write.dn) for write in writes}
-    oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
-    identities = {name: identity.dn for name, identity in directory.identities.items()}
+    known = csns_since(journal, since - LONGEST - APART)
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    writes = [write for write in writes if normal_dn(write.by) not in others]
+    writes: list[LoggedWrite] = []
+    for write in (
+        _logged(reader, directory, logs, since, known)
+        if logs
+        else _last_writes(reader, directory, since, root)
+    ):
+        if write.csn not in known and normal_dn(write.by) not in others:
+            writes.append(write)
+        if len(writes) > MOST:
+            return Unjournalled((), bool(logs), too_many=True)
+    return _alone(directory, journal, writes, log=bool(logs))
+
+
+def _alone(
+    directory: DirectorySettings, journal: str, writes: Sequence[LoggedWrite], *, log: bool
+) -> Unjournalled:
+    """The writes, of which the journal has no entryCSN, that no line of the journal accounts for."""
+    if not writes:
+        return Unjournalled((), log)
+    names = {normal_dn(write.dn) for write in writes}
+    changes = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
+    identities = {name: identity.dn for name, identity in directory.identities.items()}
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), reached=reached)
+    return Unjournalled(tuple(reversed(alone)), log)
+
+
+def _changes(journal: str, writes: Iterable[LoggedWrite]) -> list[JournalledChange]:
+    """The changes in the journal since somewhat before the first of the writes."""
+    oldest = min(datetime.fromisoformat(write.time) for write in writes)
+    return list(changes_since(journal, oldest - _UNSURE))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What no journal has of the writes since the last night: `accounts` are those of accounts, `devices` the
+    accounts with a device, or a link to one, that was written: uid -> name of the device, "" for the link ->
+    who and when, in words; uid and name in normal spelling (`normal_value`)."""
+
+    accounts: Unjournalled
+    devices: Mapping[str, Mapping[str, str]]
+
+
+def watch(
+    reader: Reader, directory: DirectorySettings, journal: str, began: datetime | None, since: datetime | None
+) -> Watched:
+    """What the `journal` of this host lacks of the writes of accounts since `began`, and of those of devices
+    since `since`, None for never. Raises PiactlError.
+
+    A device is trusted again if piactl adds it, a link if the help desk puts a device in force. A write of an
+    identity that another host has too is taken for one of the journal there, which cannot be read here.
+    Almost always all writes are in the journal, which their entryCSN alone shows: then the access log is read
+    once, else a second time for what became of each device.
+    """
+    logs = find_logs(reader, directory.suffix).readable
+    firsts = [first for first in (began, since) if first is not None]
+    if not firsts:
+        return Watched(Unjournalled((), bool(logs)), {})
+    known = csns_since(journal, min(firsts) - _UNSURE)
+    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
+    devices, accounts = _DevicePlaces(reader, directory), normal_dn(directory.accounts)
+    of_accounts: list[LoggedWrite] = []
+    foreign_device = False
+    if not logs and began is not None:
+        last = (w for w in _last_writes(reader, directory, began, "") if w.csn not in known)
+        of_accounts += islice((w for w in last if normal_dn(w.by) not in others), MOST + 1)
+    for log in logs:
+        for write in writes_since(reader, log, min(firsts), directory, known):
+            if write.by and normal_dn(write.by) in others:
+                continue
+            if began is not None and write.is_since(began) and _is_of_accounts(write, accounts):
+                of_accounts += [write] if len(of_accounts) <= MOST else []
+            if since is not None and write.is_since(since) and devices.of(write):
+                foreign_device = True
+    if len(of_accounts) > MOST:
+        compared = Unjournalled((), bool(logs), too_many=True)
+    else:
+        compared = _alone(directory, journal, of_accounts, log=bool(logs))
+    if not foreign_device or since is None:
+        return Watched(compared, {})
+    written = [
+        (write, places)
+        for log in logs
+        for write in writes_since(reader, log, since, directory)
+        if (places := devices.of(write))
+    ]
+    changes = [
+        change
+        for change in _changes(journal, (write for write, _ in written))
+        if devices.place(change.dn, change.attributes)[0]
+    ]
+    return Watched(compared, _unwitnessed(directory, written, changes))
 
 
 def _logged(
-    reader: Reader, directory: DirectorySettings, reached: dict[str, str], since: datetime
+    reader: Reader, directory: DirectorySettings, logs: Iterable[str], since: datetime, known: Collection[str]
 ) -> Iterator[LoggedWrite]:
-    """The writes of accounts in the access logs; updates `reached`."""
+    """The writes of accounts in the access logs whose entryCSN is not `known`."""
     accounts = normal_dn(directory.accounts)
-    for log, after in list(reached.items()):
-        for write in writes_since(reader, log, since, after):
-            reached[log] = max(reached[log], write.start)
-            name = normal_dn(write.dn)
-            below = name.endswith(f",{accounts}")
-            if below and not write.result and not write.of_logging_in and not _is_own(name, write.by):
+    for log in logs:
+        for write in writes_since(reader, log, since, directory, known):
+            if _is_of_accounts(write, accounts):
                 yield write
+
+
+def _is_of_accounts(write: LoggedWrite, accounts: str) -> bool:
+    """Whether somebody else than its owner wrote an account or what is below it."""
+    name = normal_dn(write.dn)
+    below = name.endswith(f",{accounts}")
+    return below and not write.result and not write.of_logging_in and not _is_own(name, write.by)
 
 
 def _last_writes(
@@ -281,54 +351,54 @@ def _is_own(name: str, by: str) -> bool:
     return bool(author) and (name == author or name.endswith(f",{author}"))
 
 
-def unwitnessed(
-    reader: Reader, directory: DirectorySettings, journal: str, since: datetime
-) -> dict[str, dict[str, str]]:
-    """The accounts with a device, or a link to one, that was written since then without a line in the
-    `journal` of this host: uid -> name of the device, "" for the link -> who and when, in words; uid and name
-    in normal spelling (`normal_value`). A device is trusted again if piactl adds it, a link if the help desk
-    puts a device in force. A write of an identity that another host has too is taken for one of the journal
-    there, which cannot be read here. Raises PiactlError."""
-    accounts = normal_dn(directory.accounts)
-    ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
-    elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
+class _DevicePlaces:
+    """Which devices and links writes change: the uid of the account, and the name of the device, "" for the
+    link."""
 
-    def place(dn: str, attributes: Iterable[str]) -> tuple[str, str]:
-        """The account whose device or link is written, and the name of the device, "" for the link; no
-        account for another write."""
+    def __init__(self, reader: Reader, directory: DirectorySettings) -> None:
+        self._accounts = normal_dn(directory.accounts)
+        self._ours = {normal_dn(i.dn) for i in directory.identities.values() if i.dn}
+        self._names = {directory.attributes.get(name, name).lower() for name in WITNESSED}
+        self._stored = cache(partial(_stored, reader))
+
+    def place(self, dn: str, attributes: Iterable[str]) -> tuple[str, str]:
+        """The place that a write of these attributes of an entry changes; no account for another write."""
         first, above = parted(normal_dn(dn))
-        if above == accounts:
-            return "" if names.isdisjoint(map(str.lower, attributes)) else first.partition("=")[2], ""
+        if above == self._accounts:
+            link = not self._names.isdisjoint(map(str.lower, attributes))
+            return first.partition("=")[2] if link else "", ""
         account, top = parted(above)
-        return (account.partition("=")[2], first.partition("=")[2]) if top == accounts else ("", "")
+        return (account.partition("=")[2], first.partition("=")[2]) if top == self._accounts else ("", "")
 
-    @cache
-    def stored(dn: str) -> str:
-        """The DN as the server has it, which compares characters outside ASCII in its own way."""
-        if normal_dn(dn).isascii():
-            return dn
-        entry = reader.read(dn, ["objectClass"])
-        first, above = parted(normal_dn(dn))
-        return entry.dn if entry is not None else f"{first},{stored(above)}" if above else dn
+    def of(self, write: LoggedWrite) -> set[tuple[str, str]]:
+        """The places that a write changed."""
+        by = normal_dn(write.by) if write.by else ""
+        if write.result or (write.of_logging_in and by not in self._ours):  # the latter is the server's own
+            return set()
+        names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
+        places = {self.place(self._stored(dn), attributes) for dn, attributes in names_written}
+        if write.op == "modrdn" or not normal_dn(write.dn).isascii():
+            # the link may name a device that is gone, or spell its name in another way
+            places |= {(uid, "") for uid, _ in places}
+        return {(uid, name) for uid, name in places if uid}
 
-    writes = []
-    for log in find_logs(reader, directory.suffix).readable:
-        for write in writes_since(reader, log, since):
-            by = normal_dn(write.by) if write.by else ""
-            names_written = [(write.dn, write.seen), *([(write.to, ())] if write.to else ())]
-            places = {place(stored(dn), attributes) for dn, attributes in names_written}
-            if write.op == "modrdn" or not normal_dn(write.dn).isascii():
-                # the link may name a device that is gone, or spell its name in another way
-                places |= {(uid, "") for uid, _ in places}
-            places = {(uid, name) for uid, name in places if uid}
-            of_server = write.of_logging_in and by not in ours
-            if places and not (write.result or of_server):
-                writes.append((write, places))
-    if not writes:
-        return {}
-    oldest = min(datetime.fromisoformat(write.time) for write, _ in writes)
-    changes = [c for c in changes_since(journal, oldest - _UNSURE) if place(c.dn, c.attributes)[0]]
+
+def _stored(reader: Reader, dn: str) -> str:
+    """The DN as the server has it, which compares characters outside ASCII in its own way."""
+    if normal_dn(dn).isascii():
+        return dn
+    entry = reader.read(dn, ["objectClass"])
+    first, above = parted(normal_dn(dn))
+    return entry.dn if entry is not None else f"{first},{_stored(reader, above)}" if above else dn
+
+
+def _unwitnessed(
+    directory: DirectorySettings,
+    writes: Iterable[tuple[LoggedWrite, set[tuple[str, str]]]],
+    changes: Sequence[JournalledChange],
+) -> dict[str, dict[str, str]]:
+    """The devices and links of Watched; `changes` are those of devices and links in the journal."""
+    elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     by_csn = {change.csn: change for change in changes if change.csn}
     unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
     changed: dict[str, dict[str, str]] = {}

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.periods import OPEN, civil
+from piactl.core.model.periods import civil
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
+from piactl.core.rules.career import careers_from
 from piactl.core.text import iso
-from piactl.core.timeline_rows import Piece, Row, RowGroup, timeline_rows
+from piactl.core.timeline_rows import Row, RowGroup, timeline_rows
 from piactl.errors import UsageError
-from piactl.flows.queries.accounts import career_and_status
 
 _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
 """In days: how far a picture reaches back and ahead by default, at least, and its margin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """The rows of an account, and the first and last day to draw."""
 
     account: Account
@@ -47,27 +45,13 @@ def timeline(
     """
     rows: list[Row] = []
     if account.state is not State.ARCHIVED:
-        rows = timeline_rows(account, _pieces(account, policy, register, as_of), policy)
+        rows = timeline_rows(account, careers_from(account, policy, register, as_of), policy)
     begin, end = _days(rows, as_of)
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:
         raise UsageError(f"--until {last}: is before --from {first}")
     inside = [row for row in rows if any(_meets(s.first, s.last, first, last) for s in row.spans)]
     return Timeline(account, inside, as_of, first, last)
-
-
-def _pieces(account: Account, policy: Policy, register: Register, as_of: date) -> list[Piece]:
-    """The careers of the account: the current one, and another from the end of each override."""
-    starts = sorted(
-        {override.until + timedelta(days=1) for override in account.overrides if override.until >= as_of}
-    )
-    pieces: list[Piece] = []
-    begin = 1
-    for day, following in zip([as_of, *starts], [*starts, None], strict=True):
-        end = OPEN if following is None else following.toordinal() - 1
-        pieces.append(((begin, end), career_and_status(account, policy, register, day)[0]))
-        begin = end + 1
-    return pieces
 
 
 def _days(rows: Sequence[Row], as_of: date) -> tuple[date, date]:

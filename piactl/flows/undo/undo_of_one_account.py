@@ -284,7 +284,7 @@ class Inverting:
         career, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, career)
         changed = change_set(desired, write, self.rules, self.encoding).changes
-        own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
+        own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None, "why": None}
         own["protected"] = self._protected(current)
         changes = tuple(replace(change, **own) for change in changed)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))

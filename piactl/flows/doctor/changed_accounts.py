@@ -1,81 +1,61 @@
-"""Checks of cases that wait for a decision, of digests of birth dates, and of what other programs changed."""
+"""Checks of what other programs changed: drift, entries that are gone, names of two accounts."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 
 from piactl.config.register import read_register
+from piactl.core.model.settings import IdentityName
 from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules, local_of, rules_of
 from piactl.core.text import counted
 from piactl.directory import filters
+from piactl.directory.port import RawEntry
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
+    CSN,
     IN_ACCOUNTS,
     Entry,
     Unreadable,
     as_found,
+    entry_of,
     read_accounts,
     read_accounts_named,
+    written_after,
 )
-from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
-from piactl.errors import PiactlError
-from piactl.flows.doctor.checks import CheckResult, Finding, finding, fine, note, skipped, worst
-from piactl.flows.doctor.records import DirectoryContent, first_ones
+from piactl.flows.doctor.content import Content
+from piactl.flows.doctor.findings import CheckResult, first_ones, worst
 from piactl.flows.drift import decided, is_settled
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
-
-def birth_digests(content: DirectoryContent) -> CheckResult:
-    """D58."""
-    if content.settings.matching.identity_digests:
-        return fine("birth dates are compared, by digests")
-    return note(
-        "matching.identity_digests is off: people are recognised by names and NUMEN alone",
-        "Switch it on, unless your académie may not keep digests of birth dates.",
-    )
-
-
-def open_cases(content: DirectoryContent) -> CheckResult:
-    """D59."""
-    cases = read_cases(content.reader, content.directory.state, UnreadableRecords())
-    matching, today = content.settings.matching, content.today
-    overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
-    soon = [
-        f"case {c.id}: the newcomer starts on {c.start}, or has started"
-        for c in cases
-        if c.urgent(matching, today) and not c.overdue(matching, today)
-    ]
-    soon += [f"case {c.id} waits since {c.since} for HR to correct a row" for c in cases if c.waits_for_hr]
-    number = sum(case.open for case in cases)
-    advice = "Decide them, or ask HR to correct its row: piactl match list (docs/identity.md)."
-    return worst(overdue, soon, advice, f"{number} open, none is urgent")
-
-
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 
 
-def examine_drift(content: DirectoryContent) -> Iterator[Finding]:
-    """D55 to D57."""
-    try:
-        (changed, named), gone = _entries(content), _gone(content)
-    except PiactlError as refused:
-        changed = named = gone = skipped(str(refused).split("\n", 1)[0])
-    yield finding("D55", changed)
-    yield finding("D56", gone)
-    yield finding("D57", named)
+def drift(content: Content) -> CheckResult:
+    """D55."""
+    return _of_suspects(content)[0]
 
 
-def _entries(content: DirectoryContent) -> tuple[CheckResult, CheckResult]:
-    """D55, and D57: each name or matricule belongs to one account, whose ledger has its names."""
+def names(content: Content) -> CheckResult:
+    """D57. Each name or matricule belongs to one account, whose ledger has its names."""
+    return _of_suspects(content)[1]
+
+
+def _of_suspects(content: Content) -> tuple[CheckResult, CheckResult]:
+    """D55 and D57, from one reading."""
+    return content.once("suspects", lambda: _entries(content))
+
+
+def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
@@ -99,22 +79,21 @@ def _entries(content: DirectoryContent) -> tuple[CheckResult, CheckResult]:
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
 
 
-def _suspects(content: DirectoryContent) -> Iterator[Entry]:
+def _suspects(content: Content) -> Iterator[Entry]:
     """The accounts that can have drift, or share a name or matricule. The last run, if it made all its
     changes, saw every account, and listed its names and matricule; so these are the accounts that somebody
-    wrote since it began, those whose drift it remembered, and those that share a name or matricule with
+    else wrote since it began, those whose drift it remembered, and those that share a name or matricule with
     another one. Without such a run, these are all accounts."""
     accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
     memory = read_drift_memory(content.reader, content.directory.state)
     last = memory.last
     since = last.began if last is not None and last.clean and not last.lost else None
     listed = read_account_list(content.reader, content.directory.state, UnreadableRecords())
-    by_dn = {
-        entry.dn: entry for entry in _decided(content, memory, read_accounts(*accounts, written_since=since))
-    }
     if since is None or not all(listed.raw.values()):
-        yield from by_dn.values()
+        yield from _decided(content, memory, read_accounts(*accounts))
         return
+    written = (entry_of(raw, content.encoding) for raw in _written_by_others(content, since))
+    by_dn = {entry.dn: entry for entry in _decided(content, memory, written)}
     for entry in _decided(content, memory, read_accounts_named(*accounts, [*memory.drift])):
         by_dn.setdefault(entry.dn, entry)
     holders = defaultdict[str | int, set[str]](set)
@@ -140,9 +119,15 @@ def _suspects(content: DirectoryContent) -> Iterator[Entry]:
     yield from _decided(content, memory, read_accounts_named(*accounts, sorted(sharing)))
 
 
-def _decided(
-    content: DirectoryContent, memory: Memory, entries: Iterable[Entry | Unreadable]
-) -> Iterator[Entry]:
+def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
+    nightly = content.directory.identities.get(IdentityName.NIGHTLY)
+    query = filters.all_of(IN_ACCOUNTS, written_after(since))
+    if nightly is not None and nightly.dn:
+        query = filters.all_of(query, filters.none_of(filters.equals("modifiersName", nightly.dn)))
+    yield from content.reader.search(content.directory.accounts, query, [*content.encoding.attributes, CSN])
+
+
+def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
     rules = cache(partial(_rules, content))
     for read in entries:
         settled = isinstance(read, Unreadable) or is_settled(read)
@@ -151,13 +136,14 @@ def _decided(
             yield entry
 
 
-def _rules(content: DirectoryContent) -> Rules:
+def _rules(content: Content) -> Rules:
     register = read_register(Path(content.settings.establishments_file))
-    return rules_of(content.settings, content.policy(), register, content.keys(), content.today)
+    return rules_of(content.settings, content.policy, register, content.keys, content.today)
 
 
-def _gone(content: DirectoryContent) -> CheckResult:
-    gone = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
-    vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
+def gone(content: Content) -> CheckResult:
+    """D56."""
+    listed = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
+    vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), listed)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials
 from piactl.core.explain.question import (
+    ASKED,
+    LET_IN,
+    REFUSED,
+    SERVICE,
     Answer,
     Cause,
-    CauseEffect,
     Question,
     Remedy,
-    Rule,
-    absence,
     next_day,
     span,
 )
-from piactl.core.explain.remedies import case_remedies, wait_remedy
-from piactl.core.explain.why_state import (
-    absent_lock,
-    case_notes,
-    drift_note,
-    merged,
-    merged_remedy,
-    state_ground,
-    state_span,
-)
+from piactl.core.explain.remedies import case_remedies, merged_remedies, wait_remedy
 from piactl.core.model.account import NO_DEVICE, State
-from piactl.core.model.periods import OPEN, Period, civil, difference, holding
+from piactl.core.model.periods import OPEN, Period, difference, holding
 from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import assignment_text, left_by_position
+from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
+from piactl.core.rules.service_rights_over_time import right_by
 from piactl.core.text import counted
 
 
-@dataclass(frozen=True, slots=True)
-class LoginContext:
+class LoginContext(NamedTuple):
     """What a login depends on besides the rules. `now` is the time at which passwords are checked, `show`
     formats a time. `by_server`: the directory itself requires one-time codes. `last_run` is the day of the
     last run, None if there was none or it is unknown."""
@@ -56,19 +47,19 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     uid, credentials, show = question.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if credentials.changed is None:
-        yield Cause("no-password", CauseEffect.REFUSED, "no password was ever set", activate)
+        yield Cause("no-password", REFUSED, "no password was ever set", activate)
         return
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
         ends = credentials.activation_until
         if ends == NEVER_VALID:
             text = "an administrator made its password useless; it needs an activation password"
-            yield Cause("no-password", CauseEffect.REFUSED, text, activate)
+            yield Cause("no-password", REFUSED, text, activate)
             return
         if blocked and until is None:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"
-            yield Cause("activation-ended", CauseEffect.REFUSED, text, activate)
+            yield Cause("activation-ended", REFUSED, text, activate)
             return
         if blocked:
             yield _block(uid, credentials, until, show)
@@ -77,7 +68,7 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
             f"an activation password was issued at {show(credentials.changed)}{valid}, and is not used yet:"
             " log in with it once"
         )
-        yield Cause("activation-unused", CauseEffect.ASKED, text, activate, ends)
+        yield Cause("activation-unused", ASKED, text, activate, ends)
         return
     if blocked:
         yield _block(uid, credentials, until, show)
@@ -85,10 +76,10 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
         yield _wrong_tries(uid, credentials, show)
     if credentials.must_change:
         text = "the password must be changed at the next log in"
-        yield Cause("must-change", CauseEffect.ASKED, text)
+        yield Cause("must-change", ASKED, text)
     if credentials.expires is not None and credentials.expires <= around.now:
         text = f"the password expired at {show(credentials.expires)}"
-        yield Cause("expired", CauseEffect.REFUSED, text, f"piactl password reset {uid}")
+        yield Cause("expired", REFUSED, text, f"piactl password reset {uid}")
 
 
 def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], str]) -> Cause:
@@ -96,7 +87,7 @@ def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], 
     wrong = "the password or the code" if credentials.linked else "the password"
     last = f"{wrong} was wrong at the last {tries}, the latest at {show(credentials.failures[-1])}"
     text = f"{last}; if the password is forgotten, it can be reset"
-    return Cause("wrong-tries", CauseEffect.ASKED, text, f"piactl password reset {uid}")
+    return Cause("wrong-tries", ASKED, text, f"piactl password reset {uid}")
 
 
 def _block(
@@ -104,7 +95,7 @@ def _block(
 ) -> Cause:
     if until is not None and until == credentials.delayed:
         text = f"delayed by wrong passwords until {show(until)}; this ends by itself"
-        return Cause("delayed", CauseEffect.REFUSED, text, until=until)
+        return Cause("delayed", REFUSED, text, until=until)
     since = f" since {show(credentials.blocked)}" if credentials.blocked else ""
     end = f", until {show(until)}" if until else ""
     if until is None:
@@ -112,7 +103,7 @@ def _block(
         if credentials.policy is None:
             end = "; its end is not known: the settings name no password policy (password.policy)"
     text = f"blocked by wrong passwords{since}{end}"
-    return Cause("blocked", CauseEffect.REFUSED, text, f"piactl password unblock {uid}", until)
+    return Cause("blocked", REFUSED, text, f"piactl password unblock {uid}", until)
 
 
 def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
@@ -122,7 +113,7 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
         yield from _without_device(question, enroll)
         return
     if not device.there:
-        effect = CauseEffect.REFUSED if around.by_server else CauseEffect.SERVICE
+        effect = REFUSED if around.by_server else SERVICE
         text = f"the device {device.name} was reported lost and has not been replaced"
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
@@ -132,7 +123,7 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
         text = (
             f"the clock of the device {device.name} was {was}; if its codes are refused, it has drifted since"
         )
-        yield Cause("device-drift", CauseEffect.ASKED, text, f"piactl otp resync {uid}")
+        yield Cause("device-drift", ASKED, text, f"piactl otp resync {uid}")
 
 
 def _without_device(question: Question, enroll: str) -> Iterator[Cause]:
@@ -145,22 +136,22 @@ def _without_device(question: Question, enroll: str) -> Iterator[Cause]:
     parts += [f"from outside by {', '.join(outside)}"] if outside else []
     if parts:
         text = f"a one-time code is required {'; '.join(parts)}, but no device is active"
-        yield Cause("device-none", CauseEffect.SERVICE, text, enroll)
+        yield Cause("device-none", SERVICE, text, enroll)
 
 
-_WEIGHT = {CauseEffect.LET_IN: 0, CauseEffect.REFUSED: 0, CauseEffect.ASKED: 1, CauseEffect.SERVICE: 2}
+_WEIGHT = {LET_IN: 0, REFUSED: 0, ASKED: 1, SERVICE: 2}
 """The order of causes: those that refuse the login come first."""
 
 
 def login_answer(question: Question, around: LoginContext) -> Answer:
     """The answer about login: no if any cause refuses it."""
     causes = tuple(sorted(_causes(question, around), key=lambda cause: _WEIGHT[cause.effect]))
-    yes = not any(cause.effect is CauseEffect.REFUSED for cause in causes)
+    yes = not any(cause.effect is REFUSED for cause in causes)
     by_rules = holding(login_days(question), question.number) is not None
     # if a password or the entry refuses what the rules allow, the rules do not give the days
-    since, until = login_span(question) if yes is by_rules else (None, None)
-    first = next((c for c in causes if c.effect is CauseEffect.REFUSED), None)
-    text, rules, assignment = state_ground(question)
+    since, until = span(login_days(question), question.number) if yes is by_rules else (None, None)
+    first = next((c for c in causes if c.effect is REFUSED), None)
+    text, rules, assignment = question.state_ground
     return Answer(
         subject="login",
         yes=yes,
@@ -177,9 +168,7 @@ def login_answer(question: Question, around: LoginContext) -> Answer:
 
 
 def _remedies(question: Question, until: date | None) -> Iterator[Remedy]:
-    into = merged(question)
-    if into:
-        yield merged_remedy(into)
+    yield from merged_remedies(question)
     yield from case_remedies(question)
     yield from wait_remedy(next_day(until), question)
 
@@ -201,12 +190,6 @@ def login_days(question: Question) -> list[Period]:
         return difference(career.login, [(lock.since.toordinal(), until)])
 
     return question.days(allowed)
-
-
-def login_span(question: Question) -> tuple[date | None, date | None]:
-    """First and last day of the answer by the rules."""
-    periods = login_days(question)
-    return (span if holding(periods, question.number) else absence)(periods, question.number)
 
 
 def entry_allows_login(question: Question, credentials: Credentials) -> bool:
@@ -261,10 +244,10 @@ def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
     if entry_allows_login(question, credentials):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
-        yield Cause("entry", CauseEffect.LET_IN, text, revert)
+        yield Cause("entry", LET_IN, text, revert)
     else:
         text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
-        yield Cause("entry", CauseEffect.REFUSED, text, look)
+        yield Cause("entry", REFUSED, text, look)
 
 
 def _window(first: date | None, last: date | None) -> str:
@@ -281,25 +264,25 @@ def _locks(question: Question) -> Iterator[Cause]:
         until = f" until {lock.until}" if lock.until else ", until it is lifted"
         text = f"locked by {lock.by} since {lock.since}{until}: {lock.reason}"
         command = f'piactl account unlock {question.account.uid} --reason "..."'
-        yield Cause("lock", CauseEffect.REFUSED, text, command, lock.until)
+        yield Cause("lock", REFUSED, text, command, lock.until)
     if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):
         return
     _, last = span(question.days(lambda career: career.locked), question.number)
-    post = next((p for p in question.career.posts_on(question.as_of) if p.position.lock), None)
+    post = locking_post(question.career, question.as_of)
     until = f" until {last}" if last else ", no end known"
-    why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended all assignments"
-    absent = absent_lock(question) if post is None else None
+    why = (
+        f"position {post.position.name}: {_text(post.assignment)}"
+        if post
+        else "a position that ended all assignments"
+    )
+    absent = question.lock_left() if post is None else None
     command = ""
     if absent is not None and absent.end is not None:
         since = absent.end + timedelta(days=1)
         why = f"position {absent.position}: {_text(absent)}; the row is absent since {since}"
         why += "; it ends when HR lists the person without it, or by an administrator"
         command = f'piactl account unlock {question.account.uid} --reason "..."'
-    yield Cause("position-lock", CauseEffect.REFUSED, f"locked by HR{until}: {why}", command, last)
-
-
-def _row(post: Post) -> str:
-    return _text(post.assignment)
+    yield Cause("position-lock", REFUSED, f"locked by HR{until}: {why}", command, last)
 
 
 def _text(row: Assignment) -> str:
@@ -307,10 +290,10 @@ def _text(row: Assignment) -> str:
 
 
 def _by_state(question: Question) -> Iterator[Cause]:
-    text, _, row = state_ground(question)
+    text, _, row = question.state_ground
     if row is not None and row.origin:
         text += f" [{row.origin}]"
-    since, until = state_span(question)
+    since, until = question.state_span()
     from_when = f" since {since}" if since else ""
     reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
     if question.cases:
@@ -318,18 +301,18 @@ def _by_state(question: Question) -> Iterator[Cause]:
     elif left_by_position(question.career, question.as_of):
         reopen = ""
     if question.state is State.ARCHIVED:
-        yield Cause("archived", CauseEffect.REFUSED, f"archived{from_when}: {text}")
+        yield Cause("archived", REFUSED, f"archived{from_when}: {text}")
     elif question.state is State.ANTICIPATED:
-        yield Cause("not-started", CauseEffect.REFUSED, f"not yet started: {text}", "", until)
+        yield Cause("not-started", REFUSED, f"not yet started: {text}", "", until)
     elif question.state is State.DEACTIVATED:
-        yield Cause("closed", CauseEffect.REFUSED, f"deactivated{from_when}: {text}", reopen, until)
+        yield Cause("closed", REFUSED, f"deactivated{from_when}: {text}", reopen, until)
     elif question.state is State.GRACE:
         refused = not question.career.login_on(question.as_of)
-        effect = CauseEffect.REFUSED if refused else CauseEffect.SERVICE
+        effect = REFUSED if refused else SERVICE
         note = "; login was refused on the last day and still is" if refused else ""
         yield Cause("grace", effect, f"in grace: {text}{note}", reopen, until)
     elif question.state is State.ON_LEAVE and not _may_log_in(question):
-        yield Cause("leave", CauseEffect.REFUSED, f"on leave without login: {text}", "", until)
+        yield Cause("leave", REFUSED, f"on leave without login: {text}", "", until)
 
 
 def _may_log_in(question: Question) -> bool:
@@ -342,40 +325,30 @@ def _position_rules(question: Question) -> tuple[Rule, ...]:
     if question.state is not State.ON_LEAVE:
         return ()
     posts = question.career.posts_on(question.as_of)
-    return tuple(dict.fromkeys(Rule.of_position(post.position) for post in posts))
+    return tuple(dict.fromkeys(Rule(f"positions.{p.position.name}", p.position.line) for p in posts))
 
 
 def _services(question: Question) -> Iterator[Cause]:
     """Services in their delay after a start or a mutation."""
     for post in question.career.posts_on(question.as_of):
         for service in question.rules.policy.services.values():
-            begins = civil(post.first + post.delay(service))
-            uai = post.assignment.uai if service.per_establishment else ""
-            if not _is_waited_for(question, post, service.name, uai) or begins is None:
+            right = name, uai = right_by(post, service)
+            if not post.has(service) or right in question.desired.entitlements:
                 continue
-            where = f" at {uai}" if uai else ""
-            why = "mutation_delay" if post.follows else "grant_delay"
-            text = f"{service.label}{where} begins on {begins} ({why}): {_row(post)}"
-            grant = f"piactl exception grant {question.account.uid} --service {service.name}"
-            last = begins - timedelta(days=1)
+            reason = question.right_reason(name, uai)
+            if reason.code != "delay" or reason.assignment is not post.assignment:
+                continue
+            where, begins, last = f" at {uai}" if uai else "", reason.values["begins"], reason.values["eve"]
+            text = f"{service.label}{where} begins on {begins} ({reason.values['setting']})"
+            grant = f"piactl exception grant {question.account.uid} --service {name}"
             command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
-            yield Cause("delay", CauseEffect.SERVICE, text, command, last)
-
-
-def _is_waited_for(question: Question, post: Post, name: str, uai: str) -> bool:
-    service = question.rules.policy.services[name]
-    return (
-        post.has(service)
-        and post.position.keeps_service(name)
-        and question.number < post.first + post.delay(service)
-        and (name, uai) not in question.desired.entitlements
-    )
+            row = _text(post.assignment)
+            yield Cause("delay", SERVICE, f"{text}: {row}", command, date.fromisoformat(last))
 
 
 def _notes(question: Question, around: LoginContext) -> Iterator[str]:
-    yield from case_notes(question)
-    if question.drift:
-        yield drift_note(question)
+    yield from question.hold_notes()
+    yield from question.drift_notes()
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory requires password and code of {device.name}, never the password alone"

@@ -1,0 +1,167 @@
+"""The steps of one person in one run: row, matching, rules, difference, guards and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.plan import Hold, HoldCode, Plan
+
+DONE, SKIPPED, HELD = "done", "skipped", "held"
+"""The verdict on a step: done, skipped because there was nothing to do, or held."""
+
+Found = tuple[str, str, str]
+"""The verdict on a step, a code for programs, and what it says to people."""
+
+
+class RunEnd(NamedTuple):
+    """How a run ended: its status, its note, the guards that were approved, and each write of the account
+    with its outcome and message. `host` is the host that has the outcomes, "" if it is this one."""
+
+    status: str
+    note: str
+    allowed: Mapping[str, int]
+    writes: Sequence[tuple[str, str]]
+    host: str = ""
+
+
+_STEPS = ("row", "matching", "rules", "difference", "guards", "write")
+_AT: Mapping[HoldCode, str] = {
+    HoldCode.REJECTED: "row",
+    HoldCode.ASSIGNMENT: "rules",
+    HoldCode.NAME: "rules",
+    HoldCode.ABSENCE: "rules",
+    HoldCode.DRIFT: "difference",
+    HoldCode.PROTECTED: "difference",
+    HoldCode.UNDO: "difference",
+}
+"""The step that a hold stops, if it is not the matching."""
+
+_WRITES: Mapping[str, Found] = {
+    "applied": (DONE, "applied", "the account was written"),
+    "unchanged": (DONE, "unchanged", "the account already had these values"),
+    "conflict": (HELD, "conflict", "the account changed since the plan was made"),
+    "failed": (HELD, "failed", "the server refused the write"),
+    "not made": (HELD, "not-made", "the run ended before the write"),
+}
+_NOTHING = (SKIPPED, "no-change", "nothing of the account changes")
+
+
+def run_steps(plan: Plan | None, uid: str, matricules: Collection[str], end: RunEnd) -> list[dict[str, str]]:
+    """The steps of a person in a run, each with `step`, `verdict`, `code` and `text`. A step that is held is
+    the last one: the steps after it are skipped. Without its plan the record and the journal tell."""
+    return [
+        {"step": step, "verdict": verdict, "code": code, "text": text}
+        for step, (verdict, code, text) in (
+            _by_record(end) if plan is None else _by_plan(plan, uid, matricules, end)
+        )
+    ]
+
+
+def _by_record(end: RunEnd) -> list[tuple[str, Found]]:
+    if end.status == "refused":
+        return [("row", (HELD, "refused", end.note or "the run was refused as a whole"))]
+    unknown = (SKIPPED, "not-kept", "the plan of the run is not kept on this host")
+    write = (SKIPPED, "no-write", "the run wrote nothing to the account")
+    if end.status != "done" or end.writes or end.host:
+        write = _write(end, "")
+    return [*((step, unknown) for step in _STEPS[:-1]), ("write", write)]
+
+
+def _by_plan(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> list[tuple[str, Found]]:
+    changes = [change for change in plan.changes if uid and change.uid == uid]
+
+    def is_of(hold: Hold) -> bool:
+        return (hold.uid == uid and bool(hold.uid)) or hold.matricule in matricules
+
+    hold = next(filter(is_of, plan.holds), None)
+    held_at = _AT.get(hold.code, "matching") if hold is not None else ""
+    find: Mapping[str, Callable[[], Found]] = {
+        "row": lambda: _row(plan, matricules, changes),
+        "matching": lambda: _matching(uid, matricules, changes),
+        "rules": lambda: _rules(changes),
+        "difference": lambda: (
+            (DONE, "changes", ", ".join(map(_change_text, changes))) if changes else _NOTHING
+        ),
+        "guards": lambda: _guards(plan, end) if changes else _NOTHING,
+        "write": lambda: _write(end, end.note) if changes or end.writes else _NOTHING,
+    }
+    steps: list[tuple[str, Found]] = []
+    for step in _STEPS:
+        if steps and (steps[-1][1][0] == HELD or steps[-1][1][1] == "not-reached"):
+            steps.append((step, (SKIPPED, "not-reached", "the person was held before it")))
+        elif hold is not None and held_at == step:
+            steps.append((step, (HELD, hold.code, hold.why)))
+        else:
+            steps.append((step, find[step]()))
+    return steps
+
+
+def _row(plan: Plan, matricules: Collection[str], changes: Sequence[Change]) -> Found:
+    if not plan.basis.feeds:
+        return SKIPPED, "no-feed", "the run had no feed"
+    for row in plan.rejections:
+        if row.matricule in matricules:
+            return HELD, "rejected", f"{row.file}:{row.line}: {row.message} [{row.code}]"
+    rows = dict.fromkeys(f"{c.feed}:{c.line}" for c in changes if c.feed and c.line)
+    if rows:
+        return DONE, "read", ", ".join(rows)
+    for absent in plan.absents:
+        if absent.matricule in matricules:
+            seen = f"{absent.seen} of {absent.needed} feeds without it"
+            return DONE, "absent", f"{absent.function} at {absent.uai} is absent: {seen}"
+    return SKIPPED, "no-news", "no row of the feeds of the run changes the account"
+
+
+def _matching(uid: str, matricules: Collection[str], changes: Sequence[Change]) -> Found:
+    if any(change.kind is Kind.CREATE for change in changes):
+        return DONE, "newcomer", "nobody has the matricule: a new account"
+    matricule = next(iter(matricules), "")
+    if not matricule or not uid:
+        return SKIPPED, "no-matricule", "the account has no matricule in clear"
+    return DONE, "matched", f"matricule {matricule} is that of {uid}"
+
+
+def _rules(changes: Sequence[Change]) -> Found:
+    if not changes:
+        return DONE, "same", "the rules give what the account has"
+    reasons = dict.fromkeys(f"{c.reason} ({c.rule})" if c.rule else c.reason for c in changes)
+    return DONE, "differs", "; ".join(reasons)
+
+
+def _guards(plan: Plan, end: RunEnd) -> Found:
+    allowed = [refusal for refusal in plan.refusals if end.allowed.get(refusal.kind) == refusal.total]
+    for refusal in plan.refusals:
+        if refusal not in allowed and end.status == "refused":
+            return HELD, refusal.kind, _refusal_text(refusal)
+    if allowed:
+        numbers = ", ".join(f"{refusal.kind}={refusal.total}" for refusal in allowed)
+        return DONE, "allowed", f"approved: {numbers}"
+    return DONE, "within-limits", "no guard is broken"
+
+
+def _write(end: RunEnd, note: str) -> Found:
+    if not end.writes:
+        if end.host:
+            return SKIPPED, "other-host", f"the journal of host {end.host} has it"
+        return HELD, "not-made", note or "the journal has no write of the account"
+    outcome, message = max(
+        end.writes, key=lambda write: [*_WRITES].index(write[0]) if write[0] in _WRITES else len(_WRITES)
+    )
+    unknown = (HELD, outcome.replace(" ", "-"), "nobody knows yet whether it was made")
+    verdict, code, text = _WRITES.get(outcome, unknown)
+    return verdict, code, f"{text}: {message}" if message else text
+
+
+def _change_text(change: Change) -> str:
+    service, place = change.after.get("service"), change.after.get("uai")
+    return " ".join(
+        [change.kind.value, *([f"{service}:{place}" if place else str(service)] if service else [])]
+    )
+
+
+def _refusal_text(refusal: Refusal) -> str:
+    most = refusal.limit.most(refusal.of)
+    return f"{refusal.kind}: {refusal.found} of {refusal.of} accounts ({refusal.scope}); at most {most}"

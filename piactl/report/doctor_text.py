@@ -1,0 +1,38 @@
+"""The text output of `doctor`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from piactl.core.text import counted
+from piactl.report.escaping_and_colours import shown
+
+_QUIET = ("ok", "skipped")
+_INDENT = " " * 14
+
+
+def doctor_text(rows: Sequence[Mapping[str, str]]) -> str:
+    """`rows` as in `-o json`: id, title, where, result, found, meaning, advice."""
+    several = len({row["where"] for row in rows if row["where"]}) > 1
+    lines = [line for row in rows for line in _check_lines(row, several=several)]
+    return "\n".join([*lines, "", _check_summary(rows)]) + "\n"
+
+
+def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:
+    where = f" [{shown(row['where'])}]" if several and row["where"] else ""
+    first, *rest = [shown(line.strip()) for line in row["found"].split("\n")]
+    lines = [f"{row['id']}  {row['result']:<8} {row['title']}{where}: {first}"]
+    lines += [f"{_INDENT}{line}" for line in rest]
+    if row["result"] not in _QUIET:
+        lines.append(f"{_INDENT}{shown(row['meaning'])}")
+    if row["advice"]:
+        lines += [f"{_INDENT}-> {shown(line)}" for line in row["advice"].split("\n")]
+    return lines
+
+
+def _check_summary(rows: Sequence[Mapping[str, str]]) -> str:
+    counts = Counter(row["result"] for row in rows)
+    results = [counted(counts[name], name) for name in ("error", "warning", "note") if counts[name]]
+    results += [f"{counts[name]} {name}" for name in ("skipped", "ok") if counts[name]]
+    return f"{len(rows)} checks: {', '.join(results)}"
