@@ -10,6 +10,7 @@ from typing import Any
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
+from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
@@ -67,10 +68,10 @@ def wanted(account: Account, rules: Rules) -> Account:
 
 
 def resolved(
-    entry: Entry, encoding: Encoding, account: Account, rules: Rules, *, from_hr: bool = False
+    entry: Entry, encoding: Encoding, account: Account, rules: Rules, person: Person | None = None
 ) -> Entry | Unreadable:
     """The entry with those removed values that the `account` of the rules has, and with what becomes of each
-    change. `from_hr`: HR has just stated its data about the person again."""
+    change. `person` has the data that HR has just stated again."""
     drift = entry.drift
     if drift is None:
         return entry
@@ -86,7 +87,7 @@ def resolved(
     drift = replace(drift, found={name: drift.matching(name, some) for name, some in candidates.items()})
     overrides = running(account.overrides, rules.as_of)
     kept = {override.value for override in overrides if override.kind is OverrideKind.KEEP}
-    rows = tuple(rows_of(drift, entry.values, values, kept, from_hr=from_hr))
+    rows = tuple(rows_of(drift, entry.values, values, kept, person))
     lost = [row.attribute for row in rows if row.fate == DriftFate.UNKNOWN]
     result = again(entry, encoding, replace(drift, rows=rows, unknown=tuple(lost)), rules.as_of)
     ends = [name for name in drift.gone if drift.names[name] in DATES and not drift.is_complete(name)]

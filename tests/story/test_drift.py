@@ -114,6 +114,22 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
     begun.quiet_night(DAYS[2])
 
 
+def test_a_replaced_numen_is_unknown_until_hr_states_it_again(begun: Academy) -> None:
+    """A feed that does not state it makes it nobody's."""
+    fed = (row(numen="20E1234567XYZ"), PEOPLE[1])
+    begun.night(DAYS[1], begun.feed(*fed, day=DAYS[1]))
+    before = begun.values(CLAIRE, "piactlNumenDigest")
+    begun.change(CLAIRE, piactlNumenDigest=["{k1}00"])
+    for day in (DAYS[2], DAYS[3]):
+        feed = begun.feed(*PEOPLE, day=day)
+        plan = begun.plan(feed, "--as-of", day)
+        assert [hold["uid"] for hold in plan["holds"]] == [CLAIRE]
+        assert drift(plan) == [("piactlNumenDigest", "loosening", "waits for the next feed")]
+        begun.quiet_night(day, feed)
+    begun.night(DAYS[4], begun.feed(*fed, day=DAYS[4]))
+    assert begun.values(CLAIRE, "piactlNumenDigest") == before
+
+
 def test_an_account_that_lost_a_value_still_loses_what_hr_ends(begun: Academy) -> None:
     """Another program removed an assignment, which nobody knows: rights stay until HR says what is over."""
     rights = begun.values(IDA, "eduPersonEntitlement")

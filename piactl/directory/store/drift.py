@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from piactl.core.model.account import PROOFS, Lock, State, masked_mail
+from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.directory import filters
@@ -44,13 +45,12 @@ _TAKES = frozenset({"piactlLock", "piactlProofChanged", "piactlProtected"})
 """A value takes access away, and its loss gives it."""
 _STATE = frozenset({"supannRessourceEtat", "supannRessourceEtatDate", "piactlState"})
 DATES = frozenset({"pwdStartTime", "pwdEndTime"})
-HR_DATA = frozenset(
-    {
-        "sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest",
-        "piactlIdentityDigest", "piactlBirthDigest",
-    }
-)  # fmt: skip
-"""Attributes whose values only the entry holds until a feed repeats them."""
+HR_DATA = {
+    "sn": "usage_name", "givenName": "given_name", "personalTitle": "civilite",
+    "supannNomDeNaissance": "family_name", "supannMailPrive": "private_mail", "piactlNumenDigest": "numen",
+    "piactlIdentityDigest": "birth_date", "piactlBirthDigest": "birth_date",
+}  # fmt: skip
+"""Attributes whose values only the entry holds until a feed repeats them, each with the field of a Person."""
 FACTS = frozenset(
     {
         "piactlAssignment", "piactlException", "piactlOverride", "piactlMatricule", "piactlMergedInto",
@@ -241,11 +241,11 @@ def _is_open(state: bytes) -> bool:
 
 
 def rows_of(
-    drift: Drifted, values: Values, wanted: Values, kept: Collection[str], *, from_hr: bool
+    drift: Drifted, values: Values, wanted: Values, kept: Collection[str], person: Person | None
 ) -> Iterator[Drift]:
     """What becomes of each change of an entry with these `values`. `wanted` are the values that the rules
-    want, `kept` the attributes that stay as an administrator decided; `from_hr`: HR has just stated its data
-    again."""
+    want, `kept` the attributes that stay as an administrator decided; `person` has the data that HR has just
+    stated again."""
     for name in drift.changed:
         default, closing, back = drift.names[name], drift.closing(name), drift.found.get(name, ())
         theirs = tuple(value for value in drift.added.get(name, ()) if value not in closing)
@@ -265,13 +265,17 @@ def rows_of(
             or (sort is DriftClass.TIGHTENING and default in DATES | _STATE)
         ):
             fate = DriftFate.WAITS
-        elif lost and (default in FACTS or (default in HR_DATA and not from_hr)):
+        elif lost and (default in FACTS or (default in HR_DATA and not _states(person, HR_DATA[default]))):
             fate = DriftFate.UNKNOWN
         else:
             fate = DriftFate.REVERTED
         differs = back or (lost and default in _TAKES) or values.get(name, ()) != wanted.get(name, ())
         if differs or fate is not DriftFate.REVERTED:
             yield _row(name, default, sort, (*back, *([b"?"] if lost else [])), theirs, fate)
+
+
+def _states(person: Person | None, field: str) -> bool:
+    return person is not None and field not in person.silent and getattr(person, field) is not None
 
 
 def _row(

@@ -202,8 +202,8 @@ class PlanRows:
         its write."""
         entry, subject = self._entry(desired), desired.subject
         if entry is not None and entry.drift is not None:
-            from_hr, encoding = subject.person is not None, self.accounts.encoding
-            again = resolved(entry, encoding, desired.account, self.rules, from_hr=from_hr)
+            encoding = self.accounts.encoding
+            again = resolved(entry, encoding, desired.account, self.rules, subject.person)
             if isinstance(again, Entry):  # it was readable with fewer values
                 entry = again
                 self._show(entry)
