@@ -135,7 +135,14 @@ class Reader(Protocol):
         """
 
 
-class Writer(Reader, Protocol):
+class Changeable(Reader, Protocol):
+    """Reads, and takes writes: those of a Writer, or some that are only shown."""
+
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+        """One result per write, in order."""
+
+
+class Writer(Changeable, Protocol):
     """Reads and writes; after the first write, uses only the server of that write."""
 
     def who(self) -> str:

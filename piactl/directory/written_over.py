@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from piactl.directory.client.filter_matching import LowValues, matching
 from piactl.directory.dn import normal_dn, parted
@@ -76,7 +76,7 @@ class WrittenOver:
         for _ in self.write(writes):
             pass
 
-    def write(self, writes: Iterable[EntryWrite]) -> Iterator[WriteResult]:
+    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """The results of these writes as if they were made, each once it is asked for."""
         for write in writes:
             name = normal_dn(write.dn)

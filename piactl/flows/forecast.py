@@ -28,7 +28,7 @@ from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import change_facts
 from piactl.flows.queries.accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
-from piactl.flows.simulation import carry_out
+from piactl.flows.simulation import carry_out, take_written
 
 
 class Night(NamedTuple):
@@ -81,7 +81,8 @@ class Forecast:
             state = read_run_state(self._accounts, rules, self._unreadable)
             _, ready = build_plan(self._accounts, rules, self._settings, [], state, night)
             yield Night(day, ready.plan)
-            carry_out(self._over, self._accounts, ready, f"forecast-{day}", night)
+            take_written(self._over, self._accounts, ready)
+            carry_out(self._over, self._accounts.directory.state, ready, f"forecast-{day}", night)
             day = self._next(day)
 
     def account(self, uid: str) -> Account | None:

@@ -17,7 +17,7 @@ from piactl.flows.plan.inputs.load_feeds import Scan
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.simulation import carry_out
+from piactl.flows.simulation import carry_out, take_written
 
 RUN = "the old policy"
 
@@ -42,7 +42,8 @@ def policy_diff(
     accounts = accounts._replace(reader=over)
     state = read_run_state(accounts, old, unreadable)
     _, before = build_plan(accounts, old, settings, scans, state, night, accepted)
-    carry_out(over, accounts, before, RUN)
+    take_written(over, accounts, before)
+    carry_out(over, accounts.directory.state, before, RUN)
     after_it = accounts._replace(encoding=encoding)
     state = read_run_state(after_it, new, unreadable)
     # with the feeds again: for accounts that the old policy made, and rows that only the new one can read

@@ -12,11 +12,13 @@ import gc
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from itertools import chain, tee
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +32,18 @@ from piactl.core.model.settings import (
     TlsSettings,
 )
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import Refusal
-from piactl.core.plan.losses import losses_without
-from piactl.core.plan.run_state import LastRun, RunStatus
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
-from piactl.directory.port import Outcome, RawEntry, Writer
+from piactl.directory.port import RawEntry, Writer
 from piactl.directory.store.account_list import run_list_writes
+from piactl.directory.store.accounts import UUID
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
-from piactl.directory.store.records import DATA, Places, UnreadableRecords, must, record_write, stored
-from piactl.directory.store.state_records import last_run_record
+from piactl.directory.store.records import UnreadableRecords, must
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
@@ -62,6 +62,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
 from piactl.flows.plan.signed_plan_file import refusal_facts
+from piactl.flows.simulation import carry_out
 from piactl.private_files import make_private_folder, write_private
 from piactl.sandbox import private_server
 
@@ -131,8 +132,8 @@ def _date_inside(path: Path) -> date | None:
 
 _FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
 _MARK = "# rehearsed: "
-_OF_SERVER = frozenset({"entryuuid", "createtimestamp"})
-"""Attributes that the server makes; comparisons leave them out."""
+_NOT_COMPARED = frozenset({BASE, UUID})
+"""What the server makes, and the digests, which hold it and follow from the other values."""
 
 
 class RehearsalFolder:
@@ -209,17 +210,8 @@ class RehearsalFolder:
         return [read_json(line) for line in self._lines(_NIGHTS)]
 
     def changes(self) -> dict[str, bytes]:
-        """The line with the changes of each account, by night; empty if an older version rehearsed."""
+        """The line with the changes of each account, by night."""
         return {read_json(line)["date"]: line for line in self._lines(_CHANGES)}
-
-    def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
-        """Each entry of the directory with a hash of the values of each attribute."""
-        for entry in self.saved():
-            yield entry.dn, contents_of(entry)
-
-    def entries(self, dns: Collection[str]) -> dict[str, RawEntry]:
-        """The entries of the directory with these DNs."""
-        return {entry.dn: entry for entry in self.saved() if entry.dn in dns}
 
     def _known(self) -> dict[str, Any] | None:
         try:
@@ -238,14 +230,6 @@ class RehearsalFolder:
         with suppress(OSError):
             return (self.folder / name).read_bytes().splitlines(keepends=True)
         return []
-
-
-def contents_of(entry: RawEntry) -> dict[str, int]:
-    return {
-        name: hash(tuple(sorted(values)))
-        for name, values in entry.values.items()
-        if name.lower() not in _OF_SERVER
-    }
 
 
 def _text(value: object) -> bytes:
@@ -348,36 +332,17 @@ class Nights:
         return build_continuing(self.accounts, rules, settings, scans, state, night, Accepted())
 
     def _carry_out(self, day: date, made: Continued) -> list[str]:
-        """Writes what the night changes, then its records; returns a sentence for each account that could not
+        """Writes what the night changes, and its records; returns a sentence for each account that could not
         be written."""
         ready, directory, began = made.ready, self.accounts.directory, self.now()
-        # as in a real run, what takes something away comes first
-        losing = (row for row in ready.writes if row.loses)
-        rows, sent = tee(chain(losing, (row for row in ready.writes if not row.loses)))
-        problems = []
-        for row, result in zip(rows, self.writer.write(row.write for row in sent), strict=True):
-            self.known.confirm(row.uid, result)
-            if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
-                problems.append(f"{row.uid}: {result.message}")
-        self.known.settle()
+        allowed = {refusal.kind for refusal in ready.plan.refusals}
+        run = f"{day:%Y%m%d}T030000-rehearsed"
+        problems = carry_out(self.writer, directory.state, ready, run, self.known, allowed)
         since = began if self._listed else None
         must(self.writer, run_list_writes(self.writer, directory, self.unreadable, since))
         self._listed = True
-        must(self.writer, ready.records)
-        if ready.last is not None:
-            self._remember(day, ready.plan.refusals, ready.last, clean=not problems)
         keep_sets(made.feeds, lambda _said: None)
         return problems
-
-    def _remember(self, day: date, refusals: Sequence[Refusal], last: LastRun, *, clean: bool) -> None:
-        losses = (
-            losses_without(last.losses, {refusal.kind for refusal in refusals}) if refusals else last.losses
-        )
-        run = f"{day:%Y%m%d}T030000-rehearsed"
-        record = last_run_record(replace(last, run=run, losses=losses, clean=last.clean and clean))
-        dn = Places(self.accounts.directory.state).last_run
-        write = record_write(dn, stored(self.writer.read(dn, [DATA])), record)
-        must(self.writer, [write] if write is not None else [])
 
 
 def _change_texts(change: Change) -> list[str]:
@@ -396,7 +361,6 @@ EMPTY, DIRECTORY = "empty", "directory"
 _SAVE_EVERY = 30
 """Nights between two saves of the directory, which take a second or two."""
 
-_DIGESTS = frozenset({BASE})
 _LONGEST = 100
 """Bytes of a value that a difference shows."""
 
@@ -449,29 +413,20 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
     then the accounts that end the same, but changed on other nights.
 
     A row has `what` (night, entry or account), `name`, and `here` and `there`: the night, the values that
-    only this one has, or the changes with their nights; None if only the other one has the entry. Digests,
-    which follow from other values, are left out. Raises UsageError.
+    only this one has, or the changes with their nights; None if only the other one has the entry. Raises
+    UsageError.
     """
     ours, theirs = ({night["date"]: _outcome(night) for night in folder.nights()} for folder in (here, there))
     for day in sorted({*ours, *theirs}):
         if ours.get(day) != theirs.get(day):
             yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
-    remaining, changed = dict(there.contents()), dict[str, list[str]]()
-    for dn, values in here.contents():
-        other = remaining.pop(dn, None)
-        if other is None:
-            yield {"what": "entry", "name": dn, "here": "there", "there": None}
-        else:
-            names = {name for name in {*values, *other} if values.get(name) != other.get(name)}
-            if names - _DIGESTS:
-                changed[dn] = sorted(names - _DIGESTS)
-    a, b = here.entries(changed), there.entries(changed)
-    for dn, attributes in changed.items():
-        ours_alone, theirs_alone = _alone(a[dn], b[dn], attributes), _alone(b[dn], a[dn], attributes)
-        yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
-    for dn in remaining:
-        yield {"what": "entry", "name": dn, "here": None, "there": "there"}
-    shown = {dn.partition(",")[0].removeprefix("uid=") for dn in (*changed, *remaining)}
+    shown = set[str]()
+    for dn, sides in _side_by_side(here, there):
+        a, b = sides.get("here"), sides.get("there")
+        texts = _alone(a, b), _alone(b, a)
+        if texts != ("", ""):
+            yield {"what": "entry", "name": dn, "here": texts[0], "there": texts[1]}
+            shown |= {dn.partition(",")[0].removeprefix("uid=")} if b is not None else set()
     ours_by_uid, theirs_by_uid = _other_changes(here.changes(), there.changes())
     for uid in sorted({*ours_by_uid, *theirs_by_uid} - shown):
         rows = ("; ".join(texts.get(uid, ())) for texts in (ours_by_uid, theirs_by_uid))
@@ -481,11 +436,8 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
 def _other_changes(
     here: Mapping[str, bytes], there: Mapping[str, bytes]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The changes that only one of two rehearsals has on a night, by uid, each with its night. None at all if
-    one of them does not know its changes."""
+    """The changes that only one of two rehearsals has on a night, by uid, each with its night."""
     ours, theirs = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
-    if not here or not there:
-        return ours, theirs
     for day in sorted({*here, *there}):
         if here.get(day) == there.get(day):
             continue
@@ -504,11 +456,26 @@ def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[s
     return [f"{day} {text}" for text in (alone if other else dict.fromkeys(t.split()[0] for t in alone))]
 
 
-def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:
-    """The values of these attributes that only this entry has; long ones, such as records, as `...`."""
+def _side_by_side(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[tuple[str, dict[str, RawEntry]]]:
+    """Each name of an entry, with the entry in one directory or in both, which are in the order of names."""
+
+    def named(side: str, folder: RehearsalFolder) -> Iterator[tuple[str, str, RawEntry]]:
+        return ((entry.dn, side, entry) for entry in folder.saved())
+
+    of_both = merge(named("here", here), named("there", there), key=itemgetter(0))
+    for dn, entries in groupby(of_both, key=itemgetter(0)):
+        yield dn, {side: entry for _, side, entry in entries}
+
+
+def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
+    """The values that only this entry has, long ones, such as records, as `...`; None without an entry."""
+    if entry is None:
+        return None
+    if other is None:
+        return "there"
     parts = []
-    for name in attributes:
-        values = sorted({*entry.values.get(name, ())} - {*other.values.get(name, ())})
+    for name in sorted(entry.values.keys() - _NOT_COMPARED):
+        values = sorted({*entry.values[name]} - {*other.values.get(name, ())})
         texts = [value.decode(errors="replace") if len(value) <= _LONGEST else "..." for value in values]
         parts += [f"{name} {', '.join(texts)}"] if texts else []
     return "; ".join(parts)

@@ -240,7 +240,7 @@ def write_configuration(
 def load(folder: Path, software: Software, suffix: str, ldif: Iterable[bytes], log: Path) -> None:
     """Loads entries in LDIF into the database of `suffix`, the parents first. Raises SandboxUnavailable with
     the end of the log."""
-    command = [str(software.slapadd), "-q", "-f", str(folder / "slapd.conf"), "-b", suffix]
+    command = [str(software.slapadd), "-f", str(folder / "slapd.conf"), "-b", suffix]
     with (
         log.open("ab") as output,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output) as loading,

@@ -13,7 +13,7 @@ import pytest
 from piactl import roles
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import Settings
-from piactl.flows.doctor import sudo_rules
+from piactl.flows.doctor import this_host
 from piactl.flows.doctor.findings import CheckOutcome, CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -39,7 +39,7 @@ def found(settings: Settings, rules: str = SHIPPED, *, isolated: bool = True) ->
     file = folder / f"sudoers-{os.urandom(4).hex()}"
     file.write_text(f"{rules}\n")
     file.chmod(0o440)
-    return sudo_rules.rules_of_sudo(settings, file, folder / "group", isolated=isolated)
+    return this_host.sudo(this_host.Host(settings), file, folder / "group", isolated=isolated)
 
 
 def test_a_sandbox_is_no_host(settings: Settings) -> None:
@@ -102,6 +102,6 @@ def test_a_group_with_a_role_is_one_of_this_host(settings: Settings) -> None:
 
 @sudo
 def test_a_configuration_of_piactl_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sudo_rules, "SERVICE_USER", "daemon")
+    monkeypatch.setattr(this_host, "SERVICE_USER", "daemon")
     os.chown(settings.policy_file, 1, 1)
     assert f"{settings.policy_file} belongs to daemon, not to root" in found(settings).found

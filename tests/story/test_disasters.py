@@ -91,15 +91,17 @@ WRONG: dict[str, Callable[[Rows], Rows]] = {
 """Name -> function that makes the wrong feed from one that is sorted by establishment."""
 
 
-SIZES = [450, *(pytest.param(n, marks=pytest.mark.long) for n in (1_500, 5_000, 36_000))]
-DAYS = pytest.mark.parametrize("day", [AUTUMN, RENTREE], ids=["autumn", "rentree"])
-
-
-@pytest.mark.parametrize("people", SIZES)
-def test_a_feed_wrong_in_a_whole_column_is_stopped_at_every_size(tmp_path: Path, people: int) -> None:
+@pytest.mark.parametrize(
+    ("people", "every"),
+    # in short runs every third wrong feed
+    [(450, 3), *(pytest.param(n, 1, marks=pytest.mark.long) for n in (450, 1_500, 5_000, 36_000))],
+)
+def test_a_feed_wrong_in_a_whole_column_is_stopped_at_every_size(
+    tmp_path: Path, people: int, every: int
+) -> None:
     """With -s the test prints what stops each wrong feed. The limits of a feed are widest in the rentrée:
     what they refuse then, they refuse all year."""
-    in_rentree = what_stops(tmp_path / "rentree", people, RENTREE, WRONG)
+    in_rentree = what_stops(tmp_path / "rentree", people, RENTREE, [*WRONG][::every])
     planned = [name for name, guards in in_rentree.items() if guards is not None]
     assert planned
     in_autumn = what_stops(tmp_path / "autumn", people, AUTUMN, planned)
@@ -196,8 +198,20 @@ def test_nightly_stops_wrong_feeds_on_a_real_server(academy: Academy, right: Cal
     academy.quiet_night(str(day), academy.raw_feed(feed_text(right(agents.copy()), day).encode()))
 
 
-@pytest.mark.parametrize("people", SIZES)
-@DAYS
+@pytest.mark.parametrize(
+    ("people", "day"),
+    [
+        # in short runs 450 people in autumn are on the real server alone
+        pytest.param(
+            people,
+            day,
+            id=f"{people}-{name}",
+            marks=[pytest.mark.long] * ((people, name) != (450, "rentree")),
+        )
+        for people in (450, 1_500, 5_000, 36_000)
+        for name, day in (("autumn", AUTUMN), ("rentree", RENTREE))
+    ],
+)
 @pytest.mark.parametrize("right", [as_it_is, four_on_leave], ids=lambda right: right.__name__)
 def test_wrong_feeds_are_stopped_at_every_size(
     tmp_path: Path, people: int, day: date, right: Callable[[Rows], Rows]

@@ -612,7 +612,7 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"
 
 
-@pytest.mark.parametrize("seed", [5, 8])
+@pytest.mark.parametrize("seed", [5, pytest.param(8, marks=pytest.mark.long)])
 def test_random_nights_plan_the_same_with_and_without_the_database(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:

@@ -269,6 +269,16 @@ def code_of_the_night(kind: str, damage: str) -> Exit:
     return Exit.DONE
 
 
+def some_of_each(share: int) -> list[Any]:
+    """Every kind with every damage. In short runs each kind gets one damage in `share`, and each damage one
+    kind in `share`."""
+    return [
+        pytest.param(kind, damage, marks=[pytest.mark.long] if (k + d) % share else [])
+        for k, kind in enumerate(KINDS)
+        for d, damage in enumerate(DAMAGES)
+    ]
+
+
 def met_at_night(kind: str, damage: str) -> bool:
     """Whether a night reads the record: it reads neither earlier runs nor devices."""
     if (kind, damage) in NOT_UNREADABLE:
@@ -278,8 +288,7 @@ def met_at_night(kind: str, damage: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "damage"), some_of_each(2))
 def test_a_night_skips_a_damaged_record_and_reports_it(damaged: Damaged, kind: str, damage: str) -> None:
     """It names the entry and what to do once, and writes the accounts of the night."""
     dn = damaged.names[kind]
@@ -341,15 +350,7 @@ def code_of(name: str, kind: str, damage: str) -> set[int]:
     return set()
 
 
-@pytest.mark.parametrize(
-    ("kind", "damage"),
-    [
-        # in short runs each kind gets a sixth of the damages, and each damage a sixth of the kinds
-        pytest.param(kind, damage, marks=[pytest.mark.long] if (k + d) % 6 else [])
-        for k, kind in enumerate(KINDS)
-        for d, damage in enumerate(DAMAGES)
-    ],
-)
+@pytest.mark.parametrize(("kind", "damage"), some_of_each(6))
 def test_other_commands_continue_despite_a_damaged_record(damaged: Damaged, kind: str, damage: str) -> None:
     """None of them ends with 70; doctor names the entry."""
     dn, academy = damaged.names[kind], damaged.academy

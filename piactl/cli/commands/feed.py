@@ -32,7 +32,7 @@ from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import with_rejections, write_rejects
-from piactl.flows.plan.feed_quality import warnings
+from piactl.flows.plan.feed_quality import column_warnings_of
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
@@ -44,10 +44,8 @@ from piactl.flows.queries.feed_score import (
     BY_SOURCE,
     BY_UAI,
     Night,
-    applied_feeds,
     feed_score,
-    refused_by_runs,
-    refused_in_rehearsal,
+    feeds_of_runs,
     rehearsed_feeds,
 )
 from piactl.flows.rehearsal import RehearsalFolder
@@ -95,7 +93,7 @@ def check(
     holding = () if sourced.source.supplement else sourced.judgement
     holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
     holds.update(feed.held)
-    columns = dict(warnings(sourced, before, day))
+    columns = dict(column_warnings_of(facts, sourced.source, before, day))
     lengths = "" if compare else odd_lengths(feed)
     if lengths:
         columns["matricule"] = lengths
@@ -241,13 +239,11 @@ def _feeds(
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     if folder:
         refuse_input("DIR", folder)
-        nights = RehearsalFolder(Path(folder)).nights()
-        return list(rehearsed_feeds(nights)), list(refused_in_rehearsal(nights))
+        return rehearsed_feeds(RehearsalFolder(Path(folder)).nights())
     last = read_day(as_of, today(configuration))
     first, state = last - timedelta(days=31 * months), configuration.settings.directory.state
     with reading(configuration) as reader:
-        of_runs = reader, state, configuration.unreadable, first, last
-        return list(applied_feeds(*of_runs)), list(refused_by_runs(*of_runs))
+        return feeds_of_runs(reader, state, configuration.unreadable, first, last)
 
 
 def _read(file: str, configuration: Configuration) -> SourcedFeed:

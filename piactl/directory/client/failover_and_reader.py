@@ -281,8 +281,13 @@ class DirectoryReader:
             # for a page, slapd goes over all entries of the database, even those outside the base
             few = few and paged
             size, most = self._page_size if paged and not few else None, _FEW * self._page_size if few else 0
-            entries, result = self._first(session, base, query, attributes, scope, size, most)
-            session = session if not session.closed else self._link.session
+
+            def first(of: Session) -> tuple[list[RawEntry], Result]:
+                return of.page(base, scope, query, attributes, size=size, most=most)
+
+            nested = session is not self._link.session
+            entries, result = first(session) if nested else self._repeated(first)
+            session = session if nested else self._link.session
             if few and result.code == SIZE_LIMIT:
                 entries, result = session.page(base, scope, query, attributes, size=self._page_size)
             elif few:
@@ -301,23 +306,6 @@ class DirectoryReader:
                 )
         finally:
             session.paging = False
-
-    def _first(
-        self,
-        session: Session,
-        base: str,
-        query: str,
-        attributes: Sequence[str],
-        scope: str,
-        size: int | None,
-        most: int,
-    ) -> tuple[list[RawEntry], Result]:
-        try:
-            return session.page(base, scope, query, attributes, size=size, most=most)
-        except ConnectionLost as lost:
-            if lost.late or session is not self._link.session:
-                raise
-            return self._link.again().page(base, scope, query, attributes, size=size, most=most)
 
     def close(self) -> None:
         self._link.close()

@@ -14,7 +14,16 @@ from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
+from piactl.directory.port import (
+    Changeable,
+    EntryWrite,
+    Outcome,
+    RawEntry,
+    Reader,
+    Writer,
+    WriteResult,
+    write_one,
+)
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 
 DATA = "piactlData"
@@ -339,7 +348,7 @@ def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -
         must(writer, [write])
 
 
-def must(writer: Writer, writes: Iterable[EntryWrite]) -> None:
+def must(writer: Changeable, writes: Iterable[EntryWrite]) -> None:
     """Makes writes of piactl's own records. Raises PiactlError for the first that fails."""
     for result in writer.write(writes):
         if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):

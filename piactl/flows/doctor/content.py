@@ -27,10 +27,16 @@ class Content:
     PiactlError if their file is not valid, and `reader` if no server can be queried."""
 
     def __init__(
-        self, host: Host, reader: Reader | None, host_name: str, now: datetime, *, binds: bool
+        self,
+        host: Host,
+        open_reader: Callable[[], Reader | None],
+        host_name: str,
+        now: datetime,
+        *,
+        binds: bool,
     ) -> None:
         self._host = host
-        self._reader = reader
+        self._open_reader = open_reader
         self._once: dict[str, Any] = {}
         self.settings: Settings = host.settings
         self.host_name = host_name
@@ -40,9 +46,10 @@ class Content:
 
     @property
     def reader(self) -> Reader:
-        if self._reader is None:
+        reader = self.once("reader", self._open_reader)
+        if reader is None:
             raise DirectoryUnreachable("no server can be queried (D11, D12)")
-        return self._reader
+        return reader
 
     @property
     def directory(self) -> DirectorySettings:

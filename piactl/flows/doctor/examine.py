@@ -74,8 +74,7 @@ def _all(
             for check in _those(Reads.SERVER):
                 yield Finding(check, _result(partial(_of_server, check, server)), uri)
     with ExitStack() as stack:
-        reader = _reader(this_host, stack)
-        content = Content(this_host, reader, host, now(), binds=canaries)
+        content = Content(this_host, partial(_reader, this_host, stack), host, now(), binds=canaries)
         for check in _those(Reads.CONTENT):
             yield Finding(check, _result(partial(check.examine, content)))
 

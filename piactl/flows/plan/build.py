@@ -93,66 +93,53 @@ def build_plan(
     """
     raise_refused([scan.refused for scan in scans if scan.refused is not None])
     with room_on_disk(Path(settings.state_folder)):
-        return _built(accounts, rules, settings, scans, state, night, accepted, tick)
-
-
-def _built(
-    accounts: ManagedAccounts,
-    rules: Rules,
-    settings: Settings,
-    scans: Sequence[Scan],
-    state: RunState,
-    night: NightDb,
-    accepted: Accepted,
-    tick: Callable[[], None],
-) -> tuple[list[SourcedFeed], ReadyPlan]:
-    scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
-    feeds = [scan.feed for scan in scans if scan.feed is not None]
-    waiting = state.remembered.memory.waiting
-    linked = state.linked.named([*_matricules(night, scans), *waiting], rules.keys)
-    written = (_written(night, scan) for scan in scans)
-    slips = find_slips(written, accounts, state.listed, linked, state.remembered.memory)
-    state = replace(state, linked=linked, slips=slips)
-    night.rows.index(linked.first.items())
-    if _sees_everybody(state):
-        night.forget()
-    listing = {name for name, source in settings.sources.items() if source.full}
-    night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
-    night.refresh(accounts, tick)
-    gone = newly_gone(state.listed, night.uids, rules.as_of)
-    state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
-    memory = state.memory
-    people = _People(state, memory, night)
-    people.want(rules)
-    night.read_feeds(feeds)
-    of_run = [
-        FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
-        for scan, feed in zip(scans, feeds, strict=True)
-    ]
-    folder = Path(settings.state_folder)
-    planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
-    rejected: list[_Rejected] = []
-    for batch in night.batches(PEOPLE):
+        scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
+        feeds = [scan.feed for scan in scans if scan.feed is not None]
+        waiting = state.remembered.memory.waiting
+        linked = state.linked.named([*_matricules(night, scans), *waiting], rules.keys)
+        written = (_written(night, scan) for scan in scans)
+        slips = find_slips(written, accounts, state.listed, linked, state.remembered.memory)
+        state = replace(state, linked=linked, slips=slips)
+        night.rows.index(linked.first.items())
+        if _sees_everybody(state):
+            night.forget()
+        listing = {name for name, source in settings.sources.items() if source.full}
+        night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
+        night.refresh(accounts, tick)
+        gone = newly_gone(state.listed, night.uids, rules.as_of)
+        state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
+        memory = state.memory
+        people = _People(state, memory, night)
+        people.want(rules)
+        night.read_feeds(feeds)
+        of_run = [
+            FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
+            for scan, feed in zip(scans, feeds, strict=True)
+        ]
+        folder = Path(settings.state_folder)
+        planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
+        rejected: list[_Rejected] = []
+        for batch in night.batches(PEOPLE):
+            tick()
+            night.rows.set_batch(batch)
+            parts, raws = [], []
+            for scan, feed in zip(scans, feeds, strict=True):
+                part, raw = feed.of_batch()
+                parts.append(SourcedFeed(part, scan.source, scan.path))
+                raws.append(raw)
+            entries = read_accounts_named(*accounts, night.uids_of_batch())
+            evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
+            rejected = rejected or [_Rejected(part.feed) for part in parts]
+            for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
+                of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
         tick()
-        night.rows.set_batch(batch)
-        parts, raws = [], []
-        for scan, feed in zip(scans, feeds, strict=True):
-            part, raw = feed.of_batch()
-            parts.append(SourcedFeed(part, scan.source, scan.path))
-            raws.append(raw)
-        entries = read_accounts_named(*accounts, night.uids_of_batch())
-        evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
-        rejected = rejected or [_Rejected(part.feed) for part in parts]
-        for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
-            of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
-    tick()
-    planning.give_names(night, tick)
-    ready = planning.plan(night.census(), night.known())
-    whole = [
-        SourcedFeed(replace(of_feed.whole(), facts=feed.facts), feed.source, feed.path)
-        for of_feed, feed in zip(rejected, of_run, strict=True)
-    ]
-    return whole, ready
+        planning.give_names(night, tick)
+        ready = planning.plan(night.census(), night.known())
+        whole = [
+            SourcedFeed(replace(of_feed.whole(), facts=feed.facts), feed.source, feed.path)
+            for of_feed, feed in zip(rejected, of_run, strict=True)
+        ]
+        return whole, ready
 
 
 def _sees_everybody(state: RunState) -> bool:

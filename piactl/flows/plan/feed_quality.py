@@ -42,15 +42,10 @@ class FeedOfPlan(Protocol):
     def duplicates(self) -> Sequence[int]: ...
 
 
-def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> Mapping[str, str]:
-    """How the columns of a feed differ from the last ones, by column."""
-    return column_warnings_of(sourced.feed.facts, sourced.source, before, as_of)
-
-
 def column_warnings_of(
     facts: FeedFacts, source: SourceSettings, before: SourceMemory | None, as_of: date
 ) -> Mapping[str, str]:
-    """The same, of the facts of a feed."""
+    """How the columns of a feed differ from the last ones, by column."""
     return column_warnings(facts, before.comparable, source, as_of) if before is not None else {}
 
 

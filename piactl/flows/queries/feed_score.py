@@ -49,49 +49,42 @@ Refused = Mapping[str, Any]
 `why` are codes of feeds, guards that its plan broke, or `approval`."""
 
 
-def applied_feeds(
-    reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
-) -> Iterator[Night]:
-    """The feeds that the runs from `first` to `last` applied, the oldest first."""
-    records = all_runs(reader, Places(state), unreadable)
-    by_id = {record["run"]: record for record in records}
-    for record in reversed(records):
-        day = date.fromisoformat(record["as_of"]) if "as_of" in record else date.min
-        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY) and first <= day <= last:
-            undone = is_undone(record, by_id)
-            yield from ((day, quality, undone) for quality in qualities_of(record))
-
-
-def refused_by_runs(
-    reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
-) -> Iterator[Refused]:
-    """The feeds that the nights from `first` to `last` refused, the oldest first."""
-    for record in reversed(all_runs(reader, Places(state), unreadable)):
-        if "as_of" not in record or not first <= date.fromisoformat(record["as_of"]) <= last:
-            continue
-        yield from _refused(record["as_of"], record.get("refused_feeds", ()))
-        if record["status"] == RunStatus.REFUSED and "broken" in record:
-            why = record["broken"] or [_APPROVAL]
-            yield from _refused(record["as_of"], ({**feed, "why": why} for feed in record.get("feeds", ())))
-
-
-def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
-    """The feeds that the nights of a rehearsal applied."""
+def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> tuple[list[Night], list[Refused]]:
+    """The feeds that the nights of a rehearsal applied, and those that they refused."""
+    applied: list[Night] = []
+    refused: list[Refused] = []
     for night in nights:
-        if night["status"] == RunStatus.DONE:
-            day = date.fromisoformat(night["date"])
-            yield from ((day, quality, False) for quality in qualities_of(night))
-
-
-def refused_in_rehearsal(nights: Iterable[Mapping[str, Any]]) -> Iterator[Refused]:
-    """The feeds that the nights of a rehearsal refused."""
-    for night in nights:
-        yield from _refused(night["date"], night.get("refused_feeds", ()))
+        qualities = qualities_of(night)
+        refused += _refused(night["date"], night.get("refused_feeds", ()))
         if night["status"] == RunStatus.REFUSED:
             why = sorted({guard["kind"] for guard in night["guards"]})
-            yield from _refused(
-                night["date"], ({**asdict(quality), "why": why} for quality in qualities_of(night))
-            )
+            refused += _refused(night["date"], ({**asdict(quality), "why": why} for quality in qualities))
+        elif night["status"] in (RunStatus.DONE, RunStatus.PARTLY):
+            applied += [(date.fromisoformat(night["date"]), quality, False) for quality in qualities]
+    return applied, refused
+
+
+def feeds_of_runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
+) -> tuple[list[Night], list[Refused]]:
+    """The feeds that the runs from `first` to `last` applied, and those that they refused, the oldest
+    first."""
+    records = all_runs(reader, Places(state), unreadable)
+    by_id = {record["run"]: record for record in records}
+    applied: list[Night] = []
+    refused: list[Refused] = []
+    for record in reversed(records):
+        day = date.fromisoformat(record["as_of"]) if "as_of" in record else date.min
+        if not first <= day <= last:
+            continue
+        refused += _refused(record["as_of"], record.get("refused_feeds", ()))
+        if record["status"] == RunStatus.REFUSED and "broken" in record:
+            why = record["broken"] or [_APPROVAL]
+            refused += _refused(record["as_of"], ({**feed, "why": why} for feed in record.get("feeds", ())))
+        elif record["status"] in (RunStatus.DONE, RunStatus.PARTLY):
+            undone = is_undone(record, by_id)
+            applied += [(day, quality, undone) for quality in qualities_of(record)]
+    return applied, refused
 
 
 _APPROVAL = "approval"
