@@ -41,7 +41,7 @@ WRONG: Any = object()
 """In place of a value that has a mistake."""
 _RENAMED = {"code_hours": "activation_hours"}
 """Former names of keys, and what they are called now."""
-_REMOVED = ("consumers", "journal_heads", "page_size", "user")
+_REMOVED = ("consumers", "drift_days", "journal_heads", "page_size", "user")
 """Keys of former versions that are gone."""
 _SURELY = 75
 """How near a mistyped key must be to be read as the key that is probably meant."""

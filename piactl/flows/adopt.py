@@ -279,8 +279,8 @@ class _Adopting:
             totals=counted.totals(),
         )
         former = self.memory.last
-        unbased, layout = (former.unbased, former.layout) if former else (None, 0)
-        last = LastRun("", self.as_of, "", "", "", True, census, layout=layout, unbased=unbased)
+        layout = former.layout if former else 0
+        last = LastRun("", self.as_of, "", "", "", True, census, layout=layout)
         writes = tuple(adoption.write for adoption in adoptions)
         return ReadyPlan(plan, writes, (), last)
 

@@ -1,91 +1,141 @@
-"""The drift of accounts for nights, commands and queries: what stays, what is listed, since when."""
+"""The drift of accounts for nights, commands and queries: what the rules make of it, since when it exists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from piactl.core.model.account import Account
+from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
+from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, DriftFate, changed_words, kept_until
-from piactl.core.plan.run_state import Memory
+from piactl.core.naming.local_part_and_capitalisation import UnusableName
+from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
+from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.desired import Rules, Subject, desired_account, with_ledger
 from piactl.core.text import iso
-from piactl.directory.port import Reader
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.probe.access_log import authors
-from piactl.directory.store.accounts import Entry, Unreadable, with_kept
+from piactl.directory.store.accounts import Entry, Unreadable, again
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.base_digest import LAYOUT, is_sealed
-from piactl.directory.store.drift import read_foreign_devices, usual_fate
+from piactl.directory.store.base_digest import BASE, LAYOUT, is_sealed
+from piactl.directory.store.drift import (
+    DATES,
+    LOST_END,
+    NAMES,
+    Drifted,
+    compare,
+    read_foreign_devices,
+    rows_of,
+)
 
 Since = Mapping[str, Mapping[str, date]]
 
 
 def decided(
-    entry: Entry | Unreadable, encoding: Encoding, memory: Memory, as_of: date, drift_days: int
+    entry: Entry | Unreadable, encoding: Encoding, last: LastRun | None, rules: Rules
 ) -> Entry | Unreadable:
-    """The entry with those changes of another program that stay: a tightening for `drift_days`, and what
-    somebody decided to keep. An entry without a base, or with one that is not sealed, counts as drift, too,
-    if it had a sealed one (see `LastRun`)."""
+    """The entry with what another program changed, as the rules want it today. Once a night of this version
+    has sealed all bases (see `LastRun`), an entry without a sealed one lost it to another program; before, a
+    base that is not sealed is compared, too."""
     if isinstance(entry, Unreadable) or is_settled(entry):
         return entry
-    last = memory.last
-    based = last is not None and last.unbased is not None and entry.account.uid not in last.unbased
-    # until a night of this version has sealed it, an unsealed base counts
-    unsealed = bool(entry.base) and not (based and last and last.layout >= LAYOUT)
-    if entry.drift is None and not based and not unsealed:
+    if not is_sealed(entry.base):
+        if last is not None and last.layout >= LAYOUT and encoding.bases is not None:
+            entry = replace(entry, drift=Drifted(encoding.bases.names))
+        elif entry.base and encoding.bases is not None:
+            drift = compare(encoding.bases, entry.dn, entry.uuid, entry.values, entry.base)
+            compared = again(entry, encoding, drift)
+            if isinstance(compared, Unreadable):
+                return compared
+            entry = compared
+    return entry if entry.drift is None else resolved(entry, encoding, wanted(entry.account, rules), rules)
+
+
+def wanted(account: Account, rules: Rules) -> Account:
+    """The account that the rules make of what is known, without a feed."""
+    if account.state is State.ARCHIVED:
+        return account
+    subject = Subject(account.matricule, with_ledger(account, {}), None, account.assignments)
+    try:
+        desired = desired_account(subject, rules, archives=False)
+    except UnusableName:
+        return account
+    return desired.account if desired is not None else account
+
+
+def resolved(
+    entry: Entry, encoding: Encoding, account: Account, rules: Rules, person: Person | None = None
+) -> Entry | Unreadable:
+    """The entry with those removed values that the `account` of the rules has, and with what becomes of each
+    change. `person` has the data that HR has just stated again."""
+    drift = entry.drift
+    if drift is None:
         return entry
-    since = memory.drift.get(entry.account.uid, {})
-    overrides = running(entry.account.overrides, as_of)
+    if drift.baseless:
+        name = encoding.name(BASE)
+        theirs = ("another value",) if entry.base else ()
+        row = Drift("", name, DriftClass.LOOSENING.value, ("?",), theirs, DriftFate.WAITS.value)
+        return replace(entry, drift=replace(drift, rows=(row,), unknown=(name,)))
+    values, names = encoding.values(account), {text.encode() for text in _names_of(entry, encoding)}
+    candidates = {
+        name: (*values.get(name, ()), *(names if drift.names[name] in NAMES else ())) for name in drift.gone
+    }
+    drift = replace(drift, found={name: drift.matching(name, some) for name, some in candidates.items()})
+    overrides = running(account.overrides, rules.as_of)
+    kept = {override.value for override in overrides if override.kind is OverrideKind.KEEP}
+    rows = tuple(rows_of(drift, entry.values, values, kept, person))
+    lost = [row.attribute for row in rows if row.fate == DriftFate.UNKNOWN]
+    result = again(entry, encoding, replace(drift, rows=rows, unknown=tuple(lost)), rules.as_of)
+    ends = [name for name in drift.gone if drift.names[name] in DATES and not drift.is_complete(name)]
+    if lost and ends and isinstance(result, Entry) and result.account.lock is None:
+        # nobody knows the end, so it counts as in force
+        result = replace(result, account=replace(result.account, lock=LOST_END))
+    return result
 
-    def decide(attribute: str, drift_class: DriftClass) -> DriftFate:
-        fate = usual_fate(attribute, drift_class)
-        if drift_class is DriftClass.LOOSENING:
-            return fate
-        if any(o.kind is OverrideKind.KEEP and o.value == attribute for o in overrides):
-            return DriftFate.KEPT
-        last = kept_until(attribute, since.get(attribute, as_of), drift_days, overrides)
-        # a protected account is the administrator's: no night may write it or remove the mark
-        ends = fate is DriftFate.KEPT and attribute != encoding.name("piactlProtected")
-        return DriftFate.REVERTED if ends and as_of > last else fate
 
-    return with_kept(entry, encoding, decide, based=based, unsealed=unsealed)
+def _names_of(entry: Entry, encoding: Encoding) -> Iterator[str]:
+    """The names that an entry itself shows to be those of its account."""
+    raw = RawEntry(entry.dn, entry.values)
+    yield from (name for name in map(encoding.name, sorted(NAMES)) for name in raw.texts(name))
+    for uid in raw.texts(encoding.name("uid")):
+        yield f"{uid}@{encoding.domain}"
 
 
 def drift_list(
-    reader: Reader,
-    directory: DirectorySettings,
-    entries: Iterable[Entry],
-    memory: Memory,
-    as_of: date,
-    drift_days: int,
-    owners: Mapping[str, str] = MappingProxyType({}),
+    reader: Reader, directory: DirectorySettings, entries: Iterable[Entry], since: Since, as_of: date
 ) -> list[Drift]:
     """The drift of these `decided` entries, with its author if known. What gives access comes first."""
-    drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
-    if not drifted:
-        return []
-    by = authors(reader, directory, [entry.dn for entry, _ in drifted])
-    result = []
-    for entry, drifts in drifted:
-        account = entry.account
-        since = memory.drift.get(account.uid, {})
-        for drift in drifts:
-            first = since.get(drift.attribute, as_of)
-            until = None
-            if drift.fate == DriftFate.KEPT:
-                until = kept_until(drift.attribute, first, drift_days, account.overrides)
-            others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
-            owner = min(others, default=None)
-            result.append(
-                replace(
-                    drift, uid=account.uid, since=first, until=until, by=by.get(entry.dn, ""), owner=owner
-                )
-            )
-    return sorted(result, key=lambda drift: drift.rank)
+    drifted = [entry for entry in entries if entry.drift is not None]
+    by = authors(reader, directory, [entry.dn for entry in drifted]) if drifted else {}
+    shown = (drift for entry in drifted for drift in drift_of(entry, since, as_of, by))
+    return sorted(shown, key=lambda drift: drift.rank)
+
+
+def drift_of(
+    entry: Entry,
+    since: Since,
+    as_of: date,
+    by: Mapping[str, str],
+    owners: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Drift]:
+    """The drift of a `decided` entry. `by` are the authors of entries, `owners` those of names."""
+    account, rows = entry.account, entry.drift.rows if entry.drift is not None else ()
+    first = since.get(account.uid, {})
+    keep = {o.value: o.until for o in account.overrides if o.kind is OverrideKind.KEEP}
+    for drift in rows:
+        others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
+        yield replace(
+            drift,
+            uid=account.uid,
+            since=first.get(drift.attribute, as_of),
+            until=keep.get(drift.attribute) if drift.fate == DriftFate.KEPT else None,
+            by=by.get(entry.dn, ""),
+            owner=min(others, default=None),
+        )
 
 
 def drift_row(drift: Drift) -> dict[str, Any]:
@@ -125,19 +175,11 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
             )
 
 
-def remembered(
-    drifts: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool
-) -> Since:
-    """The drift that is left after a run, and since when: for evaluated accounts, what this run does not
-    revert; for others, if it evaluates accounts only `partly`, what was known before."""
-    evaluated_uids = {account.uid for account in evaluated}
-    after = {uid: dict(since) for uid, since in before.items() if partly and uid not in evaluated_uids}
+def standing(drifts: Iterable[Drift]) -> Since:
+    """The drift that is left after a run, and since when: what this run does not revert."""
+    after: dict[str, dict[str, date]] = {}
     for drift in drifts:
-        if (
-            drift.fate != DriftFate.REVERTED
-            and drift.attribute not in (ENTRY, DEVICE)
-            and drift.since is not None
-        ):
+        if drift.fate != DriftFate.REVERTED and drift.since is not None:
             after.setdefault(drift.uid, {})[drift.attribute] = drift.since
     return dict(sorted(after.items()))
 
@@ -145,9 +187,7 @@ def remembered(
 def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
     """The drift of an account in a sentence."""
     uid = entry.account.uid
-    if entry.drift is not None and is_held(entry):
-        return lost_words(entry, entry.drift.unknown)
-    return f"{uid}: {changed_words(drift)}: piactl drift show {uid}"
+    return held_words(entry) or f"{uid}: {changed_words(drift)}: piactl drift show {uid}"
 
 
 def is_settled(entry: Entry) -> bool:
@@ -155,27 +195,15 @@ def is_settled(entry: Entry) -> bool:
     return entry.drift is None and is_sealed(entry.base)
 
 
-def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules need, or the base, and what it removed is unknown: the
-    account gains nothing."""
-    return entry.drift is not None and bool(entry.drift.unknown)
-
-
-def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str, ...]:
-    """The attributes that the rules need and from which another program removed an unknown value."""
-    drift = entry.drift
-    if drift is None or not drift.unknown:
-        return ()
+def held_words(entry: Entry, *decided: str) -> str:
+    """Why an account gains nothing: another program removed the base, or something that the rules need and
+    that is not known here. "" if it gains what the rules give, also if an act has `decided` these
+    attributes."""
+    drift, uid = entry.drift, entry.account.uid
+    names = " and ".join(name for name in drift.unknown if name not in decided) if drift is not None else ""
+    if drift is None or not names or drift.settles:
+        return ""
     if drift.baseless:
-        return drift.unknown
-    found_values = drift.found(encoding.values(desired))
-    return tuple(name for name in drift.unknown if len(found_values.get(name, ())) < len(drift.gone[name]))
-
-
-def lost_words(entry: Entry, attributes: Sequence[str]) -> str:
-    """The sentence that says why a held account gains nothing."""
-    uid, names = entry.account.uid, " and ".join(attributes)
-    if entry.drift is not None and entry.drift.baseless:
         return (
             f"another program removed the base ({names}), so what else it changed cannot be seen; the "
             f"account gains nothing until somebody looks: piactl account show {uid}, piactl account history "

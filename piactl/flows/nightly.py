@@ -97,7 +97,14 @@ def run_nightly(
     scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
     with ExitStack() as after, begin_run(command, writer, locked=True) as run:
         accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
-        store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
+        store = AccountStore(
+            *accounts,
+            rules.keys,
+            rules.policy,
+            rules.as_of,
+            lambda day: replace(rules, as_of=day),
+            unreadable=unreadable,
+        )
         finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)

@@ -15,8 +15,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import Rules
-from piactl.core.rules.sources import Ranks, Supplements
+from piactl.core.rules.desired import Rules, rules_of
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
@@ -68,26 +67,15 @@ class Configuration:
             self.keys,
             self.policy,
             day,
+            self.rules,
             namespaces,
             self.unreadable,
         )
 
     def rules(self, as_of: date) -> Rules:
         """The inputs of the rules on a day."""
-        settings = self.settings
-        ranks = Ranks(tuple(settings.sources), settings.ranks)
-        digest, matching = self.register_digest, settings.matching
-        adding = [source for source in settings.sources.values() if source.supplement]
-        supplements = Supplements(
-            frozenset(source.name for source in adding),
-            frozenset(source.name for source in adding if source.creates),
-            frozenset(
-                (source.name, source.values.get("fonction", {}).get(code, code))
-                for source in adding
-                for code in source.drop_functions
-            ),
-        )
-        return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks, supplements)
+        digest = self.register_digest
+        return rules_of(self.settings, self.policy, self.register, self.keys, as_of, digest)
 
 
 def open_configuration(path: Path) -> Configuration:

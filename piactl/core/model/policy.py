@@ -318,7 +318,6 @@ class Policy:
     open_before: Annotated[int, _ACCOUNTS, _DAYS_OF_A_YEAR] = 15
     bridge: Annotated[int, _ACCOUNTS, _DAYS] = 60
     retention: Annotated[int, _ACCOUNTS, _DAYS] = 60
-    drift_days: Annotated[int, _ACCOUNTS, whole("days", 1, 3650)] = 3
     sponsored_days: Annotated[int, _ACCOUNTS, whole("days", 1, 3650)] | None = None
     first_homonym_digit: Annotated[int, _ACCOUNTS, whole("the digit of the first homonym", 0, 9)] = 1
     name_case: Annotated[

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
-
-from piactl.core.model.overrides import Override, OverrideKind
 
 
 class DriftClass(StrEnum):
@@ -32,8 +30,8 @@ ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 
 
 class DriftFate(StrEnum):
-    """What a run does with a drift. WAITS: until an administrator decides. UNKNOWN: only the next feed shows
-    again what piactl wrote."""
+    """What becomes of a drift. KEPT: an administrator decided so. WAITS: until one decides. UNKNOWN: the next
+    feed may show what piactl wrote, or an administrator decides."""
 
     REVERTED = "reverted"
     KEPT = "kept"
@@ -82,10 +80,3 @@ def drift_words(drift: Drift) -> str:
     since = f", seen since {drift.since}" if drift.since else ""
     until = f" until {drift.until}" if drift.until else ""
     return f"{drift.by or 'author unknown'}{since}; {drift.fate}{until}"
-
-
-def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:
-    """The last day on which a tightening of this attribute, seen since a day, is kept: until it is
-    `drift_days` old, or as long as an administrator decided."""
-    decided = (o.until for o in overrides if o.kind is OverrideKind.KEEP and o.value == attribute)
-    return max(since + timedelta(days=drift_days - 1), *decided, since)

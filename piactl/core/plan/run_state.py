@@ -113,9 +113,8 @@ class LastRun:
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
     run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
     accounts, and none has given back. `otp_schema`: it linked closed accounts to no
-    device, which requires the OTP schema on the server. `layout`: the form in which it wrote accounts.
-    `unbased` are the uids of the accounts that never had a base (a sealed one, since that form), None until a
-    run that ended well has given one to all others; it only gets shorter. `lost`: its record cannot be read;
+    device, which requires the OTP schema on the server. `layout`: the form that every account has since it,
+    and so has a sealed base; it rises with a run that ended well. `lost`: its record cannot be read;
     only its day is known, or nothing (then the first day of the calendar). `server` is the server that it
     wrote to, `csns` the contextCSN there when it began, by serverID.
     """
@@ -133,7 +132,6 @@ class LastRun:
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)
     taken: Taken = field(default_factory=lambda: NOTHING_TAKEN)
-    unbased: tuple[str, ...] | None = None
     server: ServerIdentity = ServerIdentity()
     csns: Mapping[str, str] = field(default_factory=dict)
 

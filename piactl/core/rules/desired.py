@@ -23,7 +23,7 @@ from piactl.core.model.overrides import (
 from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
-from piactl.core.model.settings import MatchingSettings
+from piactl.core.model.settings import MatchingSettings, Settings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
 from piactl.core.naming.values_that_are_no_names import names_problem
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
@@ -55,6 +55,24 @@ class Rules:
     matching: MatchingSettings = field(default_factory=MatchingSettings)
     ranks: Ranks = field(default_factory=Ranks)
     supplements: Supplements = field(default_factory=Supplements)
+
+
+def rules_of(
+    settings: Settings, policy: Policy, register: Register, keys: DigestKeys, as_of: date, digest: str = ""
+) -> Rules:
+    """The inputs of the rules on a day; `digest` is that of the register."""
+    adding = [source for source in settings.sources.values() if source.supplement]
+    supplements = Supplements(
+        frozenset(source.name for source in adding),
+        frozenset(source.name for source in adding if source.creates),
+        frozenset(
+            (source.name, source.values.get("fonction", {}).get(code, code))
+            for source in adding
+            for code in source.drop_functions
+        ),
+    )
+    ranks = Ranks(tuple(settings.sources), settings.ranks)
+    return Rules(policy, register, as_of, keys, digest, settings.matching, ranks, supplements)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, Lock, State
+from piactl.core.model.periods import OPEN
+from piactl.core.rules.career import Career, login_window
+from piactl.core.rules.lifecycle import BEGINNING
 
 _RIGHTS = (
     "entitlements", "profiles", "local_profiles", "affiliations", "establishments", "exceptions", "overrides",
@@ -41,3 +44,13 @@ def reduced(present: Account, relied_on: Account, wanted: Account) -> Account:
         locked=present.locked or (wanted.locked and not relied_on.locked),
         assignments=tuple(sorted([*remaining, *new], key=lambda a: (a.start, a.uai, a.function, a.source))),
     )
+
+
+def with_lock(account: Account, lock: Lock | None, career: Career, as_of: date) -> Account:
+    """The account with this lock, and with the days of its log in that are left on a day: the rest follows
+    once it is known again."""
+    first, last = account.login_from, account.login_until
+    period = (first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)
+    window = login_window(replace(career, login=(period,)), as_of, lock)
+    locked = lock is not None and lock.covers(as_of)
+    return replace(account, lock=lock, locked=locked, login_from=window[0], login_until=window[1])

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import DriftFate
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, search_each
@@ -24,7 +23,7 @@ from piactl.directory.store.attribute_map import (
 )
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
 from piactl.directory.store.base_digest import BASE, BaseKeys, is_sealed
-from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
+from piactl.directory.store.drift import MULTIPLE, Drifted, compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,33 +173,44 @@ def closed_without_link(name: Callable[[str], str]) -> str:
     return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
 
 
-def entry_of(
-    raw: RawEntry,
-    encoding: Encoding,
-    decide: Decide = usual_fate,
-    *,
-    based: bool = False,
-    unsealed: bool = False,
+def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
+    """The account of an entry. One without a sealed base shows no drift here (see flows/drift.py)."""
+    base, bases = raw.first(encoding.name(BASE)) or b"", encoding.bases
+    values, drift = encoding.managed(raw), None
+    if bases is not None and is_sealed(base):
+        drift = compare(bases, raw.dn, raw.first(UUID) or b"", values, base)
+    return with_drift(raw, encoding, values, drift)
+
+
+def with_drift(
+    raw: RawEntry, encoding: Encoding, values: Values, drift: Drifted | None, as_of: date | None = None
 ) -> Entry | Unreadable:
-    """The account of an entry. A base that is missing or not sealed shows no drift, unless `based` (piactl
-    sealed it, so this is drift itself) or `unsealed` (piactl may not have sealed it yet)."""
-    values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
-    csn, uuid = raw.first(CSN) or b"", raw.first(UUID) or b""
-    bases, drift = encoding.bases, None
-    trusted = base if is_sealed(base) or unsealed else b""
-    if (trusted or based) and bases is not None:
-        drift = drift_of(bases, raw.dn, uuid, values, trusted, encoding.trials, decide)
+    """The account of an entry with these managed values, on which another program changed this."""
+    base, csn, uuid = (raw.first(name) or b"" for name in (encoding.name(BASE), CSN, UUID))
     try:
         if drift is None:
             return Entry(raw.dn, encoding.account(raw), values, csn, base, uuid=uuid)
         _check_matricule(raw, encoding, drift)
-        account = encoding.account(RawEntry(raw.dn, {**drift.believed, **encoding.of_server(raw)}))
-        return Entry(raw.dn, account, values, csn, base, drift, uuid)
+        believed = {**drift.believed(values, as_of), **encoding.of_server(raw)}
+        return Entry(raw.dn, encoding.account(RawEntry(raw.dn, believed)), values, csn, base, drift, uuid)
     except AnotherMatricule as error:
         digest = raw.text(encoding.name("piactlMatriculeDigest"))
         return replace(_unreadable(raw, encoding, error), matricule=None, digest=digest)
     except UnreadableEntry as error:
         return _unreadable(raw, encoding, error)
+
+
+def again(
+    entry: Entry, encoding: Encoding, drift: Drifted | None, as_of: date | None = None
+) -> Entry | Unreadable:
+    """The entry with another drift."""
+    values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,), UUID: (entry.uuid,)}
+    raw = RawEntry(entry.dn, {name: some for name, some in values.items() if some != (b"",)})
+    result = with_drift(raw, encoding, entry.values, drift, as_of)
+    if isinstance(result, Unreadable):
+        return result
+    account = replace(result.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
+    return replace(result, account=account)
 
 
 def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Unreadable:
@@ -213,21 +223,6 @@ def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Un
     )
 
 
-def with_kept(
-    entry: Entry, encoding: Encoding, decide: Decide, *, based: bool = False, unsealed: bool = False
-) -> Entry | Unreadable:
-    """The entry with another decision on which changes of another program stay. `based` and `unsealed` as for
-    `entry_of`; an unsealed base that was used is used again."""
-    unsealed = unsealed or (entry.drift is not None and not entry.drift.baseless)
-    values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,), UUID: (entry.uuid,)}
-    raw = RawEntry(entry.dn, values)
-    result = entry_of(raw, encoding, decide, based=based, unsealed=unsealed)
-    if isinstance(result, Unreadable):
-        return result
-    account = replace(result.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
-    return replace(result, account=account)
-
-
 def as_found(entry: Entry, encoding: Encoding) -> Account:
     """The account with the values of its entry, other programs' changes included. If they cannot be parsed,
     the account without these changes."""
@@ -237,26 +232,6 @@ def as_found(entry: Entry, encoding: Encoding) -> Account:
         return entry.account
 
 
-def settled(
-    entry: Entry, encoding: Encoding, desired: Account, *, from_hr: bool
-) -> tuple[Account, frozenset[str]]:
-    """The account with the values that the rules show to be piactl's own, and the attributes on which another
-    program and the rules agree. `from_hr`: the desired account has what a feed says about the person."""
-    drift = entry.drift
-    if drift is None:
-        return entry.account, frozenset()
-    values = encoding.values(desired)
-    fates = (DriftFate.REVERTED, DriftFate.UNKNOWN) if from_hr else (DriftFate.REVERTED,)
-    reverted = {attribute_drift.attribute for attribute_drift in drift.drift if attribute_drift.fate in fates}
-    agreed = {name for name in reverted if values.get(name, ()) == entry.values.get(name, ())}
-    believed = dict(drift.believed)
-    for name, removed_values in drift.found(values).items():
-        remaining = [v for v in believed.get(name, ()) if v not in drift.added.get(name, ())]
-        believed[name] = tuple(sorted({*remaining, *removed_values}))
-    believed |= {name: entry.values.get(name, ()) for name in agreed}
-    return encoding.account(RawEntry(entry.dn, believed)), frozenset(agreed)
-
-
 class AnotherMatricule(UnreadableEntry):
     """Another program changed the matricule of an entry."""
 
@@ -264,7 +239,7 @@ class AnotherMatricule(UnreadableEntry):
 def _check_matricule(raw: RawEntry, encoding: Encoding, drift: Drifted) -> None:
     """Raises AnotherMatricule if another program changed whose account it is."""
     name = encoding.name("supannEmpId")
-    if name in drift.gone or name in drift.added:
+    if name in drift.changed:
         raise AnotherMatricule(
             f"{raw.dn}: another program changed {name}, so nobody can know whose account it is; "
             "set it as the journal and HR have it, then run again"
@@ -335,15 +310,10 @@ def read_private_mail(
 
 
 def account_write(
-    settings: DirectorySettings,
-    encoding: Encoding,
-    current: Entry | None,
-    desired: Account,
-    agreed: Collection[str] = (),
+    settings: DirectorySettings, encoding: Encoding, current: Entry | None, desired: Account
 ) -> EntryWrite | None:
     """The atomic write that turns an entry into the desired account; None if nothing differs. What another
-    program tightened stays; `agreed` are the attributes in which the entry is right although another program
-    wrote it."""
+    program changed and nobody has decided stays."""
     values = encoding.values(desired)
     if current is None:
         classes = [name.encode() for name in (*OBJECT_CLASSES, *following_classes(encoding, values))]
@@ -351,8 +321,11 @@ def account_write(
         base = _bases(encoding).fresh(dn, values)
         add = {"objectClass": tuple(classes), **values, encoding.name(BASE): (base,)}
         return EntryWrite("add", dn, add=add)
-    if current.drift is not None:
-        values = current.drift.with_theirs(values, current.values, encoding.values(current.account))
+    drift, agreed = current.drift, frozenset[str]()
+    if drift is not None:
+        values = drift.with_theirs(values, current.values)
+        decided = {*drift.changed} - drift.staying
+        agreed = frozenset(n for n in decided if values.get(n, ()) == current.values.get(n, ()))
     write = account_change(encoding, current.dn, current.values, values)
     if write is None and not agreed and _is_fresh(encoding, current):
         return None
@@ -362,15 +335,12 @@ def account_write(
 def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: Account) -> EntryWrite | None:
     """The write that takes from an entry that another program changed what `account` has less than the
     account as `present` on it. What was changed stays a difference. None if there is nothing to take."""
-    drift = entry.drift
-    if drift is None:
-        raise AssertionError("only an entry that another program changed is reduced")
     before, after, values = encoding.values(present), encoding.values(account), dict(entry.values)
     for name in {*before, *after}:
         old, new = {*before.get(name, ())}, {*after.get(name, ())}
         if old != new:
-            foreign = {*entry.values.get(name, ())} - old if name in drift.multiple else set()
-            values[name] = tuple(sorted(foreign | new))
+            multiple = entry.drift is not None and entry.drift.names.get(name) in MULTIPLE
+            values[name] = tuple(sorted({*entry.values.get(name, ())} - old | new if multiple else new))
     write = account_change(encoding, entry.dn, entry.values, {n: some for n, some in values.items() if some})
     if write is None and _is_fresh(encoding, entry):
         return None
@@ -385,21 +355,31 @@ def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
 def with_base(
     encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = (), *, stays: bool = False
 ) -> EntryWrite:
-    """The write of an account, with the base that the account has after it. If another program removed the
-    base, the write makes no new one: that would say that all values are piactl's own. `stays`: everything
-    that another program changed remains a difference."""
-    if entry.drift is not None and entry.drift.baseless:
+    """The write of an account, with the base that the account has after it. What another program changed
+    remains a difference, except `agreed` attributes, the values that the write itself changes and, unless it
+    `stays`, all that an attribute lost that it changes. If another program removed the base, the write makes
+    no new one: that would say that all values are piactl's own."""
+    drift, bases, name = entry.drift, _bases(encoding), encoding.name(BASE)
+    after = write.made_on(entry.values)
+    values = {n: tuple(sorted({*after[n]})) for n in bases.names if after.get(n)}
+    foreign, lost = dict[str, Collection[bytes]](), set[bytes]()
+    if drift is not None and not drift.settles:
+        if drift.baseless:
+            return write
+        written = {*write.add, *write.delete}
+        for changed in [attribute for attribute in drift.changed if attribute not in agreed]:
+            foreign[changed] = [
+                value
+                for value in drift.added.get(changed, ())
+                if value in values.get(changed, ()) and value not in write.add.get(changed, ())
+            ]
+            keeps = stays and drift.names[changed] != "piactlLock"
+            if changed not in written or keeps or changed in drift.kept:
+                lost |= drift.gone.get(changed, frozenset())
+    new = bases.after(write.dn, entry.uuid, values, foreign, lost, entry.base)
+    if new == entry.base:
         return write
-    bases, old = _bases(encoding), entry.base
-    kept_attributes = entry.drift.kept if entry.drift is not None else ()
-    if stays:
-        kept_attributes = tuple(bases.names)
-    name = encoding.name(BASE)
-    compared = old if entry.drift is not None else b""
-    new = bases.after(write.dn, entry.uuid, entry.values, compared, write, agreed, kept_attributes)
-    if new == old:
-        return write
-    delete = {**write.delete, name: (old,)} if old else write.delete
+    delete = {**write.delete, name: (entry.base,)} if entry.base else write.delete
     return replace(write, add={**write.add, name: (new,)}, delete=delete)
 
 
@@ -412,9 +392,11 @@ def _bases(encoding: Encoding) -> BaseKeys:
 def _is_fresh(encoding: Encoding, entry: Entry) -> bool:
     """Whether the base needs no renewal. The sealed base of an entry with drift is renewed only when the
     drift is gone."""
-    bases = encoding.bases
-    if bases is None or (entry.drift is not None and (entry.drift.baseless or is_sealed(entry.base))):
+    bases, drift = encoding.bases, entry.drift
+    if bases is None:
         return True
+    if drift is not None and (drift.settles or drift.baseless or is_sealed(entry.base)):
+        return not drift.settles
     return bases.is_fresh(entry.base, entry.dn, entry.uuid, entry.values)
 
 

@@ -18,7 +18,6 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.attribute_values import (
-    ALL_STATES,
     CIVILITIES,
     FORMER_ARCHIVED,
     LABEL,
@@ -51,7 +50,6 @@ from piactl.directory.store.base_digest import (
     base_keys,
     read_base,
 )
-from piactl.directory.store.drift import Trials
 from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
@@ -85,9 +83,8 @@ class Encoding:
 
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
-    has the link, so closed and locked accounts can be linked to NO_DEVICE. `services` and `profiles` are the
-    names that the policy has. `unique_ids`: piactl manages eduPersonUniqueId; `posix`: it manages the
-    attributes in POSIX.
+    has the link, so closed and locked accounts can be linked to NO_DEVICE. `unique_ids`: piactl manages
+    eduPersonUniqueId; `posix`: it manages the attributes in POSIX.
     """
 
     domain: str
@@ -97,8 +94,6 @@ class Encoding:
     accounts: str = ""
     links: bool = True
     otp_schema: bool = True
-    services: tuple[str, ...] = ()
-    profiles: tuple[str, ...] = ()
     unique_ids: bool = False
     posix: bool = False
     keys: DigestKeys | None = field(default=None, repr=False)
@@ -130,20 +125,6 @@ class Encoding:
     def bases(self) -> BaseKeys | None:
         """The keys of the bases of accounts; None if they are neither read nor written."""
         return base_keys(self.keys, self.names, self._unmanaged) if self.keys else None
-
-    @cached_property
-    def trials(self) -> Trials:
-        states = (*(state.value for state in State), *("{COMPTE}" + s for s in ALL_STATES))
-        keys = self.keys
-
-        def digests(matricule: str) -> tuple[str, ...]:
-            return keys.candidates("matricule", matricule) if keys else ()
-
-        urns = tuple(self.urn + service for service in self.services)
-        return Trials(self._beginning, self.name, self.domain, states, urns, self.profiles, digests)
-
-    def _beginning(self, day: date) -> str:
-        return midnight(day, self.timezone)
 
     def fitted_to(self, reader: Reader) -> Encoding:
         """The encoding for the directory behind `reader`. Without the schema of slapo-otp, closed accounts
@@ -329,8 +310,6 @@ def encoding_of(policy: Policy, directory: DirectorySettings, keys: DigestKeys |
         names,
         accounts,
         by_server,
-        services=tuple(policy.services),
-        profiles=tuple(profile.name for profile in policy.profiles),
         unique_ids=policy.unique_id,
         posix=policy.posix is not None,
         keys=keys,

@@ -28,7 +28,6 @@ SUPANN_STATES = {
 FORMER_ARCHIVED = "I:SupannSupprCompte"
 """The state of archived accounts in the first layout. It announces a deletion, and none follows."""
 LOCKED_STATE = "S:SupannVerrouAdministratif"
-ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_STATE)
 CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
 """The values of supannCivilite, by what HR writes, in capitals and without its point."""
 

@@ -21,13 +21,13 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Values
+from piactl.directory.port import Values
 
 BASE = "piactlDigest"
 _NAME = ("given_name", "family_name", "usage_name")
@@ -241,6 +241,17 @@ class Digesting:
         return frozenset(digests)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What another program changed on one entry: `added` are the values that are not piactl's, `gone` the
+    digests of piactl's values that are not there, both by the names of attributes in the directory.
+    `digesting` is None if piactl did not make the base for this entry, so that nothing else is known."""
+
+    added: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    gone: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    digesting: Digesting | None = None
+
+
 @dataclass(frozen=True)
 class BaseKeys:
     """The keys of bases, and the default names of the attributes by their names in this directory."""
@@ -249,90 +260,75 @@ class BaseKeys:
     secrets: Mapping[str, bytes]
     names: Mapping[str, str]
 
-    def digesting(self, dn: str, uuid: bytes = b"", base: Base | None = None) -> Digesting:
-        """Makes digests under the current key, or those that a base of this entry is compared with."""
-        if base is None:
-            return Digesting(self.secrets[self.current], dn, self.names, uuid)
-        sealed = bool(base.seal)
-        return Digesting(self.secrets[base.key], dn, self.names, uuid if base.bound else b"", sealed=sealed)
-
-    def read(self, text: bytes) -> Base | None:
+    def _read(self, text: bytes) -> Base | None:
         """The base in a value, its seal not checked; None if it is not a base, or its key is not known."""
         base = read_base(text) if text else None
         return base if base is not None and base.key in self.secrets else None
 
-    def matches(self, base: Base, dn: str, uuid: bytes, values: Values) -> bool:
-        """Whether piactl wrote exactly these values, together and to this entry. Nobody without the key knows
-        that digest, so the seal need not be looked at."""
-        return base.whole == self.digesting(dn, uuid, base).whole(values)
+    def _digesting(self, base: Base, dn: str, uuid: bytes) -> Digesting:
+        uuid, sealed = uuid if base.bound else b"", bool(base.seal)
+        return Digesting(self.secrets[base.key], dn, self.names, uuid, sealed=sealed)
 
-    def unbroken(self, base: Base, dn: str, uuid: bytes) -> bool:
-        """Whether piactl made the base for this entry; an unsealed base does not show it."""
-        return not base.seal or base.seal == self.digesting(dn, uuid, base).seal(base)
+    def compare(self, dn: str, uuid: bytes, values: Values, stored: bytes) -> Difference | None:
+        """How an entry with these managed values differs from its base; None if it does not."""
+        base = self._read(stored)
+        if base is None:
+            return Difference()
+        digesting = self._digesting(base, dn, uuid)
+        # nobody without the key knows the digest of all values, so the seal need not be looked at
+        if base.whole == digesting.whole(values):
+            return None
+        if base.seal and base.seal != digesting.seal(base):
+            return Difference()
+        tags = {name: digesting.tag(name) for name in self.names}
+        # attributes that piactl manages by now, and that the base does not have
+        new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
+        known = base.items | digesting.items(new)
+        lost, added = known - digesting.items(values), dict[str, tuple[bytes, ...]]()
+        for name in self.names:
+            added[name] = tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
+        gone = {name: frozenset(i for i in lost if i.startswith(tag)) for name, tag in tags.items()}
+        gone = {name: items for name, items in gone.items() if items}
+        added = {name: some for name, some in added.items() if some}
+        return Difference(added, gone, digesting) if added or gone else None
 
     def fresh(self, dn: str, values: Values, uuid: bytes = b"") -> bytes:
         """The base of an entry that has exactly these managed values, all of them piactl's."""
-        digesting = self.digesting(dn, uuid)
-        items = digesting.items(values)
-        return digesting.sealed(self.current, digesting.whole(values), items).text()
+        digesting = Digesting(self.secrets[self.current], dn, self.names, uuid)
+        return digesting.sealed(self.current, digesting.whole(values), digesting.items(values)).text()
 
     def after(
         self,
         dn: str,
         uuid: bytes,
         values: Values,
-        stored: bytes,
-        write: EntryWrite,
-        agreed: Collection[str] = (),
-        kept_attributes: Collection[str] = (),
+        foreign: Mapping[str, Collection[bytes]],
+        lost: Iterable[bytes],
+        stored: bytes = b"",
     ) -> bytes:
-        """The base after piactl has written the entry, which had these managed values and this base, b"" if
-        no other program changed them. A change of another program that this write does not change stays a
-        difference, unless it is `agreed`; so do the values of `kept_attributes` that are gone."""
-        named = [name for name in self.names if name in values or name in write.add]
-        result = {name: _written(values.get(name, ()), name, write) for name in named}
-        base = self.read(stored)
-        if base is None or not self.unbroken(base, dn, uuid):
-            return self.fresh(dn, result, uuid)
-        old = self.digesting(dn, uuid, base)
-        new = Digesting(self.secrets[base.key], dn, self.names, uuid)
-        known = self.known_items(base, old, values)
-        if old.items(values) == known:
-            return self.fresh(dn, result, uuid)
-        items = set[bytes]()
-        for name in self.names:
-            mine = {v: old.item(name, v) for v in (*values.get(name, ()), *write.delete.get(name, ()))}
-            items |= {new.item(name, v) for v, item in mine.items() if item in known or name in agreed}
-            if name not in agreed:
-                tag = old.tag(name)
-                lost = {item[len(tag) :] for item in known - {*mine.values()} if item.startswith(tag)}
-                # of a value that is gone only the digest is known; nothing matches it in the new form
-                items |= {(new.tag(name) + digest).ljust(_ITEM, b"\1") for digest in lost}
-            gone = values.get(name, ()) if write.delete.get(name) == () else write.delete.get(name, ())
-            items -= {new.item(name, value) for value in gone}
-            items |= {new.item(name, value) for value in write.add.get(name, ())}
-            if name not in kept_attributes and (name in write.add or name in write.delete):
-                here = {new.item(name, value) for value in result.get(name, ())}
-                items -= {item for item in items if item[:_TAG] == new.tag(name) and item not in here}
-        if frozenset(items) == new.items(result):
-            return self.fresh(dn, result, uuid)
-        return new.sealed(base.key, bytes(_WHOLE), items).text()
+        """The base of an entry with these managed values once piactl has written it. The `foreign` ones are
+        of another program, and values of which the base that was `stored` has these digests are `lost`: both
+        stay differences."""
+        lost, base = frozenset(lost), self._read(stored)
+        if base is None or not (lost or any(foreign.values())):
+            return self.fresh(dn, values, uuid)
+        # under the same key, because of a lost value only the digest is known
+        digesting = Digesting(self.secrets[base.key], dn, self.names, uuid)
+        own = {n: tuple(v for v in some if v not in foreign.get(n, ())) for n, some in values.items()}
+        items = {*digesting.items(own), *(item if base.seal else self._resealed(item) for item in lost)}
+        return digesting.sealed(base.key, bytes(_WHOLE), items).text()
 
-    def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
-        """The digests of a base, without those of attributes that piactl no longer manages, and with those of
-        attributes that the base does not know yet."""
-        tags = {name: digesting.tag(name) for name in self.names}
-        managed, size = {*tags.values()}, len(next(iter(tags.values())))
-        new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
-        return frozenset(item for item in base.items if item[:size] in managed) | digesting.items(new)
+    def _resealed(self, item: bytes) -> bytes:
+        """The digest of a lost value of an unsealed base as one of a sealed base, which no value matches."""
+        return (TAGS[MANAGED[item[0]]] + item[1:]).ljust(_ITEM, b"\1")
 
     def is_fresh(self, stored: bytes, dn: str, uuid: bytes, values: Values) -> bool:
         """Whether the base, which shows no drift of these values, is sealed under the current key and has all
         attributes."""
-        base = self.read(stored)
+        base = self._read(stored)
         if base is None or not base.seal or base.key != self.current:
             return False
-        if self.matches(base, dn, uuid, values):
+        if base.whole == self._digesting(base, dn, uuid).whole(values):
             return True
         return {TAGS[default] for default in self.names.values()} <= base.tags
 
@@ -343,14 +339,6 @@ def _normal(dn: str) -> str:
     if "\\" in first or " " in first or '"' in first:
         return normal_dn(dn)
     return f"{first.lower()}{comma}{normal_dn(above)}"
-
-
-def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
-    gone = write.delete.get(name)
-    if not values:
-        return tuple(sorted({*write.add.get(name, ())}))
-    remaining = () if gone == () else tuple(v for v in values if v not in (gone or ()))
-    return tuple(sorted({*remaining, *write.add.get(name, ())}))
 
 
 def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:

@@ -1,96 +1,65 @@
-"""Compares an entry with its base: what another program changed, and which values piactl relies on.
+"""Compares an entry with its base: what another program added, and of which removed values only the digest is
+known.
 
-Only digests are stored, so a value that is gone is found again by trial: among the values of the entry, the
-days of some years, the services and profiles of the policy, and what the rules want.
+A removed value is known again if the rules want it today (see flows/drift.py). Nothing else is tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 
-from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
+from piactl.core.model.account import PROOFS, Lock, State, masked_mail
+from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.directory import filters
 from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.attribute_values import lock_text
-from piactl.directory.store.base_digest import BASE, POSIX, BaseKeys, Digesting
+from piactl.directory.store.base_digest import BaseKeys, Digesting
 from piactl.directory.store.records import DATA
 
 ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
 _ADDING_DEVICES = (IdentityName.DESK, IdentityName.ADMINISTRATOR)
-_LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
-_IDENTITY, _PRESENTATION = DriftClass.IDENTITY, DriftClass.PRESENTATION
 
-CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
-    "uid": (_IDENTITY, _IDENTITY),
-    "cn": (_PRESENTATION, _PRESENTATION),
-    "sn": (_PRESENTATION, _PRESENTATION),
-    "givenName": (_PRESENTATION, _PRESENTATION),
-    "displayName": (_PRESENTATION, _PRESENTATION),
-    "personalTitle": (_PRESENTATION, _PRESENTATION),
-    "mail": (_IDENTITY, _PRESENTATION),
-    "eduPersonPrincipalName": (_LOOSENING, _PRESENTATION),
-    "eduPersonEntitlement": (_LOOSENING, _TIGHTENING),
-    "supannEmpId": (_LOOSENING, _LOOSENING),
-    "supannNomDeNaissance": (_PRESENTATION, _PRESENTATION),
-    "supannMailPrive": (_LOOSENING, _TIGHTENING),
-    "supannEntiteAffectation": (_LOOSENING, _TIGHTENING),
-    "supannEntiteAffectationPrincipale": (_LOOSENING, _TIGHTENING),
-    "supannEmpCorps": (_PRESENTATION, _PRESENTATION),
-    "supannRessourceEtat": (_LOOSENING, _LOOSENING),
-    "supannRessourceEtatDate": (_LOOSENING, _LOOSENING),
-    "pwdStartTime": (_LOOSENING, _LOOSENING),
-    "pwdEndTime": (_LOOSENING, _LOOSENING),
-    "piactlState": (_LOOSENING, _LOOSENING),
-    "piactlIdentifier": (_IDENTITY, _LOOSENING),
-    "piactlAlias": (_IDENTITY, _PRESENTATION),
-    "piactlMatriculeDigest": (_LOOSENING, _LOOSENING),
-    "piactlNumenDigest": (_LOOSENING, _LOOSENING),
-    "piactlNumenVerifier": (_LOOSENING, _PRESENTATION),
-    "piactlProofChanged": (_TIGHTENING, _LOOSENING),
-    "piactlNextDue": (_PRESENTATION, _PRESENTATION),
-    "piactlProfile": (_LOOSENING, _TIGHTENING),
-    "piactlAssignment": (_LOOSENING, _TIGHTENING),
-    "piactlLock": (_TIGHTENING, _LOOSENING),
-    "piactlException": (_LOOSENING, _LOOSENING),
-    "piactlOverride": (_LOOSENING, _LOOSENING),
-    "piactlProtected": (_TIGHTENING, _LOOSENING),
-    "piactlMatricule": (_LOOSENING, _LOOSENING),
-    "piactlMergedInto": (_LOOSENING, _LOOSENING),
-    "piactlIdentityDigest": (_LOOSENING, _LOOSENING),
-    "piactlBirthDigest": (_LOOSENING, _LOOSENING),
-    "supannCivilite": (_PRESENTATION, _PRESENTATION),
-    "supannEtablissement": (_LOOSENING, _TIGHTENING),
-    "supannEmpDateFin": (_PRESENTATION, _PRESENTATION),
-    "eduPersonAffiliation": (_LOOSENING, _TIGHTENING),
-    "eduPersonUniqueId": (_LOOSENING, _LOOSENING),
-    **dict.fromkeys(POSIX, (_LOOSENING, _LOOSENING)),
-}
-"""The class of added or replaced values, and the class of values that are only gone; see `_class_of`."""
-
-_FROM_HR = frozenset(
+NAMES = frozenset({"uid", "mail", "piactlAlias", "piactlIdentifier"})
+"""Names and addresses: another one stays until an administrator decides, because it may be in use."""
+_SHOWN = frozenset(
     {
-        "sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest",
-        "piactlProofChanged", "piactlIdentityDigest", "piactlBirthDigest",
+        "cn", "sn", "givenName", "displayName", "personalTitle", "supannNomDeNaissance", "supannEmpCorps",
+        "piactlNextDue", "supannCivilite", "supannEmpDateFin",
     }
 )  # fmt: skip
-"""Attributes whose values only the entry holds until a feed repeats them."""
-_STORED = frozenset(
+"""How a person is shown."""
+_GIVES = frozenset(
+    {
+        "eduPersonEntitlement", "supannMailPrive", "supannEntiteAffectation", "piactlProfile",
+        "supannEntiteAffectationPrincipale", "supannEtablissement", "eduPersonAffiliation",
+        "piactlAssignment",
+    }
+)  # fmt: skip
+"""A value gives access, and its loss takes it away."""
+_TAKES = frozenset({"piactlLock", "piactlProofChanged", "piactlProtected"})
+"""A value takes access away, and its loss gives it."""
+_STATE = frozenset({"supannRessourceEtat", "supannRessourceEtatDate", "piactlState"})
+DATES = frozenset({"pwdStartTime", "pwdEndTime"})
+HR_DATA = {
+    "sn": "usage_name", "givenName": "given_name", "personalTitle": "civilite",
+    "supannNomDeNaissance": "family_name", "supannMailPrive": "private_mail", "piactlNumenDigest": "numen",
+    "piactlIdentityDigest": "birth_date", "piactlBirthDigest": "birth_date",
+}  # fmt: skip
+"""Attributes whose values only the entry holds until a feed repeats them, each with the field of a Person."""
+FACTS = frozenset(
     {
         "piactlAssignment", "piactlException", "piactlOverride", "piactlMatricule", "piactlMergedInto",
     }
 )  # fmt: skip
-"""Attributes that the rules need: an account is held if a value of these is gone and unknown."""
-_STANDS = frozenset(
-    {"uid", "mail", "piactlAlias", "piactlIdentifier", "piactlProtected", "piactlProofChanged", "piactlLock"}
-)
-"""Attributes that the account has as they are on the entry, as long as their change waits or is kept."""
-_MULTIPLE = frozenset(
+"""Attributes that the rules need."""
+_REQUIRED = frozenset({"sn", "givenName", "personalTitle", "supannNomDeNaissance"})
+"""Data of HR that nobody else knows, and that no entry is without."""
+MULTIPLE = frozenset(
     {
         "eduPersonEntitlement", "supannEntiteAffectation", "supannEmpCorps", "piactlProfile",
         "supannEtablissement", "supannEmpDateFin", "eduPersonAffiliation",
@@ -106,7 +75,6 @@ PROPERLY = {
     "piactlLock": "piactl account lock",
 }
 """The proper command for what another program wrote into an attribute."""
-
 _DIGESTS = frozenset(
     {
         "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", "piactlIdentityDigest",
@@ -114,149 +82,124 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-Decide = Callable[[str, DriftClass], DriftFate]
-"""Decides what becomes of another program's change of an attribute, by its class."""
-
-
-def usual_fate(_attribute: str, drift_class: DriftClass) -> DriftFate:
-    """The fate of a change before anybody has decided. A tightening is kept, because it may be an emergency
-    stop; a new name waits, because it may be in use; everything else is reverted."""
-    return {_TIGHTENING: DriftFate.KEPT, _IDENTITY: DriftFate.WAITS}.get(drift_class, DriftFate.REVERTED)
-
-
-_LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
-_FIRST, _LAST = date(2015, 1, 1), date(2046, 1, 1)
+LOST_LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
+LOST_END = Lock(date(2000, 1, 1), None, "piactl", "another program removed the end, which is not known here")
 
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """The drift of one entry. `believed` are the managed values that piactl relies on. `kept` are the
-    attributes that stay as another program left them although the rules want other values; for an attribute
-    in `multiple`, only the changed values stay. `unknown` are attributes that the rules need and that lost a
-    value that is not known. `baseless`: another program removed the base, so nothing else is known. Names are
-    those of the directory."""
+    """What another program changed on one entry. `added` are the values that are not piactl's, `gone` the
+    digests of piactl's values that are not there, both by the `names` of attributes in the directory, which
+    map to the default ones. `baseless`: piactl made no base that the entry has, so nothing else is known.
 
-    drift: tuple[Drift, ...]
-    believed: Values
-    kept: tuple[str, ...]
-    unknown: tuple[str, ...]
-    added: Mapping[str, tuple[bytes, ...]]
-    gone: Mapping[str, frozenset[bytes]]
-    multiple: Collection[str]
-    digesting: Digesting
-    baseless: bool = False
+    The rest follows from what the rules want: `found` are those values among the removed ones, `rows` say
+    what becomes of each change, `unknown` are the attributes that the rules need and that lost a value that
+    is not known. `settles`: the next write decides everything.
+    """
 
-    def with_theirs(self, values: Values, entry: Values, known: Values) -> dict[str, tuple[bytes, ...]]:
-        """These desired values, with the changes of another program that stay on the `entry`. Kept changes
-        stay. While piactl's own value waits for the next feed, the values on the entry stay, unless other
-        values are desired than those that the entry alone gives (`known`)."""
+    names: Mapping[str, str]
+    added: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    gone: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    digesting: Digesting | None = None
+    found: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    rows: tuple[Drift, ...] = ()
+    unknown: tuple[str, ...] = ()
+    settles: bool = False
+
+    @property
+    def baseless(self) -> bool:
+        return self.digesting is None
+
+    @property
+    def changed(self) -> list[str]:
+        """The changed attributes, in the order of the base."""
+        return [name for name in self.names if name in self.added or name in self.gone]
+
+    @property
+    def staying(self) -> frozenset[str]:
+        """The attributes with a change that the next write does not take back."""
+        return frozenset(row.attribute for row in self.rows if row.fate != DriftFate.REVERTED)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The attributes that stay as they are on the entry although the account has other values."""
+        stops = DATES | _STATE
+        return tuple(
+            row.attribute
+            for row in self.rows
+            if row.fate == DriftFate.KEPT
+            or (row.fate == DriftFate.WAITS and self.names.get(row.attribute) in stops)
+        )
+
+    def is_complete(self, name: str) -> bool:
+        """Whether every removed value of an attribute is known."""
+        return len(self.found.get(name, ())) == len(self.gone.get(name, ()))
+
+    def matching(self, name: str, candidates: Collection[bytes]) -> tuple[bytes, ...]:
+        """Those among some values of an attribute that were removed."""
+        gone, found = self.gone.get(name, frozenset()), dict[bytes, bytes]()
+        if gone and self.digesting is not None:
+            for value in candidates:
+                item = self.digesting.item(name, value)
+                if item in gone:
+                    found.setdefault(item, value)
+        return tuple(found.values())
+
+    def closing(self, name: str) -> tuple[bytes, ...]:
+        """The added values that can only take access away. They count until somebody decides: nothing is
+        loosened because piactl did not write a value."""
+        default, replaced = self.names[name], name in self.gone and self.names[name] not in MULTIPLE
+        if self.settles or replaced:
+            return ()
+        return tuple(value for value in self.added.get(name, ()) if _only_closes(default, value))
+
+    def believed(self, values: Values, as_of: date | None = None) -> dict[str, tuple[bytes, ...]]:
+        """The managed values of the account that piactl relies on, given those of its entry. `as_of`: the day
+        on which proofs of identity count as changed, if their days were removed."""
         result = dict(values)
-        for name in self.kept:
-            added, gone = self.added.get(name, ()), self.gone.get(name, frozenset())
-            remaining = [v for v in values.get(name, ()) if self.digesting.item(name, v) not in gone]
-            single = added and name not in self.multiple
-            result[name] = entry[name] if single else tuple(sorted({*remaining, *added}))
-        for drift in self.drift:
-            name = drift.attribute
-            if drift.fate == DriftFate.UNKNOWN and values.get(name) == known.get(name):
-                result[name] = entry.get(name, ())
+        for name in self.changed:
+            result[name] = tuple(sorted({*self._own(name, values.get(name, ()), as_of)}))
         return {name: some for name, some in result.items() if some}
 
-    def found(self, values: Values) -> dict[str, tuple[bytes, ...]]:
-        """The values among these that another program removed, by attribute."""
-        removed_values = {
-            name: tuple(v for v in values.get(name, ()) if self.digesting.item(name, v) in gone)
-            for name, gone in self.gone.items()
-        }
-        return {name: some for name, some in removed_values.items() if some}
-
-
-def drift_of(
-    keys: BaseKeys,
-    dn: str,
-    uuid: bytes,
-    values: Values,
-    stored: bytes,
-    trials: Trials,
-    decide: Decide,
-) -> Drifted | None:
-    """The drift of an entry with these managed values and this base; None if there is none. The entry must
-    have a base: a missing one is drift, as is one that piactl did not make for this entry."""
-    base = keys.read(stored)
-    if base is None:
-        return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
-    if keys.matches(base, dn, uuid, values):
-        return None
-    if not keys.unbroken(base, dn, uuid):
-        return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
-    digesting = keys.digesting(dn, uuid, base)
-    here = digesting.items(values)
-    known = keys.known_items(base, digesting, values)
-    if here == known:
-        return None
-    lost_items = known - here
-    tags = {name: digesting.tag(name) for name in keys.names}
-    gone = {name: frozenset(i for i in lost_items if i.startswith(tag)) for name, tag in tags.items()}
-    gone = {name: items for name, items in gone.items() if items}
-    added = {
-        name: tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
-        for name in keys.names
-    }
-    added = {name: some for name, some in added.items() if some}
-    drifts, kept_attributes, unknown = [], [], []
-    for name in [*added]:
-        replaced = name in gone and keys.names[name] not in _MULTIPLE
-        closing = tuple(v for v in added[name] if _only_closes(keys.names[name], v) and not replaced)
-        fate = decide(name, _IDENTITY) if closing else DriftFate.REVERTED
-        if fate is not DriftFate.REVERTED:
-            # nothing is loosened because the base lacks a value: it counts until somebody decides
-            added[name] = tuple(value for value in added[name] if value not in closing)
-            drifts.append(_drift(name, _TIGHTENING, (), closing, fate, keys.names[name]))
-    added = {name: some for name, some in added.items() if some}
-    believed: dict[str, tuple[bytes, ...]] = dict(values)
-    for name in keys.names:
-        if name not in added and name not in gone:
-            continue
-        default, injected, lost = keys.names[name], added.get(name, ()), gone.get(name, frozenset())
-        back = trials.back(default, name, lost, digesting, values) if lost else ()
-        complete = len(back) == len(lost)
-        sort = _class_of(default, injected, back, complete)
-        fate = decide(name, sort)
-        if fate is DriftFate.KEPT and default == "piactlProtected":  # no run may write such an account
-            fate = DriftFate.WAITS
-        if fate is DriftFate.REVERTED and not complete and default in _FROM_HR | _STORED:
-            fate = DriftFate.UNKNOWN
-        if fate is DriftFate.KEPT and default not in _STANDS:
-            kept_attributes.append(name)
-        if not complete and default in _STORED and not (fate is DriftFate.KEPT and default in _STANDS):
-            unknown.append(name)
-        stands = fate is DriftFate.WAITS or (fate is DriftFate.KEPT and default in _STANDS)
+    def _own(self, name: str, there: Sequence[bytes], as_of: date | None) -> Sequence[bytes]:
+        default, added, back = self.names[name], self.added.get(name, ()), self.found.get(name, ())
+        if default in NAMES and not self.settles:
+            # the ledger of names never shrinks
+            return (*there, *(back if not added or default == "piactlIdentifier" else ()))
+        if default == "piactlProtected" and not (added and self.settles):
+            return there if added else (b"TRUE",)
+        lost = not self.is_complete(name)
         # the salt of a new digest is read from the former one
-        believes = fate is DriftFate.UNKNOWN and default in _FROM_HR and default != "piactlBirthDigest"
-        if not stands and not believes:
-            ours = {*(v for v in values.get(name, ()) if v not in injected), *back}
-            if default == "piactlLock" and not complete:
-                ours = {lock_text(_LOCK).encode()}
-            believed[name] = tuple(sorted(ours))
-        elif default == "piactlIdentifier":  # the ledger never shrinks
-            believed[name] = tuple(sorted({*values.get(name, ()), *back}))
-        shown = (*back, *([b"?"] if not complete else []))
-        drifts.append(_drift(name, sort, shown, injected, fate, default))
-    believed = {name: some for name, some in believed.items() if some}
-    stays = tuple(kept_attributes)
-    return Drifted(tuple(drifts), believed, stays, tuple(unknown), added, gone, _multiple(keys), digesting)
+        stays = default in (_REQUIRED if self.settles else HR_DATA) and default != "piactlBirthDigest"
+        if lost and stays:
+            return there
+        closing = self.closing(name)
+        own = [*(value for value in there if value not in added or value in closing), *back]
+        if default == "piactlState":
+            own += self.matching(name, [state.value.encode() for state in State])
+        elif default == "piactlLock" and lost and not own:
+            own = [lock_text(LOST_LOCK).encode()]
+        elif default == "piactlProofChanged" and lost and as_of is not None:
+            own += (f"{proof} {as_of}".encode() for proof in PROOFS)
+        return own
+
+    def with_theirs(self, values: Values, entry: Values) -> dict[str, tuple[bytes, ...]]:
+        """These desired values, with the changes of another program that stay on the `entry` although the
+        account has other values."""
+        result = dict(values)
+        for name in self.kept:
+            added, gone = self.added.get(name, ()), self.matching(name, values.get(name, ()))
+            remaining = [value for value in values.get(name, ()) if value not in gone]
+            single = added and self.names[name] not in MULTIPLE
+            result[name] = entry[name] if single else tuple(sorted({*remaining, *added}))
+        return {name: some for name, some in result.items() if some}
 
 
-def _drift(
-    name: str,
-    drift_class: DriftClass,
-    ours: Iterable[bytes],
-    theirs: Iterable[bytes],
-    fate: DriftFate,
-    default: str,
-) -> Drift:
-    former, new = (tuple(_shown(default, value) for value in some) for some in (ours, theirs))
-    return Drift("", name, drift_class.value, former, new, fate.value)
+def compare(keys: BaseKeys, dn: str, uuid: bytes, values: Values, stored: bytes) -> Drifted | None:
+    """What another program changed on an entry with these managed values and this base; None if nothing.
+    A missing base is a change, too, as is one that piactl did not make for this entry."""
+    found = keys.compare(dn, uuid, values, stored)
+    return Drifted(keys.names, found.added, found.gone, found.digesting) if found is not None else None
 
 
 def _only_closes(name: str, value: bytes) -> bool:
@@ -269,46 +212,82 @@ def _only_closes(name: str, value: bytes) -> bool:
     return name in ("piactlLock", "piactlProofChanged", "piactlMergedInto")
 
 
-def _without_base(
-    keys: BaseKeys, dn: str, values: Values, stored: bytes, name: str, decide: Decide
-) -> Drifted | None:
-    """The drift of an entry without a base that can be read. Nothing is put back: somebody decides, as about
-    a name. If it is reverted, the entry counts as it is, and gets a new base."""
-    fate = decide(name, _IDENTITY)
-    if fate is DriftFate.REVERTED:
-        return None
-    theirs = ("another value",) if stored else ()
-    drift = Drift("", name, _LOOSENING.value, ("?",), theirs, fate.value)
-    multiple = _multiple(keys)
-    return Drifted((drift,), values, (), (name,), {}, {}, multiple, keys.digesting(dn), baseless=True)
+def class_of(
+    name: str, theirs: Sequence[bytes], ours: Sequence[bytes], wanted: Sequence[bytes], *, lost: bool
+) -> DriftClass:
+    """The class of a change: `theirs` were added, `ours` removed, as far as they are known; `lost`: something
+    was removed. `wanted` are the values that the rules want."""
+    if name in _SHOWN:
+        return DriftClass.PRESENTATION
+    if name in NAMES:
+        return DriftClass.IDENTITY if theirs else DriftClass.PRESENTATION
+    if name in ("eduPersonPrincipalName", "piactlNumenVerifier") and not theirs:
+        return DriftClass.PRESENTATION
+    if name in DATES and theirs:
+        narrower = not wanted or (theirs[0] > wanted[0]) == (name == "pwdStartTime")
+        return DriftClass.TIGHTENING if narrower else DriftClass.LOOSENING
+    takes = (
+        (name in _GIVES and not theirs)
+        or (name in _TAKES and not lost)
+        or (name in _STATE and theirs and any(map(_is_open, wanted)) and not any(map(_is_open, theirs)))
+        or (name == "piactlException" and not theirs and all(v.startswith(b"grant$") for v in ours or [b""]))
+    )
+    return DriftClass.TIGHTENING if takes else DriftClass.LOOSENING
 
 
-def _multiple(keys: BaseKeys) -> set[str]:
-    return {name for name, default in keys.names.items() if default in _MULTIPLE}
-
-
-def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete: bool) -> DriftClass:
-    adding, removing = CLASSES[name]
-    theirs, ours = ([v.decode("utf-8", "replace") for v in some] for some in (added, back))
-    if name in ("pwdStartTime", "pwdEndTime"):
-        if not theirs or not complete:
-            return _LOOSENING
-        narrower = not ours or (theirs[0] > ours[0]) == (name == "pwdStartTime")
-        return _TIGHTENING if narrower else _LOOSENING
-    if name in ("supannRessourceEtat", "supannRessourceEtatDate", "piactlState") and theirs:
-        return _LOOSENING if any(map(_is_open, theirs)) else _TIGHTENING
-    if name == "piactlException":
-        grants = any(not text.startswith("deny") for text in theirs)
-        removed = [text for text in ours if text.startswith("grant")]
-        return _LOOSENING if grants or not complete or len(removed) < len(ours) else _TIGHTENING
-    if name in ("piactlLock", "piactlProofChanged") and (ours or not complete):
-        return _LOOSENING
-    return adding if added else removing
-
-
-def _is_open(state: str) -> bool:
+def _is_open(state: bytes) -> bool:
     closed = (State.DEACTIVATED.value, State.ARCHIVED.value)
-    return state not in closed and not state.startswith(("{COMPTE}I", "{COMPTE}S"))
+    return state.decode() not in closed and not state.startswith((b"{COMPTE}I", b"{COMPTE}S"))
+
+
+def rows_of(
+    drift: Drifted, values: Values, wanted: Values, kept: Collection[str], person: Person | None
+) -> Iterator[Drift]:
+    """What becomes of each change of an entry with these `values`. `wanted` are the values that the rules
+    want, `kept` the attributes that stay as an administrator decided; `person` has the data that HR has just
+    stated again."""
+    for name in drift.changed:
+        default, closing, back = drift.names[name], drift.closing(name), drift.found.get(name, ())
+        theirs = tuple(value for value in drift.added.get(name, ()) if value not in closing)
+        if closing:
+            yield _row(name, default, DriftClass.TIGHTENING, (), closing, DriftFate.WAITS)
+        if not theirs and name not in drift.gone:
+            continue
+        lost = not drift.is_complete(name)
+        sort = class_of(default, theirs, back, wanted.get(name, ()), lost=name in drift.gone)
+        if drift.settles:
+            fate = DriftFate.REVERTED
+        elif name in kept and sort is not DriftClass.LOOSENING:
+            fate = DriftFate.KEPT
+        elif (
+            sort is DriftClass.IDENTITY
+            or default == "piactlProtected"
+            or (sort is DriftClass.TIGHTENING and default in DATES | _STATE)
+        ):
+            fate = DriftFate.WAITS
+        elif lost and (default in FACTS or (default in HR_DATA and not _states(person, HR_DATA[default]))):
+            fate = DriftFate.UNKNOWN
+        else:
+            fate = DriftFate.REVERTED
+        differs = back or (lost and default in _TAKES) or values.get(name, ()) != wanted.get(name, ())
+        if differs or fate is not DriftFate.REVERTED:
+            yield _row(name, default, sort, (*back, *([b"?"] if lost else [])), theirs, fate)
+
+
+def _states(person: Person | None, field: str) -> bool:
+    return person is not None and field not in person.silent and getattr(person, field) is not None
+
+
+def _row(
+    name: str,
+    default: str,
+    drift_class: DriftClass,
+    ours: Sequence[bytes],
+    theirs: Sequence[bytes],
+    fate: DriftFate,
+) -> Drift:
+    former, new = (tuple(_shown(default, value) for value in some) for some in (ours, theirs))
+    return Drift("", name, drift_class.value, former, new, fate.value)
 
 
 def _shown(name: str, value: bytes) -> str:
@@ -316,89 +295,6 @@ def _shown(name: str, value: bytes) -> str:
         return "another value"
     text = value.decode("utf-8", "replace")
     return masked_mail(text) or "" if name == "supannMailPrive" else text
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Finds values by their digests. `midnights` gives a day as the directory stores it, `states` are all
-    values that the state of an account can have there, `services` are the URNs of the services of the policy,
-    `profiles` its profiles."""
-
-    midnights: Callable[[date], str]
-    name: Callable[[str], str]
-    domain: str
-    states: tuple[str, ...]
-    services: tuple[str, ...]
-    profiles: tuple[str, ...]
-    matricule: Callable[[str], Iterable[str]]
-
-    def back(
-        self, name: str, attribute: str, lost: frozenset[bytes], digesting: Digesting, values: Values
-    ) -> tuple[bytes, ...]:
-        """The values with these digests that can be found."""
-        texts: dict[bytes, bytes] = {}
-        for text in self._texts(name, values):
-            item = digesting.item(attribute, text)
-            if item in lost and item not in texts:
-                texts[item] = text
-                if len(texts) == len(lost):
-                    break
-        return tuple(texts.values())
-
-    def _texts(self, name: str, values: Values) -> Iterable[bytes]:
-        if name in ("pwdStartTime", "pwdEndTime", "supannEmpDateFin"):
-            return _days(self.midnights)
-        if name == "eduPersonAffiliation":
-            return (b"faculty", b"staff", b"employee", b"member", b"affiliate")
-        if name in ("personalTitle", "supannCivilite"):
-            return (b"M.", b"Mme", b"MME", b"M", b"MR", b"Mlle", b"MLLE")
-        if name == "supannEtablissement":
-            places = values.get(self.name("supannEntiteAffectation"), ())
-            return (b"{UAI}" + place for place in places)
-        if name == "piactlProofChanged":
-            return (f"{proof} {day}".encode() for proof in PROOFS for day in _calendar())
-        if name in ("piactlState", "supannRessourceEtat"):
-            return (state.encode() for state in self.states)
-        if name == "piactlProtected":
-            return (b"TRUE",)
-        if name == "piactlProfile":
-            own = values.get(self.name("piactlAssignment"), ())
-            uais = {post.partition(b"$")[0].decode("utf-8", "replace") + "_" for post in own}
-            return (f"{uai}{profile}".encode() for uai in ("", *sorted(uais)) for profile in self.profiles)
-        if name == "eduPersonEntitlement":
-            posts = values.get(self.name("piactlAssignment"), ())
-            ends = ("", *sorted({":" + post.partition(b"$")[0].decode("utf-8", "replace") for post in posts}))
-            return (f"{urn}{end}".encode() for urn in self.services for end in ends)
-        if name == "piactlMatriculeDigest":
-            names = (self.name("supannEmpId"), self.name("piactlMatricule"))
-            numbers = (v.decode("utf-8", "replace") for attribute in names for v in values.get(attribute, ()))
-            return (text.encode() for number in numbers for text in self.matricule(number))
-        return self._of_entry(values)
-
-    def _of_entry(self, values: Values) -> Iterator[bytes]:
-        """The values of the entry, their parts, and the addresses that follow from its uids."""
-        yield NO_DEVICE.encode()
-        for some in values.values():
-            for value in some:
-                yield value
-                words = value.split(b" ") if len(value) < 200 else []
-                for index in range(1, len(words)):
-                    yield b" ".join(words[:index])
-                    yield b" ".join(words[index:])
-                if value.startswith(b"cn="):
-                    yield value[3:].partition(b",")[0]
-        for uid in values.get(self.name("uid"), ()):
-            yield uid + b"@" + self.domain.encode()
-
-
-@lru_cache(maxsize=2)
-def _calendar() -> tuple[date, ...]:
-    return tuple(_FIRST + timedelta(days=n) for n in range((_LAST - _FIRST).days))
-
-
-@lru_cache(maxsize=4)
-def _days(midnights: Callable[[date], str]) -> tuple[bytes, ...]:
-    return tuple(midnights(day).encode() for day in (date(1970, 1, 1), date(1970, 1, 2), *_calendar()))
 
 
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:

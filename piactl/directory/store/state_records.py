@@ -75,7 +75,6 @@ def last_run_record(last: LastRun) -> Record:
         "losses": _losses_record(last.losses),
         **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
         **({"taken": _taken_record(last.taken)} if last.taken else {}),
-        **({"unbased": list(last.unbased)} if last.unbased is not None else {}),
         **({"server": str(last.server)} if str(last.server) else {}),
         **({"csns": dict(last.csns)} if last.csns else {}),
     }
@@ -104,7 +103,6 @@ def read_last_run(r: Record) -> LastRun:
         losses=_read_losses(r.get("losses", {})),
         unfinished=_read_losses(r.get("unfinished", {})),
         taken=_read_taken(r.get("taken", {})),
-        unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,
         server=ServerIdentity.read(text_of(r, "server") if "server" in r else ""),
         csns={number: text_of(r["csns"], number) for number in r.get("csns", {})},
     )

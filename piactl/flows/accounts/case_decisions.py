@@ -26,7 +26,7 @@ from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import owner_of, prepare
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
-from piactl.flows.drift import is_held, lost_words
+from piactl.flows.drift import held_words
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
@@ -195,8 +195,8 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     entry = store.decided(stored_entry)
     if isinstance(entry, Unreadable):
         raise ActRefused(entry.why)
-    if entry.drift is not None and is_held(entry):
-        raise ActRefused(lost_words(entry, entry.drift.unknown))
+    if held := held_words(entry):
+        raise ActRefused(held)
     if entry.account.protected:
         raise ActRefused(
             f"{decision.one}: the account is protected; remove it from `protected` of the policy first"

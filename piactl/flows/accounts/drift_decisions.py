@@ -10,12 +10,12 @@ from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, DriftFate
+from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, RawEntry
-from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, with_base, with_kept
+from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete
@@ -25,6 +25,7 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import guarded, intended, prepared_account
 from piactl.flows.apply.undo_log import logged_values
+from piactl.flows.drift import resolved, wanted
 from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -58,7 +59,7 @@ def standing_drift(
             drift for name in names if name not in gone for drift in store.drift_of(find_entry(store, name))
         ]
     else:
-        by_uid = store.drift_and_devices(all_entries(store, unreadable))
+        by_uid = store.drift(all_entries(store, unreadable), store.devices())
         drifts = [drift for account_drifts in by_uid.values() for drift in account_drifts]
     return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
 
@@ -74,19 +75,10 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         ]
         if entry.drift is None and not devices:
             return _none(name, entry)
-        ours = with_kept(entry, store.encoding, lambda _attribute, _class: DriftFate.REVERTED)
-        if isinstance(ours, Unreadable):
-            raise ActRefused(ours.why)
-        made = prepared_account(
-            store,
-            name,
-            ours,
-            lambda account, _: Altered(account, author.note),
-            rules,
-            author.reason,
-            settles=True,
-        )
-        if entry.drift is not None and entry.drift.baseless:
+        ours = _settling(store, entry, rules)
+        act = lambda account, _: Altered(account, author.note)  # noqa: E731
+        made = prepared_account(store, name, ours, act, rules, author.reason)
+        if entry.drift is not None and (entry.drift.baseless or made.write is None):
             made = _based(store, ours, made, author, rules)
         rows = [*devices, *filter(None, [made.write])]
         changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
@@ -99,6 +91,19 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return guarded(store, rules, _each(store, names, prepared, made_again))
+
+
+def _settling(store: AccountStore, entry: Entry, rules: Rules) -> Entry:
+    """The entry of which the next write takes back what another program changed, as far as it is known, and
+    gives up the rest. Raises ActRefused if it cannot be read so."""
+    if entry.drift is None:
+        return entry
+    ours = again(entry, store.encoding, replace(entry.drift, settles=True))
+    if isinstance(ours, Entry) and not entry.drift.baseless:
+        ours = resolved(ours, store.encoding, wanted(ours.account, rules), rules)
+    if isinstance(ours, Unreadable):
+        raise ActRefused(ours.why)
+    return ours
 
 
 def _based(
@@ -130,7 +135,7 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
             return _none(name, entry)
-        drifts = entry.drift.drift
+        drifts = entry.drift.rows
         for drift in drifts:
             if drift.drift_class not in ADOPTABLE:
                 raise ActRefused(
@@ -148,8 +153,8 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
             text for drift in drifts if drift.attribute == store.encoding.name("mail") for text in drift.ours
         }
         account = replace(account, aliases=account.aliases | (former - {"?"} - {account.address}))
-        attributes = {drift.attribute for drift in drifts}
-        write = account_write(store.directory, store.encoding, entry, account, attributes)
+        entry = replace(entry, drift=replace(entry.drift, settles=True))
+        write = account_write(store.directory, store.encoding, entry, account)
         if write is None:
             return PreparedAccount(name, account.uid)
         change = Change(
@@ -180,7 +185,7 @@ def prepare_keep(
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
             return _none(name, entry)
-        drifts = entry.drift.drift
+        drifts = entry.drift.rows
         for drift in drifts:
             if drift.drift_class == DriftClass.LOOSENING:
                 raise ActRefused(
@@ -195,10 +200,7 @@ def prepare_keep(
         def act(account: Account, _rules: Rules) -> Altered:
             return Altered(replace(account, overrides=(*account.overrides, *overrides)), author.note)
 
-        stays = with_kept(entry, store.encoding, lambda _attribute, _class: DriftFate.KEPT)
-        if isinstance(stays, Unreadable):
-            raise ActRefused(stays.why)
-        return prepared_account(store, name, stays, act, rules, author.reason)
+        return prepared_account(store, name, entry, act, rules, author.reason)
 
     return guarded(store, rules, _each(store, names, prepared))
 

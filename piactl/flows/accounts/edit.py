@@ -5,40 +5,40 @@ An act makes the change of the administrator; the rules compute what follows fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
-from piactl.core.model.periods import OPEN
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import PASSWORD
-from piactl.core.plan.drift import DriftFate
 from piactl.core.plan.guards import refusals
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
-from piactl.core.rules.career import login_window, outlook
+from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
-from piactl.core.rules.lifecycle import BEGINNING
+from piactl.core.rules.reduced_account import with_lock
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     Entry,
-    Unreadable,
     account_write,
+    as_found,
     only_renews_base,
     read_accounts_of,
-    with_kept,
+    reducing_write,
 )
 from piactl.directory.store.attribute_scans import read_identifiers
+from piactl.directory.store.base_digest import FIELDS
+from piactl.directory.store.drift import MULTIPLE
 from piactl.directory.store.password_state_and_activation import removal_write
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.drift import lost_words, unresolved
+from piactl.flows.drift import held_words, resolved
 from piactl.flows.plan.deleted_entries import taken_names
 from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
 from piactl.flows.plan.plan_rows import planned_row
@@ -80,11 +80,9 @@ def prepared_account(
     act: Act,
     rules: Rules,
     reason: str,
-    *,
-    settles: bool = False,
 ) -> PreparedAccount:
-    """The changes that the act makes to one account. A held account (see `is_held`) gets only a lock, or what
-    the act itself sets, unless the act `settles` what is not known."""
+    """The changes that the act makes to one account. A held account (see `held_words`) gets only a lock, or
+    what the act itself sets."""
     current = entry.account
     into = merged_into(current, store.keys) if current.merged else None
     if into is not None:
@@ -113,50 +111,38 @@ def prepared_account(
     # the act itself may have changed the name already
     base = desired.base or renamed_base(current, desired.account)
     desired = replace(desired, subject=replace(subject, current=current), base=base)
-    lost = () if settles else _lost(store, entry, altered.account, desired.account)
-    if lost:
+    if entry.drift is not None:
+        found = resolved(entry, store.encoding, desired.account, rules)
+        entry = found if isinstance(found, Entry) else entry
+    if held := held_words(entry, *_set_by(store, altered.account, current)):
         lock = altered.account.lock
         # the device is only ever changed together with a lock
         rest = replace(altered.account, lock=current.lock, device=current.device)
         if lock in (None, current.lock) or rest != current:
-            raise ActRefused(lost_words(entry, lost))
-        entry, desired = _only_locked(store, entry, desired, rules)
+            raise ActRefused(held)
+        return _only_locked(store, name, entry, desired, rules, reason)
     prepared = intended(store, name, entry, desired, rules, reason)
     return prepared if prepared.write is not None else replace(prepared, note=altered.hint)
 
 
-def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account) -> tuple[str, ...]:
-    """The attributes from which another program removed an unknown value, and which the act leaves as they
-    are."""
-
-    def is_set(name: str) -> bool:
-        made_of = store.encoding.fields.get(name, ())
-        return any(getattr(altered, field) != getattr(entry.account, field) for field in made_of)
-
-    return tuple(name for name in unresolved(entry, store.encoding, desired) if not is_set(name))
+def _set_by(store: AccountStore, altered: Account, current: Account) -> Iterator[str]:
+    """The attributes whose one value an act itself sets."""
+    for default, made_of in FIELDS.items():
+        if default not in MULTIPLE and any(getattr(altered, f) != getattr(current, f) for f in made_of):
+            yield store.encoding.name(default)
 
 
-def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rules) -> tuple[Entry, Desired]:
-    """The entry, and the account as the last run left it with only the lock changed: the rest follows once it
-    is known again."""
-    drifted = entry.drift
-    if drifted is None:
-        raise AssertionError("an account is held by what another program changed")
-    fates = {drift.attribute: DriftFate(drift.fate) for drift in drifted.drift} | dict.fromkeys(
-        drifted.unknown, DriftFate.KEPT
+def _only_locked(
+    store: AccountStore, name: str, entry: Entry, desired: Desired, rules: Rules, reason: str
+) -> PreparedAccount:
+    """The lock alone, on the account as it is on its entry."""
+    present, account = as_found(entry, store.encoding), desired.account
+    locked = replace(with_lock(present, account.lock, desired.career, rules.as_of), device=account.device)
+    write = reducing_write(store.encoding.fitted_to(store.reader), entry, present, locked)
+    subject = replace(desired.subject, current=present)
+    return _prepared(
+        store, name, entry, replace(desired, subject=subject, account=locked), rules, reason, write
     )
-    based = drifted.baseless
-    kept_entry = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=based)
-    if isinstance(kept_entry, Unreadable):
-        raise ActRefused(kept_entry.why)
-    current, lock = entry.account, desired.account.lock
-    first, last = current.login_from, current.login_until
-    period = (first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)
-    window = login_window(replace(desired.career, login=(period,)), rules.as_of, lock)
-    locked = lock is not None and lock.covers(rules.as_of)
-    account = replace(current, lock=lock, locked=locked, device=desired.account.device)
-    account = replace(account, login_from=window[0], login_until=window[1])
-    return kept_entry, replace(desired, account=account, base=None)
 
 
 def intended(
@@ -171,6 +157,18 @@ def intended(
     if desired.base is not None:
         desired = _addressed(store, desired, rules)
     write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
+    return _prepared(store, name, entry, desired, rules, reason, write)
+
+
+def _prepared(
+    store: AccountStore,
+    name: str,
+    entry: Entry | None,
+    desired: Desired,
+    rules: Rules,
+    reason: str,
+    write: EntryWrite | None,
+) -> PreparedAccount:
     uid = desired.account.uid
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)

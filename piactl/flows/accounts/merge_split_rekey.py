@@ -51,7 +51,7 @@ from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import guarded, intended, owner_of, prepare, prepared_account
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
-from piactl.flows.drift import is_held, lost_words
+from piactl.flows.drift import held_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_rows import foreign_values
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
@@ -87,8 +87,8 @@ def prepare_merge(
             raise ActRefused(
                 f"{account.uid}: a merge of it is not finished; the next command that writes does it"
             )
-    if source.drift is not None and is_held(source):
-        raise ActRefused(lost_words(source, source.drift.unknown))
+    if held := held_words(source):
+        raise ActRefused(held)
     compared = accounts_compared(source.account, into.account)
     refuse_different(source.account, into.account, compared, despite)
     rows, taking = _rows(store, rules, source, into, author)

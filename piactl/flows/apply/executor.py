@@ -363,8 +363,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     )
     if not clean:  # an account that was not written has no sealed base yet
         before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
-        unbased, layout = (before.unbased, before.layout) if before else (None, 0)
-        last = replace(last, unbased=unbased, layout=layout)
+        last = replace(last, layout=before.layout if before else 0)
     _put_last_run(run, last, planned_on)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import datetime
+from functools import cache, partial
+from pathlib import Path
 
+from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.run_state import Memory
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired import Rules, local_of, rules_of
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import RawEntry
@@ -30,7 +33,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.flows.doctor.content import Content
 from piactl.flows.doctor.findings import CheckResult, first_ones, worst
-from piactl.flows.drift import decided
+from piactl.flows.drift import decided, is_settled
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
@@ -58,7 +61,7 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     unlisted = []
     for entry in _suspects(content):
         account = as_found(entry, encoding)
-        classes.update({drift.drift_class for drift in entry.drift.drift} if entry.drift else ())
+        classes.update({drift.drift_class for drift in entry.drift.rows} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
             holders[name].add(account.uid)
@@ -125,11 +128,17 @@ def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
 
 
 def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
-    days = content.policy.drift_days
+    rules = cache(partial(_rules, content))
     for read in entries:
-        entry = decided(read, content.encoding, memory, date.min, days)  # for every fate
+        settled = isinstance(read, Unreadable) or is_settled(read)
+        entry = read if settled else decided(read, content.encoding, memory.last, rules())
         if isinstance(entry, Entry):
             yield entry
+
+
+def _rules(content: Content) -> Rules:
+    register = read_register(Path(content.settings.establishments_file))
+    return rules_of(content.settings, content.policy, register, content.keys, content.today)
 
 
 def gone(content: Content) -> CheckResult:

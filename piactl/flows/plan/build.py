@@ -143,10 +143,10 @@ def build_plan(
 
 
 def _sees_everybody(state: RunState) -> bool:
-    """Whether every account has to be looked at: until a run of this version has ended well, it is not known
-    which of them never had a base."""
+    """Whether every account has to be looked at: until a run of this version has ended well, some have no
+    sealed base."""
     last = state.memory.last
-    return last is None or last.unbased is None or last.layout < LAYOUT
+    return last is None or last.layout < LAYOUT
 
 
 def _matricules(night: NightDb, scans: Iterable[Scan]) -> Iterator[str]:

@@ -85,9 +85,9 @@ class Evaluation:
 
     def evaluate(self, entries: Iterable[Entry | Unreadable]) -> list[Desired]:
         """The desired accounts, those that need a name or a number still without it."""
-        rules, encoding, days = self.rules, self.accounts.encoding, self.rules.policy.drift_days
+        rules, encoding = self.rules, self.accounts.encoding
         for entry in entries:
-            self.index.add(decided(entry, encoding, self.memory, self.as_of, days))
+            self.index.add(decided(entry, encoding, self.memory.last, rules))
         self.feeds = [replace(s, feed=without_slips(s.feed, self.state.slips)) for s in self.feeds]
         numbers = set_numbers(self.feeds, self.sources.values())
         self._read_feeds_of(self.state.linked)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
@@ -15,9 +16,10 @@ from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
-from piactl.core.rules.reduced_account import reduced
+from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.port import EntryWrite, Values
+from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import (
     Entry,
     account_write,
@@ -25,11 +27,13 @@ from piactl.directory.store.accounts import (
     only_renews_base,
     read_whole,
     reducing_write,
-    settled,
+    with_base,
 )
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import is_sealed
 from piactl.directory.store.devices import deletions_at_no_device, device_deletions
-from piactl.flows.drift import lost_words, unresolved
+from piactl.directory.store.drift import Drifted
+from piactl.flows.drift import Since, drift_of, held_words, resolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -39,6 +43,7 @@ Row = tuple[AccountWrite, list[Change]]
 _STRUCTURAL = "structuralObjectClass"
 
 PROTECTED = "protected: no import touches it"
+SEALS = "the base that shows what another program changes"
 
 
 def planned_row(
@@ -57,7 +62,7 @@ def planned_row(
     of that of the rules."""
     uid = desired.account.uid
     if only_renews_base(encoding, write):
-        return AccountWrite(uid, (), "the base that shows what another program changes", write), []
+        return AccountWrite(uid, (), SEALS, write), []
     changes = change_set(desired, write, rules, encoding, drift, every=every)
     why, days = reason or changes.changes[0].reason, effective_days(changes.changes, rules.as_of)
     return AccountWrite(uid, changes.kinds, why, write, waiting, days), list(changes.changes)
@@ -66,10 +71,11 @@ def planned_row(
 @dataclass(slots=True)
 class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them has
-    is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost
-    only what HR or a date ends. `unwitnessed` is as in Memory: such an account is linked to no device until
-    the help desk makes or resumes one. `holds` collects the protected accounts that would have changed."""
+    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them
+    has is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts
+    that lost only what HR or a date ends. `seals`: every account gets a sealed base. `unwitnessed` is
+    as in Memory: such an account is linked to no device until the help desk makes or resumes one.
+    `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -77,32 +83,38 @@ class PlanRows:
     waiting: Mapping[str, Waiting]
     has_delta: bool
     holds: list[Hold] = field(default_factory=list)
-    drift: Sequence[Drift] = ()
+    since: Since = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
     drift_waits: bool = False
+    seals: bool = False
     withheld: set[str | None] = field(default_factory=set)
     unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _drift: dict[str, list[Drift]] = field(default_factory=dict)
+    _by: Mapping[str, str] = field(default_factory=dict)
 
-    def rows(self, desired: Sequence[Desired], decided: Container[str]) -> list[Row]:
+    def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
         """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
         about which the run decides something, by uid: these and others."""
+        later = decided - {wanted.account.uid for wanted in desired}
+        drifted = [e for e in self.index.entries() if e.drift is not None and e.account.uid not in later]
+        if drifted:
+            self._by = authors(*self.accounts[:2], [entry.dn for entry in drifted])
+        for changed in drifted:
+            self._show(changed)
         accounts = [wanted.account for wanted in desired]
         rows = self._mended_archived(decided)
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
         for unsettled in desired:
-            wanted, write = self.settled(unsettled)
+            wanted, entry, write = self.settled(unsettled)
             uid = wanted.account.uid
-            entry = self._entry(wanted)
-            lost = unresolved(entry, self.accounts.encoding, wanted.account) if entry else ()
-            if entry is not None and lost:
-                self.holds.append(
-                    Hold(wanted.subject.matricule, uid, lost_words(entry, lost), HoldCode.DRIFT)
-                )
-                rows += filter(None, [self._ended(wanted, entry, lost)])
+            if entry is not None and entry.drift is not None and (held := held_words(entry)):
+                self.holds.append(Hold(wanted.subject.matricule, uid, held, HoldCode.DRIFT))
+                rows += self._ended(wanted, entry, entry.drift)
                 continue
             if self.drift_waits and entry is not None and entry.drift is not None:
-                rows += filter(None, [self._withheld(unsettled, entry)])
+                rows += self._withheld(wanted, entry)
                 continue
             if write is None:
                 continue
@@ -117,17 +129,29 @@ class PlanRows:
                 write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
         rows += self._suspended(decided)
+        rows += self._sealed({row.uid for row, _ in rows})
         # before the accounts, because a plan keeps this order: a crash in between leaves no device behind
         return [*self._devices_of_archived([row for row, _ in rows]), *rows]
 
-    def _ended(self, desired: Desired, entry: Entry, lost: Sequence[str]) -> Row | None:
-        """The row of an account that gains nothing until somebody decides: it only loses what HR or a date
-        ends. If an assignment was lost, only the feeds of all sources show whether it is over."""
-        account = present = as_found(entry, self.accounts.encoding)
-        if self.whole or self.accounts.encoding.name("piactlAssignment") not in lost:
-            tight = reduced(present, present, entry.account)
-            account = reduced(tight, tight, self._not_archived(desired))
-        return self._reduced_row(desired, entry, present, account)
+    def _ended(self, desired: Desired, entry: Entry, drift: Drifted) -> Iterator[Row]:
+        """The row of an account that gains nothing until somebody decides: it loses what another program
+        gave, and what HR or a date ends. If an assignment was lost, only the feeds of all sources show
+        whether it is over."""
+        present = as_found(entry, self.accounts.encoding)
+        account = reduced(present, present, entry.account)
+        if self.whole or self.accounts.encoding.name("piactlAssignment") not in drift.unknown:
+            account = reduced(account, account, self._not_archived(desired))
+        yield from self._reduced_row(desired, entry, present, account)
+
+    def _sealed(self, written: Container[str]) -> Iterator[Row]:
+        """The rows that give their first sealed base to the accounts that get nothing else: those of held
+        people, and protected ones. Only an administrator may write those with a mark of protection."""
+        for entry in self.index.entries() if self.seals else ():
+            if is_sealed(entry.base) or entry.account.uid in written or entry.account.protected:
+                continue
+            write = with_base(self.accounts.encoding, entry, EntryWrite("modify", entry.dn))
+            if write.add:
+                yield AccountWrite(entry.account.uid, (), SEALS, write), []
 
     def _suspended(self, decided: Container[str]) -> Iterator[Row]:
         """The rows of accounts about which this run decides nothing, because a person is held, but whose
@@ -140,20 +164,19 @@ class PlanRows:
             wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
             if entry.drift is not None:
                 present = as_found(entry, self.accounts.encoding)
-                row = self._reduced_row(wanted, entry, present, present)
-            else:
-                wanted, write = self.settled(wanted)
-                row = self.row(wanted, write) if write is not None else None
-            if row is not None:
-                yield row
+                yield from self._reduced_row(wanted, entry, present, present)
+                continue
+            wanted, _, write = self.settled(wanted)
+            if write is not None:
+                yield self.row(wanted, write)
 
-    def _withheld(self, desired: Desired, entry: Entry) -> Row | None:
+    def _withheld(self, desired: Desired, entry: Entry) -> Iterator[Row]:
         """The row of an account that keeps what another program changed, because a guard of drift is broken:
         it only loses what HR or a date ends."""
         self.withheld.add(desired.subject.matricule)
         present = as_found(entry, self.accounts.encoding)
         account = reduced(present, entry.account, self._not_archived(desired))
-        return self._reduced_row(desired, entry, present, account)
+        yield from self._reduced_row(desired, entry, present, account)
 
     def _not_archived(self, desired: Desired) -> Account:
         """The desired account; instead of an archived one, which would erase what nobody has looked at, a
@@ -162,23 +185,29 @@ class PlanRows:
             return desired.account
         return (desired_account(desired.subject, self.rules, archives=False) or desired).account
 
-    def _reduced_row(self, desired: Desired, entry: Entry, present: Account, account: Account) -> Row | None:
+    def _reduced_row(
+        self, desired: Desired, entry: Entry, present: Account, account: Account
+    ) -> Iterator[Row]:
+        if account.lock is not None and account.lock != present.lock:
+            account = with_lock(account, account.lock, desired.career, self.rules.as_of)
         if self._unwitnessed(present):
             account = replace(account, device=NO_DEVICE)
         write = reducing_write(self.accounts.encoding, entry, present, account)
-        if write is None or self.protected(desired):
-            return None
-        subject = replace(desired.subject, current=present)
-        return self.row(replace(desired, subject=subject, account=account, base=None), write)
+        if write is not None and not self.protected(desired):
+            subject = replace(desired.subject, current=present)
+            yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def settled(self, desired: Desired) -> tuple[Desired, EntryWrite | None]:
-        """The desired account, with what is known of the current one once the rules are known, and its
-        write."""
-        entry, agreed = self._entry(desired), frozenset[str]()
-        subject = desired.subject
+    def settled(self, desired: Desired) -> tuple[Desired, Entry | None, EntryWrite | None]:
+        """The desired account, with what is known of the current one once the rules are known, its entry, and
+        its write."""
+        entry, subject = self._entry(desired), desired.subject
         if entry is not None and entry.drift is not None:
-            from_hr = subject.person is not None
-            current, agreed = settled(entry, self.accounts.encoding, desired.account, from_hr=from_hr)
+            encoding = self.accounts.encoding
+            again = resolved(entry, encoding, desired.account, self.rules, subject.person)
+            if isinstance(again, Entry):  # it was readable with fewer values
+                entry = again
+                self._show(entry)
+            current = entry.account
             # a proof that HR repeats did not change, whatever another program wrote
             before, after = (
                 changed_proofs(desired.account, current_account, subject.person, self.rules.keys)
@@ -192,7 +221,12 @@ class PlanRows:
             account = replace(desired.account, device=NO_DEVICE)
             desired = replace(desired, subject=subject, account=account)
         directory, encoding = self.accounts.directory, self.accounts.encoding
-        return desired, account_write(directory, encoding, entry, desired.account, agreed)
+        return desired, entry, account_write(directory, encoding, entry, desired.account)
+
+    def _show(self, entry: Entry) -> None:
+        """Shows the drift of an entry as the rules see it so far."""
+        drift = drift_of(entry, self.since, self.rules.as_of, self._by, self.owners)
+        self._drift[entry.account.uid] = [*drift]
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
@@ -214,9 +248,7 @@ class PlanRows:
 
     def row(self, desired: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes; a write of the base alone makes none."""
-        uid = desired.account.uid
-        drift = [attribute_drift for attribute_drift in self.drift if attribute_drift.uid == uid]
-        waiting = self._retry(desired.subject)
+        drift, waiting = self._drift.get(desired.account.uid, ()), self._retry(desired.subject)
         return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
 
     def left_over(self, rows: Iterable[Row]) -> list[Drift]:
@@ -225,7 +257,7 @@ class PlanRows:
         written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
-        for drift in self.drift:
+        for drift in chain.from_iterable(self._drift.values()):
             if drift.uid in held_uids or self.drift_waits:
                 waits = drift.fate == DriftFate.REVERTED
                 remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
@@ -243,7 +275,7 @@ class PlanRows:
         removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
         rules ask for nothing more of an archived account."""
         if entry.drift is not None:
-            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.drift)
+            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
             reverted = reverted and not self.drift_waits
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None

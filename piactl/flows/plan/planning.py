@@ -7,7 +7,7 @@ all claims."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -45,11 +45,11 @@ from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
 from piactl.core.text import counted
 from piactl.directory.store.accounts import Entry, Unreadable
-from piactl.directory.store.base_digest import LAYOUT, is_sealed
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.feed.feed import Remark, first_faults
-from piactl.flows.drift import device_drift, drift_list, remembered
+from piactl.flows.drift import device_drift, standing
 from piactl.flows.plan.deleted_entries import taken_names, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Fate, FeedQualityCount, column_warnings_of
@@ -64,7 +64,7 @@ from piactl.flows.plan.inputs.load_feeds import (
 )
 from piactl.flows.plan.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.plan_rows import PlanRows, devices_at_no_device
+from piactl.flows.plan.plan_rows import PlanRows, Row, devices_at_no_device
 from piactl.flows.plan.plan_table import PlanTable
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState
@@ -197,18 +197,14 @@ class Planning:
         self.rows_gone: set[str] = set()
         self.source_memory: dict[str, SourceMemory] = {}
         self.waiting: dict[str, Waiting] = {}
-        self.standing: dict[str, Mapping[str, date]] = {}
         self.noted: set[str] = set()
         """The accounts that are due for archival no more, or are noted again."""
         self.census, self.before, self.after = Census(), Census(), Census()
-        self.unbased: set[str] = set()
-        self.seen_unbased: set[str] = set()
         self.sponsored: dict[str, str] = {}
         self.new_states: dict[str, State] = {}
         self._kept: list[_Kept] = []
         self._numberless: list[tuple[str, _Claimant]] = []
-        self._late: list[Drift] = []
-        """The drift of accounts whose rows are made once they have their names."""
+        self.owners: dict[str, str] = {}
         self._news: dict[str, Waiting] = {}
         self._if_none_left: dict[str, Waiting] = {}
         self.table.add(devices_at_no_device(accounts, self.memory.unwitnessed))
@@ -229,15 +225,12 @@ class Planning:
         late = [wanted for wanted in desired if self._is_late(wanted)]
         late_uids = {wanted.account.uid for wanted in late}
         ready = [wanted for wanted in desired if not self._is_late(wanted)] if late else desired
-        drift = self._drift_of(evaluation)
-        self._late += (one for one in drift if one.uid in late_uids)
-        maker = self._maker(evaluation.index, memory, [one for one in drift if one.uid not in late_uids])
-        rows = maker.rows(ready, {wanted.account.uid for wanted in desired})
-        self.table.add(rows)
+        self.owners |= evaluation.owners
+        maker = self._maker(evaluation.index, memory)
+        rows = self._add_rows(maker, ready, {wanted.account.uid for wanted in desired})
         evaluation.holds += maker.holds
         uids = {write.uid for write, _ in rows}
         self._collect(evaluation, desired, memory)
-        self._note_drift(evaluation, drift, maker.left_over(rows))
         waiting = evaluation.waiting(evaluation.merged, {wanted.subject.matricule for wanted in desired})
         once = evaluation.merged.once
         for matricule in {*maker.withheld, *(hold.matricule for hold in evaluation.holds)} & once.keys():
@@ -257,22 +250,19 @@ class Planning:
         without = self.numbers is not None and account.uid and account.number is None
         return desired.base is not None or bool(without and account.state is not State.ARCHIVED)
 
-    def _maker(self, index: AccountIndex, memory: Memory, drift: Sequence[Drift]) -> PlanRows:
+    def _maker(self, index: AccountIndex, memory: Memory) -> PlanRows:
         maker = PlanRows(self.accounts, self.rules, index, memory.waiting, self.has_delta)
-        maker.drift, maker.drift_waits, maker.whole = drift, self.state.drift_waits, self.whole
-        maker.unwitnessed = self.memory.unwitnessed
+        maker.since, maker.owners = self.memory.drift, self.owners
+        maker.drift_waits, maker.whole = self.state.drift_waits, self.whole
+        maker.unwitnessed, last = self.memory.unwitnessed, self.memory.last
+        maker.seals = last is None or last.layout < LAYOUT
         return maker
 
-    def _drift_of(self, evaluation: Evaluation) -> list[Drift]:
-        days, entries = self.rules.policy.drift_days, evaluation.index.entries()
-        reader, directory, _ = self.accounts
-        return drift_list(reader, directory, entries, self.memory, self.as_of, days, evaluation.owners)
-
-    def _note_drift(self, evaluation: Evaluation, drift: Sequence[Drift], left: Sequence[Drift]) -> None:
-        if not drift:
-            return
-        self.drift += left
-        self.standing |= remembered(left, self.memory.drift, evaluation.index.accounts(), partly=False)
+    def _add_rows(self, maker: PlanRows, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
+        rows = maker.rows(desired, decided)
+        self.table.add(rows)
+        self.drift += maker.left_over(rows)
+        return rows
 
     def _collect(self, evaluation: Evaluation, desired: Sequence[Desired], memory: Memory) -> None:
         merged, index = evaluation.merged, evaluation.index
@@ -323,19 +313,7 @@ class Planning:
         late: Container[str],
         unsure: Container[str | None],
     ) -> None:
-        """Notes what is known of the accounts that are evaluated, and which never had a base."""
-        for entry in evaluation.index.entries():
-            uid = entry.account.uid
-            if (
-                not is_sealed(entry.base)
-                and not (entry.drift and entry.drift.baseless)
-                and uid not in written
-            ):
-                self.unbased.add(uid)
-        self.unbased |= {entry.uid for entry in evaluation.index.unreadable}
-        last = self.memory.last
-        if last is not None and last.unbased:
-            self.seen_unbased |= {*last.unbased} & {a.uid for a in evaluation.index.accounts()}
+        """Notes what is known of the accounts that are evaluated."""
         if self.night is None:
             return
         for entry in evaluation.index.entries():
@@ -479,16 +457,9 @@ class Planning:
             if len(some) >= AT_ONCE:
                 break
         desired_accounts = [desired for _, desired in some.values()]
-        drift = [one for one in self._late if one.uid in some]
-        maker = self._maker(index, self.memory, drift)
-        rows = maker.rows(desired_accounts, some.keys())
-        self.table.add(rows)
-        if drift:
-            left = maker.left_over(rows)
-            self.drift += left
-            self.standing |= remembered(left, self.memory.drift, index.accounts(), partly=False)
+        maker = self._maker(index, self.memory)
+        rows = self._add_rows(maker, desired_accounts, {*some})
         uids = {write.uid for write, _ in rows}
-        self.unbased -= uids
         self._count([desired for uid, (_, desired) in some.items() if uid in uids])
         held = {hold.matricule: hold for hold in maker.holds}
         self.holds += maker.holds
@@ -611,13 +582,12 @@ class Planning:
             layout=LAYOUT,
             losses=losses_with(losses, plan.summary, as_of),
             taken=taken_after(taken, tally.lost, tally.given, as_of),
-            unbased=self._unbased(former),
         )
         remembered_state = Memory(
             last,
             self._of_sources(),
             dict(sorted(self.waiting.items())),
-            dict(sorted(self.standing.items())),
+            standing(self.drift),
             self._archivals(),
             cases,
             memory.vanished,
@@ -639,14 +609,6 @@ class Planning:
             name: replace(source, rejected=cut[name], absences=dict(sorted(source.absences.items())))
             for name, source in self.source_memory.items()
         }
-
-    def _unbased(self, former: LastRun | None) -> tuple[str, ...]:
-        """The accounts that have never had a sealed base by the end of this run; see `LastRun`."""
-        # the list of an earlier version is of accounts without an unsealed base
-        before = former.unbased if former and former.layout >= LAYOUT else None
-        if before is None:
-            return tuple(sorted(self.unbased))
-        return tuple(uid for uid in before if uid not in self.seen_unbased or uid in self.unbased)
 
     def _archivals(self) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong

@@ -21,6 +21,7 @@ from piactl.core.plan.drift import Drift
 from piactl.core.plan.identity_case import Case, cases_of_accounts
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
+from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
@@ -36,7 +37,7 @@ from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held, is_settled
+from piactl.flows.drift import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
 View = Mapping[str, Any]
 PRIVATE_MAIL = "private_mail"
@@ -55,8 +56,9 @@ PERSON_COLUMNS = (
 class AccountStore:
     """The accounts of one directory, read through `reader` as of a day and found by name.
 
-    Matricules are found by their digests under `keys`, in all `namespaces` if none is named. `unreadable` are
-    the records of piactl that had to be skipped.
+    `rules` says what another program's changes are compared with. Matricules are found by their digests under
+    `keys`, in all `namespaces` if none is named. `unreadable` are the records of piactl that had to be
+    skipped.
     """
 
     reader: Reader
@@ -65,6 +67,7 @@ class AccountStore:
     keys: DigestKeys
     policy: Policy
     as_of: date
+    rules: Callable[[date], Rules]
     namespaces: Collection[str] = (COMMON,)
     unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
 
@@ -76,15 +79,14 @@ class AccountStore:
         """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
-        return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
+        return decided(entry, self.encoding, self._memory.last, self.rules(self.as_of))
 
     def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
         drifted = [entry for entry in entries if entry.drift is not None]
-        days = self.policy.drift_days
         by_uid: dict[str, list[Drift]] = {}
         if drifted:
-            for drift in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
+            for drift in drift_list(self.reader, self.directory, drifted, self._memory.drift, self.as_of):
                 by_uid.setdefault(drift.uid, []).append(drift)
         for drift in devices:
             by_uid[drift.uid] = sorted(
@@ -95,11 +97,6 @@ class AccountStore:
     def devices(self, below: str = "") -> Iterator[Drift]:
         """The devices that other programs added below any account, or `below` this DN."""
         return device_drift(self.reader, self.directory, below)
-
-    def drift_and_devices(self, entries: Iterable[Entry], below: str = "") -> dict[str, list[Drift]]:
-        """What other programs changed on these accounts, and the devices that they added below any account,
-        or `below` this DN, by uid."""
-        return self.drift(entries, self.devices(below))
 
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
@@ -112,7 +109,7 @@ class AccountStore:
 
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
-        return self.drift_and_devices([entry], entry.dn).get(entry.account.uid, [])
+        return self.drift([entry], self.devices(entry.dn)).get(entry.account.uid, [])
 
 
 def find_account(store: AccountStore, name: str) -> Account:
@@ -283,7 +280,7 @@ def account_views(
     program changed, by uid."""
     otp_schema = store.encoding.fitted_to(store.reader).otp_schema
     for entry in entries:
-        held = is_held(entry)
+        held = bool(held_words(entry))
         view = _view(entry.account, store, register, otp_schema=otp_schema, held=held)
         view["cases"] = case_rows(store.cases_of(entry.account.uid))
         view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
@@ -319,7 +316,7 @@ def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:
 def _view(
     account: Account, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
 ) -> dict[str, Any]:
-    """`otp_schema` as in `Encoding`; `held` as in `is_held`."""
+    """`otp_schema` as in `Encoding`; `held`: see `held_words`."""
     policy, as_of = store.policy, store.as_of
     if account.state is State.ARCHIVED:
         into = merged_into(account, store.keys) if account.merged else None

@@ -24,7 +24,7 @@ from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import Record
 from piactl.directory.store.state_records import read_last
-from piactl.flows.drift import is_held, lost_words
+from piactl.flows.drift import held_words
 from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
 View = Mapping[str, Any]
@@ -135,15 +135,14 @@ def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, se
     drifts = store.drift_of(entry)
     if not drifts:
         return question
-    held_reason = lost_words(entry, entry.drift.unknown) if entry.drift is not None and is_held(entry) else ""
     question = replace(
         question,
         drift={field: drift for drift in drifts for field in encoding.fields.get(drift.attribute, ("",))},
-        held=held_reason,
+        held=held_words(entry),
     )
     if entry.drift is None:
         return question
-    changed = (entry.drift.added, entry.drift.found(encoding.values(question.desired)))
+    changed = (entry.drift.added, entry.drift.found)
     foreign = [encoding.rights(RawEntry(entry.dn, values)) for values in changed]
     return replace(question, foreign=frozenset[Right]().union(*foreign))
 

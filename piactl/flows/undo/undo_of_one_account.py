@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
 from piactl.directory.dn import normal_dn, same_dn
@@ -35,7 +35,7 @@ from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups_and_structures import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import UndoLogWrite, values_digest
-from piactl.flows.drift import decided, is_held, lost_words
+from piactl.flows.drift import decided, held_words
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.group_changes import group_row
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -88,9 +88,8 @@ class Inverting:
     record: Mapping[str, Any]
     reason: str
     since: Since
-    memory: Memory = field(default_factory=Memory)
-    """The memory of earlier runs: the last run, and since when the changes of other programs have been
-    there."""
+    last: LastRun | None = None
+    """The last run."""
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
@@ -154,8 +153,7 @@ class Inverting:
         if creation and not _managed(raw):
             # another entry already had that name, and still has it
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
-        days = self.rules.policy.drift_days
-        entry = decided(entry_of(raw, self.encoding), self.encoding, self.memory, self.rules.as_of, days)
+        entry = decided(entry_of(raw, self.encoding), self.encoding, self.last, self.rules)
         if isinstance(entry, Unreadable):
             changed = where is EntryState.OTHER
             why = (
@@ -164,8 +162,8 @@ class Inverting:
                 else entry.why
             )
             return Reversal(logged_write.uid, entry.matricule, UndoFate.KEPT, why)
-        if entry.drift is not None and is_held(entry):
-            return self._kept(entry, lost_words(entry, entry.drift.unknown))
+        if held := held_words(entry):
+            return self._kept(entry, held)
         if self._protected(entry.account) and "alone" not in self.record:
             return self._kept(entry, "protected: only changes by hand are undone")
         if creation or (self._was_archived(logged_write) and not self._was_merged(logged_write)):

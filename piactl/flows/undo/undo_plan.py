@@ -27,7 +27,7 @@ from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import author_of_run, read_runs
-from piactl.directory.store.state_records import memory_writes, read_drift_memory, read_memory
+from piactl.directory.store.state_records import memory_writes, read_last, read_memory
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import UndoLogWrite, read_undo
@@ -94,8 +94,8 @@ def propose_undo(
     reason = f"{words}: {reason}" if reason else words
     since = _Since(reader, directory.state, unreadable, records, record)
     encoding = encoding_of(rules.policy, directory, rules.keys)
-    memory = read_drift_memory(reader, directory.state)
-    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, memory)
+    last = read_last(reader, directory.state, UnreadableRecords())
+    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, last)
     reversals = tuple(inverting.reversals(undo_entries))
     ready = _planned(reader, directory, rules, unreadable, records, record, reversals)
     plan = sealed(ready, rules.keys, Path(settings.state_folder), made_by)
