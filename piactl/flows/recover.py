@@ -296,7 +296,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
         _keep_to_server(run)
-        announce_key(writer, settings.directory.state, keys)
+        if len(keys.keys) > 1:  # only `key add` announces one: the first is that of the directory
+            announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
         run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")
