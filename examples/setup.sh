@@ -53,7 +53,7 @@ _python3() {  # the first python3 of a supported version
 
 _environment() {  # extras, "" or [dev]
     local venv locks wanted found
-    venv="$top/.venv"
+    venv="${top:?the checkout}/.venv"
     locks=(-r "$top/requirements.lock" -r "$top/requirements-build.lock")
     [ "$1" != "[dev]" ] || locks=(-r "$top/requirements-dev.lock")
     wanted=$(cat "$top/pyproject.toml" "$top"/requirements*.lock | cksum | cut -d' ' -f1)

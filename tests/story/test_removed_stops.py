@@ -108,3 +108,15 @@ def test_what_an_administrator_gives_up_is_open_again(stopped: Academy) -> None:
     stopped.quiet_night(day(1).isoformat(), stopped.feed(*people(), day=day(1).isoformat()))
     assert let_in(stopped) == {*EVERYBODY}
     assert IPROF in stopped.values(IDA, "eduPersonEntitlement")
+
+
+def test_an_undo_does_not_remove_the_lock_that_a_night_put_back(stopped: Academy) -> None:
+    stopped.change(LEA, piactlLock=[], **{name: stopped.values(NOUR, name) for name in STATE})
+    stopped.night(day(1).isoformat())
+    as_of = ("--as-of", day(1).isoformat())
+    ran = stopped.run("undo", "last", "--yes", *WHY, *as_of)
+    assert "another program had removed" in ran.out + ran.err
+    stopped.night(day(1).isoformat())
+    assert LEA not in let_in(stopped)
+    assert stopped.run("account", "unlock", LEA, *WHY, *as_of).code == 0
+    assert LEA in let_in(stopped)

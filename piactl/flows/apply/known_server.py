@@ -77,7 +77,7 @@ def compare_runs(
             _check_directory(reader, settings, now(), recorded, last_run)
         _check_accounts(reader, settings)
     except tolerated as error:
-        say(f"warning: {error}")
+        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
         return False
     return True
 
@@ -130,7 +130,7 @@ def check_server(
     )
     if not isinstance(error, tolerated):
         raise error
-    say(f"warning: {error}")
+    say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
     return False
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.overrides import MANUAL
+from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import Change, Kind
@@ -256,6 +256,9 @@ class Inverting:
         undone = entry_of(_without_base(after, self.encoding), self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
+        if Kind.DRIFT.value in logged_write.kinds and _stops(account) - _stops(undone.account):
+            # without it the entry would count as it is, and the next night would open the account
+            return self._kept(entry, "the run put back what shut it and another program had removed")
         if undone.account.state is State.ARCHIVED:  # merged again: the password that it got since ends too
             write = replace(write, delete={**write.delete, "userPassword": ()})
         returns = self._returns(account, undone.account)
@@ -334,6 +337,13 @@ class Inverting:
         ):
             sources = {str(feed["source"]) for feed in self.record.get("feeds", [])}
         return sources
+
+
+def _stops(account: Account) -> set[object]:
+    """What shuts an account, or takes a service from it."""
+    denials = (exception for exception in account.exceptions if not exception.grants)
+    closures = (override for override in account.overrides if override.kind is OverrideKind.CLOSE)
+    return {*denials, *closures, *([account.lock] if account.lock is not None else [])}
 
 
 def _managed(raw: RawEntry) -> bool:
