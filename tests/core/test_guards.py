@@ -8,7 +8,7 @@ import pytest
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
 from piactl.core.plan.change import Change, Effect, Kind
-from piactl.core.plan.guards import Census, counts_by_kind, refusals, tally
+from piactl.core.plan.guards import Census, refusals, tally
 from piactl.core.plan.losses import (
     losses_before,
     losses_beyond,
@@ -109,7 +109,7 @@ def test_updates_of_digests_and_devices_alone_are_not_counted() -> None:
 
     moved = [update(n, digest_key="k2") for n in range(900)] + [update(900 + n, device="d") for n in range(9)]
     assert refusals(moved, CENSUS, guarded, TODAY) == []
-    assert counts_by_kind(moved) == {"update": 909}
+    assert tally(moved).by_kind() == {"update": 909}
     others = [update(950 + n, device="d", usage_name="Aubry") for n in range(3)]
     (refusal,) = refusals([*moved, *others], CENSUS, guarded, TODAY)
     assert (refusal.found, refusal.of, refusal.total, refusal.sample) == (

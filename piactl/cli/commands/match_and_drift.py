@@ -223,7 +223,8 @@ def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: s
 
 @with_shared_options
 def revert(names: Names, options: BatchOptions) -> int:
-    """Put back what other programs changed on accounts, at once, also what a night would keep.
+    """Put back what other programs changed on accounts, at once, also what a night would keep. A denial, a
+    closure or an end that they removed and whose words are lost is given up: the plan shows what it opens.
 
     Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
     """

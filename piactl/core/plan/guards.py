@@ -572,11 +572,6 @@ def operation_refusals(
     return refused
 
 
-def counts_by_kind(changes: Iterable[Change]) -> dict[str, int]:
-    """Accounts with each kind of change; an account counts once per kind."""
-    return tally(changes).by_kind()
-
-
 def refusals(
     changes: Iterable[Change],
     census: Census,
