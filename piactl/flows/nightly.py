@@ -21,7 +21,7 @@ from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import deletions_at_no_device
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.state_records import last_in
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
@@ -43,7 +43,7 @@ from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_f
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.run_state import RunState, read_run_state
+from piactl.flows.plan.run_state import RunState, run_state_in
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, watch
@@ -106,7 +106,7 @@ def run_nightly(
             unreadable=unreadable,
         )
         finish_interrupted_merges(run, store, rules)
-        state = read_run_state(accounts, rules, unreadable)
+        state = run_state_in(run.records, accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)
@@ -345,7 +345,7 @@ def run_apply(
     UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
     begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
     with ExitStack() as after, begun as run:
-        last = read_last(writer, run.settings.directory.state, run.unreadable)
+        last = last_in(run.records, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done

@@ -7,9 +7,17 @@ from dataclasses import dataclass, field, replace
 
 from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.rules.desired import Rules
-from piactl.directory.store.account_list import Listed, read_account_list
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import Remembered, read_memory
+from piactl.directory.store.account_list import Listed, account_list_in
+from piactl.directory.store.records import (
+    CASES,
+    LISTS,
+    SOURCES,
+    WAITING,
+    Records,
+    UnreadableRecords,
+    read_records,
+)
+from piactl.directory.store.state_records import Remembered, memory_in
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.lost_zeros import Slips
@@ -45,9 +53,17 @@ class RunState:
 
 
 def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords) -> RunState:
-    """The state for a run. Raises what `read_memory` raises."""
-    reader, state = accounts.reader, accounts.directory.state
-    remembered = read_memory(reader, state, rules.keys, unreadable)
-    account_list = read_account_list(reader, state, unreadable)
+    """The state for a run from the records as they are now. Raises what `memory_in` raises."""
+    state = accounts.directory.state
+    records = read_records(accounts.reader, state, SOURCES, WAITING, beginning=(CASES, LISTS))
+    return run_state_in(records, accounts, rules, unreadable)
+
+
+def run_state_in(
+    records: Records, accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords
+) -> RunState:
+    """The state for a run from these records. Raises what `memory_in` raises."""
+    remembered = memory_in(records, rules.keys, unreadable)
+    account_list = account_list_in(records, unreadable)
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
     return RunState(remembered, read_linked_matricules(accounts), listed, owners)
