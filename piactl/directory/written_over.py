@@ -57,9 +57,10 @@ class WrittenOver:
         *,
         scope: str = "subtree",
         few: bool = False,
+        own: bool = False,
     ) -> Iterator[RawEntry]:
         """Searches as if the writes had been made; the entries that are held come last."""
-        for entry in self._real.search(base, query, attributes, scope=scope, few=few):
+        for entry in self._real.search(base, query, attributes, scope=scope, few=few, own=own):
             if normal_dn(entry.dn) not in self._entries:
                 yield entry
         fits, top = matching(query), normal_dn(base)

@@ -67,7 +67,7 @@ from piactl.flows.accounts.edit import prepare
 from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
 from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-from piactl.flows.housekeeping import finish_interrupted_merges
+from piactl.flows.housekeeping import after_merges
 from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
 from piactl.flows.queries.accounts import AccountStore, find_account, person_row
 from piactl.report.establishments import named, with_names
@@ -226,7 +226,7 @@ class AccountCommand:
         configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            finish_interrupted_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
+            after_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
 
         return replace(
             run_of(configuration, self.order),

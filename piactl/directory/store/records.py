@@ -311,7 +311,7 @@ def read_records(
         *(filters.within("ou", folder) for folder in folders),
         *also,
     )
-    return Records(reader, state, reader.search(state, query, OF_TREE, few=True))
+    return Records(reader, state, reader.search(state, query, OF_TREE, few=True, own=True))
 
 
 def in_folder(folder: str, *those: str) -> str:
@@ -329,7 +329,7 @@ def read_by_name(
     if inside:
         query = filters.any_of(*(filters.equals("entryDN", name) for name in inside))
         try:
-            yield from reader.search(base, query, attributes, few=True)
+            yield from reader.search(base, query, attributes, few=True, own=True)
         except DirectoryRefused as error:
             if error.result != NO_SUCH_OBJECT:
                 raise
@@ -377,8 +377,13 @@ def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[Unreadabl
 
 def is_record(entry: RawEntry) -> bool:
     """Whether an entry, read with its classes, is one of piactl's records."""
+    return has_class(entry, RECORD_CLASS)
+
+
+def has_class(entry: RawEntry, name: str) -> bool:
+    """Whether an entry, read with its classes, has this one."""
     classes = entry.values.get("objectClass", ())
-    return RECORD_CLASS.lower().encode() in {name.lower() for name in classes}
+    return name.lower().encode() in {object_class.lower() for object_class in classes}
 
 
 def stored(entry: RawEntry | None) -> bytes | None:

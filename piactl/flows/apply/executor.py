@@ -136,7 +136,7 @@ def apply_work(
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(_list_accounts, ready=ready, planned_on=planned_on))
-            run.lock.keep()
+            run.lock.renew()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
         _keep_records(run, housekeeping)

@@ -34,6 +34,7 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.drift import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
@@ -107,7 +108,8 @@ class AccountStore:
 
     def devices(self, below: str = "") -> Iterator[Drift]:
         """The devices that other programs added below any account, or `below` this DN."""
-        return device_drift(self.reader, self.directory, below)
+        devices = read_foreign_devices(self.reader, self.directory, below)
+        return device_drift(self.reader, self.directory, devices)
 
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
