@@ -50,18 +50,26 @@ def read_special(
     accounts = filters.any_of(filters.present(further), in_merge, *of_policy)
     devices = filters.any_of(filters.equals("cn", NO_DEVICE), *foreign_devices(directory))
     query = filters.any_of(filters.all_of(IN_ACCOUNTS, accounts), filters.all_of(ANY_DEVICE, devices))
-    names = dict.fromkeys([*encoding.attributes, "objectClass", "cn", DATA, "creatorsName", POLICY])
-    linked, merging, at_no_device, others, odd = [], [], {}, [], False
+    names = dict.fromkeys([*encoding.attributes, "objectClass", DATA, "creatorsName", POLICY])
+    linked, merging, devices_found, odd = [], [], [], False
     for raw in reader.search(directory.accounts, query, list(names), few=True):
         if has_class(raw, DEVICE_CLASS):
-            if NO_DEVICE in map(str.lower, raw.texts("cn")):
-                owner = parted(parted(normal_dn(raw.dn))[1])[0]
-                at_no_device[owner.partition("=")[2]] = raw_delete(raw)
-            others += [raw] if is_foreign_device(raw, directory) else []
+            devices_found.append(raw)
         if has_class(raw, ACCOUNT_CLASS):
             if raw.values.get(further) and raw.text(matricule):
                 linked.append((raw.text(matricule), raw.texts(further)))
             if raw.values.get(merged) and raw.text(state) != archived:
                 merging.append(entry_of(raw, encoding))
             odd = odd or bool(raw.values.get(POLICY))
+    others = [raw for raw in devices_found if is_foreign_device(raw, directory)]
+    at_no_device = _at_no_device(reader, directory.accounts) if devices_found else {}
     return SpecialEntries(linked, merging, at_no_device, others, odd)
+
+
+def _at_no_device(reader: Reader, accounts: str) -> dict[str, EntryWrite]:
+    """A search of its own, because the server decides which spellings are this name."""
+    named = filters.all_of(ANY_DEVICE, filters.equals("cn", NO_DEVICE))
+    return {
+        parted(parted(normal_dn(raw.dn))[1])[0].partition("=")[2]: raw_delete(raw)
+        for raw in reader.search(accounts, named, [DATA])
+    }
