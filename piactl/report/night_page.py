@@ -12,7 +12,7 @@ from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page
-from piactl.report.plan_text import MEANING, ORDER, change_text
+from piactl.report.plan_text import MEANING, ORDER, change_text, parted_holds
 
 View = Mapping[str, Any]
 Rows = list[tuple[object, ...]]
@@ -37,6 +37,7 @@ class Bar(NamedTuple):
 def night_page(view: View, *, public: bool = False) -> str:
     """The page of `night_view`. `public`: only numbers, without accounts, names and hosts."""
     record, plan = view["record"], view["plan"] or _NO_PLAN
+    unchanged, gaining_nothing = parted_holds(plan["holds"])
     verdict, rest = _verdict(record, plan)
     colour = "bad" if record["status"] != RunStatus.DONE else "waits" if rest else "good"
     return html_page(
@@ -59,7 +60,8 @@ def night_page(view: View, *, public: bool = False) -> str:
         changes=[] if public else _first_changes(plan["changes"]),
         # in a small school, a number alone shows who it is
         establishments=[] if public else _establishments(view["establishments"]),
-        holds=_holds(plan["holds"], view, public=public),
+        holds=_holds(unchanged, view, public=public),
+        gaining_nothing=_holds(gaining_nothing, view, public=public),
         feeds=_feeds(plan.get("quality", ())),
         rejections=_rejections(plan["rejections"], public=public),
         coming=None if view["coming"] is None else _coming(view["coming"]),
@@ -117,7 +119,7 @@ def _bar(label: str, number: int, total: int, bad: bool = False) -> Bar:
 def _drift(drifts: Sequence[View], *, public: bool) -> Rows:
     if public:
         return [*Counter(drift["drift_class"] for drift in drifts).items()]
-    return [(drift["uid"], drift["drift_class"], drift_line(drift)) for drift in drifts]
+    return [(drift["uid"], drift["drift_class"], drift_line(drift, "this plan")) for drift in drifts]
 
 
 def _kinds(summary: View) -> Rows:

@@ -11,6 +11,7 @@ import typer
 from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     display,
+    layout_or_default,
     list_of_accounts,
     reading,
     say,
@@ -35,6 +36,7 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.drift import fate_words
 from piactl.core.plan.identity_case import CaseAnswer
 from piactl.directory.store.case_records import read_cases
 from piactl.errors import Exit, UsageError
@@ -216,7 +218,10 @@ def show_drift(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 
 def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
-        return [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
+        rows = [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
+        if layout_or_default(output) in ("table", "excel"):
+            return [{**row, "fate": fate_words(row["fate"])} for row in rows]
+        return rows
 
     return list_of_accounts(this_configuration(), rows_of, DRIFT_COLUMNS, output, as_of, columns)
 
