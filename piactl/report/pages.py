@@ -22,7 +22,8 @@ def _for_html(_: Context, value: object) -> object:
     """A value in the language of people, without what a reader cannot see."""
     if isinstance(value, Markup):
         return value
-    return shown(value if isinstance(value, Typed) else sentence(str(value)))
+    text = shown(value if isinstance(value, Typed) else sentence(str(value)))
+    return "".join(c for c in text if ord(c) & 0xFFFE != 0xFFFE)  # which no XML may have
 
 
 def _for_markdown(value: object) -> str:
