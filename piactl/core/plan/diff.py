@@ -128,7 +128,8 @@ def _lock_text(lock: Lock | None) -> str | None:
     if lock is None:
         return None
     until = f" to {lock.until}" if lock.until else ""
-    return f"from {lock.since}{until} ({lock.by}: {lock.reason})"
+    begun = f"from {lock.since}{until} " if lock.known_since else ""
+    return f"{begun}({lock.by}: {lock.reason})"
 
 
 class _Maker:

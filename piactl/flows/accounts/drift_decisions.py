@@ -39,6 +39,12 @@ _REBUILT = (
 )  # fmt: skip
 """The attributes that are restored for a deleted entry, as far as undo logs have them; the rules give the
 rest."""
+_LOST = {
+    "piactlException": "a denial or a grant",
+    "piactlOverride": "an end or a closure",
+    "piactlAssignment": "an assignment",
+}
+"""What a value of an attribute is, in words."""
 _ITS_OWN = (
     "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
     "on the entry: look at each of them"
@@ -82,7 +88,10 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
             made = _based(store, ours, made, author, rules)
         rows = [*devices, *filter(None, [made.write])]
         changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
-        return replace(made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]))
+        note = "; ".join(filter(None, [_given_up(entry, store), made.note]))
+        return replace(
+            made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
+        )
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, rules, name, gone)
@@ -91,6 +100,14 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return guarded(store, rules, _each(store, names, prepared, made_again))
+
+
+def _given_up(entry: Entry, store: AccountStore) -> str:
+    """The values that a revert gives up, because nobody knows them; "" if there are none."""
+    unknown = entry.drift.unknown if entry.drift is not None and not entry.drift.baseless else ()
+    names = {store.encoding.name(default): word for default, word in _LOST.items()}
+    words = [f"{names.get(name, 'a value')} ({name})" for name in unknown]
+    return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
 
 
 def _settling(store: AccountStore, entry: Entry, rules: Rules) -> Entry:

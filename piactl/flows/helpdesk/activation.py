@@ -249,9 +249,8 @@ def refuse_activation(store: AccountStore, account: Account, rules: Rules, ident
         )
     lock = account.lock
     if lock is not None and lock.covers(as_of):
-        until = f" to {lock.until}" if lock.until else ""
         raise ActRefused(
-            f"{uid}: locked from {lock.since}{until} by {lock.by}: {lock.reason}\n"
+            f"{uid}: {lock.words}\n"
             "An activation password would not open it. "
             f'If the lock is to end: piactl account unlock {uid} --reason "..."'
         )
