@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
+from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
@@ -235,13 +235,13 @@ def score(
 
 
 def _feeds(
-    folder: str, as_of: str | None, months: int, configuration: Configuration
+    folder: str, as_of: date | None, months: int, configuration: Configuration
 ) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     if folder:
         refuse_input("DIR", folder)
         return rehearsed_feeds(RehearsalFolder(Path(folder)).nights())
-    last = read_day(as_of, today(configuration))
+    last = as_of or today(configuration)
     first, state = last - timedelta(days=31 * months), configuration.settings.directory.state
     with reading(configuration) as reader:
         return feeds_of_runs(reader, state, configuration.unreadable, first, last)

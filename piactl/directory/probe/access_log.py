@@ -212,19 +212,23 @@ MOST = 200
 """The largest number of entries that are looked up; for thousands, read the access log itself."""
 
 
+def _is_ours(author: str, ours: Collection[str]) -> bool:
+    """Whether it is an identity of piactl, or one of another host, which is below it."""
+    dn = normal_dn(author) if author else ""
+    return dn in ours or dn.partition(",")[2] in ours
+
+
 def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) -> dict[str, str]:
-    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped
-    if the log shows others."""
+    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped;
+    an entry that only such a write is known of is left out."""
     dns = dns[:MOST]
     ours = {normal_dn(identity.dn) for identity in directory.identities.values() if identity.dn}
     logged: dict[str, LoggedWrite] = {}
     for log in find_logs(reader, directory.suffix).readable:
         for write in logged_writes(reader, log, dns):
             key = normal_dn(write.dn)
-            author = normal_dn(write.by) if write.by else ""
-            foreign = author not in ours and author.partition(",")[2] not in ours
             # nightly, which sees some names alone, says the same as the reader that made the plan
-            foreign = foreign and write.attributes is not None
+            foreign = not _is_ours(write.by, ours) and write.attributes is not None
             if foreign and not write.result and not write.of_logging_in:
                 logged[key] = max(logged.get(key, write), write, key=lambda logged_write: logged_write.time)
     result = {}
@@ -236,6 +240,6 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
         entry = reader.read(dn, _LAST)
         if entry is not None:
             last = last_write(entry)
-            if last.by:
+            if last.by and not _is_ours(last.by, ours):
                 result[dn] = f"last modified by {last.by} at {last.time}"
     return result

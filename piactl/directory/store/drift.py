@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.account import PROOFS, Lock, State, masked_mail
+from piactl.core.model.account import LOST_DAY, PROOFS, Lock, State, masked_mail
 from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
@@ -83,8 +83,8 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-LOST_LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
-LOST_END = Lock(date(2000, 1, 1), None, "piactl", "another program removed the end, which is not known here")
+LOST_LOCK = Lock(LOST_DAY, None, "piactl", "another program removed the lock, whose words are lost")
+LOST_END = Lock(LOST_DAY, None, "piactl", "another program removed the end, which is not known here")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from piactl.flows.apply.known_server import BEGIN, compare_runs, meet
 from piactl.flows.doctor.content import Content
 from piactl.flows.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
-from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, unjournalled
+from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, watch
 from piactl.journal import in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
@@ -145,7 +145,7 @@ def writes(content: Content) -> CheckResult:
                 administrator = open_reader(directory, IdentityName.ADMINISTRATOR, identity_password)
                 reader = stack.enter_context(administrator)
                 reader.facts()
-        comparison = unjournalled(reader, directory, settings.journal_file, since, root)
+        comparison = watch(reader, directory, settings.journal_file, since, root=root).accounts
     errors, warnings, advice = [], [], []
     if not _log_of_nights(directory):
         errors.append("nightly can read no access log: nobody sees a device that is written without piactl")

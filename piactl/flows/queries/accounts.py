@@ -10,7 +10,15 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from piactl.core.model.account import MAIL_PROOF, Account, State, held_off_until, is_shut, merged_into
+from piactl.core.model.account import (
+    MAIL_PROOF,
+    NO_DEVICE,
+    Account,
+    State,
+    held_off_until,
+    is_shut,
+    merged_into,
+)
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
 from piactl.core.model.overrides import overridden, running, sponsor_of
 from piactl.core.model.periods import civil
@@ -27,6 +35,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
+    as_found,
     find_accounts,
     read_accounts,
     read_accounts_named,
@@ -294,7 +303,7 @@ def account_views(
     otp_schema = store.encoding.fitted_to(store.reader).otp_schema
     for entry in entries:
         held = bool(held_words(entry))
-        view = _view(entry.account, store, register, otp_schema=otp_schema, held=held)
+        view = _view(entry, store, register, otp_schema=otp_schema, held=held)
         view["cases"] = case_rows(store.cases_of(entry.account.uid))
         view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
         yield view
@@ -327,10 +336,10 @@ def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:
 
 
 def _view(
-    account: Account, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
+    entry: Entry, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
 ) -> dict[str, Any]:
     """`otp_schema` as in `Encoding`; `held`: see `held_words`."""
-    policy, as_of = store.policy, store.as_of
+    account, policy, as_of = entry.account, store.policy, store.as_of
     if account.state is State.ARCHIVED:
         into = merged_into(account, store.keys) if account.merged else None
         return {
@@ -341,9 +350,13 @@ def _view(
     career, status = career_and_status(account, policy, register, as_of)
     if held:  # what the rules need is unknown
         status = stored_status(account)
-    window = status.login_from or as_of, status.login_until or as_of
-    refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
-    if otp_schema and is_shut(status.state, locked=status.locked):
+    # what another program changed counts as it is on the entry, until a night puts it back
+    written = as_found(entry, store.encoding) if entry.drift is not None else None
+    window = written or status
+    open_today = (window.login_from or as_of) <= as_of <= (window.login_until or as_of)
+    refused_by = [] if open_today else ["dates"]
+    linked = written is None or written.device == NO_DEVICE
+    if otp_schema and linked and is_shut(status.state, locked=status.locked):
         refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in career.posts}
     return {
@@ -410,7 +423,7 @@ def lock_row(account: Account) -> dict[str, Any] | None:
     lock = account.lock
     if lock is None:
         return None
-    return {"since": iso(lock.since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
+    return {"since": iso(lock.known_since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
 
 
 def _archived(account: Account) -> dict[str, Any]:
