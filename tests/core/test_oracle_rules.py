@@ -186,6 +186,7 @@ def test_random_lives_reveal_each_mistake(mistake: str, monkeypatch: pytest.Monk
     pytest.fail(f"{BATCH * BATCHES} random lives do not show the mistake {mistake!r}")
 
 
+@pytest.mark.long
 def test_random_lives_contain_every_state_lock_and_kind_of_right_often() -> None:
     """Every state, lock, refused log in and kind of right occurs often."""
     days = [day for number in range(5) for _, history in batch(number) for day in history.values()]
