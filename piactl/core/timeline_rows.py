@@ -16,6 +16,7 @@ from piactl.core.model.periods import Period, difference, intersection, ordinal,
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
+from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text, lock_stays
 from piactl.core.rules.service_rights_over_time import (
@@ -166,7 +167,9 @@ def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
 
 def _lock_periods(account: Account) -> list[Period]:
     lock = account.lock
-    return [(lock.since.toordinal(), ordinal(lock.until))] if lock else []
+    if lock is None:
+        return []
+    return [(lock.since.toordinal() if lock.known_since else BEGINNING, ordinal(lock.until))]
 
 
 def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from piactl.core.model.policy import Approvals
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.store.accounts import read_accounts_being_merged
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
+from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.apply.approvals import forget_old_approvals
@@ -22,27 +23,30 @@ from piactl.flows.apply.executor import Housekeeping, write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
 
-def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ...]:
-    """The steps, in order. Rejections of plans are kept for `keep_days` days."""
+def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) -> tuple[Housekeeping, ...]:
+    """The steps, in order. Rejections of plans are kept for `keep_days` days. Password policies are looked
+    for where the run found one that goes: it has written accounts since."""
+    policies = (("", remove_foreign_policies), ("", release_activation_policy))
     return (
-        ("", remove_foreign_policies),
-        ("", release_activation_policy),
+        *(policies if special.odd_policies else ()),
         (ATTEMPTS, forget_old_attempts),
         (REQUESTS, forget_old_requests),
         (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
     )
 
 
-def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> None:
-    """Finishes the merges that a crash cut short. Called before the plan is made, which sees both
-    accounts."""
-    marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
-    if marked:
-        finish_merges(run, store, rules, marked)
+def after_merges(run: Run, store: AccountStore, rules: Rules) -> SpecialEntries:
+    """The special entries, once the merges that a crash cut short are finished. Called before the plan is
+    made, which sees both accounts."""
+    accounts = store.reader, store.directory, store.encoding, run.settings.password
+    special = read_special(*accounts)
+    if special.merging:
+        finish_merges(run, store, rules, special.merging)
+        special = read_special(*accounts)
+    return special
 
 
 def release_activation_policy(run: Run) -> int:
@@ -57,7 +61,7 @@ def release_activation_policy(run: Run) -> int:
         return 0
     reason = "its owner has replaced the activation password"
     released = [
-        AccountWrite(uid, ("password",), reason, write)
+        write.explained(uid, ("password",), reason)
         for uid, write in read_released(
             run.writer, run.settings.directory, policy, run.settings.password.protected_policy
         )
@@ -77,11 +81,11 @@ def remove_foreign_policies(run: Run) -> int:
             f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
         )
         reason = f"its password policy {policy} is none of the configuration"
-        writes.append(AccountWrite(uid, ("password",), reason, write))
+        writes.append(write.explained(uid, ("password",), reason))
     return _written(run, writes, "under a foreign password policy")
 
 
-def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
+def _written(run: Run, writes: Sequence[Write], where: str) -> int:
     """Makes the writes and returns how many were made; reports the accounts that stay `where` they are."""
     try:
         done = write_beside(run, writes)

@@ -15,6 +15,7 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
 from piactl.directory import filters
@@ -30,14 +31,16 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecords,
     must,
+    read_records,
     replace_record,
     stored,
 )
-from piactl.directory.store.run_records import read_run
+from piactl.directory.store.run_records import run_in
 from piactl.directory.store.state_records import (
-    last_run_in,
+    last_in,
     last_run_record,
     read_last,
+    read_last_run,
     read_memory,
     read_source,
     source_record,
@@ -51,18 +54,19 @@ from piactl.flows.apply.known_server import (
     check_server,
     compare_runs,
     is_older,
+    meet,
     server_csns,
     server_of,
 )
 from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
-from piactl.journal import Intent, IntentOutcome, intent_outcome
+from piactl.journal import Intent, state_of_intent
 from piactl.journal.recorded_runs import stamped_writes
 from piactl.journal.runs import Feed, JournalledRun, journalled_runs
 from piactl.secret_files import identity_password
 
-_STATES = {IntentOutcome.DONE: "present", IntentOutcome.UNKNOWN: "unknown"}
+_STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}
 
 
 def recovery_report(
@@ -76,16 +80,16 @@ def recovery_report(
     """What the directory lacks, as `-o json` prints it: `older` says why it is older or another one, else
     None; `first_on` is the host of its last run if that is another one than `host`. Raises JournalUnusable.
     """
-    why, last_host = [], host
+    why, last_host, met = [], host, meet(reader, settings)
     try:
-        compare_runs(reader, host, settings, unreadable, now)
+        compare_runs(met, host, settings, unreadable, now())
     except DirectoryOlder as older:
         why.append(str(older).split("\n", 1)[0])
     try:
         csn = ""
         if isinstance(reader, PipelinedWriter):
             csn, _ = stamp_clock(reader, settings.directory.state, now)
-        check_server(reader, settings, unreadable, server_of(reader, settings.directory.state, csn))
+        check_server(met.records, settings, unreadable, server_of(met.records, csn))
     except DirectoryOlder as another:
         why.append(str(another).split("\n", 1)[0])
         last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
@@ -150,9 +154,9 @@ def _instant(csn: str) -> str:
 
 def _host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
     """The host of the last run of the directory, "" if it is not known."""
-    last = read_last(reader, state, unreadable)
-    entry = reader.read(Places(state).run(last.run), [DATA]) if last is not None and last.run else None
-    record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    records = read_records(reader, state, beginning=())
+    last = last_in(records, unreadable)
+    record = run_in(records, last.run, unreadable) if last is not None and last.run else None
     return str(record.get("host", "")) if record is not None else ""
 
 
@@ -163,10 +167,10 @@ def _intended(reader: Reader, intent: Intent, keys: DigestKeys) -> dict[str, obj
     attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
     entry = reader.read(intent.dn, attributes or ("objectClass",))
     values = entry.values if entry is not None else None
-    outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
+    state = state_of_intent(intent, values, lambda text: keys.candidates("journal", text))
     absent = entry is None and intent.op != "delete"
-    state = "missing" if absent else _STATES.get(outcome, "differs")
-    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": state}
+    word = "missing" if absent else _STATES.get(state, "differs")
+    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": word}
 
 
 def lost_runs(
@@ -306,9 +310,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 
 def _keep_to_server(run: Run) -> None:
     """Makes the server of this run the one that later runs write to."""
-    entry = run.writer.read(run.places.last_run, [DATA])
-    data = entry.first(DATA) if entry is not None else None
-    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    data = run.records.data(run.places.last_run)
+    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
     if last is not None:
         accepted = replace(last, clean=False, server=run.server, csns=run.csns)
         replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
@@ -317,7 +320,7 @@ def _keep_to_server(run: Run) -> None:
 def _take_again(run: Run, feed: Feed) -> None:
     """Lets the source accept a feed once more, whatever its date."""
     dn = run.places.source(feed["source"])
-    entry = run.writer.read(dn, [DATA])
+    entry = run.writer.read(dn, [DATA])  # each feed of a source changes its record
     memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
     if memory is None:
         return  # no earlier feed of this source could refuse it

@@ -8,6 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
+from piactl.core.plan.drift import fate_words
+from piactl.core.rules.career import NEVER
 from piactl.report.escaping_and_colours import shown
 
 View = Mapping[str, Any]
@@ -37,7 +39,8 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
             yield f"  {name:<10} {value}"
     if view["lock"]:
         lock = view["lock"]
-        yield f"  locked by  {lock['by']}: {lock['reason']} ({_span(lock['since'], lock['until'])})"
+        days = _span(lock["since"], lock["until"])
+        yield f"  locked by  {lock['by']}: {lock['reason']}" + (f" ({days})" if days else "")
     if view["assignments"]:
         yield "  assignments"
     for a in view["assignments"]:
@@ -75,10 +78,14 @@ def _span(first: str | None, last: str | None) -> str:
 
 def _login(view: View) -> str:
     """The login window, and what refuses the log in on the day."""
-    dates = _span(view["login_from"], view["login_until"])
+    never = view["login_until"] == NEVER.isoformat()
+    dates = "never" if never else _span(view["login_from"], view["login_until"])
+    shut = view["locked"] or view["state"] in ("deactivated", "archived")
+    if shut and not view["refused_by"]:
+        return f"{dates}; LET IN, because another program removed what refuses it"
     if "link" in view["refused_by"]:
         return f"{dates}; REFUSED by a link to no device as well, whatever the password policy"
-    if view["locked"] or view["state"] in ("deactivated", "archived"):
+    if shut:
         return f"{dates}; REFUSED by these dates alone, which count only where a password policy applies"
     return dates
 
@@ -94,14 +101,16 @@ def activation_text(uid: str, display_name: str, address: str, password: str, un
     )
 
 
-def drift_line(drift: Mapping[str, Any]) -> str:
-    """What another program changed of one attribute, what piactl wrote, and what becomes of it."""
+def drift_line(drift: Mapping[str, Any], whose: str = "the next night") -> str:
+    """What another program changed of one attribute, what piactl wrote, and what becomes of it; `whose` run
+    puts back what does not stay."""
     ours, theirs = (" and ".join(map(str, drift[side])) or "none" for side in ("ours", "theirs"))
     until = f" until {drift['until']}" if drift["until"] else ""
     owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
     by = f"; {drift['by']}" if drift["by"] else ""
     since = f", since {drift['since']}" if drift["since"] else ""
-    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"
+    fate = fate_words(drift["fate"], whose)
+    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {fate}{until}{by}"
 
 
 DEVICE_COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")

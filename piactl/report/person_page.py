@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from piactl.report.escaping_and_colours import shown
+from piactl.report.pages import markdown_page
 from piactl.translation import in_french
 
 View = Mapping[str, Any]
@@ -40,51 +40,23 @@ _ATTRIBUTES = {
 
 def person_page(view: View) -> str:
     """Markdown: every value that piactl holds, in a section of its kind."""
-    return "\n".join(_plain(line) for line in _lines(view)) + "\n"
-
-
-def _plain(line: str) -> str:
-    """A line without HTML, links and images. Not every reader of Markdown knows an escape of `<`."""
-    text = shown(line).replace("&", "&amp;").replace("<", "&lt;")
-    return text.replace("\\", "\\\\").replace("[", "\\[")
-
-
-def _lines(view: View) -> Iterator[str]:
-    yield f"# Données détenues sur {view['uid'] or 'la personne de matricule ' + str(view['matricule'])}"
-    yield ""
-    yield f"Établi le {view['made']} en réponse à une demande d'accès (RGPD, article 15)."
-    yield "Ni la date de naissance ni le NUMEN en clair ne sont conservés ; le mot de passe est illisible."
-    yield from _section("Entrée dans l'annuaire", map(_value, (view["entry"] or {}).items()))
-    yield from _section("Dispositifs de code à usage unique (sans leur secret)", map(_pairs, view["devices"]))
-    yield from _section("Valeurs changées par un autre programme", map(_changed, view["drift"]))
-    yield from _section("Exceptions", map(in_french, view["exceptions"]))
-    yield from _section("Modifications manuelles", map(in_french, view["overrides"]))
-    yield from _section("Verrou d'un administrateur", map(_pairs, _one(view["lock"])))
-    yield from _section("Contrôles d'identité échoués", map(_pairs, _one(view["attempts"])))
-    yield from _section("Demandes soumises à une seconde personne", map(_pairs, view["requests"]))
-    yield from _section("Compte en attente de création", map(_pairs, _one(view["waiting"])))
-    yield from _section("Affectations absentes d'un fichier RH, à confirmer", map(_pairs, view["absences"]))
-    yield from _section("Sources RH en désaccord", map(_pairs, view["disagreements"]))
-    yield from _section("Cas : à qui est ce compte ?", map(_pairs, view["cases"]))
-    noted = view["archival_noted"]
-    yield from _section("Archivage constaté", [noted] if noted else [])
-    yield from _section("Traitements qui ont modifié le compte", map(_pairs, view["runs"]))
+    one = ("lock", "attempts", "waiting")
+    rows = ("devices", "requests", "absences", "disagreements", "cases", "runs", "undo", "plans", "rejects",
+            "sets", "journal")  # fmt: skip
     undo = [{"valeurs": "non lisibles ici"}] if view["undo"] is None else view["undo"]
-    yield from _section("Valeurs gardées pour annuler un traitement", map(_pairs, undo))
-    yield from _section("Plans conservés sur cet hôte", map(_pairs, view["plans"]))
-    yield from _section("Lignes RH rejetées, conservées sur cet hôte", map(_pairs, view["rejects"]))
-    yield from _section("Lots nationaux, conservés sur cet hôte", map(_pairs, view["sets"]))
-    yield from _section("Journal", map(_pairs, view["journal"]))
-
-
-def _section(title: str, rows: Any) -> Iterator[str]:
-    rows = list(rows)
-    yield ""
-    yield f"## {title}"
-    yield ""
-    yield from (f"- {row}" for row in rows)
-    if not rows:
-        yield "Aucune donnée."
+    view = {**view, "undo": undo, **{name: [view[name]] if view[name] else [] for name in one}}
+    return markdown_page(
+        "person.md.j2",
+        uid=view["uid"],
+        matricule=view["matricule"],
+        made=view["made"],
+        entry=map(_value, (view["entry"] or {}).items()),
+        drift=map(_changed, view["drift"]),
+        exceptions=map(in_french, view["exceptions"]),
+        overrides=map(in_french, view["overrides"]),
+        archival_noted=filter(None, [view["archival_noted"]]),
+        **{name: map(_pairs, view[name]) for name in (*one, *rows)},
+    )
 
 
 def _value(pair: tuple[str, list[str]]) -> str:
@@ -108,7 +80,3 @@ def _changed(row: View) -> str:
     before, now = (" ; ".join(row[side]).replace("?", "inconnu") for side in ("ours", "theirs"))
     words = {"avant": before, "maintenant": now, "depuis le": row["since"], "par": in_french(row["by"])}
     return f"{row['attribute']} : " + ", ".join(f"{name} : {text}" for name, text in words.items() if text)
-
-
-def _one(row: View | None) -> list[View]:
-    return [] if row is None else [row]

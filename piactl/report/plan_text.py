@@ -12,6 +12,7 @@ from typing import Any
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words
+from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
@@ -95,6 +96,9 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield from refusal_lines(document["refusals"])
 
 
+_BY = "this plan"
+
+
 def _drift(document: Document, most: int) -> Iterator[str]:
     """What other programs changed, by class; what gives access comes first and is never cut short."""
     drifts = document["drift"]
@@ -103,7 +107,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         shorter = most if drift_class != "loosening" else 0
         yield ""
         yield f"{len(some):>7}  {drift_class} by another program"
-        yield from first_lines(some, lambda drift: f"{drift['uid']}: {drift_line(drift)}", shorter)
+        yield from first_lines(some, lambda drift: f"{drift['uid']}: {drift_line(drift, _BY)}", shorter)
 
 
 def _totals(document: Document) -> Iterator[str]:
@@ -254,25 +258,33 @@ def what_changes(change: Mapping[str, Any]) -> str:
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:
+    unchanged, gaining_nothing = parted_holds(document.get("holds", ()))
     groups = (
-        ("rejections", "rows rejected", _rejection),
-        ("holds", "held: left unchanged", _hold),
+        (document.get("rejections"), "rows rejected", _rejection),
+        (unchanged, "held: left unchanged", _hold),
+        (gaining_nothing, "held: gain nothing, and lose what HR or a date ends", _hold),
         (
-            "disagreements",
+            document.get("disagreements"),
             "disagreements between two sources: names and private address of accounts stay unchanged",
             _hold,
         ),
-        ("contradictions", "changes by hand that HR contradicts", _contradiction),
-        ("archivals", "archivals due, confirmed by the next night", _archival),
-        ("absents", "assignments absent from the feed, waiting for confirmation", _absent),
+        (document.get("contradictions"), "changes by hand that HR contradicts", _contradiction),
+        (document.get("archivals"), "archivals due, confirmed by the next night", _archival),
+        (document.get("absents"), "assignments absent from the feed, waiting for confirmation", _absent),
     )
-    for name, meaning, line in groups:
-        facts = document.get(name)
-        if not facts:
-            continue
-        yield ""
-        yield f"{len(facts):>7}  {meaning}"
-        yield from first_lines(facts, line, most)
+    for facts, meaning, line in groups:
+        if facts:
+            yield ""
+            yield f"{len(facts):>7}  {meaning}"
+            yield from first_lines(facts, line, most)
+
+
+def parted_holds(holds: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], ...]:
+    """The holds that leave an account unchanged, and those by drift, which only keep it from gaining."""
+    parts: tuple[list[Mapping[str, Any]], ...] = ([], [])
+    for hold in holds:
+        parts[hold["code"] == HoldCode.DRIFT].append(hold)
+    return parts
 
 
 def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, rest: str = "") -> Iterator[str]:

@@ -50,6 +50,11 @@ _SHOWN = {"held": "HELD"}
 STEP_COLUMNS = ("uid", "run", "step", "verdict", "code", "text")
 
 
+def step_rows(view: View) -> Iterator[dict[str, Any]]:
+    """One row for each step of a person in a run."""
+    return ({**view, **step} for step in view["steps"])
+
+
 def step_lines(view: View) -> str:
     """The steps of a person in a run, one line for each."""
     who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"

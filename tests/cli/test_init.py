@@ -119,6 +119,11 @@ def test_a_wheel_contains_the_examples_and_runs_when_installed(tmp_path: Path) -
         assert (tmp_path / "site" / "piactl" / "examples" / name).read_bytes() == (
             TOP / "examples" / name
         ).read_bytes()
+    assert {path.name for path in (tmp_path / "site").rglob("*.j2")} == {
+        "night.html.j2",
+        "person.md.j2",
+        "timeline.svg.j2",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "piactl", "init", "--dir", str(tmp_path / "made")],
         cwd=tmp_path / "site",

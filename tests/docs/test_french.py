@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import jinja2
 import polib
 import pytest
 
@@ -38,7 +39,7 @@ READ = (
 )  # fmt: skip
 """The modules whose text the help desk, the head of HR and schools read."""
 NOT_READ = (
-    "report/person_page.py",  # is in French
+    "report/person_page.py", "report/templates/person.md.j2",  # are in French
     "report/metrics.py", "report/doctor_text.py",
     "report/escaping_and_colours.py",
     "flows/plan/night_db.py", "flows/plan/plan_table.py",  # queries
@@ -46,7 +47,6 @@ NOT_READ = (
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",
     "otp approve",  # commands
-    "doctype html", "bar bad",  # HTML
     "feeds DIR", "days A..B", "out DIR",  # options
     "the old policy",  # the name of a run
     "not a path",
@@ -54,8 +54,8 @@ NO_SENTENCES = {
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip
 _EDGES = " \n.,;:!?()[]{}<>'\"/|=*-+%#&"
-_MARKUP = re.compile(r"</?[a-z]+[ >]|=\"|: #|[{};]\s*$|default-src")
-_PIECES = re.compile(r"\n|\{[a-z_]+\}")
+_MARKUP = re.compile(r"</?[a-z]+[ >]|=\"|: #|[{};]\s*$")
+_PIECES = re.compile(r"\n|\{[a-z_]+\}|%d")
 """What separates the pieces of a literal: lines, and the values of a template."""
 SAMPLES = {
     "day": "2026-09-0{}",
@@ -71,13 +71,17 @@ def modules() -> list[Path]:
     paths = [
         path
         for name in READ
-        for path in ([HERE / name] if name.endswith(".py") else sorted((HERE / name).rglob("*.py")))
+        for path in ([HERE / name] if name.endswith(".py") else sorted((HERE / name).rglob("*.[jp][2y]")))
     ]
     return [path for path in paths if str(path.relative_to(HERE)) not in NOT_READ]
 
 
-def literals(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and text of each piece of a sentence in a module, except help texts."""
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and text of each string in a module, except help texts, or in what a template prints."""
+    if path.suffix == ".j2":
+        tokens = jinja2.Environment().lex(path.read_text(encoding="utf-8"))
+        yield from ((line, text.strip('"')) for line, kind, text in tokens if kind == "string")
+        return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
     for node in ast.walk(tree):
@@ -85,17 +89,23 @@ def literals(path: Path) -> Iterator[tuple[int, str]]:
             skipped.add(id(node.value))
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            if name in ("typer.Option", "typer.Argument", "re.compile", "AssertionError"):
+            if name in ("typer.Option", "typer.Argument", "day_option", "re.compile", "AssertionError"):
                 skipped.update(id(below) for below in ast.walk(node))
             if isinstance(node.func, ast.Attribute) and node.func.attr == "split":
                 skipped.add(id(node.func.value))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            for piece in _PIECES.split(node.value):
-                text = piece.strip(_EDGES)
-                command = text.startswith(("piactl ", "--"))
-                if " " in text and re.search("[a-z]{2}", text) and not command and not _MARKUP.search(piece):
-                    yield node.lineno, text
+            yield node.lineno, node.value
+
+
+def literals(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and text of each piece of a sentence in a module or a template."""
+    for line, string in strings(path):
+        for piece in _PIECES.split(string):
+            text = piece.strip(_EDGES)
+            command = text.startswith(("piactl ", "--"))
+            if " " in text and re.search("[a-z]{2}", text) and not command and not _MARKUP.search(piece):
+                yield line, text
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,7 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     assert page.loads == []
     assert "default-src 'none'" in page.text
     assert "<b>Zo" not in page.text
+    assert 'class="verdict waits"' in page.text, "somebody is held"
     parts = {"Guards", "Changes", "By establishment", "Held: left unchanged", "Rows rejected", "Record"}
     assert parts <= {*page.headings}
     assert "Done: 1 account changed." in page.text
@@ -119,6 +120,18 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
 
     staffed.night(DAYS[2], "--html", file)
     assert "Done: nothing to change." in file.read_text("utf-8")
+
+
+def test_values_of_other_programs_are_text(staffed: Academy) -> None:
+    """Only a night that leaves nothing to look at is green."""
+    title = 'Cheffe <script>a()</script> & \u202e"x" \\ {{ 1 }}'
+    staffed.change("claire.verdelot", title=[title], displayName=[title])
+    page = staffed.folder / "night.html"
+    staffed.night(DAYS[1], "--html", page)
+    text = page.read_text("utf-8")
+    assert 'class="verdict good"' in text
+    assert "&lt;script&gt;a()&lt;/script&gt; &amp; \\u202e&#34;x&#34; \\ {{ 1 }}" in text
+    assert "<script" not in text
 
 
 def test_a_page_without_names(staffed: Academy) -> None:
@@ -192,7 +205,7 @@ def full_page(academy: Academy, page: Path) -> None:
 
 @pytest.mark.long
 def test_in_a_browser(staffed: Academy) -> None:
-    """On a telephone nothing is too wide or too small; the browser refuses nothing; it can be printed."""
+    """Nothing is too wide, nor on a telephone too small; the browser refuses nothing; it can be printed."""
     if not DRIVER.exists():
         pytest.skip("chromium is not installed: apt install chromium chromium-driver")
     from selenium import webdriver
@@ -210,10 +223,11 @@ def test_in_a_browser(staffed: Academy) -> None:
     page = second_night(staffed)
     full_page(staffed, page)
     with webdriver.Chrome(options, Service(str(DRIVER))) as browser:
-        telephone = {"width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": True}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", telephone)
-        browser.get(page.as_uri())
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        for width in (1280, 360):
+            screen = {"width": width, "height": 780, "deviceScaleFactor": 2, "mobile": width == 360}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+            browser.get(page.as_uri())
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         headings = browser.find_elements(By.TAG_NAME, "h2")
         assert len(headings) >= 6
         assert all(heading.is_displayed() for heading in headings)

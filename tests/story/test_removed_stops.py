@@ -87,7 +87,7 @@ def test_a_removed_stop_counts_as_in_force(stopped: Academy, fed: bool) -> None:
             assert stopped.run(*grant, *WHY, "--as-of", day(offset).isoformat()).code == 1
     shown = stopped.run("drift", "show", HUGO, "-o", "json", "--as-of", day(9).isoformat()).json
     assert ("piactlOverride", ["?"]) in [(row["attribute"], row["ours"]) for row in shown]
-    assert all("last modified by" in row["by"] or "cn=" in row["by"] for row in shown)
+    assert not any("piactl-" in row["by"] for row in shown), "piactl wrote the entry since"
     night(10, *people(fin=day(10).isoformat(), position="radiation"))
     night(12)
     assert stopped.values(IDA, "piactlState") == ["deactivated"]
@@ -108,6 +108,36 @@ def test_what_an_administrator_gives_up_is_open_again(stopped: Academy) -> None:
     stopped.quiet_night(day(1).isoformat(), stopped.feed(*people(), day=day(1).isoformat()))
     assert let_in(stopped) == {*EVERYBODY}
     assert IPROF in stopped.values(IDA, "eduPersonEntitlement")
+
+
+def test_nothing_is_said_to_be_known_done_or_refused_that_is_not(stopped: Academy) -> None:
+    """Another program removed what refused the log in, and the words of a lock: the entry lets in until a
+    night, and nobody knows since when the account was locked."""
+    opened(stopped)
+    as_of = ("--as-of", day(1).isoformat())
+    for uid in (HUGO, LEA):
+        assert "LET IN" in stopped.run("account", "show", uid, *as_of).out
+        assert stopped.run("account", "show", uid, *as_of, "-o", "json").json["refused_by"] == []
+    plan = stopped.run("plan", *as_of).out
+    assert "reverted" not in plan
+    assert "this plan puts it back" in plan
+    assert "left unchanged" not in plan, "the plan takes a right of Ida"
+    stays = stopped.run("drift", "revert", IDA, "--dry-run", *WHY, *as_of).out
+    assert "gives up a denial or a grant (piactlException)" in stays
+    before = [stopped.run("account", "show", uid, *as_of).out for uid in EVERYBODY]
+    assert "reverted" not in "".join(before)
+    stopped.night(day(1).isoformat())
+    after = []
+    for uid in EVERYBODY:
+        for command in (("account", "show"), ("account", "timeline"), ("why",)):
+            after.append(stopped.run(*command, uid, *(["login"] if command == ("why",) else []), *as_of).out)
+    for text in (*before, *after):
+        assert "1970-01-0" not in text
+        assert "2000-01-01" not in text
+    assert "piactl-nightly" not in stopped.run("drift", "list", *as_of).out + "".join(after)
+    given = stopped.run("drift", "revert", IDA, HUGO, "--dry-run", *WHY, *as_of).out
+    assert "gives up a denial or a grant (piactlException)" in given
+    assert "gives up an end or a closure (piactlOverride)" in given
 
 
 def test_an_undo_does_not_remove_the_lock_that_a_night_put_back(stopped: Academy) -> None:

@@ -4,6 +4,7 @@ nothing was lost."""
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import time
@@ -102,6 +103,7 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     states = {account["uid"]: account["state"] for run in report["runs"] for account in run["accounts"]}
     assert states == {"lea.fontaine": "missing", "noel.carpentier": "differs", "ida.rollin": "differs"}
     assert "ida.rollin: differs (lock, update)" in academy.run("recover").out
+    assert re.search(r"\b1 absent\b", academy.spawn("recover", LC_ALL="fr_FR.UTF-8").out)
 
     assert academy.run("recover", "--accept").code == 2
     accepted = academy.run("recover", "--accept", "--reason", "backup of Sunday")

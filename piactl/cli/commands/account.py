@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,20 +15,19 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     of_each,
-    put_json,
     reading,
     say,
+    show_views,
     this_configuration,
     today,
 )
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
+    Names,
     Output,
     ShowOutput,
     read_columns,
-    read_day,
-    read_names,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
@@ -141,13 +140,16 @@ def _listed(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
-    day, register = read_day(options.as_of, today(configuration)), configuration.register
+    day, register = options.as_of or today(configuration), configuration.register
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     layout = layout_or_default(options.output)
 
     def pieces(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
-        return _rendered(rows, layout, chosen_columns, only=bool(options.columns))
+        whole = layout in ("json", "ndjson")
+        return rendered(
+            rows if whole else map(_row, rows), chosen_columns, layout, only=bool(options.columns)
+        )
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
@@ -174,13 +176,9 @@ def _listed(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _rendered(
-    views: Iterable[dict[str, Any]], layout: str, columns: Sequence[str] = COLUMNS, *, only: bool = False
-) -> Iterable[str]:
-    """The views as rows, in which the drift of an account is its classes. `only` as in `rendered`."""
-    if layout not in ("json", "ndjson"):
-        views = ({**v, "drift": [*dict.fromkeys(drift["class"] for drift in v["drift"])]} for v in views)
-    return rendered(views, columns, layout, only=only)
+def _row(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A view in which the drift of the account is its classes."""
+    return {**view, "drift": [*dict.fromkeys(drift["class"] for drift in view["drift"])]}
 
 
 def _filters(policy: Policy, options: ListOptions) -> Filters:
@@ -221,45 +219,25 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
     )
 
 
-def show(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="ACCOUNT",
-            help="A uid, an address, an alias or a matricule; - reads them from stdin, one per line.",
-        ),
-    ],
-    output: ShowOutput = None,
-    as_of: AsOf = None,
-) -> int:
+def show(names: Names, output: ShowOutput = None, as_of: AsOf = None) -> int:
     """Show accounts on any day: state, log in, assignments, services, and what another program changed.
 
     Example: piactl account show claire.dubreuil --as-of 2026-10-01
     """
-    configuration = this_configuration()
-    day = read_day(as_of, today(configuration))
-    account_names = read_names(names)
+    configuration, single = this_configuration(), len(names) == 1
+    day, register = as_of or today(configuration), configuration.register
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
 
         def view_of(name: str) -> dict[str, Any]:
             entry = find_entry(store, name)
             drift = {entry.account.uid: store.drift_of(entry)}
-            return next(account_views(store, configuration.register, [entry], drift))
+            return next(account_views(store, register, [entry], drift))
 
-        views, code = of_each(account_names, view_of, alone=len(account_names) == 1)
-    layout = layout_or_default(output) if output else ""
-    _print(views, layout, day.isoformat(), configuration, single=len(account_names) == 1)
+        views, code = of_each(names, view_of, alone=single)
+
+    def text_of(view: Mapping[str, Any]) -> str:
+        return with_names(account_text(view, day.isoformat()), register)
+
+    show_views(views, text_of, COLUMNS, output, single=single, rows_of=lambda view: [_row(view)])
     return code
-
-
-def _print(
-    views: list[dict[str, Any]], layout: str, day: str, configuration: Configuration, *, single: bool
-) -> None:
-    if layout == "json" and single:
-        put_json(views[0])
-    elif layout:
-        display(_rendered(views, layout), layout)
-    else:
-        register = configuration.register
-        display(with_names(account_text(view, day), register) for view in views)

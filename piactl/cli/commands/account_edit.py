@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,13 @@ from piactl.cli.framework.account_batch import (
 )
 from piactl.cli.framework.context import reading, say
 from piactl.cli.framework.options import (
+    FirstDay,
     LastDay,
     Names,
     NeededLastDay,
+    OneName,
     PlanLayout,
-    read_date,
-    read_names,
+    day_option,
     with_shared_options,
 )
 from piactl.cli.framework.requests import requests_of
@@ -35,7 +37,6 @@ from piactl.core.edits import Act, ActRefused, accounts
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
-from piactl.directory.port import Reader
 from piactl.errors import Exit, UsageError
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.create_and_extend import Newcomer, prepare_extension, prepare_newcomer
@@ -46,8 +47,6 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.private_files import refuse_output
-
-One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
 
 
 @with_shared_options
@@ -72,16 +71,16 @@ def lock(
 
     Example: piactl account lock claire.dubreuil --compromised --reason "stolen password"
     """
-    command = begin(options.manner(emergency=True))
-    act = accounts.lock(command.author, read_date("--until", until), compromised=compromised)
+    command = begin(options, emergency=True)
+    act = accounts.lock(command.author, until, compromised=compromised)
     return _lock_compromised(command, names, act) if compromised else command.act_on(names, act)
 
 
 def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
-    account_names, order, settings = read_names(names), command.order, command.configuration.settings
+    order, settings = command.order, command.configuration.settings
 
     def prepared(store: AccountStore, rules: Rules) -> Batch:
-        batch = prepare(store, rules, account_names, act, order.reason, compromised=settings.password)
+        batch = prepare(store, rules, names, act, order.reason, compromised=settings.password)
         all_requests = requests_of(command.configuration, store.reader)
         return all_requests.withdrawing(batch, store, command.author, order.run, utc_now())
 
@@ -95,7 +94,7 @@ def unlock(names: Names, options: BatchOptions) -> int:
 
     Example: piactl account unlock claire.dubreuil --reason "new password"
     """
-    command = begin(options.manner())
+    command = begin(options)
     return command.act_on(names, accounts.unlock(command.author))
 
 
@@ -104,13 +103,10 @@ def close(
     names: Names,
     options: BatchOptions,
     from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DATE", help="The first closed day (YYYY-MM-DD); today by default."),
+        date | None, day_option("--from", "The first closed day (YYYY-MM-DD); today by default.")
     ] = None,
     grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="DATE", help="The last closed day (YYYY-MM-DD).")
-    ] = None,
+    until: Annotated[date | None, day_option("--until", "The last closed day (YYYY-MM-DD).")] = None,
 ) -> int:
     """Close accounts from --from to --until, without grace unless --grace is given.
 
@@ -121,9 +117,9 @@ def close(
 
     Example: piactl account close claire.dubreuil --from 2026-09-10 --until 2026-10-31 --reason "has left"
     """
-    command = begin(options.manner(emergency=True))
-    day = read_date("--from", from_) or command.order.as_of
-    return command.act_on(names, accounts.close(command.author, day, read_date("--until", until), grace))
+    command = begin(options, emergency=True)
+    day = from_ or command.order.as_of
+    return command.act_on(names, accounts.close(command.author, day, until, grace))
 
 
 @with_shared_options
@@ -135,8 +131,8 @@ def reopen(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
     Example: piactl account reopen claire.dubreuil --reason "closed by mistake"
     """
-    command = begin(options.manner())
-    return command.act_on(names, accounts.reopen(command.author, read_date("--until", until)))
+    command = begin(options)
+    return command.act_on(names, accounts.reopen(command.author, until))
 
 
 @with_shared_options
@@ -157,21 +153,18 @@ def extend(
 
     Example: piactl account extend claire.dubreuil --until 2026-10-31 --reason "renewed"
     """
-    command = begin(options.manner())
-    last_day = read_date("--until", until)
-    if last_day is None:
+    command = begin(options)
+    if until is None:
         raise UsageError("the new last day is missing: add --until DATE")
-    account_names, author, reason = read_names(names), command.author, command.order.reason
+    last_day, author, reason = until, command.author, command.order.reason
     return command.edit(
-        lambda store, rules: prepare_extension(store, rules, account_names, author, last_day, sponsor, reason)
+        lambda store, rules: prepare_extension(store, rules, names, author, last_day, sponsor, reason)
     )
 
 
 @with_shared_options
 def rename(
-    account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
-    ],
+    account: OneName,
     options: EditOptions,
     usage_name: Annotated[
         str | None,
@@ -189,8 +182,8 @@ def rename(
 
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
-    command = begin(options.manner())
-    act = accounts.rename(command.author, usage_name.strip(), read_date("--until", until))
+    command = begin(options)
+    act = accounts.rename(command.author, usage_name.strip(), until)
     return command.act_on([account], act)
 
 
@@ -209,10 +202,7 @@ def create(
     sponsor: Annotated[
         str, typer.Option("--sponsor", help="The account of the person who is responsible for it. [required]")
     ] = "",
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default."),
-    ] = None,
+    from_: FirstDay = None,
     usage_name: Annotated[str, typer.Option("--usage-name", help="The usage name, if there is one.")] = "",
     civilite: Annotated[str, typer.Option("--civilite", help="M. or MME.")] = "",
     corps: Annotated[str, typer.Option("--corps", help="The code of the corps.")] = "",
@@ -229,7 +219,6 @@ def create(
     Example: piactl account create --family-name Petit --given-name Jules --uai 0800010B --function ENS
     --until 2026-10-31 --sponsor ida.roy --reason "speaker"
     """
-    manner = options.manner()
     newcomer = Newcomer(
         family_name=family_name,
         given_name=given_name,
@@ -240,11 +229,11 @@ def create(
         uai=uai,
         function=function,
         corps=corps,
-        start=read_date("--from", from_),
-        until=read_date("--until", until),
+        start=from_,
+        until=until,
         sponsor=sponsor,
     )
-    command = begin(manner)
+    command = begin(options)
     return command.edit(
         lambda store, rules: prepare_newcomer(store, rules, newcomer, command.author, command.order.reason)
     )
@@ -252,7 +241,7 @@ def create(
 
 @with_shared_options
 def rekey(
-    account: One,
+    account: OneName,
     old: Annotated[str, typer.Option("--from", metavar="MATRICULE", help="The matricule that HR gave up.")],
     new: Annotated[str, typer.Option("--to", metavar="MATRICULE", help="The matricule that replaces it.")],
     options: EditOptions,
@@ -263,7 +252,7 @@ def rekey(
 
     Example: piactl account rekey claire.dubreuil --from 1001 --to 2001 --reason "new in HR"
     """
-    command = begin(options.manner())
+    command = begin(options)
     return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
 
 
@@ -309,7 +298,7 @@ def merge(
     differing = frozenset(despite or ())
     for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
         raise UsageError(f"--despite {word}: birth-date, numen or name is expected")
-    command = begin(options.manner())
+    command = begin(options)
     settings = command.configuration.settings
     if not out:
         then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
@@ -322,8 +311,8 @@ def merge(
         )
     refuse_output("--out", out, settings.plans_folder)
     with reading(command.configuration, command.manner.reader) as reader:
-        day, configuration = command.order.as_of, command.configuration
-        store, rules = configuration.accounts(reader, day), configuration.rules(day)
+        store = command.accounts(reader)
+        rules = store.rules(store.as_of)
         _, ready = _merge(command, store, rules, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
@@ -369,12 +358,12 @@ def apply_merge(
     ActRefused if it comes out different."""
     first, day = next(iter(ready.writes)), ready.plan.basis.as_of
     source, into = dict.fromkeys(row.uid for row in ready.writes)
-    command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day.isoformat()))
+    command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day))
     order = replace(command.order, reason=reason or first.reason, break_glass=break_glass)
-    command, configuration = replace(command, order=order), command.configuration
+    command = replace(command, order=order)
 
-    def prepare(reader: Reader) -> Batch:
-        store, rules = configuration.accounts(reader, day), configuration.rules(day)
+    def prepare(store: AccountStore) -> Batch:
+        rules = store.rules(store.as_of)
         # the plan says what differs, and comes out another if that has changed
         despite = (BIRTH_DATE, NUMEN_WORD, NAME)
         batch, made = _merge(command, store, rules, source, into, protected=True, despite=despite)
@@ -401,7 +390,7 @@ def apply_merge(
 
 @with_shared_options
 def split(
-    account: One,
+    account: OneName,
     matricule: Annotated[
         str, typer.Option("--matricule", metavar="MATRICULE", help="The matricule of the other person.")
     ],
@@ -417,7 +406,7 @@ def split(
 
     Example: piactl account split claire.dubreuil --matricule 1999 --reason "two people"
     """
-    command = begin(options.manner())
+    command = begin(options)
     sources = command.configuration.settings.sources.values()
     return command.edit(
         lambda store, rules: prepare_split(store, rules, account, matricule, command.author, sources)

@@ -7,8 +7,7 @@ from __future__ import annotations
 import shutil
 import sys
 from contextlib import ExitStack, suppress
-from datetime import datetime
-from enum import StrEnum
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,14 +30,14 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.host import groups_of_site
 from piactl.cli.framework.options import (
     AsOf,
+    OneName,
     Output,
+    PeriodsOutput,
     RunOutput,
     Since,
     Until,
-    read_date,
-    read_day,
+    day_option,
     read_period,
-    use_form,
 )
 from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.run_context import journal_private_reading
@@ -76,9 +75,7 @@ _NAMES_ON_SCREEN = 3
 
 
 def history(
-    account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
-    ],
+    account: OneName,
     since: Since = "",
     until: Until = "",
     logins: Annotated[
@@ -212,34 +209,15 @@ def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
     }
 
 
-class TimelineLayout(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
 def timeline(
-    account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
-    ],
+    account: OneName,
     svg: Annotated[
         str, typer.Option("--svg", metavar="FILE", help="Write the picture to this file; - is stdout.")
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="With --svg: replace a file that exists.")] = False,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD).")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD).")
-    ] = None,
-    output: Annotated[
-        TimelineLayout,
-        typer.Option(
-            "-o",
-            "--output",
-            help="The output format; json has the periods, each with its days.",
-            callback=use_form,
-        ),
-    ] = TimelineLayout.TEXT,
+    from_: Annotated[date | None, day_option("--from", "The first day (YYYY-MM-DD).")] = None,
+    until: Annotated[date | None, day_option("--until", "The last day (YYYY-MM-DD).")] = None,
+    output: PeriodsOutput = Form.TEXT,
     as_of: AsOf = None,
 ) -> int:
     """Draw the life of an account over time: assignments, states, log in, locks, services, exceptions.
@@ -250,8 +228,7 @@ def timeline(
     Example: piactl account timeline claire.dubreuil
     """
     configuration = this_configuration()
-    day = read_day(as_of, today(configuration))
-    first, last = read_date("--from", from_), read_date("--until", until)
+    day = as_of or today(configuration)
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         entry = find_entry(store, account)
@@ -261,12 +238,12 @@ def timeline(
             configuration.policy,
             configuration.register,
             day,
-            first,
-            last,
+            from_,
+            until,
         )
     if svg:
         _write_svg(drawn, svg, force=force)
-    elif output is TimelineLayout.JSON:
+    elif output is Form.JSON:
         facts = {**timeline_facts(drawn), "cases": cases, "drift": [drift_row(drift) for drift in drifts]}
         put_json(facts)
     else:
@@ -333,9 +310,7 @@ def _best_reader(configuration: Configuration, stack: ExitStack) -> tuple[Identi
 
 
 def export(
-    account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
-    ],
+    account: OneName,
     page: Annotated[
         str | None,
         typer.Option("--page", metavar="FILE", help="Write the page, in French, to a new file (mode 0600)."),

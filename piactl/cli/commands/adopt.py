@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,6 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
     read_allowed,
-    read_day,
 )
 from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.cli.framework.terminal import confirm
@@ -108,10 +108,10 @@ def _planned(
     feeds: list[str],
     matricule: str,
     numen: str,
-    as_of: str | None,
+    as_of: date | None,
     accepted: list[str],
 ) -> ReadyPlan:
-    day = read_day(as_of, today(configuration))
+    day = as_of or today(configuration)
     read = read_feeds(feeds, configuration.settings.sources)
     with reading(configuration) as reader:
         return propose_adoption(

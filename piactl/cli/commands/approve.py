@@ -10,7 +10,7 @@ import typer
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner, say_whom
+from piactl.cli.framework.account_batch import AccountCommand, DeskOptions, Manner, begin, say_whom
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -19,7 +19,16 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.identity_checks import identity_checks
-from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, SometimesReason, Yes, need_reason
+from piactl.cli.framework.options import (
+    DryRun,
+    Output,
+    PlanFile,
+    Reason,
+    ShowOutput,
+    SometimesReason,
+    Yes,
+    need_reason,
+)
 from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
@@ -27,7 +36,7 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
-from piactl.directory.port import Reader, Writer
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit
 from piactl.flows.accounts.batch import Batch, PreparedAccount
@@ -36,15 +45,9 @@ from piactl.flows.apply.begin_run import begin_beside
 from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 from piactl.flows.helpdesk.otp.devices import DeviceHolder
 from piactl.flows.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
-from piactl.flows.queries.accounts import find_named
+from piactl.flows.queries.accounts import AccountStore, find_named
 from piactl.journal.actor import known_operator
 
-PlanFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.", show_default=False
-    ),
-]
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[
     str,
@@ -106,7 +109,7 @@ def approve_password(
     private_mail: PrivateMail = False,
     dry_run: DryRun = False,
     yes: Yes = False,
-    output: ActOutput = None,
+    output: ShowOutput = None,
 ) -> int:
     """Give the activation password that another operator requested with `password reset --second-person`.
 
@@ -115,7 +118,7 @@ def approve_password(
 
     Example: piactl password approve 2222-2222 --out password.csv
     """
-    manner = desk_manner("approval", False, dry_run, yes, output)
+    manner = DeskOptions("approval", dry_run, yes, output)
     refuse_unsafe_way(manner, to)
     command, operator, request = _to_approve(name, PASSWORD, manner)
 
@@ -126,7 +129,7 @@ def approve_password(
     return hand_out(command, [request.account], to, private_mail, approving=approving)
 
 
-def approve_device(name: Name, output: ActOutput = None) -> int:
+def approve_device(name: Name, output: ShowOutput = None) -> int:
     """Put the new device in force that another operator requested with `otp verify --second-person`.
 
     Reads a code of the new device on a terminal, otherwise from a line of stdin. You vouch for the person:
@@ -135,7 +138,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
 
     Example: piactl otp approve 2222-2222
     """
-    manner = desk_manner("approval", False, False, True, output)
+    manner = DeskOptions("approval", yes=True, output=output)
     command, operator, request = _to_approve(name, DEVICE, manner)
     configuration, order = command.configuration, command.order
 
@@ -143,12 +146,11 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
         if waiting_device(holder) != request.device:
             raise ActRefused(f"{name}: another device was enrolled since; request it again")
 
-    def prepared(writer: Writer) -> Batch:
-        accounts = configuration.accounts(writer)
-        say_whom(command, accounts, request.account)
+    def prepared(store: AccountStore) -> Batch:
+        say_whom(command, store, request.account)
         batch = prepare_verification(
-            accounts,
-            identity_checks(configuration, writer),
+            store,
+            identity_checks(configuration, store.reader),
             request.account,
             ask_code,
             prove,
@@ -157,7 +159,8 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
             utc_now,
             manner.identity,
         )
-        return requests_of(configuration, writer).approving(batch, request, operator, order.run, utc_now())
+        all_requests = requests_of(configuration, store.reader)
+        return all_requests.approving(batch, request, operator, order.run, utc_now())
 
     return command.decide(prepared)
 
@@ -179,7 +182,7 @@ def requests(
     Example: piactl password requests
     """
     if withdraw is not None:
-        return _withdraw(withdraw, desk_manner(reason, False, False, yes, output))
+        return _withdraw(withdraw, DeskOptions(reason, yes=yes, output=output))
     configuration = this_configuration()
     with reading(configuration) as reader:
         open_requests = requests_of(configuration, reader).open(utc_now())
@@ -195,13 +198,13 @@ def _withdraw(name: str, manner: Manner) -> int:
     command = begin(manner)
     order = command.order
 
-    def prepared(writer: Writer) -> Batch:
-        all_requests = requests_of(command.configuration, writer)
+    def prepared(store: AccountStore) -> Batch:
+        all_requests = requests_of(command.configuration, store.reader)
         request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
         uid, note = request.account, f"{name} is withdrawn"
         row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
-        people = find_named(command.configuration.accounts(writer), uid)
+        people = find_named(store, uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))
         return Batch((PreparedAccount(uid, uid, write=row, note=note, people=accounts),))
 
@@ -215,5 +218,5 @@ def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, s
     with reading(configuration) as reader:
         request, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
         if kind == PASSWORD:
-            refuse_changed(configuration.accounts(reader), configuration.settings.password, request)
+            refuse_changed(command.accounts(reader), configuration.settings.password, request)
     return replace(command, order=replace(order, reason=request.approving_reason)), operator, request

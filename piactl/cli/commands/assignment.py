@@ -10,10 +10,11 @@ import typer
 
 from piactl.cli.framework.account_batch import BatchOptions, begin
 from piactl.cli.framework.options import (
+    FirstDay,
     LastDay,
     Names,
     NeededLastDay,
-    read_date,
+    day_option,
     with_shared_options,
 )
 from piactl.core.edits import assignments
@@ -23,9 +24,6 @@ from piactl.errors import UsageError
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
 Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]
-FirstDay = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default.")
-]
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
 
@@ -47,9 +45,9 @@ def add(
     Example: piactl assignment add claire.dubreuil --uai 0800010B --function ENS --until 2026-10-31 --reason
     "replaces a teacher"
     """
-    command = begin(options.manner())
+    command = begin(options)
     _need({"--uai": uai, "--function": function, "--until": until})
-    new = _assignment(uai, function, from_, until, command.order.as_of)
+    new = _assignment(uai, function, from_ or command.order.as_of, until)
     new = replace(new, corps=corps.strip(), position=position.strip())
     return command.act_on(names, assignments.add(command.author, new))
 
@@ -59,14 +57,11 @@ def end_(
     names: Names,
     options: BatchOptions,
     on: Annotated[
-        str | None,
-        typer.Option("--on", metavar="DATE", help="The last day of the assignment (YYYY-MM-DD). [required]"),
+        date | None, day_option("--on", "The last day of the assignment (YYYY-MM-DD). [required]")
     ] = None,
     uai: Uai = "",
     function: Function = "",
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="Its first day (YYYY-MM-DD).")
-    ] = None,
+    from_: Annotated[date | None, day_option("--from", "Its first day (YYYY-MM-DD).")] = None,
     until: LastDay = None,
 ) -> int:
     """End an assignment on a day. If there are several, select one with --uai, --function and --from.
@@ -76,13 +71,11 @@ def end_(
 
     Example: piactl assignment end claire.dubreuil --on 2026-10-31 --until 2026-12-31 --reason "resigned"
     """
-    command = begin(options.manner())
+    command = begin(options)
     _need({"--on": on})
-    last_day = read_date("--on", on) or command.order.as_of
-    selection = assignments.AssignmentSelector(
-        _uai(uai), function.strip().upper(), read_date("--from", from_)
-    )
-    act = assignments.end(command.author, selection, last_day, read_date("--until", until))
+    last_day = on or command.order.as_of
+    selection = assignments.AssignmentSelector(_uai(uai), function.strip().upper(), from_)
+    act = assignments.end(command.author, selection, last_day, until)
     return command.act_on(names, act)
 
 
@@ -107,21 +100,20 @@ def move(
 
     Example: piactl assignment move claire.dubreuil --to 0800010B --until 2026-10-31 --reason "moved"
     """
-    command = begin(options.manner())
+    command = begin(options)
     _need({"--to": to, "--until": until})
-    new = _assignment(to, function, from_, until, command.order.as_of)
+    new = _assignment(to, function, from_ or command.order.as_of, until)
     act = assignments.move(command.author, assignments.AssignmentSelector(_uai(uai)), new)
     return command.act_on(names, act)
 
 
-def _need(options: dict[str, str | None]) -> None:
+def _need(options: dict[str, object]) -> None:
     missing = [name for name, value in options.items() if not value]
     if missing:
         raise UsageError(f"add {', '.join(missing)}")
 
 
-def _assignment(uai: str, function: str, from_: str | None, until: str | None, today: date) -> Assignment:
-    start, end = read_date("--from", from_) or today, read_date("--until", until)
+def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
     return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
 
 

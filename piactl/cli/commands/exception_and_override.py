@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,10 @@ from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
+    FirstDay,
     Names,
     NeededLastDay,
     Output,
-    read_date,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
@@ -31,9 +32,6 @@ COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
 ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy. [required]")]
 Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
-From = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default.")
-]
 
 
 @with_shared_options
@@ -43,15 +41,14 @@ def grant(
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
-    from_: From = None,
+    from_: FirstDay = None,
 ) -> int:
     """Give accounts a service that the policy does not give them.
 
     Example: piactl exception grant claire.dubreuil --service sts --uai 0800010B --until 2026-10-31 --reason
     "timetables"
     """
-    manner = options.manner()
-    return _except(names, True, service, uai, from_, until, manner)
+    return _except(names, True, service, uai, from_, until, options)
 
 
 @with_shared_options
@@ -61,14 +58,13 @@ def deny(
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
-    from_: From = None,
+    from_: FirstDay = None,
 ) -> int:
     """Deny accounts a service, whatever the policy gives.
 
     Example: piactl exception deny claire.dubreuil --service iprof --until 2026-10-31 --reason "dispute"
     """
-    manner = options.manner()
-    return _except(names, False, service, uai, from_, until, manner)
+    return _except(names, False, service, uai, from_, until, options)
 
 
 def _except(
@@ -76,20 +72,19 @@ def _except(
     grants: bool,
     service: str,
     uai: str,
-    from_: str | None,
-    until: str | None,
+    from_: date | None,
+    until: date | None,
     manner: Manner,
 ) -> int:
     command = begin(manner)
     place = _checked(command.configuration.policy, service, uai)
-    end = read_date("--until", until)
-    if end is None:
+    if until is None:
         raise UsageError("an exception needs an end: add --until DATE")
-    start = read_date("--from", from_) or command.order.as_of
-    if end < start:
-        raise UsageError(f"--until {end} is before the first day, {start}")
+    start = from_ or command.order.as_of
+    if until < start:
+        raise UsageError(f"--until {until} is before the first day, {start}")
     make = edits.grant if grants else edits.deny
-    return command.act_on(names, make(command.author, service, place, start, end))
+    return command.act_on(names, make(command.author, service, place, start, until))
 
 
 @with_shared_options
@@ -98,7 +93,7 @@ def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "
 
     Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
     """
-    command = begin(options.manner())
+    command = begin(options)
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
     act = edits.end_exceptions(command.author, service, uai.strip().upper())
@@ -179,6 +174,6 @@ def end_overrides(
     unknown = [word for word in kind or [] if word not in words]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
-    command = begin(options.manner())
+    command = begin(options)
     kinds = [OverrideKind(word) for word in kind or words]
     return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,18 +23,19 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
+from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
 from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.flows.plan.feed_quality import column_warnings_of
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
+from piactl.flows.plan.inputs.linked_matricules import linked_matricules
 from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
 from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, judged
@@ -139,7 +140,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = ManagedAccounts(reader, directory, configuration.encoding.fitted_to(reader))
         file = Written(source, feed.present, feed.is_rejects)
-        slips = find_slips([file], accounts, listed, read_linked_matricules(accounts), memory)
+        slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
 
@@ -234,13 +235,13 @@ def score(
 
 
 def _feeds(
-    folder: str, as_of: str | None, months: int, configuration: Configuration
+    folder: str, as_of: date | None, months: int, configuration: Configuration
 ) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     if folder:
         refuse_input("DIR", folder)
         return rehearsed_feeds(RehearsalFolder(Path(folder)).nights())
-    last = read_day(as_of, today(configuration))
+    last = as_of or today(configuration)
     first, state = last - timedelta(days=31 * months), configuration.settings.directory.state
     with reading(configuration) as reader:
         return feeds_of_runs(reader, state, configuration.unreadable, first, last)

@@ -17,7 +17,13 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Columns, Output, read_columns, read_date, read_day
+from piactl.cli.framework.options import (
+    AsOf,
+    Columns,
+    Output,
+    day_option,
+    read_columns,
+)
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
@@ -39,8 +45,7 @@ _MOST_DAYS = 3660
 
 def forecast(
     until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="DATE", help="The last day (YYYY-MM-DD); 30 days ahead by default."),
+        date | None, day_option("--until", "The last day (YYYY-MM-DD); 30 days ahead by default.")
     ] = None,
     list_: Annotated[
         bool, typer.Option("--list", help="Show every change instead of numbers by day.")
@@ -81,7 +86,7 @@ def forecast(
     _check(until, leavers, list_=list_, of_leavers=[name for name, value in of_leavers.items() if value])
     chosen = _columns(columns, private_mail=private_mail) if leavers else ()
     configuration = this_configuration()
-    asked = read_day(as_of, today(configuration))
+    asked = as_of or today(configuration)
     with reading(configuration) as reader:
         accounts = ManagedAccounts(
             reader, configuration.settings.directory, configuration.encoding.fitted_to(reader)
@@ -106,7 +111,7 @@ def forecast(
     return int(Exit.DONE)
 
 
-def _check(until: str | None, leavers: int | None, *, list_: bool, of_leavers: Sequence[str]) -> None:
+def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: Sequence[str]) -> None:
     """Raises UsageError with every conflict between the options."""
     problems = []
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
@@ -121,8 +126,8 @@ def _check(until: str | None, leavers: int | None, *, list_: bool, of_leavers: S
         raise UsageError("\n".join(problems))
 
 
-def _last_day(first: date, until: str | None, leavers: int | None) -> date:
-    last = read_date("--until", until) or first + timedelta(days=leavers or _USUAL_DAYS)
+def _last_day(first: date, until: date | None, leavers: int | None) -> date:
+    last = until or first + timedelta(days=leavers or _USUAL_DAYS)
     if last < first:
         raise UsageError(f"--until {last}: is before the first night of the forecast, {first}")
     if (last - first).days > _MOST_DAYS:

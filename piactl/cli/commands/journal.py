@@ -25,7 +25,14 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
+from piactl.cli.framework.options import (
+    DryRun,
+    Output,
+    Reason,
+    Since,
+    Until,
+    read_period,
+)
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
@@ -325,9 +332,7 @@ def prune(
         str,
         typer.Option("--before", metavar="DATE", help="Remove files written before that day (YYYY-MM-DD)."),
     ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> int:
     """Remove the oldest files of the journal for good.
 

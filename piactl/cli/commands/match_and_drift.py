@@ -4,6 +4,8 @@ list|show|revert|adopt|override`: what becomes of the changes of other programs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     display,
+    layout_or_default,
     list_of_accounts,
     reading,
     say,
@@ -29,14 +32,13 @@ from piactl.cli.framework.options import (
     OwnColumns,
     Reason,
     read_columns,
-    read_date,
-    read_day,
-    read_names,
     with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.drift import fate_words
 from piactl.core.plan.identity_case import CaseAnswer
-from piactl.directory.store.case_records import read_cases
+from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.records import read_records
 from piactl.errors import Exit, UsageError
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.case_decisions import (
@@ -88,9 +90,9 @@ def list_cases(
     Example: piactl match list --older-than 7
     """
     configuration, chosen = this_configuration(), read_columns(columns, CASE_COLUMNS, ())
-    settings, day = configuration.settings, read_day(as_of, today(configuration))
+    settings, day = configuration.settings, as_of or today(configuration)
     with reading(configuration) as reader:
-        cases = read_cases(reader, settings.directory.state, configuration.unreadable)
+        cases = cases_in(read_records(reader, settings.directory.state), configuration.unreadable)
     cases = [case for case in cases if (case.decision is not None if decided else case.listed)]
     rows = [case_facts(case, settings, day) for case in cases]
     rows = [row for row in rows if source in ("", row["source"])]
@@ -105,7 +107,7 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     Example: piactl match show 1f0c9a3e
     """
     configuration = this_configuration()
-    settings, day = configuration.settings, read_day(as_of, today(configuration))
+    settings, day = configuration.settings, as_of or today(configuration)
     with reading(configuration) as reader:
         identity_case, _ = find_case(reader, settings.directory.state, case)
         view = case_view(identity_case, configuration.accounts(reader, day), settings, day)
@@ -165,7 +167,7 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
 def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> int:
     """Decides a case: with the write that joins a matricule to an account or takes it off, or alone."""
-    command = begin(options.manner())
+    command = begin(options)
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         store = configuration.accounts(reader, day)
@@ -184,7 +186,7 @@ def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> in
         )
     joins = case.of_newcomer and answer is CaseAnswer.SAME and decision.one not in case.people
     if joins:
-        return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), id_, decision))
+        return command.decide(lambda store: prepare_join(store, id_, decision))
     if options.dry_run:
         refuse_second(case, decision)
         say(f"case {id_}: would be decided: {answer.value}")
@@ -211,12 +213,15 @@ def show_drift(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 
     Example: piactl drift show claire.dubreuil
     """
-    return _list_drift(read_names(names), output, as_of)
+    return _list_drift(names, output, as_of)
 
 
-def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
+def _list_drift(names: Sequence[str], output: Any, as_of: date | None, columns: str = "") -> int:
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
-        return [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
+        rows = [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
+        if layout_or_default(output) in ("table", "excel"):
+            return [{**row, "fate": fate_words(row["fate"])} for row in rows]
+        return rows
 
     return list_of_accounts(this_configuration(), rows_of, DRIFT_COLUMNS, output, as_of, columns)
 
@@ -229,8 +234,7 @@ def revert(names: Names, options: BatchOptions) -> int:
     Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
     """
     # a deleted entry is made again from undo logs, which the reader may not see
-    manner = options.manner(reader=IdentityName.ADMINISTRATOR)
-    return _decide_drift(prepare_revert, names, manner)
+    return _decide_drift(prepare_revert, names, replace(options, reader=IdentityName.ADMINISTRATOR))
 
 
 @with_shared_options
@@ -241,7 +245,7 @@ def adopt(names: Names, options: BatchOptions) -> int:
 
     Example: piactl drift adopt claire.dubreuil --reason "address of the mail team"
     """
-    return _decide_drift(prepare_adopt, names, options.manner())
+    return _decide_drift(prepare_adopt, names, options)
 
 
 @with_shared_options
@@ -252,14 +256,11 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
     Example: piactl drift override claire.dubreuil --until 2026-10-31 --reason "inquiry"
     """
-    last = read_date("--until", until)
-    if last is None:
+    if until is None:
         raise UsageError("what another program changed stays until a day: add --until DATE")
-    manner = options.manner()
-    return _decide_drift(prepare_keep, names, manner, last)
+    return _decide_drift(prepare_keep, names, options, until)
 
 
 def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *arguments: Any) -> int:
     command = begin(manner)
-    account_names = read_names(names)
-    return command.edit(lambda store, rules: prepare(store, rules, account_names, command.author, *arguments))
+    return command.edit(lambda store, rules: prepare(store, rules, names, command.author, *arguments))

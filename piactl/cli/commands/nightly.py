@@ -30,7 +30,6 @@ from piactl.cli.framework.options import (
     RunOutput,
     SometimesReason,
     need_reason,
-    read_day,
 )
 from piactl.cli.framework.run_context import (
     done_code,
@@ -102,7 +101,7 @@ def nightly(
     elif public:
         raise UsageError("--public needs --html FILE")
     configuration = this_configuration()
-    order = new_order(configuration, read_day(as_of, today(configuration)) if as_of else None, reason)
+    order = new_order(configuration, as_of or today(configuration) if as_of else None, reason)
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(

@@ -6,18 +6,17 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import (
     AccountCommand,
+    CodeOptions,
     DeskOptions,
     DeskReasonOptions,
-    allowing,
     begin,
-    desk_manner,
     say_person,
     say_whom,
 )
@@ -27,20 +26,18 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
-    show_rows,
+    show_views,
     this_configuration,
     writing,
 )
 from piactl.cli.framework.identity_checks import identity_checks
 from piactl.cli.framework.options import (
-    ActOutput,
     Allow,
     AsAdministrator,
     Names,
+    OneName,
     SecondPerson,
     ShowOutput,
-    SometimesReason,
-    read_names,
     with_shared_options,
 )
 from piactl.cli.framework.requests import request_approval
@@ -50,7 +47,6 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
-from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, UsageError
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
@@ -65,15 +61,12 @@ from piactl.flows.helpdesk.otp.device_changes import (
     prepare_verification,
 )
 from piactl.flows.helpdesk.otp.devices import DeviceHolder, devices_shown, find_holder
+from piactl.flows.queries.accounts import AccountStore
 from piactl.otp_secret import drawn
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
 
-OneName = Annotated[
-    str,
-    typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.", show_default=False),
-]
 CodeFile = Annotated[
     str | None,
     typer.Option("--code-file", metavar="FILE", help="Read the code from this file (mode 0600); - is stdin."),
@@ -86,6 +79,16 @@ ProofFile = Annotated[
         help="Read a code of the device in force, or the NUMEN, from this file; - is stdin.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedCodeOptions(CodeOptions):
+    allow: Allow = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedDeskOptions(DeskReasonOptions):
+    allow: Allow = None
 
 
 @with_shared_options
@@ -111,24 +114,15 @@ def enroll(
 
     Example: piactl otp enroll claire.dubreuil --png claire.png
     """
-    account_names = read_names(names)
-    on_screen = sys.stdout.isatty() and len(account_names) == 1 and options.output is None
-    _need_a_way(account_names, png, uri_file, on_screen or options.dry_run)
-    manner = options.manner("enrolment")
-    command = begin(manner)
-    configuration = command.configuration
+    on_screen = sys.stdout.isatty() and len(names) == 1 and options.output is None
+    _need_a_way(names, png, uri_file, on_screen or options.dry_run)
+    command = begin(options, usual_reason="enrolment")
     files = (None, None) if options.dry_run else (png, uri_file)
-    with EnrolmentDelivery(*files, alone=len(account_names) == 1) as delivery:
+    with EnrolmentDelivery(*files, alone=len(names) == 1) as delivery:
 
-        def prepare(reader: Reader) -> Batch:
-            batch = delivery.prepare(
-                configuration.accounts(reader),
-                configuration.policy.otp_issuer,
-                account_names,
-                command.author,
-                utc_now(),
-                manner.identity,
-            )
+        def prepare(store: AccountStore) -> Batch:
+            issuer, identity = store.policy.otp_issuer, options.identity
+            batch = delivery.prepare(store, issuer, names, command.author, utc_now(), identity)
             if on_screen and delivery.prepared:
                 _picture(delivery.prepared[0])
             return batch
@@ -177,14 +171,12 @@ def _show_once(enrolment: Enrolment) -> None:
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")
 
 
+@with_shared_options
 def verify(
     name: OneName,
+    options: GuardedCodeOptions,
     code_file: CodeFile = None,
     proof_file: ProofFile = None,
-    reason: SometimesReason = "",
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
-    allow: Allow = None,
     second_person: SecondPerson = False,
 ) -> int:
     """Put a new device in force, with a code that it shows now.
@@ -201,26 +193,21 @@ def verify(
     refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
     if second_person:
-        manner = desk_manner(reason, False, False, True, output)
-        return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)
-    manner = desk_manner(reason or "verification", administrator, False, True, output)
-    manner = allowing(manner, allow, reason)
-    command = begin(manner)
-    configuration = command.configuration
+        return request_approval(DEVICE, [name], options, code_file, proof_file, options.administrator)
+    command = begin(options, usual_reason="verification")
 
-    def prepared(writer: Writer) -> Batch:
-        accounts = configuration.accounts(writer)
-        say_whom(command, accounts, name)
+    def prepared(store: AccountStore) -> Batch:
+        say_whom(command, store, name)
         return prepare_verification(
-            accounts,
-            identity_checks(configuration, writer),
+            store,
+            identity_checks(command.configuration, store.reader),
             name,
             lambda label: ask_code(label, code_file),
-            _proof(command, reason, proof_file, writer, named=True, two="otp verify"),
+            _proof(command, proof_file, store.reader, named=True, two="otp verify"),
             command.operation_guard(),
             command.author,
             utc_now,
-            manner.identity,
+            options.identity,
         )
 
     return command.decide(prepared)
@@ -237,12 +224,11 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     Example: piactl otp check claire.dubreuil
     """
     refuse_input("--code-file", code_file)
-    manner = desk_manner("log in", administrator, False, True, None)
-    command = begin(manner)
-    configuration = command.configuration
-    with writing(configuration, manner.identity) as writer:
+    command = begin(CodeOptions("log in", administrator=administrator))
+    configuration, identity = command.configuration, command.manner.identity
+    with writing(configuration, identity) as writer:
         checks = identity_checks(configuration, writer)
-        holder = find_holder(configuration.accounts(writer), name, manner.identity)
+        holder = find_holder(command.accounts(writer), name, identity)
         uid = holder.account.uid
         code = ask_code(f"Code for {uid}", code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
@@ -250,12 +236,8 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     return int(Exit.DONE)
 
 
-def resync(
-    name: OneName,
-    reason: SometimesReason = "",
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
-) -> int:
+@with_shared_options
+def resync(name: OneName, options: CodeOptions) -> int:
     """Resynchronise a device whose clock is wrong, with two codes that follow each other.
 
     Reads the codes on a terminal, otherwise from stdin, one per line. otp.resync_minutes of the policy
@@ -263,23 +245,12 @@ def resync(
 
     Example: piactl otp resync claire.dubreuil
     """
-    manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
-    command = begin(manner)
-    configuration = command.configuration
+    command = begin(options, usual_reason="resynchronisation")
 
-    def prepared(writer: Writer) -> Batch:
-        accounts = configuration.accounts(writer)
-        say_whom(command, accounts, name)
-        return prepare_resync(
-            accounts,
-            identity_checks(configuration, writer),
-            configuration.policy.otp_reach,
-            name,
-            ask_code,
-            command.author,
-            utc_now,
-            manner.identity,
-        )
+    def prepared(store: AccountStore) -> Batch:
+        say_whom(command, store, name)
+        checks, reach = identity_checks(command.configuration, store.reader), store.policy.otp_reach
+        return prepare_resync(store, checks, reach, name, ask_code, command.author, utc_now, options.identity)
 
     return command.decide(prepared)
 
@@ -293,18 +264,9 @@ def suspend(names: Names, options: DeskReasonOptions) -> int:
 
     Example: piactl otp suspend claire.dubreuil --reason "telephone lost"
     """
-    manner = replace(options.manner(), emergency=True)
-    command = begin(manner)
-    configuration = command.configuration
-    account_names = read_names(names)
+    command = begin(options, emergency=True)
     return command.decide(
-        lambda reader: prepare_suspension(
-            configuration.accounts(reader),
-            account_names,
-            command.author,
-            utc_now(),
-            manner.identity,
-        )
+        lambda store: prepare_suspension(store, names, command.author, utc_now(), options.identity)
     )
 
 
@@ -318,18 +280,14 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
     Example: piactl otp resume claire.dubreuil --administrator --reason "telephone found"
     """
     refuse_input("--proof-file", proof_file)
-    manner = options.manner()
-    command = begin(manner)
-    configuration = command.configuration
-    account_names = read_names(names)
-    alone = len(account_names) == 1
+    command, alone = begin(options), len(names) == 1
     return command.decide(
-        lambda reader: prepare_resumption(
-            configuration.accounts(reader),
-            account_names,
-            _proof(command, options.reason, proof_file, reader, alone=alone),
+        lambda store: prepare_resumption(
+            store,
+            names,
+            _proof(command, proof_file, store.reader, alone=alone),
             command.author,
-            manner.identity,
+            options.identity,
         )
     )
 
@@ -337,13 +295,12 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
 @with_shared_options
 def remove(
     names: Names,
-    options: DeskReasonOptions,
+    options: GuardedDeskOptions,
     password_alone: Annotated[
         bool,
         typer.Option("--password-alone", help="Remove it although a service of the account asks for a code."),
     ] = False,
     proof_file: ProofFile = None,
-    allow: Allow = None,
 ) -> int:
     """Remove the devices of accounts, and delete their secrets. The password alone is enough again.
 
@@ -354,20 +311,16 @@ def remove(
     Example: piactl otp remove claire.dubreuil --reason "never used"
     """
     refuse_input("--proof-file", proof_file)
-    manner = allowing(options.manner(), allow, options.reason)
-    command = begin(manner)
-    configuration = command.configuration
-    account_names = read_names(names)
-    alone = len(account_names) == 1
+    command, alone = begin(options), len(names) == 1
     return command.decide(
-        lambda reader: prepare_removal(
-            configuration.accounts(reader),
-            configuration.policy,
-            account_names,
-            _proof(command, options.reason, proof_file, reader, alone=alone),
+        lambda store: prepare_removal(
+            store,
+            store.policy,
+            names,
+            _proof(command, proof_file, store.reader, alone=alone),
             command.operation_guard(),
             command.author,
-            manner.identity,
+            options.identity,
             password_alone=password_alone,
         )
     )
@@ -382,23 +335,18 @@ def show(names: Names, output: ShowOutput = None) -> int:
     Example: piactl otp show claire.dubreuil
     """
     configuration = this_configuration()
-    account_names = read_names(names)
+    policy = configuration.policy
     with reading(configuration) as reader:
+        accounts = configuration.accounts(reader)
         views, code = of_each(
-            account_names,
-            lambda name: devices_shown(configuration.accounts(reader), configuration.policy, name),
-            alone=len(account_names) == 1,
+            names, lambda name: devices_shown(accounts, policy, name), alone=len(names) == 1
         )
-    if output is None:
-        put_text(devices_text(view, configuration.policy.timezone) for view in views)
-    else:
-        show_rows(views, DEVICE_COLUMNS, output)
+    show_views(views, lambda view: devices_text(view, policy.timezone), DEVICE_COLUMNS, output, single=False)
     return code
 
 
 def _proof(
     command: AccountCommand,
-    reason: str,
     proof_file: str | None,
     writer: Any,
     *,
@@ -414,7 +362,7 @@ def _proof(
     def prove(holder: DeviceHolder) -> None:
         account = holder.account
         if manner.identity == IdentityName.ADMINISTRATOR:
-            if not reason.strip():
+            if not manner.reason.strip():
                 raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
             return
         instead = '--administrator --reason "..."'

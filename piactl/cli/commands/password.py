@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -13,7 +13,6 @@ from piactl.cli.framework.account_batch import (
     AccountCommand,
     DeskOptions,
     Manner,
-    allowing,
     begin,
     say_person,
 )
@@ -30,12 +29,12 @@ from piactl.cli.framework.options import (
     Names,
     SecondPerson,
     ShowOutput,
-    read_names,
     with_shared_options,
 )
 from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
+from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
 from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, UsageError
@@ -63,7 +62,7 @@ def hand_out(
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     command = replace(command, manner=replace(command.manner, secrets_on_stdout=to == "-"))
     configuration, reason = command.configuration, command.order.reason
-    rules = configuration.rules(command.order.as_of)
+    rules, identity = configuration.rules(command.order.as_of), command.manner.identity
     guard = command.operation_guard()
     delivery = ActivationDelivery(
         configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
@@ -90,12 +89,7 @@ def hand_out(
         say("applications that still log in with an old password stop; open sessions continue")
 
     return command.decide(
-        lambda reader: approving(
-            reader,
-            delivery.prepare(
-                configuration.accounts(reader), names, reason, utc_now(), command.manner.identity
-            ),
-        ),
+        lambda store: approving(store.reader, delivery.prepare(store, names, reason, utc_now(), identity)),
         delivery,
         show,
         everywhere=True,
@@ -141,15 +135,19 @@ OneTimeCodeFile = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class GuardedOptions(DeskOptions):
+    allow: Allow = None
+
+
 @with_shared_options
 def activate(
     names: Names,
-    options: DeskOptions,
+    options: GuardedOptions,
     numen_file: NumenFile = None,
     one_time_code_file: OneTimeCodeFile = None,
     to: To = None,
     private_mail: PrivateMail = False,
-    allow: Allow = None,
 ) -> int:
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
@@ -165,27 +163,24 @@ def activate(
     refuse_input("--one-time-code-file", one_time_code_file)
     first_only = not (options.administrator and options.reason.strip())
     checked = not options.administrator and not options.dry_run
-    account_names = read_names(names)
-    if checked and len(account_names) != 1:
+    if checked and len(names) != 1:
         raise UsageError(
             "an identity is checked for one account at a time; name one\n"
             "An administrator gives many activation passwords: add --administrator"
         )
-    manner = options.manner("first connection")
-    manner = allowing(replace(manner, yes=manner.yes or checked), allow, options.reason)
-    command = begin(manner)
-    refuse_unsafe_way(manner, to)
+    command = begin(replace(options, yes=options.yes or checked), usual_reason="first connection")
+    refuse_unsafe_way(options, to)
     check = None
     if checked:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, account_names[0], *files, '--administrator --reason "..."')
-    return hand_out(command, account_names, to, private_mail, check, first_only=first_only)
+        check = _identity_check(command, names[0], *files, '--administrator --reason "..."')
+    return hand_out(command, names, to, private_mail, check, first_only=first_only)
 
 
 @with_shared_options
 def reset(
     names: Names,
-    options: DeskOptions,
+    options: GuardedOptions,
     numen_file: NumenFile = None,
     one_time_code_file: OneTimeCodeFile = None,
     without_check: Annotated[
@@ -197,7 +192,6 @@ def reset(
     ] = False,
     to: To = None,
     private_mail: PrivateMail = False,
-    allow: Allow = None,
     second_person: SecondPerson = False,
 ) -> int:
     """Give an account an activation password after a proof of identity.
@@ -213,31 +207,25 @@ def reset(
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
-    account_names = read_names(names)
     if second_person:
         others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
-        return request_approval(PASSWORD, account_names, options.manner(), *others, allow)
+        return request_approval(PASSWORD, names, options, *others)
     terms = reset_terms(
-        account_names,
+        names,
         options.reason,
         administrator=options.administrator,
         without_check=without_check,
         dry_run=options.dry_run,
     )
-    manner = replace(
-        options.manner(),
-        reason=terms.reason,
-        yes=options.yes or terms.checked,
-        identity=terms.identity,
-    )
-    manner = allowing(manner, allow, options.reason)
-    command = begin(manner)
-    refuse_unsafe_way(manner, to)
+    administrator = terms.identity == IdentityName.ADMINISTRATOR
+    manner = replace(options, yes=options.yes or terms.checked, administrator=administrator)
+    command = begin(manner, usual_reason=terms.reason)
+    refuse_unsafe_way(options, to)
     check = None
     if terms.checked and not options.dry_run:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, account_names[0], *files, '--without-check --reason "..."')
-    return hand_out(command, account_names, to, private_mail, check)
+        check = _identity_check(command, names[0], *files, '--without-check --reason "..."')
+    return hand_out(command, names, to, private_mail, check)
 
 
 @with_shared_options
@@ -248,18 +236,16 @@ def unblock(names: Names, options: DeskOptions) -> int:
 
     Example: piactl password unblock claire.dubreuil
     """
-    manner = options.manner("unblocked")
-    command = begin(manner)
-    configuration, order, account_names = command.configuration, command.order, read_names(names)
+    command = begin(options, usual_reason="unblocked")
     return command.decide(
-        lambda reader: prepare_unblocking(
-            configuration.accounts(reader),
-            configuration.rules(order.as_of),
-            configuration.settings.password,
-            account_names,
-            order.reason,
+        lambda store: prepare_unblocking(
+            store,
+            store.rules(store.as_of),
+            command.configuration.settings.password,
+            names,
+            command.order.reason,
             utc_now(),
-            manner.identity,
+            options.identity,
         )
     )
 

@@ -23,10 +23,13 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
     AcceptFeed,
+    AllChanges,
+    Allow,
     AsOf,
     By,
     Feeds,
     ImpactGroup,
+    PlanFile,
     PlanForm,
     PlanLayout,
     PlanOrImpact,
@@ -34,7 +37,6 @@ from piactl.cli.framework.options import (
     SometimesReason,
     need_reason,
     read_allowed,
-    read_day,
 )
 from piactl.cli.framework.run_context import (
     apply_plan,
@@ -69,9 +71,7 @@ def plan(
     out: Annotated[
         str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
     ] = "",
-    everything: Annotated[
-        bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
-    ] = False,
+    everything: AllChanges = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 3 instead of 0 if the plan has changes.")
     ] = False,
@@ -103,7 +103,7 @@ def plan(
     settings = configuration.settings
     if out:
         refuse_output("--out", out, settings.plans_folder)
-    day = read_day(as_of, today(configuration))
+    day = as_of or today(configuration)
     with refusals_as_json(form), ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), configuration.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
@@ -201,13 +201,8 @@ def _seekable(name: str, plans: str) -> BinaryIO:
 
 
 def apply(
-    file: Annotated[
-        str, typer.Argument(metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.")
-    ],
-    allow: Annotated[
-        list[str] | None,
-        typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
-    ] = None,
+    file: PlanFile,
+    allow: Allow = None,
     reason: SometimesReason = "",
     output: RunOutput = PlanLayout.TEXT,
     break_glass: Annotated[

@@ -22,7 +22,16 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.impact import check_form, show_impact
-from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, ShowOutput, read_day
+from piactl.cli.framework.options import (
+    AllChanges,
+    AsOf,
+    By,
+    Feeds,
+    Output,
+    PlanForm,
+    PlanOrImpact,
+    ShowOutput,
+)
 from piactl.config.policy import read_policy
 from piactl.config.policy_tests import read_policy_cases
 from piactl.config.register import read_register
@@ -137,9 +146,7 @@ def diff(
     as_of: AsOf = None,
     output: PlanOrImpact = None,
     by: By = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
-    ] = False,
+    everything: AllChanges = False,
 ) -> int:
     """Show what changes, and for whom, if policy NEW replaces OLD, with the line that decides.
 
@@ -153,7 +160,7 @@ def diff(
     check_form(output, by)
     live = this_configuration()
     before, after = with_policy("OLD", old, live), with_policy("NEW", new, live)
-    settings, day = live.settings, read_day(as_of, today(live))
+    settings, day = live.settings, as_of or today(live)
     with ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), live.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)

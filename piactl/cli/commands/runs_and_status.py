@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from enum import StrEnum
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,35 +27,25 @@ from piactl.cli.framework.options import (
     AsOf,
     Output,
     OwnColumns,
+    PageOutput,
     Reason,
+    RunLayout,
     ShowOutput,
+    day_option,
     need_reason,
     read_columns,
-    read_day,
-    use_form,
 )
-from piactl.cli.framework.run_context import new_order, run_of
+from piactl.cli.framework.run_context import find_run, new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import Exit, NotFound, UsageError
+from piactl.errors import Exit, UsageError
 from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.rewind_run_day import rewind as set_back
 from piactl.flows.status_and_night_view import status_view
 from piactl.report.status_text import status_text
-
-
-class RunLayout(StrEnum):
-    TABLE = "table"
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    TSV = "tsv"
-    EXCEL = "excel"
-    HTML = "html"
-
 
 COLUMNS = ("run", "as_of", "status", "author", "user", "host", "started", "ended", "outcomes", "note")
 
@@ -80,16 +69,7 @@ def list_(
 
 def show(
     run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
-    output: Annotated[
-        RunLayout | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="The output format; html is a page with the plan that this host kept.",
-            show_default=False,
-            callback=use_form,
-        ),
-    ] = None,
+    output: PageOutput = None,
     public: Annotated[
         bool, typer.Option("--public", help="With -o html: only numbers, without accounts and names.")
     ] = False,
@@ -103,11 +83,7 @@ def show(
         return
     if public:
         raise UsageError("--public needs -o html")
-    records = _records()
-    record = next((r for r in records if run in (r["run"], "last")), None)
-    if record is None:
-        raise NotFound(f"{run}: no such run; see: piactl runs list")
-    shown = _shown(record)
+    shown = _shown(find_run(_records(), run))
     put_object(shown, {name: _plain(name, value) for name, value in shown.items()}, layout_or_default(output))
 
 
@@ -122,9 +98,7 @@ def _put_page(run: str, *, public: bool) -> None:
 
 
 def rewind(
-    to: Annotated[
-        str, typer.Option("--to", metavar="DATE", help="The new day of the last run (YYYY-MM-DD).")
-    ],
+    to: Annotated[date | None, day_option("--to", "The new day of the last run (YYYY-MM-DD).")],
     reason: Reason = "",
 ) -> int:
     """Set the day of the last run back after a run with a wrong clock. Nights can then run again.
@@ -137,9 +111,8 @@ def rewind(
     need_reason(reason, "runs rewind", ["a reason"])
     configuration = this_configuration()
     order = new_order(configuration, None, reason)
-    day = read_day(to, order.today)
     with writing(configuration, "administrator") as writer:
-        done = set_back(writer, run_of(configuration, order), day)
+        done = set_back(writer, run_of(configuration, order), to or order.today)
     put_text([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
     changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:
@@ -218,7 +191,7 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     configuration = this_configuration()
     with reading(configuration) as reader:
         view = status_view(
-            configuration.accounts(reader, read_day(as_of, today(configuration))),
+            configuration.accounts(reader, as_of or today(configuration)),
             configuration.rules,
             configuration.settings,
             utc_now(),

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    of_each,
-    put,
-    put_json,
-    reading,
-    say,
-    this_configuration,
-)
-from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
-from piactl.clock import civil_today, utc_now
+from piactl.cli.framework.context import of_each, reading, show_views, this_configuration, today
+from piactl.cli.framework.options import AsOf, OutputLayout, ShowOutput, read_names
+from piactl.cli.framework.run_context import find_run
+from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import Exit, NotFound, UsageError
+from piactl.errors import NotFound, UsageError
 from piactl.flows.plan.signed_plan_file import read_kept_plan
 from piactl.flows.queries.accounts import find_entry
 from piactl.flows.queries.explain import LOGIN, why_run
@@ -31,8 +23,7 @@ from piactl.flows.queries.explain import why as answers
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes
 from piactl.report.establishments import with_names
-from piactl.report.table import rendered
-from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
+from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
 
 
 def why(
@@ -76,9 +67,9 @@ def why(
     if run:
         if subject or as_of:
             raise UsageError("--run goes with an account alone: leave the service and --as-of out")
-        return _through_run(configuration, read_names([account]), run, output, single=account != "-")
+        return _through_run(configuration, account, run, output, single=account != "-")
     asked = _subject(configuration.policy.services, subject)
-    day = read_day(as_of, civil_today(configuration.policy.timezone))
+    day = as_of or today(configuration)
     now = utc_now()
     names = read_names([account])
     rules = configuration.rules(day)
@@ -89,53 +80,39 @@ def why(
             lambda name: answers(store, rules, name, now, configuration.settings, asked),
             alone=account != "-",
         )
-    layout = layout_or_default(output) if output else ""
-    _print(views, layout, configuration, single=account != "-")
+
+    def text_of(view: Mapping[str, Any]) -> str:
+        gap = "" if view is views[0] else "\n"
+        return with_names(gap + why_text(view), configuration.register)
+
+    show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code
 
 
 def _through_run(
-    configuration: Configuration, names: Sequence[str], run: str, output: ShowOutput, *, single: bool
+    configuration: Configuration, account: str, run: str, output: OutputLayout | None, *, single: bool
 ) -> int:
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
-        records = read_runs(reader, settings.directory.state, unreadable, utc_now())
-        record = next((run_record for run_record in records if run in (run_record["run"], "last")), None)
-        if record is None:
-            raise NotFound(f"{run}: no such run; see: piactl runs list")
+        record = find_run(read_runs(reader, settings.directory.state, unreadable, utc_now()), run)
         ready = read_kept_plan(settings, configuration.keys, record)
-        store = configuration.accounts(reader)
-        views, code = [], Exit.DONE
-        for name in names:
+        plan, store = ready.plan if ready else None, configuration.accounts(reader)
+        held = {hold.matricule for hold in plan.holds} if plan else set()
+
+        def view_of(name: str) -> Mapping[str, Any]:
             try:
                 entry = find_entry(store, name)
-            except NotFound as error:
-                holds = ready.plan.holds if ready else ()
-                if name not in {hold.matricule for hold in holds}:
-                    if single:
-                        raise
-                    say(str(error))
-                    code = Exit.PARTLY
-                    continue
+            except NotFound:
+                if name not in held:
+                    raise
                 entry = None
             wanted = LineFilter(uid=entry.account.uid if entry else name, run=record["run"])
             written = [(change.outcome, change.message) for change in changes(settings.journal_file, wanted)]
-            plan = ready.plan if ready else None
-            views.append(why_run(entry, name, record, plan, written, who().host))
-    _print_steps(views, layout_or_default(output) if output else "", single=single)
-    return int(code)
+            return why_run(entry, name, record, plan, written, who().host)
 
-
-def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
-    if layout == "json" and single:
-        put_json(views[0])
-    elif layout in ("json", "ndjson"):
-        put(rendered(views, STEP_COLUMNS, layout))
-    elif layout:
-        rows = ({**view, **step} for view in views for step in view["steps"])
-        put(rendered(rows, STEP_COLUMNS, layout))
-    else:
-        display(step_lines(view) for view in views)
+        views, code = of_each(read_names([account]), view_of, alone=single)
+    show_views(views, step_lines, STEP_COLUMNS, output, single=single, rows_of=step_rows)
+    return code
 
 
 def _subject(services: Mapping[str, Service], subject: str) -> Service | str:
@@ -146,17 +123,3 @@ def _subject(services: Mapping[str, Service], subject: str) -> Service | str:
     if service is None:
         raise NotFound(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
     return service
-
-
-def _print(views: list[Any], layout: str, configuration: Configuration, *, single: bool) -> None:
-    if layout == "json" and single:
-        put_json(views[0])
-    elif layout:
-        complete = layout in ("json", "ndjson")
-        rows = views if complete else (row for view in views for row in why_rows(view))
-        put(rendered(rows, COLUMNS, layout))
-    else:
-        register = configuration.register
-        display(
-            with_names("\n" * bool(number) + why_text(view), register) for number, view in enumerate(views)
-        )

@@ -19,23 +19,20 @@ from piactl.cli.framework.context import (
     say,
     say_text,
     this_configuration,
-    today,
     writing,
 )
 from piactl.cli.framework.options import (
     ActAsOf,
-    ActOutput,
     Allow,
     AsAdministrator,
     DryRun,
     OutputLayout,
     Reason,
+    ShowOutput,
     SometimesReason,
     Yes,
     need_reason,
     read_allowed,
-    read_day,
-    read_names,
 )
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -47,10 +44,11 @@ from piactl.core.model.numen_and_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
-from piactl.directory.port import EntryWrite, Writer
+from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
 from piactl.flows.accounts.batch import (
     AccountOutcome,
@@ -67,7 +65,7 @@ from piactl.flows.accounts.edit import prepare
 from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
 from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-from piactl.flows.housekeeping import finish_interrupted_merges
+from piactl.flows.housekeeping import after_merges
 from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
 from piactl.flows.queries.accounts import AccountStore, find_account, person_row
 from piactl.report.establishments import named, with_names
@@ -78,14 +76,14 @@ from piactl.secret_files import identity_password
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """The options of a command that changes accounts."""
+    """How a command changes accounts. The fields of its subclasses with an annotation are options."""
 
-    reason: str
+    reason: str = ""
     dry_run: bool = False
     yes: bool = False
     output: OutputLayout | None = None
-    allow: Sequence[str] = ()
-    as_of: str | None = None
+    as_of: date | None = None
+    allow: Sequence[str] | None = None
     identity: str = IdentityName.ADMINISTRATOR
     reader: str = IdentityName.READER
     """The identity of a dry run."""
@@ -98,20 +96,14 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class EditOptions:
+class EditOptions(Manner):
     """The options of a command that changes one account by hand."""
 
     reason: Reason = ""
     dry_run: DryRun = False
     yes: Yes = False
-    output: ActOutput = None
+    output: ShowOutput = None
     as_of: ActAsOf = None
-
-    allow: list[str] | None = None
-
-    def manner(self, *, emergency: bool = False, reader: str = IdentityName.READER) -> Manner:
-        arguments = self.reason, self.dry_run, self.yes, self.output, self.allow or (), self.as_of
-        return Manner(*arguments, reader=reader, emergency=emergency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +114,28 @@ class BatchOptions(EditOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class DeskOptions:
-    """The options of a command of the help desk that needs a reason only as an administrator."""
+class CodeOptions(Manner):
+    """The options of a command of the help desk that asks for codes: it acts with the identity of the desk,
+    or with the administrator's if asked for. The run leaves no record in the directory, because the desk may
+    write none and an undo could not bring a secret back; the journal has everything."""
 
     reason: SometimesReason = ""
-    dry_run: DryRun = False
-    yes: Yes = False
-    output: ActOutput = None
+    yes: bool = True
+    output: ShowOutput = None
+    recorded: bool = False
     administrator: AsAdministrator = False
 
-    def manner(self, usual_reason: str = "") -> Manner:
-        reason = self.reason or usual_reason
-        return desk_manner(reason, self.administrator, self.dry_run, self.yes, self.output)
+    def __post_init__(self) -> None:
+        identity = IdentityName.ADMINISTRATOR if self.administrator else IdentityName.DESK
+        object.__setattr__(self, "identity", identity)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions(CodeOptions):
+    """The options of a command of the help desk that needs a reason only as an administrator."""
+
+    dry_run: DryRun = False
+    yes: Yes = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,37 +145,24 @@ class DeskReasonOptions(DeskOptions):
     reason: Reason = ""
 
 
-def desk_manner(
-    reason: str, administrator: bool, dry_run: bool, yes: bool, output: OutputLayout | None
-) -> Manner:
-    """The manner of a command of the help desk: with its identity, or the administrator's if asked for. The
-    run leaves no record in the directory, because the desk may write none and an undo could not bring a
-    secret back; the journal has everything."""
-    identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
-    return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
-
-
-def begin(manner: Manner, *, changes: bool = True) -> AccountCommand:
-    """The command, once its options are read. Raises UsageError if a command that `changes` something has no
-    reason."""
-    if changes and not manner.reason.strip():
+def begin(
+    manner: Manner, *, usual_reason: str = "", changes: bool = True, emergency: bool = False
+) -> AccountCommand:
+    """The command, once its options are read; `usual_reason` is that of one without a reason. Raises
+    UsageError if a command that `changes` something has no reason, and if guards are approved without one, or
+    by anyone other than an administrator."""
+    reason = manner.reason if manner.reason.strip() else usual_reason
+    if changes and not reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
-    configuration = this_configuration()
-    day = read_day(manner.as_of, today(configuration)) if manner.as_of else None
-    reason = masked(manner.reason)
-    order = new_order(configuration, day, reason, read_allowed(manner.allow))
+    if manner.allow and changes:
+        need_reason(manner.reason, "--allow", manner.allow)
+        if manner.identity != IdentityName.ADMINISTRATOR:
+            raise UsageError("only an administrator approves guards of the help desk: add --administrator")
+    configuration, reason = this_configuration(), masked(reason)
+    order = new_order(configuration, manner.as_of, reason, read_allowed(manner.allow or ()))
+    if emergency:
+        manner = replace(manner, emergency=True)
     return AccountCommand(configuration, manner, order, Author(order.actor.author, reason))
-
-
-def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner:
-    """The manner with approvals of the guards of the help desk. Raises UsageError if anyone other than an
-    administrator approves, or if no reason is given."""
-    if not allow:
-        return manner
-    need_reason(reason, "--allow", allow)
-    if manner.identity != IdentityName.ADMINISTRATOR:
-        raise UsageError("only an administrator approves guards of the help desk: add --administrator")
-    return replace(manner, allow=allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +180,15 @@ class AccountCommand:
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
         """
-        account_names, reason = read_names(names), self.order.reason
-        return self.edit(lambda store, rules: prepare(store, rules, account_names, act, reason))
+        return self.edit(lambda store, rules: prepare(store, rules, names, act, self.order.reason))
 
     def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
         """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
-        configuration, day = self.configuration, self.order.as_of
-        return self.decide(
-            lambda reader: prepare(configuration.accounts(reader, day), configuration.rules(day))
-        )
+        return self.decide(lambda store: prepare(store, store.rules(store.as_of)))
 
     def decide(
         self,
-        prepare: Callable[[Any], Batch],
+        prepare: Callable[[AccountStore], Batch],
         delivery: Delivery | None = None,
         show: Callable[[], None] | None = None,
         *,
@@ -221,15 +206,19 @@ class AccountCommand:
             raise error
         return code
 
+    def accounts(self, reader: Reader) -> AccountStore:
+        """The accounts that `reader` reads, as of the day of the command."""
+        return self.configuration.accounts(reader, self.order.as_of)
+
     def run(self) -> CommandRun:
         """The run of the command, which has not begun."""
-        configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            finish_interrupted_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
+            store = self.accounts(run.writer)
+            after_merges(run, store, store.rules(store.as_of))
 
         return replace(
-            run_of(configuration, self.order),
+            run_of(self.configuration, self.order),
             recorded=self.manner.recorded,
             emergency=self.manner.emergency,
             finish=finish if self.manner.recorded else None,
@@ -242,20 +231,25 @@ class AccountCommand:
         return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
 
     def carry_through(
-        self, prepare: Callable[[Any], Batch], delivery: Delivery | None = None, *, everywhere: bool = False
+        self,
+        prepare: Callable[[AccountStore], Batch],
+        delivery: Delivery | None = None,
+        *,
+        everywhere: bool = False,
     ) -> tuple[Batch, BatchResult]:
-        """Prepares a batch, asks the operator, writes it and delivers its secrets. `prepare` gets a Writer,
-        or a Reader in a dry run. With `everywhere`, the entries are read back on every listed server.
+        """Prepares a batch, asks the operator, writes it and delivers its secrets. The reader of the
+        store is a Writer, except in a dry run. With `everywhere`, the entries are read back on every listed
+        server.
 
         A broken guard that is not allowed, or an error before anything was written, is `refused` in the
         result; a later error is its `error`. Raises Declined, and what `prepare` raises.
         """
         if self.manner.dry_run:
             with reading(self.configuration, self.manner.reader) as reader:
-                batch = prepare(reader)
+                batch = prepare(self.accounts(reader))
             return batch, BatchResult(planned=True, refused=self._broken(batch))
         with self.writing() as writer:
-            batch = prepare(writer)
+            batch = prepare(self.accounts(writer))
             if not batch.writes:
                 return batch, BatchResult(self.order.run)
             broken = self._broken(batch)
@@ -287,7 +281,7 @@ class AccountCommand:
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)
 
-    def _not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
+    def _not_arrived(self, expected: Mapping[str, Sequence[Write]]) -> Sequence[str]:
         directory = self.configuration.settings.directory
         return not_arrived(directory, self.manner.identity, identity_password, expected)
 
@@ -312,10 +306,10 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
         say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
 
 
-def say_whom(command: AccountCommand, accounts: AccountStore, name: str) -> None:
+def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
     """On a terminal, names the person before the question for a code. Raises as `find_account`."""
     if can_ask(yes=False):
-        say_person(command.configuration, find_account(accounts, name), command.order.as_of)
+        say_person(command.configuration, find_account(store, name), command.order.as_of)
 
 
 def can_ask(*, yes: bool) -> bool:

@@ -18,6 +18,7 @@ from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen, say
 from piactl.cli.framework.host import refuse_command
+from piactl.cli.framework.options import read_names
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
@@ -118,13 +119,16 @@ def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
 
 
 def _loaded(words: str) -> Callable[..., Any]:
-    """The function of a command, which first refuses a caller who may not run it."""
+    """The function of a command, which first refuses a caller who may not run it, and reads the names of
+    accounts."""
     line = COMMANDS[words]
     function: Callable[..., Any] = getattr(import_module(f"piactl.cli.commands.{line.module}"), line.function)
 
     @wraps(function)
     def permitted(*args: Any, **values: Any) -> Any:
         refuse_command(words)
+        if "names" in values:
+            values["names"] = read_names(values["names"])
         return function(*args, **values)
 
     return permitted

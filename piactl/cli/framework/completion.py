@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from piactl.cli.framework.commands import COMMANDS, NOUNS
 from piactl.cli.framework.context import chosen, configuration_path
@@ -22,6 +23,7 @@ from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.core.model.account import State
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
@@ -59,7 +61,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
         return [(FILES, "")]
     path, after = _path(rest)
     if path not in COMMANDS:
-        return _fitting(_below(path, after), last) if not after else []
+        return _fitting(_below(path), last) if not after else []
 
     available = parameters(path)
     option, positional = _place(after, available)
@@ -72,7 +74,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     target = option or _argument(positional, available)
     if target is None:
         return []
-    suggestions = _fitting(looked_up(target, last, config, first=positional == 0), last)
+    suggestions = _fitting(looked_up(target, _Asked(last, config)), last)
     return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
@@ -117,7 +119,7 @@ def _path(words: Sequence[str]) -> tuple[str, list[str]]:
     return "", list(words)
 
 
-def _below(path: str, _after: Sequence[str]) -> list[Suggestion]:
+def _below(path: str) -> list[Suggestion]:
     """The words that can follow an incomplete command."""
     if path:
         suggestions = [
@@ -209,105 +211,77 @@ def _parameter(name: str, hint: Any) -> Parameter:
     return Parameter(words, sort, (info.help or "").split(". ")[0], several)
 
 
-def looked_up(target: Parameter, last: str, config: str, *, first: bool) -> list[Suggestion]:
-    """The values of a parameter; `first`: it is the first argument. Raises any error of the lookup."""
+class _Asked(NamedTuple):
+    """A value that is being typed: what is typed of it, and the configuration."""
+
+    last: str
+    config: str
+
+    @property
+    def settings(self) -> Settings:
+        chosen.config = self.config
+        refuse_command("completion")
+        return read_settings(Path(configuration_path()))
+
+    @property
+    def policy(self) -> Policy:
+        return read_policy(Path(self.settings.policy_file))
+
+
+def looked_up(target: Parameter, asked: _Asked) -> list[Suggestion]:
+    """The values of a parameter. Raises any error of the lookup."""
     kind = target.kind
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return [(str(member.value), "") for member in kind]
+        return _bare(member.value for member in kind)
     if kind in _FILES:
         return [(FILES, "")]
     look_up = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
-    return look_up(last, config, first) if look_up else []
+    return list(look_up(asked)) if look_up else []
 
 
-def _settings(config: str) -> Settings:
-    chosen.config = config
-    refuse_command("completion")
-    return read_settings(Path(configuration_path()))
+def _bare(words: Iterable[object]) -> list[Suggestion]:
+    return [(str(word), "") for word in words]
 
 
-def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
-    settings = _settings(config)
-    return [(uid, "") for uid in suggested_uids(settings.directory, identity_password, last, SECONDS)]
+def _in_directory(suggested: Callable[..., Iterable[str]], asked: _Asked) -> list[Suggestion]:
+    return _bare(suggested(asked.settings.directory, identity_password, asked.last, SECONDS))
 
 
-def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
-    settings = _settings(config)
-    runs = suggested_runs(settings.directory, identity_password, last, SECONDS)
-    return [("last", "The last run."), *((run, "") for run in reversed(runs))]
+def _runs(asked: _Asked) -> list[Suggestion]:
+    return [("last", "The last run."), *reversed(_in_directory(suggested_runs, asked))]
 
 
-def _services(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [(name, entry.label) for name, entry in _policy(config).services.items()]
+def _services(asked: _Asked) -> list[Suggestion]:
+    return [(name, entry.label) for name, entry in asked.policy.services.items()]
 
 
-def _services_or_login(last: str, config: str, first: bool) -> list[Suggestion]:
-    return [("login", "Why logging in works or does not."), *_services(last, config, first)]
-
-
-def _profiles(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [(entry.name, "") for entry in _policy(config).profiles]
-
-
-def _policy(config: str) -> Any:
-    return read_policy(Path(_settings(config).policy_file))
-
-
-def _uais(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    register = read_register(Path(_settings(config).establishments_file))
-    return [(uai, entry.name) for uai, entry in register.items()]
-
-
-def _functions(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    profiles = _policy(config).profiles
+def _functions(asked: _Asked) -> list[Suggestion]:
     functions = {
         function: entry.name
-        for entry in reversed(profiles)
+        for entry in reversed(asked.policy.profiles)
         for function in entry.when.conditions.get("fonction", ())
     }
     return sorted(functions.items())
 
 
-def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [(name, "") for name in _settings(config).sources]
+def _uais(asked: _Asked) -> list[Suggestion]:
+    register = read_register(Path(asked.settings.establishments_file))
+    return [(uai, entry.name) for uai, entry in register.items()]
 
 
-def _cases(last: str, config: str, _first: bool) -> list[Suggestion]:
-    return [
-        (case, "") for case in suggested_cases(_settings(config).directory, identity_password, last, SECONDS)
-    ]
-
-
-def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    return [(state.value, "") for state in State]
-
-
-def _guarded(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    return [(f"{kind}=", "") for kind in GUARD_KINDS]
-
-
-def _kinds(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    return [(kind.value, "") for kind in Kind]
-
-
-def _shells(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    return [(shell, "") for shell in ("bash", "zsh", "fish")]
-
-
-Lookup = Callable[[str, str, bool], list[Suggestion]]
-_LOOKUPS: Mapping[str, Lookup] = {
-    "ACCOUNT": _accounts,
-    "SPONSOR": _accounts,
+_LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
+    "ACCOUNT": partial(_in_directory, suggested_uids),
+    "SPONSOR": partial(_in_directory, suggested_uids),
     "SERVICE": _services,
-    "SERVICE|LOGIN": _services_or_login,
-    "PROFILE": _profiles,
-    "STATE": _states,
+    "SERVICE|LOGIN": lambda asked: [("login", "Why logging in works or does not."), *_services(asked)],
+    "PROFILE": lambda asked: _bare(entry.name for entry in asked.policy.profiles),
+    "STATE": lambda _: _bare(state.value for state in State),
     "UAI": _uais,
     "FUNCTION": _functions,
-    "SOURCE": _sources,
-    "CASE": _cases,
+    "SOURCE": lambda asked: _bare(asked.settings.sources),
+    "CASE": partial(_in_directory, suggested_cases),
     "RUN": _runs,
-    "KIND=N": _guarded,
-    "KIND": _kinds,
-    "SHELL": _shells,
+    "KIND=N": lambda _: _bare(f"{kind}=" for kind in GUARD_KINDS),
+    "KIND": lambda _: _bare(kind.value for kind in Kind),
+    "SHELL": lambda _: _bare(("bash", "zsh", "fish")),
 }

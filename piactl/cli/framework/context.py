@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.options import read_columns, read_day
+from piactl.cli.framework.options import read_columns
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
 from piactl.core.model.settings import IdentityName
@@ -28,7 +28,8 @@ from piactl.report.table import rendered
 from piactl.secret_files import identity_password
 from piactl.translation import translated, use
 
-View = TypeVar("View")
+View = Mapping[str, Any]
+Found = TypeVar("Found")
 _MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
@@ -200,7 +201,7 @@ def list_of_accounts(
     rows_of: Callable[[AccountStore, Callable[[str], None]], Sequence[Mapping[str, Any]]],
     usual: Sequence[str],
     output: object,
-    as_of: str | None,
+    as_of: date | None,
     columns: str,
 ) -> int:
     """Prints rows about accounts (`uid`) on a day, with facts of the people if `columns` asks for them.
@@ -209,7 +210,7 @@ def list_of_accounts(
     column_names = read_columns(columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
+        store = configuration.accounts(reader, as_of or today(configuration))
         rows = with_person_facts(
             store, rows_of(store, unreadable.append), column_names, configuration.register
         )
@@ -230,7 +231,29 @@ def put_object(view: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> 
         put(rendered(fields, ("field", "value"), layout))
 
 
-def of_each(names: Iterable[str], view_of: Callable[[str], View], *, alone: bool) -> tuple[list[View], int]:
+def show_views(
+    views: Sequence[View],
+    text_of: Callable[[View], str],
+    columns: Sequence[str],
+    output: object,
+    *,
+    single: bool,
+    rows_of: Callable[[View], Iterable[Mapping[str, Any]]] = lambda view: [view],
+) -> None:
+    """Prints documents: as text, in json and ndjson whole (a `single` one in json is one object), else as the
+    rows of each. Raises as `put`."""
+    layout = layout_or_default(output) if output else "text"
+    if layout == "text":
+        display(map(text_of, views))
+    elif layout == "json" and single:
+        put_json(views[0])
+    else:
+        whole = layout in ("json", "ndjson")
+        rows = views if whole else (row for view in views for row in rows_of(view))
+        display(rendered(rows, columns, layout), layout)
+
+
+def of_each(names: Iterable[str], view_of: Callable[[str], Found], *, alone: bool) -> tuple[list[Found], int]:
     """What `view_of` returns for each name, and the exit code. Reports the error of a name, or raises it
     if the name is `alone`."""
     views, code = [], Exit.DONE

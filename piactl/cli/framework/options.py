@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated, Any, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,18 @@ class PlanForm(StrEnum):
     EXCEL = "excel"
 
 
+class RunLayout(StrEnum):
+    """The forms in which a run is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    TSV = "tsv"
+    EXCEL = "excel"
+    HTML = "html"
+
+
 class ImpactGroup(StrEnum):
     """The groups by which the impact of a plan is shown."""
 
@@ -77,15 +89,34 @@ def use_form(value: StrEnum | None) -> StrEnum | None:
     return value
 
 
+def _output(help_: str, *, shown: bool = False) -> Any:
+    return typer.Option("-o", "--output", help=help_, show_default=shown, callback=use_form)
+
+
 Output = Annotated[
-    OutputLayout | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="The output format; by default a table on a terminal, else tsv.",
-        show_default=False,
-        callback=use_form,
+    OutputLayout | None, _output("The output format; by default a table on a terminal, else tsv.")
+]
+ShowOutput = Annotated[OutputLayout | None, _output("The output format; text by default.")]
+RunOutput = Annotated[PlanLayout, _output("The output format; json is one object.", shown=True)]
+PlanOutput = Annotated[
+    PlanLayout, _output("The output format; json is the plan that `apply` takes.", shown=True)
+]
+PeriodsOutput = Annotated[
+    PlanLayout, _output("The output format; json has the periods, each with its days.", shown=True)
+]
+PageOutput = Annotated[
+    RunLayout | None, _output("The output format; html is a page with the plan that this host kept.")
+]
+PlanOrImpact = Annotated[
+    PlanForm | None,
+    _output(
+        "The output format; text by default. json has everything (of `plan`: what `apply` takes). "
+        "With --by: a table on a terminal, else tsv."
     ),
+]
+By = Annotated[
+    ImpactGroup | None,
+    typer.Option("--by", help="Show the accounts that change by establishment, profile, service or source."),
 ]
 Columns = Annotated[
     str,
@@ -96,48 +127,44 @@ Columns = Annotated[
         "functions, establishments, establishment_names.",
     ),
 ]
-OwnColumns = Annotated[
-    str,
-    typer.Option("--columns", metavar="NAME,...", help="The columns, in this order."),
-]
-ShowOutput = Annotated[
-    OutputLayout | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="The output format; text by default.",
-        show_default=False,
-        callback=use_form,
-    ),
-]
-RunOutput = Annotated[
-    PlanLayout,
-    typer.Option("-o", "--output", help="The output format; json is one object.", callback=use_form),
-]
-PlanOutput = Annotated[
-    PlanLayout,
-    typer.Option(
-        "-o", "--output", help="The output format; json is the plan that `apply` takes.", callback=use_form
-    ),
-]
-PlanOrImpact = Annotated[
-    PlanForm | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="The output format; text by default. json has everything (of `plan`: what `apply` takes). "
-        "With --by: a table on a terminal, else tsv.",
-        show_default=False,
-        callback=use_form,
-    ),
-]
-By = Annotated[
-    ImpactGroup | None,
-    typer.Option("--by", help="Show the accounts that change by establishment, profile, service or source."),
-]
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", metavar="DATE", help="The day of the answer (YYYY-MM-DD); today by default."),
+OwnColumns = Annotated[str, typer.Option("--columns", metavar="NAME,...", help="The columns, in this order.")]
+
+FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
+"""The days that options accept, as in feeds. Sums of days then stay inside the calendar."""
+
+
+def read_date(option: str, text: str) -> date | None:
+    """The day of an option, None if it is not given. Raises UsageError."""
+    if not text:
+        return None
+    day = _day(text)
+    if day is None:
+        raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+    return day
+
+
+def _day(text: str) -> date | None:
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        try:
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+    return None
+
+
+def day_option(name: str, help_: str) -> Any:
+    """An option whose value is a day."""
+    return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
+
+
+AsOf = Annotated[date | None, day_option("--as-of", "The day of the answer (YYYY-MM-DD); today by default.")]
+ActAsOf = Annotated[date | None, day_option("--as-of", "Act as of another day (only for trials).")]
+FirstDay = Annotated[date | None, day_option("--from", "The first day (YYYY-MM-DD); today by default.")]
+LastDay = Annotated[date | None, day_option("--until", "The last day, inclusive (YYYY-MM-DD).")]
+NeededLastDay = Annotated[
+    date | None, day_option("--until", "The last day, inclusive (YYYY-MM-DD). [required]")
 ]
 Reason = Annotated[
     str, typer.Option("--reason", help="The reason, in a sentence, for the record. [required]")
@@ -148,30 +175,30 @@ Feeds = Annotated[
     list[str] | None,
     typer.Argument(metavar="FEED", help="Feed files, PATH or SOURCE=PATH.", show_default=False),
 ]
+PlanFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.", show_default=False
+    ),
+]
+_NAME = "A uid, an address, an alias or a matricule"
+OneName = Annotated[str, typer.Argument(metavar="ACCOUNT", help=f"{_NAME}.", show_default=False)]
+
+
 Names = Annotated[
     list[str],
     typer.Argument(
-        metavar="ACCOUNT...",
-        help="A uid, an address, an alias or a matricule; - reads them from stdin, one per line.",
-        show_default=False,
+        metavar="ACCOUNT...", help=f"{_NAME}; - reads them from stdin, one per line.", show_default=False
     ),
 ]
+"""The parameter `names` of a command; the function gets them as `read_names` returns them."""
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
-ActOutput = Annotated[
-    OutputLayout | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="The output format; text by default.",
-        show_default=False,
-        callback=use_form,
-    ),
-]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
 ]
+AllChanges = Annotated[bool, typer.Option("--all", help="Show every change, not the first few of each kind.")]
 AsAdministrator = Annotated[
     bool,
     typer.Option(
@@ -184,16 +211,6 @@ SecondPerson = Annotated[
     typer.Option(
         "--second-person", help="Request it without a proof of identity; another operator approves it."
     ),
-]
-LastDay = Annotated[
-    str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD).")
-]
-NeededLastDay = Annotated[
-    str | None,
-    typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD). [required]"),
-]
-ActAsOf = Annotated[
-    str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
 ]
 AcceptFeed = Annotated[
     list[str] | None,
@@ -226,36 +243,6 @@ def with_shared_options(command: Callable[..., int]) -> Callable[..., int]:
     called.__dict__["__signature__"] = inspect.Signature([*parameters.values()])
     called.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     return called
-
-
-def read_day(text: str | None, today: date) -> date:
-    """The day of --as-of, by default today. Raises UsageError."""
-    return read_date("--as-of", text) or today
-
-
-FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
-"""The days that options accept, as in feeds. Sums of days then stay inside the calendar."""
-
-
-def read_date(option: str, text: str | None) -> date | None:
-    """The day of an option, None if it is not given. Raises UsageError."""
-    if not text:
-        return None
-    day = _day(text)
-    if day is None:
-        raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
-    return day
-
-
-def _day(text: str) -> date | None:
-    for form in ("%Y-%m-%d", "%d/%m/%Y"):
-        try:
-            return datetime.strptime(text, form).date()  # noqa: DTZ007
-        except ValueError:
-            continue
-    return None
 
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:

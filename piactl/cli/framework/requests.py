@@ -21,7 +21,7 @@ def requests_of(configuration: Configuration, reader: Reader) -> Requests:
 def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: object) -> int:
     """Requests what `kind` says for one account. Raises UsageError where an option `beside` goes without a
     request."""
-    if len(names) != 1 or any(beside):
+    if len(names) != 1 or any(beside) or manner.allow:
         raise UsageError(
             "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
         )
@@ -29,8 +29,8 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
     configuration, order = command.configuration, command.order
     operator = known_operator(order.actor, TWO)
     return command.decide(
-        lambda reader: requests_of(configuration, reader).prepare(
-            configuration.accounts(reader),
+        lambda store: requests_of(configuration, store.reader).prepare(
+            store,
             configuration.rules(order.as_of),
             configuration.settings.password,
             kind,

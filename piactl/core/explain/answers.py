@@ -61,8 +61,7 @@ def _state_notes(question: Question) -> Iterator[str]:
     yield from question.drift_notes()
     lock = question.desired.lock
     if lock is not None:
-        until = f" to {lock.until}" if lock.until else ""
-        yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
+        yield lock.words
     if question.career.locked_on(question.as_of):
         first, last = span(question.days(lambda career: career.locked), question.number)
         row = question.lock_left()

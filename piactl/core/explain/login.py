@@ -24,7 +24,7 @@ from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, difference, holding
 from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import drift_words
-from piactl.core.rules.career import Career
+from piactl.core.rules.career import NEVER, Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
 from piactl.core.rules.service_rights_over_time import right_by
@@ -180,6 +180,8 @@ def login_days(question: Question) -> list[Period]:
         return []
     if question.held:
         first, last = account.login_from, account.login_until
+        if last == NEVER:
+            return []
         return [(first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)]
     lock = account.lock
 
@@ -262,7 +264,8 @@ def _locks(question: Question) -> Iterator[Cause]:
     lock = question.account.lock
     if lock is not None and lock.covers(question.as_of):
         until = f" until {lock.until}" if lock.until else ", until it is lifted"
-        text = f"locked by {lock.by} since {lock.since}{until}: {lock.reason}"
+        begun = f" since {lock.known_since}" if lock.known_since else ""
+        text = f"locked by {lock.by}{begun}{until}: {lock.reason}"
         command = f'piactl account unlock {question.account.uid} --reason "..."'
         yield Cause("lock", REFUSED, text, command, lock.until)
     if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):

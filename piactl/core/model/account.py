@@ -100,6 +100,20 @@ class Lock:
     def covers(self, day: date) -> bool:
         return self.since <= day and (self.until is None or day <= self.until)
 
+    @property
+    def known_since(self) -> date | None:
+        return None if self.since == LOST_DAY else self.since
+
+    @property
+    def words(self) -> str:
+        until = f" to {self.until}" if self.until else ""
+        begun = f" from {self.since}{until}" if self.known_since else ""
+        return f"locked{begun} by {self.by}: {self.reason}"
+
+
+LOST_DAY = date(2000, 1, 1)
+"""The first day of a lock of which nobody knows it any more. It is stored, and never shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceException:

@@ -75,8 +75,13 @@ def changed_words(drifts: Iterable[Drift]) -> str:
     return f"another program {' and '.join(done)}"
 
 
+def fate_words(fate: str, by: str = "the next night") -> str:
+    """What becomes of a drift; `by` puts it back."""
+    return f"{by} puts it back" if fate == DriftFate.REVERTED else fate
+
+
 def drift_words(drift: Drift) -> str:
     """Who changed it, since when, and what becomes of it."""
     since = f", seen since {drift.since}" if drift.since else ""
     until = f" until {drift.until}" if drift.until else ""
-    return f"{drift.by or 'author unknown'}{since}; {drift.fate}{until}"
+    return f"{drift.by or 'author unknown'}{since}; {fate_words(drift.fate)}{until}"

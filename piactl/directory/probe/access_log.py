@@ -22,7 +22,7 @@ _READ = (
     "reqStart", "reqType", "reqDN", "reqNewRDN", "reqNewSuperior", "reqAuthzID", "reqResult", "reqMod",
     "entryCSN",
 )  # fmt: skip
-_SHORT = ("reqStart", "reqType", "reqDN", "entryCSN")
+_SHORT = ("reqStart", "reqType", "reqDN", "reqAuthzID", "entryCSN")
 _AT_ONCE = 20
 _OF_THE_SERVER = frozenset(
     name.lower()
@@ -119,25 +119,31 @@ def logged_writes(
 def writes_since(
     reader: Reader, log: str, since: datetime, directory: DirectorySettings, known: Collection[str] = ()
 ) -> Iterator[LoggedWrite]:
-    """The writes since then whose entryCSN is not `known`, in no particular order. A load leaves many others:
-    of writes by identities of this host the entryCSN is read first, and the rest only of unknown writes of
-    accounts. Raises like every search."""
+    """The writes since then whose entryCSN is not `known`, in no particular order. A load leaves many others,
+    so their entryCSN is read first, and the rest of those that are unknown: one by one if they are few, else
+    with all that no identity of this host made. Raises like every search."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
     begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
-    queries = [filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)]
-    own = [i.dn for i in directory.identities.values() if i.dn and not i.elsewhere]
-    if own and known:
+    every = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
+    queries = [every]
+    if known:
+        own = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and not i.elsewhere}
         accounts = normal_dn(directory.accounts)
-        ours = filters.any_of(*(filters.equals("reqAuthzID", dn) for dn in own))
-        found = reader.search(log, filters.all_of(*queries, ours), _SHORT)
-        unknown = [
-            entry.text("reqStart")
-            for entry in found
-            if entry.text("entryCSN") not in known
-            and (entry.text("reqType") == "modrdn" or normal_dn(entry.text("reqDN")).endswith(accounts))
-        ]
-        queries = [filters.all_of(*queries, filters.none_of(ours))]
-        queries += filters.equals_one("reqStart", unknown, _AT_ONCE)
+        ours, others = list[str](), list[str]()
+        for entry in reader.search(log, every, _SHORT):
+            if entry.text("entryCSN") in known:
+                continue
+            if normal_dn(entry.text("reqAuthzID")) not in own:
+                others.append(entry.text("reqStart"))
+            elif entry.text("reqType") == "modrdn" or normal_dn(entry.text("reqDN")).endswith(accounts):
+                ours.append(entry.text("reqStart"))
+        if len(others) > _AT_ONCE:
+            by_us = filters.any_of(*(filters.equals("reqAuthzID", dn) for dn in sorted(own)))
+            queries = [filters.all_of(every, filters.none_of(by_us))] if own else [every]
+            others = []
+        else:
+            queries = []
+        queries += filters.equals_one("reqStart", [*ours, *others], _AT_ONCE)
     for query in queries:
         for entry in reader.search(log, query, _READ):
             write = _write(entry)
@@ -206,19 +212,23 @@ MOST = 200
 """The largest number of entries that are looked up; for thousands, read the access log itself."""
 
 
+def _is_ours(author: str, ours: Collection[str]) -> bool:
+    """Whether it is an identity of piactl, or one of another host, which is below it."""
+    dn = normal_dn(author) if author else ""
+    return dn in ours or dn.partition(",")[2] in ours
+
+
 def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) -> dict[str, str]:
-    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped
-    if the log shows others."""
+    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped;
+    an entry that only such a write is known of is left out."""
     dns = dns[:MOST]
     ours = {normal_dn(identity.dn) for identity in directory.identities.values() if identity.dn}
     logged: dict[str, LoggedWrite] = {}
     for log in find_logs(reader, directory.suffix).readable:
         for write in logged_writes(reader, log, dns):
             key = normal_dn(write.dn)
-            author = normal_dn(write.by) if write.by else ""
-            foreign = author not in ours and author.partition(",")[2] not in ours
             # nightly, which sees some names alone, says the same as the reader that made the plan
-            foreign = foreign and write.attributes is not None
+            foreign = not _is_ours(write.by, ours) and write.attributes is not None
             if foreign and not write.result and not write.of_logging_in:
                 logged[key] = max(logged.get(key, write), write, key=lambda logged_write: logged_write.time)
     result = {}
@@ -230,6 +240,6 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
         entry = reader.read(dn, _LAST)
         if entry is not None:
             last = last_write(entry)
-            if last.by:
+            if last.by and not _is_ours(last.by, ours):
                 result[dn] = f"last modified by {last.by} at {last.time}"
     return result

@@ -12,15 +12,15 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.run_state import Vanished
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete
 from piactl.directory.store.drift import PROPERLY, read_foreign_devices
-from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import guarded, intended, prepared_account
@@ -28,7 +28,6 @@ from piactl.flows.apply.undo_log import logged_values
 from piactl.flows.drift import resolved, wanted
 from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, all_entries, find_entry
 
 _REBUILT = (
@@ -39,6 +38,12 @@ _REBUILT = (
 )  # fmt: skip
 """The attributes that are restored for a deleted entry, as far as undo logs have them; the rules give the
 rest."""
+_LOST = {
+    "piactlException": "a denial or a grant",
+    "piactlOverride": "an end or a closure",
+    "piactlAssignment": "an assignment",
+}
+"""What a value of an attribute is, in words."""
 _ITS_OWN = (
     "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
     "on the entry: look at each of them"
@@ -52,7 +57,7 @@ def standing_drift(
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
-    gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
+    gone = still_gone(accounts, store.vanished)
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
         drifts = [
@@ -70,7 +75,7 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
-            AccountWrite(entry.account.uid, (Kind.DRIFT.value,), author.reason, raw_delete(raw))
+            raw_delete(raw).explained(entry.account.uid, (Kind.DRIFT.value,), author.reason)
             for raw in read_foreign_devices(store.reader, store.directory, entry.dn)
         ]
         if entry.drift is None and not devices:
@@ -82,7 +87,10 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
             made = _based(store, ours, made, author, rules)
         rows = [*devices, *filter(None, [made.write])]
         changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
-        return replace(made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]))
+        note = "; ".join(filter(None, [_given_up(entry, store), made.note]))
+        return replace(
+            made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
+        )
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, rules, name, gone)
@@ -91,6 +99,14 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return guarded(store, rules, _each(store, names, prepared, made_again))
+
+
+def _given_up(entry: Entry, store: AccountStore) -> str:
+    """The values that a revert gives up, because nobody knows them; "" if there are none."""
+    unknown = entry.drift.unknown if entry.drift is not None and not entry.drift.baseless else ()
+    names = {store.encoding.name(default): word for default, word in _LOST.items()}
+    words = [f"{names.get(name, 'a value')} ({name})" for name in unknown]
+    return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
 
 
 def _settling(store: AccountStore, entry: Entry, rules: Rules) -> Entry:
@@ -122,9 +138,9 @@ def _based(
     )
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    write = made.write.write if made.write else EntryWrite("modify", entry.dn)
+    write = made.write if made.write else Write("modify", entry.dn)
     write = with_base(store.encoding, entry, write) if made.write is None else write
-    row = AccountWrite(account.uid, kinds, author.reason, write)
+    row = write.explained(account.uid, kinds, author.reason)
     return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
@@ -166,7 +182,7 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
             reason=f"what another program wrote is adopted; {author.note}",
             effective=rules.as_of,
         )
-        row = AccountWrite(account.uid, (change.kind.value,), author.reason, write)
+        row = write.explained(account.uid, (change.kind.value,), author.reason)
         return PreparedAccount(name, account.uid, (change,), row)
 
     return guarded(store, rules, _each(store, names, prepared))
@@ -213,7 +229,7 @@ def _each(
 ) -> tuple[PreparedAccount, ...]:
     """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
-    vanished = vanished_accounts(store.reader, store.directory.state, store.unreadable)
+    vanished = store.vanished
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
 
@@ -288,13 +304,13 @@ def _rebuilt_words(account: Account) -> str:
     )
 
 
-def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, author: Author) -> Change:
+def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
     """The change that removes the devices which another program added."""
     return Change(
         kind=Kind.DRIFT,
         uid=account.uid,
         matricule=account.matricule,
-        before={"theirs": [f"{DEVICE}: {device.write.dn}" for device in devices]},
+        before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
         after={"class": DriftClass.LOOSENING.value, "ours": []},
         reason=f"another program added a device; {author.note}",
         effective=rules.as_of,

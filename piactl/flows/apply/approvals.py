@@ -27,36 +27,38 @@ from piactl.core.plan.approval_rules import (
     serving,
 )
 from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.write import Write
 from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import EntryWrite, Outcome, Reader
+from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.records import (
     APPROVALS,
+    AUTHORS,
     DATA,
     Misshapen,
-    Places,
     Record,
+    Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
     counts_of,
     dumps,
     instant_of,
+    read_records,
     record_write,
-    records_in,
     set_record,
     text_of,
     texts_of,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.state_records import last_in
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_plan_fits
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
-from piactl.journal import IntendedWrite, Settlement
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
 
 BREAK_GLASS = "break-glass"
@@ -64,8 +66,12 @@ BREAK_GLASS = "break-glass"
 ALARM = timedelta(days=30)
 """How long status, metrics and doctor show such a run."""
 TWO = "two people are needed"
-_CREATED = ("creatorsName", "modifiersName")
 _PURPOSE = "approval"
+
+
+def read_approvals(reader: Reader, state: str) -> Records:
+    """The records of approvals and rejections."""
+    return read_records(reader, state, APPROVALS, names=(), beginning=())
 
 
 class ApprovalMissing(UnsafePlan):
@@ -76,21 +82,21 @@ class ApprovalMissing(UnsafePlan):
 class ApprovalRecords:
     """The approvals and rejections in the directory."""
 
-    reader: Reader
+    records: Records
     directory: DirectorySettings
     keys: DigestKeys
     unreadable: UnreadableRecords
 
     @property
     def folder(self) -> str:
-        return Places(self.directory.state).folder(APPROVALS)
+        return self.records.places.folder(APPROVALS)
 
     def all(self) -> list[Approval]:
         """The approvals and rejections that count, the oldest first; records of other programs are added to
         `unreadable`."""
         approvals = []
-        for entry in records_in(self.reader, self.folder, ["cn", DATA, *_CREATED]):
-            if not self._is_of_approver([entry.text(name) for name in _CREATED]):
+        for entry in self.records.later_folder(APPROVALS):
+            if not self._is_of_approver([entry.text(name) for name in AUTHORS]):
                 why = "another identity than the approver wrote the record"
                 self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
                 continue
@@ -119,7 +125,7 @@ class ApprovalRecords:
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
         return approval
 
-    def write(self, approval: Approval) -> EntryWrite:
+    def write(self, approval: Approval) -> Write:
         """The write of the record of an approval; it fails if there is a record of that name."""
         record = {**_facts(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
         write = record_write(child(self.folder, "cn", approval.name), None, record)
@@ -155,7 +161,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     the operator, or if a plan of another policy is rejected."""
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
-    if run.writer.read(records.folder, ["ou"]) is None:
+    if records.records.entry(records.folder) is None:
         raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
     if approved:
         _check_answer(run, ready, rules, records, operator)
@@ -177,7 +183,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
         reason=run.order.reason,
     )
     kind = "approve" if approved else "reject"
-    done = write_beside(run, [AccountWrite(approval.name, (kind,), approval.reason, records.write(approval))])
+    done = write_beside(run, [records.write(approval).explained(approval.name, (kind,), approval.reason)])
     run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
         raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
@@ -193,7 +199,7 @@ def _check_answer(
 ) -> None:
     if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
         raise PiactlError("this plan needs no other person: piactl apply PLAN")
-    last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+    last = last_in(run.records, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
     if made:
         raise PiactlError(f"this plan was applied already, by run {made}")
@@ -215,6 +221,7 @@ def require_approval(
     the person who applies it need not be known. Raises ApprovalMissing before the first write, and
     UnknownOperator if that person has to be known and is not."""
     why = reasons(ready.plan, rules)
+    # read now: another person may reject a plan until it is written
     records = _records(run)
     approvals = records.all()
     # almost no night has an approval, and a year of runs has many records
@@ -274,15 +281,8 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
     run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
-    intent = IntendedWrite(
-        uid=run.order.run,
-        dn=run.places.run(run.order.run),
-        op="add",
-        kinds=(BREAK_GLASS,),
-        reason=f"{run.order.reason} (the plan {'; it '.join(why)})",
-        added={},
-        removed={},
-    )
+    reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
+    intent = Write("add", run.places.run(run.order.run)).explained(run.order.run, (BREAK_GLASS,), reason)
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(
@@ -322,7 +322,9 @@ def open_approvals(
     """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
     the directory."""
     used = _used(runs)
-    for approval in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
+    for approval in ApprovalRecords(
+        read_approvals(reader, settings.directory.state), settings.directory, keys, unreadable
+    ).all():
         until = approval.at + timedelta(hours=hours)
         over = approval.name in used or any(
             start > approval.at for start in _of_other_plans(runs, approval.plan)
@@ -339,4 +341,5 @@ def open_approvals(
 
 
 def _records(run: Run) -> ApprovalRecords:
-    return ApprovalRecords(run.writer, run.settings.directory, run.keys, run.unreadable)
+    directory = run.settings.directory
+    return ApprovalRecords(read_approvals(run.writer, directory.state), directory, run.keys, run.unreadable)

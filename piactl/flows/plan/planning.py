@@ -40,6 +40,7 @@ from piactl.core.plan.plan import (
     Rejection,
 )
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
+from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
@@ -64,7 +65,7 @@ from piactl.flows.plan.inputs.load_feeds import (
 )
 from piactl.flows.plan.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.plan_rows import PlanRows, Row, devices_at_no_device
+from piactl.flows.plan.plan_rows import PlanRows, devices_at_no_device
 from piactl.flows.plan.plan_table import PlanTable
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState
@@ -207,7 +208,7 @@ class Planning:
         self.owners: dict[str, str] = {}
         self._news: dict[str, Waiting] = {}
         self._if_none_left: dict[str, Waiting] = {}
-        self.table.add(devices_at_no_device(accounts, self.memory.unwitnessed))
+        self.table.add(devices_at_no_device(state.special, self.memory.unwitnessed))
 
     # one batch
 
@@ -229,7 +230,7 @@ class Planning:
         maker = self._maker(evaluation.index, memory)
         rows = self._add_rows(maker, ready, {wanted.account.uid for wanted in desired})
         evaluation.holds += maker.holds
-        uids = {write.uid for write, _ in rows}
+        uids = {row.uid for row in rows}
         self._collect(evaluation, desired, memory)
         waiting = evaluation.waiting(evaluation.merged, {wanted.subject.matricule for wanted in desired})
         once = evaluation.merged.once
@@ -258,7 +259,7 @@ class Planning:
         maker.seals = last is None or last.layout < LAYOUT
         return maker
 
-    def _add_rows(self, maker: PlanRows, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
+    def _add_rows(self, maker: PlanRows, desired: Sequence[Desired], decided: Set[str]) -> list[Write]:
         rows = maker.rows(desired, decided)
         self.table.add(rows)
         self.drift += maker.left_over(rows)
@@ -459,7 +460,7 @@ class Planning:
         desired_accounts = [desired for _, desired in some.values()]
         maker = self._maker(index, self.memory)
         rows = self._add_rows(maker, desired_accounts, {*some})
-        uids = {write.uid for write, _ in rows}
+        uids = {row.uid for row in rows}
         self._count([desired for uid, (_, desired) in some.items() if uid in uids])
         held = {hold.matricule: hold for hold in maker.holds}
         self.holds += maker.holds
@@ -597,7 +598,8 @@ class Planning:
         return ReadyPlan(plan, self.table.writes(), tuple(records), last)
 
     def _device_drift(self) -> Iterator[Drift]:
-        return device_drift(self.accounts.reader, self.accounts.directory)
+        devices = self.state.special.foreign_devices
+        return device_drift(self.accounts.reader, self.accounts.directory, devices)
 
     def _absent_order(self, absent: AbsentAssignment) -> tuple[object, ...]:
         order = [*self.sources].index(absent.source) if absent.source in self.sources else len(self.sources)

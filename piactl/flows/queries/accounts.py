@@ -10,7 +10,15 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from piactl.core.model.account import MAIL_PROOF, Account, State, held_off_until, is_shut, merged_into
+from piactl.core.model.account import (
+    MAIL_PROOF,
+    NO_DEVICE,
+    Account,
+    State,
+    held_off_until,
+    is_shut,
+    merged_into,
+)
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
 from piactl.core.model.overrides import overridden, running, sponsor_of
 from piactl.core.model.periods import civil
@@ -19,7 +27,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.identity_case import Case, cases_of_accounts
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
@@ -27,15 +35,17 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
+    as_found,
     find_accounts,
     read_accounts,
     read_accounts_named,
 )
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.case_records import read_cases
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
+from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.drift import read_foreign_devices
+from piactl.directory.store.records import Records, UnreadableRecords, read_records
+from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
@@ -72,21 +82,32 @@ class AccountStore:
     unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
 
     @cached_property
-    def _memory(self) -> Memory:
-        return read_drift_memory(self.reader, self.directory.state)
+    def records(self) -> Records:
+        """What runs left beside the accounts, read once."""
+        return read_records(self.reader, self.directory.state)
+
+    @cached_property
+    def last(self) -> LastRun | None:
+        """The last run, as `last_in` has it."""
+        return last_in(self.records, self.unreadable)
+
+    @cached_property
+    def vanished(self) -> Mapping[str, Vanished]:
+        """The accounts whose entry is gone, by uid, as the last run noted them."""
+        return vanished_in(self.records, self.unreadable)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
         """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
-        return decided(entry, self.encoding, self._memory.last, self.rules(self.as_of))
+        return decided(entry, self.encoding, self.last, self.rules(self.as_of))
 
     def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
         drifted = [entry for entry in entries if entry.drift is not None]
         by_uid: dict[str, list[Drift]] = {}
         if drifted:
-            for drift in drift_list(self.reader, self.directory, drifted, self._memory.drift, self.as_of):
+            for drift in drift_list(self.reader, self.directory, drifted, drift_in(self.records), self.as_of):
                 by_uid.setdefault(drift.uid, []).append(drift)
         for drift in devices:
             by_uid[drift.uid] = sorted(
@@ -96,12 +117,13 @@ class AccountStore:
 
     def devices(self, below: str = "") -> Iterator[Drift]:
         """The devices that other programs added below any account, or `below` this DN."""
-        return device_drift(self.reader, self.directory, below)
+        devices = read_foreign_devices(self.reader, self.directory, below)
+        return device_drift(self.reader, self.directory, devices)
 
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
         """The open cases that hold accounts, by uid."""
-        return cases_of_accounts(read_cases(self.reader, self.directory.state, self.unreadable))
+        return cases_of_accounts(cases_in(self.records, self.unreadable))
 
     def cases_of(self, uid: str) -> tuple[Case, ...]:
         """The open cases that hold an account."""
@@ -133,7 +155,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
-        if name in vanished_accounts(store.reader, store.directory.state, UnreadableRecords()):
+        if name in vanished_in(store.records, UnreadableRecords()):
             raise NotFound(
                 f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
             )
@@ -281,7 +303,7 @@ def account_views(
     otp_schema = store.encoding.fitted_to(store.reader).otp_schema
     for entry in entries:
         held = bool(held_words(entry))
-        view = _view(entry.account, store, register, otp_schema=otp_schema, held=held)
+        view = _view(entry, store, register, otp_schema=otp_schema, held=held)
         view["cases"] = case_rows(store.cases_of(entry.account.uid))
         view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
         yield view
@@ -314,10 +336,10 @@ def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:
 
 
 def _view(
-    account: Account, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
+    entry: Entry, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
 ) -> dict[str, Any]:
     """`otp_schema` as in `Encoding`; `held`: see `held_words`."""
-    policy, as_of = store.policy, store.as_of
+    account, policy, as_of = entry.account, store.policy, store.as_of
     if account.state is State.ARCHIVED:
         into = merged_into(account, store.keys) if account.merged else None
         return {
@@ -328,9 +350,13 @@ def _view(
     career, status = career_and_status(account, policy, register, as_of)
     if held:  # what the rules need is unknown
         status = stored_status(account)
-    window = status.login_from or as_of, status.login_until or as_of
-    refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
-    if otp_schema and is_shut(status.state, locked=status.locked):
+    # what another program changed counts as it is on the entry, until a night puts it back
+    written = as_found(entry, store.encoding) if entry.drift is not None else None
+    window = written or status
+    open_today = (window.login_from or as_of) <= as_of <= (window.login_until or as_of)
+    refused_by = [] if open_today else ["dates"]
+    linked = written is None or written.device == NO_DEVICE
+    if otp_schema and linked and is_shut(status.state, locked=status.locked):
         refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in career.posts}
     return {
@@ -397,7 +423,7 @@ def lock_row(account: Account) -> dict[str, Any] | None:
     lock = account.lock
     if lock is None:
         return None
-    return {"since": iso(lock.since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
+    return {"since": iso(lock.known_since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
 
 
 def _archived(account: Account) -> dict[str, Any]:

@@ -188,31 +188,6 @@ class Unjournalled:
         return f"{writes} of accounts not in this journal: {named}{rest}"
 
 
-def unjournalled(
-    reader: Reader, directory: DirectorySettings, journal: str, since: datetime, root: str = ""
-) -> Unjournalled:
-    """The writes since then that the `journal` of this host lacks. Writes of identities as which other hosts
-    bind are left to their journals. Raises PiactlError.
-
-    `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
-    Almost every write has its entryCSN in the journal, so the others alone are compared by other means.
-    """
-    logs = find_logs(reader, directory.suffix).readable
-    known = csns_since(journal, since - LONGEST - APART)
-    others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
-    writes: list[LoggedWrite] = []
-    for write in (
-        _logged(reader, directory, logs, since, known)
-        if logs
-        else _last_writes(reader, directory, since, root)
-    ):
-        if write.csn not in known and normal_dn(write.by) not in others:
-            writes.append(write)
-        if len(writes) > MOST:
-            return Unjournalled((), bool(logs), too_many=True)
-    return _alone(directory, journal, writes, log=bool(logs))
-
-
 def _alone(
     directory: DirectorySettings, journal: str, writes: Sequence[LoggedWrite], *, log: bool
 ) -> Unjournalled:
@@ -247,10 +222,16 @@ class Watched:
 
 
 def watch(
-    reader: Reader, directory: DirectorySettings, journal: str, began: datetime | None, since: datetime | None
+    reader: Reader,
+    directory: DirectorySettings,
+    journal: str,
+    began: datetime | None,
+    since: datetime | None = None,
+    root: str = "",
 ) -> Watched:
     """What the `journal` of this host lacks of the writes of accounts since `began`, and of those of devices
-    since `since`, None for never. Raises PiactlError.
+    since `since`, None for never. `root` is the rootdn; without it, and without a log, only what piactl's
+    identities wrote is compared. Raises PiactlError.
 
     A device is trusted again if piactl adds it, a link if the help desk puts a device in force. A write of an
     identity that another host has too is taken for one of the journal there, which cannot be read here.
@@ -261,13 +242,13 @@ def watch(
     firsts = [first for first in (began, since) if first is not None]
     if not firsts:
         return Watched(Unjournalled((), bool(logs)), {})
-    known = csns_since(journal, min(firsts) - _UNSURE)
+    known = csns_since(journal, min(firsts) - LONGEST - APART)
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     devices, accounts = _DevicePlaces(reader, directory), normal_dn(directory.accounts)
     of_accounts: list[LoggedWrite] = []
     foreign_device = False
     if not logs and began is not None:
-        last = (w for w in _last_writes(reader, directory, began, "") if w.csn not in known)
+        last = (w for w in _last_writes(reader, directory, began, root) if w.csn not in known)
         of_accounts += islice((w for w in last if normal_dn(w.by) not in others), MOST + 1)
     for log in logs:
         for write in writes_since(reader, log, min(firsts), directory, known):
@@ -295,17 +276,6 @@ def watch(
         if devices.place(change.dn, change.attributes)[0]
     ]
     return Watched(compared, _unwitnessed(directory, written, changes))
-
-
-def _logged(
-    reader: Reader, directory: DirectorySettings, logs: Iterable[str], since: datetime, known: Collection[str]
-) -> Iterator[LoggedWrite]:
-    """The writes of accounts in the access logs whose entryCSN is not `known`."""
-    accounts = normal_dn(directory.accounts)
-    for log in logs:
-        for write in writes_since(reader, log, since, directory, known):
-            if _is_of_accounts(write, accounts):
-                yield write
 
 
 def _is_of_accounts(write: LoggedWrite, accounts: str) -> bool:
