@@ -121,6 +121,7 @@ class Nights:
         self.served: set[tuple[Human, tuple[str, ...]]] = set()
         """The people and their posts that had what belongs to them in the last night."""
         self.digests: dict[str, tuple[str, str]] = {}
+        self.digested: set[tuple[str, str]] = set()
         self.last_files: dict[str, date] = {}
         """The day of the last file of each source that was read."""
         self.tries: Counter[tuple[str, str]] = Counter()
@@ -146,7 +147,7 @@ class Nights:
         aaf = f'sources:\n  {AAF}: {{format: aaf, role: supplement, namespace: {AAF}, files: ["ENT2D*"]}}'
         academy.edit("piactl.yaml", "sources:", aaf)
 
-    def live(self, days: int, *, nightly: int = 10**6, every: int = 1) -> Figures:
+    def live(self, days: int, *, nightly: int = 10**6, every: int = 1, calm: int = 16) -> Figures:
         """Every night for the first days, then a night every so many days; then the calm nights at the end,
         in which HR has corrected its slips and the administrator answers what is open."""
         day = FIRST
@@ -158,7 +159,7 @@ class Nights:
             human.slips = [slip for slip in human.slips if slip.files > 1000]
         self.world.whole_files.clear()
         self.world.agenda = []
-        for _ in range(16):
+        for _ in range(calm):
             self.world.live(day)
             self.night(day)
             day += timedelta(days=1)
@@ -414,7 +415,8 @@ class Nights:
 
     def read(self) -> Iterator[Entry]:
         """The accounts, each with its human. The first night with an account decides whose it is."""
-        for key in [*self.world.owners, *self.world.typed]:
+        for key in (self.world.owners.keys() | self.world.typed) - self.digested:
+            self.digested.add(key)
             namespace, number = key
             name = number if namespace == "hr" else f"{namespace}:{number}"
             for digest in self.academy.digests(name):
