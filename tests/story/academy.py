@@ -32,7 +32,7 @@ from .feeds import text
 Entries = dict[str, dict[str, list[bytes]]]
 
 
-def prepared(prepare: Callable[[Academy], Academy]) -> Any:
+def prepared(prepare: Callable[[Academy], Any]) -> Any:
     """A fixture: an academy for one test, as `prepare` leaves it; `prepare` is called once in a process."""
 
     def fixture(make_academy: Callable[..., Academy]) -> Academy:
