@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +125,6 @@ class Nights:
         """The day of the last file of each source that was read."""
         self.tries: Counter[tuple[str, str]] = Counter()
         self.sets = count()
-        self.progress = False
         self.wrong_row = "wrong-row" in academy.run("match", "--help").out
         write_register(academy.sandbox.folder / "establishments.csv", world.people)
         limits = (
@@ -168,11 +166,7 @@ class Nights:
 
     def fault(self, kind: str, seen: str) -> None:
         self.figures.faults.append((kind, f"{self.world.day}: {seen}"))
-        self._tell(f"{kind}: {seen}")
-
-    def _tell(self, text: str) -> None:
-        if self.progress:
-            print(f"  {text}", file=sys.stderr)
+        print(f"  {kind}: {seen}")
 
     # A night
 
@@ -198,9 +192,8 @@ class Nights:
         self.entries = list(self.read())
         self.check()
         self.decide()
-        if self.progress:
-            counts = f"{len(self.listed)} open, {self.figures.asked} asked, {dict(self.figures.kinds)}"
-            print(f"{day}: {len(self.entries)} accounts, {counts}", file=sys.stderr, flush=True)
+        counts = f"{len(self.listed)} open, {self.figures.asked} asked, {dict(self.figures.kinds)}"
+        print(f"{day}: {len(self.entries)} accounts, {counts}")
 
     def _run(
         self,
@@ -215,7 +208,7 @@ class Nights:
             wrong = [path for path in paths if written[path][2]]
             what = "guard" if ran.code == 4 else "feed"
             self.figures.refused[f"{what}, {'rightly' if wrong else 'a right night'}"] += 1
-            self._tell(f"refused, exit {ran.code}: {[path.name for path in wrong]}: {ran.err[:1500]}")
+            print(f"  refused, exit {ran.code}: {[path.name for path in wrong]}: {ran.err[:1500]}")
             if wrong:
                 self._run(day, [path for path in paths if path not in wrong], written, options)
                 return
@@ -298,7 +291,7 @@ class Nights:
                 self.figures.cases[case["doubt"]] += 1
                 who = ", ".join(map(str, self._people_of(case)))
                 named = [case[word] for word in ("case", "doubt", "source", "matricule", "of")]
-                self._tell(f"case {named}: {who}")
+                print(f"  case {named}: {who}")
                 if names in open_pairs or names in self.pairs:
                     self.figures.cases["mirrored"] += 1
                 evidence = [
@@ -361,7 +354,7 @@ class Nights:
             self._merge(case, merge.group(1).split())
 
     def _say(self, case: dict[str, Any], answer: str, *options: str) -> Ran:
-        self._tell(f"answer {case['case']}: {answer} {' '.join(options)}")
+        print(f"  answer {case['case']}: {answer} {' '.join(options)}")
         words = ("match", answer, case["case"], *options, *REASON, "--as-of", self.world.day.isoformat())
         ran = self.academy.run(*words)
         self.figures.answers[answer if ran.code == 0 else f"{answer}, refused"] += 1
