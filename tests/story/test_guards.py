@@ -300,7 +300,7 @@ def test_terminal_page_and_status_say_the_same_number(academy: Academy) -> None:
     why = academy.run("status", "-o", "json").json[0]["refused_plan"]["why"]
     assert "revoke (4, 3 are allowed)" in why
     assert "service_growth (service annuaire: 16, 10 are allowed)" in why
-    french = academy.spawn("status", LC_ALL="fr_FR.UTF-8").out
+    french = academy.run_in_french("status").out
     assert "revoke (4, permis : 3)" in " ".join(french.split())
     assert "service_growth (service annuaire : 16, permis : 10)" in " ".join(french.split())
 

@@ -188,7 +188,7 @@ def test_a_corrected_matricule_says_if_the_lock_goes_on(absent: Academy, rows: l
 
 
 def test_in_french(absent: Academy) -> None:
-    ran = absent.spawn("why", UID, "login", "--as-of", "2026-09-12", LC_ALL="fr_FR.UTF-8")
+    ran = absent.run_in_french("why", UID, "login", "--as-of", "2026-09-12")
     assert (
         "verrouillé par RH, sans fin connue : position verrouille : ENS à 0800009A (Lycée Louis Thuillier) "
         "du 2026-09-07 au 2026-09-09 [hr-001.csv:3] ; la ligne est absente depuis le 2026-09-10 ; "
