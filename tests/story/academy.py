@@ -25,7 +25,6 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.main import run
 from piactl.directory.store.base_digest import ATTRIBUTES, MANAGED
-from tests.cli.streams import shared_forks
 from tests.conftest import Sandbox
 
 from .feeds import text
@@ -79,16 +78,6 @@ class Academy:
             code = run(words)
         return self._ran(code, out.getvalue(), err.getvalue())
 
-    def run_in_french(self, *arguments: str | Path) -> Ran:
-        """Runs a command in the environment of a French user."""
-        with patch.dict(os.environ, LC_ALL="fr_FR.UTF-8"):
-            return self.run(*arguments)
-
-    def fork(self, *arguments: str | Path) -> Ran:
-        """Runs a command in a process of its own, with real streams, that a loaded one forks."""
-        words = [*map(str, arguments)]
-        return self._ran(*shared_forks().ended(words, self.sandbox.config, self.folder))
-
     def spawn(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Ran:
         """Runs a command as a separate process."""
         done = subprocess.run(
@@ -102,6 +91,11 @@ class Academy:
             check=False,
         )
         return self._ran(done.returncode, done.stdout, done.stderr)
+
+    def run_in_french(self, *arguments: str | Path) -> Ran:
+        """Runs a command in the environment of a French user."""
+        with patch.dict(os.environ, LC_ALL="fr_FR.UTF-8"):
+            return self.run(*arguments)
 
     def words(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "piactl", *map(str, arguments)]

@@ -192,7 +192,7 @@ def test_aaf_deltas_beside_hr_are_applied_in_order(make_academy) -> None:
     # a host without the kept sets needs the next complete set
     for file in (academy.sandbox.folder / "state" / "sets").iterdir():
         file.unlink()
-    ran = academy.fork("plan", change(academy, "20260906", moved), "--as-of", "2026-09-06")
+    ran = academy.spawn("plan", change(academy, "20260906", moved), "--as-of", "2026-09-06")
     assert (ran.code, "[no-complete-set]" in ran.err) == (6, True)
 
 

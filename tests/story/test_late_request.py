@@ -70,7 +70,7 @@ def test_a_night_says_that_a_write_it_had_settled_came_late(
 ) -> None:
     academy, proxy = held
     false = academy.feed(row(fonction="DIR"), row(**IDA), row(**LEO), day=NEXT)
-    assert academy.fork("nightly", false, "--as-of", NEXT).code == 8
+    assert academy.spawn("nightly", false, "--as-of", NEXT).code == 8
     proxy.free()
     people = [row(), row(**IDA, civilite="MME"), row(**LEO)]
     words = WORDS
@@ -94,7 +94,7 @@ def test_what_a_one_off_command_settled_is_looked_at_again(
 ) -> None:
     academy, proxy = held
     false = academy.feed(row(fonction="DIR"), row(**IDA), row(**LEO), day=NEXT)
-    assert academy.fork("nightly", false, "--as-of", NEXT).code == 8
+    assert academy.spawn("nightly", false, "--as-of", NEXT).code == 8
     proxy.free()
     why = ("--reason", "stolen", "--yes", "--as-of", LATER)
     ran = academy.run("account", "lock", "leo.morel", *why)

@@ -38,7 +38,7 @@ def test_one_screen(academy: Academy) -> None:
     granted = ("exception", "grant", "ida.roy", "--service", "colibris", "--until", day(2), *why)
     assert academy.run(*granted).code == 0
     academy.change("claire.dubreuil", title=["Proviseur"])
-    assert academy.fork("nightly", "--as-of", TODAY.isoformat()).code == 0
+    assert academy.spawn("nightly", "--as-of", TODAY.isoformat()).code == 0
 
     view = academy.run("status", "-o", "json").json[0]
     assert view["accounts"] == 2

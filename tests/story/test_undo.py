@@ -260,7 +260,7 @@ def test_undo_lists_what_the_next_night_will_do_again(academy: Academy) -> None:
 
 def test_undo_prints_what_it_put_back_and_what_comes_back(bad: Academy) -> None:
     _, feed, run = bad.left
-    ran = bad.fork("undo", "last", "--as-of", DAY, *WHY)
+    ran = bad.spawn("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"Undo of run {run}: ")
     assert "3  reversed: put back as before the run" in ran.out

@@ -169,7 +169,7 @@ def test_a_file_whose_name_is_not_utf8_is_named_and_passed_over(academy: Academy
     strange = os.fsencode(academy.folder) + b"/export-d\xe9cembre.csv"
     Path(os.fsdecode(strange)).write_bytes(text([row(nom_usage="Autre")], DAY).encode())
     feed = academy.feed(GOOD, day=DAY)
-    ran = academy.fork(command, os.fsdecode(strange), str(feed), "--as-of", DAY)
+    ran = academy.spawn(command, os.fsdecode(strange), str(feed), "--as-of", DAY)
     assert ran.code == 0, ran.err
     assert "cembre.csv: not read: its name is not UTF-8; give it another name" in ran.err
     if command == "nightly":
@@ -177,7 +177,7 @@ def test_a_file_whose_name_is_not_utf8_is_named_and_passed_over(academy: Academy
         assert academy.run("runs", "show", "last").code == 0
         assert academy.run("journal", "verify").code == 0
     # alone, it may be the feed of tonight
-    alone = academy.fork(command, os.fsdecode(strange), "--as-of", DAY)
+    alone = academy.spawn(command, os.fsdecode(strange), "--as-of", DAY)
     assert alone.code == 2
     assert "its name is not UTF-8" in alone.err
 
@@ -189,7 +189,7 @@ def test_a_rehearsal_names_such_files_and_goes_on(academy: Academy) -> None:
     (folder / os.fsdecode(b"d\xe9cembre-2026-09-06.csv")).touch()
     workbook(academy, "autumn/export-2026-09-06.xlsx")
     out = academy.folder / "rehearsed"
-    ran = academy.fork("rehearse", "--feeds", folder, "--days", f"{DAY}..{NEXT}", "--out", out)
+    ran = academy.spawn("rehearse", "--feeds", folder, "--days", f"{DAY}..{NEXT}", "--out", out)
     assert ran.code == 0, ran.err
     said = ran.out + ran.err
     assert "cembre-2026-09-06.csv: not read: its name is not UTF-8; give it another name" in said
@@ -201,7 +201,7 @@ def test_values_of_options_must_be_utf8(academy: Academy) -> None:
     strange = os.fsencode(academy.folder) + b"/page-d\xe9cembre.html"
     Path(os.fsdecode(strange)).touch()
     for value in (os.fsdecode(strange), os.fsdecode(b"d\xe9cembre")):
-        ran = academy.fork("nightly", str(feed), "--html", value, "--as-of", DAY)
+        ran = academy.spawn("nightly", str(feed), "--html", value, "--as-of", DAY)
         assert (ran.code, "not valid UTF-8" in ran.err) == (2, True), ran.err
     assert academy.names() == {}
 
