@@ -295,6 +295,8 @@ class _Walk:
             where = f" in {label}" if label else ""
             renamed = _RENAMED.get(key)
             advice = f"its name is {renamed} now" if renamed in missing else hint(key, missing)
+            if (twice := nearest(key, keys)) in present:
+                advice = f"{twice} is there already"
             advice = "it was removed; delete the line" if key in _REMOVED else advice
             self._key_mistake(node, key, f"unknown key {key}{where}; {advice}")
             child, meant = present.pop(key), renamed or nearest(key, missing, _SURELY)

@@ -15,11 +15,12 @@ from functools import partial
 from typing import TypeVar
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import WriteState
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.failover_and_reader import shown_uri
 from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
-from piactl.directory.write.entry_comparison import EntryState, entry_state
+from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
 
 _PASSWORD, _CHANGED = "userPassword", "pwdChangedTime"
@@ -120,7 +121,7 @@ def _difference(dn: str, written: EntryWrite | None, first: RawEntry | None, ent
     if entry is not None and first is None:
         return f"{dn} is still there"
     names = _differing(first, entry) if first is not None and entry is not None else ()
-    if written is not None and entry_state(written, entry) is not EntryState.DONE:
+    if written is not None and state_of_entry(written, entry) is not WriteState.MADE:
         # the server takes these from the entry when its owner changes the password
         if _OF_A_PASSWORD & {*written.add, *written.delete}:
             return f"the password of {dn} was changed meanwhile: give the command again"

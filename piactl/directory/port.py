@@ -5,14 +5,16 @@ Nothing here depends on ldap3. A flow is given one of these and never picks one;
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-Values = Mapping[str, tuple[bytes, ...]]
-"""Raw values by LDAP attribute name, spelled as requested."""
+from piactl.core.plan.write import Values as Values
+from piactl.core.plan.write import Write
+
+EntryWrite = Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +35,6 @@ class RawEntry:
     def texts(self, attribute: str) -> list[str]:
         """Every value as text."""
         return [value.decode("utf-8", "replace") for value in self.values.get(attribute, ())]
-
-
-@dataclass(frozen=True, slots=True)
-class EntryWrite:
-    """One atomic write of one entry: `op` is add, modify or delete.
-
-    add: `add` is the whole entry. modify: the values of `delete` are removed and those of `add` are added.
-    The entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion if the server has
-    it), else nothing is changed. An attribute with no values in `delete` is replaced, whatever it holds:
-    passwords are written like this, because nobody may read them. delete: `delete` are values that the entry
-    must still hold. `csn`: the entryCSN that the entry must still have, b"" for any.
-    """
-
-    op: str
-    dn: str
-    # values are not in the repr of a write, because some are secrets
-    add: Values = field(default_factory=dict, repr=False)
-    delete: Values = field(default_factory=dict, repr=False)
-    csn: bytes = b""
-
-    def made_on(self, values: Values) -> Values:
-        """The values of an entry after this write; `values` are those before it."""
-        result = dict(values)
-        for name, gone in self.delete.items():
-            remaining = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
-            if remaining:
-                result[name] = remaining
-            else:
-                result.pop(name, None)
-        for name, new in self.add.items():
-            result[name] = (*result.get(name, ()), *new)
-        return result
 
 
 class Outcome(Enum):

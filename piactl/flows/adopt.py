@@ -24,6 +24,7 @@ from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import tally
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import sentence, state_reason
@@ -43,12 +44,11 @@ from piactl.directory.store.unmanaged_entries import (
     replaced_values,
 )
 from piactl.errors import UsageError
-from piactl.flows.plan.change_set import effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
 from piactl.flows.plan.inputs.identity_cases import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 def recognised_entries(
@@ -103,8 +103,7 @@ class _Adoption:
 
     match: EntryMatch
     desired: Desired
-    write: AccountWrite
-    changes: tuple[Change, ...]
+    write: Write
 
 
 def propose_adoption(
@@ -257,15 +256,12 @@ class _Adopting:
         )
         # guards count what the rules remove from an entry that had all rights until now
         losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]
-        kinds = tuple(dict.fromkeys(change.kind.value for change in (adopted, *losses)))
-        days = effective_days((adopted, *losses), self.as_of)
-        row = AccountWrite(account.uid, kinds, adopted.reason, write, effective=days)
-        return _Adoption(match, desired, row, (adopted, *losses))
+        return _Adoption(match, desired, write.changing(account.uid, (adopted, *losses), self.as_of))
 
     def _planned(
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> ReadyPlan:
-        changes = [change for adoption in adoptions for change in adoption.changes]
+        changes = [change for adoption in adoptions for change in adoption.write.changes]
         census, counted = self.index.census(self.as_of), tally(changes)
         facts = (sourced.feed.facts for sourced in self.feeds)
         plan = Plan(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from piactl.core.model.policy import Approvals
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.store.accounts import read_accounts_being_merged
@@ -22,7 +23,6 @@ from piactl.flows.apply.executor import Housekeeping, write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
 
@@ -57,7 +57,7 @@ def release_activation_policy(run: Run) -> int:
         return 0
     reason = "its owner has replaced the activation password"
     released = [
-        AccountWrite(uid, ("password",), reason, write)
+        write.explained(uid, ("password",), reason)
         for uid, write in read_released(
             run.writer, run.settings.directory, policy, run.settings.password.protected_policy
         )
@@ -77,11 +77,11 @@ def remove_foreign_policies(run: Run) -> int:
             f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
         )
         reason = f"its password policy {policy} is none of the configuration"
-        writes.append(AccountWrite(uid, ("password",), reason, write))
+        writes.append(write.explained(uid, ("password",), reason))
     return _written(run, writes, "under a foreign password policy")
 
 
-def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
+def _written(run: Run, writes: Sequence[Write], where: str) -> int:
     """Makes the writes and returns how many were made; reports the accounts that stay `where` they are."""
     try:
         done = write_beside(run, writes)

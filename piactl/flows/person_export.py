@@ -236,16 +236,11 @@ def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
         for logged_write in store.unreadable.read(entry.dn, entry.first(DATA), read_logged_writes) or ():
             if logged_write.uid == uid:
                 run = entry.dn.partition(",")[2].partition("=")[2].partition(",")[0]
-                row: Document = {"run": run, "kinds": list(logged_write.kinds), "add": {}, "delete": {}}
-                if logged_write.values:
-                    for part, values in (
-                        ("add", logged_write.write.add),
-                        ("delete", logged_write.write.delete),
-                    ):
-                        row[part] = {
-                            n: [shown[n]] if n in shown else list(map(_text, v)) for n, v in values.items()
-                        }
-                yield row
+                sides = {
+                    side: {n: [shown[n]] if n in shown else list(map(_text, v)) for n, v in values.items()}
+                    for side, values in (("add", logged_write.add), ("delete", logged_write.delete))
+                }
+                yield {"run": run, "kinds": list(logged_write.kinds), **sides}
 
 
 def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted, read_json, utc_instant
 from piactl.directory import filters
@@ -57,12 +58,12 @@ from piactl.flows.apply.known_server import (
 from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.server_clock import stamp_clock
 from piactl.flows.plan.deleted_entries import first_owner, matricule_text
-from piactl.journal import Intent, IntentOutcome, intent_outcome
+from piactl.journal import Intent, state_of_intent
 from piactl.journal.recorded_runs import stamped_writes
 from piactl.journal.runs import Feed, JournalledRun, journalled_runs
 from piactl.secret_files import identity_password
 
-_STATES = {IntentOutcome.DONE: "present", IntentOutcome.UNKNOWN: "unknown"}
+_STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}
 
 
 def recovery_report(
@@ -163,10 +164,10 @@ def _intended(reader: Reader, intent: Intent, keys: DigestKeys) -> dict[str, obj
     attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
     entry = reader.read(intent.dn, attributes or ("objectClass",))
     values = entry.values if entry is not None else None
-    outcome = intent_outcome(intent, values, lambda text: keys.candidates("journal", text))
+    state = state_of_intent(intent, values, lambda text: keys.candidates("journal", text))
     absent = entry is None and intent.op != "delete"
-    state = "missing" if absent else _STATES.get(outcome, "differs")
-    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": state}
+    word = "missing" if absent else _STATES.get(state, "differs")
+    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": word}
 
 
 def lost_runs(

@@ -32,7 +32,7 @@ def carry_out(
     losing = (row for row in ready.writes if row.loses)
     rows, sent = tee(chain(losing, (row for row in ready.writes if not row.loses)))
     problems = []
-    for row, result in zip(rows, over.write(row.write for row in sent), strict=True):
+    for row, result in zip(rows, over.write(sent), strict=True):
         if night is not None:
             night.confirm(row.uid, result)
         if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
@@ -51,9 +51,7 @@ def carry_out(
 
 def take_written(over: WrittenOver, accounts: ManagedAccounts, ready: ReadyPlan) -> None:
     """Reads the accounts that a plan changes, all at once."""
-    missing = [
-        row.uid for row in ready.writes if row.write.op == "modify" and over.held(row.write.dn) is None
-    ]
+    missing = [row.uid for row in ready.writes if row.op == "modify" and over.held(row.dn) is None]
     queries = account_filters(accounts.encoding.name("uid"), missing)
     attributes = (*accounts.encoding.attributes, "objectClass", CSN)
     over.take(list(search_each(over, accounts.directory.accounts, queries, attributes)))

@@ -4,13 +4,11 @@ from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
 from piactl.journal.append_file import require_room
 from piactl.journal.intent_format import (
-    IntendedWrite,
     Intent,
-    IntentOutcome,
     Settlement,
     in_doubt,
-    intent_outcome,
     repeated,
+    state_of_intent,
 )
 from piactl.journal.query import LineFilter, read_lines
 from piactl.journal.verify import Problem, Verification, verify, verify_file
@@ -19,9 +17,7 @@ from piactl.journal.writer import Journal, RunContext
 __all__ = [
     "Actor",
     "Head",
-    "IntendedWrite",
     "Intent",
-    "IntentOutcome",
     "Journal",
     "JournalLine",
     "LineFilter",
@@ -30,10 +26,10 @@ __all__ = [
     "Settlement",
     "Verification",
     "in_doubt",
-    "intent_outcome",
     "read_lines",
     "repeated",
     "require_room",
+    "state_of_intent",
     "verify",
     "verify_file",
     "who",

@@ -9,13 +9,13 @@ was written since the last run that left nothing in doubt, not on the size of th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import NamedTuple
 
 from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.numen_and_digests import digest_key_id
+from piactl.core.plan.write import Values, WriteState, state_of_write
 from piactl.journal.append_file import alive_runs
 from piactl.journal.errors import unreadable
 from piactl.journal.files import newest_lines
@@ -27,30 +27,9 @@ TAG = 6
 """The number of hexadecimal digits of its digest that the intent of a new entry keeps for each value. Two
 values of one attribute have the same digits once in 16 million."""
 
-Values = Mapping[str, Iterable[bytes]]
 Digests = Mapping[str, tuple[str, ...]]
 Made = Mapping[str, list[str]]
 """The digests of the values of a write by attribute."""
-
-
-@dataclass(frozen=True, slots=True)
-class IntendedWrite:
-    """One write before it is sent; `op` is add, modify or delete.
-
-    `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
-    `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `facts`
-    are what `events` shows about the write (see `piactl.directory.store.event_facts`); empty if it is not an
-    event.
-    """
-
-    uid: str
-    dn: str
-    op: str
-    kinds: tuple[str, ...]
-    reason: str
-    added: Values = field(default_factory=dict, repr=False)
-    removed: Values = field(default_factory=dict, repr=False)
-    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +59,6 @@ class Intent:
     added: Digests
     removed: Digests
     address: str = ""
-
-
-class IntentOutcome(Enum):
-    """What the entry shows about the write of an intent."""
-
-    DONE = "applied"
-    NOT_DONE = "not applied"
-    CHANGED = "changed since"
-    UNKNOWN = "unknown from the entry"
 
 
 def digest_text(dn: str, attribute: str, value: bytes) -> str:
@@ -173,37 +143,28 @@ def settlement_of(line: JournalLine) -> Settlement | None:
     return Settlement(number if isinstance(number, int) else 0, outcome, *texts)
 
 
-def intent_outcome(
+def state_of_intent(
     intent: Intent, present: Values | None, candidates: Callable[[str], Iterable[str]]
-) -> IntentOutcome:
-    """Whether the write of an intent was made, judged by the entry's `present` values (None: no entry).
+) -> WriteState:
+    """What the entry shows about the write of an intent, judged by its `present` values (None: no entry).
 
     `present` must hold the attributes that the intent names, if they have values; `candidates` gives the
-    digests of one text under every key still known. UNKNOWN if only secrets were to change.
+    digests of one text under every key still known.
     """
-    if present is None:
-        without_entry = {"add": IntentOutcome.NOT_DONE, "delete": IntentOutcome.DONE}
-        return without_entry.get(intent.op, IntentOutcome.CHANGED)
-    wanted = {n.lower() for side in (intent.added, intent.removed) for n in side}
-    present_digests = {
-        (name.lower(), digest_or_tag)
-        for name, values in present.items()
-        if name.lower() in wanted
-        for value in values
-        for digest in candidates(digest_text(intent.dn, name, value))
-        for digest_or_tag in (digest, tag_of(digest))
-    }
-    added = _compared(intent.added)
-    removed = _compared(intent.removed) - added
-    if not added and not removed:
-        return IntentOutcome.UNKNOWN
-    if intent.op == "delete":
-        return IntentOutcome.NOT_DONE if removed <= present_digests else IntentOutcome.CHANGED
-    if added <= present_digests and not removed & present_digests:
-        return IntentOutcome.DONE
-    if intent.op == "modify" and removed <= present_digests and not added & present_digests:
-        return IntentOutcome.NOT_DONE
-    return IntentOutcome.CHANGED
+    removed, added = (_by_name(_compared(side)) for side in (intent.removed, intent.added))
+    has: set[tuple[str, str]] = set()
+    for name, values in (present or {}).items():
+        for value in values if name.lower() in {*removed, *added} else ():
+            for digest in candidates(digest_text(intent.dn, name, value)):
+                has |= {(name.lower(), digest), (name.lower(), tag_of(digest))}
+    return state_of_write(intent.op, removed, added, _by_name(has) if present is not None else None)
+
+
+def _by_name(digests: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, digest in digests:
+        found.setdefault(name, set()).add(digest)
+    return found
 
 
 class Unsettled(NamedTuple):

@@ -19,13 +19,13 @@ from piactl.core.journal_line import (
     journal_owner,
 )
 from piactl.core.model.numen_and_digests import masked
+from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
 from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
-    IntendedWrite,
     Intent,
     Made,
     Settlement,
@@ -63,8 +63,10 @@ class Journal:
     """The journal at `path`, for one run. Use `with Journal(...) as journal`, or begin() and close().
 
     `now` gives aware UTC instants and `digest` the keyed digest of a text; for the attributes `secret`, not
-    even the digests of values are kept. Methods that write return when their lines are on the disk, or raise
-    JournalUnusable; after that nothing more can be written through this object.
+    even the digests of values are kept. `facts` gives what `events` shows about a write (see
+    `piactl.directory.store.event_facts`), {} if it is not an event. Methods that write return when their
+    lines are on the disk, or raise JournalUnusable; after that nothing more can be written through this
+    object.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Journal:
         digest: Callable[[str], str],
         secret: Collection[str],
         context: RunContext,
+        facts: Callable[[Write], Mapping[str, object]] = lambda _write: {},
         patience: float = 30.0,
     ) -> None:
         self._path = path
@@ -82,8 +85,9 @@ class Journal:
         self._digest = digest
         self._secret = frozenset(name.lower() for name in secret)
         self._context = context
+        self._facts = facts
         self._file = ChainFile(path, self._stamp, patience=patience)
-        self._pending: dict[int, IntendedWrite] = {}
+        self._pending: dict[int, Write] = {}
         self._before = Unsettled((), 1)
         self._alone = True
         self._seen = GENESIS
@@ -127,7 +131,7 @@ class Journal:
         }
         return self._append([body])[0]
 
-    def intents(self, writes: Sequence[IntendedWrite], settled: Sequence[Settlement] = ()) -> list[int]:
+    def intents(self, writes: Sequence[Write], settled: Sequence[Settlement] = ()) -> list[int]:
         """Records intents and returns their numbers; records outcomes of earlier intents in the same sync.
         Call this before the writes are sent. Raises ValueError like `outcomes`."""
         numbers = [s.intent for s in settled]
@@ -261,9 +265,9 @@ class Journal:
             raise ValueError("the journal needs aware instants")
         return {"time": text_of(now), "run": self._context.run}
 
-    def _intents(self, writes: Sequence[IntendedWrite]) -> Iterator[Body]:
+    def _intents(self, writes: Sequence[Write]) -> Iterator[Body]:
         """The lines of the intents, after a line with the attribute names of new entries."""
-        added = [digests(write.dn, write.added, self._digest, self._secret) for write in writes]
+        added = [digests(write.dn, write.add, self._digest, self._secret) for write in writes]
         new = [
             entry_digests
             for write, entry_digests in zip(writes, added, strict=True)
@@ -278,12 +282,12 @@ class Journal:
             else:
                 yield self._intent(write, {"attributes": self._both(write, entry_digests)})
 
-    def _both(self, write: IntendedWrite, added: Made) -> Body:
-        removed = digests(write.dn, write.removed, self._digest, self._secret)
+    def _both(self, write: Write, added: Made) -> Body:
+        removed = digests(write.dn, write.delete, self._digest, self._secret)
         names = dict.fromkeys([*added, *removed])
         return {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
 
-    def _intent(self, write: IntendedWrite, content: Body) -> Body:
+    def _intent(self, write: Write, content: Body) -> Body:
         return {
             "type": "intent",
             "uid": write.uid,
@@ -291,25 +295,22 @@ class Journal:
             "op": write.op,
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
-            **({"facts": dict(write.facts)} if write.facts else {}),
+            **({"facts": dict(facts)} if (facts := self._facts(write)) else {}),
             **content,
         }
 
 
-def _texts(write: IntendedWrite) -> tuple[str, ...]:
+def _texts(write: Write) -> tuple[str, ...]:
     """The values of a write that a message could quote, without the uid, which the journal shows anyway."""
     values = {
-        v.decode("utf-8", "replace")
-        for side in (write.added, write.removed)
-        for vs in side.values()
-        for v in vs
+        v.decode("utf-8", "replace") for side in (write.add, write.delete) for vs in side.values() for v in vs
     }
     return tuple(
         sorted((v for v in values if len(v) >= _SHORTEST_VALUE and v != write.uid), key=len, reverse=True)
     )
 
 
-def _settlement(kind: str, settlement: Settlement, write: IntendedWrite | None) -> Body:
+def _settlement(kind: str, settlement: Settlement, write: Write | None) -> Body:
     if settlement.outcome not in OUTCOMES:
         raise ValueError(f"{settlement.outcome!r} is not an outcome: {', '.join(OUTCOMES)}")
     message = settlement.message

@@ -86,9 +86,9 @@ def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
         ready = plan_at_once(reader, configuration, feeds, date.fromisoformat(day))
     with ldif.open("w", encoding="utf-8") as file:
         for row in ready.writes:
-            texts = {name: [value.decode() for value in values] for name, values in row.write.add.items()}
+            texts = {name: [value.decode() for value in values] for name, values in row.add.items()}
             file.writelines(
-                line for line in ldif_lines("add", row.write.dn, texts, {}) if line != "changetype: add\n"
+                line for line in ldif_lines("add", row.dn, texts, {}) if line != "changetype: add\n"
             )
 
 

@@ -284,7 +284,7 @@ class World:
         return plan_night(self.directory, self.site, feeds, night["as_of"])
 
     def apply(self, ready: ReadyPlan) -> None:
-        self.directory.apply(row.write for row in ready.writes)
+        self.directory.apply(ready.writes)
         self.directory.apply(ready.records)
         assert ready.last is not None
         self.remember(ready.last)

@@ -18,12 +18,13 @@ from piactl.cli.main import run
 from piactl.clock import utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.plan.write import Write
 from piactl.directory.probe.trial_requests import open_probe
 from piactl.flows.doctor.checks import CHECKS
 from piactl.flows.doctor.examine import examine, exit_code
 from piactl.flows.doctor.servers import open_server, takes_writes
 from piactl.flows.doctor.this_host import Host
-from piactl.journal import IntendedWrite, Journal, RunContext, who
+from piactl.journal import Journal, RunContext, who
 from piactl.sandbox.slapd_configuration_and_folder import GROUPS, POLICIES
 from piactl.secret_files import identity_password
 
@@ -284,7 +285,9 @@ def test_writes_in_doubt(clinic: Clinic) -> None:
     with Journal(
         path, now=utc_now, digest=lambda t: keys.digest("j", t), secret=(), context=context
     ) as journal:
-        journal.intents([IntendedWrite("a", "uid=a,c=fr", "modify", ("update",), "a rule", {"cn": (b"A",)})])
+        journal.intents(
+            [Write("modify", "uid=a,c=fr", add={"cn": (b"A",)}).explained("a", ("update",), "a rule")]
+        )
     clinic.finds("D10", "warning", "1 write of run r1", 0)
 
 

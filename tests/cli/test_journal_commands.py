@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from piactl.core.journal_line import Head, sealed
-from piactl.journal import Actor, IntendedWrite, Journal, RunContext, Settlement, who
+from piactl.core.plan.write import Write
+from piactl.journal import Actor, Journal, RunContext, Settlement, who
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
@@ -42,7 +43,7 @@ class Past:
             context=context,
         ) as journal:
             writes = [
-                IntendedWrite(uid, f"uid={uid},ou=x", "modify", (kind,), reason, {"mail": (b"a@b",)})
+                Write("modify", f"uid={uid},ou=x", add={"mail": (b"a@b",)}).explained(uid, (kind,), reason)
                 for uid, kind, reason, _outcome in changes
             ]
             numbers = journal.intents(writes)

@@ -231,6 +231,8 @@ WRONG = [
     ("grace: [{when: {uai: 0800009a}, days: 3}]", 4, 22, "write 0800009A"),
     ("grace: [{when: {position: retrete}, days: 3}]", 4, 27, "there is no position retrete"),
     ("grace: [{day: 3}]", 4, 10, "unknown key day in grace; did you mean days?"),
+    ("grace: [{days: 3, dayz: 5}]", 4, 19, "unknown key dayz in grace; days is there already"),
+    ("grace: [{when: {degree: 3D}, days: 3}]", 4, 25, "expected 1D or 2D"),
     ("grace: [{when: {}}]", 4, 9, "days is missing"),
     ("positions: {x: {keeps: [mesagerie]}}", 4, 25, "no service mesagerie; did you mean messagerie?"),
     ("positions: {x: {keeps: some}}", 4, 24, "some is not valid"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -13,14 +14,15 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.diff import FOLLOWING, changes_of, named_fields
+from piactl.core.plan.change import LAYOUT, Change
+from piactl.core.plan.diff import changes_of
 from piactl.core.rules.address_allocation import addressed
 from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.change_set import RESTORED, changes_of_write
 from tests.examples import examples
 
 from .strategies import REGISTER, lives
@@ -35,6 +37,32 @@ ENCODING = Encoding(
 TOUCHED = ("cn", "displayName", "mail", "pwdEndTime", "piactlNextDue", "supannRessourceEtat", "oathTOTPToken")
 """Attributes that another program may have deleted. A change names them if nothing else changes."""
 
+
+BIRTH = ("identity_digest", "birth_digest")
+DIGESTS = ("numen_digest", "matricule_digests", *BIRTH)
+FOLLOWING = {
+    *("state_from", "state_until", "next_due", "profiles", "local_profiles", "affiliations"),
+    *("establishments", "corps", "ends", "unique_id", "posix"),
+    *(*DIGESTS, "matricule", "further_matricules", "numen_verifier"),
+}
+"""Fields that change together with others. A plan names them only if nothing else changes."""
+CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
+NAMED_BY: Mapping[str, tuple[str, ...]] = {
+    LAYOUT: (),
+    "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
+    "aliases": ("aliases", "identifiers"),
+    "birth": BIRTH,
+    "digest_key": DIGESTS,
+    "matricules": ("matricule", "further_matricules", "matricule_digests"),
+    "display_name": ("given_name", "family_name", "usage_name"),
+    "posix": ("posix", "identifiers"),
+    "numen": ("numen_digest", "numen_verifier", "proof_changes"),
+    "verifier": ("numen_verifier",),
+    "private_mail": ("private_mail", "proof_changes"),
+    "refused_by": ("device",),
+    "service": ("entitlements",),
+    "services": ("entitlements",),
+}
 
 IDA = Person("1001", "Roy", "Ida")
 POLICY = Policy(profiles=(Profile("tous", When()),))
@@ -81,31 +109,50 @@ def day(first: date, later: int) -> date:
     return first + timedelta(days=later)
 
 
+def owner(fields: Container[str], changes: Sequence[Change]) -> Change:
+    """The change that a written attribute with these fields belongs to: the one that names it, else the one
+    that causes it, else the first."""
+    named = [(change, named_fields(change)) for change in changes]
+    for change, names in named:
+        if any(name in fields for name in names):
+            return change
+    bringing = (change for cause in CAUSES for change, names in named if cause in names)
+    return next(bringing, changes[0])
+
+
+def named_fields(change: Change) -> frozenset[str]:
+    """The fields of an account that the facts of a change name."""
+    facts = {**(change.before or {}), **change.after}
+    return frozenset(field for name in facts for field in NAMED_BY.get(name, (name,)))
+
+
 def check(entry: Entry, desired: Desired, rules: Rules) -> None:
     """Every change of the desired account has a write. Every attribute of the write has a change that names
     it or causes it. An attribute that only another program changed is named. The base follows each write and
     belongs to no change."""
     write = account_write(DIRECTORY, ENCODING, entry, desired.account)
-    if write is None or {*write.add, *write.delete} == {BASE}:
+    if write is None or {*write.attributes} == {BASE}:
         assert changes_of(desired, rules, ()) == []
         return
-    changes = change_set(desired, write, rules, ENCODING)
-    assert changes.changes
-    assert changes.owners.keys() == {*write.add, *write.delete}
-    for attribute, change in changes.owners.items():
-        if attribute == BASE:
+    changes = changes_of_write(desired, write, rules, ENCODING)
+    assert changes
+    for attribute in {*write.attributes} - {BASE}:
+        named = (
+            change
+            for change in changes
+            if attribute in (*change.after.get(RESTORED, ()), *change.after.get(LAYOUT, ()))  # type: ignore[misc]
+        )
+        fields = ENCODING.fields[attribute]
+        change = next(named, None) or owner(fields, changes)
+        if desired.account.state is State.ARCHIVED or {*fields} & named_fields(change):
             continue
-        assert change in changes.changes
-        fields = set(ENCODING.fields[attribute])
-        if desired.account.state is State.ARCHIVED or fields & named_fields(change):
-            continue
-        if attribute in change.after.get("attributes", ()):  # type: ignore[operator]
+        if attribute in change.after.get(RESTORED, ()):  # type: ignore[operator]
             continue
         differing = {name for name in fields if differs(entry.account, desired.account, name)}
         assert differing <= FOLLOWING, (attribute, differing, change)
         assert differing or not fields, (attribute, change)
-    written = {field for name in {*write.add, *write.delete} - {BASE} for field in ENCODING.fields[name]}
-    for change in changes.changes:
+    written = {field for name in {*write.attributes} - {BASE} for field in ENCODING.fields[name]}
+    for change in changes:
         assert named_fields(change) - {"attributes", "held", "uai"} <= written | IMPLIED, change
 
 
@@ -169,5 +216,5 @@ def test_a_usage_name_equal_to_the_family_name_is_no_change() -> None:
     assert desired.account.usage_name != entry.account.usage_name
     write = account_write(DIRECTORY, ENCODING, entry, desired.account)
     assert write is not None
-    (change,) = change_set(desired, write, rules, ENCODING).changes
+    (change,) = changes_of_write(desired, write, rules, ENCODING)
     assert change.after == {"civilite": "MME"}

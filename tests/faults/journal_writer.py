@@ -23,19 +23,20 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
-from piactl.journal import Actor, IntendedWrite, Journal, RunContext, Settlement
+from piactl.journal import Actor, Journal, RunContext, Settlement
 
 
-def write(name: str, number: int) -> IntendedWrite:
+def write(name: str, number: int) -> Write:
     uid = f"{name}{number}"
-    return IntendedWrite(
+    return Write(
         uid=uid,
         dn=f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
         op="modify",
         kinds=("grant",),
         reason="a right begins",
-        added={"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)},
+        add={"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)},
     )
 
 

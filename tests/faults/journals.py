@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from piactl.journal import Actor, IntendedWrite, Journal, RunContext
+from piactl.core.plan.write import Write
+from piactl.journal import Actor, Journal, RunContext
 
 JournalMaker = Callable[..., Journal]
 
@@ -21,11 +22,11 @@ def keyed(text: str) -> str:
     return "{k1}" + hashlib.sha256(b"a key" + text.encode()).hexdigest()
 
 
-def intended(uid: str, **fields: Any) -> IntendedWrite:
+def intended(uid: str, **fields: Any) -> Write:
     facts: dict[str, Any] = {"op": "modify", "kinds": ("grant",), "reason": "feed line 12"}
     facts["dn"] = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
-    facts["added"] = {"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)}
-    return IntendedWrite(uid=uid, **{**facts, **fields})
+    facts["add"] = {"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)}
+    return Write(uid=uid, **{**facts, **fields})
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def make_journal(journal_path: str) -> Iterator[JournalMaker]:
 
 
 @pytest.fixture
-def intend() -> Callable[..., IntendedWrite]:
+def intend() -> Callable[..., Write]:
     return intended
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from piactl.core.journal_line import GENESIS, MAX_LINE, Head, sealed
+from piactl.core.plan.write import WriteState
 from piactl.directory.store.run_records import read_run
 from piactl.errors import JournalUnusable
 from piactl.journal import (
-    IntentOutcome,
     LineFilter,
     Settlement,
     in_doubt,
-    intent_outcome,
     read_lines,
+    state_of_intent,
     verify,
     writer,
 )
@@ -163,12 +163,12 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
     write = intend(
         "lea.petit",
         op="modify",
-        added={
+        add={
             "sn": ("Pétit-Canari".encode(),),
             "userPassword": (b"canary-password",),
             "photo": (b"\xff\x00z",),
         },
-        removed={"mail": (b"canary@ac-amiens.fr",), "SN": ()},
+        delete={"mail": (b"canary@ac-amiens.fr",), "SN": ()},
         reason="NUMEN 20E9501234ABC corrected",
     )
     with make_journal() as journal:
@@ -195,7 +195,7 @@ def test_an_intent_of_a_new_entry_keeps_shortened_digests(make_journal, intend, 
     """24 bits per value, and the key and the names only once for all that are written at a time: most lines
     of a journal are about such entries."""
     values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
-    write, other = intend("lea.petit", op="add", added=values), intend("a.b", op="add", added={"sn": (b"B",)})
+    write, other = intend("lea.petit", op="add", add=values), intend("a.b", op="add", add={"sn": (b"B",)})
     with make_journal() as journal:
         journal.intents([write, intend("c.d"), other])
     names, line, _modified, last = lines(journal_path)[1:]
@@ -221,8 +221,8 @@ def test_an_intent_of_a_new_entry_keeps_shortened_digests(make_journal, intend, 
 def test_an_added_entry_without_values_is_journalled_and_read(make_journal, intend, journal_path):
     """Applying a plan without another person's approval is journalled like this."""
     with make_journal() as journal:
-        journal.intents([intend("a.b", op="add", added={"sn": (b"B",)}), intend("c.d", op="add", added={})])
-        journal.intents([intend("e.f", op="add", added={})])
+        journal.intents([intend("a.b", op="add", add={"sn": (b"B",)}), intend("c.d", op="add", add={})])
+        journal.intents([intend("e.f", op="add", add={})])
     assert [change.attributes for change in changes(journal_path)] == [("sn",), (), ()]
     assert [list(intent.added) for intent in in_doubt(journal_path)] == [["sn"], [], []]
 
@@ -230,7 +230,7 @@ def test_an_added_entry_without_values_is_journalled_and_read(make_journal, inte
 def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, intend, journal_path):
     """Each such intent names its attributes and its key."""
     with make_journal() as journal:
-        journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",), "userPassword": (b"x",)})])
+        journal.intents([intend("lea.petit", op="add", add={"sn": (b"B",), "userPassword": (b"x",)})])
     begun, _names, intent = lines(journal_path)
     own = {"attributes": {"mail": "a1b2c3 0f0f0f", "userPassword": "{secret}"}, "key": "k0"}
     body = {name: value for name, value in intent.items() if name not in ("digests", "seq", "prev", "hash")}
@@ -243,7 +243,7 @@ def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, inten
 
 def test_an_intent_that_does_not_fit_its_line_of_names_is_refused(make_journal, intend, journal_path):
     with make_journal() as journal:
-        journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",)})])
+        journal.intents([intend("lea.petit", op="add", add={"sn": (b"B",)})])
     begun, names, _intent = lines(journal_path)
     raw = Path(journal_path).read_bytes().splitlines(True)
     body = {name: value for name, value in names.items() if name not in ("seq", "prev", "hash")}
@@ -375,21 +375,21 @@ URN, OTHER = b"urn:mace:ac-amiens.fr:service:iprof", b"urn:mace:ac-amiens.fr:ser
 @pytest.mark.parametrize(
     ("op", "added", "removed", "present", "expected"),
     [
-        ("add", [URN], [], None, IntentOutcome.NOT_DONE),
-        ("add", [URN], [], [URN, OTHER], IntentOutcome.DONE),
-        ("add", [URN], [], [OTHER], IntentOutcome.CHANGED),
-        ("delete", [], [URN], None, IntentOutcome.DONE),
-        ("delete", [], [URN], [URN], IntentOutcome.NOT_DONE),
-        ("delete", [], [URN], [OTHER], IntentOutcome.CHANGED),
-        ("modify", [URN], [OTHER], [URN], IntentOutcome.DONE),
-        ("modify", [URN], [OTHER], [OTHER], IntentOutcome.NOT_DONE),
-        ("modify", [URN], [OTHER], [URN, OTHER], IntentOutcome.CHANGED),
-        ("modify", [URN], [OTHER], [], IntentOutcome.CHANGED),
-        ("modify", [URN], [OTHER], None, IntentOutcome.CHANGED),
-        ("modify", [], [OTHER], [], IntentOutcome.DONE),
-        ("modify", [], [OTHER], [OTHER], IntentOutcome.NOT_DONE),
-        ("modify", [URN], [], [], IntentOutcome.NOT_DONE),
-        ("modify", [], [], [], IntentOutcome.UNKNOWN),
+        ("add", [URN], [], None, WriteState.NOT_MADE),
+        ("add", [URN], [], [URN, OTHER], WriteState.MADE),
+        ("add", [URN], [], [OTHER], WriteState.CHANGED),
+        ("delete", [], [URN], None, WriteState.MADE),
+        ("delete", [], [URN], [URN], WriteState.NOT_MADE),
+        ("delete", [], [URN], [OTHER], WriteState.CHANGED),
+        ("modify", [URN], [OTHER], [URN], WriteState.MADE),
+        ("modify", [URN], [OTHER], [OTHER], WriteState.NOT_MADE),
+        ("modify", [URN], [OTHER], [URN, OTHER], WriteState.CHANGED),
+        ("modify", [URN], [OTHER], [], WriteState.CHANGED),
+        ("modify", [URN], [OTHER], None, WriteState.CHANGED),
+        ("modify", [], [OTHER], [], WriteState.MADE),
+        ("modify", [], [OTHER], [OTHER], WriteState.NOT_MADE),
+        ("modify", [URN], [], [], WriteState.NOT_MADE),
+        ("modify", [], [], [], WriteState.UNKNOWN),
     ],
 )
 def test_the_values_of_an_entry_tell_whether_an_intent_was_done(
@@ -397,18 +397,18 @@ def test_the_values_of_an_entry_tell_whether_an_intent_was_done(
 ):
     name = "eduPersonEntitlement"
     sides = {
-        "added": {name: tuple(added), "userPassword": (b"not compared",)},
-        "removed": {name: tuple(removed)},
+        "add": {name: tuple(added), "userPassword": (b"not compared",)},
+        "delete": {name: tuple(removed)},
     }
     with make_journal() as journal:
         journal.intents([intend("a.b", op=op, **sides)])
     (intent,) = in_doubt(journal_path)
     values = None if present is None else {"EDUPERSONENTITLEMENT": present, "cn": [b"A B"]}
-    outcome = intent_outcome(intent, values, lambda text: [digest("another key" + text), digest(text)])
+    outcome = state_of_intent(intent, values, lambda text: [digest("another key" + text), digest(text)])
     assert outcome is expected
     if present:
-        lost = intent_outcome(intent, values, lambda text: [digest("another key" + text)])
-        assert lost is not IntentOutcome.NOT_DONE or not removed
+        lost = state_of_intent(intent, values, lambda text: [digest("another key" + text)])
+        assert lost is not WriteState.NOT_MADE or not removed
 
 
 # --- rotation ----------------------------------------------------------------------------------------------
@@ -536,8 +536,8 @@ def test_the_former_word_for_an_outcome_is_read_as_the_present_one(
     """Version 0.2.0 wrote `already so` instead of `unchanged` into journals and records of runs."""
     monkeypatch.setattr(writer, "OUTCOMES", ("already so",))
     facts = {"effective": {"grant": "2027-09-01"}}
-    with make_journal("one") as journal:
-        (intent,) = journal.intents([intend("a.b", facts=facts)])
+    with make_journal("one", facts=lambda _write: facts) as journal:
+        (intent,) = journal.intents([intend("a.b")])
         journal.outcomes([Settlement(intent, "already so")])
         journal.end({"already so": 1})
     assert b'"already so"' in Path(journal_path).read_bytes()

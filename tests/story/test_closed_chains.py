@@ -8,7 +8,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from piactl.clock import utc_now
-from piactl.journal import Actor, IntendedWrite, Journal, RunContext
+from piactl.core.plan.write import Write
+from piactl.journal import Actor, Journal, RunContext
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -47,7 +48,7 @@ def upgraded(academy: Academy) -> Academy:
         context=RunContext("r1", ("piactl", "account", "lock"), actor),
     ) as journal:
         values = {"title": (b"x",)}
-        journal.intents([IntendedWrite(UID, academy.dn(UID), "modify", ("lock",), "found", values)])
+        journal.intents([Write("modify", academy.dn(UID), values).explained(UID, ("lock",), "found")])
     return academy
 
 

@@ -365,9 +365,9 @@ def test_the_server_itself_keeps_the_desk_from_protected_accounts(claire: Academ
         claire.change(UID, piactlProtected=["TRUE"])
         [row_] = made.writes
         with pytest.raises(DirectoryRefused):
-            list(writer.write([row_.write]))
+            list(writer.write([row_]))
         with pytest.raises(DirectoryRefused):
-            list(writer.write([made.accounts[0].then[0].write]))
+            list(writer.write([made.accounts[0].then[0]]))
         entry = find_entry(store, UID)
         with pytest.raises(PiactlError, match="cannot be checked"):
             checked(configuration, writer, entry, phone.code())

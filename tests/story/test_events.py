@@ -20,7 +20,7 @@ from .killed import killed_at_calls_of, killed_by
 SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "events.schema.json"
 DAY = "2026-09-01"
 WHY = ("--reason", "appel du proviseur", "--as-of", DAY)
-KILLER = killed_at_calls_of("write_ahead.intended_write", "write_ahead.Settlement")
+KILLER = killed_at_calls_of("runs.event_facts", "write_ahead.Settlement")
 
 
 @pytest.fixture

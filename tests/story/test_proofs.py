@@ -312,18 +312,17 @@ def test_activations_on_another_host_count_for_the_limit(forty: Academy) -> None
 def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.core.plan.change import PASSWORD
+    from piactl.core.plan.write import Write
     from piactl.directory.open import open_writer
-    from piactl.directory.port import EntryWrite
     from piactl.errors import UnsafePlan
     from piactl.flows.accounts.batch import PreparedAccount
     from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-    from piactl.flows.plan.ready_plan import AccountWrite
     from piactl.secret_files import identity_password
 
     configuration = open_configuration(forty.sandbox.config)
     settings, policy = configuration.settings, configuration.policy
     guard = OperationGuard(settings, policy, day(0), "somebody", {}, configuration.unreadable)
-    row = AccountWrite("x", ("password",), "", EntryWrite("modify", "uid=x"))
+    row = Write("modify", "uid=x").explained("x", ("password",), "")
     accounts = tuple(PreparedAccount(f"x{n}", f"x{n}", write=row) for n in range(6))
     with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         both = [guard.guarded(writer, PASSWORD, accounts) for _ in range(2)]

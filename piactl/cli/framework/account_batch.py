@@ -44,10 +44,11 @@ from piactl.core.model.numen_and_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
-from piactl.directory.port import EntryWrite, Reader, Writer
+from piactl.directory.port import Reader, Writer
 from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
 from piactl.flows.accounts.batch import (
     AccountOutcome,
@@ -280,7 +281,7 @@ class AccountCommand:
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)
 
-    def _not_arrived(self, expected: Mapping[str, Sequence[EntryWrite]]) -> Sequence[str]:
+    def _not_arrived(self, expected: Mapping[str, Sequence[Write]]) -> Sequence[str]:
         directory = self.configuration.settings.directory
         return not_arrived(directory, self.manner.identity, identity_password, expected)
 

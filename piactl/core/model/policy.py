@@ -109,7 +109,9 @@ class WrittenWhen:
     position: Annotated[tuple[_PositionName, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
     uai: Annotated[tuple[Uai, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
     nature: _Texts = ()
-    degree: _Texts = ()
+    degree: Annotated[
+        tuple[Annotated[str, one_of("1D", "2D")], ...], ONE_OR_LIST, FILLED, "1D or 2D, or a list"
+    ] = ()
     sector: _Texts = ()
     line: Annotated[int, LINE] = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from datetime import date
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs
@@ -21,7 +21,6 @@ from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.plan.change import (
-    LAYOUT,
     LOGIN,
     PROFILE,
     RIGHT,
@@ -56,27 +55,7 @@ _FOLLOWING = (
     *("establishments", "corps", "ends", "unique_id", "posix"),
 )
 _BIRTH = ("identity_digest", "birth_digest")
-_DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
-FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
 """Fields that change together with others. A plan names them only if nothing else changes."""
-
-_CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
-_NAMED_BY: Mapping[str, tuple[str, ...]] = {
-    LAYOUT: (),
-    "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
-    "aliases": ("aliases", "identifiers"),
-    "birth": _BIRTH,
-    "digest_key": _DIGESTS,
-    "matricules": ("matricule", "further_matricules", "matricule_digests"),
-    "display_name": ("given_name", "family_name", "usage_name"),
-    "posix": ("posix", "identifiers"),
-    "numen": ("numen_digest", "numen_verifier", "proof_changes"),
-    "verifier": ("numen_verifier",),
-    "private_mail": ("private_mail", "proof_changes"),
-    "refused_by": ("device",),
-    "service": ("entitlements",),
-    "services": ("entitlements",),
-}
 
 
 def state_kind(before: State, after: State) -> Kind | None:
@@ -124,23 +103,6 @@ def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = N
         ]
     changes += maker.update(rest=not changes)
     return changes
-
-
-def owner(fields: Container[str], changes: Sequence[Change]) -> Change:
-    """The change that a written attribute with these fields belongs to: the one that names it, else the one
-    that causes it, else the first."""
-    named = [(change, named_fields(change)) for change in changes]
-    for change, names in named:
-        if any(name in fields for name in names):
-            return change
-    bringing = (change for cause in _CAUSES for change, names in named if cause in names)
-    return next(bringing, changes[0])
-
-
-def named_fields(change: Change) -> frozenset[str]:
-    """The fields of an account that the facts of a change name."""
-    facts = {**(change.before or {}), **change.after}
-    return frozenset(field for name in facts for field in _NAMED_BY.get(name, (name,)))
 
 
 def account_facts(account: Account) -> dict[str, object]:

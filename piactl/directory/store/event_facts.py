@@ -9,18 +9,16 @@ from collections.abc import Mapping
 from datetime import date
 
 from piactl.core.plan.change import Kind
-from piactl.directory.port import EntryWrite, Values
+from piactl.core.plan.write import Values, Write
 
 _KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.GROUP)
 """The kinds of changes of accounts; the members of groups follow from these."""
 
 
-def event_facts(
-    write: EntryWrite, effective: Mapping[str, date], names: Mapping[str, str], urn: str
-) -> dict[str, object]:
+def event_facts(write: Write, as_of: date, names: Mapping[str, str], urn: str) -> dict[str, object]:
     """The facts of a write that other programs need to know; {} if they need none.
 
-    `effective` has the day of each kind of change, `names` renames attributes, and `urn` is the beginning of
+    `as_of` is the day of the run, `names` renames attributes, and `urn` is the beginning of
     the rights that are piactl's. The facts name only what the write changes: `state`, the services that are
     `added` and `removed`, the `old` and the `new` address.
     """
@@ -46,6 +44,7 @@ def event_facts(
         "old": next(iter(mails[1]), None),
     }
     known = {name: value for name, value in facts.items() if value}
-    if not known and not _KINDS & effective.keys():
+    if not known and _KINDS.isdisjoint(write.kinds):
         return {}
-    return {"effective": {kind: day.isoformat() for kind, day in effective.items()}, **known}
+    days = {kind: write.effective.get(kind, as_of).isoformat() for kind in write.kinds}
+    return {"effective": days, **known}

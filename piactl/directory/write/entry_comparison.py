@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 
 from piactl.core.model.account import NO_DEVICE
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.core.plan.write import UNREADABLE, Write, WriteState, state_of_write
+from piactl.directory.port import RawEntry
 
-UNREADABLE = frozenset({"userpassword", "oathsecret"})
+SECRET = frozenset({"userpassword", "oathsecret"})
 """Attributes that service identities write but cannot read, or that the server stores hashed."""
 
 _NO_LINK, _LINKED = f"cn={NO_DEVICE},".encode(), b"oathTOTPUser"
@@ -17,46 +17,48 @@ _NO_LINK, _LINKED = f"cn={NO_DEVICE},".encode(), b"oathTOTPUser"
 Fold = Callable[[bytes], bytes]
 
 
-class EntryState(Enum):
-    """The state of an entry with respect to a write."""
+def state_of_entry(write: Write, entry: RawEntry | None) -> WriteState:
+    """What `entry` (None: there is none) shows about `write`; NOT_MADE, too, if only what cannot be read was
+    to change.
 
-    DONE = "as after the write"
-    UNTOUCHED = "as before the write"
-    OTHER = "neither"
-
-
-def entry_state(write: EntryWrite, entry: RawEntry | None) -> EntryState:
-    """The state of `entry` (None: there is none) with respect to `write`.
-
-    Compares byte for byte. If that gives OTHER, compares again without case and blanks, because servers
-    normalise some values.
+    A modify is compared byte for byte. If that gives CHANGED, it is compared again without case and blanks,
+    because servers normalise some values.
     """
-    if write.op == "delete":
-        if entry is None:
-            return EntryState.DONE
-        return EntryState.OTHER if differing(write, entry) else EntryState.UNTOUCHED
-    if entry is None:
-        return EntryState.UNTOUCHED if write.op == "add" else EntryState.OTHER
+    folds: list[Fold] = (
+        [folded] if write.op != "modify" else [bytes] if _only_spelling(write) else [bytes, folded]
+    )
+    for fold in folds:
+        state = _state(write, entry, fold)
+        if state is not WriteState.CHANGED:
+            break
+    return WriteState.NOT_MADE if state is WriteState.UNKNOWN else state
+
+
+def _state(write: Write, entry: RawEntry | None, fold: Fold) -> WriteState:
+    names = [name for name in write.attributes if name.lower() not in SECRET]
+    removed, added, present = (
+        {name.lower(): {fold(value) for value in side.get(name, ())} for name in names}
+        for side in (write.delete, write.add, entry.values if entry is not None else {})
+    )
     if write.op == "add":
-        return EntryState.OTHER if differing(write, entry) else EntryState.DONE
-    exact = _modified(write, entry, bytes)
-    if exact is EntryState.OTHER and not _only_spelling(write):
-        return _modified(write, entry, folded)
-    return exact
+        replaced = {*added} - {"objectclass"}
+    else:
+        replaced = {name.lower() for name in names if write.delete.get(name) == UNREADABLE}
+    return state_of_write(write.op, removed, added, present if entry is not None else None, replaced)
 
 
-def differing(write: EntryWrite, entry: RawEntry) -> tuple[str, ...]:
+def differing(write: Write, entry: RawEntry) -> tuple[str, ...]:
     """Attributes whose values differ from what the write expects (modify, delete) or makes (add)."""
     names = []
-    for attribute in dict.fromkeys((*write.delete, *write.add)):
-        if attribute.lower() in UNREADABLE:
+    for attribute in write.attributes:
+        if attribute.lower() in SECRET:
             continue
         have = _values(entry, attribute, folded)
         added = {folded(value) for value in write.add.get(attribute, ())}
         deleted = {folded(value) for value in write.delete.get(attribute, ())}
         if write.op == "add":
             same = added <= have if attribute.lower() == "objectclass" else added == have
-        elif write.delete.get(attribute) == ():
+        elif write.delete.get(attribute) == UNREADABLE:
             same = True
         else:
             same = deleted <= have and not (added - deleted) & have
@@ -65,7 +67,7 @@ def differing(write: EntryWrite, entry: RawEntry) -> tuple[str, ...]:
     return tuple(names)
 
 
-def without_link(write: EntryWrite) -> EntryWrite | None:
+def without_link(write: Write) -> Write | None:
     """The modify without conditions on the device of the account and the link to it, None if it does not
     suspend the device."""
     linked = {name for name, values in write.add.items() if values[0].lower().startswith(_NO_LINK)}
@@ -85,27 +87,7 @@ def folded(value: bytes) -> bytes:
         return value
 
 
-def _modified(write: EntryWrite, entry: RawEntry, fold: Fold) -> EntryState:
-    done = untouched = True
-    seen = False
-    for attribute in dict.fromkeys((*write.delete, *write.add)):
-        if attribute.lower() in UNREADABLE:
-            continue
-        seen = True
-        have = _values(entry, attribute, fold)
-        added = {fold(value) for value in write.add.get(attribute, ())}
-        deleted = {fold(value) for value in write.delete.get(attribute, ())}
-        if write.delete.get(attribute) == ():  # a replacement does not depend on the old values
-            done = done and have == added
-            continue
-        done = done and added <= have and not (deleted - added) & have
-        untouched = untouched and deleted <= have and not (added - deleted) & have
-    if done and seen:
-        return EntryState.DONE
-    return EntryState.UNTOUCHED if untouched else EntryState.OTHER
-
-
-def _only_spelling(write: EntryWrite) -> bool:
+def _only_spelling(write: Write) -> bool:
     """Whether the write changes only the spelling of a value, which folding would hide."""
     return any(
         {folded(value) for value in values} & {folded(value) for value in write.add.get(attribute, ())}

@@ -9,6 +9,7 @@ import time
 from contextlib import closing, suppress
 from datetime import datetime
 
+from piactl.core.plan.write import WriteState
 from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
@@ -36,11 +37,10 @@ from piactl.directory.client.result_codes import (
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
 from piactl.directory.write.entry_comparison import (
-    UNREADABLE,
-    EntryState,
+    SECRET,
     differing,
-    entry_state,
     folded,
+    state_of_entry,
     without_link,
 )
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError, ReplyLost
@@ -129,10 +129,10 @@ class DirectoryWriter(DirectoryReader):
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """The result of a write without an answer; None if it was not made and can be sent once more."""
         entry = self._read_back(write, lost)
-        state = entry_state(write, entry)
-        if state is EntryState.DONE:
+        state = state_of_entry(write, entry)
+        if state is WriteState.MADE:
             return WriteResult(write, Outcome.APPLIED)
-        if state is EntryState.OTHER:
+        if state is WriteState.CHANGED:
             return _conflict(write, entry)
         if doubtful:
             raise _still_in_doubt(write, lost, "sent twice") from None
@@ -196,11 +196,11 @@ class DirectoryWriter(DirectoryReader):
             entry = self._current(self._link.live(), write)
         except ConnectionLost as lost:
             entry = self._read_back(write, lost)
-        state = entry_state(write, entry)
-        if state is EntryState.DONE:
+        state = state_of_entry(write, entry)
+        if state is WriteState.MADE:
             outcome = Outcome.APPLIED if doubtful else Outcome.UNCHANGED
             return WriteResult(write, outcome)
-        if state is EntryState.OTHER:
+        if state is WriteState.CHANGED:
             return _conflict(write, entry)
         return None
 
@@ -236,9 +236,7 @@ def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:
 
 
 def _readable(values: Values) -> Values:
-    return {
-        name: attribute_values for name, attribute_values in values.items() if name.lower() not in UNREADABLE
-    }
+    return {name: attribute_values for name, attribute_values in values.items() if name.lower() not in SECRET}
 
 
 def _new_values(write: EntryWrite) -> Values:

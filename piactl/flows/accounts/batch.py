@@ -15,8 +15,9 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
+from piactl.core.plan.write import Write
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last
 from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
@@ -25,7 +26,6 @@ from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice
 from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.run_checks import check_date
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
@@ -61,13 +61,13 @@ class PreparedAccount:
     name: str
     uid: str = ""
     changes: tuple[Change, ...] = ()
-    write: AccountWrite | None = None
+    write: Write | None = None
     outlook: tuple[tuple[date, str], ...] = ()
     error: PiactlError | None = None
-    then: tuple[AccountWrite, ...] = ()
+    then: tuple[Write, ...] = ()
     note: str = ""
     notice: OwnerNotice | None = None
-    undo: tuple[AccountWrite, ...] = ()
+    undo: tuple[Write, ...] = ()
     people: tuple[Account, ...] = ()
 
 
@@ -83,7 +83,7 @@ class Batch:
     approval: Callable[[Run], None] | None = None
 
     @property
-    def writes(self) -> list[AccountWrite]:
+    def writes(self) -> list[Write]:
         return [account.write for account in self.accounts if account.write is not None]
 
     @property
@@ -132,7 +132,7 @@ class BatchResult:
             return outcome, message or (account.note if outcome.is_good else "")
         if self.error is None:
             return AccountOutcome.NOT_MADE, f"stopped by {self.stopped}"
-        if account.write.write.dn in getattr(self.error, "doubtful", ()):
+        if account.write.dn in getattr(self.error, "doubtful", ()):
             return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
         return AccountOutcome.NOT_MADE, "the command had to end"
 
@@ -189,13 +189,13 @@ def refuse_broken_guards(refusals: Sequence[Refusal], allowed: Mapping[str, int]
         )
 
 
-def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[EntryWrite]]:
+def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[Write]]:
     """The writes that were made, by DN."""
-    made: dict[str, list[EntryWrite]] = {}
+    made: dict[str, list[Write]] = {}
     for account in batch.accounts:
         if account.write is not None and result.of(account)[0].is_good:
             for row in (account.write, *account.then):
-                made.setdefault(row.write.dn, []).append(row.write)
+                made.setdefault(row.dn, []).append(row)
     return made
 
 

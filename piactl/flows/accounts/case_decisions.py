@@ -14,6 +14,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
@@ -27,7 +28,6 @@ from piactl.flows.accounts.edit import owner_of, prepare
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.drift import held_words
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
 
@@ -206,20 +206,20 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     write = account_write(store.directory, encoding, entry, account)
     if write is None:
         raise ActRefused(f"{id_}: this is the decision already")
-    row = AccountWrite(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}", write)
+    row = write.explained(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")
     note = "the next night with the feed brings the posts of the matricule"
     then = (_decision_row(store, case, data, decision, decision.one),)
     people = (entry.account,)
     return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note, people=people),))
 
 
-def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> AccountWrite:
+def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> Write:
     """The write of a decision, as it follows the write of an account."""
     record = case_record(replace(case, decision=decision))
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
         raise ActRefused(f"{case.id}: this is the decision already")
-    return AccountWrite(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}", write)
+    return write.explained(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}")
 
 
 def joined_account(store: AccountStore, case: Case, matricule: str) -> str:

@@ -12,9 +12,10 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.run_state import Vanished
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
@@ -28,7 +29,6 @@ from piactl.flows.apply.undo_log import logged_values
 from piactl.flows.drift import resolved, wanted
 from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, all_entries, find_entry
 
 _REBUILT = (
@@ -76,7 +76,7 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
-            AccountWrite(entry.account.uid, (Kind.DRIFT.value,), author.reason, raw_delete(raw))
+            raw_delete(raw).explained(entry.account.uid, (Kind.DRIFT.value,), author.reason)
             for raw in read_foreign_devices(store.reader, store.directory, entry.dn)
         ]
         if entry.drift is None and not devices:
@@ -139,9 +139,9 @@ def _based(
     )
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    write = made.write.write if made.write else EntryWrite("modify", entry.dn)
+    write = made.write if made.write else Write("modify", entry.dn)
     write = with_base(store.encoding, entry, write) if made.write is None else write
-    row = AccountWrite(account.uid, kinds, author.reason, write)
+    row = write.explained(account.uid, kinds, author.reason)
     return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
@@ -183,7 +183,7 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
             reason=f"what another program wrote is adopted; {author.note}",
             effective=rules.as_of,
         )
-        row = AccountWrite(account.uid, (change.kind.value,), author.reason, write)
+        row = write.explained(account.uid, (change.kind.value,), author.reason)
         return PreparedAccount(name, account.uid, (change,), row)
 
     return guarded(store, rules, _each(store, names, prepared))
@@ -305,13 +305,13 @@ def _rebuilt_words(account: Account) -> str:
     )
 
 
-def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, author: Author) -> Change:
+def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
     """The change that removes the devices which another program added."""
     return Change(
         kind=Kind.DRIFT,
         uid=account.uid,
         matricule=account.matricule,
-        before={"theirs": [f"{DEVICE}: {device.write.dn}" for device in devices]},
+        before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
         after={"class": DriftClass.LOOSENING.value, "ours": []},
         reason=f"another program added a device; {author.note}",
         effective=rules.as_of,

@@ -16,11 +16,11 @@ from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import PASSWORD
 from piactl.core.plan.guards import refusals
+from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.reduced_account import with_lock
-from piactl.directory.port import EntryWrite
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     Entry,
@@ -42,7 +42,6 @@ from piactl.flows.drift import held_words, resolved
 from piactl.flows.plan.deleted_entries import taken_names
 from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
 from piactl.flows.plan.plan_rows import planned_row
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
@@ -63,12 +62,11 @@ def prepare(
         prepared = prepared_account(store, name, entry, act, rules, reason)
         if compromised is None:
             return prepared
-        row = prepared.write or AccountWrite(prepared.uid, (), reason, EntryWrite("modify", entry.dn))
+        row = prepared.write or Write("modify", entry.dn).explained(prepared.uid, (), reason)
         gone = removal_write(store.reader, entry.dn, compromised.activation_policy)
-        write = replace(
-            row.write, add={**row.write.add, **gone.add}, delete={**row.write.delete, **gone.delete}
-        )
-        return replace(prepared, write=replace(row, kinds=(*row.kinds, PASSWORD), write=write))
+        add, delete = {**row.add, **gone.add}, {**row.delete, **gone.delete}
+        row = replace(row, add=add, delete=delete, kinds=(*row.kinds, PASSWORD))
+        return replace(prepared, write=row)
 
     return guarded(store, rules, prepare_each(store, names, prepare_one))
 
@@ -167,13 +165,13 @@ def _prepared(
     desired: Desired,
     rules: Rules,
     reason: str,
-    write: EntryWrite | None,
+    write: Write | None,
 ) -> PreparedAccount:
     uid = desired.account.uid
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
     drift = store.drift([entry]).get(uid, ()) if entry is not None else ()
-    row, changes = planned_row(desired, write, rules, store.encoding, drift, reason=reason, every=True)
+    row = planned_row(desired, write, rules, store.encoding, drift, reason=reason, every=True)
     before = None
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
@@ -187,7 +185,7 @@ def _prepared(
         after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
-    return PreparedAccount(name, uid, tuple(changes), row, tuple(ahead), people=(person,))
+    return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))
 
 
 def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:

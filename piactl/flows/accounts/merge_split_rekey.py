@@ -21,6 +21,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.plan import Basis, Plan
+from piactl.core.plan.write import Values, Write
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.matching import (
     BIRTH_DATE,
@@ -31,7 +32,6 @@ from piactl.core.rules.matching import (
     accounts_compared,
 )
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -54,7 +54,7 @@ from piactl.flows.apply.run import Run
 from piactl.flows.drift import held_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_rows import foreign_values
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.queries.accounts import AccountStore, find_account, find_entry
 
 _GOES = (Kind.DEACTIVATE.value,)
@@ -148,7 +148,7 @@ def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
 
 def _rows(
     store: AccountStore, rules: Rules, source: Entry, into: Entry, author: Author
-) -> tuple[list[AccountWrite], PreparedAccount]:
+) -> tuple[list[Write], PreparedAccount]:
     """The remaining writes of a merge, in order; and the changes of the account that remains."""
     uid, reason = source.account.uid, author.reason
     encoding = store.encoding.fitted_to(store.reader)
@@ -174,22 +174,22 @@ def _rows(
     rights = encoding.name("eduPersonEntitlement")
     erased = {name: values for name, values in foreign.items() if name != rights}
     before = [begins, *_credentials(store, source, erased)]
-    rows = [AccountWrite(uid, _GOES, reason, write) for write in before if write is not None]
+    rows = [write.explained(uid, _GOES, reason) for write in before if write is not None]
     rows += filter(None, [taking.write])
     ends = _buried(store, rules, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
-    rows += [AccountWrite(uid, _GOES, reason, ends)] if ends else []
+    rows += [ends.explained(uid, _GOES, reason)] if ends else []
     return rows, taking
 
 
-def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -> Iterator[EntryWrite]:
+def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -> Iterator[Write]:
     """The writes that delete the devices of an account and erase these values, by default its password."""
     yield from device_deletions(store.reader, store.directory.accounts, [entry.dn]).get(
         normal_dn(entry.dn), []
     )
-    yield EntryWrite("modify", entry.dn, delete=erased)
+    yield Write("modify", entry.dn, delete=erased)
 
 
-def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, author: Author) -> AccountWrite:
+def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, author: Author) -> Write:
     """The writes of the account that goes, as the one write that an undo takes back; without its device,
     which is deleted."""
     account = source.account
@@ -201,10 +201,10 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     write = _buried(store, rules, Entry(source.dn, on_its_way, values))
     if write is None:
         raise AssertionError("a tombstone differs from an account")
-    return AccountWrite(account.uid, _GOES, author.reason, write)
+    return write.explained(account.uid, _GOES, author.reason)
 
 
-def _buried(store: AccountStore, rules: Rules, source: Entry) -> EntryWrite | None:
+def _buried(store: AccountStore, rules: Rules, source: Entry) -> Write | None:
     """The write that makes a tombstone of an account. Rights of other systems are removed, too."""
     encoding = store.encoding.fitted_to(store.reader)
     tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, rules.as_of)
@@ -321,7 +321,7 @@ def prepare_split(
     else:
         desired = desired_account(subject, rules)
         new = intended(store, name, None, desired, rules, author.reason) if desired else None
-    ends = [AccountWrite(account.uid, ("split",), author.reason, w) for w in _credentials(store, entry)]
+    ends = [w.explained(account.uid, ("split",), author.reason) for w in _credentials(store, entry)]
     rows = [*ends, *filter(None, [new.write if new else None, remaining.write])]
     changes = (*remaining.changes, *(new.changes if new else ()))
     addresses, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
@@ -374,7 +374,7 @@ def _without_number(
         accounts = tuple(sorted({*before.accounts, uid}))
         case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
     record = record_write(place, data, case_record(case))
-    rows = [AccountWrite(uid, (Kind.UPDATE.value,), author.reason, write) for write in [record] if write]
+    rows = [write.explained(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
     note = (
         f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
         f"To take that back: piactl match same {case.id}"

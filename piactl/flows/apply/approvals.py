@@ -27,9 +27,10 @@ from piactl.core.plan.approval_rules import (
     serving,
 )
 from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.write import Write
 from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import EntryWrite, Outcome, Reader
+from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.records import (
     APPROVALS,
     DATA,
@@ -55,8 +56,8 @@ from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_plan_fits
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
-from piactl.journal import IntendedWrite, Settlement
+from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
 
 BREAK_GLASS = "break-glass"
@@ -119,7 +120,7 @@ class ApprovalRecords:
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
         return approval
 
-    def write(self, approval: Approval) -> EntryWrite:
+    def write(self, approval: Approval) -> Write:
         """The write of the record of an approval; it fails if there is a record of that name."""
         record = {**_facts(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
         write = record_write(child(self.folder, "cn", approval.name), None, record)
@@ -177,7 +178,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
         reason=run.order.reason,
     )
     kind = "approve" if approved else "reject"
-    done = write_beside(run, [AccountWrite(approval.name, (kind,), approval.reason, records.write(approval))])
+    done = write_beside(run, [records.write(approval).explained(approval.name, (kind,), approval.reason)])
     run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
         raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
@@ -274,15 +275,8 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
     run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
-    intent = IntendedWrite(
-        uid=run.order.run,
-        dn=run.places.run(run.order.run),
-        op="add",
-        kinds=(BREAK_GLASS,),
-        reason=f"{run.order.reason} (the plan {'; it '.join(why)})",
-        added={},
-        removed={},
-    )
+    reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
+    intent = Write("add", run.places.run(run.order.run)).explained(run.order.run, (BREAK_GLASS,), reason)
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(

@@ -14,6 +14,7 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.run_state import LastRun, RunStatus
+from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Outcome, RawEntry, WriteResult, write_one
@@ -46,7 +47,7 @@ from piactl.flows.apply.run_checks import (
 from piactl.flows.apply.undo_log import keep_undo, prune
 from piactl.flows.apply.unfinished_runs import made_late
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
+from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 
 MOST_PROBLEMS = 100
 """The largest number of problems that the record of a run names."""
@@ -59,7 +60,7 @@ class Done:
     run: str
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
-    failed: list[AccountWrite] = field(default_factory=list)
+    failed: list[Write] = field(default_factory=list)
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Outcome and message by uid; if `brief`, only of the accounts whose write was not simply made."""
     stopped: str = ""
@@ -207,23 +208,23 @@ def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes
     """Deletes the devices of accounts that are archived, all of them before any account is changed, no matter
     how many requests are sent in parallel; returns the other writes. An account whose device could not be
     deleted is left as it is for the next night, because no run looks below an archived account again."""
-    devices = [row for row in writes if row.write.op == "delete"]
+    devices = [row for row in writes if row.op == "delete"]
     if not devices:
         return writes
     _write_accounts(run, devices, done, lambda _made, _total: None, stop)
     if done.stopped:
         return ()
     failed_uids = {row.uid for row in done.failed}
-    return [row for row in writes if row.write.op != "delete" and row.uid not in failed_uids]
+    return [row for row in writes if row.op != "delete" and row.uid not in failed_uids]
 
 
 def write_alone(
     run: Run,
-    writes: Sequence[AccountWrite],
+    writes: Sequence[Write],
     done: Done,
     stop: Stop,
-    then: Mapping[str, Sequence[AccountWrite]] | None = None,
-    undo: Sequence[AccountWrite] | None = None,
+    then: Mapping[str, Sequence[Write]] | None = None,
+    undo: Sequence[Write] | None = None,
     finish: Callable[[Run], None] | None = None,
 ) -> None:
     """Makes the writes of a one-off command, which leaves piactl's memory of the nights as it is.
@@ -248,7 +249,7 @@ def write_alone(
     _end(run, done)
 
 
-def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
+def _write_then(run: Run, uid: str, rows: Sequence[Write], done: Done) -> None:
     """Makes the writes that follow an account's own. No signal ends it, because it finishes what was
     begun."""
     first = done.results.get(uid)
@@ -261,7 +262,7 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
         done.results[uid] = first
 
 
-def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
+def write_beside(run: Run, writes: Sequence[Write]) -> Done:
     """Makes journalled writes that are not part of the plan: the record of the run does not count them."""
     done = Done(run.order.run)
     if writes:
@@ -328,7 +329,7 @@ def _write_accounts(
             done.counts[Outcome.FAILED.value] += writing.unmade
 
 
-def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
+def _count(done: Done, row: Write, result: WriteResult) -> None:
     done.counts[result.outcome.value] += 1
     if not done.brief or result.outcome is not Outcome.APPLIED:
         done.results[row.uid] = (result.outcome.value, result.message)
@@ -401,7 +402,7 @@ def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None
     must(run.writer, run.while_locked(writes))
 
 
-def _list_written(run: Run, writes: Sequence[AccountWrite]) -> None:
+def _list_written(run: Run, writes: Sequence[Write]) -> None:
     """Lists the accounts that these writes of a one-off command made, or to which they gave a name or
     matricule. Raises PiactlError."""
     directory = run.settings.directory
@@ -409,8 +410,7 @@ def _list_written(run: Run, writes: Sequence[AccountWrite]) -> None:
     uids = {
         row.uid
         for row in writes
-        if row.write.add.keys() & {*watched}
-        and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
+        if row.add.keys() & {*watched} and normal_dn(row.dn) == normal_dn(account_dn(directory, row.uid))
     }
     if uids:
         query = filters.any_of(*(filters.equals(uid, value) for value in sorted(uids)))
@@ -435,7 +435,7 @@ def _mark_undone(run: Run, undone: str) -> None:
             put_run_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
 
-def _keep_waiting(run: Run, row: AccountWrite) -> None:
+def _keep_waiting(run: Run, row: Write) -> None:
     """Remembers what HR said of a person whose write failed, if no later feed would say it again."""
     waiting = row.waiting
     if waiting is None:

@@ -10,8 +10,10 @@ from typing import Any
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.run_state import RunStatus, ServerIdentity
-from piactl.directory.port import EntryWrite, Writer
+from piactl.core.plan.write import Write
+from piactl.directory.port import Writer
 from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.event_facts import event_facts
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
@@ -102,7 +104,7 @@ class Run:
     def places(self) -> Places:
         return Places(self.settings.directory.state)
 
-    def while_locked(self, writes: Iterable[EntryWrite]) -> Iterator[EntryWrite]:
+    def while_locked(self, writes: Iterable[Write]) -> Iterator[Write]:
         """The writes, for each of which the lock is renewed first if it is due."""
         for write in writes:
             self.lock.renew()
@@ -215,4 +217,5 @@ def journal_of(run: Run | CommandRun, *, plan: str = "", compared: bool = False)
         digest=run.keys.digester("journal"),
         secret=SECRETS,
         context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
+        facts=lambda write: event_facts(write, order.as_of, run.settings.directory.attributes, order.urn),
     )

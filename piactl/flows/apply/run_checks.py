@@ -19,7 +19,8 @@ from typing import Any
 from piactl.config.register import register_digest
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.run_state import LastRun, RunStatus
-from piactl.directory.port import EntryWrite, Reader, Writer
+from piactl.core.plan.write import Write
+from piactl.directory.port import Reader, Writer
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import DATA, Places
@@ -61,7 +62,7 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
     missing = lacking(schema, directory.attributes) if schema is not None else {}
     if not missing:
         return
-    refused = {name: why for row in writes for name, why in missing.items() if _adds(row.write, name)}
+    refused = {name: why for row in writes for name, why in missing.items() if _adds(row, name)}
     if refused:
         raise SchemaLacking(
             f"the server would refuse writes of this run: {'; '.join(sorted(refused.values()))}. Nothing was "
@@ -69,7 +70,7 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
         )
 
 
-def _adds(write: EntryWrite, name: str) -> bool:
+def _adds(write: Write, name: str) -> bool:
     return name in write.add or name.encode() in write.add.get("objectClass", ())
 
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Writer, WriteResult
+from piactl.directory.port import Outcome, RawEntry, Writer, WriteResult
 from piactl.directory.store.accounts import CSN
 from piactl.directory.store.records import (
     DATA,
@@ -143,7 +144,7 @@ class RunLock:
             self.abandoned = self._abandoned(lock, entry.text(LOCK_WRITER))
             # written as it is: the server's instant of that write shows whether the lock has truly expired
             data = {DATA: entry.values[DATA]}
-            self._must(self._written(EntryWrite("modify", self._dn, delete=data, add=data)))
+            self._must(self._written(Write("modify", self._dn, delete=data, add=data)))
             if clock_minutes is not None:
                 check_server_clock(self.stamp()[1], clock_minutes)
         new = self._record()
@@ -155,13 +156,13 @@ class RunLock:
         self._must(result)
         self._held = new
 
-    def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> EntryWrite:
+    def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> Write:
         """The write that makes the lock this run's; `entry` is what is there."""
         own = self._identity.encode()
         if entry is None:
             classes = (RECORD_CLASS.encode(), *((LOCK_CLASS.encode(),) if fenced else ()))
             fence = {LOCK_WRITER: (own,)} if fenced else {}
-            return EntryWrite(
+            return Write(
                 "add", self._dn, add={"objectClass": classes, "cn": (b"lock",), DATA: (data,), **fence}
             )
         add, delete = {DATA: (data,)}, {DATA: entry.values.get(DATA, ())}
@@ -171,7 +172,7 @@ class RunLock:
                 delete[LOCK_WRITER] = entry.values[LOCK_WRITER]
             if LOCK_CLASS.encode() not in entry.values["objectClass"]:  # made by an earlier version of piactl
                 add["objectClass"] = (LOCK_CLASS.encode(),)
-        return EntryWrite("modify", self._dn, delete=delete, add=add)
+        return Write("modify", self._dn, delete=delete, add=add)
 
     def _must(self, result: WriteResult) -> None:
         """Raises LockHeld if another run was faster."""
@@ -265,7 +266,7 @@ class RunLock:
         else:
             new = self._record()
             ours = self._done(
-                self._written(EntryWrite("modify", self._dn, delete={DATA: (data,)}, add={DATA: (new,)}))
+                self._written(Write("modify", self._dn, delete={DATA: (data,)}, add={DATA: (new,)}))
             )
             self._held = new if ours else None
         if not ours:
@@ -287,7 +288,7 @@ class RunLock:
         """Releases the lock, unless another run took it over."""
         if self._held is not None:
             data, self._held = self._held, None
-            self._done(self._written(EntryWrite("delete", self._dn, delete={DATA: (data,)})))
+            self._done(self._written(Write("delete", self._dn, delete={DATA: (data,)})))
 
     def _record(self) -> bytes:
         now = self._now()
@@ -316,7 +317,7 @@ class RunLock:
         entry = self._writer.read(self._dn, [CSN])
         return entry.text(CSN) if entry is not None else ""
 
-    def _written(self, write: EntryWrite) -> WriteResult:
+    def _written(self, write: Write) -> WriteResult:
         result, self._clock = timed_write(self._writer, write, self._now)
         self._csn = result.csn_after
         return result

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from piactl.core.plan.write import Write
 from piactl.core.text import utc_instant
-from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult, write_one
+from piactl.directory.port import Outcome, Writer, WriteResult, write_one
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
 from piactl.errors import PiactlError, UnsafePlan
 
@@ -39,7 +40,7 @@ def server_instant(stamp: bytes) -> datetime | None:
 
 
 def timed_write(
-    writer: Writer, write: EntryWrite, now: Callable[[], datetime]
+    writer: Writer, write: Write, now: Callable[[], datetime]
 ) -> tuple[WriteResult, ClockReading | None]:
     """Makes one write; also returns when the server made it, by the entryCSN in the answer, None if there is
     none."""
@@ -88,10 +89,10 @@ def check_other_clocks(writer: Writer, now: Callable[[], datetime], minutes: int
         check_server_clock(ClockReading(before, server, after), minutes, uri)
 
 
-def clock_write(state: str) -> EntryWrite:
+def clock_write(state: str) -> Write:
     """Replaces `cn=clock`, which every identity that writes may do: its entryCSN shows the time of the server
     and its serverID."""
-    return EntryWrite("modify", Places(state).clock, delete={DATA: ()}, add={DATA: (dumps({}),)})
+    return Write("modify", Places(state).clock, delete={DATA: ()}, add={DATA: (dumps({}),)})
 
 
 def stamp_clock(writer: Writer, state: str, now: Callable[[], datetime]) -> Stamp:

@@ -6,15 +6,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
 from typing import Any
 
 from piactl.core.plan.change import Kind
+from piactl.core.plan.write import UNREADABLE, Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import first_pair, normal_dn, parted
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Values
+from piactl.directory.port import Outcome, RawEntry, Reader
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.records import (
@@ -33,7 +33,6 @@ from piactl.directory.store.records import (
     texts_of,
 )
 from piactl.flows.apply.run import Run
-from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400
 IN_UNDO_LOG = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
@@ -41,34 +40,18 @@ _MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
 """The attributes of a new account that are logged: a deleted entry is made again from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class UndoLogWrite:
-    """One logged write of an account. `values` is False if the write cannot be undone: an archival, or a
-    replacement of values that cannot be read. `made` is the digest of the values of a new account."""
-
-    uid: str
-    kinds: tuple[str, ...]
-    write: EntryWrite
-    values: bool = True
-    made: str = ""
-
-
-def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
+def keep_undo(run: Run, writes: Iterable[Write]) -> None:
     """Stores what an undo of these account writes needs, before the first of them is made.
 
     Only the writing identities can read them. For a new account, a digest shows whether its values changed
     since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
     groups are; deleted devices are not logged.
     """
-    rows = (
-        _row(account_write)
-        for account_write in writes
-        if account_write.write.op != "delete" or Kind.GROUP.value in account_write.kinds
-    )
+    rows = (_row(write) for write in writes if write.op != "delete" or Kind.GROUP.value in write.kinds)
     must(run.writer, run.while_locked(_undo_records(run, rows)))
 
 
-def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[EntryWrite]:
+def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
     for number in count():
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:
@@ -79,23 +62,17 @@ def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[EntryWri
             yield write
 
 
-def _row(account_write: AccountWrite) -> dict[str, Any]:
-    write = account_write.write
-    row: dict[str, Any] = {
-        "uid": account_write.uid,
-        "dn": write.dn,
-        "op": write.op,
-        "kinds": list(account_write.kinds),
-    }
-    if Kind.GROUP.value in account_write.kinds:
+def _row(write: Write) -> dict[str, Any]:
+    row: dict[str, Any] = {"uid": write.uid, "dn": write.dn, "op": write.op, "kinds": list(write.kinds)}
+    if Kind.GROUP.value in write.kinds:
         row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
     elif write.op == "add":
         row["made"] = values_digest(write.add)
         row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
     elif (
-        "archive" not in account_write.kinds
-        and not SECRETS & {*write.add, *write.delete}
-        and all(write.delete.values())
+        Kind.ARCHIVE.value not in write.kinds
+        and SECRETS.isdisjoint(write.attributes)
+        and UNREADABLE not in write.delete.values()
     ):
         # values of other programs that are not text are not kept; an undo makes the base anew
         sides = {
@@ -116,7 +93,7 @@ def values_digest(values: Values) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
-def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[UndoLogWrite]:
+def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Write]:
     """Yields the logged writes of a run in order; none if the log is empty or was pruned. Adds unreadable
     parts to `unreadable`.
 
@@ -136,35 +113,34 @@ def logged_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRe
         chunk_name, _, run = chunk.dn.partition(",")
         for logged_write in unreadable.read(chunk.dn, chunk.first(DATA), read_logged_writes) or ():
             if logged_write.uid == uid:
-                writes.append((run, chunk_name, logged_write.write))
+                writes.append((run, chunk_name, logged_write))
     values: dict[str, tuple[bytes, ...]] = {}
     for _, _, write in sorted(writes, key=lambda row: row[:2]):
-        for name in {*write.add, *write.delete}:
+        for name in write.attributes:
             gone = write.delete.get(name, ())
             remaining = (value for value in values.get(name, ()) if value not in gone)
             values[name] = (*remaining, *write.add.get(name, ()))
     return values
 
 
-def read_logged_writes(record: Record) -> list[UndoLogWrite]:
+def read_logged_writes(record: Record) -> list[Write]:
     """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
     return [_kept(row) for row in record["changes"]]
 
 
-def _kept(row: Record) -> UndoLogWrite:
+def _kept(row: Record) -> Write:
     add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
     op, dn = text_of(row, "op"), text_of(row, "dn")
     if op not in ("add", "modify", "delete") or not normal_dn(dn):
         raise ValueError("not a write of an account")
     made = text_of(row, "made") if "made" in row else ""
     kinds = texts_of(row["kinds"], "kinds")
-    return UndoLogWrite(
-        text_of(row, "uid"),
-        kinds,
-        EntryWrite(op, dn, add=add, delete=delete),
-        bool(add or delete or op == "add"),
-        made,
-    )
+    return Write(op, dn, add=add, delete=delete, uid=text_of(row, "uid"), kinds=kinds, made=made)
+
+
+def is_undoable(logged_write: Write) -> bool:
+    """Whether the log has what an undo puts back: not of an archival, nor of values that cannot be read."""
+    return bool(logged_write.add or logged_write.delete or logged_write.op == "add")
 
 
 def _bytes(values: Record) -> Values:

@@ -11,17 +11,16 @@ from contextlib import closing
 from itertools import chain, islice
 
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
-from piactl.directory.store.event_facts import event_facts
+from piactl.core.plan.write import Write, WriteState
+from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.errors import PiactlError, ReplyLost
 from piactl.flows.apply.run import Run
-from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
+from piactl.journal import Intent, Settlement, state_of_intent
 
 BATCH = 100
 """The number of intents that one sync of the journal covers, with the outcomes of those before them."""
 
-_OUTCOMES = {IntentOutcome.DONE: "applied", IntentOutcome.NOT_DONE: "failed"}
+_OUTCOMES = {WriteState.MADE: "applied", WriteState.NOT_MADE: "failed"}
 
 
 class JournalledWriting:
@@ -36,16 +35,16 @@ class JournalledWriting:
         self.stopped = ""
         self.unmade = 0
         self._run, self._stop = run, stop
-        self._open: dict[int, tuple[int, AccountWrite]] = {}
+        self._open: dict[int, tuple[int, Write]] = {}
         self._settlements: list[Settlement] = []
 
-    def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+    def results(self, writes: Iterable[Write]) -> Generator[tuple[Write, WriteResult]]:
         """Yields the result of each write, in order. Raises an error that ends all writes, after the known
         results (DirectoryUnreachable, DirectoryRefused, ReplyLost, LockLost, JournalUnusable)."""
         coming = iter(writes)
-        gaining: list[AccountWrite] = []
+        gaining: list[Write] = []
 
-        def losing() -> Iterator[AccountWrite]:
+        def losing() -> Iterator[Write]:
             for row in coming:
                 if not row.loses:
                     gaining.append(row)
@@ -57,7 +56,7 @@ class JournalledWriting:
         if gaining and not self.stopped:
             yield from self._written(chain(gaining, coming))
 
-    def _written(self, writes: Iterator[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
+    def _written(self, writes: Iterator[Write]) -> Generator[tuple[Write, WriteResult]]:
         try:
             with closing(self._run.writer.write(self._intended(writes))) as results:
                 for result in results:
@@ -73,15 +72,14 @@ class JournalledWriting:
         self._end("not made: the run was stopped")
         self._settle()
 
-    def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
+    def _intended(self, writes: Iterator[Write]) -> Iterator[Write]:
         """Yields each write to be sent, after its intent is on disk and the lock is checked."""
         while batch := list(islice(writes, BATCH)):
             self.stopped = self._stop()
             if self.stopped:
                 return
-            intents = [intended_write(self._run, row) for row in batch]
-            numbers = self._run.journal.intents(intents, self._taken_settlements())
-            self._open |= {id(row.write): (number, row) for number, row in zip(numbers, batch, strict=True)}
+            numbers = self._run.journal.intents(batch, self._taken_settlements())
+            self._open |= {id(row): (number, row) for number, row in zip(numbers, batch, strict=True)}
             # slapd answers this read after most writes in flight, and is idle then: so the intents come first
             self._run.lock.keep()
             for row in batch:
@@ -89,11 +87,11 @@ class JournalledWriting:
                 if self.stopped:
                     return
                 self._run.lock.check()
-                yield row.write
+                yield row
 
     def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
         """Settles the intents that were not sent, except those in doubt; returns their number."""
-        unmade = [number for number, row in self._open.values() if row.write.dn not in doubtful]
+        unmade = [number for number, row in self._open.values() if row.dn not in doubtful]
         self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
         self._open.clear()
         return len(unmade)
@@ -107,35 +105,14 @@ class JournalledWriting:
         return settlements
 
 
-def intended_write(run: Run, row: AccountWrite) -> IntendedWrite:
-    """The write of an account as the journal of a run records it."""
-    return IntendedWrite(
-        uid=row.uid,
-        dn=row.write.dn,
-        op=row.write.op,
-        kinds=row.kinds,
-        reason=row.reason,
-        added=row.write.add,
-        removed=row.write.delete,
-        facts=event_facts(
-            row.write,
-            {kind: row.effective.get(kind, run.order.as_of) for kind in row.kinds},
-            run.settings.directory.attributes,
-            run.order.urn,
-        ),
-    )
-
-
 def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:
     """What became of each intent, in the order given."""
     settlements = []
     for intent in intents:
         entry = reader.read(intent.dn, sorted({*intent.added, *intent.removed}))
-        now = _outcome(intent, entry.values if entry else None, keys)
+        now = state_of_intent(
+            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
+        )
         message = f"read back after run {intent.run}: {now.value}"
         settlements.append(Settlement(intent.seq, _OUTCOMES.get(now, "conflict"), message))
     return settlements
-
-
-def _outcome(intent: Intent, present: Values | None, keys: DigestKeys) -> IntentOutcome:
-    return intent_outcome(intent, present, lambda text: keys.candidates("journal", text))

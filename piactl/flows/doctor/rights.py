@@ -16,11 +16,11 @@ from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.run_state import ServerIdentity
+from piactl.core.plan.write import Values
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
-from piactl.directory.port import Values
 from piactl.directory.store.accounts import UUID
 from piactl.directory.store.password_state_and_activation import LOCKED, generalized
 from piactl.directory.store.records import (

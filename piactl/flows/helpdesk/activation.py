@@ -42,7 +42,6 @@ from piactl.directory.store.password_state_and_activation import (
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard, shown_time
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
@@ -138,7 +137,7 @@ class ActivationDelivery:
                 f"; its private address changed on {account.proof_changed(MAIL_PROOF)}, and is not handed "
                 f"out before {held_off}: give the password another way"
             )
-        row = AccountWrite(account.uid, ("password",), reason, write)
+        row = write.explained(account.uid, ("password",), reason)
         notice = self.guard.notice(account, PASSWORD)
         return PreparedAccount(name, account.uid, write=row, note=note, notice=notice)
 

@@ -12,9 +12,10 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_until
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, Outcome
+from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import PiactlError, UsageError
@@ -29,7 +30,6 @@ from piactl.flows.helpdesk.identity_check_and_operator_limits import (
     tries_left,
 )
 from piactl.flows.helpdesk.otp.verify_code import CheckedCode, CodeOutcome, WrongCode, read_code, use_code
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 Proof = Callable[[str], bool]
@@ -140,8 +140,8 @@ def _used(
 ) -> CheckedCode:
     """The check of a code, which is used up by a journalled write."""
 
-    def stored(write: EntryWrite) -> Outcome:
-        row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
+    def stored(write: Write) -> Outcome:
+        row = write.explained(entry.account.uid, ("otp-code",), command.order.reason)
         with begin_run(command, checks.writer, locked=False) as run:
             done = write_beside(run, [row])
             run.counts = done.counts

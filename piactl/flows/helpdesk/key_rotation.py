@@ -19,8 +19,9 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import Write
 from piactl.core.text import counted
-from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
@@ -28,7 +29,6 @@ from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, P
 from piactl.directory.store.state_records import read_waiting
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp_secret import sealed, unsealed
 
@@ -114,7 +114,7 @@ def need_words(need: Need) -> str:
     return ", ".join(counted(need.counts[kind], *words) for kind, words in WHAT.items() if need.counts[kind])
 
 
-def reseals(store: AccountStore, key: str) -> Iterator[tuple[str, EntryWrite]]:
+def reseals(store: AccountStore, key: str) -> Iterator[tuple[str, Write]]:
     """(uid, write) that moves each secret that is sealed with `key` to the current one. The reader has to be
     bound as the administrator. Raises SealBroken."""
     keys = store.keys
@@ -163,9 +163,9 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
 
 def prepare_reseals(store: AccountStore, key: str, reason: str) -> Batch:
     """The writes that move every secret sealed with `key` to the current key, by account."""
-    by_uid: dict[str, list[AccountWrite]] = {}
+    by_uid: dict[str, list[Write]] = {}
     for uid, write in reseals(store, key):
-        by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
+        by_uid.setdefault(uid, []).append(write.explained(uid, ("reseal",), reason))
     return Batch(
         tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
     )

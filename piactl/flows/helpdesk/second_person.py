@@ -23,9 +23,10 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.change import DEVICE, PASSWORD
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.directory.dn import child
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, write_one
+from piactl.directory.port import Outcome, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
@@ -53,7 +54,6 @@ from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.identity_check_and_operator_limits import delete_malformed, shown_time
 from piactl.flows.helpdesk.otp.devices import DeviceHolder, deletions, find_holder
 from piactl.flows.helpdesk.otp.devices import row as device_row
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
 
@@ -159,14 +159,14 @@ class Requests:
             raise ActRefused(f"{name}: {operator} requested it, so somebody else has to approve it")
         return request, operator
 
-    def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
+    def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> Write:
         """The write of the record that ends a request; it fails if there is such a record."""
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
         return _added(child(self._folder, "cn", request.name + _ENDED), facts)
 
-    def withdrawal(self, request: Request, author: Author, run: str, now: datetime) -> AccountWrite:
+    def withdrawal(self, request: Request, author: Author, run: str, now: datetime) -> Write:
         write = self.end_write(request, WITHDRAWN, author.by, run, now)
-        return AccountWrite(request.account, ("request-withdrawn",), author.reason, write)
+        return write.explained(request.account, ("request-withdrawn",), author.reason)
 
     def approve(self, writer: Writer, request: Request, operator: str, run: str, now: datetime) -> None:
         """Uses the request up. Raises ActRefused if another operator was faster."""
@@ -219,7 +219,7 @@ class Requests:
                 f"piactl {COMMANDS[kind]} {request.name}"
             )
             return PreparedAccount(
-                name, uid, write=AccountWrite(uid, (f"{kind}-request",), reason, write), note=note
+                name, uid, write=write.explained(uid, (f"{kind}-request",), reason), note=note
             )
 
         return Batch(prepare_each(store, names, prepared))
@@ -329,10 +329,10 @@ def _sealed(request: Request) -> str:
     return dumps({**request.record, "request": request.name}).decode()
 
 
-def _added(dn: str, record: Record) -> EntryWrite:
+def _added(dn: str, record: Record) -> Write:
     values = {"objectClass": RECORD_CLASS, "cn": dn.partition("=")[2].partition(",")[0]}
     add = {name: (value.encode(),) for name, value in values.items()}
-    return EntryWrite("add", dn, add={**add, DATA: (dumps(record),)})
+    return Write("add", dn, add={**add, DATA: (dumps(record),)})
 
 
 def _new_name() -> str:

@@ -21,7 +21,6 @@ from piactl.directory.store.password_state_and_activation import (
 )
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
 
 
@@ -87,7 +86,7 @@ def _prepared(
         note += "; from now on wrong passwords do not block it"
     if write is None:
         return PreparedAccount(name, uid, note=note)
-    return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
+    return PreparedAccount(name, uid, write=write.explained(uid, ("unblock",), reason), note=note)
 
 
 def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""The change set of one account: its LDAP write and the changes of the plan, from one comparison.
+"""The changes of the write of one account, from one comparison.
 
 The attributes of the entry are compared with those of the desired account. That is the write. The changes
 explain it: each names fields whose attributes differ, and each written attribute belongs to a change. No
@@ -7,16 +7,14 @@ change is shown without a write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
 
 from piactl.core.model.account import State
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
-from piactl.core.plan.diff import changes_of, home_establishments, owner
+from piactl.core.plan.diff import changes_of, home_establishments
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Desired, Rules
-from piactl.directory.port import EntryWrite
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 
@@ -24,52 +22,16 @@ RESTORED = "attributes"
 """The fact of a change that names the attributes which another program changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSet:
-    """One write with its changes, at least one. `fields` are the fields of an account that each attribute is
-    made of (see `Encoding`)."""
-
-    write: EntryWrite
-    changes: tuple[Change, ...]
-    fields: Mapping[str, tuple[str, ...]]
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(change.kind.value for change in self.changes))
-
-    @property
-    def owners(self) -> dict[str, Change]:
-        """The change to which each written attribute belongs."""
-        written = dict.fromkeys([*self.write.delete, *self.write.add])
-        return {name: self._owner(name) for name in written}
-
-    def _owner(self, attribute: str) -> Change:
-        for change in self.changes:
-            named = (*change.after.get(RESTORED, ()), *change.after.get(LAYOUT, ()))  # type: ignore[misc]
-            if attribute in named:
-                return change
-        return owner(self.fields.get(attribute, ()), self.changes)
-
-
-def effective_days(changes: Iterable[Change], as_of: date) -> dict[str, date]:
-    """The first day of the changes of each kind; a kind whose first day is `as_of` is left out."""
-    days: dict[str, date] = {}
-    for change in changes:
-        kind = change.kind.value
-        days[kind] = min(days.get(kind, change.effective), change.effective)
-    return {kind: day for kind, day in days.items() if day != as_of}
-
-
-def change_set(
+def changes_of_write(
     desired: Desired,
-    write: EntryWrite,
+    write: Write,
     rules: Rules,
     encoding: Encoding,
     drift: Iterable[Drift] = (),
     *,
     every: bool = False,
-) -> ChangeSet:
-    """The change set of the write that makes an account the desired one.
+) -> list[Change]:
+    """The changes of the write that makes an account the desired one, at least one.
 
     Attributes that another program changed, and that no change of the account explains, have changes of their
     own, which name them: one for each class of `drift`, and one for those that are not known as such. With
@@ -77,9 +39,9 @@ def change_set(
     form of this version have one change.
     """
     if desired.subject.current is None:
-        return ChangeSet(write, tuple(changes_of(desired, rules)), encoding.fields)
+        return changes_of(desired, rules)
     formed = _formed(desired, write, encoding)
-    written = sorted({*write.delete, *write.add} - {encoding.name(BASE), *formed})
+    written = sorted({*write.attributes} - {encoding.name(BASE), *formed})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
     changes = changes_of(desired, rules, fields)
     foreign = _changed_by_others(desired, written, encoding) if changes else written
@@ -101,10 +63,10 @@ def change_set(
     if formed:
         reason = "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
         changes.append(_update(desired, {LAYOUT: formed}, {LAYOUT: formed}, reason, rules))
-    return ChangeSet(write, tuple(changes), encoding.fields)
+    return changes
 
 
-def _formed(desired: Desired, write: EntryWrite, encoding: Encoding) -> list[str]:
+def _formed(desired: Desired, write: Write, encoding: Encoding) -> list[str]:
     """The attributes that only get the form of this version. An account that is archived, or comes back, has
     other values, not another form."""
     current, archived = desired.subject.current, desired.account.state is State.ARCHIVED
@@ -151,9 +113,7 @@ def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encod
     return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
 
 
-def _restored(
-    desired: Desired, write: EntryWrite, names: list[str], rules: Rules, encoding: Encoding
-) -> Change:
+def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, encoding: Encoding) -> Change:
     """The change that restores managed attributes, or that links a closed or locked account to no device so
     that the directory refuses it."""
     before: Facts = {RESTORED: names}

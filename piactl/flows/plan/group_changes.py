@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.write import Values, Write
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.group_definitions import groups_of
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.groups_and_structures import CLASS as STRUCTURE_CLASS
 from piactl.directory.store.groups_and_structures import (
     GROUP_CLASS,
@@ -31,16 +31,13 @@ from piactl.directory.store.groups_and_structures import (
     structure_write,
 )
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.ready_plan import AccountWrite
-
-Row = tuple[AccountWrite, list[Change]]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedGroups:
     """The writes of groups, each with its change, and what the run cannot do."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Write, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -107,14 +104,12 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
 
 
 def _row(
-    write: EntryWrite, entry: GroupEntry | None, values: Values, reason: str, rules: Rules, line: int = 0
-) -> Row:
+    write: Write, entry: GroupEntry | None, values: Values, reason: str, rules: Rules, line: int = 0
+) -> Write:
     return group_row(write, entry.values if entry is not None else {}, values, reason, rules, line)
 
 
-def group_row(
-    write: EntryWrite, before: Values, after: Values, reason: str, rules: Rules, line: int = 0
-) -> Row:
+def group_row(write: Write, before: Values, after: Values, reason: str, rules: Rules, line: int = 0) -> Write:
     """The write of a group and its change; no values mean that there is no such group."""
     uid = group_name(write.dn)
     change = Change(
@@ -127,7 +122,7 @@ def group_row(
         effective=rules.as_of,
         rule=f"{rules.policy.file}:{line}" if line else None,
     )
-    return AccountWrite(uid, (Kind.GROUP.value,), reason, write), [change]
+    return write.changing(uid, [change], rules.as_of)
 
 
 def _facts(values: Values) -> Facts:

@@ -9,16 +9,16 @@ from itertools import chain
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.numen_and_digests import NUMEN
-from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.change import Kind
 from piactl.core.plan.drift import Drift, DriftFate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
+from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
-from piactl.directory.port import EntryWrite, Values
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import (
     Entry,
@@ -34,11 +34,8 @@ from piactl.directory.store.base_digest import is_sealed
 from piactl.directory.store.devices import deletions_at_no_device, device_deletions
 from piactl.directory.store.drift import Drifted
 from piactl.flows.drift import Since, drift_of, held_words, resolved
-from piactl.flows.plan.change_set import change_set, effective_days
+from piactl.flows.plan.change_set import changes_of_write
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.flows.plan.ready_plan import AccountWrite
-
-Row = tuple[AccountWrite, list[Change]]
 
 _STRUCTURAL = "structuralObjectClass"
 
@@ -48,7 +45,7 @@ SEALS = "the base that shows what another program changes"
 
 def planned_row(
     desired: Desired,
-    write: EntryWrite,
+    write: Write,
     rules: Rules,
     encoding: Encoding,
     drift: Sequence[Drift] = (),
@@ -56,16 +53,15 @@ def planned_row(
     waiting: Waiting | None = None,
     reason: str = "",
     every: bool = False,
-) -> Row:
-    """The row of an account in a plan: its write, with the changes that it makes; one of the base alone makes
-    none. `drift`, `every`: see `change_set`. `reason` is that of the person who changes the account, instead
+) -> Write:
+    """The write of an account in a plan, with the changes that it makes; one of the base alone makes none.
+    `drift`, `every`: see `changes_of_write`. `reason` is that of the person who changes the account, instead
     of that of the rules."""
     uid = desired.account.uid
     if only_renews_base(encoding, write):
-        return AccountWrite(uid, (), SEALS, write), []
-    changes = change_set(desired, write, rules, encoding, drift, every=every)
-    why, days = reason or changes.changes[0].reason, effective_days(changes.changes, rules.as_of)
-    return AccountWrite(uid, changes.kinds, why, write, waiting, days), list(changes.changes)
+        return write.explained(uid, (), SEALS)
+    changes = changes_of_write(desired, write, rules, encoding, drift, every=every)
+    return write.changing(uid, changes, rules.as_of, reason=reason, waiting=waiting)
 
 
 @dataclass(slots=True)
@@ -93,7 +89,7 @@ class PlanRows:
     _drift: dict[str, list[Drift]] = field(default_factory=dict)
     _by: Mapping[str, str] = field(default_factory=dict)
 
-    def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
+    def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Write]:
         """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
         about which the run decides something, by uid: these and others."""
         later = decided - {wanted.account.uid for wanted in desired}
@@ -129,11 +125,11 @@ class PlanRows:
                 write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
         rows += self._suspended(decided)
-        rows += self._sealed({row.uid for row, _ in rows})
+        rows += self._sealed({row.uid for row in rows})
         # before the accounts, because a plan keeps this order: a crash in between leaves no device behind
-        return [*self._devices_of_archived([row for row, _ in rows]), *rows]
+        return [*self._devices_of_archived(rows), *rows]
 
-    def _ended(self, desired: Desired, entry: Entry, drift: Drifted) -> Iterator[Row]:
+    def _ended(self, desired: Desired, entry: Entry, drift: Drifted) -> Iterator[Write]:
         """The row of an account that gains nothing until somebody decides: it loses what another program
         gave, and what HR or a date ends. If an assignment was lost, only the feeds of all sources show
         whether it is over."""
@@ -143,17 +139,17 @@ class PlanRows:
             account = reduced(account, account, self._not_archived(desired))
         yield from self._reduced_row(desired, entry, present, account)
 
-    def _sealed(self, written: Container[str]) -> Iterator[Row]:
+    def _sealed(self, written: Container[str]) -> Iterator[Write]:
         """The rows that give their first sealed base to the accounts that get nothing else: those of held
         people, and protected ones. Only an administrator may write those with a mark of protection."""
         for entry in self.index.entries() if self.seals else ():
             if is_sealed(entry.base) or entry.account.uid in written or entry.account.protected:
                 continue
-            write = with_base(self.accounts.encoding, entry, EntryWrite("modify", entry.dn))
+            write = with_base(self.accounts.encoding, entry, Write("modify", entry.dn))
             if write.add:
-                yield AccountWrite(entry.account.uid, (), SEALS, write), []
+                yield write.explained(entry.account.uid, (), SEALS)
 
-    def _suspended(self, decided: Container[str]) -> Iterator[Row]:
+    def _suspended(self, decided: Container[str]) -> Iterator[Write]:
         """The rows of accounts about which this run decides nothing, because a person is held, but whose
         device nobody witnessed."""
         for entry in self.index.entries() if self.unwitnessed else ():
@@ -170,7 +166,7 @@ class PlanRows:
             if write is not None:
                 yield self.row(wanted, write)
 
-    def _withheld(self, desired: Desired, entry: Entry) -> Iterator[Row]:
+    def _withheld(self, desired: Desired, entry: Entry) -> Iterator[Write]:
         """The row of an account that keeps what another program changed, because a guard of drift is broken:
         it only loses what HR or a date ends."""
         self.withheld.add(desired.subject.matricule)
@@ -187,7 +183,7 @@ class PlanRows:
 
     def _reduced_row(
         self, desired: Desired, entry: Entry, present: Account, account: Account
-    ) -> Iterator[Row]:
+    ) -> Iterator[Write]:
         if account.lock is not None and account.lock != present.lock:
             account = with_lock(account, account.lock, desired.career, self.rules.as_of)
         if self._unwitnessed(present):
@@ -197,7 +193,7 @@ class PlanRows:
             subject = replace(desired.subject, current=present)
             yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def settled(self, desired: Desired) -> tuple[Desired, Entry | None, EntryWrite | None]:
+    def settled(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
         """The desired account, with what is known of the current one once the rules are known, its entry, and
         its write."""
         entry, subject = self._entry(desired), desired.subject
@@ -246,15 +242,15 @@ class PlanRows:
     def _is_protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
 
-    def row(self, desired: Desired, write: EntryWrite) -> Row:
+    def row(self, desired: Desired, write: Write) -> Write:
         """A write with the changes that it makes; a write of the base alone makes none."""
         drift, waiting = self._drift.get(desired.account.uid, ()), self._retry(desired.subject)
         return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
 
-    def left_over(self, rows: Iterable[Row]) -> list[Drift]:
+    def left_over(self, rows: Iterable[Write]) -> list[Drift]:
         """The drift as it is once these rows are written. It includes what should be reverted and no write
         reverts, and leaves out what another program and the rules agree on."""
-        written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
+        written = {row.uid: {*row.attributes} for row in rows}
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
         for drift in chain.from_iterable(self._drift.values()):
@@ -270,7 +266,7 @@ class PlanRows:
                 remaining.append(drift)
         return remaining
 
-    def mends_archived(self, entry: Entry) -> EntryWrite | None:
+    def mends_archived(self, entry: Entry) -> Write | None:
         """The write that links an archived account to no device, takes back what another program changed, and
         removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
         rules ask for nothing more of an archived account."""
@@ -287,7 +283,7 @@ class PlanRows:
     def _kept_of(self, archived: Account) -> Account:
         return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))
 
-    def _mended_archived(self, coming_back: Container[str]) -> list[Row]:
+    def _mended_archived(self, coming_back: Container[str]) -> list[Write]:
         rows = []
         for entry in self.index.tombstones():
             write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
@@ -302,15 +298,15 @@ class PlanRows:
                 rows.append(self.row(wanted, write))
         return rows
 
-    def _devices_of_archived(self, rows: Iterable[AccountWrite]) -> list[Row]:
+    def _devices_of_archived(self, rows: Iterable[Write]) -> list[Write]:
         """The deletions of the devices of accounts that are archived: no secret outlives the person."""
         archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
-        dns = [row.write.dn for row in archived]
+        dns = [row.dn for row in archived]
         deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)
         return [
-            (AccountWrite(row.uid, row.kinds, "the account is archived", write), [])
+            write.explained(row.uid, row.kinds, "the account is archived")
             for row in archived
-            for write in deletions.get(normal_dn(row.write.dn), [])
+            for write in deletions.get(normal_dn(row.dn), [])
         ]
 
     def _retry(self, subject: Subject) -> Waiting | None:
@@ -326,13 +322,13 @@ class PlanRows:
 
 def devices_at_no_device(
     accounts: ManagedAccounts, unwitnessed: Mapping[str, Mapping[str, str]]
-) -> Iterator[Row]:
+) -> Iterator[Write]:
     """The deletions of devices that have the name to which suspended accounts are linked."""
     if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
         return
     reason = "no device may have the name to which suspended accounts are linked"
     for uid, write in deletions_at_no_device(accounts.reader, accounts.directory.accounts).items():
-        yield AccountWrite(uid, (Kind.UPDATE.value,), reason, write), []
+        yield write.explained(uid, (Kind.UPDATE.value,), reason)
 
 
 def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import AccountCounts, counts_of
+from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import Claim
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.signed_plan_file import (
     PlannedRows,
     StoredRows,
@@ -28,8 +28,6 @@ CREATE TABLE claim(n INTEGER PRIMARY KEY, first INTEGER, matricule TEXT, base TE
 """
 _ORDER = "ORDER BY last, keeps, uid, n"
 
-Row = tuple[AccountWrite, list[Change]]
-
 
 class PlanTable:
     """Rows are ordered: groups last, accounts that lose something first, then by uid, then as they were
@@ -40,16 +38,15 @@ class PlanTable:
         self._db.executescript(_TABLES)
         self._changes = self._writes = 0
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[Write]) -> None:
         self._db.executemany("INSERT INTO plan VALUES (?,?,?,?,?,?,?)", map(self._stored, rows))
 
-    def _stored(self, row: Row) -> tuple[object, ...]:
-        write, changes = row
-        texts, text = row_texts(write, changes)
+    def _stored(self, write: Write) -> tuple[object, ...]:
+        texts, text = row_texts(write)
         self._changes += len(texts)
         self._writes += 1
         group = Kind.GROUP.value in write.kinds
-        counts = pickle.dumps(counts_of(changes), pickle.HIGHEST_PROTOCOL) if changes else None
+        counts = pickle.dumps(counts_of(write.changes), pickle.HIGHEST_PROTOCOL) if texts else None
         return self._writes, group, not write.loses, write.uid, b"\n".join(texts), text, counts
 
     def counts(self) -> Iterator[AccountCounts]:
@@ -61,7 +58,7 @@ class PlanTable:
     def changes(self) -> PlannedRows[Change]:
         return planned_changes(_Column(self._db, "changes", self._changes))
 
-    def writes(self) -> PlannedRows[AccountWrite]:
+    def writes(self) -> PlannedRows[Write]:
         return planned_writes(_Column(self._db, "write", self._writes))
 
     def add_claims(self, claims: Iterable[tuple[Claim, object]]) -> None:

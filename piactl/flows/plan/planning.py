@@ -40,6 +40,7 @@ from piactl.core.plan.plan import (
     Rejection,
 )
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting
+from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
@@ -64,7 +65,7 @@ from piactl.flows.plan.inputs.load_feeds import (
 )
 from piactl.flows.plan.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.plan_rows import PlanRows, Row, devices_at_no_device
+from piactl.flows.plan.plan_rows import PlanRows, devices_at_no_device
 from piactl.flows.plan.plan_table import PlanTable
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import RunState
@@ -229,7 +230,7 @@ class Planning:
         maker = self._maker(evaluation.index, memory)
         rows = self._add_rows(maker, ready, {wanted.account.uid for wanted in desired})
         evaluation.holds += maker.holds
-        uids = {write.uid for write, _ in rows}
+        uids = {row.uid for row in rows}
         self._collect(evaluation, desired, memory)
         waiting = evaluation.waiting(evaluation.merged, {wanted.subject.matricule for wanted in desired})
         once = evaluation.merged.once
@@ -258,7 +259,7 @@ class Planning:
         maker.seals = last is None or last.layout < LAYOUT
         return maker
 
-    def _add_rows(self, maker: PlanRows, desired: Sequence[Desired], decided: Set[str]) -> list[Row]:
+    def _add_rows(self, maker: PlanRows, desired: Sequence[Desired], decided: Set[str]) -> list[Write]:
         rows = maker.rows(desired, decided)
         self.table.add(rows)
         self.drift += maker.left_over(rows)
@@ -459,7 +460,7 @@ class Planning:
         desired_accounts = [desired for _, desired in some.values()]
         maker = self._maker(index, self.memory)
         rows = self._add_rows(maker, desired_accounts, {*some})
-        uids = {write.uid for write, _ in rows}
+        uids = {row.uid for row in rows}
         self._count([desired for uid, (_, desired) in some.items() if uid in uids])
         held = {hold.matricule: hold for hold in maker.holds}
         self.holds += maker.holds

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass
 from typing import Any
 
-from piactl.core.plan.change import LOSING
 from piactl.core.plan.plan import Plan, Rows
-from piactl.core.plan.run_state import LastRun, Waiting
-from piactl.directory.port import EntryWrite
+from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.write import Write
 
-
-@dataclass(frozen=True, slots=True)
-class AccountWrite:
-    """The one write of one account, with the kinds of change it makes and the reason for the journal."""
-
-    uid: str
-    kinds: tuple[str, ...]
-    reason: str
-    write: EntryWrite
-    waiting: Waiting | None = None
-    """What to remember of the person if the write fails and no later feed repeats the news."""
-    effective: Mapping[str, date] = field(default_factory=dict)
-    """The day from which the rules require the changes, by kind, if it is not the day of the run."""
-
-    @property
-    def loses(self) -> bool:
-        return any(kind in _LOSING_WORDS for kind in self.kinds)
-
-
-_LOSING_WORDS = frozenset(kind.value for kind in LOSING)
-
-Writes = Rows[AccountWrite]
+Writes = Rows[Write]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +25,7 @@ class ReadyPlan:
 
     plan: Plan
     writes: Writes
-    records: tuple[EntryWrite, ...]
+    records: tuple[Write, ...]
     last: LastRun | None
     undo: Mapping[str, Any] | None = None
     fingerprint: str = ""

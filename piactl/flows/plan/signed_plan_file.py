@@ -31,11 +31,11 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
+from piactl.core.plan.write import Write
 from piactl.core.text import read_json
-from piactl.directory.port import EntryWrite
 from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
-from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
 VERSION = 1
@@ -113,14 +113,14 @@ def planned_changes(rows: Facts) -> PlannedRows[Change]:
     return PlannedRows(rows, _read_change)
 
 
-def planned_writes(rows: Facts) -> PlannedRows[AccountWrite]:
-    return PlannedRows(rows, _read_account_write)
+def planned_writes(rows: Facts) -> PlannedRows[Write]:
+    return PlannedRows(rows, _read_write)
 
 
-def row_texts(write: AccountWrite, made: Iterable[Change]) -> tuple[tuple[bytes, ...], bytes]:
+def row_texts(write: Write) -> tuple[tuple[bytes, ...], bytes]:
     """The changes of a write and the write, as rows of a plan."""
-    changes = tuple(encode(change_facts(change)).encode() for change in made)
-    return changes, encode(_account_write_facts(write)).encode()
+    changes = tuple(encode(change_facts(change)).encode() for change in write.changes)
+    return changes, encode(_write_facts(write)).encode()
 
 
 # A plan and its JSON form.
@@ -133,7 +133,7 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[st
     if not isinstance(changes, PlannedRows):
         changes = planned_changes(JsonLines(folder, map(change_facts, changes)))
     if not isinstance(writes, PlannedRows):
-        writes = planned_writes(JsonLines(folder, map(_account_write_facts, writes)))
+        writes = planned_writes(JsonLines(folder, map(_write_facts, writes)))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
     digest = fingerprint(plan_document(plan))
     signature = keys.digest(_PURPOSE, _signed(digest, made_by))
@@ -152,8 +152,8 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
     return {
         "version": VERSION,
         **plan_facts(shown),
-        "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_account_write_facts, writes)],
-        "records": [_write_facts(write) for write in plan.records],
+        "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_write_facts, writes)],
+        "records": [_entry_facts(write) for write in plan.records],
         "last": last_run_record(plan.last) if plan.last else None,
         **({"undo": plan.undo} if plan.undo else {}),
         **{name: getattr(plan, name) for name in _SEALS},
@@ -278,7 +278,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
     return ReadyPlan(
         plan=plan,
         writes=planned_writes(document["writes"]),
-        records=tuple(map(_read_write, document["records"])),
+        records=tuple(map(_read_entry_write, document["records"])),
         last=read_last_run(document["last"]) if document["last"] else None,
         undo=document.get("undo"),
         fingerprint=document["fingerprint"],
@@ -410,30 +410,35 @@ def _read_change(facts: Mapping[str, Any]) -> Change:
     return Change(**{**values, **scopes})
 
 
-def _write_facts(write: EntryWrite) -> dict[str, Any]:
+def _entry_facts(write: Write) -> dict[str, Any]:
     return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
 
 
-def _read_write(facts: Mapping[str, Any]) -> EntryWrite:
-    return EntryWrite(facts["op"], facts["dn"], add=_bytes(facts["add"]), delete=_bytes(facts["delete"]))
+def _read_entry_write(facts: Mapping[str, Any]) -> Write:
+    return Write(facts["op"], facts["dn"], add=_bytes(facts["add"]), delete=_bytes(facts["delete"]))
 
 
-def _account_write_facts(write: AccountWrite) -> dict[str, Any]:
+def _write_facts(write: Write) -> dict[str, Any]:
+    """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
     return {
         "uid": write.uid,
         "kinds": list(write.kinds),
         "reason": write.reason,
-        **_write_facts(write.write),
+        **_entry_facts(write),
         "waiting": waiting_record(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
 
 
-def _read_account_write(facts: Mapping[str, Any]) -> AccountWrite:
-    waiting = read_waiting(facts["waiting"]) if facts["waiting"] else None
-    effective = {kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()}
-    kinds, write = tuple(facts["kinds"]), _read_write(facts)
-    return AccountWrite(facts["uid"], kinds, facts["reason"], write, waiting, effective)
+def _read_write(facts: Mapping[str, Any]) -> Write:
+    return replace(
+        _read_entry_write(facts),
+        uid=facts["uid"],
+        kinds=tuple(facts["kinds"]),
+        reason=facts["reason"],
+        waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
+        effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
+    )
 
 
 def _days(days: Mapping[str, date]) -> dict[str, str]:

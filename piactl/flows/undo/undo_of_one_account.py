@@ -14,10 +14,11 @@ from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
 from piactl.directory.dn import normal_dn, same_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -33,12 +34,11 @@ from piactl.directory.store.attribute_values import read_assignment
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups_and_structures import group_dn, structure_dn
-from piactl.directory.write.entry_comparison import EntryState, differing, entry_state
-from piactl.flows.apply.undo_log import UndoLogWrite, values_digest
+from piactl.directory.write.entry_comparison import differing, state_of_entry
+from piactl.flows.apply.undo_log import is_undoable, values_digest
 from piactl.flows.drift import decided, held_words
-from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.change_set import changes_of_write
 from piactl.flows.plan.group_changes import group_row
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
 
 WHO = ("modifiersName", "modifyTimestamp")
@@ -60,20 +60,19 @@ class UndoFate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """One account of the run. `write` and `changes` are set if it is reversed; `returns` are the changes that
+    """One account of the run. `write` is set if it is reversed; `returns` are the changes that
     the next night would make again by the rules alone, `sources` the HR sources whose next feed may."""
 
     uid: str
     matricule: str | None
     fate: UndoFate
     why: str = ""
-    write: AccountWrite | None = None
-    changes: tuple[Change, ...] = ()
+    write: Write | None = None
     returns: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
 
-Since = Callable[[UndoLogWrite, RawEntry, Sequence[str]], str]
+Since = Callable[[Write, RawEntry, Sequence[str]], str]
 """Returns in words who changed these attributes of the entry after the run."""
 
 
@@ -93,20 +92,16 @@ class Inverting:
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
-    def reversals(self, logged_writes: Sequence[UndoLogWrite]) -> Iterator[Reversal]:
+    def reversals(self, logged_writes: Sequence[Write]) -> Iterator[Reversal]:
         """One reversal per account, in the order of the run's writes."""
         entries = self._entries(logged_writes)
         ledger = self.encoding.name("piactlIdentifier")
-        self.moved = {
-            name for logged_write in logged_writes for name in logged_write.write.delete.get(ledger, ())
-        }
+        self.moved = {name for logged_write in logged_writes for name in logged_write.delete.get(ledger, ())}
         for logged_write in logged_writes:
-            write = self._without_identifiers(logged_write.write)
-            yield self._reversal(
-                replace(logged_write, write=write), entries.get(normal_dn(logged_write.write.dn))
-            )
+            write = self._without_identifiers(logged_write)
+            yield self._reversal(write, entries.get(normal_dn(logged_write.dn)))
 
-    def _without_identifiers(self, write: EntryWrite) -> EntryWrite:
+    def _without_identifiers(self, write: Write) -> Write:
         """The write without the ledger of names: an address that an account had stays reserved for it, unless
         it goes back to another account of the run. An entry that is released again loses its ledger; its own
         addresses count as taken anyway."""
@@ -117,45 +112,41 @@ class Inverting:
         moved = tuple(value for value in write.add.get(name, ()) if value in self.moved)
         return replace(write, add={**add, name: moved} if moved else add)
 
-    def _entries(self, logged_writes: Sequence[UndoLogWrite]) -> dict[str, RawEntry]:
+    def _entries(self, logged_writes: Sequence[Write]) -> dict[str, RawEntry]:
         encoding = self.encoding
-        touched = (
-            name
-            for logged_write in logged_writes
-            for name in (*logged_write.write.add, *logged_write.write.delete)
-        )
+        touched = (name for logged_write in logged_writes for name in logged_write.attributes)
         names = list(dict.fromkeys([*encoding.attributes, "objectClass", *WHO, *touched]))
         uids = list(dict.fromkeys(logged_write.uid for logged_write in logged_writes))
         raw_entries = read_whole(self.reader, self.directory, encoding, uids, names)
         entries = {normal_dn(raw.dn): raw for raw in raw_entries}
         for logged_write in logged_writes:
             # an entry that is no longer an account may still exist
-            name = normal_dn(logged_write.write.dn)
-            raw = None if name in entries else self.reader.read(logged_write.write.dn, names)
+            name = normal_dn(logged_write.dn)
+            raw = None if name in entries else self.reader.read(logged_write.dn, names)
             if raw is not None:
                 entries[name] = raw
         return entries
 
-    def _reversal(self, logged_write: UndoLogWrite, raw: RawEntry | None) -> Reversal:
+    def _reversal(self, logged_write: Write, raw: RawEntry | None) -> Reversal:
         if Kind.GROUP.value in logged_write.kinds:
             return self._group(logged_write, raw)
-        creation = logged_write.write.op == "add"
+        creation = logged_write.op == "add"
         if raw is None:
             fate, why = (UndoFate.BEFORE, "") if creation else (UndoFate.IMPOSSIBLE, "the entry is gone")
             return Reversal(logged_write.uid, None, fate, why)
-        if not logged_write.values:
+        if not is_undoable(logged_write):
             archived = Kind.ARCHIVE.value in logged_write.kinds
             why = "it was archived: its data are gone" if archived else "its earlier values were not kept"
             return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, why)
-        where = EntryState.DONE if creation else entry_state(logged_write.write, raw)
-        if where is EntryState.UNTOUCHED:
+        where = WriteState.MADE if creation else state_of_entry(logged_write, raw)
+        if where is WriteState.NOT_MADE:
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         if creation and not _managed(raw):
             # another entry already had that name, and still has it
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         entry = decided(entry_of(raw, self.encoding), self.encoding, self.last, self.rules)
         if isinstance(entry, Unreadable):
-            changed = where is EntryState.OTHER
+            changed = where is WriteState.CHANGED
             why = (
                 self.since(logged_write, raw, differing(_inverse(logged_write, raw), raw))
                 if changed
@@ -168,34 +159,30 @@ class Inverting:
             return self._kept(entry, "protected: only changes by hand are undone")
         if creation or (self._was_archived(logged_write) and not self._was_merged(logged_write)):
             return self._closed(logged_write, raw, entry, where)
-        if where is EntryState.OTHER:
+        if where is WriteState.CHANGED:
             return self._kept(
                 entry, self.since(logged_write, raw, differing(_inverse(logged_write, raw), raw))
             )
         return self._restored(logged_write, raw, entry)
 
-    def _group(self, logged_write: UndoLogWrite, raw: RawEntry | None) -> Reversal:
+    def _group(self, logged_write: Write, raw: RawEntry | None) -> Reversal:
         """Puts the definition of a group back. The next night makes again what the policy still asks for."""
-        where = entry_state(logged_write.write, raw)
-        if where is EntryState.UNTOUCHED:
+        where = state_of_entry(logged_write, raw)
+        if where is WriteState.NOT_MADE:
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
-        if where is EntryState.OTHER:
+        if where is WriteState.CHANGED:
             if raw is None:
                 return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, "the entry is gone")
-            why = self.since(logged_write, raw, differing(_opposite(logged_write.write), raw))
+            why = self.since(logged_write, raw, differing(_opposite(logged_write), raw))
             return Reversal(logged_write.uid, None, UndoFate.KEPT, why)
         before: Values = raw.values if raw is not None else {}
-        write = _opposite(logged_write.write)
+        write = _opposite(logged_write)
         after = {} if write.op == "delete" else write.made_on(before)
-        row, changes = group_row(write, before, after, self.reason, self.rules)
+        row = group_row(write, before, after, self.reason, self.rules)
         again = (
-            ("the group of the policy",)
-            if self._is_wanted(logged_write.write.dn) != (write.op == "add")
-            else ()
+            ("the group of the policy",) if self._is_wanted(logged_write.dn) != (write.op == "add") else ()
         )
-        return Reversal(
-            logged_write.uid, None, UndoFate.REVERSED, write=row, changes=tuple(changes), returns=again
-        )
+        return Reversal(logged_write.uid, None, UndoFate.REVERSED, write=row, returns=again)
 
     def _is_wanted(self, dn: str) -> bool:
         """Whether the policy has a group of this name, or the register a structure."""
@@ -208,25 +195,25 @@ class Inverting:
     def _protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
 
-    def _was_archived(self, logged_write: UndoLogWrite) -> bool:
-        old = logged_write.write.delete.get(self.encoding.name("piactlState"), ())
+    def _was_archived(self, logged_write: Write) -> bool:
+        old = logged_write.delete.get(self.encoding.name("piactlState"), ())
         return State.ARCHIVED.value.encode() in old
 
-    def _was_merged(self, logged_write: UndoLogWrite) -> bool:
-        return self.encoding.name("piactlMergedInto") in logged_write.write.delete
+    def _was_merged(self, logged_write: Write) -> bool:
+        return self.encoding.name("piactlMergedInto") in logged_write.delete
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
         return Reversal(entry.account.uid, entry.account.matricule, UndoFate.KEPT, why)
 
-    def _closed(self, logged_write: UndoLogWrite, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
+    def _closed(self, logged_write: Write, raw: RawEntry, entry: Entry, where: WriteState) -> Reversal:
         """Closes an account that the run created or restored from the archive: it loses its assignments, and
         the rules close it. It is never deleted, because its addresses must not go to another person."""
         account = entry.account
         if account.state in _CLOSED:
             return Reversal(account.uid, account.matricule, UndoFate.BEFORE)
         if logged_write.made and values_digest(entry.values) != logged_write.made:
-            where = EntryState.OTHER
-        if where is EntryState.OTHER:
+            where = WriteState.CHANGED
+        if where is WriteState.CHANGED:
             names = () if logged_write.made else differing(_inverse(logged_write, raw), raw)
             return self._kept(entry, self.since(logged_write, raw, names))
         bare = replace(account, assignments=(), overrides=(), exceptions=())
@@ -240,7 +227,7 @@ class Inverting:
         sources = {assignment.source for assignment in account.assignments} - {MANUAL}
         return self._reversed(entry, desired.account, write, (), sources)
 
-    def _restored(self, logged_write: UndoLogWrite, raw: RawEntry, entry: Entry) -> Reversal:
+    def _restored(self, logged_write: Write, raw: RawEntry, entry: Entry) -> Reversal:
         write = self._linked(raw, _inverse(logged_write, raw))
         if not write.add and not write.delete:
             return self._kept(entry, "a closed or locked account keeps its link to no device")
@@ -251,8 +238,8 @@ class Inverting:
             if raw.values.get(name):
                 write = replace(write, delete={**write.delete, name: raw.values[name]})
             change = self._released(account)
-            row = AccountWrite(account.uid, (change.kind.value,), self.reason, write)
-            return Reversal(account.uid, account.matricule, UndoFate.REVERSED, "", row, (change,))
+            row = write.changing(account.uid, (change,), self.rules.as_of)
+            return Reversal(account.uid, account.matricule, UndoFate.REVERSED, "", row)
         undone = entry_of(_without_base(after, self.encoding), self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
@@ -265,7 +252,7 @@ class Inverting:
         write = with_base(self.encoding, entry, write)
         return self._reversed(entry, undone.account, write, returns, self._sources(write))
 
-    def _linked(self, raw: RawEntry, write: EntryWrite) -> EntryWrite:
+    def _linked(self, raw: RawEntry, write: Write) -> Write:
         """The write with the right link to a device: a closed or locked account needs the link to no device,
         an open one must not have it, and a night may have changed it since."""
         encoding = self.encoding.fitted_to(self.reader)
@@ -281,22 +268,20 @@ class Inverting:
         return _in_one(raw, write, follows) if follows is not None else write
 
     def _reversed(
-        self, entry: Entry, undone: Account, write: EntryWrite, returns: Sequence[str], sources: set[str]
+        self, entry: Entry, undone: Account, write: Write, returns: Sequence[str], sources: set[str]
     ) -> Reversal:
         current, rules = entry.account, self.rules
         career, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, career)
-        changed = change_set(desired, write, self.rules, self.encoding).changes
+        changed = changes_of_write(desired, write, self.rules, self.encoding)
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None, "why": None}
         own["protected"] = self._protected(current)
-        changes = tuple(replace(change, **own) for change in changed)  # type: ignore[arg-type]
-        kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
+        changes = [replace(change, **own) for change in changed]  # type: ignore[arg-type]
         return Reversal(
             uid=current.uid,
             matricule=current.matricule,
             fate=UndoFate.REVERSED,
-            write=AccountWrite(current.uid, kinds, self.reason, write),
-            changes=changes,
+            write=write.changing(current.uid, changes, self.rules.as_of),
             returns=tuple(returns),
             sources=tuple(sorted(sources)),
         )
@@ -325,7 +310,7 @@ class Inverting:
             return ()
         return comes_back(current, undone, desired.account) if desired else ()
 
-    def _sources(self, write: EntryWrite) -> set[str]:
+    def _sources(self, write: Write) -> set[str]:
         """The HR sources whose values the write removes."""
         name = self.encoding.name
         texts = [
@@ -355,17 +340,17 @@ def _without_base(raw: RawEntry, encoding: Encoding) -> RawEntry:
     return replace(raw, values={n: v for n, v in raw.values.items() if n != encoding.name(BASE)})
 
 
-def _opposite(write: EntryWrite) -> EntryWrite:
+def _opposite(write: Write) -> Write:
     """The write that undoes a write of a group."""
     op = {"add": "delete", "delete": "add"}.get(write.op, write.op)
-    return EntryWrite(op, write.dn, add=write.delete, delete=write.add)
+    return Write(op, write.dn, add=write.delete, delete=write.add)
 
 
-def _inverse(logged_write: UndoLogWrite, raw: RawEntry) -> EntryWrite:
-    return EntryWrite("modify", raw.dn, add=logged_write.write.delete, delete=logged_write.write.add)
+def _inverse(logged_write: Write, raw: RawEntry) -> Write:
+    return Write("modify", raw.dn, add=logged_write.delete, delete=logged_write.add)
 
 
-def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
+def _in_one(raw: RawEntry, first: Write, second: Write) -> Write:
     """Combines two successive writes of an entry."""
     after = second.made_on(first.made_on(raw.values))
     names = {*second.add, *second.delete} - {BASE}

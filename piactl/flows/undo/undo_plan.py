@@ -21,6 +21,7 @@ from piactl.core.plan.identity_case import CaseAnswer
 from piactl.core.plan.losses import Losses, is_recent, taken_after
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted, utc_instant
 from piactl.directory.port import RawEntry, Reader
@@ -30,7 +31,7 @@ from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_last, read_memory
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
-from piactl.flows.apply.undo_log import UndoLogWrite, read_undo
+from piactl.flows.apply.undo_log import read_undo
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import sealed
 from piactl.flows.undo.undo_of_one_account import WHO, Inverting, Reversal, UndoFate
@@ -139,11 +140,11 @@ class _Since:
     later: dict[str, list[tuple[Record, frozenset[str]]]] | None = None
     """By uid: the later runs that wrote the account, the latest first, with the attributes they wrote."""
 
-    def words(self, logged_write: UndoLogWrite, raw: RawEntry, names: Sequence[str]) -> str:
+    def words(self, logged_write: Write, raw: RawEntry, names: Sequence[str]) -> str:
         if self.later is None:
             self.later = self._read_later()
         # of a new account only some attributes are kept
-        attributes = {*logged_write.write.add, *logged_write.write.delete} if not logged_write.made else set()
+        attributes = {*logged_write.attributes} if not logged_write.made else set()
         for record, touched in self.later.get(logged_write.uid, ()):
             if not attributes or touched & attributes:
                 author, command = author_of_run(record), record.get("command", "")
@@ -158,9 +159,7 @@ class _Since:
             if record["run"] == self.record["run"]:
                 break
             for logged_write in read_undo(self.reader, self.state, record["run"], self.unreadable):
-                later[logged_write.uid].append(
-                    (record, frozenset({*logged_write.write.add, *logged_write.write.delete}))
-                )
+                later[logged_write.uid].append((record, frozenset(logged_write.attributes)))
         return later
 
 
@@ -188,7 +187,8 @@ def _planned(
     # a name can go back to one account only after the other gave it up
     ledger = directory.attributes.get("piactlIdentifier", "piactlIdentifier")
     rows.sort(key=lambda reversal: (not _frees(reversal, ledger), not _loses(reversal), reversal.uid))
-    changes: list[Change] = [change for reversal in rows for change in reversal.changes]
+    writes = tuple(reversal.write for reversal in rows if reversal.write is not None)
+    changes: list[Change] = [change for row in writes for change in row.changes]
     sources = remembered.memory.sources
     if (
         rows
@@ -218,12 +218,11 @@ def _planned(
         taken = taken_after(last.taken, {} if undone else counts.lost, given, as_of)
         losses = _losses_left(last, record)
         after = replace(last, as_of=as_of, clean=False, losses=losses, taken=taken)
-    writes = tuple(reversal.write for reversal in rows if reversal.write is not None)
     return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
 
 
 def _frees(reversal: Reversal, ledger: str) -> bool:
-    return reversal.write is not None and ledger in reversal.write.write.delete
+    return reversal.write is not None and ledger in reversal.write.delete
 
 
 def _loses(reversal: Reversal) -> bool:

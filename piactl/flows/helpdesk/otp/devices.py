@@ -11,7 +11,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import IdentityName
-from piactl.directory.port import EntryWrite
+from piactl.core.plan.write import Write
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import (
@@ -23,7 +23,6 @@ from piactl.directory.store.devices import (
     words_of,
 )
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
@@ -103,12 +102,12 @@ def prepare_holders(
     )
 
 
-def row(holder: DeviceHolder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
-    return AccountWrite(holder.account.uid, (kind,), reason, write)
+def row(holder: DeviceHolder, kind: str, reason: str, write: Write) -> Write:
+    return write.explained(holder.account.uid, (kind,), reason)
 
 
 def prepared(
-    holder: DeviceHolder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
+    holder: DeviceHolder, kind: str, reason: str, writes: Sequence[Write | None], note: str
 ) -> PreparedAccount:
     """The writes in order, without those that are None."""
     rows = [row(holder, kind, reason, write) for write in writes if write is not None]
@@ -118,11 +117,11 @@ def prepared(
     return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
 
 
-def link(holder: DeviceHolder, device: str) -> EntryWrite | None:
+def link(holder: DeviceHolder, device: str) -> Write | None:
     return link_write(holder.encoding, holder.entry, device)
 
 
-def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
+def deletions(devices: Iterable[DeviceEntry]) -> list[Write]:
     return [device_delete(entry) for entry in devices]
 
 

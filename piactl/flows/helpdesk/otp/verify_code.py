@@ -17,7 +17,8 @@ from enum import StrEnum
 from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.directory.port import EntryWrite, Outcome, Writer, write_one
+from piactl.core.plan.write import Write
+from piactl.directory.port import Outcome, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
@@ -84,9 +85,7 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
     return match
 
 
-def used_up(
-    keys: DigestKeys, uid: str, entry: DeviceEntry, match: CodeMatch, **changed: object
-) -> EntryWrite:
+def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: CodeMatch, **changed: object) -> Write:
     """The write that uses a code up, changes other fields of the device with it, and seals its secret under
     the current key if it was sealed under another."""
     device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
@@ -109,7 +108,7 @@ def use_code(
     code: str,
     now: datetime,
     *,
-    stored: Callable[[EntryWrite], Outcome] | None = None,
+    stored: Callable[[Write], Outcome] | None = None,
 ) -> CheckedCode:
     """Checks a code of the device in force and uses it up: it returns GOOD for one code only once, ever.
 
