@@ -51,7 +51,6 @@ from piactl.core.model.policy import MERGE
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.flows.plan.build import build_continuing
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
@@ -108,7 +107,7 @@ def plan(
         night = NightDb(Path(settings.state_folder), configuration.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
-        accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
+        accounts = configuration.managed(reader)
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable)
         accepted = Accepted(accept_feed or (), bool(as_of))

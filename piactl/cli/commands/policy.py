@@ -41,7 +41,6 @@ from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition, counted
 from piactl.errors import Exit
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
@@ -165,7 +164,7 @@ def diff(
         night = NightDb(Path(settings.state_folder), live.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(live))
-        accounts = ManagedAccounts(reader, settings.directory, before.encoding.fitted_to(reader))
+        accounts = before.managed(reader)
         encoding = after.encoding.fitted_to(reader)
         accepted = Accepted((), bool(as_of))
         due, plan = policy_diff(

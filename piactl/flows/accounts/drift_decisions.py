@@ -57,7 +57,7 @@ def standing_drift(
 ) -> list[Drift]:
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:

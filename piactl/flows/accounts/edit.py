@@ -136,7 +136,7 @@ def _only_locked(
     """The lock alone, on the account as it is on its entry."""
     present, account = as_found(entry, store.encoding), desired.account
     locked = replace(with_lock(present, account.lock, desired.career, rules.as_of), device=account.device)
-    write = reducing_write(store.encoding.fitted_to(store.reader), entry, present, locked)
+    write = reducing_write(store.encoding, entry, present, locked)
     subject = replace(desired.subject, current=present)
     return _prepared(
         store, name, entry, replace(desired, subject=subject, account=locked), rules, reason, write
@@ -154,7 +154,7 @@ def intended(
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
         desired = _addressed(store, desired, rules)
-    write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
+    write = account_write(store.directory, store.encoding, entry, desired.account)
     return _prepared(store, name, entry, desired, rules, reason, write)
 
 

@@ -151,7 +151,7 @@ def _rows(
 ) -> tuple[list[Write], PreparedAccount]:
     """The remaining writes of a merge, in order; and the changes of the account that remains."""
     uid, reason = source.account.uid, author.reason
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     on_its_way = values_after_merge_or_split.on_its_way(
         source.account, merge_mark(store.keys, uid, into.account.uid)
     )
@@ -197,7 +197,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     on_its_way = values_after_merge_or_split.on_its_way(
         suspended, merge_mark(store.keys, account.uid, into.uid)
     )
-    values = store.encoding.fitted_to(store.reader).values(suspended)
+    values = store.encoding.values(suspended)
     write = _buried(store, rules, Entry(source.dn, on_its_way, values))
     if write is None:
         raise AssertionError("a tombstone differs from an account")
@@ -206,7 +206,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
 
 def _buried(store: AccountStore, rules: Rules, source: Entry) -> Write | None:
     """The write that makes a tombstone of an account. Rights of other systems are removed, too."""
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, rules.as_of)
     write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))
     name = encoding.name("eduPersonEntitlement")

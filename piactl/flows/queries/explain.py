@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import post_text
-from piactl.core.text import iso
+from piactl.core.text import facts_of, iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state_and_activation import read_credentials
@@ -29,6 +29,7 @@ from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
 View = Mapping[str, Any]
 LOGIN = "login"
+_MAYBE_EMPTY = ("position", "source", "origin")
 
 
 def why(
@@ -184,11 +185,5 @@ def _assignment(answer: Answer, policy: Policy) -> dict[str, Any] | None:
         return None
     return {
         "text": post_text(row, policy),
-        "uai": row.uai,
-        "function": row.function,
-        "start": row.start.isoformat(),
-        "end": iso(row.end),
-        "position": row.position or None,
-        "source": row.source or None,
-        "origin": row.origin or None,
+        **facts_of(row, "uai", "function", "start", "end", *_MAYBE_EMPTY, null=_MAYBE_EMPTY),
     }
