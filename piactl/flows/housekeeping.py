@@ -11,7 +11,6 @@ from functools import partial
 
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.store.accounts import read_accounts_being_merged
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
@@ -37,12 +36,12 @@ def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ..
     )
 
 
-def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> None:
+def finish_interrupted_merges(run: Run, store: AccountStore) -> None:
     """Finishes the merges that a crash cut short. Called before the plan is made, which sees both
     accounts."""
     marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
     if marked:
-        finish_merges(run, store, rules, marked)
+        finish_merges(run, store, marked)
 
 
 def release_activation_policy(run: Run) -> int:

@@ -105,7 +105,7 @@ def run_nightly(
             lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
         )
-        finish_interrupted_merges(run, store, rules)
+        finish_interrupted_merges(run, store)
         state = read_run_state(accounts, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)

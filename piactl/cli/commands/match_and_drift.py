@@ -180,9 +180,7 @@ def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> in
         if answer is not CaseAnswer.SAME:
             joined = joined_account(store, case, leaving)
     if joined:
-        return command.edit(
-            lambda store, rules: prepare_separation(store, rules, id_, leaving, decision, author)
-        )
+        return command.decide(lambda store: prepare_separation(store, id_, leaving, decision, author))
     joins = case.of_newcomer and answer is CaseAnswer.SAME and decision.one not in case.people
     if joins:
         return command.decide(lambda store: prepare_join(store, id_, decision))
@@ -262,4 +260,4 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
 def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *arguments: Any) -> int:
     command = begin(manner)
-    return command.edit(lambda store, rules: prepare(store, rules, names, command.author, *arguments))
+    return command.decide(lambda store: prepare(store, names, command.author, *arguments))

@@ -240,7 +240,6 @@ def unblock(names: Names, options: DeskOptions) -> int:
     return command.decide(
         lambda store: prepare_unblocking(
             store,
-            store.rules(store.as_of),
             command.configuration.settings.password,
             names,
             command.order.reason,
@@ -303,9 +302,8 @@ def _identity_check(
     options of an administrator who goes without."""
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:
-        rules = configuration.rules(command.order.as_of)
         holdoff = configuration.settings.password.holdoff_days
-        needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff, instead)
+        needed = proof_needed(configuration.accounts(reader), name, identity, holdoff, instead)
     uid = needed.entry.account.uid
     say_person(configuration, needed.entry.account, command.order.as_of)
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))

@@ -45,7 +45,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.port import Reader, Writer
@@ -180,11 +179,7 @@ class AccountCommand:
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
         """
-        return self.edit(lambda store, rules: prepare(store, rules, names, act, self.order.reason))
-
-    def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
-        """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
-        return self.decide(lambda store: prepare(store, store.rules(store.as_of)))
+        return self.decide(lambda store: prepare(store, names, act, self.order.reason))
 
     def decide(
         self,
@@ -215,7 +210,7 @@ class AccountCommand:
 
         def finish(run: Run) -> None:
             store = self.accounts(run.writer)
-            finish_interrupted_merges(run, store, store.rules(store.as_of))
+            finish_interrupted_merges(run, store)
 
         return replace(
             run_of(self.configuration, self.order),

@@ -31,7 +31,6 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
     return command.decide(
         lambda store: requests_of(configuration, store.reader).prepare(
             store,
-            configuration.rules(order.as_of),
             configuration.settings.password,
             kind,
             names,

@@ -232,7 +232,7 @@ def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
 
 
 def prepare_separation(
-    store: AccountStore, rules: Rules, id_: str, matricule: str, decision: Decision, author: Author
+    store: AccountStore, id_: str, matricule: str, decision: Decision, author: Author
 ) -> Batch:
     """Takes a matricule, with the posts that HR lists under it, off the account that it joined, and records
     the decision about its case after that. No account is made. Raises NotFound, ActRefused."""
@@ -242,7 +242,7 @@ def prepare_separation(
     def act(account: Account, rules: Rules) -> Altered:
         return Altered(without_joined(account, matricule, rules), author.note)
 
-    batch = prepare(store, rules, [uid], act, author.reason)
+    batch = prepare(store, [uid], act, author.reason)
     (prepared,) = batch.accounts
     if prepared.error is not None:
         raise prepared.error

@@ -66,7 +66,7 @@ PERSON_COLUMNS = (
 class AccountStore:
     """The accounts of one directory, read through `reader` as of a day and found by name.
 
-    `rules` says what another program's changes are compared with. Matricules are found by their digests under
+    `rules_on` gives the rules of a day. Matricules are found by their digests under
     `keys`, in all `namespaces` if none is named. `unreadable` are the records of piactl that had to be
     skipped.
     """
@@ -77,9 +77,14 @@ class AccountStore:
     keys: DigestKeys
     policy: Policy
     as_of: date
-    rules: Callable[[date], Rules]
+    rules_on: Callable[[date], Rules]
     namespaces: Collection[str] = (COMMON,)
     unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of its day."""
+        return self.rules_on(self.as_of)
 
     @cached_property
     def _memory(self) -> Memory:
@@ -89,7 +94,7 @@ class AccountStore:
         """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
-        return decided(entry, self.encoding, self._memory.last, self.rules(self.as_of))
+        return decided(entry, self.encoding, self._memory.last, self.rules)
 
     def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
