@@ -20,6 +20,7 @@ from piactl.cli.framework.account_batch import (
     finish,
 )
 from piactl.cli.framework.context import reading, say
+from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
     FirstDay,
     LastDay,
@@ -30,7 +31,6 @@ from piactl.cli.framework.options import (
     day_option,
     with_shared_options,
 )
-from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.clock import utc_now
 from piactl.core.edits import Act, ActRefused, accounts

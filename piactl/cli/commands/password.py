@@ -9,13 +9,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import (
-    AccountCommand,
-    DeskOptions,
-    Manner,
-    begin,
-    say_person,
-)
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -23,7 +17,7 @@ from piactl.cli.framework.context import (
     show_rows,
     this_configuration,
 )
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -31,7 +25,6 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName

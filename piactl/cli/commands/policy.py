@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.commands.plan import with_policy
+from piactl.cli.commands.plan import check_form, show_impact, with_policy
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -21,7 +21,6 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
     AllChanges,
     AsOf,
