@@ -32,6 +32,11 @@ def begins(attribute: str, value: str | bytes) -> str:
     return f"({_name(attribute)}={escaped(value)}*)"
 
 
+def within(attribute: str, value: str | bytes) -> str:
+    """Entries with that value in their DN: the entry of this name and all below it."""
+    return f"({_name(attribute)}:dn:={escaped(value)})"
+
+
 def at_most(attribute: str, value: str | bytes) -> str:
     """Entries with a value that is `value` or ordered before it; the attribute needs an ordering rule."""
     return f"({_name(attribute)}<={escaped(value)})"

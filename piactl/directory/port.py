@@ -97,9 +97,12 @@ class Reader(Protocol):
         *,
         scope: str = "subtree",
         few: bool = False,
+        own: bool = False,
     ) -> Iterator[RawEntry]:
         """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree. `few`: the
         search is likely to find at most some hundred entries, which a server finds faster without pages.
+        `own`: it looks for single entries of piactl, so a referral in the tree is an entry like any other;
+        else it raises DirectoryTruncated.
 
         A base that does not exist raises DirectoryRefused; it is never an empty result.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from piactl.directory.client.filter_matching import LowValues, matching
+from piactl.directory.client.filter_matching import DN, LowValues, matching
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Values, WriteResult
 
@@ -25,7 +25,7 @@ class WrittenOver:
         for entry in entries:
             name = normal_dn(entry.dn)
             if name not in self._entries:
-                self._entries[name] = entry, _low(entry.values)
+                self._entries[name] = entry, _low(name, entry.values)
 
     def held(self, dn: str) -> RawEntry | None:
         """The entry, if it was taken or written."""
@@ -57,9 +57,10 @@ class WrittenOver:
         *,
         scope: str = "subtree",
         few: bool = False,
+        own: bool = False,
     ) -> Iterator[RawEntry]:
         """Searches as if the writes had been made; the entries that are held come last."""
-        for entry in self._real.search(base, query, attributes, scope=scope, few=few):
+        for entry in self._real.search(base, query, attributes, scope=scope, few=few, own=own):
             if normal_dn(entry.dn) not in self._entries:
                 yield entry
         fits, top = matching(query), normal_dn(base)
@@ -85,12 +86,13 @@ class WrittenOver:
             self._writes += 1
             csn = b"written-%d" % self._writes
             after = {**write.made_on(values), _CSN: (csn,)}
-            self._entries[name] = RawEntry(write.dn, after), _low(after)
+            self._entries[name] = RawEntry(write.dn, after), _low(name, after)
             yield WriteResult(write, Outcome.APPLIED, csn_before=values.get(_CSN, (b"",))[0], csn_after=csn)
 
 
-def _low(values: Values) -> LowValues:
-    return {name.lower(): tuple(map(bytes.lower, some)) for name, some in values.items()}
+def _low(dn: str, values: Values) -> LowValues:
+    parts = tuple(part.encode() for part in dn.split(","))
+    return {DN: parts, **{name.lower(): tuple(map(bytes.lower, some)) for name, some in values.items()}}
 
 
 def _only(entry: RawEntry, attributes: Sequence[str]) -> RawEntry:

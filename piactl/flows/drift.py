@@ -28,7 +28,6 @@ from piactl.directory.store.drift import (
     NAMES,
     Drifted,
     compare,
-    read_foreign_devices,
     rows_of,
 )
 
@@ -144,10 +143,12 @@ def drift_row(drift: Drift) -> dict[str, Any]:
     return {"class": drift.drift_class, **facts_of(drift, *names)}
 
 
-def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -> Iterator[Drift]:
-    """The devices below the accounts, or below one (a DN), that another program added. The link of an account
-    to a device is not part of this: see `drift_list`."""
-    owners = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
+def device_drift(
+    reader: Reader, directory: DirectorySettings, devices: Iterable[RawEntry]
+) -> Iterator[Drift]:
+    """The drift of the devices that another program added. The link of an account to a device is not part of
+    this: see `drift_list`."""
+    owners = {raw.dn: raw.dn.partition(",")[2] for raw in devices}
     if not owners:
         return
     by = authors(reader, directory, [*owners])

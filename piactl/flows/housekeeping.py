@@ -12,9 +12,9 @@ from functools import partial
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
 from piactl.core.text import counted
-from piactl.directory.store.accounts import read_accounts_being_merged
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
+from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.apply.approvals import forget_old_approvals
@@ -25,23 +25,27 @@ from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.queries.accounts import AccountStore
 
 
-def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ...]:
-    """The steps, in order. Rejections of plans are kept for `keep_days` days."""
+def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) -> tuple[Housekeeping, ...]:
+    """The steps, in order. Rejections of plans are kept for `keep_days` days. Password policies are looked
+    for where the run found one that goes: it has written accounts since."""
+    policies = (("", remove_foreign_policies), ("", release_activation_policy))
     return (
-        ("", remove_foreign_policies),
-        ("", release_activation_policy),
+        *(policies if special.odd_policies else ()),
         (ATTEMPTS, forget_old_attempts),
         (REQUESTS, forget_old_requests),
         (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
     )
 
 
-def finish_interrupted_merges(run: Run, store: AccountStore) -> None:
-    """Finishes the merges that a crash cut short. Called before the plan is made, which sees both
-    accounts."""
-    marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
-    if marked:
-        finish_merges(run, store, marked)
+def after_merges(run: Run, store: AccountStore) -> SpecialEntries:
+    """The special entries, once the merges that a crash cut short are finished. Called before the plan is
+    made, which sees both accounts."""
+    accounts = store.reader, store.directory, store.encoding, run.settings.password
+    special = read_special(*accounts)
+    if special.merging:
+        finish_merges(run, store, special.merging)
+        special = read_special(*accounts)
+    return special
 
 
 def release_activation_policy(run: Run) -> int:

@@ -15,7 +15,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.journal_heads import StoredHeads
-from piactl.flows.apply.known_server import compare_runs
+from piactl.flows.apply.known_server import compare_runs, meet
 from piactl.flows.apply.run import CommandRun, journal_of
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import in_doubt, verify
@@ -62,7 +62,7 @@ def missing_lines(
     """The reason why lines of the journal count as missing; `syslog` are heads from there. Raises PiactlError
     if none is missing."""
     try:
-        compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
+        compare_runs(meet(reader, settings), host, settings, unreadable, now(), (DirectoryOlder,))
     except JournalMissing as missing:
         return str(missing).split("\n", 1)[0]
     owner, last = journal_owner(this_user(), host), last_number(settings.journal_file)

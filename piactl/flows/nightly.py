@@ -20,8 +20,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.devices import deletions_at_no_device
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.state_records import last_in
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
@@ -36,14 +35,14 @@ from piactl.flows.apply.known_server import began_at, written_elsewhere
 from piactl.flows.apply.run import CommandRun, Run, note_afterwards
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
-from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
+from piactl.flows.housekeeping import after_merges, housekeeping
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.run_state import RunState, read_run_state
+from piactl.flows.plan.run_state import RunState, run_state
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import LOOKS_BACK, watch
@@ -105,8 +104,8 @@ def run_nightly(
             lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
         )
-        finish_interrupted_merges(run, store)
-        state = read_run_state(accounts, rules, unreadable)
+        special = after_merges(run, store)
+        state = run_state(run.records, special, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)
@@ -129,7 +128,7 @@ def run_nightly(
         for message in made.messages:
             run.say(message)
         ready = sealed(ready, rules.keys, folder, run.order.actor.names)
-        run.lock.keep()
+        run.lock.renew()
         run.journal.note(f"plan {ready.fingerprint}")
         digests = _digests_of(feeds)
         _keep_rejects(run, feeds, ready)
@@ -161,7 +160,7 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=tell,
-            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days),
+            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
         )
         done.without_feeds, done.drift_waits = made.refused, bool(waiting)
         if not done.stopped:
@@ -228,7 +227,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     try:
         watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
         changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
-        for uid in deletions_at_no_device(run.writer, directory.accounts) if first is not None else ():
+        for uid in state.special.at_no_device if first is not None else ():
             changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
     except PiactlError as error:
         run.say(f"warning: writes without the journal cannot be looked for: {error}")
@@ -345,7 +344,7 @@ def run_apply(
     UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
     begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
     with ExitStack() as after, begun as run:
-        last = read_last(writer, run.settings.directory.state, run.unreadable)
+        last = last_in(run.records, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done

@@ -31,14 +31,16 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecords,
     must,
+    read_records,
     replace_record,
     stored,
 )
-from piactl.directory.store.run_records import read_run
+from piactl.directory.store.run_records import run_in
 from piactl.directory.store.state_records import (
-    last_run_in,
+    last_in,
     last_run_record,
     read_last,
+    read_last_run,
     read_memory,
     read_source,
     source_record,
@@ -52,6 +54,7 @@ from piactl.flows.apply.known_server import (
     check_server,
     compare_runs,
     is_older,
+    meet,
     server_csns,
     server_of,
 )
@@ -77,16 +80,16 @@ def recovery_report(
     """What the directory lacks, as `-o json` prints it: `older` says why it is older or another one, else
     None; `first_on` is the host of its last run if that is another one than `host`. Raises JournalUnusable.
     """
-    why, last_host = [], host
+    why, last_host, met = [], host, meet(reader, settings)
     try:
-        compare_runs(reader, host, settings, unreadable, now)
+        compare_runs(met, host, settings, unreadable, now())
     except DirectoryOlder as older:
         why.append(str(older).split("\n", 1)[0])
     try:
         csn = ""
         if isinstance(reader, PipelinedWriter):
             csn, _ = stamp_clock(reader, settings.directory.state, now)
-        check_server(reader, settings, unreadable, server_of(reader, settings.directory.state, csn))
+        check_server(met.records, settings, unreadable, server_of(met.records, csn))
     except DirectoryOlder as another:
         why.append(str(another).split("\n", 1)[0])
         last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
@@ -151,9 +154,9 @@ def _instant(csn: str) -> str:
 
 def _host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
     """The host of the last run of the directory, "" if it is not known."""
-    last = read_last(reader, state, unreadable)
-    entry = reader.read(Places(state).run(last.run), [DATA]) if last is not None and last.run else None
-    record = unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    records = read_records(reader, state, beginning=())
+    last = last_in(records, unreadable)
+    record = run_in(records, last.run, unreadable) if last is not None and last.run else None
     return str(record.get("host", "")) if record is not None else ""
 
 
@@ -307,9 +310,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 
 def _keep_to_server(run: Run) -> None:
     """Makes the server of this run the one that later runs write to."""
-    entry = run.writer.read(run.places.last_run, [DATA])
-    data = entry.first(DATA) if entry is not None else None
-    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    data = run.records.data(run.places.last_run)
+    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
     if last is not None:
         accepted = replace(last, clean=False, server=run.server, csns=run.csns)
         replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
@@ -318,7 +320,7 @@ def _keep_to_server(run: Run) -> None:
 def _take_again(run: Run, feed: Feed) -> None:
     """Lets the source accept a feed once more, whatever its date."""
     dn = run.places.source(feed["source"])
-    entry = run.writer.read(dn, [DATA])
+    entry = run.writer.read(dn, [DATA])  # each feed of a source changes its record
     memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
     if memory is None:
         return  # no earlier feed of this source could refuse it

@@ -9,15 +9,19 @@ from __future__ import annotations
 import atexit
 import gc
 import io
+import itertools
 import json
 import os
 import pkgutil
 import pwd
 import select
+import signal
+import socket
 import subprocess
 import sys
+import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib import import_module
@@ -29,6 +33,46 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parents[2]
 FULL, CLOSED, GONE = "full", "closed", "gone"
+_NUMBERS = itertools.count()
+
+
+class Forked:
+    """A command in a process of its own, for a test that looks at it, stops it or kills it while it runs; as
+    `subprocess.Popen`, with its output in files."""
+
+    def __init__(self, forks: Forks, pid: int, files: list[Path]) -> None:
+        self.pid, self.returncode, self._forks, self._files = pid, None, forks, files
+        self._descriptor = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        return self._ended(0)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code (negative: the signal that killed it). Raises TimeoutExpired."""
+        if self._ended(timeout) is None:
+            raise subprocess.TimeoutExpired("piactl", timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float = 30) -> tuple[str, str]:
+        """What it printed, once it has ended, on stdout and on stderr. Raises TimeoutExpired."""
+        self.wait(timeout)
+        out, err = (file.read_text("utf-8") if file.exists() else "" for file in self._files)
+        for file in self._files:
+            file.unlink(missing_ok=True)
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, seconds: float) -> int | None:
+        if self.returncode is None and select.select([self._descriptor], [], [], seconds)[0]:
+            os.close(self._descriptor)
+            self.returncode = self._forks.ask(end=self.pid)
+        return self.returncode
 
 
 class Forks:
@@ -36,6 +80,13 @@ class Forks:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+
+    def ask(self, **question: Any) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
     def run(
         self,
@@ -53,49 +104,55 @@ class Forks:
         from tests.story.academy import Ran
 
         how = (stdin, stdout, stderr)
-        return Ran(
-            *self.ended(
-                words, academy.sandbox.config, academy.folder, how=how, user=user, system=str(system or "")
-            )
-        )
+        config, folder, named = academy.sandbox.config, academy.folder, str(system or "")
+        return Ran(*self.ended(words, config, folder, how=how, user=user, system=named))
 
     def ended(
+        self, words: Sequence[str], config: Path, folder: Path, *, seconds: float = 30, **special: Any
+    ) -> tuple[int, str, str]:
+        """The exit code (negative: the signal that killed it) and the output of a command, which ends within
+        `seconds`. `special` is as for `start`."""
+        process = self.start(words, config, folder, **special)
+        try:
+            out, err = process.communicate(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise AssertionError(f"no end within {seconds:.0f} s: {words}") from None
+        assert "Traceback" not in out + err, err
+        return process.returncode, out, err
+
+    def start(
         self,
         words: Sequence[str],
         config: Path,
         folder: Path,
         *,
         how: tuple[str, str, str] = ("", "", ""),
+        program: str = "",
+        terminal: str = "",
+        inside: Path | None = None,
+        environment: Mapping[str, str] | None = None,
         user: int | None = None,
         system: str = "",
-        program: str = "",
-        seconds: float = 30,
-    ) -> tuple[int, str, str]:
-        """The exit code (negative: the signal that killed it) and the output of a command, which ends within
-        `seconds`; its streams are files in `folder` meanwhile. With `program` this source text is run instead
-        of piactl, and takes the words."""
-        files = [str(folder / f"stream{number}") for number in (1, 2)]
-        asked = {
-            "words": words,
-            "config": str(config),
-            "how": how,
-            "files": files,
-            "user": user,
-            "system": system,
-            "program": program,
-            "seconds": seconds,
-        }
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        code = json.loads(self.process.stdout.readline())
-        assert code is not None, f"no end within {seconds:.0f} s: {words}"
-        out, err = (Path(file).read_text("utf-8") if Path(file).exists() else "" for file in files)
-        for file in files:
-            Path(file).unlink(missing_ok=True)
-        assert "Traceback" not in out + err, err
-        return code, out, err
+    ) -> Forked:
+        """Starts a command whose streams are files in `folder` until it has ended, or all of them the
+        terminal of that name. The source text `program` runs before it, in the same process, or instead of it
+        if it ends the process. `inside` is its working directory."""
+        files = [folder / f"stream{next(_NUMBERS)}" for _ in range(2)]
+        pid = self.ask(
+            words=words,
+            config=str(config),
+            inside=str(inside or TOP),
+            how=how,
+            files=[str(file) for file in files],
+            program=program,
+            terminal=terminal,
+            environment=dict(environment or {}),
+            user=user,
+            system=system,
+        )
+        return Forked(self, pid, files)
 
 
 @contextmanager
@@ -163,13 +220,22 @@ def _serve() -> None:
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in iter(questions.readline, ""):
-        _warm(Path(json.loads(line)["config"]))
-        child = os.fork()
-        if child == 0:
-            questions.close()
-            answers.close()
-            _child(json.loads(line))
-        print(json.dumps(_ended(child, json.loads(line)["seconds"])), file=answers, flush=True)
+        asked = json.loads(line)
+        if "end" in asked:
+            answer = os.waitstatus_to_exitcode(os.waitpid(asked["end"], 0)[1])
+        else:
+            _warm(Path(asked["config"]))
+            begun, ready = os.pipe()
+            answer = os.fork()
+            if answer == 0:
+                questions.close()
+                answers.close()
+                os.close(begun)
+                _child(asked, ready)
+            os.close(ready)
+            os.read(begun, 1)  # its end: the child has its streams
+            os.close(begun)
+        print(answer, file=answers, flush=True)
 
 
 def _warm(config: Path) -> None:
@@ -194,53 +260,89 @@ def _load_library() -> None:
                 import_module(name)
 
 
-def _ended(child: int, seconds: float) -> int | None:
-    """The exit code of a child; None if it had to be killed."""
-    descriptor = os.pidfd_open(child)
-    has_ended = select.select([descriptor], [], [], seconds)[0]
-    os.close(descriptor)
-    if not has_ended:
-        os.kill(child, 9)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) if has_ended else None
-
-
-def _child(asked: dict[str, Any]) -> NoReturn:
-    streams, files = asked["how"], ["", *asked["files"]]
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        _replace(number, streams[number], files[number])
-        closed = streams[number] == CLOSED
-        # in the encoding that the interpreter took from its environment
-        encoding = getattr(sys, f"__{name}__").encoding
-        setattr(sys, name, None if closed else os.fdopen(number, mode, encoding=encoding, closefd=False))
-    sys.argv = ["piactl", *asked["words"]]
-    os.environ["PIACTL_CONFIG"] = str(asked["config"])
+def _child(asked: dict[str, Any], ready: int) -> NoReturn:
     code = 99
     try:
-        from piactl.caller import caller
-        from piactl.cli.framework import context
+        _prepare(asked)
+        os.close(ready)
         from piactl.cli.main import main
 
-        if asked["system"]:
-            del os.environ["PIACTL_CONFIG"]
-            context.SYSTEM_CONFIGURATION = Path(asked["system"])
-        if asked["user"] is not None:
-            os.setgroups([])
-            os.setgid(asked["user"])
-            os.setuid(asked["user"])
-            caller.cache_clear()
         if asked["program"]:
-            exec(asked["program"], {"__name__": "__main__"})
-        else:
-            main()
+            _precede(asked["program"])
+        main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 98
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
         try:
-            sys.stdout.flush()
+            atexit._run_exitfuncs()
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
         except OSError:
             code = 120  # the exit code of the interpreter in this case
-    finally:
         os._exit(code)
+
+
+def _prepare(asked: dict[str, Any]) -> None:
+    """Gives this process, which was forked just now, its streams, folder, environment and user."""
+    atexit._clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if asked["terminal"]:
+        os.setsid()
+    files = [asked["terminal"]] * 3 if asked["terminal"] else ["", *asked["files"]]
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if asked["terminal"]:
+            _open(number, asked["terminal"], os.O_RDWR | os.O_NOCTTY)
+        else:
+            _replace(number, asked["how"][number], files[number])
+        # as the interpreter made them for its environment
+        real = getattr(sys, f"__{name}__")
+        stream = None
+        if asked["how"][number] != CLOSED:
+            stream = os.fdopen(number, mode, encoding=real.encoding, errors=real.errors, closefd=False)
+        setattr(sys, name, stream)
+    os.chdir(asked["inside"])
+    if asked["environment"]:
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+    sys.argv = ["piactl", *asked["words"]]
+    os.environ["PIACTL_CONFIG"] = asked["config"]
+    if asked["system"]:
+        from piactl.cli.framework import context
+
+        del os.environ["PIACTL_CONFIG"]
+        context.SYSTEM_CONFIGURATION = Path(asked["system"])
+    if asked["user"] is not None:
+        from piactl.caller import caller
+
+        os.setgroups([])
+        os.setgid(asked["user"])
+        os.setuid(asked["user"])
+        caller.cache_clear()
+
+
+def _precede(program: str) -> None:
+    """Runs the program. What it replaces in a module is replaced where piactl has imported it, too: in a new
+    process it would come before all imports."""
+    own = {name: module for name, module in sys.modules.items() if name.startswith("piactl.")}
+    before = {name: dict(vars(module)) for name, module in (*own.items(), ("socket", socket))}
+    exec(program, {"__name__": "__main__"})
+    for name, values in before.items():
+        for word, old in values.items():
+            new = getattr(sys.modules[name], word)
+            if new is not old:
+                for module in own.values():
+                    for alias in [alias for alias, value in vars(module).items() if value is old]:
+                        setattr(module, alias, new)
+
+
+def _open(number: int, file: str, flags: int) -> None:
+    descriptor = os.open(file, flags, 0o600)
+    os.dup2(descriptor, number)
+    os.close(descriptor)
 
 
 def _replace(number: int, stream: str, file: str) -> None:
@@ -254,10 +356,10 @@ def _replace(number: int, stream: str, file: str) -> None:
     elif stream == GONE:
         reading, descriptor = os.pipe()
         os.close(reading)
-    elif stream == FULL:
-        descriptor = os.open("/dev/full", os.O_WRONLY)
     else:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        full = stream == FULL
+        _open(number, "/dev/full" if full else file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        return
     os.dup2(descriptor, number)
     os.close(descriptor)
 

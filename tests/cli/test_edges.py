@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -24,6 +22,8 @@ from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import row
 
+from .streams import FULL, shared_forks
+
 DAY = "2026-09-05"
 NOBODY = 65534
 
@@ -39,12 +39,8 @@ def command(*words: str | Path) -> Ran:
 
 def on_a_full_disk(academy: Academy, *words: str) -> tuple[int, str]:
     """The exit code and stderr of a command whose stdout is on a full disk."""
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            academy.words(*words), env=academy.environment(), stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
-    return done.returncode, done.stderr
+    ran = shared_forks().run(academy, *words, stdout=FULL)
+    return ran.code, ran.err
 
 
 # Files and folders
@@ -372,17 +368,6 @@ def test_a_usage_error_names_the_help_of_its_command(words: list[str], place: st
     assert message in ran.err
     assert "Value error" not in ran.err
     assert f"See: {place} --help\n" in ran.err
-
-
-def test_without_a_configuration_the_config_option_is_shown(tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-m", "piactl", "plan"],
-        capture_output=True, text=True, env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"}, cwd=tmp_path,
-        timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == Exit.CONFIGURATION
-    assert "piactl --config DIR/piactl.yaml COMMAND\n" in done.stderr
 
 
 def test_counted_words_are_singular_for_one() -> None:

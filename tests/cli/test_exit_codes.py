@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +14,9 @@ from tests.outside import Exit, civil_today
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 
+from .streams import shared_forks
 from .terminal import at_terminal
+from .test_edges import command
 
 DAY = "2026-09-05"
 
@@ -71,12 +71,8 @@ def feed_refused(academy: Academy) -> Ran:
 
 def locked(academy: Academy) -> Ran:
     """A first load by another process is under way."""
-    other = subprocess.Popen(
-        academy.words("nightly", academy.feed(*crowd(900), day=DAY), "--as-of", DAY),
-        env=academy.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    words = ("nightly", str(academy.feed(*crowd(900), day=DAY)), "--as-of", DAY)
+    other = shared_forks().start(words, academy.sandbox.config, academy.folder)
     try:
         until = time.monotonic() + 40
         while not academy.accounts():
@@ -201,23 +197,16 @@ def test_a_wrong_command_line(academy: Academy, words: list[str]) -> None:
     assert ran.out == ""
 
 
-@pytest.mark.parametrize(
-    "words", [["account", "list"], ["plan"], ["nightly"], ["journal", "verify"], ["runs", "list"]]
-)
-def test_without_a_configuration_it_says_how_to_get_one(words: list[str], tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[2])
-    ran = subprocess.run(
-        [sys.executable, "-m", "piactl", *words],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
-        cwd=tmp_path,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == Exit.CONFIGURATION
-    assert "piactl sandbox start" in ran.stderr
-    assert "Traceback" not in ran.stderr
+@pytest.mark.parametrize("words", ["account list", "plan", "nightly", "journal verify", "runs list"])
+def test_without_a_configuration_it_says_how_to_get_one(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIACTL_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    ran = command(*words.split())
+    assert ran.code == Exit.CONFIGURATION
+    assert "piactl sandbox start" in ran.err
+    assert "piactl --config DIR/piactl.yaml COMMAND\n" in ran.err
 
 
 @pytest.mark.parametrize(

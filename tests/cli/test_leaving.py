@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.test_logins import day
+
+from .terminal import at_terminal, begun_at_terminal
 
 CLAIRE, NUMEN = "claire.dubreuil", "20E9512345XYZ"
 
@@ -23,25 +21,6 @@ def staffed(academy: Academy) -> Academy:
     first = day(-3).isoformat()
     academy.night(first, academy.feed(row(numen=NUMEN, debut="2020-09-01"), day=first))
     return academy
-
-
-@contextmanager
-def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Runs a command on a terminal that waits for the answer to its question."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        academy.words(*words), stdin=follower, stdout=follower, stderr=follower, env=academy.environment()
-    )
-    os.close(follower)
-    screen = b""
-    try:
-        while b"[y/N] " not in screen:
-            screen += os.read(leader, 65536)
-        yield process, leader
-    finally:
-        process.kill()
-        process.wait()
-        os.close(leader)
 
 
 @pytest.mark.parametrize(
@@ -55,26 +34,20 @@ def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[byte
 def test_ctrl_c_at_a_question_ends_the_command_without_changes(
     staffed: Academy, words: tuple[str, ...]
 ) -> None:
-    with staffed.nothing_written(), asked(staffed, *words) as (process, _):
+    with staffed.nothing_written(), begun_at_terminal(staffed, *words) as (process, terminal):
+        screen = b""
+        while b"[y/N] " not in screen:
+            screen += os.read(terminal, 65536)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
 
 
 def test_declining_otp_enroll_shows_no_device_secret(staffed: Academy) -> None:
-    with staffed.nothing_written(), asked(staffed, "otp", "enroll", CLAIRE) as (process, leader):
-        os.write(leader, b"n\n")
-        screen = b""
-        while True:
-            try:
-                piece = os.read(leader, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            screen += piece
-        assert process.wait(timeout=20) == 12
-    assert b"nothing was changed" in screen
-    assert b"otpauth" not in screen
+    with staffed.nothing_written():
+        code, screen = at_terminal(staffed, "otp", "enroll", CLAIRE, answers={"[y/N]": "n"}, TERM="xterm")
+    assert code == 12
+    assert "nothing was changed" in screen
+    assert "otpauth" not in screen
 
 
 @pytest.mark.parametrize("layout", [(), ("-o", "json"), ("-o", "csv")])

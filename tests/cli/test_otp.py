@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import pty
 import stat
 import subprocess
 from pathlib import Path
@@ -16,6 +14,8 @@ from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.phones import KNOWN, Phone, enrolled, resync, secret_in, verified, verify
 from tests.story.test_logins import day
+
+from .terminal import at_terminal
 
 UID, IDA = "claire.dubreuil", "ida.roy"
 WHY = ("--reason", "asked for on the telephone")
@@ -36,37 +36,14 @@ def devices(academy: Academy) -> int:
     return len(academy.sandbox.entries(academy.sandbox.accounts, "(objectClass=oathTOTPToken)"))
 
 
-def in_terminal(academy: Academy, *words: str, typed: bytes = b"") -> tuple[int, str]:
-    """Runs a command on its own terminal; returns the exit code and all that it showed."""
-    leader, follower = pty.openpty()
-    command = academy.words(*words)
-    with subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=academy.environment()
-    ) as process:
-        os.close(follower)
-        os.write(leader, typed)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(leader, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-        code = process.wait(timeout=60)
-    os.close(leader)
-    return code, shown.decode("utf-8", "replace")
-
-
 def test_enroll_draws_a_qr_code_whose_device_can_be_verified(two: Academy) -> None:
-    code, shown = in_terminal(two, "otp", "enroll", UID, "--yes")
+    code, shown = at_terminal(two, "otp", "enroll", UID, "--yes", columns=120, TERM="xterm")
     assert code == 0, shown
     assert "▄" in shown
     assert "otpauth://totp/ac-amiens.fr:claire.dubreuil%40ac-amiens.fr?secret=" in shown
     secret = shown.partition("secret=")[2].partition("&")[0]
     phone = Phone(secret)
-    code, shown = in_terminal(two, "otp", "verify", UID, *KNOWN, typed=phone.code().encode() + b"\n")
+    code, shown = at_terminal(two, "otp", "verify", UID, *KNOWN, typed=f"{phone.code()}\n")
     assert code == 0, shown
     assert "Code of otp-" in shown
     assert "the password followed by a code" in shown

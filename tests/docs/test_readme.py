@@ -99,6 +99,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert shown.out.startswith("Usage: piactl "), name
         assert len(shown.out.splitlines()) > 5, name
         assert not shown.err, name
+        assert not re.search(r"<[A-Za-z]", shown.out), "a type of Python"
 
 
 def test_exit_codes_are_those_of_the_code() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import re
 import secrets
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import ldap3
 import pyotp
 import pytest
 
+from tests.cli.streams import Forked
 from tests.outside import ACCOUNTS
 
 from .night.world import NEXT, Ended, World
@@ -37,7 +37,7 @@ def an_uid(pair: Pair, number: int = 0) -> str:
     return names[number].split(",")[0].removeprefix("uid=")
 
 
-def begun(pair: Pair, *words: str, config: Path | None = None) -> tuple[subprocess.Popen[str], float]:
+def begun(pair: Pair, *words: str, config: Path | None = None) -> tuple[Forked, float]:
     command = pair.one.command(*words, config=config or pair.config, prelude=ON_THE_NIGHT)
     return pair.one.spawn(command), time.monotonic()
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.cli.streams import Forked
 from tests.outside import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
@@ -74,7 +74,7 @@ def unanswered(pair: Pair) -> frozenset[str]:
     return frozenset(str(line.fields["dn"]) for line in intents if line.seq not in answered)
 
 
-def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
+def while_it_writes(pair: Pair, run: Forked, rng: random.Random) -> tuple[str, bool]:
     """Waits for a random moment of the writes; returns it, and whether the run was still going on."""
     lines, pause = rng.choice((102, 302, 502)), rng.uniform(0, 0.03)
     if wait_for_lines(pair.one, run, lines):

@@ -25,6 +25,7 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.main import run
 from piactl.directory.store.base_digest import ATTRIBUTES, MANAGED
+from tests.cli.streams import shared_forks
 from tests.conftest import Sandbox
 
 from .feeds import text
@@ -78,8 +79,15 @@ class Academy:
             code = run(words)
         return self._ran(code, out.getvalue(), err.getvalue())
 
-    def spawn(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Ran:
-        """Runs a command as a separate process."""
+    def spawn(self, *arguments: str | Path, stdin: str = "", **environment: str) -> Ran:
+        """Runs a command as a separate process: forked from one that has everything loaded, unless the
+        interpreter itself reads something of the environment."""
+        of_interpreter = [name for name in environment if name.startswith(("PYTHON", "LC_", "LANG"))]
+        environment = {**self.environment(), **environment}
+        if not of_interpreter:
+            words, config = [*map(str, arguments)], Path(environment["PIACTL_CONFIG"])
+            how = {"how": (stdin, "", ""), "seconds": 60, "environment": environment}
+            return self._ran(*shared_forks().ended(words, config, self.folder, **how))
         done = subprocess.run(
             self.words(*arguments),
             input=stdin,
@@ -87,7 +95,7 @@ class Academy:
             text=True,
             encoding="utf-8",
             timeout=60,
-            env={**self.environment(), **environment},
+            env=environment,
             check=False,
         )
         return self._ran(done.returncode, done.stdout, done.stderr)

@@ -28,12 +28,13 @@ from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
 from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.flows.plan.feed_quality import column_warnings_of
-from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
+from piactl.flows.plan.inputs.linked_matricules import linked_matricules
 from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
 from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, judged
@@ -138,7 +139,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = configuration.managed(reader)
         file = Written(source, feed.present, feed.is_rejects)
-        slips = find_slips([file], accounts, listed, read_linked_matricules(accounts), memory)
+        slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
 

@@ -37,7 +37,8 @@ from piactl.cli.framework.options import (
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.drift import fate_words
 from piactl.core.plan.identity_case import CaseAnswer
-from piactl.directory.store.case_records import read_cases
+from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.records import read_records
 from piactl.errors import Exit, UsageError
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.case_decisions import (
@@ -91,7 +92,7 @@ def list_cases(
     configuration, chosen = this_configuration(), read_columns(columns, CASE_COLUMNS, ())
     settings, day = configuration.settings, as_of or today(configuration)
     with reading(configuration) as reader:
-        cases = read_cases(reader, settings.directory.state, configuration.unreadable)
+        cases = cases_in(read_records(reader, settings.directory.state), configuration.unreadable)
     cases = [case for case in cases if (case.decision is not None if decided else case.listed)]
     rows = [case_facts(case, settings, day) for case in cases]
     rows = [row for row in rows if source in ("", row["source"])]

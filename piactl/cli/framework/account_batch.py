@@ -61,7 +61,7 @@ from piactl.flows.accounts.edit import prepare
 from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
 from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-from piactl.flows.housekeeping import finish_interrupted_merges
+from piactl.flows.housekeeping import after_merges
 from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
 from piactl.flows.queries.accounts import AccountStore, person_row
 from piactl.report.establishments import named, with_names
@@ -175,7 +175,7 @@ class AccountCommand:
 
         def finish(run: Run) -> None:
             store = self.accounts(run.writer)
-            finish_interrupted_merges(run, store)
+            after_merges(run, store)
 
         return replace(
             run_of(self.configuration, self.order),

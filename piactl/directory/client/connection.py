@@ -15,7 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
-from piactl.directory.client.controls import Control
+from piactl.directory.client.controls import MANAGE_REFERRALS, Control
 from piactl.directory.client.messages import Spelling, spelling
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -192,13 +192,14 @@ class Session:
 
     def page(
         self, base: str, scope: str, query: str, attributes: Sequence[str],
-        *, size: int | None = None, cookie: bytes = b"", most: int = 0,
+        *, size: int | None = None, cookie: bytes = b"", most: int = 0, referrals: bool = False,
     ) -> tuple[list[RawEntry], Result]:  # fmt: skip
         """One search request and its answer; the caller checks the result.
 
         With `size` it requests one page (RFC 2696), always critical, because a server that ignored the
         control would cut the answer; with `most`, at most `most` entries (result code 4 if there are more).
-        Raises DirectoryTruncated if a part of the tree is on another server.
+        Raises DirectoryTruncated if a part of the tree is on another server, unless `referrals` are entries
+        like any other.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
@@ -215,6 +216,7 @@ class Session:
                 paged_size=size,
                 paged_criticality=True,
                 paged_cookie=cookie or None,
+                controls=[MANAGE_REFERRALS] if referrals else None,
             )
         return self._complete(self._connection.response, doing)
 

@@ -88,6 +88,10 @@ PERMISSIVE = Control("1.2.840.113556.1.4.1413", False, None)
 """A modify with it may add values that are there. slapd has it and does not list it."""
 
 
+MANAGE_REFERRALS = Control("2.16.840.1.113730.3.4.2", True, None)
+"""A search with it returns referrals as entries (RFC 3296)."""
+
+
 def assertion_control(present: Values, absent: Values) -> Control | None:
     """RFC 4528: asserts that the entry has every value of `present` and none of `absent`; None if both are
     empty."""

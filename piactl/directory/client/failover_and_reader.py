@@ -122,6 +122,12 @@ class Link:
         )
 
     @property
+    def bound_as(self) -> str:
+        """The DN of a simple bind, "" for EXTERNAL."""
+        identity = self._settings.identities[self._name]
+        return "" if identity.external else identity.dn
+
+    @property
     def peers(self) -> tuple[str, ...]:
         """The servers of the list after the first."""
         return self._settings.servers[1:]
@@ -256,23 +262,31 @@ class DirectoryReader:
         *,
         scope: str = "subtree",
         few: bool = False,
+        own: bool = False,
     ) -> Iterator[RawEntry]:
         few = few or scope == "one"
         if scope not in ("one", "subtree"):
             raise ValueError(f"no such scope: {scope!r}")
         session = self._link.live()
         if not session.paging:
-            yield from self._pages(session, base, query, attributes, scope, few)
+            yield from self._pages(session, base, query, attributes, scope, few, own)
             return
         # a server keeps one paged search per connection: a second one ends the first
         session = self._link.another()
         try:
-            yield from self._pages(session, base, query, attributes, scope, few)
+            yield from self._pages(session, base, query, attributes, scope, few, own)
         finally:
             session.close()
 
     def _pages(
-        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool
+        self,
+        session: Session,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        scope: str,
+        few: bool,
+        own: bool,
     ) -> Iterator[RawEntry]:
         paged = PAGED in session.facts.controls
         doing = f"search below {base!r}"
@@ -282,14 +296,21 @@ class DirectoryReader:
             few = few and paged
             size, most = self._page_size if paged and not few else None, _FEW * self._page_size if few else 0
 
+            def page(
+                of: Session, size: int | None, cookie: bytes = b"", most: int = 0
+            ) -> tuple[list[RawEntry], Result]:
+                return of.page(
+                    base, scope, query, attributes, size=size, cookie=cookie, most=most, referrals=own
+                )
+
             def first(of: Session) -> tuple[list[RawEntry], Result]:
-                return of.page(base, scope, query, attributes, size=size, most=most)
+                return page(of, size, most=most)
 
             nested = session is not self._link.session
             entries, result = first(session) if nested else self._repeated(first)
             session = session if nested else self._link.session
             if few and result.code == SIZE_LIMIT:
-                entries, result = session.page(base, scope, query, attributes, size=self._page_size)
+                entries, result = page(session, self._page_size)
             elif few:
                 paged = False
             session.paging = paged
@@ -301,9 +322,7 @@ class DirectoryReader:
                 if not following:
                     return
                 cookie = following
-                entries, result = session.page(
-                    base, scope, query, attributes, size=self._page_size, cookie=cookie
-                )
+                entries, result = page(session, self._page_size, cookie)
         finally:
             session.paging = False
 

@@ -12,6 +12,8 @@ from ldap3.protocol.convert import prepare_filter_for_sending as _octets
 ldap3_search: Any = _search  # its stubs lack types
 octets: Any = _octets
 
+DN = ":dn"
+"""The attribute of an entry in memory that has the parts of its DN."""
 LowValues = Mapping[str, tuple[bytes, ...]]
 """The values of an entry in lower case, by attribute in lower case."""
 Fits = Callable[[LowValues], bool]
@@ -33,13 +35,16 @@ def _fits(node: Any) -> Fits:
     if node.tag == ldap3_search.AND:
         each = [_fits(element) for element in node.elements]
         return lambda entry: all(fits(entry) for fits in each)
-    name = node.assertion["attr"].lower()
+    name = str(node.assertion["attr"]).lower()
     if node.tag == ldap3_search.MATCH_PRESENT:
         return lambda entry: bool(entry.get(name))
     if node.tag == ldap3_search.MATCH_SUBSTRING:
         begin = octets(node.assertion["initial"]).lower()
         return lambda entry: any(value.startswith(begin) for value in entry.get(name, ()))
     wanted = octets(node.assertion["value"]).lower()
+    if node.tag == ldap3_search.MATCH_EXTENSIBLE:
+        part = name.encode() + b"=" + wanted
+        return lambda entry: part in entry.get(DN, ())
     if node.tag == ldap3_search.MATCH_LESS_OR_EQUAL:
         return lambda entry: any(value <= wanted for value in entry.get(name, ()))
     if node.tag == ldap3_search.MATCH_GREATER_OR_EQUAL:

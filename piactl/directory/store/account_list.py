@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from types import MappingProxyType
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.name_digests import name_digest
@@ -23,13 +21,14 @@ from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
 from piactl.directory.store.records import (
     DATA,
+    LISTS,
     Places,
     Record,
-    UnreadableRecord,
+    Records,
     UnreadableRecords,
     cn_of,
     foreign_entry,
-    parsed,
+    read_records,
     record_write,
     texts_of,
 )
@@ -60,28 +59,23 @@ class AccountList:
 
 
 def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords) -> AccountList:
-    """The list as the last night left it. Records that cannot be read are added to `unreadable`."""
-    account_list, query = AccountList(), filters.begins("cn", "accounts-")
-    for entry in reader.search(state, query, [DATA], scope="one"):
+    """The list as it is now. Records that cannot be read are added to `unreadable`."""
+    return account_list_in(read_records(reader, state, names=(), beginning=(LISTS,)), unreadable)
+
+
+def account_list_in(records: Records, unreadable: UnreadableRecords) -> AccountList:
+    """The list in its records. Those that cannot be read are added to `unreadable`."""
+    account_list, places = AccountList(), records.places
+    for entry in records.beginning(LISTS):
         digits, data = cn_of(entry).rpartition("-")[2], entry.first(DATA)
-        if not digits.isdecimal() or normal_dn(entry.dn) != normal_dn(Places(state).accounts(int(digits))):
+        if not digits.isdecimal() or normal_dn(entry.dn) != normal_dn(places.accounts(int(digits))):
             unreadable.add(foreign_entry(entry.dn))
             continue
-        number, accounts = int(digits), None
-        try:
-            accounts = _read(entry.dn, data)
-        except UnreadableRecord as error:
-            unreadable.add(error)
+        number = int(digits)
+        accounts = unreadable.read(entry.dn, data, _accounts)
         account_list.records[number] = accounts or {}
         account_list.raw[number] = (data or b"") if accounts is not None else b""
     return account_list
-
-
-@lru_cache(maxsize=64)
-def _read(dn: str, data: bytes | None) -> Mapping[str, Listed]:
-    """The accounts in a record. They are cached: a night reads the list at its beginning and at its end, a
-    rehearsal some hundred times, and few records change. Raises UnreadableRecord."""
-    return MappingProxyType(parsed(dn, data, _accounts))
 
 
 def _accounts(record: Record) -> dict[str, Listed]:

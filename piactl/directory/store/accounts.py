@@ -154,17 +154,6 @@ def read_accounts_of(
         yield entry_of(raw, encoding)
 
 
-def read_accounts_being_merged(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding
-) -> Iterator[Entry | Unreadable]:
-    """The accounts with the mark of a merge that are not archived yet."""
-    archived = filters.equals(encoding.name("piactlState"), State.ARCHIVED.value)
-    marked = filters.present(encoding.name("piactlMergedInto"))
-    query = filters.all_of(IN_ACCOUNTS, marked, filters.none_of(archived))
-    for raw in reader.search(settings.accounts, query, encoding.attributes):
-        yield entry_of(raw, encoding)
-
-
 def closed_without_link(name: Callable[[str], str]) -> str:
     """The filter for closed accounts without a link; `name` returns the name of an attribute in this
     directory. Locked accounts are left out, because no index finds them."""

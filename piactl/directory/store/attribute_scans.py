@@ -20,17 +20,6 @@ from piactl.directory.store.password_state_and_activation import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 
-def read_linked(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(first matricule, further ones) of each account with several; see `Account`."""
-    name, further = encoding.name("supannEmpId"), encoding.name("piactlMatricule")
-    query = filters.all_of(IN_ACCOUNTS, filters.present(further))
-    for raw in reader.search(settings.accounts, query, [name, further]):
-        if raw.text(name):
-            yield raw.text(name), tuple(raw.texts(further))
-
-
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
     """The names of every managed account, including archived ones: its ledger, and the names on the entry,
     which other tools may change."""

@@ -7,14 +7,15 @@ from dataclasses import asdict, replace
 from piactl.core.model.person import Person
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.rules.matching import Doubt
-from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.records import (
+    CASES,
     DATA,
     Places,
     Record,
+    Records,
     UnreadableRecord,
     UnreadableRecords,
     foreign_entry,
@@ -22,8 +23,6 @@ from piactl.directory.store.records import (
     text_of,
     texts_of,
 )
-
-CASES = filters.begins("cn", "case-")
 
 _PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
 
@@ -87,10 +86,10 @@ def _newcomer(r: Record | str) -> Person:
     return Person(r, "", "") if isinstance(r, str) else _person_with_posts(r)
 
 
-def read_cases(reader: Reader, state: str, unreadable: UnreadableRecords) -> list[Case]:
+def cases_in(records: Records, unreadable: UnreadableRecords) -> list[Case]:
     """Every case, by age."""
-    entries = reader.search(state, CASES, ["objectClass", DATA], scope="one")
-    cases = filter(None, (case_in(entry, Places(state), unreadable) for entry in entries))
+    entries = records.beginning(CASES)
+    cases = filter(None, (case_in(entry, records.places, unreadable) for entry in entries))
     return sorted(cases, key=lambda case: (case.since, case.id))
 
 

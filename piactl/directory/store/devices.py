@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
-from piactl.core.model.account import NO_DEVICE
 from piactl.directory import filters
-from piactl.directory.dn import child, normal_dn, parted
+from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
@@ -74,16 +73,6 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
             if owner in wanted:
                 deletions.setdefault(owner, []).append(raw_delete(raw))
     return deletions
-
-
-def deletions_at_no_device(reader: Reader, accounts: str) -> dict[str, EntryWrite]:
-    """The deletions of the devices with the name to which suspended accounts are linked, each of which lets
-    somebody in; by uid in normal spelling."""
-    named = filters.all_of(ANY_DEVICE, filters.equals("cn", NO_DEVICE))
-    return {
-        parted(parted(normal_dn(raw.dn))[1])[0].partition("=")[2]: raw_delete(raw)
-        for raw in reader.search(accounts, named, [DATA])
-    }
 
 
 def raw_delete(raw: RawEntry) -> EntryWrite:

@@ -21,7 +21,8 @@ from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
 from piactl.directory.store.records import DATA
 
-ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
+DEVICE_CLASS = "oathTOTPToken"
+ANY_DEVICE = filters.equals("objectClass", DEVICE_CLASS)
 _ADDING_DEVICES = (IdentityName.DESK, IdentityName.ADMINISTRATOR)
 
 NAMES = frozenset({"uid", "mail", "piactlAlias", "piactlIdentifier"})
@@ -297,15 +298,29 @@ def _shown(name: str, value: bytes) -> str:
     return masked_mail(text) or "" if name == "supannMailPrive" else text
 
 
+def foreign_devices(settings: DirectorySettings) -> list[str]:
+    """The filter of the devices that no identity of piactl added; none if the configuration does not name the
+    identities that add devices."""
+    if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
+        return []
+    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
+    return [filters.none_of(*(filters.equals("creatorsName", dn) for dn in ours))]
+
+
+def is_foreign_device(raw: RawEntry, settings: DirectorySettings) -> bool:
+    """Whether no identity of piactl, of this host or another one, added a device, read with its
+    creatorsName."""
+    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
+    # the identities of other hosts are below those of this one
+    added = raw.text("creatorsName")
+    return bool(foreign_devices(settings)) and not any(under(added, dn) for dn in ours)
+
+
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
     """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
-    deletion asserts. None if the configuration does not name the identities that add devices."""
-    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
-    if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
-        return
-    others = filters.none_of(filters.any_of(*(filters.equals("creatorsName", dn) for dn in ours)))
-    query = filters.all_of(ANY_DEVICE, others)
-    for raw in reader.search(base or settings.accounts, query, [DATA, "creatorsName"]):
-        # the identities of other hosts are below those of this one
-        if not any(under(raw.text("creatorsName"), dn) for dn in ours):
-            yield raw
+    deletion asserts."""
+    for query in foreign_devices(settings):
+        devices = filters.all_of(ANY_DEVICE, query)
+        for raw in reader.search(base or settings.accounts, devices, [DATA, "creatorsName"]):
+            if is_foreign_device(raw, settings):
+                yield raw

@@ -171,17 +171,28 @@ def unblock_write(
     return EntryWrite("modify", dn, add=add, delete=delete) if delete or add else None
 
 
+def _released(policy: str) -> str:
+    return filters.all_of(filters.equals(POLICY, policy), filters.none_of(filters.equals(RESET, "TRUE")))
+
+
+def _foreign(passwords: PasswordSettings) -> str:
+    named = (filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies))
+    return filters.all_of(filters.present(POLICY), filters.none_of(*named))
+
+
+def odd_policies(passwords: PasswordSettings) -> list[str]:
+    """The filters of `read_released` and `foreign_policies` beside that of accounts."""
+    released = [_released(passwords.activation_policy)] if passwords.activation_policy else []
+    return [*released, *([_foreign(passwords)] if passwords.policy else [])]
+
+
 def read_released(
     reader: Reader, settings: DirectorySettings, policy: str, protected_policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
     """(uid, write) for the accounts that are still under the policy of activation passwords although the
     owner has replaced the password. Protected accounts go under `protected_policy`, or stay if it is ""."""
     uid = settings.attributes.get("uid", "uid")
-    query = filters.all_of(
-        IN_ACCOUNTS,
-        filters.equals(POLICY, policy),
-        filters.none_of(filters.equals(RESET, "TRUE")),
-    )
+    query = filters.all_of(IN_ACCOUNTS, _released(policy))
     for entry in reader.search(settings.accounts, query, [uid, POLICY, "piactlProtected"]):
         add: Values = {}
         if entry.text("piactlProtected") == "TRUE":
@@ -198,8 +209,7 @@ def foreign_policies(
     in the configuration. Nothing if the configuration does not name the default policy."""
     if not passwords.policy:
         return
-    named = [filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies)]
-    query = filters.all_of(IN_ACCOUNTS, filters.present(POLICY), filters.none_of(*named))
+    query = filters.all_of(IN_ACCOUNTS, _foreign(passwords))
     uid = directory.attributes.get("uid", "uid")
     for entry in reader.search(directory.accounts, query, [uid, "piactlProtected", POLICY]):
         yield entry, entry.text(POLICY)
@@ -325,8 +335,9 @@ class ActivationPasswordWriter:
         *,
         scope: str = "subtree",
         few: bool = False,
+        own: bool = False,
     ) -> Iterator[RawEntry]:
-        return self.writer.search(base, query, attributes, scope=scope, few=few)
+        return self.writer.search(base, query, attributes, scope=scope, few=few, own=own)
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:

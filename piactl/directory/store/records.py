@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
-from piactl.directory.dn import child, normal_dn
+from piactl.directory.dn import child, normal_dn, parted, under
 from piactl.directory.port import (
     Changeable,
     EntryWrite,
@@ -30,6 +30,7 @@ DATA = "piactlData"
 DUE = "piactlNextDue"
 RECORD_CLASS = "piactlRecord"
 IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
+AUTHORS = ("creatorsName", "modifiersName")
 LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
 """The class of the run lock, and the attribute with its holder for the access rules."""
 
@@ -240,16 +241,101 @@ class Places:
         return child(self.run(run), "cn", f"undo-{number:05d}")
 
 
-def records_in(
-    reader: Reader, folder: str, attributes: Sequence[str], query: str = IN_RECORD
-) -> list[RawEntry]:
-    """The records in a folder that an earlier piactl may not have made; none without the folder."""
-    try:
-        return list(reader.search(folder, query, attributes, scope="one"))
-    except DirectoryRefused as error:
-        if error.result != NO_SUCH_OBJECT:
-            raise
-        return []
+OF_TREE = ("objectClass", "cn", DATA, LOCK_WRITER, "description", *AUTHORS, "entryUUID")
+"""What is read of the entries of piactl's tree."""
+
+
+class Records:
+    """What one search found of piactl's own entries, by name; what it did not ask for is not known. `reader`
+    finds the rest."""
+
+    def __init__(self, reader: Reader, state: str, entries: Iterable[RawEntry]) -> None:
+        self.reader, self.state, self.places = reader, state, Places(state)
+        self._entries = {normal_dn(entry.dn): entry for entry in entries}
+        self._below: dict[str, list[RawEntry]] = {}
+        for name, entry in self._entries.items():
+            self._below.setdefault(parted(name)[1], []).append(entry)
+
+    def entry(self, dn: str) -> RawEntry | None:
+        return self._entries.get(normal_dn(dn))
+
+    def data(self, dn: str) -> bytes | None:
+        """The content of a record, as `stored` returns it."""
+        return stored(self.entry(dn))
+
+    def value(self, dn: str, parse: Callable[[Record], T], unreadable: UnreadableRecords) -> T | None:
+        """The value of a record; None if there is none, or if it cannot be read and is added to
+        `unreadable`."""
+        entry = self.entry(dn)
+        return unreadable.read(entry.dn, entry.first(DATA), parse) if entry is not None else None
+
+    def beginning(self, prefix: str) -> list[RawEntry]:
+        """The records directly below the state entry whose name begins like this."""
+        return [entry for entry in self._under(self.state) if entry.text("cn").lower().startswith(prefix)]
+
+    def folder(self, name: str) -> list[RawEntry]:
+        """The entries in a folder. Raises DirectoryRefused if it is not there."""
+        place = self.places.folder(name)
+        if self.entry(place) is None:
+            raise DirectoryRefused(f"{place}: there is no such entry. Run piactl doctor", NO_SUCH_OBJECT)
+        return self._under(place)
+
+    def later_folder(self, name: str) -> list[RawEntry]:
+        """The records in a folder that an earlier piactl may not have made; none without the folder."""
+        return list(filter(is_record, self._under(self.places.folder(name))))
+
+    def _under(self, place: str) -> list[RawEntry]:
+        return self._below.get(normal_dn(place), [])
+
+
+SINGLE = ("state", "keys", "lock", "drift", "addresses", "archivals", "vanished")
+CASES, LISTS = "case-", "accounts-"
+"""How the names of the records of cases, and of those of the list of accounts, begin."""
+
+
+def read_records(
+    reader: Reader,
+    state: str,
+    *folders: str,
+    names: Iterable[str] = SINGLE,
+    beginning: Iterable[str] = (CASES,),
+    also: Iterable[str] = (),
+) -> Records:
+    """piactl's records by one search: those right below the state entry with these names, or whose name
+    begins like this, those in these folders, and what the filters `also` find. Raises DirectoryRefused if the
+    state entry is missing."""
+    query = filters.any_of(
+        filters.present("ou"),
+        *(filters.equals("cn", name) for name in names),
+        *(filters.begins("cn", prefix) for prefix in beginning),
+        *(filters.within("ou", folder) for folder in folders),
+        *also,
+    )
+    return Records(reader, state, reader.search(state, query, OF_TREE, few=True, own=True))
+
+
+def in_folder(folder: str, *those: str) -> str:
+    """The filter of the records in a folder that one of `those` finds."""
+    return filters.all_of(IN_RECORD, filters.within("ou", folder), filters.any_of(*those))
+
+
+def read_by_name(
+    reader: Reader, base: str, names: Iterable[str], attributes: Sequence[str]
+) -> Iterator[RawEntry]:
+    """The entries with these DNs, those at or below `base` by one search: slapd finds an entry by its entryDN
+    without an index. `base` may be missing or hidden."""
+    names = list(dict.fromkeys(names))
+    inside = [name for name in names if under(name, base)]
+    if inside:
+        query = filters.any_of(*(filters.equals("entryDN", name) for name in inside))
+        try:
+            yield from reader.search(base, query, attributes, few=True, own=True)
+        except DirectoryRefused as error:
+            if error.result != NO_SUCH_OBJECT:
+                raise
+    for name in names:
+        if name not in inside and (entry := reader.read(name, attributes)) is not None:
+            yield entry
 
 
 def entries_of(reader: Reader, state: str) -> list[RawEntry]:
@@ -291,8 +377,13 @@ def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[Unreadabl
 
 def is_record(entry: RawEntry) -> bool:
     """Whether an entry, read with its classes, is one of piactl's records."""
+    return has_class(entry, RECORD_CLASS)
+
+
+def has_class(entry: RawEntry, name: str) -> bool:
+    """Whether an entry, read with its classes, has this one."""
     classes = entry.values.get("objectClass", ())
-    return RECORD_CLASS.lower().encode() in {name.lower() for name in classes}
+    return name.lower().encode() in {object_class.lower() for object_class in classes}
 
 
 def stored(entry: RawEntry | None) -> bytes | None:
@@ -321,17 +412,22 @@ def record_write(
     if new == old:
         return None
     if old is None:
-        cn = dn.partition("=")[2].partition(",")[0]
-        add = {"objectClass": (RECORD_CLASS.encode(),), "cn": (cn.encode(),), DATA: (new,)}
-        if due is not None:
-            add[DUE] = (f"{due:%Y%m%d}".encode(),)
-        return EntryWrite("add", dn, add=add)
+        return new_record(dn, record, due)
     # an attribute without values in `delete` is replaced, whatever its values
     delete: dict[str, tuple[bytes, ...]] = {DATA: (old,) if old else ()}
     add = {DATA: (new,)}
     if due is not None:
         delete[DUE], add[DUE] = (), (f"{due:%Y%m%d}".encode(),)
     return EntryWrite("modify", dn, add=add, delete=delete)
+
+
+def new_record(dn: str, record: Record, due: date | None = None) -> EntryWrite:
+    """The write that adds the record of `dn`."""
+    cn = dn.partition("=")[2].partition(",")[0]
+    add = {"objectClass": (RECORD_CLASS.encode(),), "cn": (cn.encode(),), DATA: (dumps(record),)}
+    if due is not None:
+        add[DUE] = (f"{due:%Y%m%d}".encode(),)
+    return EntryWrite("add", dn, add=add)
 
 
 def set_record(writer: Writer, dn: str, record: Record | None, due: date | None = None) -> WriteResult | None:

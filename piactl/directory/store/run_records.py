@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.run_state import RunStatus
-from piactl.directory.port import EntryWrite, Reader, Writer
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, write_one
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -18,15 +18,15 @@ from piactl.directory.store.records import (
     Misshapen,
     Places,
     Record,
+    Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
     counts_of,
     instant_of,
     must,
+    new_record,
     number_of,
-    record_write,
-    stored,
     text_of,
     texts_of,
 )
@@ -91,17 +91,16 @@ def read_run(r: Record) -> Record:
 def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first: bool = False) -> None:
     """Writes the record of a run, its `first` or over that which is there, and marks one that has not ended,
     so that a search finds it. Raises PiactlError."""
-    entry = None if first else writer.read(dn, [DATA, MARK])
-    write = record_write(dn, stored(entry), record)
-    marks = entry.values.get(MARK, ()) if entry is not None else ()
     running = record.get("status") == RunStatus.RUNNING
-    wanted = (RunStatus.RUNNING.encode(),) if running else ()
-    add: dict[str, tuple[bytes, ...]] = {MARK: wanted} if wanted and marks != wanted else {}
-    delete: dict[str, tuple[bytes, ...]] = {MARK: tuple(marks)} if marks and marks != wanted else {}
-    if write is None and not add and not delete:
+    mark: dict[str, tuple[bytes, ...]] = {MARK: (RunStatus.RUNNING.encode(),)} if running else {}
+    new = new_record(dn, record)
+    if first:
+        must(writer, [replace(new, add={**new.add, **mark})])
         return
-    write = write or EntryWrite("modify", dn)
-    must(writer, [replace(write, add={**write.add, **add}, delete={**write.delete, **delete})])
+    # whatever is there: another run may have marked this one as interrupted
+    over = EntryWrite("modify", dn, add={DATA: new.add[DATA], **mark}, delete={DATA: (), MARK: ()})
+    if write_one(writer, over).outcome is not Outcome.APPLIED:  # another program deleted it
+        must(writer, [replace(new, add={**new.add, **mark})])
 
 
 def author_of_run(r: Record) -> str:
@@ -159,6 +158,14 @@ def all_runs(reader: Reader, places: Places, unreadable: UnreadableRecords) -> l
             unreadable.add(UnreadableRecord(entry.dn, "the record is that of a run of another name"))
     # the id of a run has only seconds
     return sorted(records, key=lambda record: (instant_of(record["started"]), record["run"]), reverse=True)
+
+
+def run_in(records: Records, run: str, unreadable: UnreadableRecords) -> Record | None:
+    """The record of a run, which is read if the search did not ask for it; None if there is none, or if it
+    cannot be read and is added to `unreadable`."""
+    dn = records.places.run(run)
+    entry = records.entry(dn) or records.reader.read(dn, [DATA])
+    return unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
 
 
 def is_undone(record: Record, ids: Mapping[str, Record]) -> bool:

@@ -6,14 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.change import Holding
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
-from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses, Taken
 from piactl.core.plan.run_state import (
     LastRun,
@@ -31,29 +29,33 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.attribute_values import assignment_text, read_assignment, read_day
-from piactl.directory.store.case_records import CASES, case_in, case_record, person_record, read_person
+from piactl.directory.store.case_records import case_in, case_record, person_record, read_person
 from piactl.directory.store.records import (
+    CASES,
     DATA,
     DUE,
-    IN_RECORD,
     SOURCES,
     WAITING,
     Misshapen,
     Places,
     Record,
+    Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
     counts_of,
     foreign_entry,
+    in_folder,
     is_record,
     number_of,
-    parsed,
+    read_records,
     record_write,
     text_of,
     texts_of,
 )
 from piactl.directory.store.run_records import all_runs, is_undone
+
+T = TypeVar("T")
 
 
 def last_run_record(last: LastRun) -> Record:
@@ -304,110 +306,103 @@ def read_memory(
     *,
     due: date | None = None,
 ) -> Remembered:
-    """The memory of earlier runs; with `due`, only with people in waiting who are due on that day.
+    """`memory_in` of the records as they are now; with `due`, only with people in waiting who are due on that
+    day. Raises DirectoryRefused if the state entry or its folders are missing."""
+    waiting = filters.within("ou", WAITING)
+    if due is not None:
+        waiting = in_folder(WAITING, filters.at_most(DUE, f"{due:%Y%m%d}"))
+    records = read_records(reader, state, SOURCES, also=[waiting])
+    return memory_in(records, keys, unreadable, complete=due is None)
+
+
+def memory_in(
+    records: Records, keys: DigestKeys, unreadable: UnreadableRecords, *, complete: bool = True
+) -> Remembered:
+    """The memory of earlier runs in their records. `complete` as in Remembered.
 
     Unreadable records are added to `unreadable`: the last run is then `lost`, a source is restored from the
-    records of runs, and a person in waiting is left out. Raises DirectoryRefused if the state entry or its
-    folders are missing.
+    records of runs, and a person in waiting is left out. Raises DirectoryRefused if a folder is missing.
     """
-    places = Places(state)
+    places = records.places
     raw: dict[str, bytes] = {}
-    last_run = _last_run(reader, places, unreadable)
-    # the bytes of unreadable records are not stored: a write replaces them
-    single: dict[str, tuple[str, Callable[[Record], Mapping[str, Any]] | None]] = {
-        normal_dn(places.drift): ("drift", read_drift),
-        normal_dn(places.vanished): ("vanished", read_vanished),
-        normal_dn(places.archivals): ("archivals", read_archivals),
-        normal_dn(places.addresses): ("addresses", None),  # of older versions; a write deletes it
-    }
-    contents: dict[str, Mapping[str, Any]] = {}
-    query = filters.any_of(*(filters.equals("cn", name) for name, _ in single.values()), CASES)
-    cases: dict[str, Case] = {}
-    for entry in reader.search(state, query, ["objectClass", DATA], scope="one"):
-        if normal_dn(entry.dn) in single:
-            name, parse = single[normal_dn(entry.dn)]
-            content = unreadable.read(entry.dn, entry.first(DATA), parse) if parse else {}
-            readable, contents[name] = content is not None, content or {}
-        else:
-            case = case_in(entry, places, unreadable)
-            readable = case is not None
-            if case is not None:
-                cases[case.id] = case
-        raw[entry.dn] = (entry.first(DATA) or b"") if readable else b""
+
+    def keep(entry: RawEntry, value: T | None) -> T | None:
+        # the bytes of unreadable records are not stored: a write replaces them
+        raw[entry.dn] = (entry.first(DATA) or b"") if value is not None else b""
+        return value
+
+    def single(dn: str, parse: Callable[[Record], Mapping[str, Any]]) -> Mapping[str, Any]:
+        entry = records.entry(dn)
+        return (keep(entry, records.value(dn, parse, unreadable)) if entry is not None else None) or {}
+
+    last_run = last_in(records, unreadable)
+    drift, vanished = single(places.drift, read_drift), single(places.vanished, read_vanished)
+    archivals = single(places.archivals, read_archivals)
+    if (addresses := records.entry(places.addresses)) is not None:  # of older versions; a write deletes it
+        raw[addresses.dn] = addresses.first(DATA) or b""
+    cases = {}
+    for entry in records.beginning(CASES):
+        case = keep(entry, case_in(entry, places, unreadable))
+        if case is not None:
+            cases[case.id] = case
     sources = {}
-    for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
+    for entry in records.folder(SOURCES):
         name = cn_of(entry)
-        source = _read_source(entry, name, unreadable)
-        raw[entry.dn] = (entry.first(DATA) or b"") if source is not None else b""
-        source = source or _source_of_runs(reader, places, name, unreadable)
+        source = keep(entry, _read_source(entry, name, unreadable))
+        source = source or _source_of_runs(records, name, unreadable)
         if source is not None:
             sources[name] = source
-    query = IN_RECORD if due is None else filters.all_of(IN_RECORD, filters.at_most(DUE, f"{due:%Y%m%d}"))
-    waiting: dict[str, Waiting] = {}
-    for entry in reader.search(places.folder(WAITING), query, [DATA], scope="one"):
-        raw[entry.dn] = b""
-        person = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
-        if person is None:
-            continue
-        own = (places.waiting(digest) for digest in keys.candidates("matricule", person.person.matricule))
-        if normal_dn(entry.dn) in map(normal_dn, own):
-            raw[entry.dn] = entry.first(DATA) or b""
+    waiting = {}
+    for entry in filter(is_record, records.folder(WAITING)):
+        person = keep(entry, _read_waiting(entry, places, keys, unreadable))
+        if person is not None:
             waiting[person.person.matricule] = person
-        else:
-            why = "its name is not the digest of its matricule under a key of this host"
-            unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
-    drift, archivals, vanished = (contents.get(name, {}) for name in ("drift", "archivals", "vanished"))
-    memory = Memory(last_run, sources, waiting, drift, archivals, cases, vanished)
-    return Remembered(memory, raw, complete=due is None)
+    return Remembered(Memory(last_run, sources, waiting, drift, archivals, cases, vanished), raw, complete)
+
+
+def _read_waiting(
+    entry: RawEntry, places: Places, keys: DigestKeys, unreadable: UnreadableRecords
+) -> Waiting | None:
+    person = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
+    if person is None:
+        return None
+    own = (places.waiting(digest) for digest in keys.candidates("matricule", person.person.matricule))
+    if normal_dn(entry.dn) in map(normal_dn, own):
+        return person
+    why = "its name is not the digest of its matricule under a key of this host"
+    unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
+    return None
 
 
 def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> LastRun | None:
     """The state of the last run; None before the first, `lost` if its record cannot be read."""
-    return _last_run(reader, Places(state), unreadable)
+    entry = reader.read(Places(state).last_run, [DATA])
+    return last_in(Records(reader, state, [entry] if entry else []), unreadable)
 
 
-def read_drift_memory(reader: Reader, state: str) -> Memory:
-    """The memory of earlier runs, with only the last run, and since when changes of other programs exist."""
-    last = read_last(reader, state, UnreadableRecords())
-    entry = reader.read(Places(state).drift, [DATA])
-    since = UnreadableRecords().read(entry.dn, entry.first(DATA), read_drift) if entry else None
-    return Memory(last, drift=since or {})
+def drift_in(records: Records) -> Mapping[str, Mapping[str, date]]:
+    """Since when changes of other programs exist, by uid and attribute."""
+    return records.value(records.places.drift, read_drift, UnreadableRecords()) or {}
 
 
-def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:
+def vanished_in(records: Records, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:
     """The accounts whose entry is gone, by uid, as the last run noted them."""
-    entry = reader.read(Places(state).vanished, [DATA])
-    return (unreadable.read(entry.dn, entry.first(DATA), read_vanished) if entry else None) or {}
-
-
-def last_run_in(dn: str, data: bytes | None, unreadable: UnreadableRecords) -> LastRun | None:
-    """The last run in its record; None if that cannot be read, and then it is added to `unreadable`."""
-    try:
-        return _last_run_in(dn, data)
-    except UnreadableRecord as error:
-        unreadable.add(error)
-        return None
-
-
-@lru_cache(maxsize=4)
-def _last_run_in(dn: str, data: bytes | None) -> LastRun:
-    """The last run in its record. It is cached, because a night reads the record four times, and it has
-    numbers for each establishment."""
-    return parsed(dn, data, read_last_run)
+    return records.value(records.places.vanished, read_vanished, unreadable) or {}
 
 
 def _day(text: str | None) -> date | None:
     return read_day(text) if text else None
 
 
-def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> LastRun | None:
-    entry = reader.read(places.last_run, [DATA])
-    if entry is None:
+def last_in(records: Records, unreadable: UnreadableRecords) -> LastRun | None:
+    """The last run in its record; None before the first, `lost` if the record cannot be read."""
+    place = records.places.last_run
+    if records.entry(place) is None:
         return None
-    last = last_run_in(entry.dn, entry.first(DATA), unreadable)
+    last = records.value(place, read_last_run, unreadable)
     if last is None:
         # only the day of the run must not be lost: a run on an earlier day would undo its changes
-        runs = all_runs(reader, places, unreadable)
+        runs = all_runs(records.reader, records.places, unreadable)
         rewound = {run for record in runs for run in record.get("rewound", [])}
         days = [
             read_day(record.get("day") or record["as_of"])
@@ -429,15 +424,13 @@ def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> S
     return source
 
 
-def _source_of_runs(
-    reader: Reader, places: Places, name: str, unreadable: UnreadableRecords
-) -> SourceMemory | None:
+def _source_of_runs(records: Records, name: str, unreadable: UnreadableRecords) -> SourceMemory | None:
     """The memory of a source, made from the records of runs, so that an old feed or one of an undone run is
     still refused; None if no run applied a feed of it. Absences start again."""
-    records = all_runs(reader, places, unreadable)
-    ids = {record["run"]: record for record in records}
+    runs = all_runs(records.reader, records.places, unreadable)
+    ids = {record["run"]: record for record in runs}
     applied, undone = [], []
-    for record in reversed(records):
+    for record in reversed(runs):
         digests = [feed["digest"] for feed in record.get("feeds", []) if feed["source"] == name]
         if record["status"] in (RunStatus.DONE, RunStatus.PARTLY):
             applied += digests

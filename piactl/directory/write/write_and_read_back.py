@@ -69,7 +69,8 @@ class DirectoryWriter(DirectoryReader):
         return times
 
     def who(self) -> str:
-        return self._repeated(lambda session: session.who_am_i())
+        # after a simple bind the server knows it by the name that it bound with (RFC 4513)
+        return self._link.bound_as or self._repeated(lambda session: session.who_am_i())
 
     def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
         """Sends one write and returns its result.

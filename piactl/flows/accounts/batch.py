@@ -19,13 +19,11 @@ from piactl.core.plan.write import Write
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.state_records import read_last
 from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice
 from piactl.flows.apply.run import CommandRun, Run
-from piactl.flows.apply.run_checks import check_date
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
@@ -223,12 +221,10 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     result = BatchResult(run.order.run)
     if not batch.writes:
         return result
-    last = read_last(writer, run.settings.directory.state, run.unreadable)
-    check_date(run.order, last, run.settings)
     done = Done(run.order.run, results=result.outcomes)
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
-        with begin_run(run, writer, locked=False) as begun:
+        with begin_run(run, writer, locked=False, dated=True) as begun:
             if batch.approval is not None:
                 batch.approval(begun)
             if batch.reserve is not None:

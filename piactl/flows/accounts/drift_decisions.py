@@ -21,7 +21,6 @@ from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete
 from piactl.directory.store.drift import PROPERLY, read_foreign_devices
-from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import guarded, intended, prepared_account
@@ -58,7 +57,7 @@ def standing_drift(
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
+    gone = still_gone(accounts, store.vanished)
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
         drifts = [
@@ -230,7 +229,7 @@ def _each(
 ) -> tuple[PreparedAccount, ...]:
     """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
-    vanished = vanished_accounts(store.reader, store.directory.state, store.unreadable)
+    vanished = store.vanished
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
 

@@ -35,7 +35,6 @@ from piactl.directory.store.base_digest import FIELDS
 from piactl.directory.store.drift import MULTIPLE
 from piactl.directory.store.password_state_and_activation import removal_write
 from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import held_words, resolved
@@ -202,7 +201,7 @@ def guarded(store: AccountStore, accounts: tuple[PreparedAccount, ...]) -> Batch
     """The batch of these accounts, with the guards of the day that it breaks. They count it against the
     accounts that the last run counted."""
     changes = [change for account in accounts for change in account.changes]
-    last = read_last(store.reader, store.directory.state, store.unreadable) if changes else None
+    last = store.last if changes else None
     broken = refusals(changes, last.census, store.policy, store.as_of) if last else ()
     return Batch(accounts, tuple(broken))
 

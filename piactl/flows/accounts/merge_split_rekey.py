@@ -44,7 +44,6 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import DATA, Places, parsed, record_write
-from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.flows.accounts.batch import Batch, PreparedAccount
@@ -137,8 +136,7 @@ def merge_plan(batch: Batch, store: AccountStore) -> ReadyPlan:
     """A merge as a plan, which another person reads and approves. The command that merges makes the same plan
     again, because its writes need their order."""
     (merge,) = batch.accounts
-    last = read_last(store.reader, store.directory.state, store.unreadable)
-    basis = Basis.of(store.rules, store.directory.accounts, last)
+    basis = Basis.of(store.rules, store.directory.accounts, store.last)
     accounts = {(change.kind.value, change.uid) for change in merge.changes}
     summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
     plan = Plan(basis, merge.changes, refusals=batch.refusals, summary=summary)

@@ -33,24 +33,25 @@ from piactl.directory.dn import child, same_dn
 from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.records import (
     APPROVALS,
+    AUTHORS,
     DATA,
     Misshapen,
-    Places,
     Record,
+    Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
     counts_of,
     dumps,
     instant_of,
+    read_records,
     record_write,
-    records_in,
     set_record,
     text_of,
     texts_of,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_last
+from piactl.directory.store.state_records import last_in
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, write_beside
@@ -65,8 +66,12 @@ BREAK_GLASS = "break-glass"
 ALARM = timedelta(days=30)
 """How long status, metrics and doctor show such a run."""
 TWO = "two people are needed"
-_CREATED = ("creatorsName", "modifiersName")
 _PURPOSE = "approval"
+
+
+def read_approvals(reader: Reader, state: str) -> Records:
+    """The records of approvals and rejections."""
+    return read_records(reader, state, APPROVALS, names=(), beginning=())
 
 
 class ApprovalMissing(UnsafePlan):
@@ -77,21 +82,21 @@ class ApprovalMissing(UnsafePlan):
 class ApprovalRecords:
     """The approvals and rejections in the directory."""
 
-    reader: Reader
+    records: Records
     directory: DirectorySettings
     keys: DigestKeys
     unreadable: UnreadableRecords
 
     @property
     def folder(self) -> str:
-        return Places(self.directory.state).folder(APPROVALS)
+        return self.records.places.folder(APPROVALS)
 
     def all(self) -> list[Approval]:
         """The approvals and rejections that count, the oldest first; records of other programs are added to
         `unreadable`."""
         approvals = []
-        for entry in records_in(self.reader, self.folder, ["cn", DATA, *_CREATED]):
-            if not self._is_of_approver([entry.text(name) for name in _CREATED]):
+        for entry in self.records.later_folder(APPROVALS):
+            if not self._is_of_approver([entry.text(name) for name in AUTHORS]):
                 why = "another identity than the approver wrote the record"
                 self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
                 continue
@@ -156,7 +161,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     the operator, or if a plan of another policy is rejected."""
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
-    if run.writer.read(records.folder, ["ou"]) is None:
+    if records.records.entry(records.folder) is None:
         raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
     if approved:
         _check_answer(run, ready, rules, records, operator)
@@ -194,7 +199,7 @@ def _check_answer(
 ) -> None:
     if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
         raise PiactlError("this plan needs no other person: piactl apply PLAN")
-    last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+    last = last_in(run.records, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
     if made:
         raise PiactlError(f"this plan was applied already, by run {made}")
@@ -216,6 +221,7 @@ def require_approval(
     the person who applies it need not be known. Raises ApprovalMissing before the first write, and
     UnknownOperator if that person has to be known and is not."""
     why = reasons(ready.plan, rules)
+    # read now: another person may reject a plan until it is written
     records = _records(run)
     approvals = records.all()
     # almost no night has an approval, and a year of runs has many records
@@ -316,7 +322,9 @@ def open_approvals(
     """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
     the directory."""
     used = _used(runs)
-    for approval in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
+    for approval in ApprovalRecords(
+        read_approvals(reader, settings.directory.state), settings.directory, keys, unreadable
+    ).all():
         until = approval.at + timedelta(hours=hours)
         over = approval.name in used or any(
             start > approval.at for start in _of_other_plans(runs, approval.plan)
@@ -333,4 +341,5 @@ def open_approvals(
 
 
 def _records(run: Run) -> ApprovalRecords:
-    return ApprovalRecords(run.writer, run.settings.directory, run.keys, run.unreadable)
+    directory = run.settings.directory
+    return ApprovalRecords(read_approvals(run.writer, directory.state), directory, run.keys, run.unreadable)

@@ -14,8 +14,21 @@ from pathlib import Path
 
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus, ServerIdentity
+from piactl.directory import filters
 from piactl.directory.port import Writer
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.records import (
+    CASES,
+    LISTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Records,
+    UnreadableRecords,
+    in_folder,
+    read_records,
+)
+from piactl.directory.store.run_records import MARK
+from piactl.directory.store.state_records import last_in
 from piactl.errors import (
     DirectoryOlder,
     DirectoryUnreachable,
@@ -29,14 +42,15 @@ from piactl.errors import (
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.known_server import (
+    Met,
     Tolerated,
     check_server,
     compare_runs,
-    server_csns,
+    meet,
     server_of,
 )
 from piactl.flows.apply.run import CommandRun, Order, Run, journal_of
-from piactl.flows.apply.run_checks import require_default_policy, warn_of_missing_policy
+from piactl.flows.apply.run_checks import check_date, require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
 from piactl.flows.apply.server_clock import (
     Stamp,
@@ -52,9 +66,10 @@ from piactl.journal.recorded_runs import has_run
 
 @dataclass(frozen=True, slots=True)
 class MetServer:
-    """The server that a run meets. `csns` is its contextCSN, by serverID. `compared`: it is the one that the
-    last run wrote to, and has the last run of this host."""
+    """The server that a run meets, with piactl's records there. `csns` is its contextCSN, by serverID.
+    `compared`: it is the one that the last run wrote to, and has the last run of this host."""
 
+    records: Records
     identity: ServerIdentity = field(default_factory=ServerIdentity)
     csns: Mapping[str, str] = field(default_factory=dict)
     compared: bool = False
@@ -68,30 +83,46 @@ def meet_server(
     now: Callable[[], datetime],
     *,
     lock: RunLock | None = None,
+    order: Order | None = None,
     tolerated: Tolerated = (),
     emergency: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> MetServer:
-    """What has to hold before a command writes: the default password policy, the last run of this host, the
-    server and the clocks, which show in the `lock`, which it takes, or without one in `cn=clock`. From now on
-    the writer uses no other server.
+    """What has to hold before a command writes: the date of the `order`, if one is given, the default
+    password policy, the last run of this host, the server and the clocks, which show in the `lock`, which it
+    takes, or without one in `cn=clock`. From now on the writer uses no other server.
 
     Raises DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is `tolerated`, LockHeld,
-    and UnsafePlan for a wrong clock. In an `emergency` these are warnings (`say`), but for LockHeld.
+    and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings (`say`), but for LockHeld
+    and a wrong date.
     """
     state, minutes = settings.directory.state, settings.clock_minutes
-    if emergency:
-        warn_of_missing_policy(writer, settings.password.policy, say)
-        tolerated = (DirectoryOlder, JournalMissing)
-    else:
-        require_default_policy(writer, settings.password.policy)
+    met = meet(writer, settings)
+    records = met.records
+    if order is not None:
+        check_date(order, last_in(records, unreadable), settings)
+    if not emergency:
+        require_default_policy(settings.password.policy, there=met.has_policy)
+    elif not met.has_policy:
+        warn_of_missing_policy(settings.password.policy, say)
+    tolerated = (DirectoryOlder, JournalMissing) if emergency else tolerated
     warn = say if emergency else lambda _text: None
-    compared = compare_runs(writer, host, settings, unreadable, now, tolerated, warn)
-    csns = server_csns(writer, settings.directory.suffix)
+    compared = compare_runs(met, host, settings, unreadable, now(), tolerated, warn)
     identity = ServerIdentity()
+
+    def taken() -> Stamp:
+        nonlocal records
+        if lock is None:
+            return stamp_clock(writer, state, now)
+        lock.acquire(records.entry(records.places.lock), minutes)
+        # again, because the run that had the lock until now may have written since
+        records = _all_records(met, unreadable)
+        return lock.stamp()
+
     # before a lock on one of several: given and released at another server, it would end a run at this one
-    stamps = [partial(stamp_clock, writer, state, now)] if lock is None or len(csns) > 1 else []
-    for stamp in [*stamps, *([partial(_taken, lock, minutes)] if lock is not None else [])]:
+    several = lock is not None and len(met.csns) > 1
+    stamps: list[Callable[[], Stamp]] = [partial(stamp_clock, writer, state, now)] if several else []
+    for stamp in [*stamps, taken]:
         csn = ""
         try:
             csn, reading = stamp()
@@ -100,8 +131,8 @@ def meet_server(
             if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise
             say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
-        identity = server_of(writer, state, csn)
-        same = check_server(writer, settings, unreadable, identity, tolerated, warn)
+        identity = server_of(records, csn)
+        same = check_server(records, settings, unreadable, identity, tolerated, warn)
         compared = compared and same
         if identity.number:
             writer.keep_to(identity.number, clock_write(state))
@@ -111,20 +142,35 @@ def meet_server(
         if not emergency:
             raise
         say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
-    return MetServer(identity, csns, compared)
+    return MetServer(records, identity, met.csns, compared)
 
 
-def _taken(lock: RunLock, clock_minutes: int) -> Stamp:
-    lock.acquire(clock_minutes)
-    return lock.stamp()
+def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
+    """What a run under the lock needs of piactl's records; of the records of runs those that are marked as
+    running, the last run and the last one of this host."""
+    last = last_in(met.records, unreadable)
+    recorded = met.journal.recorded.run if met.journal is not None else ""
+    names = {run for run in (recorded, last.run if last is not None else "") if run}
+    runs = [filters.equals(MARK, RunStatus.RUNNING), *(filters.equals("cn", run) for run in sorted(names))]
+    return read_records(
+        *(met.records.reader, met.records.state, SOURCES, WAITING),
+        also=[in_folder(RUNS, *runs)],
+        beginning=(CASES, LISTS),
+    )
 
 
 @contextmanager
 def begin_run(
-    command: CommandRun, writer: Writer, *, locked: bool, plan: str = "", tolerated: Tolerated = ()
+    command: CommandRun,
+    writer: Writer,
+    *,
+    locked: bool,
+    plan: str = "",
+    tolerated: Tolerated = (),
+    dated: bool = False,
 ) -> Iterator[Run]:
     """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
-    writes protect it. `plan` is the fingerprint of its plan, if known.
+    writes protect it. `plan` is the fingerprint of its plan, if known. `dated`: its date is checked first.
 
     Raises what `meet_server` raises, with nothing written but the lock, and JournalUnusable. Releases the
     lock at the end in every case, if the directory can be reached.
@@ -148,6 +194,7 @@ def begin_run(
             command.unreadable,
             command.now,
             lock=lock,
+            order=order if dated else None,
             tolerated=tolerated,
             emergency=command.emergency,
             say=say,
@@ -160,7 +207,9 @@ def begin_run(
 def begin_beside(command: CommandRun, writer: Writer) -> Iterator[Run]:
     """A run that writes records of its own and no account: journalled, but without a record and without the
     checks that protect accounts. Raises JournalUnusable."""
-    with _journalled(command, writer, NoLock(_holder(command.order)), None) as run:
+    state = command.settings.directory.state
+    met = MetServer(read_records(writer, state, beginning=()))
+    with _journalled(command, writer, NoLock(_holder(command.order)), met, beside=True) as run:
         yield run
 
 
@@ -169,11 +218,12 @@ def _journalled(
     command: CommandRun,
     writer: Writer,
     lock: RunLock | NoLock,
-    met: MetServer | None,
+    met: MetServer,
     plan: str = "",
+    *,
+    beside: bool = False,
 ) -> Iterator[Run]:
     """Settles the writes in doubt, and records the end of the run, unless the block did."""
-    recorded, met = command.recorded and met is not None, met or MetServer()
     with journal_of(command, plan=plan, compared=met.compared) as journal:
         run = Run(
             command.order,
@@ -183,10 +233,11 @@ def _journalled(
             writer,
             journal,
             lock,
+            met.records,
             command.now,
             command.say,
             command.now(),
-            recorded=recorded,
+            recorded=command.recorded and not beside,
             compared=met.compared,
             server=met.identity,
             csns=met.csns,
@@ -198,7 +249,7 @@ def _journalled(
             mark_interrupted(run, lock.abandoned or "it ended without recording its outcome")
         settle_doubts(run)
         try:
-            check_current_key(writer, run.settings, run.keys, run.unreadable)
+            check_current_key(run.records, run.settings, run.keys, run.unreadable)
             yield run
             if not run.ended:
                 run.end()

@@ -34,7 +34,7 @@ from piactl.directory.store.records import (
     unwritten,
 )
 from piactl.directory.store.run_records import put_run_record, read_run
-from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
+from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
 from piactl.errors import PiactlError, StalePlan
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
@@ -137,7 +137,7 @@ def apply_work(
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(_list_accounts, ready=ready, planned_on=planned_on))
-            run.lock.keep()
+            run.lock.renew()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
         _keep_records(run, housekeeping)
@@ -276,11 +276,10 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
 
     Raises StalePlan if the record is not that of the run that the plan follows.
     """
-    entry = run.writer.read(run.places.last_run, [DATA])
-    if entry is None:
+    data = run.records.data(run.places.last_run)
+    if data is None:
         return None
-    data = entry.first(DATA) or b""
-    last = last_run_in(entry.dn, data, run.unreadable)
+    last = run.records.value(run.places.last_run, read_last_run, run.unreadable)
     if last is None or not (ready.writes or ready.records):
         return data
     if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
@@ -363,7 +362,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
         csns=run.csns,
     )
     if not clean:  # an account that was not written has no sealed base yet
-        before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
+        before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
         last = replace(last, layout=before.layout if before else 0)
     _put_last_run(run, last, planned_on)
 
@@ -395,7 +394,7 @@ def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None
     """Lists the accounts that were written since the run before this one began (`planned_on` is its
     record). The first run of a week lists all accounts, in case another program removed a record. Accounts
     that an undo took out of management leave the list. Raises PiactlError."""
-    before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
+    before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = before.week_began(run.order.as_of) if before else None
     writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)

@@ -11,9 +11,9 @@ from piactl.core.model.settings import Settings
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
-    DATA,
     Places,
     Record,
+    Records,
     UnreadableRecords,
     set_record,
     text_of,
@@ -34,19 +34,18 @@ def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
 
 
 def check_current_key(
-    reader: Reader, settings: Settings, keys: DigestKeys, unreadable: UnreadableRecords
+    records: Records, settings: Settings, keys: DigestKeys, unreadable: UnreadableRecords
 ) -> None:
     """Raises SecretUnusable if this host lacks the current key.
 
     If the record cannot be read, this host needs every key that the digests of accounts were made with.
     """
-    dn = Places(settings.directory.state).keys
-    entry = reader.read(dn, [DATA])
-    if entry is None:
+    dn = records.places.keys
+    if records.entry(dn) is None:
         return
-    announced = unreadable.read(dn, entry.first(DATA), read_announced)
+    announced = records.value(dn, read_announced, unreadable)
     if announced is None:
-        check_needed_keys(reader, settings, keys)
+        check_needed_keys(records.reader, settings, keys)
         return
     key, check = announced
     if key in keys.keys and keys.matches(check, _CHECK, key):

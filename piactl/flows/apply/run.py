@@ -14,7 +14,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.port import Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.event_facts import event_facts
-from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.records import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import NoLock, RunLock
@@ -74,6 +74,8 @@ class Run:
     writer: Writer
     journal: Journal
     lock: RunLock | NoLock
+    records: Records
+    """What was there beside the accounts when the run began: under the lock, as all of it stays."""
     now: Callable[[], datetime]
     say: Callable[[str], None]
     started: datetime

@@ -20,11 +20,10 @@ from piactl.config.register import register_digest
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.plan.write import Write
-from piactl.directory.port import Reader, Writer
+from piactl.directory.port import Writer
 from piactl.directory.probe.subschema import lacking, read_subschema
-from piactl.directory.store.password_state_and_activation import policy_exists
-from piactl.directory.store.records import DATA, Places
-from piactl.directory.store.run_records import all_runs, read_run
+from piactl.directory.store.records import Places
+from piactl.directory.store.run_records import all_runs, run_in
 from piactl.errors import DefaultPolicyMissing, SchemaLacking, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Order, Run
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
@@ -35,24 +34,23 @@ PUT_BACK = (
 )
 
 
-def require_default_policy(reader: Reader, policy: str) -> None:
+def require_default_policy(policy: str, *, there: bool) -> None:
     """Raises DefaultPolicyMissing if there is no entry `policy` (the DN in `password.policy`): without it,
     what a run writes has no effect. If the DN is empty, nothing is required; `doctor` warns of that."""
-    if policy and not policy_exists(reader, policy):
+    if policy and not there:
         raise DefaultPolicyMissing(
             f"{policy} (password.policy) is missing, or may not be read: without the default password policy "
             f"the server applies no end and no lock of an account. Nothing was changed.\n{PUT_BACK}"
         )
 
 
-def warn_of_missing_policy(reader: Reader, policy: str, say: Callable[[str], None]) -> None:
+def warn_of_missing_policy(policy: str, say: Callable[[str], None]) -> None:
     """Warns that the entry is missing, before a change that is made nevertheless because it takes access
     away."""
-    if policy and not policy_exists(reader, policy):
-        say(
-            f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
-            f"the server applies no end and no lock of an account.\n{PUT_BACK}"
-        )
+    say(
+        f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
+        f"the server applies no end and no lock of an account.\n{PUT_BACK}"
+    )
 
 
 def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes) -> None:
@@ -104,8 +102,7 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
     """Says which of the inputs in `facts` are not those of the last run, `after`. Raises UnsafePlan if an
     earlier run had one of them and a later one replaced it, unless the run has a reason: then a host has an
     old copy, and would take back what the other hosts do."""
-    entry = run.writer.read(run.places.run(after), [DATA]) if after else None
-    last = run.unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    last = run_in(run.records, after, run.unreadable) if after else None
     if last is None:
         return
     others = {name: text for name, text in _INPUTS.items() if last.get(name, facts[name]) != facts[name]}

@@ -126,20 +126,20 @@ class RunLock:
         """The facts about the lock for the record of the run."""
         return {}
 
-    def acquire(self, clock_minutes: int | None = None) -> None:
-        """Takes the lock; `abandoned` is then a sentence about the abandoned lock that it took over, or "".
+    def acquire(self, entry: RawEntry | None, clock_minutes: int | None = None) -> None:
+        """Takes the lock, whose `entry` has just been read, None for none; `abandoned` is then a sentence
+        about the abandoned lock that it took over, or "".
 
         Raises LockHeld at once if another run holds it, and after some seconds if doctor does not release it;
         UnsafePlan if the clocks of this host and of the server differ by more than `clock_minutes`, before
         another run could lose its lock to this host.
         """
         patience = time.monotonic() + TRIAL_SECONDS
-        while True:
+        lock = self._parsed(entry) if entry is not None else None
+        while lock is not None and lock.holder.run == TRIAL and time.monotonic() < patience:
+            time.sleep(0.05)
             entry = self._read()
             lock = self._parsed(entry) if entry is not None else None
-            if lock is None or lock.holder.run != TRIAL or time.monotonic() > patience:
-                break
-            time.sleep(0.05)
         if entry is not None and lock is not None:
             self.abandoned = self._abandoned(lock, entry.text(LOCK_WRITER))
             # written as it is: the server's instant of that write shows whether the lock has truly expired

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
-from piactl.directory import filters
-from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
+from piactl.directory.store.records import DATA, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
-from piactl.directory.store.state_records import last_run_in, last_run_record
+from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
@@ -63,10 +62,10 @@ def made_late(run: Run) -> list[tuple[str, str]]:
 
 
 def unclean_last(run: Run) -> None:
-    """Marks the last run as one that did not end well."""
+    """Marks the last run, which may be this one, as one that did not end well."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
-    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
+    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
     if last is not None:
         replace_record(run.writer, run.places.last_run, data, last_run_record(replace(last, clean=False)))
 
@@ -83,8 +82,9 @@ def mark_interrupted(run: Run, why: str) -> None:
 
 def _running(run: Run) -> Iterator[tuple[str, Record]]:
     """Name and record of the other runs that are marked as running."""
-    marked = filters.all_of(IN_RECORD, filters.equals(MARK, RunStatus.RUNNING))
-    for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
+    for entry in run.records.folder(RUNS):
+        if entry.text(MARK) != RunStatus.RUNNING:
+            continue
         record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
         if record is not None and record["run"] != run.order.run and record["status"] == RunStatus.RUNNING:
             yield entry.dn, record

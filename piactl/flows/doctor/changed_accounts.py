@@ -12,12 +12,12 @@ from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules, local_of, rules_of
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import RawEntry
-from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.account_list import account_list_in
 from piactl.directory.store.accounts import (
     CSN,
     IN_ACCOUNTS,
@@ -29,8 +29,8 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
     written_after,
 )
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
+from piactl.directory.store.records import LISTS, UnreadableRecords, read_records
+from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.flows.doctor.content import Content
 from piactl.flows.doctor.findings import CheckResult, first_ones, worst
 from piactl.flows.drift import decided, is_settled
@@ -85,16 +85,16 @@ def _suspects(content: Content) -> Iterator[Entry]:
     else wrote since it began, those whose drift it remembered, and those that share a name or matricule with
     another one. Without such a run, these are all accounts."""
     accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
-    memory = read_drift_memory(content.reader, content.directory.state)
-    last = memory.last
+    records = read_records(content.reader, content.directory.state, beginning=(LISTS,))
+    last, drift = last_in(records, UnreadableRecords()), drift_in(records)
     since = last.began if last is not None and last.clean and not last.lost else None
-    listed = read_account_list(content.reader, content.directory.state, UnreadableRecords())
+    listed = account_list_in(records, UnreadableRecords())
     if since is None or not all(listed.raw.values()):
-        yield from _decided(content, memory, read_accounts(*accounts))
+        yield from _decided(content, last, read_accounts(*accounts))
         return
     written = (entry_of(raw, content.encoding) for raw in _written_by_others(content, since))
-    by_dn = {entry.dn: entry for entry in _decided(content, memory, written)}
-    for entry in _decided(content, memory, read_accounts_named(*accounts, [*memory.drift])):
+    by_dn = {entry.dn: entry for entry in _decided(content, last, written)}
+    for entry in _decided(content, last, read_accounts_named(*accounts, [*drift])):
         by_dn.setdefault(entry.dn, entry)
     holders = defaultdict[str | int, set[str]](set)
     for uid, (matricule, names) in listed.accounts():
@@ -116,7 +116,7 @@ def _suspects(content: Content) -> Iterator[Entry]:
     known = {entry.account.uid for entry in by_dn.values()}
     sharing = {uid for uids in holders.values() if len(uids) > 1 for uid in uids} - known
     yield from by_dn.values()
-    yield from _decided(content, memory, read_accounts_named(*accounts, sorted(sharing)))
+    yield from _decided(content, last, read_accounts_named(*accounts, sorted(sharing)))
 
 
 def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
@@ -127,11 +127,13 @@ def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
     yield from content.reader.search(content.directory.accounts, query, [*content.encoding.attributes, CSN])
 
 
-def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
+def _decided(
+    content: Content, last: LastRun | None, entries: Iterable[Entry | Unreadable]
+) -> Iterator[Entry]:
     rules = cache(partial(_rules, content))
     for read in entries:
         settled = isinstance(read, Unreadable) or is_settled(read)
-        entry = read if settled else decided(read, content.encoding, memory.last, rules())
+        entry = read if settled else decided(read, content.encoding, last, rules())
         if isinstance(entry, Entry):
             yield entry
 
@@ -143,7 +145,7 @@ def _rules(content: Content) -> Rules:
 
 def gone(content: Content) -> CheckResult:
     """D56."""
-    listed = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
+    listed = vanished_in(read_records(content.reader, content.directory.state), UnreadableRecords())
     vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), listed)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

@@ -14,7 +14,7 @@ from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.flows.apply.journal_heads import recorded_heads
-from piactl.flows.apply.known_server import BEGIN, compare_runs
+from piactl.flows.apply.known_server import BEGIN, compare_runs, meet
 from piactl.flows.doctor.content import Content
 from piactl.flows.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning, worst
 from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
@@ -122,9 +122,9 @@ def runs(content: Content) -> CheckResult:
     """D40. Skipped if the chain of the journal is not whole."""
     if chain(content).outcome is not CheckOutcome.OK:
         return skipped("the journal is not whole (D09)")
-    arguments = content.reader, content.host_name, content.settings, content.unreadable
+    met = meet(content.reader, content.settings)
     try:
-        if not compare_runs(*arguments, lambda: content.now):
+        if not compare_runs(met, content.host_name, content.settings, content.unreadable, content.now):
             return skipped("the journal cannot be read (D08)")
     except (DirectoryOlder, JournalMissing) as found:
         words, _, advice = str(found).partition("\n")

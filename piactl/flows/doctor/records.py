@@ -13,7 +13,7 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.attribute_scans import read_numbers
-from piactl.directory.store.case_records import read_cases
+from piactl.directory.store.case_records import cases_in
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state_and_activation import (
     foreign_policies,
@@ -34,10 +34,11 @@ from piactl.directory.store.records import (
     UnreadableRecords,
     entries_of,
     misplaced_entries,
+    read_records,
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
-from piactl.flows.apply.approvals import ApprovalRecords
+from piactl.flows.apply.approvals import ApprovalRecords, read_approvals
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, read_lock
 from piactl.flows.canaries import try_canaries
@@ -204,7 +205,7 @@ def canaries(content: Content) -> CheckResult:
 
 def cases(content: Content) -> CheckResult:
     """D59."""
-    cases = read_cases(content.reader, content.directory.state, UnreadableRecords())
+    cases = cases_in(read_records(content.reader, content.directory.state), UnreadableRecords())
     matching, today = content.settings.matching, content.today
     overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
     soon = [
@@ -223,9 +224,11 @@ def approvals(content: Content) -> CheckResult:
     if not content.policy.approvals.required:
         return fine("the policy asks for no other person")
     directory = content.directory
-    records = ApprovalRecords(content.reader, directory, content.keys, content.unreadable)
+    records = ApprovalRecords(
+        read_approvals(content.reader, directory.state), directory, content.keys, content.unreadable
+    )
     wrong = []
-    if content.reader.read(records.folder, ["ou"]) is None:
+    if records.records.entry(records.folder) is None:
         wrong.append(f"there is no entry {records.folder}")
     approver = directory.identities.get(IdentityName.APPROVER)
     if approver is None or not approver.dn:

@@ -36,7 +36,7 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecords,
 )
-from piactl.directory.store.state_records import last_run_in
+from piactl.directory.store.state_records import read_last_run
 from piactl.errors import PiactlError
 from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
@@ -245,7 +245,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             host = socket.gethostname()
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
-            lock.acquire()
+            lock.acquire(None)
             server.lock_csn = lock.csn()
             stack.callback(lock.release)
         except PiactlError:
@@ -322,7 +322,7 @@ def written_server(server: Server) -> CheckResult:
         return fine("piactl does not write here")
     places = Places(server.settings.state)
     entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
-    last = last_run_in(places.last_run, entry.first(DATA), UnreadableRecords()) if entry else None
+    last = UnreadableRecords().read(entry.dn, entry.first(DATA), read_last_run) if entry else None
     if last is None:
         return fine("no run has written yet")
     advice = "docs/administration.md (Several servers)."

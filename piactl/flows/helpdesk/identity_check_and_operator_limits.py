@@ -24,6 +24,7 @@ from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
+from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
@@ -137,7 +138,8 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
     counted. Raises UnreadableRecord if an entry that is not a record of piactl is in the place of a count: no
     check is made uncounted.
     """
-    require_default_policy(checks.writer, checks.passwords.policy)
+    policy = checks.passwords.policy
+    require_default_policy(policy, there=not policy or policy_exists(checks.writer, policy))
     limit = checks.passwords.failures_per_hour
     counts = _counts(checks, now)
 

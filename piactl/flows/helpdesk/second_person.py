@@ -25,7 +25,7 @@ from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, Reader, Writer, write_one
+from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
@@ -41,7 +41,7 @@ from piactl.directory.store.records import (
     dumps,
     instant_of,
     parsed,
-    records_in,
+    read_records,
     set_record,
     stored,
     text_of,
@@ -103,6 +103,11 @@ class Request:
         return f"requested by {self.by} ({self.name}): {self.reason}"
 
 
+def _records(reader: Reader, state: str) -> list[RawEntry]:
+    """The records of requests and of their ends."""
+    return read_records(reader, state, REQUESTS, names=(), beginning=()).later_folder(REQUESTS)
+
+
 @dataclass(frozen=True, slots=True)
 class Requests:
     """The requests in the directory, below the entry `state`. Messages show instants in `timezone`."""
@@ -117,7 +122,7 @@ class Requests:
         """Every request that can be read, ended ones too, the oldest first; those of other programs are added
         to `unreadable`."""
         requests = []
-        for entry in records_in(self.reader, self._folder, ["cn", DATA]):
+        for entry in _records(self.reader, self.state):
             name = cn_of(entry)
             if name.endswith(_ENDED):
                 continue
@@ -291,7 +296,7 @@ def forget_old_requests(run: Run) -> int:
         for name in (request.name + _ENDED, request.name):
             result = set_record(run.writer, child(folder, "cn", name), None)
             gone += result is not None and result.outcome is Outcome.APPLIED
-    entries = {cn_of(entry): entry for entry in records_in(run.writer, folder, ["cn", DATA])}
+    entries = {cn_of(entry): entry for entry in _records(run.writer, run.settings.directory.state)}
     for name in [name for name in entries if name.endswith(_ENDED)]:
         if name.removesuffix(_ENDED) in entries:
             del entries[name]  # readable or not: without it the request would be open again

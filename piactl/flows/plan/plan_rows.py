@@ -31,8 +31,9 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import is_sealed
-from piactl.directory.store.devices import deletions_at_no_device, device_deletions
+from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.drift import Drifted
+from piactl.directory.store.special_entries import SpecialEntries
 from piactl.flows.drift import Since, drift_of, held_words, resolved
 from piactl.flows.plan.change_set import changes_of_write
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
@@ -321,13 +322,13 @@ class PlanRows:
 
 
 def devices_at_no_device(
-    accounts: ManagedAccounts, unwitnessed: Mapping[str, Mapping[str, str]]
+    special: SpecialEntries, unwitnessed: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Write]:
     """The deletions of devices that have the name to which suspended accounts are linked."""
     if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
         return
     reason = "no device may have the name to which suspended accounts are linked"
-    for uid, write in deletions_at_no_device(accounts.reader, accounts.directory.accounts).items():
+    for uid, write in special.at_no_device.items():
         yield write.explained(uid, (Kind.UPDATE.value,), reason)
 
 

@@ -208,7 +208,7 @@ class Planning:
         self.owners: dict[str, str] = {}
         self._news: dict[str, Waiting] = {}
         self._if_none_left: dict[str, Waiting] = {}
-        self.table.add(devices_at_no_device(accounts, self.memory.unwitnessed))
+        self.table.add(devices_at_no_device(state.special, self.memory.unwitnessed))
 
     # one batch
 
@@ -598,7 +598,8 @@ class Planning:
         return ReadyPlan(plan, self.table.writes(), tuple(records), last)
 
     def _device_drift(self) -> Iterator[Drift]:
-        return device_drift(self.accounts.reader, self.accounts.directory)
+        devices = self.state.special.foreign_devices
+        return device_drift(self.accounts.reader, self.accounts.directory, devices)
 
     def _absent_order(self, absent: AbsentAssignment) -> tuple[object, ...]:
         order = [*self.sources].index(absent.source) if absent.source in self.sources else len(self.sources)

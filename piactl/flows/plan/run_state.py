@@ -7,11 +7,20 @@ from dataclasses import dataclass, field, replace
 
 from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.rules.desired import Rules
-from piactl.directory.store.account_list import Listed, read_account_list
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import Remembered, read_memory
+from piactl.directory.store.account_list import Listed, account_list_in
+from piactl.directory.store.records import (
+    CASES,
+    LISTS,
+    SOURCES,
+    WAITING,
+    Records,
+    UnreadableRecords,
+    read_records,
+)
+from piactl.directory.store.special_entries import SpecialEntries, read_special
+from piactl.directory.store.state_records import Remembered, memory_in
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
+from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, linked_matricules
 from piactl.flows.plan.inputs.lost_zeros import Slips
 
 
@@ -27,6 +36,7 @@ class RunState:
     """The names that lost runs gave, each with what tells its first owner."""
     drift_waits: bool = False
     """Whether what other programs changed stays, because a guard of drift is broken."""
+    special: SpecialEntries = field(default_factory=SpecialEntries, repr=False)
     slips: Slips = field(default_factory=dict)
     """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
 
@@ -45,9 +55,17 @@ class RunState:
 
 
 def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords) -> RunState:
-    """The state for a run. Raises what `read_memory` raises."""
-    reader, state = accounts.reader, accounts.directory.state
-    remembered = read_memory(reader, state, rules.keys, unreadable)
-    account_list = read_account_list(reader, state, unreadable)
+    """The state for a run as it is now. Raises what `memory_in` raises."""
+    state = accounts.directory.state
+    records = read_records(accounts.reader, state, SOURCES, WAITING, beginning=(CASES, LISTS))
+    return run_state(records, read_special(*accounts), rules, unreadable)
+
+
+def run_state(
+    records: Records, special: SpecialEntries, rules: Rules, unreadable: UnreadableRecords
+) -> RunState:
+    """The state for a run from these records and accounts. Raises what `memory_in` raises."""
+    remembered = memory_in(records, rules.keys, unreadable)
+    account_list = account_list_in(records, unreadable)
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
-    return RunState(remembered, read_linked_matricules(accounts), listed, owners)
+    return RunState(remembered, linked_matricules(special), listed, owners, special=special)

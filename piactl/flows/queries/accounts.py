@@ -27,7 +27,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.identity_case import Case, cases_of_accounts
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
 from piactl.core.rules.desired import Rules
 from piactl.core.text import facts_of, iso
@@ -42,9 +42,10 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.case_records import read_cases
-from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
+from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.drift import read_foreign_devices
+from piactl.directory.store.records import Records, UnreadableRecords, read_records
+from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
@@ -87,21 +88,32 @@ class AccountStore:
         return self.rules_on(self.as_of)
 
     @cached_property
-    def _memory(self) -> Memory:
-        return read_drift_memory(self.reader, self.directory.state)
+    def records(self) -> Records:
+        """What runs left beside the accounts, read once."""
+        return read_records(self.reader, self.directory.state)
+
+    @cached_property
+    def last(self) -> LastRun | None:
+        """The last run, as `last_in` has it."""
+        return last_in(self.records, self.unreadable)
+
+    @cached_property
+    def vanished(self) -> Mapping[str, Vanished]:
+        """The accounts whose entry is gone, by uid, as the last run noted them."""
+        return vanished_in(self.records, self.unreadable)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
         """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
-        return decided(entry, self.encoding, self._memory.last, self.rules)
+        return decided(entry, self.encoding, self.last, self.rules)
 
     def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
         drifted = [entry for entry in entries if entry.drift is not None]
         by_uid: dict[str, list[Drift]] = {}
         if drifted:
-            for drift in drift_list(self.reader, self.directory, drifted, self._memory.drift, self.as_of):
+            for drift in drift_list(self.reader, self.directory, drifted, drift_in(self.records), self.as_of):
                 by_uid.setdefault(drift.uid, []).append(drift)
         for drift in devices:
             by_uid[drift.uid] = sorted(
@@ -111,12 +123,13 @@ class AccountStore:
 
     def devices(self, below: str = "") -> Iterator[Drift]:
         """The devices that other programs added below any account, or `below` this DN."""
-        return device_drift(self.reader, self.directory, below)
+        devices = read_foreign_devices(self.reader, self.directory, below)
+        return device_drift(self.reader, self.directory, devices)
 
     @cached_property
     def cases(self) -> Mapping[str, tuple[Case, ...]]:
         """The open cases that hold accounts, by uid."""
-        return cases_of_accounts(read_cases(self.reader, self.directory.state, self.unreadable))
+        return cases_of_accounts(cases_in(self.records, self.unreadable))
 
     def cases_of(self, uid: str) -> tuple[Case, ...]:
         """The open cases that hold an account."""
@@ -148,7 +161,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
-        if name in vanished_accounts(store.reader, store.directory.state, UnreadableRecords()):
+        if name in vanished_in(store.records, UnreadableRecords()):
             raise NotFound(
                 f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
             )

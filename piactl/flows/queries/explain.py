@@ -22,7 +22,6 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import Record
-from piactl.directory.store.state_records import read_last
 from piactl.flows.drift import held_words
 from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
@@ -71,8 +70,7 @@ def _around_login(
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
     if entry_differs(question, credentials):
-        last = read_last(store.reader, store.directory.state, store.unreadable)
-        last_night = last.as_of if last and not last.lost else None
+        last_night = store.last.as_of if store.last and not store.last.lost else None
     zone = ZoneInfo(policy.timezone)
 
     def show(instant: datetime) -> str:

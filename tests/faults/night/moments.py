@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.streams import Forked
+
 from .world import World
 
 AFTER_LOSSES = 140
@@ -25,7 +27,7 @@ CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink"
 """The system calls by which a run does anything that outlives it: it can be killed at each of them."""
 
 
-def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> bool:
+def wait_for_lines(world: World, process: Forked, lines: int) -> bool:
     """Waits until the run has written `lines` lines to the journal; False if it ended before."""
     until = time.monotonic() + 60
     while world.fill() < lines:
@@ -36,7 +38,7 @@ def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> 
     return True
 
 
-def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
+def wait_until_it_listens(process: Forked) -> None:
     """Waits until the run handles its signals itself, by what the kernel says."""
     until = time.monotonic() + 30
     while process.poll() is None:
@@ -55,7 +57,7 @@ def wait_until_stopped(pid: int) -> None:
         time.sleep(0.01)
 
 
-def wait_until_it_stands(world: World, process: subprocess.Popen[str]) -> None:
+def wait_until_it_stands(world: World, process: Forked) -> None:
     """Stops the run, which the caller continues, and waits until the server has made the writes in flight: it
     answers twice with the same entries."""
     process.send_signal(signal.SIGSTOP)
@@ -88,9 +90,7 @@ def signalled(
     word = sent.name.removeprefix("SIG")
     about = ["-P", str(path)] if path else []
     fault = [*about, "-e", f"trace={call}", "-e", f"inject={call}:signal={word}:when={number}"]
-    process = world.spawn(
-        ["strace", "-qq", "-o", str(log), *fault, *world.night(config=config)], start_new_session=True
-    )
+    process = world.spawn_program(["strace", "-qq", "-o", str(log), *fault, *world.night(config=config)])
     try:
         out, _ = process.communicate(timeout=world.limit)
     except subprocess.TimeoutExpired:
@@ -131,7 +131,7 @@ def calls_of(
     return calls
 
 
-def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random) -> str:
+def some_moment(world: World, process: Forked, rng: random.Random) -> str:
     """Waits for a random moment of the run and describes it; a fifth are before it writes, the others while.
 
     It is found by what the run has written, so that it is within the run on a busy machine too.
@@ -145,7 +145,7 @@ def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random
     return f"{wait_into_batch(world, process, lines, rng):.3f} s after line {lines}"
 
 
-def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rng: random.Random) -> float:
+def wait_into_batch(world: World, process: Forked, lines: int, rng: random.Random) -> float:
     """Waits until the run, started just now, has written `lines` lines, then for a random part of a batch;
     returns the seconds of that part."""
     share, began = rng.uniform(0, 0.12), time.monotonic()

@@ -31,7 +31,7 @@ from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.server import find_software
 from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, GROUPS, STATE, SUFFIX
-from tests.cli.streams import shared_forks
+from tests.cli.streams import Forked, shared_forks
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
@@ -48,6 +48,7 @@ _VOLATILE = frozenset(
 """What the server sets itself, also the members of groups, which follow from their definitions."""
 _KEPT = ("slapd/data", "slapd/log", "journal", "state")
 """The folders that are restored to the morning before the night."""
+_MAIN = "\nfrom piactl.cli.main import main\nmain()"
 Entries = dict[str, dict[str, list[bytes]]]
 
 
@@ -93,41 +94,40 @@ class World:
 
     def command(self, *words: str, config: Path | None = None, prelude: str = "") -> list[str]:
         """The words that start piactl; `prelude` is Python code that runs before it in the same process."""
-        start = (
-            ["-c", f"{prelude}\nfrom piactl.cli.main import main\nmain()"] if prelude else ["-m", "piactl"]
-        )
+        start = ["-c", f"{prelude}{_MAIN}"] if prelude else ["-m", "piactl"]
         return [sys.executable, *start, "--config", str(config or self.config), *words]
 
     def night(self, *, config: Path | None = None, prelude: str = "") -> list[str]:
         """The command of the night: `nightly` with `feeds`."""
         return self.command("nightly", "--as-of", str(NEXT), *self.feeds, config=config, prelude=prelude)
 
-    def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    def spawn(self, command: list[str]) -> Forked:
+        """Starts a command in a process of its own, forked from one that has everything loaded."""
+        _, option, start, *words = command
+        program = start.removesuffix(_MAIN) if option == "-c" else ""
+        return shared_forks().start(words, Path(words[1]), self.folder, program=program, inside=self.folder)
+
+    def spawn_program(self, command: list[str]) -> subprocess.Popen[str]:
+        """Starts another program, a group of processes of its own, such as strace with a command."""
         return subprocess.Popen(
             # nohup, and a shell that starts tests in the background, make signals ignored
             ["env", "--default-signal=HUP,INT", *command],
             cwd=self.folder,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
+            start_new_session=True,
         )
 
-    def run(self, command: list[str], **options: Any) -> Ended:
-        """Runs a command to its end, for at most `limit` seconds. It is a process of its own in any case; a
-        command without anything special is forked from one that has everything loaded."""
+    def run(self, command: list[str]) -> Ended:
+        """Runs a command, or another program, to its end, for at most `limit` seconds."""
         began = time.monotonic()
-        if options or command[:4] != self.command()[:4]:
-            return self.wait(self.spawn(command, **options), began)
-        words, config = command[3:], Path(command[4])
-        code, out, messages = shared_forks().ended(words, config, self.folder, seconds=self.limit)
-        assert code != 70, messages
-        return Ended(code, out, messages, time.monotonic() - began)
+        start = self.spawn if command[0] == sys.executable else self.spawn_program
+        return self.wait(start(command), began)
 
-    def wait(self, process: subprocess.Popen[str], began: float) -> Ended:
+    def wait(self, process: Forked | subprocess.Popen[str], began: float) -> Ended:
         try:
             out, messages = process.communicate(timeout=self.limit)
         except subprocess.TimeoutExpired:

@@ -15,9 +15,9 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.run_state import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE
 from piactl.core.rules.feed_absences import PostName
-from piactl.directory.store.attribute_scans import read_linked
+from piactl.directory.store.special_entries import SpecialEntries
 from piactl.feed.feed import Feed
-from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.merge_feeds import merged_person
 
 
@@ -141,11 +141,11 @@ def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
     return replace(joined, assignments=tuple(posts.values()), lines=tuple(lines)), contradictions
 
 
-def read_linked_matricules(accounts: ManagedAccounts) -> LinkedMatricules:
-    """The people with several matricules, by one indexed search."""
+def linked_matricules(special: SpecialEntries) -> LinkedMatricules:
+    """The people with several matricules."""
     first: dict[str, str] = {}
     unnamed: dict[str, str] = {}
-    for matricule, further in read_linked(*accounts):
+    for matricule, further in special.linked:
         for other in further:
             (unnamed if digest_key_id(other) else first)[other] = matricule
     return LinkedMatricules(first, unnamed)

@@ -1,0 +1,75 @@
+"""The few entries below the accounts that every run looks for, found by one search: accounts with several
+matricules, accounts in a merge, devices of other programs, accounts that go under another password policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from piactl.core.model.account import NO_DEVICE, State
+from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn, parted
+from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, Unreadable, entry_of
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
+from piactl.directory.store.devices import raw_delete
+from piactl.directory.store.drift import ANY_DEVICE, DEVICE_CLASS, foreign_devices, is_foreign_device
+from piactl.directory.store.password_state_and_activation import POLICY, odd_policies
+from piactl.directory.store.records import DATA, has_class
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialEntries:
+    """`linked`: first matricule and further ones of each account with several. `merging`: the accounts with
+    the mark of a merge that are not archived yet. `at_no_device`: the deletions of the devices with the name
+    to which suspended accounts are linked, each of which lets somebody in; by uid in normal spelling.
+    `foreign_devices`: the devices that no identity of piactl added. `odd_policies`: whether an account goes
+    under another password policy."""
+
+    linked: Sequence[tuple[str, Sequence[str]]] = ()
+    merging: Sequence[Entry | Unreadable] = ()
+    at_no_device: Mapping[str, EntryWrite] = field(default_factory=dict)
+    foreign_devices: Sequence[RawEntry] = ()
+    odd_policies: bool = False
+
+
+def read_special(
+    reader: Reader,
+    directory: DirectorySettings,
+    encoding: Encoding,
+    passwords: PasswordSettings | None = None,
+) -> SpecialEntries:
+    """The special entries; without `passwords`, nothing is said of password policies."""
+    matricule, further, merged, state = map(
+        encoding.name, ("supannEmpId", "piactlMatricule", "piactlMergedInto", "piactlState")
+    )
+    archived = State.ARCHIVED.value
+    in_merge = filters.all_of(filters.present(merged), filters.none_of(filters.equals(state, archived)))
+    of_policy = odd_policies(passwords) if passwords is not None else ()
+    accounts = filters.any_of(filters.present(further), in_merge, *of_policy)
+    devices = filters.any_of(filters.equals("cn", NO_DEVICE), *foreign_devices(directory))
+    query = filters.any_of(filters.all_of(IN_ACCOUNTS, accounts), filters.all_of(ANY_DEVICE, devices))
+    names = dict.fromkeys([*encoding.attributes, "objectClass", DATA, "creatorsName", POLICY])
+    linked, merging, devices_found, odd = [], [], [], False
+    for raw in reader.search(directory.accounts, query, list(names), few=True):
+        if has_class(raw, DEVICE_CLASS):
+            devices_found.append(raw)
+        if has_class(raw, ACCOUNT_CLASS):
+            if raw.values.get(further) and raw.text(matricule):
+                linked.append((raw.text(matricule), raw.texts(further)))
+            if raw.values.get(merged) and raw.text(state) != archived:
+                merging.append(entry_of(raw, encoding))
+            odd = odd or bool(raw.values.get(POLICY))
+    others = [raw for raw in devices_found if is_foreign_device(raw, directory)]
+    at_no_device = _at_no_device(reader, directory.accounts) if devices_found else {}
+    return SpecialEntries(linked, merging, at_no_device, others, odd)
+
+
+def _at_no_device(reader: Reader, accounts: str) -> dict[str, EntryWrite]:
+    """A search of its own, because the server decides which spellings are this name."""
+    named = filters.all_of(ANY_DEVICE, filters.equals("cn", NO_DEVICE))
+    return {
+        parted(parted(normal_dn(raw.dn))[1])[0].partition("=")[2]: raw_delete(raw)
+        for raw in reader.search(accounts, named, [DATA])
+    }
