@@ -12,12 +12,12 @@ import typer
 
 from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
-    display,
     layout_or_default,
     list_of_accounts,
     reading,
     say,
     show_rows,
+    show_views,
     this_configuration,
     today,
     writing,
@@ -111,10 +111,7 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     with reading(configuration) as reader:
         identity_case, _ = find_case(reader, settings.directory.state, case)
         view = case_view(identity_case, configuration.accounts(reader, day), settings, day)
-    if output is None:
-        display([case_text(view)])
-    else:
-        show_rows([view], CASE_COLUMNS, output)
+    show_views([view], case_text, CASE_COLUMNS, output, single=False)
     return int(Exit.DONE)
 
 
