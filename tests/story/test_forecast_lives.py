@@ -22,7 +22,7 @@ from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import account_write
 from piactl.directory.store.records import DATA, Places, record_write
-from piactl.directory.store.state_records import last_run_record, waiting_record
+from piactl.directory.store.typed_records import to_json
 from piactl.directory.written_over import WrittenOver
 from piactl.flows.forecast import Forecast
 from tests.planning import EmptyDirectory, managed_accounts, plan_at_once
@@ -88,7 +88,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> W
         waiting = waiting_for(person, None, (None, None), posts, configuration.policy, FIRST)
         if waiting is not None:
             dn = places.waiting(configuration.keys.digest("matricule", person.matricule))
-            writes.append(record_write(dn, None, waiting_record(waiting), waiting.due))
+            writes.append(record_write(dn, None, to_json(waiting), waiting.due))
     for index, desired in enumerate(
         named(made, TakenNames((), configuration.policy.first_homonym_digit), configuration.policy)
     ):
@@ -100,7 +100,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> W
         )
     digests = configuration.policy.digest, configuration.register_digest
     last = LastRun("first", FIRST, *digests, "", True, otp_schema=otp)
-    writes.append(record_write(places.last_run, None, last_run_record(last)))
+    writes.append(record_write(places.last_run, None, to_json(last)))
     directory.apply(write for write in writes if write is not None)
     return directory
 
@@ -118,11 +118,11 @@ def one_by_one(
             directory.apply([EntryWrite("delete", dn)])
         ready = plan_at_once(directory, configuration, [], day)
         dated_changes += [(day, change) for change in ready.plan.changes]
-        directory.apply(planned_write.write for planned_write in ready.writes)
+        directory.apply(ready.writes)
         directory.apply(ready.records)
         entry = directory.read(dn, [DATA])
         assert ready.last is not None
-        record = last_run_record(ready.last)
+        record = to_json(ready.last)
         write = record_write(dn, entry.first(DATA) if entry else None, record)
         directory.apply([write] if write else [])
     return dated_changes

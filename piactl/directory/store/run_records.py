@@ -15,7 +15,6 @@ from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,
-    Misshapen,
     Places,
     Record,
     Records,
@@ -30,6 +29,7 @@ from piactl.directory.store.records import (
     text_of,
     texts_of,
 )
+from piactl.directory.store.typed_records import Misshapen
 
 MARK = "description"
 """What the record of a run carries while it is running, so that a search finds it."""

@@ -35,7 +35,6 @@ from piactl.directory.store.records import (
     APPROVALS,
     AUTHORS,
     DATA,
-    Misshapen,
     Record,
     Records,
     UnreadableRecord,
@@ -52,6 +51,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import last_in
+from piactl.directory.store.typed_records import Misshapen
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, write_beside

@@ -33,7 +33,6 @@ from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,
     REQUESTS,
-    Misshapen,
     Places,
     Record,
     UnreadableRecord,
@@ -47,6 +46,7 @@ from piactl.directory.store.records import (
     stored,
     text_of,
 )
+from piactl.directory.store.typed_records import Misshapen
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
