@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 T = TypeVar("T")
 
@@ -77,6 +77,11 @@ def from_json(hint: Any, data: Any, name: str = "record") -> Any:
         return layout.read(data)
     if is_dataclass(origin):
         return _value(cast(Any, origin), _expected(data, dict, name), layout or Layout())
+    if is_typeddict(origin):
+        record = _expected(data, dict, name)
+        kinds = get_type_hints(origin)
+        missing = (key for key in origin.__required_keys__ if key not in record)
+        return {key: from_json(kinds[key], record[key], key) for key in (*missing, *record) if key in kinds}
     if origin is Mapping:
         key, item = arguments
         each = _expected(data, dict, name).items()
