@@ -18,10 +18,12 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
+from piactl.core.text import facts_of
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
-from piactl.directory.store.case_records import case_record, read_case
+from piactl.directory.store.case_records import CASE
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import owner_of, prepare
@@ -37,7 +39,7 @@ def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
     if entry is None:
         raise NotFound(f"{id_}: there is no such case; see: piactl match list")
     data = entry.first(DATA) or b""
-    return parsed(entry.dn, data, read_case), data
+    return parsed(entry.dn, data, CASE), data
 
 
 def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
@@ -46,12 +48,9 @@ def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
     urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
     return {
         "case": case.id,
-        "doubt": case.doubt.value,
-        "source": case.source,
-        "matricule": case.matricule,
+        **facts_of(case, "doubt", "source", "matricule", "since"),
         "name": name_text(case.person),
         "of": [*case.accounts, *case.people],
-        "since": case.since.isoformat(),
         "days": (as_of - case.since).days,
         "urgency": urgency,
         "decision": decision.answer.value if decision else None,
@@ -170,7 +169,7 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
         note = f"case {id_} of matricule {case.matricule}: {answer}"
         run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
-        replace_record(writer, Places(state).case(id_), data, case_record(case))
+        replace_record(writer, Places(state).case(id_), data, to_json(case))
         run.facts["decided"] = [id_, answer]
         run.end(note=note)
     return case
@@ -202,7 +201,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
         )
     account = with_matricule(entry.account, case.matricule, store.keys)
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     write = account_write(store.directory, encoding, entry, account)
     if write is None:
         raise ActRefused(f"{id_}: this is the decision already")
@@ -215,7 +214,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
 
 def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> Write:
     """The write of a decision, as it follows the write of an account."""
-    record = case_record(replace(case, decision=decision))
+    record = to_json(replace(case, decision=decision))
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
         raise ActRefused(f"{case.id}: this is the decision already")
@@ -234,7 +233,7 @@ def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
 
 
 def prepare_separation(
-    store: AccountStore, rules: Rules, id_: str, matricule: str, decision: Decision, author: Author
+    store: AccountStore, id_: str, matricule: str, decision: Decision, author: Author
 ) -> Batch:
     """Takes a matricule, with the posts that HR lists under it, off the account that it joined, and records
     the decision about its case after that. No account is made. Raises NotFound, ActRefused."""
@@ -244,7 +243,7 @@ def prepare_separation(
     def act(account: Account, rules: Rules) -> Altered:
         return Altered(without_joined(account, matricule, rules), author.note)
 
-    batch = prepare(store, rules, [uid], act, author.reason)
+    batch = prepare(store, [uid], act, author.reason)
     (prepared,) = batch.accounts
     if prepared.error is not None:
         raise prepared.error

@@ -33,7 +33,8 @@ from piactl.core.plan.plan import (
 )
 from piactl.core.plan.write import Write
 from piactl.core.text import read_json
-from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
+from piactl.directory.store.state_records import LAST_RUN, read_waiting
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import StalePlan
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
@@ -154,7 +155,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         **plan_facts(shown),
         "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_write_facts, writes)],
         "records": [_entry_facts(write) for write in plan.records],
-        "last": last_run_record(plan.last) if plan.last else None,
+        "last": to_json(plan.last) if plan.last else None,
         **({"undo": plan.undo} if plan.undo else {}),
         **{name: getattr(plan, name) for name in _SEALS},
     }
@@ -279,7 +280,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         plan=plan,
         writes=planned_writes(document["writes"]),
         records=tuple(map(_read_entry_write, document["records"])),
-        last=read_last_run(document["last"]) if document["last"] else None,
+        last=LAST_RUN(document["last"]) if document["last"] else None,
         undo=document.get("undo"),
         fingerprint=document["fingerprint"],
         made_by=tuple(document.get("made_by", ())),
@@ -425,7 +426,7 @@ def _write_facts(write: Write) -> dict[str, Any]:
         "kinds": list(write.kinds),
         "reason": write.reason,
         **_entry_facts(write),
-        "waiting": waiting_record(write.waiting) if write.waiting else None,
+        "waiting": to_json(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
 
