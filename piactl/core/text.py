@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from enum import Enum
 from typing import Any
 
 
@@ -23,6 +24,20 @@ def few(items: Sequence[object], most: int) -> str:
 def iso(day: date | None) -> str | None:
     """A day as in JSON; None stays None."""
     return day.isoformat() if day else None
+
+
+def facts_of(value: object, *names: str, null: Collection[str] = ()) -> dict[str, Any]:
+    """These fields of a value as JSON has them; those of `null` are None if they are empty."""
+    facts = {name: _as_json(getattr(value, name)) for name in names}
+    return facts | {name: facts[name] or None for name in null}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def utc_instant(text: str) -> datetime:

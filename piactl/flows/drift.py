@@ -16,7 +16,7 @@ from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules, Subject, desired_account, with_ledger
-from piactl.core.text import iso
+from piactl.core.text import facts_of
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import Entry, Unreadable, again
@@ -139,17 +139,8 @@ def drift_of(
 
 def drift_row(drift: Drift) -> dict[str, Any]:
     """One drift as documents have it, without the uid of the account."""
-    return {
-        "attribute": drift.attribute,
-        "class": drift.drift_class,
-        "ours": list(drift.ours),
-        "theirs": list(drift.theirs),
-        "fate": drift.fate,
-        "since": iso(drift.since),
-        "until": iso(drift.until),
-        "by": drift.by,
-        "owner": drift.owner,
-    }
+    names = ("attribute", "ours", "theirs", "fate", "since", "until", "by", "owner")
+    return {"class": drift.drift_class, **facts_of(drift, *names)}
 
 
 def device_drift(

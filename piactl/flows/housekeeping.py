@@ -11,7 +11,6 @@ from functools import partial
 
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.store.password_state_and_activation import read_foreign, read_released
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
@@ -38,13 +37,13 @@ def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) 
     )
 
 
-def after_merges(run: Run, store: AccountStore, rules: Rules) -> SpecialEntries:
+def after_merges(run: Run, store: AccountStore) -> SpecialEntries:
     """The special entries, once the merges that a crash cut short are finished. Called before the plan is
     made, which sees both accounts."""
     accounts = store.reader, store.directory, store.encoding, run.settings.password
     special = read_special(*accounts)
     if special.merging:
-        finish_merges(run, store, rules, special.merging)
+        finish_merges(run, store, special.merging)
         special = read_special(*accounts)
     return special
 

@@ -104,7 +104,7 @@ def run_nightly(
             lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
         )
-        special = after_merges(run, store, rules)
+        special = after_merges(run, store)
         state = run_state(run.records, special, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)

@@ -53,7 +53,7 @@ def status_view(
     runs = read_runs(reader, state, store.unreadable, now)
     soon = (today + timedelta(days=DAYS)).isoformat()
     last = memory.last
-    accounts = ManagedAccounts(reader, settings.directory, store.encoding.fitted_to(reader))
+    accounts = ManagedAccounts(reader, settings.directory, store.encoding)
     return {
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,

@@ -19,7 +19,7 @@ import pyotp
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import identity_checks
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, TooManyAttempts, begin_attempt
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES

@@ -25,7 +25,7 @@ READ = (
     "feed/people_builder.py", "feed/reader.py", "feed/rejects_file.py", "feed/value_checks.py",
     "flows/drift.py",
     "flows/plan", "flows/accounts", "flows/queries", "flows/helpdesk", "cli/framework/account_batch.py",
-    "cli/framework/requests.py", "cli/framework/run_context.py", "cli/framework/terminal.py",
+    "cli/framework/help_desk.py", "cli/framework/run_context.py", "cli/framework/terminal.py",
     "cli/commands/account.py",
     "cli/commands/account_edit.py", "cli/commands/account_history.py", "cli/commands/approve.py",
     "cli/commands/assignment.py", "cli/commands/exception_and_override.py",

@@ -14,7 +14,7 @@ import pytest
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import identity_checks
 from piactl.core.edits import Author
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Writer, WriteResult

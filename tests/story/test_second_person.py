@@ -74,7 +74,7 @@ def journal(academy: Academy) -> list[dict[str, Any]]:
 def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     """Inside, the clock of the commands is ahead."""
     with monkeypatch.context() as patch:
-        for module in ("commands.approve", "framework.requests"):
+        for module in ("commands.approve", "framework.help_desk"):
             patch.setattr(f"piactl.cli.{module}.utc_now", lambda: utc_now() + ahead)
         yield
 

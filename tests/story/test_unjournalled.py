@@ -16,7 +16,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.clock import utc_now
 from piactl.directory.open import open_reader
 from piactl.flows.queries import history_and_unjournalled
-from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import watch
 from piactl.secret_files import identity_password
 from tests.directory.test_acl_matrix import hold_lock
 
@@ -90,7 +90,7 @@ def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> Non
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", identity_password) as reader:
         for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
-            result = unjournalled(reader, settings.directory, settings.journal_file, since)
+            result = watch(reader, settings.directory, settings.journal_file, since).accounts
             assert {event.dn.partition("=")[2].partition(",")[0] for event in result.writes} == names
 
 

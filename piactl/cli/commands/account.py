@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,8 +35,8 @@ from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy
 from piactl.directory.store.accounts import Entry
 from piactl.errors import Exit, NotFound, UsageError
-from piactl.flows.queries.accounts import PERSON_COLUMNS, account_views, all_entries, find_entry
-from piactl.flows.queries.find_and_filter import Filters, Listing, Selection, Views, find_by_name
+from piactl.flows.queries.accounts import PERSON_COLUMNS, account_views, find_entry
+from piactl.flows.queries.find_and_filter import Filters, Listing, Views, find_by_name
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -153,20 +152,14 @@ def _listed(
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
-        selection = Selection(store, filters)
-        listing = partial(Listing, store, register, selection, drifted=drifted, of_people=of_people)
-        streams = layout == "ndjson" and not choose and not selection.doubtful
+        listing = Listing(store, register, filters, drifted=drifted, of_people=of_people)
+        entries = listing.all_entries(unreadable.append)
+        rows = listing.of(choose(entries) if choose else entries)
+        streams = layout == "ndjson" and not choose
         if streams:
-            display(listing(pieces).of_all(unreadable.append), layout)
-        else:
-            if choose:
-                entries = selection.watch(all_entries(store, unreadable.append))
-                rows = listing(list).of(choose(entries))
-            else:
-                rows = listing(list).of_all(unreadable.append)
-            # before a header is printed
+            display(pieces(rows), layout)
+        else:  # before a header is printed
             views = Views(Path(configuration.settings.state_folder), rows)
-            selection.check()
     if not streams:
         if not choose:
             views.sort()

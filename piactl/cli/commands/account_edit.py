@@ -20,6 +20,7 @@ from piactl.cli.framework.account_batch import (
     finish,
 )
 from piactl.cli.framework.context import reading, say
+from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
     FirstDay,
     LastDay,
@@ -30,12 +31,10 @@ from piactl.cli.framework.options import (
     day_option,
     with_shared_options,
 )
-from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.clock import utc_now
 from piactl.core.edits import Act, ActRefused, accounts
 from piactl.core.plan.run_state import RunStatus
-from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.errors import Exit, UsageError
 from piactl.flows.accounts.batch import Batch
@@ -79,12 +78,12 @@ def lock(
 def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -> int:
     order, settings = command.order, command.configuration.settings
 
-    def prepared(store: AccountStore, rules: Rules) -> Batch:
-        batch = prepare(store, rules, names, act, order.reason, compromised=settings.password)
+    def prepared(store: AccountStore) -> Batch:
+        batch = prepare(store, names, act, order.reason, compromised=settings.password)
         all_requests = requests_of(command.configuration, store.reader)
         return all_requests.withdrawing(batch, store, command.author, order.run, utc_now())
 
-    return command.edit(prepared)
+    return command.decide(prepared)
 
 
 @with_shared_options
@@ -157,9 +156,7 @@ def extend(
     if until is None:
         raise UsageError("the new last day is missing: add --until DATE")
     last_day, author, reason = until, command.author, command.order.reason
-    return command.edit(
-        lambda store, rules: prepare_extension(store, rules, names, author, last_day, sponsor, reason)
-    )
+    return command.decide(lambda store: prepare_extension(store, names, author, last_day, sponsor, reason))
 
 
 @with_shared_options
@@ -234,8 +231,8 @@ def create(
         sponsor=sponsor,
     )
     command = begin(options)
-    return command.edit(
-        lambda store, rules: prepare_newcomer(store, rules, newcomer, command.author, command.order.reason)
+    return command.decide(
+        lambda store: prepare_newcomer(store, newcomer, command.author, command.order.reason)
     )
 
 
@@ -253,7 +250,7 @@ def rekey(
     Example: piactl account rekey claire.dubreuil --from 1001 --to 2001 --reason "new in HR"
     """
     command = begin(options)
-    return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
+    return command.decide(lambda store: prepare_rekey(store, account, old, new, command.author))
 
 
 @with_shared_options
@@ -302,18 +299,17 @@ def merge(
     settings = command.configuration.settings
     if not out:
         then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
-        return command.edit(
-            lambda store, rules: _approvable(
+        return command.decide(
+            lambda store: _approvable(
                 command,
-                *_merge(command, store, rules, source, into, protected=administrator, despite=differing),
+                *_merge(command, store, source, into, protected=administrator, despite=differing),
                 then=then,
             )
         )
     refuse_output("--out", out, settings.plans_folder)
     with reading(command.configuration, command.manner.reader) as reader:
         store = command.accounts(reader)
-        rules = store.rules(store.as_of)
-        _, ready = _merge(command, store, rules, source, into, protected=administrator, despite=differing)
+        _, ready = _merge(command, store, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
     say(f"To apply it: piactl apply {out}")
@@ -323,7 +319,6 @@ def merge(
 def _merge(
     command: AccountCommand,
     store: AccountStore,
-    rules: Rules,
     source: str,
     into: str,
     *,
@@ -331,8 +326,8 @@ def _merge(
     despite: Collection[str],
 ) -> tuple[Batch, ReadyPlan]:
     """The merge of two accounts, and its plan."""
-    batch = prepare_merge(store, rules, source, into, command.author, protected=protected, despite=despite)
-    plan, configuration = merge_plan(batch, store, rules), command.configuration
+    batch = prepare_merge(store, source, into, command.author, protected=protected, despite=despite)
+    plan, configuration = merge_plan(batch, store), command.configuration
     folder, people = Path(configuration.settings.state_folder), command.order.actor.names
     return batch, sealed(plan, configuration.keys, folder, people)
 
@@ -363,10 +358,9 @@ def apply_merge(
     command = replace(command, order=order)
 
     def prepare(store: AccountStore) -> Batch:
-        rules = store.rules(store.as_of)
         # the plan says what differs, and comes out another if that has changed
         despite = (BIRTH_DATE, NUMEN_WORD, NAME)
-        batch, made = _merge(command, store, rules, source, into, protected=True, despite=despite)
+        batch, made = _merge(command, store, source, into, protected=True, despite=despite)
         if made.fingerprint != ready.fingerprint:
             raise ActRefused(
                 f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
@@ -408,6 +402,4 @@ def split(
     """
     command = begin(options)
     sources = command.configuration.settings.sources.values()
-    return command.edit(
-        lambda store, rules: prepare_split(store, rules, account, matricule, command.author, sources)
-    )
+    return command.decide(lambda store: prepare_split(store, account, matricule, command.author, sources))

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import can_ask
+from piactl.cli.framework.account_batch import ask
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import reading, say_text, this_configuration, today
+from piactl.cli.framework.context import reading, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -22,7 +22,6 @@ from piactl.cli.framework.options import (
     read_allowed,
 )
 from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
-from piactl.cli.framework.terminal import confirm
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.flows.adopt import propose_adoption
@@ -150,7 +149,7 @@ def _apply(
     *,
     yes: bool,
 ) -> int:
-    if ready.writes and can_ask(yes=yes):
-        say_text(plan_text(plan_document(ready)))
-        confirm(f"Adopt {counted(len(ready.writes), 'entry', 'entries')}?")
+    if ready.writes:
+        entries = counted(len(ready.writes), "entry", "entries")
+        ask(lambda: plan_text(plan_document(ready)), f"Adopt {entries}?", yes=yes)
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

@@ -10,7 +10,7 @@ import typer
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.account_batch import AccountCommand, DeskOptions, Manner, begin, say_whom
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -18,7 +18,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import DeskOptions, identity_checks, requests_of, say_whom
 from piactl.cli.framework.options import (
     DryRun,
     Output,
@@ -29,7 +29,6 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
-from piactl.cli.framework.requests import requests_of
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author

@@ -34,7 +34,6 @@ from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.flows.plan.feed_quality import column_warnings_of
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import linked_matricules
 from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
 from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
@@ -138,7 +137,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
     with reading(configuration) as reader:
         memory = read_memory(reader, directory.state, configuration.keys, unreadable).memory
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
-        accounts = ManagedAccounts(reader, directory, configuration.encoding.fitted_to(reader))
+        accounts = configuration.managed(reader)
         file = Written(source, feed.present, feed.is_rejects)
         slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)

@@ -28,7 +28,6 @@ from piactl.cli.framework.run_context import journal_private_reading
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.flows.forecast import Forecast, Night, change_rows, day_row, first_night, leavers
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.report.forecast_and_rehearsal_text import (
@@ -88,9 +87,7 @@ def forecast(
     configuration = this_configuration()
     asked = as_of or today(configuration)
     with reading(configuration) as reader:
-        accounts = ManagedAccounts(
-            reader, configuration.settings.directory, configuration.encoding.fitted_to(reader)
-        )
+        accounts = configuration.managed(reader)
         first = first_night(accounts, configuration.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:

@@ -37,7 +37,7 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.numen_and_digests import masked
-from piactl.core.text import counted
+from piactl.core.text import counted, facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
 from piactl.flows.journal_commands import (
@@ -60,6 +60,10 @@ from piactl.report.escaping_and_colours import shown
 
 COLUMNS = (
     "time", "run", "author", "origin", "command", "uid", "kinds", "attributes", "outcome", "reason", "message"
+)  # fmt: skip
+_FACTS = (
+    "time", "settled", "run", "author", "user", "sudo_user", "login", "origin", "host", "command", "uid",
+    "dn", "op", "kinds", "attributes", "outcome", "message", "reason", "seq",
 )  # fmt: skip
 ON_SCREEN = ("time", "uid", "kinds", "outcome", "author", "run", "reason", "message")
 
@@ -84,27 +88,7 @@ def _some(found: Iterator[JournalledChange]) -> Iterator[JournalledChange] | Non
 
 def row_of(change: JournalledChange) -> dict[str, Any]:
     """A change as json prints it."""
-    return {
-        "time": change.time,
-        "settled": change.settled or None,
-        "run": change.run,
-        "author": change.author,
-        "user": change.user,
-        "sudo_user": change.sudo_user or None,
-        "login": change.login or None,
-        "origin": change.origin,
-        "host": change.host,
-        "command": list(change.command),
-        "uid": change.uid,
-        "dn": change.dn,
-        "op": change.op,
-        "kinds": list(change.kinds),
-        "attributes": list(change.attributes),
-        "outcome": change.outcome,
-        "message": change.message or None,
-        "reason": change.reason,
-        "seq": change.seq,
-    }
+    return facts_of(change, *_FACTS, null=("settled", "sudo_user", "login", "message"))
 
 
 def _last_run(path: str) -> str:

@@ -12,12 +12,12 @@ import typer
 
 from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
-    display,
     layout_or_default,
     list_of_accounts,
     reading,
     say,
     show_rows,
+    show_views,
     this_configuration,
     today,
     writing,
@@ -111,10 +111,7 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     with reading(configuration) as reader:
         identity_case, _ = find_case(reader, settings.directory.state, case)
         view = case_view(identity_case, configuration.accounts(reader, day), settings, day)
-    if output is None:
-        display([case_text(view)])
-    else:
-        show_rows([view], CASE_COLUMNS, output)
+    show_views([view], case_text, CASE_COLUMNS, output, single=False)
     return int(Exit.DONE)
 
 
@@ -181,9 +178,7 @@ def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> in
         if answer is not CaseAnswer.SAME:
             joined = joined_account(store, case, leaving)
     if joined:
-        return command.edit(
-            lambda store, rules: prepare_separation(store, rules, id_, leaving, decision, author)
-        )
+        return command.decide(lambda store: prepare_separation(store, id_, leaving, decision, author))
     joins = case.of_newcomer and answer is CaseAnswer.SAME and decision.one not in case.people
     if joins:
         return command.decide(lambda store: prepare_join(store, id_, decision))
@@ -263,4 +258,4 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
 def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *arguments: Any) -> int:
     command = begin(manner)
-    return command.edit(lambda store, rules: prepare(store, rules, names, command.author, *arguments))
+    return command.decide(lambda store: prepare(store, names, command.author, *arguments))

@@ -11,15 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import (
-    AccountCommand,
-    CodeOptions,
-    DeskOptions,
-    DeskReasonOptions,
-    begin,
-    say_person,
-    say_whom,
-)
+from piactl.cli.framework.account_batch import AccountCommand, begin
 from piactl.cli.framework.context import (
     of_each,
     put,
@@ -30,7 +22,15 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import (
+    CodeOptions,
+    DeskOptions,
+    DeskReasonOptions,
+    identity_checks,
+    request_approval,
+    say_person,
+    say_whom,
+)
 from piactl.cli.framework.options import (
     Allow,
     AsAdministrator,
@@ -40,7 +40,6 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused

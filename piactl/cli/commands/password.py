@@ -9,13 +9,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import (
-    AccountCommand,
-    DeskOptions,
-    Manner,
-    begin,
-    say_person,
-)
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -23,7 +17,7 @@ from piactl.cli.framework.context import (
     show_rows,
     this_configuration,
 )
-from piactl.cli.framework.identity_checks import identity_checks
+from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -31,7 +25,6 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.requests import request_approval
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
@@ -240,7 +233,6 @@ def unblock(names: Names, options: DeskOptions) -> int:
     return command.decide(
         lambda store: prepare_unblocking(
             store,
-            store.rules(store.as_of),
             command.configuration.settings.password,
             names,
             command.order.reason,
@@ -303,9 +295,8 @@ def _identity_check(
     options of an administrator who goes without."""
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:
-        rules = configuration.rules(command.order.as_of)
         holdoff = configuration.settings.password.holdoff_days
-        needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff, instead)
+        needed = proof_needed(configuration.accounts(reader), name, identity, holdoff, instead)
     uid = needed.entry.account.uid
     say_person(configuration, needed.entry.account, command.order.as_of)
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))

@@ -15,12 +15,13 @@ import typer
 from piactl.cli.commands.account_edit import apply_merge
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
     reading,
     say,
     this_configuration,
     today,
 )
-from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
     AcceptFeed,
     AllChanges,
@@ -48,18 +49,19 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
+from piactl.core.plan.plan import Plan
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.flows.plan.build import build_continuing
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.plan.signed_plan_file import read_plan, sealed
+from piactl.flows.plan.signed_plan_file import impact_facts, read_plan, sealed
 from piactl.journal import who
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
+from piactl.report.plan_text import impact_rows, impact_table
 from piactl.roles import Role, refuse_command
 
 
@@ -108,7 +110,7 @@ def plan(
         night = NightDb(Path(settings.state_folder), configuration.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
-        accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
+        accounts = configuration.managed(reader)
         rules = configuration.rules(day)
         state = read_run_state(accounts, rules, configuration.unreadable)
         accepted = Accepted(accept_feed or (), bool(as_of))
@@ -134,6 +136,29 @@ def plan(
     if detailed_exitcode and ready.plan.changes:
         return int(Exit.CHANGES)
     return int(Exit.DONE)
+
+
+def check_form(output: PlanForm | None, by: ImpactGroup | None) -> None:
+    """Raises UsageError for a form of rows without --by, and for text with it."""
+    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
+        raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
+    if by is not None and output is PlanForm.TEXT:
+        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
+
+
+def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: ImpactGroup) -> None:
+    """Prints a row for each group that the plan touches, with the words of the configuration for it."""
+    labels = (
+        {uai: place.name for uai, place in configuration.register.items()} if by is ImpactGroup.UAI else {}
+    )
+    if by is ImpactGroup.SERVICE:
+        labels = {name: service.label for name, service in configuration.policy.services.items()}
+    rows = impact_rows((impact_facts(impact) for impact in plan.impact if impact.by == by), labels)
+    layout = layout_or_default(output)
+    if rows or layout != "table":
+        display(impact_table(rows, layout), layout)
+    else:
+        say("no account changes")
 
 
 def with_policy(option: str, draft: str, live: Configuration) -> Configuration:

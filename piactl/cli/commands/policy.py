@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.commands.plan import with_policy
+from piactl.cli.commands.plan import check_form, show_impact, with_policy
+from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
+    FIELDS,
     display,
+    field_rows,
     layout_or_default,
     put_json,
-    put_object,
-    put_text,
     reading,
     say,
     show_rows,
+    show_views,
     this_configuration,
     today,
 )
-from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
     AllChanges,
     AsOf,
     By,
     Feeds,
     Output,
+    OutputLayout,
     PlanForm,
     PlanOrImpact,
     ShowOutput,
@@ -41,7 +44,6 @@ from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition, counted
 from piactl.errors import Exit
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
@@ -87,13 +89,13 @@ def show_service(
     """
     configuration = this_configuration()
     view = service_view(configuration.policy, service)
-    if output is None:
-        put_text([service_text(view, configuration.settings.policy_file)])
-    else:
-        rows = {**view, "given_by": [entry["name"] for entry in view["given_by"]]}
-        rows["when"] = condition(view["when"]) if view["when"] else None
-        keeping = [entry["name"] for entry in view["positions"] if entry["keeps"]]
-        put_object(view, {**rows, "positions": keeping}, output.value)
+    row = {
+        **view,
+        "when": condition(view["when"]) if view["when"] else None,
+        "given_by": [entry["name"] for entry in view["given_by"]],
+        "positions": [entry["name"] for entry in view["positions"] if entry["keeps"]],
+    }
+    _show_one(view, service_text, configuration, output, row)
 
 
 def list_profiles(output: Output = None) -> None:
@@ -118,18 +120,32 @@ def show_profile(
     """
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
-    if output is None:
-        put_text([profile_text(view, configuration.settings.policy_file)])
-    else:
-        row = {
-            **view,
-            "when": condition(view["when"]),
-            "services": [entry["name"] for entry in view["services"]],
-            "grace": "; ".join(
-                f"{counted(entry['days'], 'day')}: {condition(entry['when'])}" for entry in view["grace"]
-            ),
-        }
-        put_object(view, row, output.value)
+    grace = (f"{counted(entry['days'], 'day')}: {condition(entry['when'])}" for entry in view["grace"])
+    row = {
+        **view,
+        "when": condition(view["when"]),
+        "services": [entry["name"] for entry in view["services"]],
+        "grace": "; ".join(grace),
+    }
+    _show_one(view, profile_text, configuration, output, row)
+
+
+def _show_one(
+    view: Mapping[str, Any],
+    text: Callable[[Mapping[str, Any], str], str],
+    configuration: Configuration,
+    output: OutputLayout | None,
+    row: Mapping[str, Any],
+) -> None:
+    """Prints a service or a profile; `row` has its fields for a table."""
+    show_views(
+        [view],
+        lambda view: text(view, configuration.settings.policy_file),
+        FIELDS,
+        output,
+        single=True,
+        rows_of=lambda _: field_rows(row),
+    )
 
 
 def _few(profiles: list[str], total: int) -> str:
@@ -165,7 +181,7 @@ def diff(
         night = NightDb(Path(settings.state_folder), live.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(live))
-        accounts = ManagedAccounts(reader, settings.directory, before.encoding.fitted_to(reader))
+        accounts = before.managed(reader)
         encoding = after.encoding.fitted_to(reader)
         accepted = Accepted((), bool(as_of))
         due, plan = policy_diff(

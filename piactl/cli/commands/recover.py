@@ -8,19 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin, can_ask
+from piactl.cli.framework.account_batch import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     put_json,
     put_text,
     reading,
     say,
-    say_text,
     this_configuration,
     writing,
 )
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
-from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
@@ -70,7 +68,8 @@ def recover(
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
     if report["older"] or report["runs"]:
-        _confirm(report, yes=yes)
+        runs = counted(len(report["runs"]), "run")
+        ask(lambda: lost_text(report), f"Accept that the directory lacks {runs}?", yes=yes)
     return _accept(reason, report, output)
 
 
@@ -91,14 +90,6 @@ def _print(report: dict[str, Any], output: PlanLayout) -> None:
         put_json(report, 1)
     else:
         put_text([lost_text(report)])
-
-
-def _confirm(report: dict[str, Any], *, yes: bool) -> None:
-    """Asks on a terminal, unless --yes is given. Raises Declined."""
-    if not can_ask(yes=yes):
-        return
-    say_text(lost_text(report))
-    confirm(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
 
 
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:

@@ -11,14 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.context import (
-    display,
+    FIELDS,
+    field_rows,
     layout_or_default,
     put,
-    put_object,
     put_text,
     reading,
     say,
     show_rows,
+    show_views,
     this_configuration,
     today,
     writing,
@@ -84,7 +85,10 @@ def show(
     if public:
         raise UsageError("--public needs -o html")
     shown = _shown(find_run(_records(), run))
-    put_object(shown, {name: _plain(name, value) for name, value in shown.items()}, layout_or_default(output))
+    plain = {name: _plain(name, value) for name, value in shown.items()}
+    show_views(
+        [shown], str, FIELDS, layout_or_default(output), single=True, rows_of=lambda _: field_rows(plain)
+    )
 
 
 def _put_page(run: str, *, public: bool) -> None:
@@ -197,8 +201,5 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
             utc_now(),
             say,
         )
-    if output is None:
-        display([status_text(view)])
-    else:
-        show_rows([view], tuple(view), output)
+    show_views([view], status_text, tuple(view), output, single=False)
     return int(Exit.DONE)

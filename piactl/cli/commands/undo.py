@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
+from piactl.cli.framework.account_batch import Manner, ask, begin, say_broken_guards
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -15,11 +15,10 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
-    say_text,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import run_plan, say_next_steps, say_refused, write_plan
-from piactl.cli.framework.terminal import StdoutLost, confirm
+from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -107,7 +106,9 @@ def undo(
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
         raise
-    _confirm(undoing, configuration, yes=yes)
+    accounts = counted(len(undoing.ready.writes), "account", "accounts")
+    question = f"Put back {accounts}?" if undoing.ready.writes else "Change no account, but record the undo?"
+    ask(lambda: undo_text(_result(undoing, configuration)), question, yes=yes)
     done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
     result = _result(undoing, configuration, done)
     if any(Kind.LOCK.value in account["kinds"] and _was_reversed(account) for account in result["accounts"]):
@@ -139,16 +140,6 @@ def _show_dry_run(
 
 def _say_broken(broken: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
     say_broken_guards(broken, allowed, most=_FIRST_GUARDS, suffix=' --reason "..."')
-
-
-def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> None:
-    """Asks on a terminal, unless --yes is given. Raises Declined."""
-    writes = undoing.ready.writes
-    if not can_ask(yes=yes):
-        return
-    say_text(undo_text(_result(undoing, configuration)))
-    accounts = counted(len(writes), "account", "accounts")
-    confirm(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:

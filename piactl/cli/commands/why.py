@@ -72,12 +72,11 @@ def why(
     day = as_of or today(configuration)
     now = utc_now()
     names = read_names([account])
-    rules = configuration.rules(day)
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         views, code = of_each(
             names,
-            lambda name: answers(store, rules, name, now, configuration.settings, asked),
+            lambda name: answers(store, name, now, configuration.settings, asked),
             alone=account != "-",
         )
 

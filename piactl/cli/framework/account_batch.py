@@ -24,12 +24,10 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import (
     ActAsOf,
     Allow,
-    AsAdministrator,
     DryRun,
     OutputLayout,
     Reason,
     ShowOutput,
-    SometimesReason,
     Yes,
     need_reason,
     read_allowed,
@@ -39,13 +37,11 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.clock import utc_now
 from piactl.core.edits import Act, Author
-from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.port import Reader, Writer
@@ -67,7 +63,7 @@ from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
 from piactl.flows.housekeeping import after_merges
 from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
-from piactl.flows.queries.accounts import AccountStore, find_account, person_row
+from piactl.flows.queries.accounts import AccountStore, person_row
 from piactl.report.establishments import named, with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
 from piactl.report.table import rendered
@@ -113,38 +109,6 @@ class BatchOptions(EditOptions):
     allow: Allow = None
 
 
-@dataclass(frozen=True, slots=True)
-class CodeOptions(Manner):
-    """The options of a command of the help desk that asks for codes: it acts with the identity of the desk,
-    or with the administrator's if asked for. The run leaves no record in the directory, because the desk may
-    write none and an undo could not bring a secret back; the journal has everything."""
-
-    reason: SometimesReason = ""
-    yes: bool = True
-    output: ShowOutput = None
-    recorded: bool = False
-    administrator: AsAdministrator = False
-
-    def __post_init__(self) -> None:
-        identity = IdentityName.ADMINISTRATOR if self.administrator else IdentityName.DESK
-        object.__setattr__(self, "identity", identity)
-
-
-@dataclass(frozen=True, slots=True)
-class DeskOptions(CodeOptions):
-    """The options of a command of the help desk that needs a reason only as an administrator."""
-
-    dry_run: DryRun = False
-    yes: Yes = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeskReasonOptions(DeskOptions):
-    """The options of a command of the help desk that always needs a reason."""
-
-    reason: Reason = ""
-
-
 def begin(
     manner: Manner, *, usual_reason: str = "", changes: bool = True, emergency: bool = False
 ) -> AccountCommand:
@@ -180,11 +144,7 @@ class AccountCommand:
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
         after the results if they are data, and the error of the account if only one is named.
         """
-        return self.edit(lambda store, rules: prepare(store, rules, names, act, self.order.reason))
-
-    def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
-        """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
-        return self.decide(lambda store: prepare(store, store.rules(store.as_of)))
+        return self.decide(lambda store: prepare(store, names, act, self.order.reason))
 
     def decide(
         self,
@@ -215,7 +175,7 @@ class AccountCommand:
 
         def finish(run: Run) -> None:
             store = self.accounts(run.writer)
-            after_merges(run, store, store.rules(store.as_of))
+            after_merges(run, store)
 
         return replace(
             run_of(self.configuration, self.order),
@@ -286,30 +246,21 @@ class AccountCommand:
         return not_arrived(directory, self.manner.identity, identity_password, expected)
 
     def confirm(self, batch: Batch) -> None:
-        if not can_ask(yes=self.manner.yes):
-            return
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)
         register = self.configuration.register
-        for facts in results:
-            say_text(with_names(result_text(facts), register))
+        texts = (with_names(result_text(facts), register) for facts in results)
         question = f"Change {counted(batch.changed, 'account', 'accounts')}"
         people = [person for facts in results if facts["kinds"] for person in facts["people"]]
         if len(people) == 1:
             question += f": {person_text(people[0])}"
-        confirm(named(f"{question}?", register))
+        ask(lambda: "".join(texts), named(f"{question}?", register), yes=self.manner.yes)
 
 
-def say_person(configuration: Configuration, account: Account, day: date) -> None:
-    """On a terminal, names the person of an account before a question about them."""
-    if can_ask(yes=False):
-        person = person_text(person_row(account, configuration.policy, day))
-        say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
-
-
-def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
-    """On a terminal, names the person before the question for a code. Raises as `find_account`."""
-    if can_ask(yes=False):
-        say_person(command.configuration, find_account(store, name), command.order.as_of)
+def ask(text: Callable[[], str], question: str, *, yes: bool) -> None:
+    """On a terminal and without --yes, shows what would be done and asks. Raises Declined."""
+    if can_ask(yes=yes):
+        say_text(text())
+        confirm(question)
 
 
 def can_ask(*, yes: bool) -> bool:

@@ -19,6 +19,7 @@ from piactl.core.rules.desired import Rules, rules_of
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.queries.accounts import AccountStore
 from piactl.secret_files import read_own_keys
 
@@ -63,7 +64,7 @@ class Configuration:
         return AccountStore(
             reader,
             settings.directory,
-            self.encoding,
+            self.encoding.fitted_to(reader),
             self.keys,
             self.policy,
             day,
@@ -71,6 +72,10 @@ class Configuration:
             namespaces,
             self.unreadable,
         )
+
+    def managed(self, reader: Reader) -> ManagedAccounts:
+        """The accounts that `reader` reads, for a plan of all of them."""
+        return ManagedAccounts(reader, self.settings.directory, self.encoding.fitted_to(reader))
 
     def rules(self, as_of: date) -> Rules:
         """The inputs of the rules on a day."""

@@ -220,15 +220,12 @@ def list_of_accounts(
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def put_object(view: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> None:
-    """Prints one object as json or ndjson, else the fields of `row` line by line. Raises as `put`."""
-    if layout == "json":
-        put_json(view)
-    elif layout == "ndjson":
-        put(rendered([view], (), layout))
-    else:
-        fields = [{"field": name, "value": value} for name, value in row.items()]
-        put(rendered(fields, ("field", "value"), layout))
+FIELDS = ("field", "value")
+
+
+def field_rows(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One object as rows of FIELDS."""
+    return [{"field": name, "value": value} for name, value in row.items()]
 
 
 def show_views(

@@ -13,7 +13,6 @@ from piactl.clock import utc_now
 from piactl.core.text import read_json
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.status_and_night_view import coming_nights, night_view
 from piactl.report.night_page import night_page
@@ -54,8 +53,7 @@ def page_of_run(
             if records and record is not records[0]:
                 held_since = {}
             else:
-                encoding = configuration.encoding.fitted_to(reader)
-                accounts = ManagedAccounts(reader, settings.directory, encoding)
+                accounts = configuration.managed(reader)
                 coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, today)]
     except PiactlError:
         if unknown is None:

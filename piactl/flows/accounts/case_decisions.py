@@ -18,6 +18,7 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
+from piactl.core.text import facts_of
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import CASE
@@ -47,12 +48,9 @@ def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
     urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
     return {
         "case": case.id,
-        "doubt": case.doubt.value,
-        "source": case.source,
-        "matricule": case.matricule,
+        **facts_of(case, "doubt", "source", "matricule", "since"),
         "name": name_text(case.person),
         "of": [*case.accounts, *case.people],
-        "since": case.since.isoformat(),
         "days": (as_of - case.since).days,
         "urgency": urgency,
         "decision": decision.answer.value if decision else None,
@@ -203,7 +201,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
         )
     account = with_matricule(entry.account, case.matricule, store.keys)
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     write = account_write(store.directory, encoding, entry, account)
     if write is None:
         raise ActRefused(f"{id_}: this is the decision already")
@@ -235,7 +233,7 @@ def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
 
 
 def prepare_separation(
-    store: AccountStore, rules: Rules, id_: str, matricule: str, decision: Decision, author: Author
+    store: AccountStore, id_: str, matricule: str, decision: Decision, author: Author
 ) -> Batch:
     """Takes a matricule, with the posts that HR lists under it, off the account that it joined, and records
     the decision about its case after that. No account is made. Raises NotFound, ActRefused."""
@@ -245,7 +243,7 @@ def prepare_separation(
     def act(account: Account, rules: Rules) -> Altered:
         return Altered(without_joined(account, matricule, rules), author.note)
 
-    batch = prepare(store, rules, [uid], act, author.reason)
+    batch = prepare(store, [uid], act, author.reason)
     (prepared,) = batch.accounts
     if prepared.error is not None:
         raise prepared.error

@@ -14,7 +14,7 @@ from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.naming.internal_addresses import internal_address
-from piactl.core.rules.desired import Rules, Subject, desired_account, name_problem
+from piactl.core.rules.desired import Subject, desired_account, name_problem
 from piactl.directory.store.accounts import Entry
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
@@ -44,14 +44,12 @@ class Newcomer:
     corps: str = ""
 
 
-def prepare_newcomer(
-    store: AccountStore, rules: Rules, newcomer: Newcomer, author: Author, reason: str
-) -> Batch:
+def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, reason: str) -> Batch:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
     NotFound for the sponsor."""
     _check_values(newcomer)
-    post = _post(newcomer, rules.as_of)
-    check_assignment(post, rules)
+    post = _post(newcomer, store.as_of)
+    check_assignment(post, store.rules)
     matricule = read_matricule(newcomer.matricule) or OWN_MATRICULES + secrets.token_hex(5).upper()
     person = Person(
         matricule=matricule,
@@ -61,26 +59,26 @@ def prepare_newcomer(
         civilite=newcomer.civilite.strip(),
         private_mail=newcomer.private_mail.strip(),
     )
-    unusable = name_problem(person, rules.policy)
+    unusable = name_problem(person, store.policy)
     if unusable is not None:
         raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
-    internal = internal_address(person.private_mail, rules.policy.domain)
+    internal = internal_address(person.private_mail, store.policy.domain)
     if internal:
         raise ActRefused(f"--private-mail: {internal}")
     sponsor = find_sponsor(store, newcomer.sponsor)
     entry = _earlier(store, matricule)
-    override = added_override(post, author, sponsor, rules.as_of)
+    override = added_override(post, author, sponsor, store.as_of)
     current = entry.account if entry else None
     subject = Subject(matricule, current, person, (post,), note=author.note, overrides=(override,))
-    desired = desired_account(subject, rules)
+    desired = desired_account(subject, store.rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {rules.policy.open_before} days ahead; "
+            f"the start, {post.start}, is more than {store.policy.open_before} days ahead; "
             "create the account then"
         )
-    refuse_too_long(desired.account, rules)
+    refuse_too_long(desired.account, store.rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"
-    return Batch((intended(store, name, entry, desired, rules, reason),))
+    return Batch((intended(store, name, entry, desired, reason),))
 
 
 def _check_values(newcomer: Newcomer) -> None:
@@ -142,7 +140,6 @@ def find_sponsor(store: AccountStore, name: str) -> str:
 
 def prepare_extension(
     store: AccountStore,
-    rules: Rules,
     names: Iterable[str],
     author: Author,
     until: date,
@@ -151,4 +148,4 @@ def prepare_extension(
 ) -> Batch:
     """The changes that extend accounts to `until`, by account. Raises as `find_sponsor`."""
     uid = find_sponsor(store, sponsor) if sponsor else ""
-    return prepare(store, rules, names, extend(author, until, uid), reason)
+    return prepare(store, names, extend(author, until, uid), reason)

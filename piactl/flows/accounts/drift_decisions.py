@@ -56,7 +56,7 @@ def standing_drift(
 ) -> list[Drift]:
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     gone = still_gone(accounts, store.vanished)
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
@@ -69,7 +69,7 @@ def standing_drift(
     return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
 
 
-def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
+def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
     """The batch that puts back everything that another program changed on these accounts, as far as it is
     known. A deleted entry is made again: see `rebuilt`."""
 
@@ -80,25 +80,28 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         ]
         if entry.drift is None and not devices:
             return _none(name, entry)
-        ours = _settling(store, entry, rules)
+        ours = _settling(store, entry)
         act = lambda account, _: Altered(account, author.note)  # noqa: E731
-        made = prepared_account(store, name, ours, act, rules, author.reason)
+        made = prepared_account(store, name, ours, act, author.reason)
         if entry.drift is not None and (entry.drift.baseless or made.write is None):
-            made = _based(store, ours, made, author, rules)
+            made = _based(store, ours, made, author)
         rows = [*devices, *filter(None, [made.write])]
-        changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
+        changes = (
+            *([_removed(entry.account, devices, store.rules, author)] if devices else []),
+            *made.changes,
+        )
         note = "; ".join(filter(None, [_given_up(entry, store), made.note]))
         return replace(
             made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
         )
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
-        desired = rebuilt(store, rules, name, gone)
-        made = intended(store, name, None, desired, rules, author.reason)
+        desired = rebuilt(store, name, gone)
+        made = intended(store, name, None, desired, author.reason)
         changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
-    return guarded(store, rules, _each(store, names, prepared, made_again))
+    return guarded(store, _each(store, names, prepared, made_again))
 
 
 def _given_up(entry: Entry, store: AccountStore) -> str:
@@ -109,22 +112,20 @@ def _given_up(entry: Entry, store: AccountStore) -> str:
     return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
 
 
-def _settling(store: AccountStore, entry: Entry, rules: Rules) -> Entry:
+def _settling(store: AccountStore, entry: Entry) -> Entry:
     """The entry of which the next write takes back what another program changed, as far as it is known, and
     gives up the rest. Raises ActRefused if it cannot be read so."""
     if entry.drift is None:
         return entry
     ours = again(entry, store.encoding, replace(entry.drift, settles=True))
     if isinstance(ours, Entry) and not entry.drift.baseless:
-        ours = resolved(ours, store.encoding, wanted(ours.account, rules), rules)
+        ours = resolved(ours, store.encoding, wanted(ours.account, store.rules), store.rules)
     if isinstance(ours, Unreadable):
         raise ActRefused(ours.why)
     return ours
 
 
-def _based(
-    store: AccountStore, entry: Entry, made: PreparedAccount, author: Author, rules: Rules
-) -> PreparedAccount:
+def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Author) -> PreparedAccount:
     """The account with a new base, because another program removed the old one."""
     name, account = store.encoding.name(BASE), entry.account
     base_change = Change(
@@ -134,7 +135,7 @@ def _based(
         before={"attributes": [name], "theirs": []},
         after={"attributes": [name], "class": DriftClass.LOOSENING.value, "ours": [f"{name}: made anew"]},
         reason=f"its base is made anew: what the rules do not give counts as on the entry; {author.note}",
-        effective=rules.as_of,
+        effective=store.as_of,
     )
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
@@ -144,7 +145,7 @@ def _based(
     return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
-def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
+def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
     """The batch that makes the names and addresses that another program wrote piactl's own. Raises ActRefused
     for values that only the command for them may give."""
 
@@ -180,17 +181,16 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
             before={"identifiers": sorted(former)},
             after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
             reason=f"what another program wrote is adopted; {author.note}",
-            effective=rules.as_of,
+            effective=store.as_of,
         )
         row = write.explained(account.uid, (change.kind.value,), author.reason)
         return PreparedAccount(name, account.uid, (change,), row)
 
-    return guarded(store, rules, _each(store, names, prepared))
+    return guarded(store, _each(store, names, prepared))
 
 
 def prepare_keep(
     store: AccountStore,
-    rules: Rules,
     names: Iterable[str],
     author: Author,
     until: date,
@@ -209,16 +209,16 @@ def prepare_keep(
                     f"To give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}"
                 )
         overrides = tuple(
-            Override(OverrideKind.KEEP, until, rules.as_of, author.by, author.reason, value=drift.attribute)
+            Override(OverrideKind.KEEP, until, store.as_of, author.by, author.reason, value=drift.attribute)
             for drift in drifts
         )
 
         def act(account: Account, _rules: Rules) -> Altered:
             return Altered(replace(account, overrides=(*account.overrides, *overrides)), author.note)
 
-        return prepared_account(store, name, entry, act, rules, author.reason)
+        return prepared_account(store, name, entry, act, author.reason)
 
-    return guarded(store, rules, _each(store, names, prepared))
+    return guarded(store, _each(store, names, prepared))
 
 
 def _each(
@@ -246,7 +246,7 @@ def _each(
     return tuple(prepared(name) if name in gone else next(present_accounts) for name in names)
 
 
-def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desired:
+def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
     """The account that replaces a deleted entry: its matricule, what the undo logs of runs have of it, and
     names from its uid if they have none. Without assignments it is closed until the next feed.
 
@@ -269,7 +269,7 @@ def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desi
     except UnreadableEntry as error:
         raise ActRefused(f"{error}; its undo log holds it") from None
     words = [word.title() for word in uid.rstrip("0123456789").split(".")]
-    address = account.address or f"{uid}@{rules.policy.domain}"
+    address = account.address or f"{uid}@{store.policy.domain}"
     digest = store.keys.digest(MATRICULE, gone.matricule)
     account = replace(
         account,
@@ -277,12 +277,12 @@ def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desi
         family_name=account.family_name or words[-1],
         given_name=account.given_name or words[0],
         address=address,
-        identifiers=account.identifiers | {uid, address, f"{uid}@{rules.policy.domain}"},
-        state_from=rules.as_of,
+        identifiers=account.identifiers | {uid, address, f"{uid}@{store.policy.domain}"},
+        state_from=store.as_of,
         protected=uid in store.policy.protected or account.protected,
     )
     desired = desired_account(
-        Subject(gone.matricule, account, None, account.assignments), rules, archives=False
+        Subject(gone.matricule, account, None, account.assignments), store.rules, archives=False
     )
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")

@@ -19,7 +19,7 @@ from piactl.core.plan.guards import refusals
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
-from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
+from piactl.core.rules.desired import Desired, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.reduced_account import with_lock
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
@@ -46,7 +46,6 @@ from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 def prepare(
     store: AccountStore,
-    rules: Rules,
     names: Iterable[str],
     act: Act,
     reason: str,
@@ -58,7 +57,7 @@ def prepare(
     write removes the password."""
 
     def prepare_one(name: str, entry: Entry) -> PreparedAccount:
-        prepared = prepared_account(store, name, entry, act, rules, reason)
+        prepared = prepared_account(store, name, entry, act, reason)
         if compromised is None:
             return prepared
         row = prepared.write or Write("modify", entry.dn).explained(prepared.uid, (), reason)
@@ -67,7 +66,7 @@ def prepare(
         row = replace(row, add=add, delete=delete, kinds=(*row.kinds, PASSWORD))
         return replace(prepared, write=row)
 
-    return guarded(store, rules, prepare_each(store, names, prepare_one))
+    return guarded(store, prepare_each(store, names, prepare_one))
 
 
 def prepared_account(
@@ -75,7 +74,6 @@ def prepared_account(
     name: str,
     entry: Entry,
     act: Act,
-    rules: Rules,
     reason: str,
 ) -> PreparedAccount:
     """The changes that the act makes to one account. A held account (see `held_words`) gets only a lock, or
@@ -89,9 +87,9 @@ def prepared_account(
             f"{name}: the account is archived; what is left of it is only kept so that its addresses are "
             "given to nobody else.\nIf the person is back: piactl account create with the same matricule"
         )
-    altered = act(current, rules)
+    altered = act(current, store.rules)
     if any(a not in current.assignments for a in altered.account.assignments):
-        refuse_too_long(altered.account, rules)
+        refuse_too_long(altered.account, store.rules)
     subject = Subject(
         matricule=current.matricule,
         current=altered.account,
@@ -100,7 +98,7 @@ def prepared_account(
         note=altered.note,
     )
     try:
-        desired = desired_account(subject, rules)
+        desired = desired_account(subject, store.rules)
     except UnusableName as error:
         raise ActRefused(f"{name}: {error}") from None
     if desired is None:
@@ -109,7 +107,7 @@ def prepared_account(
     base = desired.base or renamed_base(current, desired.account)
     desired = replace(desired, subject=replace(subject, current=current), base=base)
     if entry.drift is not None:
-        found = resolved(entry, store.encoding, desired.account, rules)
+        found = resolved(entry, store.encoding, desired.account, store.rules)
         entry = found if isinstance(found, Entry) else entry
     if held := held_words(entry, *_set_by(store, altered.account, current)):
         lock = altered.account.lock
@@ -117,8 +115,8 @@ def prepared_account(
         rest = replace(altered.account, lock=current.lock, device=current.device)
         if lock in (None, current.lock) or rest != current:
             raise ActRefused(held)
-        return _only_locked(store, name, entry, desired, rules, reason)
-    prepared = intended(store, name, entry, desired, rules, reason)
+        return _only_locked(store, name, entry, desired, reason)
+    prepared = intended(store, name, entry, desired, reason)
     return prepared if prepared.write is not None else replace(prepared, note=altered.hint)
 
 
@@ -130,16 +128,14 @@ def _set_by(store: AccountStore, altered: Account, current: Account) -> Iterator
 
 
 def _only_locked(
-    store: AccountStore, name: str, entry: Entry, desired: Desired, rules: Rules, reason: str
+    store: AccountStore, name: str, entry: Entry, desired: Desired, reason: str
 ) -> PreparedAccount:
     """The lock alone, on the account as it is on its entry."""
     present, account = as_found(entry, store.encoding), desired.account
-    locked = replace(with_lock(present, account.lock, desired.career, rules.as_of), device=account.device)
-    write = reducing_write(store.encoding.fitted_to(store.reader), entry, present, locked)
+    locked = replace(with_lock(present, account.lock, desired.career, store.as_of), device=account.device)
+    write = reducing_write(store.encoding, entry, present, locked)
     subject = replace(desired.subject, current=present)
-    return _prepared(
-        store, name, entry, replace(desired, subject=subject, account=locked), rules, reason, write
-    )
+    return _prepared(store, name, entry, replace(desired, subject=subject, account=locked), reason, write)
 
 
 def intended(
@@ -147,14 +143,13 @@ def intended(
     name: str,
     entry: Entry | None,
     desired: Desired,
-    rules: Rules,
     reason: str,
 ) -> PreparedAccount:
     """The changes and the one write that make an account the desired one, with the address it needs."""
     if desired.base is not None:
-        desired = _addressed(store, desired, rules)
-    write = account_write(store.directory, store.encoding.fitted_to(store.reader), entry, desired.account)
-    return _prepared(store, name, entry, desired, rules, reason, write)
+        desired = _addressed(store, desired)
+    write = account_write(store.directory, store.encoding, entry, desired.account)
+    return _prepared(store, name, entry, desired, reason, write)
 
 
 def _prepared(
@@ -162,7 +157,6 @@ def _prepared(
     name: str,
     entry: Entry | None,
     desired: Desired,
-    rules: Rules,
     reason: str,
     write: Write | None,
 ) -> PreparedAccount:
@@ -170,45 +164,45 @@ def _prepared(
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
     drift = store.drift([entry]).get(uid, ()) if entry is not None else ()
-    row = planned_row(desired, write, rules, store.encoding, drift, reason=reason, every=True)
+    row = planned_row(desired, write, store.rules, store.encoding, drift, reason=reason, every=True)
     before = None
     if entry is not None:
-        before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
-    last_override = max((override.until for override in desired.account.overrides), default=rules.as_of)
-    ahead = outlook(before, desired.career, rules.as_of, last_override)
+        before, _ = career_and_status(entry.account, store.policy, store.rules.register, store.as_of)
+    last_override = max((override.until for override in desired.account.overrides), default=store.as_of)
+    ahead = outlook(before, desired.career, store.as_of, last_override)
     taking = [o for o in desired.account.overrides if o.kind in (OverrideKind.CLOSE, OverrideKind.END)]
-    over = next_end(taking, rules.as_of)
+    over = next_end(taking, store.as_of)
     if over is not None:
         # what HR has applies again then, and gives other events
-        _, then = career_and_status(desired.account, rules.policy, rules.register, over)
+        _, then = career_and_status(desired.account, store.policy, store.rules.register, over)
         after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
     return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))
 
 
-def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
+def _addressed(store: AccountStore, desired: Desired) -> Desired:
     """The desired account with the names and the number that a night would give it."""
     account_list = read_account_list(store.reader, store.directory.state, UnreadableRecords())
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     names = {local_of(name) for name in read_identifiers(*accounts)}
-    taken = taken_names(accounts, rules, listed, owners, names)
-    numbers = numbers_of(accounts, rules.policy, listed)
-    claim = claim_of(desired, rules.policy)
-    given = addressed(desired, *take(claim, taken), rules.policy) if claim is not None else desired
+    taken = taken_names(accounts, store.rules, listed, owners, names)
+    numbers = numbers_of(accounts, store.policy, listed)
+    claim = claim_of(desired, store.policy)
+    given = addressed(desired, *take(claim, taken), store.policy) if claim is not None else desired
     with_number = numbered(given, numbers)
     if with_number is None:
         raise ActRefused(numbers.none_left if numbers else "")
     return with_number
 
 
-def guarded(store: AccountStore, rules: Rules, accounts: tuple[PreparedAccount, ...]) -> Batch:
+def guarded(store: AccountStore, accounts: tuple[PreparedAccount, ...]) -> Batch:
     """The batch of these accounts, with the guards of the day that it breaks. They count it against the
     accounts that the last run counted."""
     changes = [change for account in accounts for change in account.changes]
     last = store.last if changes else None
-    broken = refusals(changes, last.census, rules.policy, rules.as_of) if last else ()
+    broken = refusals(changes, last.census, store.policy, store.as_of) if last else ()
     return Batch(accounts, tuple(broken))
 
 

@@ -63,7 +63,6 @@ PASSWORD: Values = {"userPassword": ()}
 
 def prepare_merge(
     store: AccountStore,
-    rules: Rules,
     name: str,
     into_name: str,
     author: Author,
@@ -91,11 +90,11 @@ def prepare_merge(
         raise ActRefused(held)
     compared = accounts_compared(source.account, into.account)
     refuse_different(source.account, into.account, compared, despite)
-    rows, taking = _rows(store, rules, source, into, author)
+    rows, taking = _rows(store, source, into, author)
     differ = [_compared_words(name, same=False) for name, same in compared.items() if same is False]
-    going = _going(source.account, into.account, rules, author, differ)
+    going = _going(source.account, into.account, store.rules, author, differ)
     changes = (going, *taking.changes)
-    undo = _undone(store, source, rules, into.account, author)
+    undo = _undone(store, source, into.account, author)
     merge = PreparedAccount(
         name,
         source.account.uid,
@@ -108,7 +107,7 @@ def prepare_merge(
         people=(source.account, into.account),
         undo=(undo, *filter(None, [taking.write])),
     )
-    return guarded(store, rules, (merge,))
+    return guarded(store, (merge,))
 
 
 def refuse_different(
@@ -134,11 +133,11 @@ def _compared_words(name: str, *, same: bool | None) -> str:
     return f"their {compared} {({True: 'agree', False: 'differ', None: 'cannot be compared'})[same]}"
 
 
-def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
+def merge_plan(batch: Batch, store: AccountStore) -> ReadyPlan:
     """A merge as a plan, which another person reads and approves. The command that merges makes the same plan
     again, because its writes need their order."""
     (merge,) = batch.accounts
-    basis = Basis.of(rules, store.directory.accounts, store.last)
+    basis = Basis.of(store.rules, store.directory.accounts, store.last)
     accounts = {(change.kind.value, change.uid) for change in merge.changes}
     summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
     plan = Plan(basis, merge.changes, refusals=batch.refusals, summary=summary)
@@ -146,11 +145,11 @@ def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
 
 
 def _rows(
-    store: AccountStore, rules: Rules, source: Entry, into: Entry, author: Author
+    store: AccountStore, source: Entry, into: Entry, author: Author
 ) -> tuple[list[Write], PreparedAccount]:
     """The remaining writes of a merge, in order; and the changes of the account that remains."""
     uid, reason = source.account.uid, author.reason
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     on_its_way = values_after_merge_or_split.on_its_way(
         source.account, merge_mark(store.keys, uid, into.account.uid)
     )
@@ -166,7 +165,6 @@ def _rows(
         lambda account, rules: Altered(
             values_after_merge_or_split.joined(account, source.account, rules.as_of), author.note
         ),
-        rules,
         reason,
     )
     foreign = foreign_values(ManagedAccounts(store.reader, store.directory, encoding), [uid])[uid]
@@ -175,7 +173,7 @@ def _rows(
     before = [begins, *_credentials(store, source, erased)]
     rows = [write.explained(uid, _GOES, reason) for write in before if write is not None]
     rows += filter(None, [taking.write])
-    ends = _buried(store, rules, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
+    ends = _buried(store, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
     rows += [ends.explained(uid, _GOES, reason)] if ends else []
     return rows, taking
 
@@ -188,7 +186,7 @@ def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -
     yield Write("modify", entry.dn, delete=erased)
 
 
-def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, author: Author) -> Write:
+def _undone(store: AccountStore, source: Entry, into: Account, author: Author) -> Write:
     """The writes of the account that goes, as the one write that an undo takes back; without its device,
     which is deleted."""
     account = source.account
@@ -196,17 +194,17 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     on_its_way = values_after_merge_or_split.on_its_way(
         suspended, merge_mark(store.keys, account.uid, into.uid)
     )
-    values = store.encoding.fitted_to(store.reader).values(suspended)
-    write = _buried(store, rules, Entry(source.dn, on_its_way, values))
+    values = store.encoding.values(suspended)
+    write = _buried(store, Entry(source.dn, on_its_way, values))
     if write is None:
         raise AssertionError("a tombstone differs from an account")
     return write.explained(account.uid, _GOES, author.reason)
 
 
-def _buried(store: AccountStore, rules: Rules, source: Entry) -> Write | None:
+def _buried(store: AccountStore, source: Entry) -> Write | None:
     """The write that makes a tombstone of an account. Rights of other systems are removed, too."""
-    encoding = store.encoding.fitted_to(store.reader)
-    tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, rules.as_of)
+    encoding = store.encoding
+    tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, store.as_of)
     write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))
     name = encoding.name("eduPersonEntitlement")
     entry = store.reader.read(source.dn, [name])
@@ -233,7 +231,7 @@ def _going(source: Account, into: Account, rules: Rules, author: Author, differ:
     )
 
 
-def finish_merges(run: Run, store: AccountStore, rules: Rules, marked: Sequence[Entry | Unreadable]) -> None:
+def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unreadable]) -> None:
     """Finishes the merges, cut short by a crash, of the accounts that are `marked`. A mark that piactl did
     not make is ignored."""
     for source in marked:
@@ -244,17 +242,17 @@ def finish_merges(run: Run, store: AccountStore, rules: Rules, marked: Sequence[
             run.say(f"{uid}: another program marked it as merged; piactl ignores the mark")
             continue
         try:
-            problem = _finished(run, store, rules, source, find_entry(store, into))
+            problem = _finished(run, store, source, find_entry(store, into))
         except PiactlError as error:
             problem = str(error)
         ended = f"is not finished: {problem}" if problem else "had been cut short, and is finished"
         run.say(f"{uid}: its merge into {into} {ended}")
 
 
-def _finished(run: Run, store: AccountStore, rules: Rules, source: Entry, into: Entry) -> str:
+def _finished(run: Run, store: AccountStore, source: Entry, into: Entry) -> str:
     """Makes the remaining writes of a merge in order; returns the message of the first that failed, or ""."""
     author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
-    for row in _rows(store, rules, source, into, author)[0]:
+    for row in _rows(store, source, into, author)[0]:
         for _, _, message in write_beside(run, [row]).problems:
             return message
     return ""
@@ -266,7 +264,6 @@ def _as_now(
     person: Person,
     posts: Sequence[Assignment],
     author: Author,
-    rules: Rules,
 ) -> PreparedAccount:
     """The account that an earlier split made, with names and posts as they are now: runs hold both accounts
     until the split ends, but a run may have changed the other account while the split was under way."""
@@ -277,12 +274,11 @@ def _as_now(
         own = (post for post in account.assignments if post.key not in keys)
         return Altered(replace(account, **names, assignments=(*posts, *own)), author.note)
 
-    return prepared_account(store, made.account.uid, made, act, rules, author.reason)
+    return prepared_account(store, made.account.uid, made, act, author.reason)
 
 
 def prepare_split(
     store: AccountStore,
-    rules: Rules,
     name: str,
     matricule: str,
     author: Author,
@@ -299,8 +295,8 @@ def prepare_split(
         raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
     numbered = [source for source in sources if source.namespace == namespace_of(matricule)]
     if numbered and all(source.supplement for source in numbered):
-        return _without_number(store, rules, name, entry, matricule, numbered[0].name, author)
-    _, posts = values_after_merge_or_split.split_off(account, matricule, rules)
+        return _without_number(store, name, entry, matricule, numbered[0].name, author)
+    _, posts = values_after_merge_or_split.split_off(account, matricule, store.rules)
     remaining = prepared_account(
         store,
         name,
@@ -308,7 +304,6 @@ def prepare_split(
         lambda account, rules: Altered(
             values_after_merge_or_split.split_off(account, matricule, rules)[0], author.note
         ),
-        rules,
         author.reason,
     )
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
@@ -316,10 +311,10 @@ def prepare_split(
     others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
     made = next((other for other in others if isinstance(other, Entry) and other.dn != entry.dn), None)
     if made is not None:
-        new: PreparedAccount | None = _as_now(store, made, person, posts, author, rules)
+        new: PreparedAccount | None = _as_now(store, made, person, posts, author)
     else:
-        desired = desired_account(subject, rules)
-        new = intended(store, name, None, desired, rules, author.reason) if desired else None
+        desired = desired_account(subject, store.rules)
+        new = intended(store, name, None, desired, author.reason) if desired else None
     ends = [w.explained(account.uid, ("split",), author.reason) for w in _credentials(store, entry)]
     rows = [*ends, *filter(None, [new.write if new else None, remaining.write])]
     changes = (*remaining.changes, *(new.changes if new else ()))
@@ -342,16 +337,16 @@ def prepare_split(
         undo=tuple(ends[-1:]),
         people=(account,),
     )
-    return guarded(store, rules, (split,))
+    return guarded(store, (split,))
 
 
 def _without_number(
-    store: AccountStore, rules: Rules, name: str, entry: Entry, matricule: str, source: str, author: Author
+    store: AccountStore, name: str, entry: Entry, matricule: str, source: str, author: Author
 ) -> Batch:
     """The account without a number of a supplement, and the decision that keeps it from joining again."""
     account = entry.account
     taken_off = prepared_account(
-        store, name, entry, values_after_merge_or_split.take_off(author, matricule), rules, author.reason
+        store, name, entry, values_after_merge_or_split.take_off(author, matricule), author.reason
     )
     names = (account.family_name, account.given_name, account.usage_name, account.civilite)
     person, uid = Person(matricule, *names), account.uid
@@ -361,9 +356,9 @@ def _without_number(
         person=person,
         accounts=(uid,),
         evidence={uid: (SAME_IDENTITY,)},
-        since=rules.as_of,
+        since=store.as_of,
         stated=stated(store.keys, person),
-        decision=Decision(CaseAnswer.DIFFERENT, author.by, author.reason, rules.as_of),
+        decision=Decision(CaseAnswer.DIFFERENT, author.by, author.reason, store.as_of),
     )
     place = Places(store.directory.state).case(case.id)
     entry_before = store.reader.read(place, [DATA])
@@ -378,12 +373,11 @@ def _without_number(
         f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
         f"To take that back: piactl match same {case.id}"
     )
-    return guarded(store, rules, (replace(taken_off, then=tuple(rows), note=note),))
+    return guarded(store, (replace(taken_off, then=tuple(rows), note=note),))
 
 
 def prepare_rekey(
     store: AccountStore,
-    rules: Rules,
     name: str,
     old: str,
     new: str,
@@ -399,7 +393,7 @@ def prepare_rekey(
             f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
             f'piactl account merge {owner.account.uid} {uid} --reason "..."'
         )
-    return prepare(store, rules, [name], values_after_merge_or_split.rekey(author, old, new), author.reason)
+    return prepare(store, [name], values_after_merge_or_split.rekey(author, old, new), author.reason)
 
 
 def _new_matricule(text: str) -> str:

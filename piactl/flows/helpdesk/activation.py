@@ -117,7 +117,7 @@ class ActivationDelivery:
         self, store: AccountStore, name: str, entry: Entry, reason: str, now: datetime, identity: str
     ) -> PreparedAccount:
         account, rules = entry.account, self.rules
-        status = refuse_activation(store, account, rules, identity)
+        status = refuse_activation(store, account, identity)
         if self.first_only:
             _refuse_chosen(store, entry, self.settings)
         opens = status.login_from if status.login_from and status.login_from > rules.as_of else None
@@ -230,15 +230,15 @@ def _with_device(account: Account, encoding: Encoding) -> str:
     return ", followed by a one-time code of the device as before"
 
 
-def refuse_activation(store: AccountStore, account: Account, rules: Rules, identity: str) -> AccountStatus:
+def refuse_activation(store: AccountStore, account: Account, identity: str) -> AccountStatus:
     """The status of an account that may have an activation password. Raises ActRefused for an account that it
     would not open, or that `identity` may not change."""
 
     def instead() -> str:
         return "\n".join(held_by_cases(store, uid)) or f"See: piactl why {uid} login"
 
-    uid, as_of = account.uid, rules.as_of
-    _, status = career_and_status(account, rules.policy, rules.register, as_of)
+    uid, as_of = account.uid, store.as_of
+    _, status = career_and_status(account, store.policy, store.rules.register, as_of)
     if account.state is State.ARCHIVED:
         why = "\n".join(["", *held_by_cases(store, uid)])
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")

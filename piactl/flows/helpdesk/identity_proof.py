@@ -13,7 +13,6 @@ from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
@@ -83,13 +82,13 @@ class ProofNeeded:
 
 
 def proof_needed(
-    store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int, instead: str
+    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: str
 ) -> ProofNeeded:
     """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
     activation password, or that has nothing to compare an answer with; `instead` as there."""
     entry = find_entry(store, name)
-    refuse_activation(store, entry.account, rules, identity)
-    refuse_unprovable(entry.account, holdoff_days, rules.as_of, instead, "password reset")
+    refuse_activation(store, entry.account, identity)
+    refuse_unprovable(entry.account, holdoff_days, store.as_of, instead, "password reset")
     return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
 
 

@@ -24,7 +24,6 @@ from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
@@ -195,7 +194,6 @@ class Requests:
     def prepare(
         self,
         store: AccountStore,
-        rules: Rules,
         settings: PasswordSettings,
         kind: str,
         names: Sequence[str],
@@ -212,7 +210,7 @@ class Requests:
         def prepared(name: str, entry: Entry) -> PreparedAccount:
             uid, device, changed = entry.account.uid, "", ""
             if kind == PASSWORD:
-                refuse_activation(store, entry.account, rules, identity)
+                refuse_activation(store, entry.account, identity)
                 changed = _changed(store, entry, settings)
             else:
                 device = _waiting(find_holder(store, uid, identity))

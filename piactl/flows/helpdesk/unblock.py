@@ -12,7 +12,6 @@ from piactl.core.credentials.password_generation_and_rules import valid_until
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings
-from piactl.core.rules.desired import Rules
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import (
@@ -26,7 +25,6 @@ from piactl.flows.queries.accounts import AccountStore, career_and_status, held_
 
 def prepare_unblocking(
     store: AccountStore,
-    rules: Rules,
     passwords: PasswordSettings,
     names: Sequence[str],
     reason: str,
@@ -38,7 +36,7 @@ def prepare_unblocking(
         prepare_each(
             store,
             names,
-            lambda name, entry: _prepared(store, rules, passwords, name, entry, reason, now, identity),
+            lambda name, entry: _prepared(store, passwords, name, entry, reason, now, identity),
             "it is unblocked once",
         )
     )
@@ -46,7 +44,6 @@ def prepare_unblocking(
 
 def _prepared(
     store: AccountStore,
-    rules: Rules,
     passwords: PasswordSettings,
     name: str,
     entry: Entry,
@@ -67,7 +64,7 @@ def _prepared(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
             "the administrator of the directory who set it has to remove it"
         )
-    timezone = rules.policy.timezone
+    timezone = store.policy.timezone
     ends = activation_end(credentials, entry, timezone, passwords.activation_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
@@ -78,7 +75,7 @@ def _prepared(
     delayed = until is not None and until == credentials.delayed
     policy = _policy(credentials, passwords, protected=account.protected)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
-    note = _note(store, rules, credentials, entry, blocked=blocked and not delayed, ends=ends)
+    note = _note(store, credentials, entry, blocked=blocked and not delayed, ends=ends)
     if delayed and until is not None:
         ends_at = shown_time(until, timezone)
         note = f"wrong passwords delay it until {ends_at}, and only time ends this; {note}"
@@ -118,7 +115,6 @@ def activation_end(
 
 def _note(
     store: AccountStore,
-    rules: Rules,
     credentials: Credentials,
     entry: Entry,
     *,
@@ -129,12 +125,12 @@ def _note(
     uid = entry.account.uid
     note = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
-        note += f"; it has an activation password, valid until {shown_time(ends, rules.policy.timezone)}"
+        note += f"; it has an activation password, valid until {shown_time(ends, store.policy.timezone)}"
     elif credentials.changed is None:
         note += f"; no password was ever set: piactl password activate {uid}"
-    _, status = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
-    first, last = status.login_from or rules.as_of, status.login_until or rules.as_of
-    if status.locked or not first <= rules.as_of <= last:
+    _, status = career_and_status(entry.account, store.policy, store.rules.register, store.as_of)
+    first, last = status.login_from or store.as_of, status.login_until or store.as_of
+    if status.locked or not first <= store.as_of <= last:
         note += f"; but something else keeps it closed: piactl why {uid} login"
         note = "\n".join([note, *held_by_cases(store, uid)])
     elif not blocked:

@@ -30,7 +30,7 @@ from piactl.core.plan.identity_case import Case, cases_of_accounts
 from piactl.core.plan.run_state import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
 from piactl.core.rules.desired import Rules
-from piactl.core.text import iso
+from piactl.core.text import facts_of, iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,
@@ -50,6 +50,7 @@ from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
 View = Mapping[str, Any]
+_MAYBE_EMPTY = ("corps", "position", "modality")
 PRIVATE_MAIL = "private_mail"
 PERSON_COLUMNS = (
     "civilite",
@@ -66,7 +67,7 @@ PERSON_COLUMNS = (
 class AccountStore:
     """The accounts of one directory, read through `reader` as of a day and found by name.
 
-    `rules` says what another program's changes are compared with. Matricules are found by their digests under
+    `rules_on` gives the rules of a day. Matricules are found by their digests under
     `keys`, in all `namespaces` if none is named. `unreadable` are the records of piactl that had to be
     skipped.
     """
@@ -77,9 +78,14 @@ class AccountStore:
     keys: DigestKeys
     policy: Policy
     as_of: date
-    rules: Callable[[date], Rules]
+    rules_on: Callable[[date], Rules]
     namespaces: Collection[str] = (COMMON,)
     unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of its day."""
+        return self.rules_on(self.as_of)
 
     @cached_property
     def records(self) -> Records:
@@ -100,7 +106,7 @@ class AccountStore:
         """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
-        return decided(entry, self.encoding, self.last, self.rules(self.as_of))
+        return decided(entry, self.encoding, self.last, self.rules)
 
     def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
@@ -196,7 +202,7 @@ def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
 def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
     """Every account, in directory order, as a night evaluates it. Calls `report_unreadable` with the reason
     for each unreadable entry."""
-    encoding = store.encoding.fitted_to(store.reader)
+    encoding = store.encoding
     return readable(store, read_accounts(store.reader, store.directory, encoding), report_unreadable)
 
 
@@ -300,12 +306,12 @@ def account_views(
 ) -> Iterator[dict[str, Any]]:
     """The documents of `account show -o json`; see schemas/json/account.schema.json. `drift` is what another
     program changed, by uid."""
-    otp_schema = store.encoding.fitted_to(store.reader).otp_schema
+    otp_schema = store.encoding.otp_schema
     for entry in entries:
         held = bool(held_words(entry))
         view = _view(entry, store, register, otp_schema=otp_schema, held=held)
         view["cases"] = case_rows(store.cases_of(entry.account.uid))
-        view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
+        view["held"], view["drift"] = held, [drift_row(d) for d in drift.get(entry.account.uid, ())]
         yield view
 
 
@@ -319,20 +325,12 @@ def case_rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
     return [
         {
             "case": case.id,
-            "doubt": case.doubt.value,
-            "source": case.source,
-            "matricule": case.matricule,
-            "since": case.since.isoformat(),
+            **facts_of(case, "doubt", "source", "matricule", "since"),
             "text": case.hold_text,
             "command": f"piactl match show {case.id}",
         }
         for case in cases
     ]
-
-
-def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:
-    """What another program changed on an account, as its document has it."""
-    return [drift_row(drift) for drift in drifts]
 
 
 def _view(
@@ -360,28 +358,13 @@ def _view(
         refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in career.posts}
     return {
-        "uid": account.uid,
-        "matricule": account.matricule,
-        "matricules": [*account.matricules],
-        "address": account.address,
+        **facts_of(account, "uid", "matricule", "matricules", "address", "display_name"),
         "aliases": sorted(account.aliases),
-        "display_name": account.display_name,
-        "state": status.state.value,
-        "locked": status.locked,
-        "login_from": iso(status.login_from),
-        "login_until": iso(status.login_until),
+        **facts_of(status, "state", "locked", "login_from", "login_until", "next_due", "profiles"),
         "refused_by": refused_by,
-        "next_due": iso(status.next_due),
-        "profiles": list(status.profiles),
         "assignments": [
             {
-                "uai": a.uai,
-                "function": a.function,
-                "corps": a.corps or None,
-                "position": a.position or None,
-                "modality": a.modality or None,
-                "start": a.start.isoformat(),
-                "end": iso(a.end),
+                **facts_of(a, "uai", "function", *_MAYBE_EMPTY, "start", "end", null=_MAYBE_EMPTY),
                 "profile": profiles.get(id(a)) or _profile(a, policy, register),
             }
             for a in account.assignments
@@ -423,26 +406,15 @@ def lock_row(account: Account) -> dict[str, Any] | None:
     lock = account.lock
     if lock is None:
         return None
-    return {"since": iso(lock.known_since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
+    return {"since": iso(lock.known_since), **facts_of(lock, "until", "by", "reason")}
 
 
 def _archived(account: Account) -> dict[str, Any]:
     """The document of an archived account, which has only its identifiers."""
     return {
-        "uid": account.uid,
-        "matricule": None,
-        "matricules": [],
-        "address": None,
+        **dict.fromkeys(("matricule", "address", "display_name", "login_from", "next_due", "sponsor")),
+        **{name: [] for name in ("matricules", "profiles", "assignments", "entitlements")},
+        **facts_of(account, "uid", "state", "locked", "login_until"),
         "aliases": sorted(i for i in account.identifiers if "@" in i),
-        "display_name": None,
-        "state": account.state.value,
-        "locked": account.locked,
-        "login_from": None,
-        "login_until": iso(account.login_until),
-        "next_due": None,
-        "profiles": [],
-        "assignments": [],
-        "entitlements": [],
         "lock": lock_row(account),
-        "sponsor": None,
     }

@@ -16,9 +16,8 @@ from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
-from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import post_text
-from piactl.core.text import iso
+from piactl.core.text import facts_of, iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state_and_activation import read_credentials
@@ -28,11 +27,11 @@ from piactl.flows.queries.accounts import AccountStore, case_rows, find_entry
 
 View = Mapping[str, Any]
 LOGIN = "login"
+_MAYBE_EMPTY = ("position", "source", "origin")
 
 
 def why(
     store: AccountStore,
-    rules: Rules,
     name: str,
     now: datetime,
     settings: Settings,
@@ -45,14 +44,14 @@ def why(
     if subject == LOGIN:
         written = as_found(entry, store.encoding)
         account = replace(entry.account, login_from=written.login_from, login_until=written.login_until)
-        question = _question(store, replace(entry, account=account), rules, now, settings)
+        question = _question(store, replace(entry, account=account), now, settings)
         answers = [login_answer(question, _around_login(store, entry, question, now, settings))]
     else:
-        question = _question(store, entry, rules, now, settings)
+        question = _question(store, entry, now, settings)
         if isinstance(subject, Service):
             answers = right_answers(question, subject)
         else:
-            services = rules.policy.services.values()
+            services = store.policy.services.values()
             answers = [state_answer(question), *(a for s in services for a in _in_short(question, s))]
     return {
         "uid": question.account.uid,
@@ -60,7 +59,7 @@ def why(
         "as_of": question.as_of.isoformat(),
         "policy_file": settings.policy_file,
         "cases": case_rows(question.cases),
-        "answers": [_answer(answer, rules.policy) for answer in answers],
+        "answers": [_answer(answer, store.policy) for answer in answers],
     }
 
 
@@ -119,14 +118,14 @@ def why_run(
     }
 
 
-def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settings: Settings) -> Question:
+def _question(store: AccountStore, entry: Entry, now: datetime, settings: Settings) -> Question:
     account, encoding = entry.account, store.encoding
-    today = now.astimezone(ZoneInfo(rules.policy.timezone)).date()
+    today = now.astimezone(ZoneInfo(store.policy.timezone)).date()
     question = Question(
         account,
-        rules,
-        changeable=rules.as_of == today or settings.any_date,
-        as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
+        store.rules,
+        changeable=store.as_of == today or settings.any_date,
+        as_of_option="" if store.as_of == today else f" --as-of {store.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
         cases=store.cases_of(account.uid),
     )
@@ -182,11 +181,5 @@ def _assignment(answer: Answer, policy: Policy) -> dict[str, Any] | None:
         return None
     return {
         "text": post_text(row, policy),
-        "uai": row.uai,
-        "function": row.function,
-        "start": row.start.isoformat(),
-        "end": iso(row.end),
-        "position": row.position or None,
-        "source": row.source or None,
-        "origin": row.origin or None,
+        **facts_of(row, "uai", "function", "start", "end", *_MAYBE_EMPTY, null=_MAYBE_EMPTY),
     }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rapidfuzz import fuzz, process
 
@@ -18,15 +18,15 @@ from piactl.core.model.account import LIVE, Account
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
-from piactl.directory.store.accounts import Entry, read_accounts
+from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.queries.accounts import (
     AccountStore,
     account_views,
+    all_entries,
     find_account,
     person_facts,
-    readable,
 )
 from piactl.private_files import NamelessFile
 
@@ -95,17 +95,26 @@ class Filters:
 
 AT_ONCE = 500
 """Accounts of a list that are made into documents together: who changed them is asked for together."""
-T = TypeVar("T")
 
 
-class Selection:
-    """Decides which accounts a list shows. `watch` sees all of them, `check` is called after that.
+class Listing:
+    """The documents of the accounts that a list shows. `drifted`: only accounts that another program changed;
+    `of_people`: documents with the facts of the person.
 
     Raises PiactlError if a filter asks for last log ins and the server keeps none.
     """
 
-    def __init__(self, store: AccountStore, filters: Filters) -> None:
-        self._filters, self._day = filters, store.as_of
+    def __init__(
+        self,
+        store: AccountStore,
+        register: Register,
+        filters: Filters,
+        *,
+        drifted: bool = False,
+        of_people: bool = False,
+    ) -> None:
+        self._store, self._register, self._filters = store, register, filters
+        self._drifted, self._of_people = drifted, of_people
         self._logins = _last_logins(store) if filters.of_logins else {}
         self._states = filters.states or (_OPEN if filters.of_logins else ())
         self._sponsor = filters.sponsor
@@ -115,28 +124,36 @@ class Selection:
                 self._sponsor = find_account(store, filters.sponsor).uid
             except NotFound as unknown:  # a sponsor need not have an account any more
                 self._unknown = unknown
+        self._devices: dict[str, list[Drift]] = {}
+        for device in store.devices():
+            self._devices.setdefault(device.uid, []).append(device)
 
-    def watch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        for entry in entries:
+    def all_entries(self, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
+        """All accounts, in directory order, for `of`. Raises NotFound after the last one if nobody has the
+        sponsor."""
+        for entry in all_entries(self._store, report_unreadable):
             if self._unknown and sponsor_of(entry.account.overrides) == self._sponsor:
                 self._unknown = None
             yield entry
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether `check` may raise, so that nothing can be shown before all accounts are read."""
-        return self._unknown is not None
-
-    def check(self) -> None:
-        """Raises NotFound for an unknown sponsor."""
         if self._unknown:
             raise self._unknown
 
-    def shown(self, views: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The views that fit; if a filter asks for log ins, with `last_login`, UTC, None if none is known."""
-        filters, day = self._filters, self._day
-        for view in views:
+    def of(self, entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
+        """The documents of those accounts that fit, in their order, yielded while the directory is read: it
+        reads AT_ONCE accounts ahead."""
+        rest = iter(entries)
+        while some := list(islice(rest, AT_ONCE)):
+            yield from self._documents(some)
+
+    def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+        by_uid = {entry.account.uid: entry.account for entry in some}
+        devices = (device for uid in self._devices.keys() & by_uid for device in self._devices[uid])
+        drift = self._store.drift(some, devices)
+        filters, day = self._filters, self._store.as_of
+        for view in account_views(self._store, self._register, some, drift):
             if not _fits(view, filters, self._states, self._sponsor, day.isoformat()):
+                continue
+            if self._drifted and not view["drift"]:
                 continue
             if filters.of_logins:
                 last = self._logins.get(view["uid"], LastLogin())
@@ -146,52 +163,10 @@ class Selection:
                 )
                 if recent or (filters.never and last.at is not None):
                     continue
-                view = {**view, "last_login": last.at.isoformat() if last.at else None}
-            yield view
-
-
-class Listing(Generic[T]):
-    """The rows of a list: what `make` returns for the documents of accounts. `drifted`: only accounts that
-    another program changed; `of_people`: documents with the facts of the person."""
-
-    def __init__(
-        self,
-        store: AccountStore,
-        register: Register,
-        selection: Selection,
-        make: Callable[[Iterable[dict[str, Any]]], Iterable[T]],
-        *,
-        drifted: bool,
-        of_people: bool,
-    ) -> None:
-        self._store, self._register, self._selection, self._make = store, register, selection, make
-        self._drifted, self._of_people = drifted, of_people
-        self._encoding = store.encoding.fitted_to(store.reader)
-        self._devices: dict[str, list[Drift]] = {}
-        for device in store.devices():
-            self._devices.setdefault(device.uid, []).append(device)
-
-    def of(self, entries: Iterable[Entry]) -> Iterator[T]:
-        """The rows of these accounts, in their order. Reads AT_ONCE accounts ahead."""
-        rest = iter(entries)
-        while some := list(islice(rest, AT_ONCE)):
-            yield from self._make(self._documents(some))
-
-    def of_all(self, report_unreadable: Callable[[str], Any]) -> Iterator[T]:
-        """The rows of all accounts, in directory order, yielded while the directory is read. Calls
-        `report_unreadable` with the reason for each unreadable entry."""
-        entries = read_accounts(self._store.reader, self._store.directory, self._encoding)
-        return self.of(self._selection.watch(readable(self._store, entries, report_unreadable)))
-
-    def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-        by_uid = {entry.account.uid: entry.account for entry in some}
-        devices = (device for uid in self._devices.keys() & by_uid for device in self._devices[uid])
-        drift = self._store.drift(some, devices)
-        for view in self._selection.shown(account_views(self._store, self._register, some, drift)):
-            if self._drifted and not view["drift"]:
-                continue
+                # UTC, None if none is known
+                view["last_login"] = last.at.isoformat() if last.at else None
             if self._of_people:
-                view |= person_facts(by_uid[view["uid"]], self._register, self._store.as_of)
+                view |= person_facts(by_uid[view["uid"]], self._register, day)
             yield view
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_words, running
+from piactl.core.text import facts_of
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
 from piactl.flows.queries.accounts import AccountStore
 
@@ -20,12 +21,7 @@ def exceptions_by_hand(store: AccountStore, unreadable: ReportUnreadable) -> lis
         {
             "uid": account.uid,
             "kind": "grant" if exception.grants else "deny",
-            "service": exception.service,
-            "uai": exception.uai or None,
-            "start": exception.start.isoformat(),
-            "end": exception.end.isoformat(),
-            "by": exception.by,
-            "reason": exception.reason,
+            **facts_of(exception, "service", "uai", "start", "end", "by", "reason", null=("uai",)),
         }
         for account in _accounts(store, "piactlException", unreadable)
         for exception in account.exceptions
@@ -40,13 +36,8 @@ def current_overrides(store: AccountStore, unreadable: ReportUnreadable) -> list
     rows = [
         {
             "uid": account.uid,
-            "kind": override.kind.value,
             "what": override_words(override).partition(", by hand")[0],
-            "until": override.until.isoformat(),
-            "made": override.made.isoformat(),
-            "by": override.by,
-            "reason": override.reason,
-            "sponsor": override.sponsor or None,
+            **facts_of(override, "kind", "until", "made", "by", "reason", "sponsor", null=("sponsor",)),
         }
         for account in _accounts(store, "piactlOverride", unreadable)
         for override in running(account.overrides, store.as_of)

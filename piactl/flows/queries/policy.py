@@ -6,6 +6,7 @@ from typing import Any
 
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
+from piactl.core.text import facts_of
 from piactl.errors import NotFound
 
 
@@ -62,15 +63,9 @@ def profile_view(policy: Policy, name: str) -> dict[str, Any]:
 
 def _service(service: Service, policy: Policy) -> dict[str, Any]:
     return {
-        "name": service.name,
-        "label": service.label,
+        **facts_of(service, "name", "label", "grant_delay", "mutation_delay", "handover", "in_grace", "otp"),
         "scope": "establishment" if service.per_establishment else "person",
-        "grant_delay": service.grant_delay,
-        "mutation_delay": service.mutation_delay,
         "meanwhile": None if service.per_establishment else ("keep" if service.keep else "none"),
-        "handover": service.handover,
-        "in_grace": service.in_grace,
-        "otp": service.otp,
         "profiles": [entry.name for entry in policy.profiles if service.serves(entry.name)],
         "when": _when(service.when),
         "line": service.line,

@@ -82,7 +82,7 @@ def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Devi
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
     devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))
-    return DeviceHolder(name, entry, devices, store.encoding.fitted_to(store.reader))
+    return DeviceHolder(name, entry, devices, store.encoding)
 
 
 def as_proved(store: AccountStore, holder: DeviceHolder) -> DeviceHolder:

@@ -1,0 +1,111 @@
+"""What commands of the help desk share: their options, the counts of identity checks, and the requests that
+one operator makes and another one decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, can_ask
+from piactl.cli.framework.configuration import Configuration
+from piactl.cli.framework.context import say_text
+from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
+from piactl.clock import utc_now
+from piactl.core.model.account import Account
+from piactl.core.model.settings import IdentityName
+from piactl.directory.port import Reader
+from piactl.errors import UsageError
+from piactl.flows.apply.begin_run import meet_server
+from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
+from piactl.flows.helpdesk.second_person import TWO, Requests
+from piactl.flows.queries.accounts import AccountStore, find_account, person_row
+from piactl.journal import require_room, who
+from piactl.journal.actor import known_operator
+from piactl.report.establishments import with_names
+from piactl.report.plan_text import person_text
+
+
+@dataclass(frozen=True, slots=True)
+class CodeOptions(Manner):
+    """The options of a command of the help desk that asks for codes: it acts with the identity of the desk,
+    or with the administrator's if asked for. The run leaves no record in the directory, because the desk may
+    write none and an undo could not bring a secret back; the journal has everything."""
+
+    reason: SometimesReason = ""
+    yes: bool = True
+    output: ShowOutput = None
+    recorded: bool = False
+    administrator: AsAdministrator = False
+
+    def __post_init__(self) -> None:
+        identity = IdentityName.ADMINISTRATOR if self.administrator else IdentityName.DESK
+        object.__setattr__(self, "identity", identity)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions(CodeOptions):
+    """The options of a command of the help desk that needs a reason only as an administrator."""
+
+    dry_run: DryRun = False
+    yes: Yes = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeskReasonOptions(DeskOptions):
+    """The options of a command of the help desk that always needs a reason."""
+
+    reason: Reason = ""
+
+
+def say_person(configuration: Configuration, account: Account, day: date) -> None:
+    """On a terminal, names the person of an account before a question about them."""
+    if can_ask(yes=False):
+        person = person_text(person_row(account, configuration.policy, day))
+        say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
+
+
+def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
+    """On a terminal, names the person before the question for a code. Raises as `find_account`."""
+    if can_ask(yes=False):
+        say_person(command.configuration, find_account(store, name), command.order.as_of)
+
+
+def identity_checks(configuration: Configuration, writer: Any) -> IdentityChecks:
+    """The counts of identity checks that `writer`, a Writer, keeps. Each check is a write, and may use up a
+    code. Raises what `meet_server` raises, and JournalUnusable, before the first."""
+    settings, unreadable = configuration.settings, configuration.unreadable
+    meet_server(writer, who().host, settings, unreadable, utc_now)
+    require_room(settings.journal_file)
+    state, timezone = settings.directory.state, configuration.policy.timezone
+    return IdentityChecks(writer, state, settings.password, configuration.keys, timezone, unreadable)
+
+
+def requests_of(configuration: Configuration, reader: Reader) -> Requests:
+    state, timezone = configuration.settings.directory.state, configuration.policy.timezone
+    return Requests(reader, state, configuration.keys, configuration.unreadable, timezone)
+
+
+def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: object) -> int:
+    """Requests what `kind` says for one account. Raises UsageError where an option `beside` goes without a
+    request."""
+    if len(names) != 1 or any(beside) or manner.allow:
+        raise UsageError(
+            "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
+        )
+    command = begin(manner)
+    configuration, order = command.configuration, command.order
+    operator = known_operator(order.actor, TWO)
+    return command.decide(
+        lambda store: requests_of(configuration, store.reader).prepare(
+            store,
+            configuration.settings.password,
+            kind,
+            names,
+            order.reason,
+            operator,
+            utc_now(),
+            manner.identity,
+        )
+    )
