@@ -36,9 +36,10 @@ SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 @dataclass
 class Chosen:
-    """The options given before the command."""
+    """The options given before the command, and the configuration once it is read."""
 
     config: str = ""
+    configuration: Configuration | None = None
 
 
 chosen = Chosen()
@@ -84,8 +85,10 @@ def is_there(path: Path) -> bool:
 
 
 def this_configuration() -> Configuration:
-    """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
-    configuration = open_configuration(configuration_path())
+    """The configuration that the command line or the environment names; a command reads it once. Raises
+    ConfigurationInvalid."""
+    configuration = chosen.configuration or open_configuration(configuration_path())
+    chosen.configuration = configuration
     use(configuration.settings.language)
     return configuration
 
