@@ -139,7 +139,7 @@ def _listed(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
-    day, register = options.as_of or today(configuration), configuration.register
+    day = options.as_of or today(configuration)
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     layout = layout_or_default(options.output)
@@ -152,7 +152,7 @@ def _listed(
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
-        listing = Listing(store, register, filters, drifted=drifted, of_people=of_people)
+        listing = Listing(store, filters, drifted=drifted, of_people=of_people)
         entries = listing.all_entries(unreadable.append)
         rows = listing.of(choose(entries) if choose else entries)
         streams = layout == "ndjson" and not choose
@@ -225,7 +225,7 @@ def show(names: Names, output: ShowOutput = None, as_of: AsOf = None) -> int:
         def view_of(name: str) -> dict[str, Any]:
             entry = find_entry(store, name)
             drift = {entry.account.uid: store.drift_of(entry)}
-            return next(account_views(store, register, [entry], drift))
+            return next(account_views(store, [entry], drift))
 
         views, code = of_each(names, view_of, alone=single)
 

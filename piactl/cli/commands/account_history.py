@@ -233,14 +233,7 @@ def timeline(
         store = configuration.accounts(reader, day)
         entry = find_entry(store, account)
         drifts, cases = store.drift_of(entry), case_rows(store.cases_of(entry.account.uid))
-        drawn = timeline_of(
-            entry.account,
-            configuration.policy,
-            configuration.register,
-            day,
-            from_,
-            until,
-        )
+        drawn = timeline_of(entry.account, store.rules, from_, until)
     if svg:
         _write_svg(drawn, svg, force=force)
     elif output is Form.JSON:

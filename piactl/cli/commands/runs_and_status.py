@@ -196,7 +196,6 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     with reading(configuration) as reader:
         view = status_view(
             configuration.accounts(reader, as_of or today(configuration)),
-            configuration.rules,
             configuration.settings,
             utc_now(),
             say,

@@ -211,9 +211,7 @@ def list_of_accounts(
     unreadable: list[str] = []
     with reading(configuration) as reader:
         store = configuration.accounts(reader, as_of or today(configuration))
-        rows = with_person_facts(
-            store, rows_of(store, unreadable.append), column_names, configuration.register
-        )
+        rows = with_person_facts(store, rows_of(store, unreadable.append), column_names)
     show_rows(rows, column_names, output, only=bool(columns))
     for why in unreadable:
         say(why)
