@@ -30,6 +30,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.host import groups_of_site
 from piactl.cli.framework.options import (
     AsOf,
+    Form,
     OneName,
     Output,
     PeriodsOutput,
@@ -39,7 +40,6 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
-from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.clock import utc_now
 from piactl.core.model.numen_and_digests import read_numen

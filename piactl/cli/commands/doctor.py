@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import configuration_path, display, put, reading, say, this_configuration
-from piactl.cli.framework.options import Output, OutputLayout, read_names
+from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
@@ -65,14 +65,14 @@ def doctor(
         configuration = missing
     findings = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in findings]
-    if output in (None, OutputLayout.TABLE):
+    if output in (None, Form.TABLE):
         display([doctor_text(rows)], "table")  # in English only
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(findings, strict=strict))
 
 
-def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
+def _compare(names: Sequence[str], output: Form | None) -> int:
     configuration = this_configuration()
     directory = configuration.settings.directory
     if len(directory.servers) < 2:
@@ -82,7 +82,7 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
         uids = [find_account(accounts, name).uid for name in names]
     expected = {account_dn(directory, uid): () for uid in uids}
     sentences = not_arrived(directory, _reader(directory), identity_password, expected)
-    if output in (None, OutputLayout.TABLE):
+    if output in (None, Form.TABLE):
         for sentence in sentences:
             say(sentence)
         if not sentences:

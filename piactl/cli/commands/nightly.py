@@ -26,7 +26,7 @@ from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
     Feeds,
-    PlanLayout,
+    Form,
     RunOutput,
     SometimesReason,
     need_reason,
@@ -72,7 +72,7 @@ from piactl.report.plan_text import plan_text
 def nightly(
     feeds: Feeds = None,
     as_of: AsOf = None,
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
@@ -131,7 +131,7 @@ def _run(
     order: Order,
     feeds: Sequence[str],
     accepted: Sequence[str],
-    output: PlanLayout,
+    output: Form,
     *,
     strict: bool,
 ) -> tuple[int, ReadyPlan, Done]:
@@ -160,7 +160,7 @@ def _run(
     ready, done = report.ready, report.done
     lost = None
     try:
-        if output is PlanLayout.TEXT:
+        if output is Form.TEXT:
             rest = f"every change: piactl plan show {report.file} --all"
             text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader

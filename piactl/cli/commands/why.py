@@ -9,7 +9,7 @@ import typer
 
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import of_each, reading, show_views, this_configuration, today
-from piactl.cli.framework.options import AsOf, OutputLayout, ShowOutput, read_names
+from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.cli.framework.run_context import find_run
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
@@ -89,7 +89,7 @@ def why(
 
 
 def _through_run(
-    configuration: Configuration, account: str, run: str, output: OutputLayout | None, *, single: bool
+    configuration: Configuration, account: str, run: str, output: Form | None, *, single: bool
 ) -> int:
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
