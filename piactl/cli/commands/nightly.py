@@ -19,7 +19,6 @@ from piactl.cli.framework.context import (
     reading,
     say,
     this_configuration,
-    today,
     writing,
 )
 from piactl.cli.framework.options import (
@@ -101,7 +100,7 @@ def nightly(
     elif public:
         raise UsageError("--public needs --html FILE")
     configuration = this_configuration()
-    order = new_order(configuration, as_of or today(configuration) if as_of else None, reason)
+    order = new_order(configuration, as_of, reason)
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(

@@ -195,7 +195,7 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     configuration = this_configuration()
     with reading(configuration) as reader:
         view = status_view(
-            configuration.accounts(reader, as_of or today(configuration)),
+            configuration.accounts(reader, as_of),
             configuration.settings,
             utc_now(),
             say,
