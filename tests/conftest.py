@@ -219,9 +219,9 @@ def _bound(uri: str, **options: Any) -> Iterator[ldap3.Connection]:
         connection.unbind()
 
 
-@pytest.fixture
-def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Makes started sandboxes (`make_sandbox(accesslog=True)`); each is stopped at the end by its pid.
+@contextmanager
+def sandboxes() -> Iterator[Callable[..., Sandbox]]:
+    """Makes started sandboxes (`make(accesslog=True)`); each is stopped at the end by its pid.
 
     They have the same passwords and keys, except `fresh` ones. A sandbox `like` a stopped one also has its
     content.
@@ -236,11 +236,20 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
             copy_prepared(like or prepared_sandbox(accesslog), folder)
         return Sandbox.started(folder, accesslog=accesslog)
 
-    yield make
-    for folder in folders:
-        if process := recall(folder / "slapd" / "process.json"):
-            os.kill(process.pid, signal.SIGKILL)  # its data are removed too
-        shutil.rmtree(folder)
+    try:
+        yield make
+    finally:
+        for folder in folders:
+            if process := recall(folder / "slapd" / "process.json"):
+                os.kill(process.pid, signal.SIGKILL)  # its data are removed too
+            shutil.rmtree(folder)
+
+
+@pytest.fixture
+def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Makes sandboxes for one test, as `sandboxes` does."""
+    with sandboxes() as make:
+        yield make
 
 
 @contextmanager

@@ -136,7 +136,6 @@ INSIDE = (
     "story/test_disasters.py",
     "story/test_drift_matrix.py",
     "story/test_failover.py",
-    "story/test_forecast_lives.py",
     "story/test_from_inside.py",
     "story/test_history.py",
     "story/test_layout.py",

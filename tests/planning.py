@@ -31,7 +31,7 @@ from piactl.secret_files import identity_password
 
 
 class EmptyDirectory:
-    """A Reader that finds no entry, with the schema of slapo-otp or without it."""
+    """A Reader that finds only piactl's folders, with the schema of slapo-otp or without it."""
 
     def __init__(self, *, otp: bool = True) -> None:
         self._otp = otp
@@ -45,8 +45,9 @@ class EmptyDirectory:
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return None
 
-    def search(self, *_words: object, **_options: object) -> Iterator[RawEntry]:
-        return iter(())
+    def search(self, base: str, *_words: object, **_options: object) -> Iterator[RawEntry]:
+        folders = ("sources", "waiting") if base.startswith("ou=piactl,") else ()
+        return (RawEntry(f"ou={name},{base}", {"ou": (name.encode(),)}) for name in folders)
 
     def search_each(self, *_words: object) -> Iterator[RawEntry]:
         return iter(())

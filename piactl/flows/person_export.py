@@ -21,11 +21,12 @@ from piactl.core.text import read_json
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.case_records import person_record
+from piactl.directory.store.case_records import PERSON
 from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_memory, waiting_record
+from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_logged_writes
@@ -142,7 +143,7 @@ def _shown_instead(store: AccountStore) -> dict[str, str]:
 
 
 def _waiting(waiting: Waiting) -> Document:
-    record = {**waiting_record(waiting), "numen_digest": NUMEN_DIGEST}
+    record = {**to_json(waiting), "numen_digest": NUMEN_DIGEST}
     return {**record, "births": [IDENTITY_DIGEST, BIRTH_DIGEST]} if "births" in record else record
 
 
@@ -160,7 +161,7 @@ def _cases(cases: Iterable[Case], names: set[str]) -> Iterator[Document]:
                 "source": case.source,
                 "since": str(case.since),
                 "evidence": evidence,
-                "stated": person_record(stated) if stated else None,
+                "stated": {name: getattr(stated, name) for name in PERSON} if stated else None,
                 "decision": decision.answer.value if decision else None,
                 "by": decision.by if decision else None,
                 "reason": decision.reason if decision else None,

@@ -36,15 +36,8 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import run_in
-from piactl.directory.store.state_records import (
-    last_in,
-    last_run_record,
-    read_last,
-    read_last_run,
-    read_memory,
-    read_source,
-    source_record,
-)
+from piactl.directory.store.state_records import LAST_RUN, SOURCE, last_in, read_last, read_memory
+from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.begin_run import begin_run
@@ -311,18 +304,18 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 def _keep_to_server(run: Run) -> None:
     """Makes the server of this run the one that later runs write to."""
     data = run.records.data(run.places.last_run)
-    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
+    last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
     if last is not None:
         accepted = replace(last, clean=False, server=run.server, csns=run.csns)
-        replace_record(run.writer, run.places.last_run, data, last_run_record(accepted))
+        replace_record(run.writer, run.places.last_run, data, to_json(accepted))
 
 
 def _take_again(run: Run, feed: Feed) -> None:
     """Lets the source accept a feed once more, whatever its date."""
     dn = run.places.source(feed["source"])
     entry = run.writer.read(dn, [DATA])  # each feed of a source changes its record
-    memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
+    memory = run.unreadable.read(dn, entry.first(DATA), SOURCE) if entry is not None else None
     if memory is None:
         return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
-    replace_record(run.writer, dn, stored(entry), source_record(replace(memory, again=tuple(again))))
+    replace_record(run.writer, dn, stored(entry), to_json(replace(memory, again=tuple(again))))

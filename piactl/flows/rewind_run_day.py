@@ -12,7 +12,8 @@ from piactl.core.plan.losses import losses_until, taken_until
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.directory.store.state_records import LAST_RUN
+from piactl.directory.store.typed_records import to_json
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
 
@@ -50,7 +51,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         if entry is None:
             raise ActRefused("no run has written yet: there is nothing to set back")
         data = entry.first(DATA) or b""
-        last = parsed(entry.dn, data, read_last_run)
+        last = parsed(entry.dn, data, LAST_RUN)
         if to > last.as_of:
             raise ActRefused(
                 f"--to {to}: the day of the last run, {last.run}, is {last.as_of}; name a day before it"
@@ -60,7 +61,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         run.journal.note(f"{note}: {run.order.reason}")
         losses, taken = losses_until(last.losses, to), taken_until(last.taken, to)
         # it is no longer the record that any plan was made on
-        record = last_run_record(
+        record = to_json(
             replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses, taken=taken)
         )
         replace_record(writer, entry.dn, data, record)

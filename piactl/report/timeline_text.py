@@ -15,7 +15,7 @@ _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
 _ASCII = "#=+-.x"
 LOOKS: Mapping[Shade, tuple[int, str, str]] = {
-    Shade.HELD: (_SOLID, "held", "held"),
+    Shade.HELD: (_SOLID, "held", "by the policy"),
     Shade.KEPT: (_DENSE, "kept", "kept over a delay"),
     Shade.HANDOVER: (_LIGHT, "handover", "after a mutation"),
     Shade.IN_GRACE: (_LIGHT, "grace", "through the grace"),

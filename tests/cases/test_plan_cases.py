@@ -44,7 +44,7 @@ from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
-from piactl.directory.store.state_records import last_run_record
+from piactl.directory.store.typed_records import to_json
 from piactl.directory.written_over import WrittenOver
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.account_index import census_of
@@ -94,7 +94,7 @@ uai;nom;nature;degre;secteur;commune
 """
 
 
-class Strict(yaml.SafeLoader):
+class Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """A YAML loader that refuses a key that occurs twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -209,7 +209,7 @@ class World:
         """Writes the record that a run leaves at its end."""
         dn = Places(self.site.settings.directory.state).last_run
         entry = self.directory.read(dn, [DATA])
-        write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
+        write = record_write(dn, entry.first(DATA) if entry else None, to_json(last))
         self.directory.apply([write] if write else [])
 
     # Accounts

@@ -95,17 +95,14 @@ class Forks:
         stdin: str = "",
         stdout: str = "",
         stderr: str = "",
-        user: int | None = None,
-        system: Path | None = None,
+        **special: Any,
     ) -> Ran:
         """Runs a command. `stdin` is text, or CLOSED; the other streams are FULL, CLOSED, GONE, or "", which
-        keeps the output. The command runs as `user`, and looks for the configuration at `system` if no option
-        names one."""
+        keeps the output. `special` is as for `start`."""
         from tests.story.academy import Ran
 
         how = (stdin, stdout, stderr)
-        config, folder, named = academy.sandbox.config, academy.folder, str(system or "")
-        return Ran(*self.ended(words, config, folder, how=how, user=user, system=named))
+        return Ran(*self.ended(words, academy.sandbox.config, academy.folder, how=how, **special))
 
     def ended(
         self, words: Sequence[str], config: Path, folder: Path, *, seconds: float = 30, **special: Any
@@ -134,11 +131,12 @@ class Forks:
         inside: Path | None = None,
         environment: Mapping[str, str] | None = None,
         user: int | None = None,
-        system: str = "",
+        system: Path | None = None,
     ) -> Forked:
         """Starts a command whose streams are files in `folder` until it has ended, or all of them the
         terminal of that name. The source text `program` runs before it, in the same process, or instead of it
-        if it ends the process. `inside` is its working directory."""
+        if it ends the process. `inside` is its working directory. It runs as `user`, and looks for the
+        configuration at `system` if no option names one."""
         files = [folder / f"stream{next(_NUMBERS)}" for _ in range(2)]
         pid = self.ask(
             words=words,
@@ -150,7 +148,7 @@ class Forks:
             terminal=terminal,
             environment=dict(environment or {}),
             user=user,
-            system=system,
+            system=str(system or ""),
         )
         return Forked(self, pid, files)
 

@@ -36,20 +36,6 @@ def loaded(academy: Academy) -> Academy:
     return academy
 
 
-def test_a_night_works_if_each_command_is_a_process(academy: Academy) -> None:
-    feed = academy.feed(row(), day=DAY)
-    first = academy.spawn("nightly", feed, "--as-of", DAY)
-    assert (first.code, first.err) == (0, "")
-    assert "1  create" in first.out
-    shown = academy.spawn("account", "show", "claire.dubreuil", "--as-of", DAY, "-o", "json")
-    assert shown.json["state"] == "active"
-    with academy.nothing_written():
-        again = academy.spawn("nightly", feed, "--as-of", DAY)
-    assert again.code == 0
-    assert "Nothing to change." in again.out
-    assert academy.spawn("runs", "list", "-o", "ndjson").out.count("\n") == 2
-
-
 def test_a_reader_that_closes_the_pipe_causes_no_traceback(academy: Academy) -> None:
     """The reader closes the pipe: no message, no traceback, exit 0."""
     academy.night(DAY, academy.feed(*crowd(300), day=DAY))
@@ -136,11 +122,6 @@ def test_account_list_is_the_same_if_it_exceeds_memory(
         assert loaded.run(*words) == in_memory
 
 
-def test_ndjson_has_what_json_has(loaded: Academy) -> None:
-    words = ("account", "list", "--as-of", DAY, "-o")
-    assert by_uid(loaded.run(*words, "ndjson").out) == loaded.run(*words, "json").json
-
-
 def test_list_filters(loaded: Academy) -> None:
     def uids(*words: str) -> list[str]:
         return [r["uid"] for r in loaded.run("account", "list", *words, "-o", "json").json]
@@ -151,11 +132,9 @@ def test_list_filters(loaded: Academy) -> None:
     assert uids("--as-of", DAY, "--uai", MICHELIS.lower()) == ["hugo.vasseur"]
 
 
-@pytest.mark.parametrize(
-    "name", ["claire.dubreuil", "Claire.Dubreuil@ac-amiens.fr", "1001", " claire.dubreuil "]
-)
-def test_an_account_is_found_by_uid_address_or_matricule(loaded: Academy, name: str) -> None:
-    assert loaded.show(name, DAY)["uid"] == "claire.dubreuil"
+def test_an_account_is_found_by_uid_address_or_matricule(loaded: Academy) -> None:
+    for name in ("claire.dubreuil", "Claire.Dubreuil@ac-amiens.fr", "1001", " claire.dubreuil "):
+        assert loaded.show(name, DAY)["uid"] == "claire.dubreuil", name
 
 
 def test_accounts_named_on_stdin_are_shown_in_order(loaded: Academy) -> None:
@@ -176,13 +155,11 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_names_find_nobody_and_are_escaped(loaded: Academy, name: str) -> None:
-    ran = loaded.run("account", "show", "--", name)
-    assert ran.code == 9, ran.err
-    assert ran.out == ""
-    for raw in ("\x1b", "\x00", "\u202e"):
-        assert raw not in ran.err
+def test_hostile_names_find_nobody_and_are_escaped(loaded: Academy) -> None:
+    for name in HOSTILE:
+        ran = loaded.run("account", "show", "--", name)
+        assert (ran.code, ran.out) == (9, ""), (name[:100], ran.err)
+        assert not set("\x1b\x00\u202e") & set(ran.err), name[:100]
 
 
 @pytest.mark.parametrize(
@@ -209,19 +186,6 @@ def test_hostile_text_in_feeds_is_rejected_or_escaped(academy: Academy, prenom: 
     assert all(
         set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for name in academy.names().values()
     )
-
-
-def test_hostile_directory_values_are_escaped_in_tables_json_and_text(loaded: Academy) -> None:
-    loaded.change("claire.dubreuil", displayName=["\x1b[31m=Claire\u202e [/x]"], givenName=["\x1b[31m[/x]"])
-    for layout in ("table", "csv", "tsv", "json"):
-        ran = loaded.run("account", "list", "-o", layout)
-        assert ran.code == 0, ran.err
-        if layout == "json":
-            assert isinstance(ran.json, list)
-        if layout in ("table", "json"):
-            assert "\x1b" not in ran.out
-    text = loaded.run("account", "show", "claire.dubreuil").out
-    assert "\x1b" not in text
 
 
 def test_a_numen_is_never_printed_or_stored(loaded: Academy) -> None:

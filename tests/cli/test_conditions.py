@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,13 +16,12 @@ import pytest
 
 from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
-from piactl.sandbox import start_sandbox, stop_sandbox
-from tests.conftest import Sandbox
+from tests.conftest import sandboxes
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
 from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, example_of, filled, load
-from .streams import CLOSED, FULL, GONE, Forks, forking
+from .streams import CLOSED, FULL, GONE, shared_forks
 from .terminal import at_terminal
 
 ROOT = str(Path(__file__).parents[2])
@@ -41,21 +39,10 @@ TOLD = re.compile(
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Academy]:
     """A loaded academy for tests that must not change it."""
-    folder, files = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
-    status = start_sandbox(folder)
-    assert status.pid is not None
-    academy = Academy(Sandbox(folder, status.configuration, *status.uris, status.pid), files)
-    load(academy)
-    yield academy
-    stop_sandbox(folder)
-    shutil.rmtree(folder)
-    shutil.rmtree(files)
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with forking() as forks:
-        yield forks
+    with sandboxes() as make, tempfile.TemporaryDirectory(prefix="piactl-test-") as files:
+        academy = Academy(make(accesslog=True), Path(files))
+        load(academy)
+        yield academy
 
 
 @prepared
@@ -171,11 +158,12 @@ def test_wrong_or_missing_input_is_refused_and_writes_nothing(shared: Academy, w
     assert not list(shared.folder.glob("new.*"))
 
 
-@pytest.fixture(scope="module")
-def cron() -> Iterator[Forks]:
-    """The environment of cron: only PATH and LANG=C."""
-    with forking(LANG="C", PATH="/usr/sbin:/usr/bin:/bin") as forks:
-        yield forks
+def under_cron(academy: Academy, words: str, stdin: str) -> Ran:
+    """Runs the example in the help of a command in the environment of cron: only PATH and LANG=C."""
+    bare = {"LANG": "C", "PATH": "/usr/sbin:/usr/bin:/bin"}
+    return shared_forks().run(
+        academy, *filled(example_of(words), academy), stdin=stdin or CLOSED, environment=bare
+    )
 
 
 READING = [
@@ -196,18 +184,18 @@ READING = [
 
 
 @pytest.mark.parametrize("words", READING)
-def test_reading_commands_work_under_cron(shared: Academy, cron: Forks, words: str) -> None:
+def test_reading_commands_work_under_cron(shared: Academy, words: str) -> None:
     """The example of the help works."""
     case = CASES[words]
     with shared.nothing_written():
-        ran = cron.run(shared, *filled(example_of(words), shared), stdin=case.stdin or CLOSED)
+        ran = under_cron(shared, words, case.stdin)
     assert ran.code == case.code, ran
     assert ran.out
     assert not list(shared.folder.glob("new*"))
 
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in READING])
-def test_writing_commands_never_ask_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
+def test_writing_commands_never_ask_under_cron(loaded: Academy, words: str) -> None:
     """The example of the help does its work or says why not; it never asks or waits."""
     case = CASES[words]
     try:
@@ -218,7 +206,7 @@ def test_writing_commands_never_ask_under_cron(loaded: Academy, cron: Forks, wor
         if words == "otp resume":
             assert loaded.run("otp", "suspend", CLAIRE, *WHY).code == 0
         before = loaded.managed()
-        ran = cron.run(loaded, *filled(example_of(words), loaded), stdin=case.stdin or CLOSED)
+        ran = under_cron(loaded, words, case.stdin)
         assert ran.code == case.code, ran
         assert "[y/N]" not in ran.out + ran.err
         if case.code:
@@ -256,7 +244,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
-def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, forks: Forks, words: str) -> None:
+def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words: str) -> None:
     """The exit code stays the same, except that a full disk is a failure, with one message. Each command is
     tried in two of the five conditions, every third one in all five."""
     case = CASES[words]
@@ -265,7 +253,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, forks
         arguments.append("--dry-run")
     if words in ("undo", "apply", "otp verify", "account split"):
         arguments = filled(case.wrong[0][0], shared)
-    usual = forks.run(shared, *arguments, stdin=case.stdin)
+    usual = shared_forks().run(shared, *arguments, stdin=case.stdin)
     assert usual.out or usual.err
     expected = (Exit.FAILED,) if words in ("otp suspend", "otp resume") else (case.code, case.wrong[0][2])
     assert usual.code in expected, usual
@@ -273,7 +261,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, forks
     for number, (name, streams) in enumerate(STREAMS.items()):
         if place % 3 and number not in (0, 1 + place % 4):
             continue
-        ran = forks.run(shared, *arguments, **{"stdin": case.stdin, **streams})
+        ran = shared_forks().run(shared, *arguments, **{"stdin": case.stdin, **streams})
         if streams.get("stdout") == FULL and usual.out:
             assert ran.code == Exit.FAILED, (name, ran)
             assert ran.err.count("stdout cannot be written (No space left on device)") == 1, (name, ran)
@@ -287,7 +275,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, forks
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_changes_are_made_and_reported_if_output_is_lost(loaded: Academy, forks: Forks, name: str) -> None:
+def test_changes_are_made_and_reported_if_output_is_lost(loaded: Academy, name: str) -> None:
     streams = STREAMS[name]
     lost = streams.get("stdout") == FULL
     for arguments in (
@@ -300,7 +288,7 @@ def test_changes_are_made_and_reported_if_output_is_lost(loaded: Academy, forks:
             for _ in range(5):
                 assert not loaded.sandbox.accepts(loaded.dn(IDA), "not it")
         before = loaded.stamps()
-        ran = forks.run(loaded, *arguments, **streams)
+        ran = shared_forks().run(loaded, *arguments, **streams)
         assert loaded.stamps() != before, (arguments, ran)
         assert ran.code == (Exit.FAILED if lost else Exit.DONE), ran
         if lost:

@@ -324,14 +324,6 @@ def test_all_invalid_filters_are_reported_at_once(academy: Academy) -> None:
     assert "0800009A would be right" in academy.run("account", "list", "--uai", "0800009B").err
 
 
-def test_valid_filters_find_the_account(academy: Academy) -> None:
-    academy.night(DAY, academy.feed(row(), day=DAY))
-    for words in (["--uai", "0800009a"], ["--profile", "enseignant"], ["--state", "active"]):
-        shown = academy.run("account", "list", *words, "--as-of", DAY, "-o", "json")
-        assert shown.code == Exit.DONE, shown.err
-        assert [view["uid"] for view in shown.json] == ["claire.dubreuil"]
-
-
 def test_runs_are_shown_in_readable_form(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     (listed,) = academy.run("runs", "list", "-o", "json").json

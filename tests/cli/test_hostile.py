@@ -238,13 +238,15 @@ def test_5000_hostile_texts_do_no_harm_in_any_command(loaded: Academy, seed: int
 def test_hostile_account_names_do_no_harm_in_any_command(loaded: Academy) -> None:
     """Each kind of harm in the place where most text comes in: the name of an account."""
     for template in (t for t in TEMPLATES if t.endswith("| {}") or " {} W" in t):
-        for text in ("\x1b[2J\u202e", "\udce9", "a\x00b", '{"uid": "\\ud800"}', '{"a":' * 50_000):
+        for text in ("\x1b[2J\u202e", "\udce9", "a\x00b", '{"uid": "\\ud800"}'):
             tried(loaded, template, text)
+    for template in ("account show - | {}", "account lock - W | {}", "account lock {} W", "why - login | {}"):
+        tried(loaded, template, '{"a":' * 50_000)
 
 
 REASONS = (
-    "=HYPERLINK(\"http://x\")\x1b[2J", "\u202egnp [/x] [bold]\n+1", "a|b;c\\d\x00e\x9b", "-1\r\n@x\t;",
-    "\ud7ff𝒳 é ☃", "  =1 \u200b ", "x" * 4000,
+    "=HYPERLINK(\"http://x\")\x1b[2J a|b;c\\d\x00e\x9b", "\u202egnp [/x] [bold]\n+1 \ud7ff𝒳 é ☃",
+    "-1\r\n@x\t;", f"  =1 {'x' * 4000} \u200b ",
 )  # fmt: skip
 
 
@@ -302,16 +304,7 @@ def shown(ran: Ran, layout: str) -> None:
         assert all(json.loads(line) for line in ran.out.split("\n")[:-1])
 
 
-NAMES = (
-    "\x1b[2J\u202egnp",
-    "=1+1",
-    "[/x][bold]é",
-    "A\nB\tC",
-    "@x\x9b31m",
-    "a;=1+1",
-    "a,+2",
-    "\u200b\u2028<b>&",
-)
+NAMES = ("\x1b[2J\u202egnp [/x][bold]é", "=1+1\u200b\u2028<b>&", "A\nB\tC;=1+1", "@x\x9b31m,+2")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))

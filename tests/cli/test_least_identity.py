@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.outside import Exit
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.phones import verified
 
 from .conditions import CASES, CLAIRE, WHY, filled, load
@@ -42,6 +42,24 @@ PREPARED = ("match show",)
 """These commands need what other commands make."""
 
 
+@prepared
+def loaded(academy: Academy) -> Academy:
+    load(academy)
+    return academy
+
+
+PROTECTED = "ida.roy"
+
+
+@prepared
+def protecting(academy: Academy) -> Academy:
+    """A loaded academy whose policy protects an account that has no mark yet."""
+    academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
+    load(academy)
+    assert academy.values(PROTECTED, "piactlProtected") == []
+    return academy
+
+
 def needed(words: str) -> str:
     return NEEDS.get(words, "administrator")
 
@@ -61,8 +79,8 @@ def test_the_table_of_identities_names_existing_commands() -> None:
 
 
 @pytest.mark.parametrize("identity", ["", "reader"])
-def test_reading_commands_need_at_most_the_reader_password(academy: Academy, identity: str) -> None:
-    load(academy)
+def test_reading_commands_need_at_most_the_reader_password(loaded: Academy, identity: str) -> None:
+    academy = loaded
     leave_only(academy, identity)
     alone = [w for w in CASES if needed(w) == identity and not w.startswith("sandbox") and w not in PREPARED]
     assert len(alone) > 8
@@ -75,8 +93,8 @@ def test_reading_commands_need_at_most_the_reader_password(academy: Academy, ide
 @pytest.mark.parametrize(
     "words", [w for w in CASES if needed(w) not in ("", "reader", "all") or w in PREPARED]
 )
-def test_each_command_needs_the_password_of_one_identity(academy: Academy, words: str) -> None:
-    load(academy)
+def test_each_command_needs_the_password_of_one_identity(loaded: Academy, words: str) -> None:
+    academy = loaded
     case = CASES[words]
     for arguments, stdin in case.before:
         assert academy.run(*filled(arguments, academy), stdin=stdin).code == 0
@@ -97,15 +115,10 @@ def test_each_command_needs_the_password_of_one_identity(academy: Academy, words
         assert f"secrets/{needed(words)}: there is no such file" in refused.err, refused
 
 
-PROTECTED = "ida.roy"
-
-
 @pytest.mark.parametrize("words", [w for w in CASES if needed(w) == "desk"])
-def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: str) -> None:
+def test_a_protected_account_is_out_of_the_desks_reach(protecting: Academy, words: str) -> None:
     """The message names --administrator, and nothing is written; the administrator can act."""
-    academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
-    load(academy)
-    assert academy.values(PROTECTED, "piactlProtected") == []
+    academy = protecting
     academy.change(PROTECTED, userPassword=["quatre chats gris et lents"])
     for _ in range(5):
         assert not academy.sandbox.accepts(academy.dn(PROTECTED), "not it")
@@ -128,8 +141,9 @@ def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: 
     assert not (academy.folder / "new").exists()
 
 
-def test_an_administrator_marks_a_protected_account(academy: Academy) -> None:
+def test_an_administrator_marks_a_protected_account(protecting: Academy) -> None:
     """The policy stops the desk in piactl, the mark stops it in the directory; doctor asks for the mark."""
+    academy = protecting
 
     def found() -> str:
         return next(
@@ -138,8 +152,6 @@ def test_an_administrator_marks_a_protected_account(academy: Academy) -> None:
             if finding["id"] == "D32"
         )
 
-    academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
-    load(academy)
     assert found() == "error"
     ran = academy.run("account", "unlock", PROTECTED, *WHY)
     assert ran.code == 0, ran

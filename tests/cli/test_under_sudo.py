@@ -16,7 +16,7 @@ from tests.remembered import open_parents
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, WHY, load
-from .streams import forking_for_others
+from .streams import Forks, forking_for_others
 
 ROOT = os.geteuid() == 0
 SERVICE = 65534 if ROOT else os.geteuid()
@@ -116,44 +116,48 @@ def loaded(make_academy: Callable[..., Academy]) -> Academy:
     return academy
 
 
-def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forking_for_others(CALLER=CALLER) as forks:
+        yield forks
+
+
+def test_no_file_is_read_or_written_for_the_caller(loaded: Academy, forks: Forks) -> None:
     folder = loaded.sandbox.folder
     own, new = folder / "secrets" / "desk", loaded.folder / "new"
     secret = own.read_text()
-    with forking_for_others(CALLER=CALLER) as forks:
-        for (command, option), (words, sentence) in CASES.items():
-            arguments = [word.format(own=own, new=new) for word in words]
-            ran = forks.run(
-                loaded,
-                *command.split(),
-                *arguments,
-                user=SERVICE if ROOT else None,
-                system=folder / "piactl.yaml",
-            )
-            assert ran.code not in (Exit.DONE, Exit.BUG), (command, option, ran)
-            assert sentence in ran.err, (command, option, ran)
-            assert not {secret[i : i + 6] for i in range(len(secret) - 6)} & set(windows(ran.out + ran.err))
-            assert not new.exists(), (command, option)
+    for (command, option), (words, sentence) in CASES.items():
+        arguments = [word.format(own=own, new=new) for word in words]
+        ran = forks.run(
+            loaded,
+            *command.split(),
+            *arguments,
+            user=SERVICE if ROOT else None,
+            system=folder / "piactl.yaml",
+        )
+        assert ran.code not in (Exit.DONE, Exit.BUG), (command, option, ran)
+        assert sentence in ran.err, (command, option, ran)
+        assert not {secret[i : i + 6] for i in range(len(secret) - 6)} & set(windows(ran.out + ran.err))
+        assert not new.exists(), (command, option)
 
 
 def windows(text: str) -> Iterator[str]:
     return (text[i : i + 6] for i in range(max(len(text) - 5, 0)))
 
 
-def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
-    with forking_for_others(CALLER=CALLER) as forks:
-        refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
-        assert refused.code == Exit.USAGE
-        assert refused.err == (
-            f"piactl: under sudo {NAME} reads /etc/piactl/piactl.yaml only; "
-            "leave --config and PIACTL_CONFIG out\n"
-        )
-        system: Path = loaded.sandbox.config
-        ran = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None, system=system)
+def test_only_the_configuration_of_the_host_is_read(loaded: Academy, forks: Forks) -> None:
+    refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
+    assert refused.code == Exit.USAGE
+    assert refused.err == (
+        f"piactl: under sudo {NAME} reads /etc/piactl/piactl.yaml only; "
+        "leave --config and PIACTL_CONFIG out\n"
+    )
+    system: Path = loaded.sandbox.config
+    ran = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None, system=system)
+    assert ran.code == Exit.DONE, ran
+    plans = Path(loaded.sandbox.folder) / "state" / "plans"
+    plans.mkdir(exist_ok=True)
+    os.chown(plans, SERVICE, -1)
+    for words in (("plan", "--out", f"{plans}/x.json"), ("plan", "show", f"{plans}/x.json")):
+        ran = forks.run(loaded, *words, user=SERVICE if ROOT else None, system=system)
         assert ran.code == Exit.DONE, ran
-        plans = Path(loaded.sandbox.folder) / "state" / "plans"
-        plans.mkdir(exist_ok=True)
-        os.chown(plans, SERVICE, -1)
-        for words in (("plan", "--out", f"{plans}/x.json"), ("plan", "show", f"{plans}/x.json")):
-            ran = forks.run(loaded, *words, user=SERVICE if ROOT else None, system=system)
-            assert ran.code == Exit.DONE, ran

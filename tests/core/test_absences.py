@@ -21,33 +21,6 @@ def absent(since: date, *feeds: str) -> dict[tuple[str, str, str, date], Absence
     return {absence.key: absence}
 
 
-def test_a_first_absence_is_recorded_and_ends_nothing() -> None:
-    after, waits = after_feed("1", [POST, ELSEWHERE], [], says(date(2026, 10, 5)), {})
-    assert set(after) == {POST, ELSEWHERE}
-    assert waits == [Absence("1", *POST.key, date(2026, 10, 5), ("d1",))]
-
-
-def test_a_second_absence_ends_the_assignment_the_day_before_the_first() -> None:
-    before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d2"), before)
-    assert after == (replace(POST, end=date(2026, 10, 4)),)
-    assert waits == []
-
-
-def test_the_same_feed_again_does_not_count() -> None:
-    before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d1"), before)
-    assert after == (POST,)
-    assert waits == list(before.values())
-
-
-def test_an_absent_assignment_that_had_not_begun_is_cancelled() -> None:
-    before = absent(date(2026, 8, 20), "d1")
-    after, waits = after_feed("1", [POST], [], says(date(2026, 8, 21), "d2"), before)
-    assert after == ()
-    assert waits == []
-
-
 def test_an_absence_does_not_postpone_an_earlier_end() -> None:
     short = replace(POST, end=date(2026, 10, 10))
     before = absent(date(2026, 10, 20), "d1")
@@ -61,17 +34,6 @@ def test_a_feed_whose_absences_do_not_count_leaves_absences_as_they_are() -> Non
     assert after == (POST,)
     assert waits == list(before.values())
     assert after_feed("1", [POST], [], says(date(2026, 10, 9), silence=False), {}) == ((POST,), [])
-
-
-def test_an_assignment_that_is_listed_again_clears_its_absence() -> None:
-    before = absent(date(2026, 10, 5), "d1")
-    after, waits = after_feed("1", [POST], [POST], says(date(2026, 10, 9), "d2"), before)
-    assert (after, waits) == ((POST,), [])
-
-
-def test_an_ended_assignment_that_is_not_listed_is_no_absence() -> None:
-    ended = replace(POST, end=date(2026, 9, 30))
-    assert after_feed("1", [ended], [], says(date(2026, 10, 5)), {}) == ((ended,), [])
 
 
 def test_a_changed_end_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:

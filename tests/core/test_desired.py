@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from piactl.core.model.account import PLACEHOLDER, Account, Lock, ServiceException, State
+from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
 from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
@@ -90,12 +90,6 @@ def test_a_new_account_has_uid_address_numen_digest_and_rights() -> None:
     assert (change.kind, change.feed, change.line, change.before) == (Kind.CREATE, "a.csv", 2, None)
 
 
-@pytest.mark.parametrize("day", [START - timedelta(days=16), START + timedelta(days=500)])
-def test_no_account_is_made_long_before_the_start_or_after_the_end(day: date) -> None:
-    who = person(post(end=date(2027, 1, 1)))
-    assert desired_account(Subject("100", None, who, who.assignments), rules(day)) is None
-
-
 def test_no_account_is_made_without_a_person_and_a_matricule() -> None:
     assert desired_account(Subject("100", None, None, (post(),)), rules(START)) is None
     assert desired_account(Subject(None, None, person(post()), (post(),)), rules(START)) is None
@@ -106,44 +100,6 @@ def test_a_new_account_takes_the_numen_digest_of_a_person_in_waiting() -> None:
     desired = desired_account(Subject("100", None, who, who.assignments, "{k1}abc"), rules(START))
     assert desired is not None
     assert desired.account.numen_digest == "{k1}abc"
-
-
-def test_an_account_goes_through_leave_grace_deactivation_and_archive() -> None:
-    account = made()
-    leave = post(start=date(2026, 11, 1), end=date(2026, 11, 30), position="conge")
-    changes = changed(date(2026, 11, 1), person(post(), leave), account)
-    assert set(changes) == {Kind.SUSPEND, Kind.REVOKE, Kind.UPDATE}
-    assert "position conge does not keep it" in changes[Kind.REVOKE][0].reason
-    ended = person(post(end=date(2026, 12, 31)))
-    grace = wanted(date(2027, 1, 1), ended, account).account
-    assert grace.state is State.GRACE
-    changes = changed(date(2027, 1, 1), ended, account)
-    assert len(changes[Kind.REVOKE]) == 3
-    assert changes[Kind.REVOKE][0].after == {"state": "grace"}
-    changes = changed(date(2027, 1, 31), ended, grace)
-    assert set(changes) == {Kind.DEACTIVATE}
-    closed = wanted(date(2027, 1, 31), ended, grace).account
-    assert closed.entitlements == frozenset()
-    tombstone = wanted(date(2027, 4, 1), ended, closed).account
-    assert tombstone.state is State.ARCHIVED
-    assert (tombstone.matricule, tombstone.address, tombstone.surname) == (None, None, PLACEHOLDER)
-    assert tombstone.identifiers == account.identifiers
-    (change,) = changes_of(wanted(date(2027, 4, 1), ended, closed), rules(date(2027, 4, 1)))
-    assert change.kind is Kind.ARCHIVE
-    assert "retention of 60 days" in change.reason
-    gone = desired_account(Subject("100", tombstone, ended, ended.assignments), rules(date(2027, 4, 2)))
-    assert gone is None
-    assert desired_account(Subject(None, tombstone, None, ()), rules(date(2027, 4, 2))) is None
-
-
-def test_an_archived_account_is_reopened_with_its_uid_and_address() -> None:
-    account = made()
-    ended = person(post(end=date(2026, 12, 31)))
-    tombstone = wanted(date(2027, 6, 1), ended, account).account
-    back = person(post(start=date(2028, 9, 1)))
-    desired = wanted(date(2028, 9, 1), back, tombstone)
-    assert (desired.account.uid, desired.account.address) == ("julie.petit", "julie.petit@ac-amiens.fr")
-    assert changes_of(desired, rules(date(2028, 9, 1)))[0].kind is Kind.REOPEN
 
 
 def test_a_usage_name_changes_the_address_and_its_end_restores_the_old_one() -> None:
@@ -159,9 +115,18 @@ def test_a_usage_name_changes_the_address_and_its_end_restores_the_old_one() -> 
     assert again.aliases == {"julie.bernard@ac-amiens.fr"}
 
 
-def test_accents_and_case_do_not_rename_an_account() -> None:
-    changes = changed(date(2026, 10, 2), person(post(), given="JULIE", family="Pétit"), made())
-    assert set(changes) == {Kind.UPDATE}
+def test_a_cancelled_start_deactivates_and_retention_runs_from_that_day() -> None:
+    early = made(START - timedelta(days=5))
+    assert early.state is State.ANTICIPATED
+    nobody = person()
+    day = date(2026, 8, 30)
+    closed = wanted(day, nobody, early).account
+    assert (closed.state, closed.state_from) == (State.DEACTIVATED, day)
+    assert closed.login_until == NEVER
+    assert wanted(day + timedelta(days=60), nobody, closed).account.state is State.DEACTIVATED
+    assert wanted(day + timedelta(days=61), nobody, closed).account.state is State.ARCHIVED
+    changes = changed(day, nobody, early)
+    assert "cancelled" in changes[Kind.DEACTIVATE][0].reason
 
 
 def test_a_name_that_gives_no_address_is_refused_not_guessed() -> None:
@@ -177,98 +142,6 @@ def test_the_initial_form_of_uid_leaves_the_address_as_it_is() -> None:
     account = wanted(START, person(post()), policy=other).account
     assert (account.uid, account.address) == ("jpetit", "julie.petit@ac-amiens.fr")
     assert account.identifiers == {"jpetit", "julie.petit@ac-amiens.fr"}
-
-
-def test_homonyms_are_numbered_by_first_start_then_matricule() -> None:
-    def one(matricule: str, start: date) -> Desired:
-        who = replace(person(post(start=start)), matricule=matricule)
-        desired = desired_account(Subject(matricule, None, who, who.assignments), rules(date(2026, 10, 1)))
-        assert desired is not None
-        return desired
-
-    people = [one("3", START), one("2", START), one("9", START - timedelta(days=1))]
-    homonyms = named(people, TakenNames([], 1), POLICY)
-    assert [d.account.uid for d in homonyms] == ["julie.petit2", "julie.petit1", "julie.petit"]
-
-
-def test_a_lock_refuses_log_in_at_once_and_its_end_is_due() -> None:
-    day = date(2026, 10, 5)
-    lock = Lock(day, date(2026, 10, 9), "chef", "enquête")
-    account = replace(made(), lock=lock)
-    locked = wanted(day, person(post()), account).account
-    assert locked.locked
-    assert (locked.login_from, locked.login_until) == (date(2026, 10, 10), None)
-    assert locked.next_due == date(2026, 10, 10)
-    changes = changed(day, person(post()), account)
-    assert changes[Kind.LOCK][0].reason == "enquête"
-    later = changed(date(2026, 10, 10), person(post()), locked)
-    assert Kind.UNLOCK in later
-    assert "end has passed" in later[Kind.UNLOCK][0].reason
-    endless = replace(made(), lock=Lock(START, None, "chef", "x"))
-    assert wanted(day, person(post()), endless).account.login_until == NEVER
-
-
-def test_a_position_locks_and_unlocks() -> None:
-    away = post(start=date(2026, 10, 10), end=date(2026, 10, 20), position="suspension")
-    who = person(post(), away)
-    locked = wanted(date(2026, 10, 10), who, made()).account
-    assert (locked.locked, locked.state) == (True, State.ON_LEAVE)
-    changes = changed(date(2026, 10, 21), who, locked)
-    assert {Kind.REOPEN, Kind.UNLOCK, Kind.GRANT} <= set(changes)
-    assert "no position locks it" in changes[Kind.UNLOCK][0].reason
-
-
-def test_exceptions_prevail_over_the_rules_and_expire() -> None:
-    day = date(2026, 10, 5)
-    grant = ServiceException(True, "magistere", "", day, date(2026, 10, 9), "chef", "projet")
-    denial = ServiceException(False, "iprof", "", day, date(2026, 10, 9), "chef", "abus")
-    account = replace(made(), exceptions=(grant, denial))
-    desired = wanted(day, person(post()), account)
-    assert ("magistere", "") in desired.account.entitlements
-    assert ("iprof", "") not in desired.account.entitlements
-    assert desired.account.next_due == date(2026, 10, 10)
-    changes = changed(day, person(post()), account)
-    assert "projet" in changes[Kind.GRANT][0].reason
-    assert changes[Kind.REVOKE][0].effective == day
-    after = wanted(date(2026, 10, 10), person(post()), account).account
-    assert after.exceptions == ()
-    assert after.entitlements == made().entitlements
-    everywhere = ServiceException(False, "siecle", "", day, date(2026, 10, 9), "chef", "abus")
-    none = wanted(day, person(post()), replace(made(), exceptions=(everywhere,))).account
-    assert ("siecle", "0800009A") not in none.entitlements
-
-
-def test_reasons_of_a_mutation_name_its_delay_and_its_handover() -> None:
-    moved = person(post(end=date(2026, 10, 31)), post("0800010B", date(2026, 11, 1)))
-    account = made()
-    first = changed(date(2026, 11, 1), moved, account)
-    assert set(first) == {Kind.UPDATE}
-    mutated = wanted(date(2026, 11, 1), moved, account).account
-    second = changed(date(2026, 11, 2), moved, mutated)
-    assert [c.after["uai"] for c in second[Kind.GRANT]] == ["0800010B"]
-    assert "1 day after the start of a mutation" in second[Kind.GRANT][0].reason
-    last = changed(date(2026, 11, 6), moved, wanted(date(2026, 11, 5), moved, mutated).account)
-    assert "the handover of 5 days" in last[Kind.REVOKE][0].reason
-
-
-def test_a_service_taken_out_of_the_policy_is_revoked() -> None:
-    fewer = replace(POLICY, services={k: v for k, v in POLICY.services.items() if k != "iprof"})
-    changes = changed(date(2026, 10, 2), person(post()), made(), fewer)
-    assert "no longer has this service" in changes[Kind.REVOKE][0].reason
-
-
-def test_a_cancelled_start_deactivates_and_retention_runs_from_that_day() -> None:
-    early = made(START - timedelta(days=5))
-    assert early.state is State.ANTICIPATED
-    nobody = person()
-    day = date(2026, 8, 30)
-    closed = wanted(day, nobody, early).account
-    assert (closed.state, closed.state_from) == (State.DEACTIVATED, day)
-    assert closed.login_until == NEVER
-    assert wanted(day + timedelta(days=60), nobody, closed).account.state is State.DEACTIVATED
-    assert wanted(day + timedelta(days=61), nobody, closed).account.state is State.ARCHIVED
-    changes = changed(day, nobody, early)
-    assert "cancelled" in changes[Kind.DEACTIVATE][0].reason
 
 
 @pytest.mark.parametrize(

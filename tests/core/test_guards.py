@@ -54,19 +54,6 @@ def test_a_guard_is_broken_only_above_both_the_number_and_the_share() -> None:
     assert len(refusals(closing(21), CENSUS, wide, TODAY)) == 1
 
 
-def test_an_account_counts_once_per_kind() -> None:
-    guarded = policy(Guard(Limit(10, 0.001)))
-    assert refusals([*closing(10), *closing(10)], CENSUS, guarded, TODAY) == []
-
-
-def test_guards_per_establishment_and_per_profile() -> None:
-    guarded = policy(Guard(Limit(100, 0.5), per_establishment=Limit(5, 0.2), per_profile=Limit(4, 0.005)))
-    broken_guards = refusals(closing(6, "0800009A"), CENSUS, guarded, TODAY)
-    assert {r.scope for r in broken_guards} == {"establishment 0800009A", "profile enseignant"}
-    assert {r.of for r in broken_guards} == {20, 900}
-    assert [r.scope for r in refusals(closing(6), CENSUS, guarded, TODAY)] == ["profile enseignant"]
-
-
 def test_an_approval_names_the_exact_number() -> None:
     guarded = policy(Guard(Limit(1, 0.001), per_profile=Limit(1, 0.001)))
     assert refusals(closing(3), CENSUS, guarded, TODAY, {"deactivate": 3}) == []
@@ -80,16 +67,6 @@ def test_kinds_without_a_guard_and_empty_scopes_pass() -> None:
     assert refusals(closing(50, kind=Kind.CREATE), Census(), guarded, TODAY) == []
     # no account is live, but many change all the same: this is not a first load
     assert [r.scope for r in refusals(closing(50), Census(), guarded, TODAY)] == ["all accounts"]
-
-
-def test_the_guard_of_a_period_applies_on_its_days() -> None:
-    rentree = GuardPeriod("rentree", (8, 20), (9, 30), {"deactivate": Guard(Limit(100, 0.1))})
-    guarded = policy(Guard(Limit(1, 0.001)), rentree)
-    assert refusals(closing(50), CENSUS, guarded, date(2026, 9, 30)) == []
-    (refusal,) = refusals(closing(50), CENSUS, guarded, date(2026, 10, 1))
-    assert refusal.guard == "deactivate"
-    (refusal,) = refusals(closing(101), CENSUS, guarded, date(2026, 8, 20))
-    assert refusal.guard == "deactivate (rentree)"
 
 
 @pytest.mark.parametrize(

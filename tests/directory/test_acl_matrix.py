@@ -11,7 +11,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from ldap3.core.exceptions import (
 )
 from ldap3.operation.search import search_operation
 
-from tests.conftest import preparing
+from tests.conftest import preparing, sandboxes
 from tests.directory.config_server import config_server
 from tests.directory.wire import SEARCH_DONE, body, operation
 from tests.outside import find_software
@@ -777,11 +777,38 @@ def arranged(make_sandbox: Callable[..., Any]) -> Any:
     return make_sandbox(like=_arranged())
 
 
+Serve = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Callable[[str], Any]]:
+    """One server with each form of the settings, after `arrange_all`, for tests that leave it as it is."""
+    with sandboxes() as make, ExitStack() as stack:
+
+        @cache
+        def server(form: str) -> Any:
+            return stack.enter_context(served(make(like=_arranged()), form))
+
+        yield server
+
+
+@pytest.fixture
+def serve(kept: Callable[[str], Any], make_sandbox: Callable[..., Any]) -> Serve:
+    """A server with a form of the settings: the one that all tests share if nobody may do the operation,
+    because a refusal changes nothing, which `who_may` checks."""
+
+    def serve(form: str, may_change: set[str]) -> AbstractContextManager[Any]:
+        return served(make_sandbox(like=_arranged()), form) if may_change else nullcontext(kept(form))
+
+    return serve
+
+
 @pytest.mark.parametrize("name", READS)
-def test_each_identity_reads_what_the_table_allows_and_no_more(arranged: Any, name: str) -> None:
+def test_each_identity_reads_what_the_table_allows_and_no_more(kept: Callable[[str], Any], name: str) -> None:
     do, expected = READS[name]
     allowed = set()
-    sandbox, places = arranged, places_of(arranged)
+    sandbox = kept("slapd.conf")
+    places = places_of(sandbox)
     with sandbox.root() as root:
         assert do(root, places["reader"])  # the value is there to be read
     for who, place in places.items():
@@ -796,16 +823,17 @@ def test_each_identity_reads_what_the_table_allows_and_no_more(arranged: Any, na
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_each_identity_writes_what_the_table_allows_and_no_more(arranged: Any, name: str) -> None:
+def test_each_identity_writes_what_the_table_allows_and_no_more(serve: Serve, name: str) -> None:
     do, expected = WRITES[name]
-    # passwords are refused by the overlay constraint, before the rights
-    assert who_may(arranged, do, REFUSALS | ({CONSTRAINT} if name in PASSWORDS else set())) == expected
+    with serve("slapd.conf", expected) as server:
+        # passwords are refused by the overlay constraint, before the rights
+        assert who_may(server, do, REFUSALS | ({CONSTRAINT} if name in PASSWORDS else set())) == expected
 
 
 @pytest.mark.parametrize("name", [*PASSWORDS, "take the password away", "take the password away, protected"])
-def test_who_may_write_passwords_on_a_server_from_cn_config(arranged: Any, name: str) -> None:
+def test_who_may_write_passwords_on_a_server_from_cn_config(serve: Serve, name: str) -> None:
     do, expected = WRITES[name]
-    with served(arranged, "cn=config") as server:
+    with serve("cn=config", expected) as server:
         assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
 
 
@@ -818,33 +846,40 @@ def test_the_rights_alone_allow_nobody_else_to_set_a_password(arranged: Any, nam
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", LOCKS)
-def test_who_may_take_hand_over_and_release_the_run_lock(arranged: Any, name: str, form: str) -> None:
+def test_who_may_take_hand_over_and_release_the_run_lock(
+    kept: Callable[[str], Any], name: str, form: str
+) -> None:
     """A nightly identity takes the lock for itself, also from another one, and gives it to nobody else."""
     do, expected = LOCKS[name]
-    dn = f"cn=lock,{arranged.state}"
-    with served(arranged, form) as server:
-        allowed = set()
-        for who, place in places_of(server).items():
-            with server.root() as root:
-                with suppress(LDAPNoSuchObjectResult):
-                    root.delete(dn)
-                if not name.startswith("add"):
-                    hold_lock(root, server.state, f"cn=piactl-administrator,{SERVICES}")
-            with bound(server, who, place) as connection:
-                try:
-                    do(connection, place)
-                except LDAPOperationResult as refused:
-                    require_refusal(who, refused)
-                else:
-                    allowed.add(who)
+    server = kept(form)
+    allowed = set()
+    for who, place in places_of(server).items():
+        given_lock(server, "" if name.startswith("add") else f"cn=piactl-administrator,{SERVICES}")
+        with bound(server, who, place) as connection:
+            try:
+                do(connection, place)
+            except LDAPOperationResult as refused:
+                require_refusal(who, refused)
+            else:
+                allowed.add(who)
+    given_lock(server, f"cn=piactl-nightly,{SERVICES}")
     assert allowed == expected
+
+
+def given_lock(server: Any, who: str) -> None:
+    """Gives the run lock to somebody, or removes it."""
+    with server.root() as root:
+        with suppress(LDAPNoSuchObjectResult):
+            root.delete(f"cn=lock,{server.state}")
+        if who:
+            hold_lock(root, server.state, who)
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_who_may_write_values_that_give_wrong_access(arranged: Any, name: str, form: str) -> None:
+def test_who_may_write_values_that_give_wrong_access(serve: Serve, name: str, form: str) -> None:
     do, expected = HOSTILE[name]
-    with served(arranged, form) as server:
+    with serve(form, expected) as server:
         assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
 
 

@@ -522,8 +522,21 @@ def test_an_archive_with_false_numbers_or_names_is_refused_as_damaged(tmp_path, 
     assert [code for code, _ in caught.value.refusals] == ["bad-archive"]
 
 
-@pytest.mark.parametrize("piece", ["<v/>", "<!---->", "<x/><!-- x --><?x?>", "<value>a</value>", "\n"])
-@pytest.mark.parametrize("place", ["<addRequest>", "<attributes>", "</ficAlimMENESR>"])
+PLACES, PIECES = (
+    ("<attributes>", "<addRequest>", "</ficAlimMENESR>"),
+    ("<v/>", "<!---->", "<x/><!-- x --><?x?>", "<value>a</value>", "\n"),
+)
+
+
+@pytest.mark.parametrize(
+    ("piece", "place"),
+    [
+        # each of them in one of the others' places; all together in the long run
+        pytest.param(piece, place, marks=() if piece == PIECES[0] or place == PLACES[0] else pytest.mark.long)
+        for piece in PIECES
+        for place in PLACES
+    ],
+)
 def test_a_file_with_too_much_in_one_request_is_refused_before_it_takes_memory(tmp_path, piece, place):
     """Elements take thirty times the memory of their text, and little room in an archive."""
     head, mark, rest = document([person(CLAIRE)]).decode().partition(place)

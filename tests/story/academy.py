@@ -33,7 +33,7 @@ from .feeds import text
 Entries = dict[str, dict[str, list[bytes]]]
 
 
-def prepared(prepare: Callable[[Academy], Academy]) -> Any:
+def prepared(prepare: Callable[[Academy], Any]) -> Any:
     """A fixture: an academy for one test, as `prepare` leaves it; `prepare` is called once in a process."""
 
     def fixture(make_academy: Callable[..., Academy]) -> Academy:
@@ -99,6 +99,11 @@ class Academy:
             check=False,
         )
         return self._ran(done.returncode, done.stdout, done.stderr)
+
+    def run_in_french(self, *arguments: str | Path) -> Ran:
+        """Runs a command in the environment of a French user."""
+        with patch.dict(os.environ, LC_ALL="fr_FR.UTF-8"):
+            return self.run(*arguments)
 
     def words(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "piactl", *map(str, arguments)]

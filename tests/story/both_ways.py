@@ -22,19 +22,15 @@ def known(academy: Academy) -> Path:
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
-    """The plans with and without the database; each is the same if people are evaluated one by one."""
+    """The plan with the database, and the one without it of people who are evaluated one by one."""
     fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    with one_by_one():
-        assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
     saved = known(academy).read_bytes() if known(academy).exists() else None
     known(academy).unlink(missing_ok=True)
-    slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     with one_by_one():
-        sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
+        slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     if saved is not None:
         known(academy).write_bytes(saved)
     assert (fast.code, fast.err) == (slow.code, slow.err)
-    assert sparing == slow
     return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
 
 
@@ -47,6 +43,7 @@ def one_by_one() -> Iterator[None]:
 
 
 def same(academy: Academy, day: str, *feeds: Path) -> Any:
+    """The plan of a night, which must not depend on what is known, nor on who is evaluated with whom."""
     fast, slow = both(academy, day, *feeds)
     assert fast == slow
     return slow

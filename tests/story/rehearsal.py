@@ -15,7 +15,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.periods import in_period
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.store.records import DATA, Places, record_write
-from piactl.directory.store.state_records import last_run_record
+from piactl.directory.store.typed_records import to_json
 from piactl.directory.written_over import WrittenOver
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
@@ -74,6 +74,6 @@ class Rehearsal:
     def _run_record(self, last: LastRun) -> Iterator:
         dn = Places(self.site.settings.directory.state).last_run
         entry = self.directory.read(dn, [DATA])
-        write = record_write(dn, entry.first(DATA) if entry else None, last_run_record(last))
+        write = record_write(dn, entry.first(DATA) if entry else None, to_json(last))
         if write is not None:
             yield write

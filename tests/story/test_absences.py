@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS, MILLEVOYE, row
 
 CLAIRE = row()
@@ -29,26 +29,32 @@ def absents(ran: Any, academy: Academy, day: str, *feeds: Any) -> list[tuple[str
     return [(a["uid"], a["seen"], a["since"]) for a in plan["absents"]]
 
 
-def test_an_absence_is_reported_first_and_ends_posts_at_the_second_feed(academy: Academy) -> None:
+@prepared
+def listed(academy: Academy) -> Academy:
+    """Claire and Hugo, whom a feed lists."""
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    first = feed(academy, "2026-09-11", CLAIRE)
-    plan = academy.plan(first, "--as-of", "2026-09-11")
+    return academy
+
+
+def test_an_absence_is_reported_first_and_ends_posts_at_the_second_feed(listed: Academy) -> None:
+    first = feed(listed, "2026-09-11", CLAIRE)
+    plan = listed.plan(first, "--as-of", "2026-09-11")
     assert [(a["uid"], a["seen"], a["needed"], a["since"]) for a in plan["absents"]] == [
         ("hugo.vasseur", 1, 2, "2026-09-11")
     ]
     assert plan["changes"] == []
-    academy.twice("2026-09-11", first)
-    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", None)]
+    listed.twice("2026-09-11", first)
+    assert posts(listed, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", None)]
 
     # the same feed on a third night does not count again
-    academy.quiet_night("2026-09-12", first)
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+    listed.quiet_night("2026-09-12", first)
+    assert posts(listed, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
 
     # a later one counts; the end is the day before the first feed without the row
-    academy.twice("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
-    assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-10")]
-    assert academy.show("hugo.vasseur", "2026-09-14")["state"] == "grace"
-    assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261010220000Z"]
+    listed.twice("2026-09-14", feed(listed, "2026-09-14", CLAIRE))
+    assert posts(listed, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-10")]
+    assert listed.show("hugo.vasseur", "2026-09-14")["state"] == "grace"
+    assert listed.values("hugo.vasseur", "pwdEndTime") == ["20261010220000Z"]
 
 
 def test_absence_of_one_of_two_assignments_ends_only_that_one(academy: Academy) -> None:
@@ -61,36 +67,15 @@ def test_absence_of_one_of_two_assignments_ends_only_that_one(academy: Academy) 
     ]
 
 
-def test_an_absent_assignment_that_has_not_begun_is_cancelled(academy: Academy) -> None:
-    coming = row(matricule="1003", prenom="Nour", nom_famille="Caron", debut="2026-09-20")
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, coming))
-    assert academy.show("nour.caron", "2026-09-10")["state"] == "anticipated"
-    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
-    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE))
-    assert posts(academy, "nour.caron", "2026-09-12") == []
-    assert academy.values("nour.caron", "piactlState") == ["deactivated"]
-
-
-def test_reappearing_clears_the_count(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
-    academy.quiet_night("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
-    academy.quiet_night("2026-09-13", feed(academy, "2026-09-13", CLAIRE))
-    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
-    academy.night("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
-    assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-12")]
-
-
-def test_a_row_without_a_matricule_holds_every_absence(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+def test_a_row_without_a_matricule_holds_every_absence(listed: Academy) -> None:
     nobody = row(matricule="")
     for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
-        academy.quiet_night(day, feed(academy, day, CLAIRE, nobody))
-    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
+        listed.quiet_night(day, feed(listed, day, CLAIRE, nobody))
+    assert posts(listed, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
     # such nights were not counted either
-    academy.quiet_night("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
-    academy.night("2026-09-15", feed(academy, "2026-09-15", CLAIRE))
-    assert posts(academy, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
+    listed.quiet_night("2026-09-14", feed(listed, "2026-09-14", CLAIRE))
+    listed.night("2026-09-15", feed(listed, "2026-09-15", CLAIRE))
+    assert posts(listed, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
 
 
 def test_a_feed_without_a_required_trailer_is_refused(academy: Academy) -> None:
@@ -126,27 +111,6 @@ def test_an_explicit_end_counts_at_once(academy: Academy, kind: str) -> None:
     academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
     assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
     assert academy.values("hugo.vasseur", "pwdEndTime") == []
-
-
-def test_a_corrected_start_in_a_full_feed_replaces_the_old_one(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
-    academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, later))
-    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-10-01", None)]
-    # but not if the old row is still there: then it is a second row over the first
-    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, later, HUGO))
-    assert [start for _, start, _ in posts(academy, "hugo.vasseur", "2026-09-12")] == [
-        "2025-09-01",
-        "2025-10-01",
-    ]
-
-
-def test_a_corrected_start_in_a_delta_makes_a_second_post(academy: Academy) -> None:
-    academy.sources(hr="kind: full", moves="kind: delta")
-    academy.night("2026-09-10", academy.feed(HUGO, CLAIRE, day="2026-09-10", source="moves"))
-    later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
-    academy.night("2026-09-11", academy.feed(later, day="2026-09-11", source="moves"))
-    assert len(posts(academy, "hugo.vasseur", "2026-09-11")) == 2
 
 
 def test_absence_from_one_source_leaves_posts_of_other_sources(academy: Academy) -> None:
@@ -192,17 +156,6 @@ def test_a_retirement_missing_on_the_day_of_archival_neither_archives_nor_reopen
     academy.quiet_night("2026-05-01", forgotten)
 
 
-def test_a_retirement_that_hr_takes_back_opens_the_account_again(academy: Academy) -> None:
-    """Two feeds without the row of the retirement end it, and the post before it counts again."""
-    post = row(debut="2020-09-01")
-    retired = row(debut="2026-03-01", position="retraite")
-    ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
-    academy.night("2026-02-01", academy.feed(post, retired, ida, day="2026-02-01"))
-    for day in ("2026-03-02", "2026-03-03", "2026-03-04"):
-        academy.night(day, academy.feed(post, ida, day=day))
-    assert academy.values("claire.dubreuil", "piactlState") == ["active"]
-
-
 # Feeds whose run was undone
 
 
@@ -211,58 +164,54 @@ def undone(academy: Academy, run: str, day: str) -> None:
     assert ran.code == 0, ran.err
 
 
-def test_an_undone_feed_confirms_no_absence(academy: Academy) -> None:
+def test_an_undone_feed_confirms_no_absence(listed: Academy) -> None:
     """The night of 12 September ended Hugo's post and was undone: only the corrected feed confirms it."""
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
-    wrong = feed(academy, "2026-09-12", CLAIRE.replace("Dubreuil", "Dubreuille"))
-    run = academy.night("2026-09-12", wrong).json["run"]
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]
-    undone(academy, run, "2026-09-12")
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
-    right = feed(academy, "2026-09-13", CLAIRE)
-    plan = academy.plan(right, "--as-of", "2026-09-13")
+    listed.quiet_night("2026-09-11", feed(listed, "2026-09-11", CLAIRE))
+    wrong = feed(listed, "2026-09-12", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    run = listed.night("2026-09-12", wrong).json["run"]
+    assert posts(listed, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]
+    undone(listed, run, "2026-09-12")
+    assert posts(listed, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+    right = feed(listed, "2026-09-13", CLAIRE)
+    plan = listed.plan(right, "--as-of", "2026-09-13")
     reasons = {change["reason"] for change in plan["changes"] if change["uid"] == "hugo.vasseur"}
     assert any("absent from 2 feeds of hr since 2026-09-11" in reason for reason in reasons), reasons
-    academy.night("2026-09-13", right)
-    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", "2026-09-10")]
+    listed.night("2026-09-13", right)
+    assert posts(listed, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", "2026-09-10")]
 
 
-def test_an_absence_of_undone_feeds_alone_starts_again(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    wrong = feed(academy, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
-    undone(academy, academy.night("2026-09-11", wrong).json["run"], "2026-09-11")
-    right = feed(academy, "2026-09-12", CLAIRE)
-    assert absents(None, academy, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
-    academy.quiet_night("2026-09-12", right)
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+def test_an_absence_of_undone_feeds_alone_starts_again(listed: Academy) -> None:
+    wrong = feed(listed, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    undone(listed, listed.night("2026-09-11", wrong).json["run"], "2026-09-11")
+    right = feed(listed, "2026-09-12", CLAIRE)
+    assert absents(None, listed, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
+    listed.quiet_night("2026-09-12", right)
+    assert posts(listed, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
     # a fed-again file counts again: the administrator says that it was right
     digest = hashlib.sha256(wrong.read_bytes()).hexdigest()
-    ran = academy.run("nightly", wrong, "--as-of", "2026-09-13", "--accept-feed", digest, "--reason", "juste")
+    ran = listed.run("nightly", wrong, "--as-of", "2026-09-13", "--accept-feed", digest, "--reason", "juste")
     assert ran.code == 0, ran.err
-    assert [end for _, _, end in posts(academy, "hugo.vasseur", "2026-09-13")] == ["2026-09-11"]
+    assert [end for _, _, end in posts(listed, "hugo.vasseur", "2026-09-13")] == ["2026-09-11"]
 
 
-def test_the_undo_of_a_night_that_only_counted_an_absence_is_recorded(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    run = academy.night("2026-09-11", feed(academy, "2026-09-11", CLAIRE)).json["run"]
-    undone(academy, run, "2026-09-11")
-    right = feed(academy, "2026-09-12", CLAIRE)
-    assert absents(None, academy, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
-    first = academy.run("runs", "list", "-o", "json").json[0]["run"]
-    undone(academy, run, "2026-09-11")
-    assert academy.run("runs", "list", "-o", "json").json[0]["run"] == first
+def test_the_undo_of_a_night_that_only_counted_an_absence_is_recorded(listed: Academy) -> None:
+    run = listed.night("2026-09-11", feed(listed, "2026-09-11", CLAIRE)).json["run"]
+    undone(listed, run, "2026-09-11")
+    right = feed(listed, "2026-09-12", CLAIRE)
+    assert absents(None, listed, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
+    first = listed.run("runs", "list", "-o", "json").json[0]["run"]
+    undone(listed, run, "2026-09-11")
+    assert listed.run("runs", "list", "-o", "json").json[0]["run"] == first
     # undone in its turn, it counts again
-    undone(academy, first, "2026-09-11")
-    assert absents(None, academy, "2026-09-12", right) == []
+    undone(listed, first, "2026-09-11")
+    assert absents(None, listed, "2026-09-12", right) == []
 
 
-def test_an_absence_counts_again_once_the_undo_is_undone(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    wrong = feed(academy, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
-    undone(academy, academy.night("2026-09-11", wrong).json["run"], "2026-09-11")
-    undo = academy.run("runs", "list", "-o", "json").json[0]["run"]
-    undone(academy, undo, "2026-09-11")
-    right = feed(academy, "2026-09-12", CLAIRE)
-    academy.night("2026-09-12", right)
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]
+def test_an_absence_counts_again_once_the_undo_is_undone(listed: Academy) -> None:
+    wrong = feed(listed, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    undone(listed, listed.night("2026-09-11", wrong).json["run"], "2026-09-11")
+    undo = listed.run("runs", "list", "-o", "json").json[0]["run"]
+    undone(listed, undo, "2026-09-11")
+    right = feed(listed, "2026-09-12", CLAIRE)
+    listed.night("2026-09-12", right)
+    assert posts(listed, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]

@@ -130,8 +130,7 @@ def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], in
     assert len(names(host.applied)) == 3
 
 
-@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host], int]) -> None:
+def test_sets_of_several_files_move_as_a_whole(host: Host) -> None:
     """Folders, and archives with their .md5. A folder in which a file was changed or added since stays."""
     own = [f'  {form}: {{format: {form}, role: supplement, namespace: {form}, files: ["{files}"]}}\n'
            for form, files in (("aaf", "ENT*"), ("sts", "sts_emp_*"))]  # fmt: skip
@@ -148,15 +147,13 @@ def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host],
     pieces = names(set_folder)
     older = host.applied / set_folder.name
     older.mkdir()
-    assert run(host) == 0
+    assert host.timer() == 0
     assert names(host.feeds) == []
     moved = [set_folder.name, f"{set_folder.name}.~1~", "hr-1.csv"]
     moved += [f"{path.name}{suffix}" for path in (archive, posts) for suffix in ("", ".md5")]
     assert names(host.applied) == sorted(moved)
     assert names(host.applied / set_folder.name) == pieces
     assert len(pieces) == 4
-    if run == Host.cron:  # cron moves at once
-        return
     next_day = DAYS[2].replace("-", "")
     following = [
         folder(host.feeds / f"ENT2DVA_Complet_{next_day}", files([CLAIRE], next_day)),
@@ -171,12 +168,11 @@ def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host],
     assert names(host.feeds) == [path.name for path in following]
 
 
-@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_a_feed_that_adds_nothing_is_moved_too(host: Host, run: Callable[[Host], int]) -> None:
+def test_a_feed_that_adds_nothing_is_moved_too(host: Host) -> None:
     host.deliver("hr-1.csv", day=DAYS[0])
-    assert run(host) == 0
+    assert host.timer() == 0
     host.deliver("hr-1-again.csv", day=DAYS[0])
-    assert run(host) == 0
+    assert host.timer() == 0
     assert names(host.feeds) == []
     assert names(host.applied) == ["hr-1-again.csv", "hr-1.csv"]
 
@@ -197,26 +193,24 @@ def test_after_a_failed_night_all_feeds_stay(host: Host, run: Callable[[Host], i
     assert names(host.applied) == ["hr-1.csv"]
 
 
-@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_what_was_applied_beside_a_refused_feed_is_moved(host: Host, run: Callable[[Host], int]) -> None:
+def test_what_was_applied_beside_a_refused_feed_is_moved(host: Host) -> None:
     """If it stayed there, later nights would refuse it as older."""
     host.academy.edit("piactl.yaml", "any_date: true", "continue: [hr]\nany_date: true")
     ida = row(matricule="2001", prenom="Ida")
     (host.feeds / "hr-1.csv").write_bytes(b"")
     host.deliver("more-1.csv", ida, day=DAYS[1])
-    assert run(host) == 6
+    assert host.timer() == 6
     assert names(host.feeds) == ["hr-1.csv"]
     assert names(host.applied) == ["more-1.csv"]
     host.deliver("hr-1.csv", day=DAYS[2])
     host.deliver("more-2.csv", ida, day=DAYS[2])
-    assert run(host) == 0
+    assert host.timer() == 0
     assert names(host.applied) == ["hr-1.csv", "more-1.csv", "more-2.csv"]
 
 
-@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_a_first_night_that_fails_moves_nothing(host: Host, run: Callable[[Host], int]) -> None:
+def test_a_first_night_that_fails_moves_nothing(host: Host) -> None:
     (host.feeds / "hr-1.csv").write_bytes(b"")
-    assert run(host) == 6
+    assert host.timer() == 6
     assert names(host.feeds) == ["hr-1.csv"]
 
 

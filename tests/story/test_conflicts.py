@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import row
 
 CLAIRE = row()
@@ -16,8 +16,9 @@ HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur")
 NOUR = row(matricule="1003", prenom="Nour", nom_famille="Caron")
 
 
-def planned(academy: Academy) -> Path:
-    """Makes three accounts, and a plan in a file that renames all of them."""
+@prepared
+def planned(academy: Academy) -> Academy:
+    """Three accounts, and a plan in plan.json that renames all of them."""
     academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, NOUR, day="2026-09-05"))
     rows = (
         row(nom_usage="Aubry"),
@@ -30,7 +31,7 @@ def planned(academy: Academy) -> Path:
     assert plan["summary"]["rename"] == 3
     assert file.stat().st_mode & 0o777 == 0o600
     assert json.loads(file.read_text())["fingerprint"] == plan["fingerprint"]
-    return file
+    return academy
 
 
 def applied(academy: Academy, file: Path | str, code: int, **stdin: str) -> Any:
@@ -43,34 +44,34 @@ def mails(academy: Academy) -> list[str]:
     return sorted(entry["mail"][0].decode().partition("@")[0] for entry in academy.accounts().values())
 
 
-def test_apply_makes_every_change_of_the_plan(academy: Academy) -> None:
-    file = planned(academy)
-    done = applied(academy, file, 0).json
+def test_apply_makes_every_change_of_the_plan(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    done = applied(planned, file, 0).json
     assert done["outcomes"] == {"applied": 3}
-    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+    assert mails(planned) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
 
 
-def test_a_plan_from_stdin(academy: Academy) -> None:
-    text = planned(academy).read_text()
-    assert applied(academy, "-", 0, stdin=text).json["outcomes"] == {"applied": 3}
+def test_a_plan_from_stdin(planned: Academy) -> None:
+    text = (planned.folder / "plan.json").read_text()
+    assert applied(planned, "-", 0, stdin=text).json["outcomes"] == {"applied": 3}
 
 
-def test_an_entry_changed_since_is_a_conflict_and_the_rest_is_applied(academy: Academy) -> None:
-    file = planned(academy)
-    with academy.sandbox.connect("administrator") as connection:
+def test_an_entry_changed_since_is_a_conflict_and_the_rest_is_applied(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    with planned.sandbox.connect("administrator") as connection:
         connection.modify(
-            academy.dn("hugo.vasseur"), {"displayName": [("MODIFY_REPLACE", ["Hugo Vasseur (rectorat)"])]}
+            planned.dn("hugo.vasseur"), {"displayName": [("MODIFY_REPLACE", ["Hugo Vasseur (rectorat)"])]}
         )
-    hugo = academy.stamps()[academy.dn("hugo.vasseur")]
-    ran = applied(academy, file, 5)
+    hugo = planned.stamps()[planned.dn("hugo.vasseur")]
+    ran = applied(planned, file, 5)
     assert ran.json["outcomes"] == {"applied": 2, "conflict": 1}
     [problem] = ran.json["problems"]
     assert (problem["uid"], problem["outcome"]) == ("hugo.vasseur", "conflict")
     assert "displayName" in problem["message"]
     assert "cn=piactl-administrator" in problem["message"]
     assert "hugo.vasseur: conflict" in ran.err
-    assert mails(academy) == ["claire.aubry", "hugo.vasseur", "nour.auclair"]
-    assert academy.stamps()[academy.dn("hugo.vasseur")] == hugo
+    assert mails(planned) == ["claire.aubry", "hugo.vasseur", "nour.auclair"]
+    assert planned.stamps()[planned.dn("hugo.vasseur")] == hugo
 
 
 def test_drift_is_shown_beside_a_rename_of_the_same_account(academy: Academy) -> None:
@@ -105,73 +106,74 @@ def test_drift_of_one_attribute_is_named_beside_a_change_by_hr(academy: Academy,
     assert academy.values(uid, attribute) == before
 
 
-def test_a_plan_applied_twice_writes_nothing_the_second_time(academy: Academy) -> None:
-    file = planned(academy)
-    applied(academy, file, 0)
-    with academy.nothing_written():
-        ran = applied(academy, file, 0)
+def test_a_plan_applied_twice_writes_nothing_the_second_time(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    applied(planned, file, 0)
+    with planned.nothing_written():
+        ran = applied(planned, file, 0)
     assert ran.json["outcomes"] == {}
     assert "already applied by run" in ran.err
 
 
-def test_a_plan_applied_again_after_a_conflict_makes_only_the_rest(academy: Academy) -> None:
+def test_a_plan_applied_again_after_a_conflict_makes_only_the_rest(planned: Academy) -> None:
     """What was done is found unchanged; what was in conflict still is."""
-    file = planned(academy)
-    academy.change("hugo.vasseur", displayName=["Hugo V."])
-    applied(academy, file, 5)
-    with academy.nothing_written():
-        ran = applied(academy, file, 5)
+    file = planned.folder / "plan.json"
+    planned.change("hugo.vasseur", displayName=["Hugo V."])
+    applied(planned, file, 5)
+    with planned.nothing_written():
+        ran = applied(planned, file, 5)
     assert ran.json["outcomes"] == {"unchanged": 2, "conflict": 1}
-    academy.change("hugo.vasseur", displayName=["Hugo Vasseur"])
-    assert applied(academy, file, 0).json["outcomes"] == {"unchanged": 2, "applied": 1}
-    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+    planned.change("hugo.vasseur", displayName=["Hugo Vasseur"])
+    assert applied(planned, file, 0).json["outcomes"] == {"unchanged": 2, "applied": 1}
+    assert mails(planned) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
 
 
-def test_the_next_night_makes_up_for_a_conflict(academy: Academy) -> None:
-    file = planned(academy)
-    academy.change("hugo.vasseur", displayName=["Hugo V."])
-    applied(academy, file, 5)
-    feed = academy.feed(
+def test_the_next_night_makes_up_for_a_conflict(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    planned.change("hugo.vasseur", displayName=["Hugo V."])
+    applied(planned, file, 5)
+    feed = planned.feed(
         row(nom_usage="Aubry"),
         row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", nom_usage="Aubin"),
         row(matricule="1003", prenom="Nour", nom_famille="Caron", nom_usage="Auclair"),
         day="2026-09-06",
     )
-    academy.twice("2026-09-06", feed)
-    assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
-    assert academy.values("hugo.vasseur", "displayName") == ["Hugo Aubin"]
+    planned.twice("2026-09-06", feed)
+    assert mails(planned) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
+    assert planned.values("hugo.vasseur", "displayName") == ["Hugo Aubin"]
 
 
-def test_a_mistyped_password_in_between_is_no_conflict(academy: Academy) -> None:
-    file = planned(academy)
-    academy.change("hugo.vasseur", userPassword=["Correct-Horse-7"])
-    before = academy.stamps()[academy.dn("hugo.vasseur")]
+def test_a_mistyped_password_in_between_is_no_conflict(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    planned.change("hugo.vasseur", userPassword=["Correct-Horse-7"])
+    before = planned.stamps()[planned.dn("hugo.vasseur")]
     for _ in range(3):
-        assert not academy.sandbox.accepts(academy.dn("hugo.vasseur"), "wrong")
-    assert academy.stamps()[academy.dn("hugo.vasseur")] != before
-    assert applied(academy, file, 0).json["outcomes"] == {"applied": 3}
+        assert not planned.sandbox.accepts(planned.dn("hugo.vasseur"), "wrong")
+    assert planned.stamps()[planned.dn("hugo.vasseur")] != before
+    assert applied(planned, file, 0).json["outcomes"] == {"applied": 3}
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda plan: plan["writes"].pop(),
-        lambda plan: plan["writes"][0]["add"].update({"mail": ["someone.else@ac-amiens.fr"]}),
-        lambda plan: plan["basis"].update({"policy": "0" * 64}),
-        lambda plan: plan.update({"refusals": []}) or plan["remarks"].append("checked"),
-        lambda plan: plan.update({"signature": "k1:" + "0" * 64}),
-        lambda plan: plan.pop("fingerprint"),
-    ],
+EDITS: tuple[Any, ...] = (
+    lambda plan: plan["writes"].pop(),
+    lambda plan: plan["writes"][0]["add"].update({"mail": ["someone.else@ac-amiens.fr"]}),
+    lambda plan: plan["basis"].update({"policy": "0" * 64}),
+    lambda plan: plan.update({"refusals": []}) or plan["remarks"].append("checked"),
+    lambda plan: plan.update({"signature": "k1:" + "0" * 64}),
+    lambda plan: plan.pop("fingerprint"),
 )
-def test_an_edited_plan_is_refused(academy: Academy, edit: Any) -> None:
-    file = planned(academy)
-    plan = json.loads(file.read_text())
-    edit(plan)
-    file.write_text(json.dumps(plan))
-    with academy.nothing_written():
-        ran = applied(academy, file, 1)
-    assert str(file) in ran.err
-    assert "make the plan again" in ran.err or "is not a plan" in ran.err
+
+
+def test_an_edited_plan_is_refused(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    text = file.read_text()
+    for edit in EDITS:
+        plan = json.loads(text)
+        edit(plan)
+        file.write_text(json.dumps(plan))
+        with planned.nothing_written():
+            ran = applied(planned, file, 1)
+        assert str(file) in ran.err
+        assert "make the plan again" in ran.err or "is not a plan" in ran.err
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"fingerprint": 1, "signature": 2}', "\x00"])
@@ -181,28 +183,27 @@ def test_what_is_no_plan_is_refused(academy: Academy, content: str) -> None:
     assert str(file) in applied(academy, file, 1).err
 
 
-def test_a_plan_is_stale_after_another_run(academy: Academy) -> None:
-    file = planned(academy)
-    academy.night("2026-09-06", academy.feed(CLAIRE, HUGO, NOUR, row(matricule="1004"), day="2026-09-06"))
-    with academy.nothing_written():
-        ran = applied(academy, file, 1)
+def test_a_plan_is_stale_after_another_run(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    planned.night("2026-09-06", planned.feed(CLAIRE, HUGO, NOUR, row(matricule="1004"), day="2026-09-06"))
+    with planned.nothing_written():
+        ran = applied(planned, file, 1)
     assert "another run" in ran.err
 
 
-def test_a_plan_is_stale_after_the_policy_changed(academy: Academy) -> None:
-    file = planned(academy)
-    academy.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
-    with academy.nothing_written():
-        ran = applied(academy, file, 1)
+def test_a_plan_is_stale_after_the_policy_changed(planned: Academy) -> None:
+    file = planned.folder / "plan.json"
+    planned.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
+    with planned.nothing_written():
+        ran = applied(planned, file, 1)
     assert "made with another policy" in ran.err
 
 
-def test_a_plan_for_another_directory_is_refused(make_academy: Any) -> None:
+def test_a_plan_for_another_directory_is_refused(planned: Academy, make_academy: Any) -> None:
     """Two sandboxes have different keys, so the signature does not match."""
-    one, other = make_academy(), make_academy(fresh=True)
-    file = planned(one)
+    other = make_academy(fresh=True)
     with other.nothing_written():
-        assert "another key" in applied(other, file, 1).err
+        assert "another key" in applied(other, planned.folder / "plan.json", 1).err
 
 
 def test_plan_writes_nothing_at_all(academy: Academy) -> None:

@@ -39,14 +39,6 @@ def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
     return [(drift_row["attribute"], drift_row["drift_class"], drift_row["fate"]) for drift_row in drift_rows]
 
 
-def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
-    """What piactl keeps of each account, without the feed rows of assignments."""
-    accounts = academy.managed()
-    for entry in accounts.values():
-        entry["piactlAssignment"] = [value.rpartition(b"$")[0] for value in entry["piactlAssignment"]]
-    return accounts
-
-
 def test_what_gives_access_is_reverted_and_shown_first(begun: Academy) -> None:
     """One night without a feed finds a right, an exception and another name."""
     before = begun.managed()
@@ -100,18 +92,6 @@ def test_drift_that_the_rules_also_want_is_accepted(begun: Academy) -> None:
     begun.twice(DAYS[1], begun.feed(*later, day=DAYS[1]))
     begun.twice(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
     assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
-
-
-def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -> None:
-    before = without_origin(begun)
-    begun.change(CLAIRE, piactlAssignment=[])
-    plan = begun.plan("--as-of", DAYS[1])
-    assert plan["changes"] == []
-    assert [hold["uid"] for hold in plan["holds"]] == [CLAIRE]
-    assert "piactlAssignment" in plan["holds"][0]["why"]
-    begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
-    assert without_origin(begun) == before
-    begun.quiet_night(DAYS[2])
 
 
 def test_a_replaced_numen_is_unknown_until_hr_states_it_again(begun: Academy) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from piactl.directory.store.base_digest import MANAGED, WITNESSED
 
-from .academy import Academy, Entries
+from .academy import Academy, Entries, prepared
 from .feeds import row
 
 DAYS = ["2026-09-05", "2026-09-06", "2026-09-07"]
@@ -153,36 +153,44 @@ def test_every_managed_attribute_has_a_row() -> None:
     assert {*THEIRS} == {*EXPECTED} == {*MANAGED} - WITNESSED
 
 
-@pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
-def test_drift_of_each_managed_attribute_is_handled_as_expected(academy: Academy, fed: bool) -> None:
+CASES = {
+    str(5000 + n): case
+    for n, case in enumerate((name, modification) for name in THEIRS for modification in HOW)
+}
+PEOPLE = [person(n) for n in range(len(CASES))]
+
+
+@prepared
+def settled(academy: Academy) -> dict[str, str]:
+    """One person for each case, with the values that few accounts have; `left` are their names."""
     academy.allow_up_to(1000)
     settings = "unique_id: true\n  posix: {first: 70000, last: 99999, group: 500}"
     academy.edit("policy.yaml", "  retention: 30 ", f"  {settings}\n  retention: 30 ")
-    cases = {
-        str(5000 + n): case
-        for n, case in enumerate((name, modification) for name in THEIRS for modification in HOW)
-    }
-    people = [person(n) for n in range(len(cases))]
     # the clock of the server is ahead: from the second day on accounts are due on the day after
     for day in ("2026-09-04", DAYS[0]):
-        academy.night(day, academy.feed(*people, day=day))
+        academy.night(day, academy.feed(*PEOPLE, day=day))
     uids = academy.names()
-    for matricule, (name, modification) in cases.items():
+    for matricule, (name, modification) in CASES.items():
         if name in GIVEN and modification != "add":
             academy.recorded(uids[matricule], **{name: [GIVEN[name].format(n=matricule)]})
     academy.night(DAYS[0])
+    return uids
 
+
+@pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
+def test_drift_of_each_managed_attribute_is_handled_as_expected(settled: Academy, fed: bool) -> None:
+    academy, uids = settled, settled.left
     before = academy.accounts()
-    refused = {m for m, case in cases.items() if not written(academy, uids[m], before, m, *case)}
+    refused = {m for m, case in CASES.items() if not written(academy, uids[m], before, m, *case)}
     theirs = academy.accounts()
-    feeds = [academy.feed(*people, day=DAYS[1])] if fed else []
+    feeds = [academy.feed(*PEOPLE, day=DAYS[1])] if fed else []
     plan = academy.plan(*feeds, "--as-of", DAYS[1])
     academy.night(DAYS[1], *feeds)
     after = academy.accounts()
     fates = {(drift["uid"], drift["attribute"]): drift["fate"] for drift in plan["drift"]}
     held_uids = {hold["uid"] or uids[hold["matricule"]] for hold in plan["holds"]}
     journal = {row["uid"]: row for row in academy.run("journal", "show", "--run", "last", "-o", "json").json}
-    for matricule, (name, modification) in cases.items():
+    for matricule, (name, modification) in CASES.items():
         uid, dn, which = uids[matricule], academy.dn(uids[matricule]), (name, modification)
         values_before, values_after = values_of(before[dn], name), values_of(after[dn], name)
         their_values = values_of(theirs[dn], name)
@@ -218,7 +226,7 @@ def test_drift_of_each_managed_attribute_is_handled_as_expected(academy: Academy
                 other for other in others if values_of(before[dn], other) != values_of(after[dn], other)
             }
             assert not changed, which
-    academy.quiet_night(DAYS[2], *[academy.feed(*people, day=DAYS[2]) for _ in feeds])
+    academy.quiet_night(DAYS[2], *[academy.feed(*PEOPLE, day=DAYS[2]) for _ in feeds])
     standing = {(drift["uid"], drift["attribute"]) for drift in academy.plan("--as-of", DAYS[2])["drift"]}
     assert standing == {key for key, fate in fates.items() if fate != "reverted"}
 

@@ -26,22 +26,24 @@ def state(academy: Academy, uid: str) -> str:
     return academy.values(uid, "piactlState")[0]
 
 
-@pytest.mark.parametrize(
-    ("fin", "after"),
-    {
-        "2027-02-25": "20270327230000Z",
-        "2027-02-26": "20270328220000Z",
-        "2027-09-30": "20271030220000Z",
-        "2027-10-01": "20271031230000Z",
-        "2028-01-29": "20280228230000Z",
-        "2028-01-30": "20280229230000Z",
-        "2028-01-31": "20280301230000Z",
-    }.items(),
-)
-def test_the_grace_ends_at_midnight_of_a_civil_day(academy: Academy, fin: str, after: str) -> None:
+ENDS_OF_GRACES = {
+    "2027-02-25": "20270327230000Z",
+    "2027-02-26": "20270328220000Z",
+    "2027-09-30": "20271030220000Z",
+    "2027-10-01": "20271031230000Z",
+    "2028-01-29": "20280228230000Z",
+    "2028-01-30": "20280229230000Z",
+    "2028-01-31": "20280301230000Z",
+}
+
+
+def test_the_grace_ends_at_midnight_of_a_civil_day(academy: Academy) -> None:
     """A grace of 30 days ends at midnight in Paris, even if the clocks change that day."""
-    academy.twice("2027-01-10", academy.feed(row(debut="2026-09-01", fin=fin), day="2027-01-10"))
-    assert academy.values("claire.dubreuil", "pwdEndTime") == [after]
+    rows = [row(matricule=str(10 + n), debut="2026-09-01", fin=fin) for n, fin in enumerate(ENDS_OF_GRACES)]
+    academy.twice("2027-01-10", academy.feed(*rows, day="2027-01-10"))
+    names = academy.names()
+    ends = {fin: academy.values(names[str(10 + n)], "pwdEndTime") for n, fin in enumerate(ENDS_OF_GRACES)}
+    assert ends == {fin: [after] for fin, after in ENDS_OF_GRACES.items()}
 
 
 @pytest.mark.parametrize("feeding", [True, False])

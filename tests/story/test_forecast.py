@@ -11,8 +11,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, crowd, row
 
@@ -32,12 +30,14 @@ def foretold(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
     return ran.json
 
 
-def nights(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
-    """Really runs every night of the period; returns the changes of their plans, each with its day. A plan
-    that a guard refuses is approved with its numbers."""
+def nights(academy: Academy, as_of: str, until: str, foretold: set[date]) -> list[dict[str, Any]]:
+    """Really runs the nights of the foretold days, those before them, and the last one of the period; returns
+    the changes of their plans, each with its day. What was not foretold is made by one of these nights, too.
+    A plan that a guard refuses is approved with its numbers."""
     done = []
-    day = date.fromisoformat(as_of)
-    while day <= date.fromisoformat(until):
+    first, last = date.fromisoformat(as_of), date.fromisoformat(until)
+    eves = {max(day - timedelta(days=1), first) for day in foretold}
+    for day in sorted(foretold | eves | {last}):
         ran = academy.run("nightly", "--as-of", day.isoformat(), "-o", "json")
         assert ran.code in (0, 4), ran.err
         if ran.code == 4:
@@ -47,7 +47,6 @@ def nights(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
         elif ran.json["summary"]:
             file = academy.sandbox.folder / "state" / "plans" / f"{ran.json['plan'][:16]}.json"
             done += as_told(day, json.loads(file.read_text(encoding="utf-8")))
-        day += timedelta(days=1)
     return done
 
 
@@ -67,7 +66,7 @@ def same(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
     """Forecasts, runs the nights and compares; returns the forecast."""
     with academy.nothing_written():
         forecast = foretold(academy, as_of, until)
-    done = nights(academy, as_of, until)
+    done = nights(academy, as_of, until, {date.fromisoformat(change["date"]) for change in forecast})
     assert forecast == done
     return forecast
 
@@ -77,7 +76,7 @@ def kinds(rows: list[dict[str, Any]]) -> set[str]:
 
 
 def test_the_forecast_for_a_population_equals_its_nights(academy: Academy) -> None:
-    made = [sys.executable, "examples/make_feeds.py", "--people", "250", "--seed", "11"]
+    made = [sys.executable, "examples/make_feeds.py", "--people", "150", "--seed", "11"]
     made += ["--today", "2026-11-24", "--out", str(academy.folder / "feeds")]
     subprocess.run(made, cwd=TOP, check=True, capture_output=True, timeout=60)
     for day, name in (("2026-10-15", "night1"), ("2026-11-22", "night2")):
@@ -85,7 +84,7 @@ def test_the_forecast_for_a_population_equals_its_nights(academy: Academy) -> No
         academy.run("plan", feed, "--as-of", day, "--out", file)
         approve(academy, academy.run("plan", "show", file, "-o", "json").json, file)
     forecast = same(academy, "2026-11-23", "2026-12-28")
-    assert len(forecast) > 40
+    assert len(forecast) > 25
     assert kinds(forecast) >= {"revoke", "deactivate"}
 
 
@@ -274,28 +273,25 @@ def test_departures_leave_out_people_who_only_move(leaving: Academy) -> None:
     assert list(yann) == columns.split(",")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--until", "soon"), "--until soon: not a valid date"),
-        (("--until", "2026-09-01"), "--until 2026-09-01: is before the first night of the forecast"),
-        (("--until", "2096-09-01"), "days ahead"),
-        (("--leavers", "0"), "--leavers 0: give a number of days"),
-        (("--leavers", "30", "--until", "2026-12-01", "--list"), "--until and --leavers"),
-        (("--private-mail",), "--private-mail: only with --leavers"),
-        (("--columns", "uid", "--departures"), "--departures: only with --leavers"),
-        (
-            ("--leavers", "30", "--columns", "uid,famly_name"),
-            "famly_name: is not a column; did you mean family_name?",
-        ),
-        (("--leavers", "30", "--columns", ","), "--columns: names no column"),
-        (("--leavers", "30", "--columns", "private_mail"), "private_mail: is not a column"),
-    ],
-)
-def test_invalid_options_are_refused(leaving: Academy, words: tuple[str, ...], message: str) -> None:
-    ran = leaving.run("forecast", "--as-of", "2026-10-01", *words)
-    assert (ran.code, ran.out) == (2, "")
-    assert message in ran.err
+INVALID = {
+    "--until soon": "--until soon: not a valid date",
+    "--until 2026-09-01": "--until 2026-09-01: is before the first night of the forecast",
+    "--until 2096-09-01": "days ahead",
+    "--leavers 0": "--leavers 0: give a number of days",
+    "--leavers 30 --until 2026-12-01 --list": "--until and --leavers",
+    "--private-mail": "--private-mail: only with --leavers",
+    "--columns uid --departures": "--departures: only with --leavers",
+    "--leavers 30 --columns uid,famly_name": "famly_name: is not a column; did you mean family_name?",
+    "--leavers 30 --columns ,": "--columns: names no column",
+    "--leavers 30 --columns private_mail": "private_mail: is not a column",
+}
+
+
+def test_invalid_options_are_refused(leaving: Academy) -> None:
+    for words, message in INVALID.items():
+        ran = leaving.run("forecast", "--as-of", "2026-10-01", *words.split())
+        assert (ran.code, ran.out) == (2, ""), words
+        assert message in ran.err
 
 
 def test_a_forecast_from_a_past_day_begins_later(leaving: Academy) -> None:

@@ -14,34 +14,37 @@ from .both_ways import same
 from .feeds import row
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 20)]
-CLAIRE = "claire.dubreuil"
-OURS, THEIRS = f"{CLAIRE}@ac-amiens.fr", "leo.petit@ac-amiens.fr"
+CLAIRE, ANNE, NOE = EVERYBODY = "claire.dubreuil", "anne.martin", "noe.garnier"
+POSTS: tuple[dict[str, str], ...] = (
+    {},
+    {"matricule": "1004", "prenom": "Anne", "nom_famille": "Martin"},
+    {"matricule": "1005", "prenom": "Noé", "nom_famille": "Garnier"},
+)
+FOREIGN = {
+    uid: f"{name}.petit@ac-amiens.fr" for uid, name in zip(EVERYBODY, ("leo", "luc", "eve"), strict=True)
+}
+OURS, THEIRS = f"{CLAIRE}@ac-amiens.fr", FOREIGN[CLAIRE]
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
 LEO = row(matricule="1003", prenom="Léo", nom_famille="Petit")
-
-Hand = Callable[[Academy], None]
-
-
-def replaced(academy: Academy) -> None:
-    academy.change(CLAIRE, mail=[THEIRS])
-
-
-def added(academy: Academy) -> None:
-    academy.change(CLAIRE, mail=[THEIRS, OURS])
+NEWCOMERS = (
+    LEO,
+    row(matricule="1006", prenom="Luc", nom_famille="Petit"),
+    row(matricule="1007", prenom="Eve", nom_famille="Petit"),
+)
+NUMBERED = {"1003": "leo.petit1", "1006": "luc.petit1", "1007": "eve.petit1"}
+"""The newcomers, whose addresses another program has given to Claire, Anne and Noé."""
 
 
-def alias(academy: Academy) -> None:
-    academy.change(CLAIRE, piactlAlias=[THEIRS])
-
-
-HANDS = pytest.mark.parametrize("hand", [replaced, added, alias])
+def people(**values: str) -> list[str]:
+    return [row(**post, **values) for post in POSTS]
 
 
 def feed(academy: Academy, day: str, *rows: str) -> Path:
-    return academy.feed(row(), IDA, *rows, day=day)
+    return academy.feed(*people(), IDA, *rows, day=day)
 
 
 def first_night(academy: Academy) -> None:
+    academy.allow_up_to(20)
     academy.night(DAYS[0], feed(academy, DAYS[0]))
 
 
@@ -51,132 +54,137 @@ def academy(make_academy: Callable[..., Academy]) -> Academy:
     return make_academy(after=first_night)
 
 
+def replaced(academy: Academy) -> None:
+    academy.change(CLAIRE, mail=[THEIRS])
+
+
+def written_by_others(academy: Academy) -> None:
+    """Acts as another program that replaces an address, adds one, and adds an alias."""
+    replaced(academy)
+    academy.change(ANNE, mail=[FOREIGN[ANNE], f"{ANNE}@ac-amiens.fr"])
+    academy.change(NOE, piactlAlias=[FOREIGN[NOE]])
+
+
 def stands(academy: Academy, uid: str = CLAIRE) -> tuple[list[str], list[str]]:
     return academy.values(uid, "mail"), academy.values(uid, "piactlAlias")
 
 
-def addresses(plan: Any) -> list[tuple[str, str, str]]:
-    return [(drift["uid"], text, drift["since"]) for drift in plan["drift"] for text in drift["theirs"]]
+def addresses(plan: Any) -> set[tuple[str, str, str]]:
+    return {(drift["uid"], text, drift["since"]) for drift in plan["drift"] for text in drift["theirs"]}
 
 
-@HANDS
-def test_a_foreign_address_is_reserved_at_once_and_always_reported(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    before = stands(academy)
+def reserved(academy: Academy, uid: str) -> bool:
+    names = {uid, f"{uid}@ac-amiens.fr", FOREIGN[uid]}
+    return set(academy.values(uid, "piactlIdentifier")) == names
+
+
+def test_a_foreign_address_is_reserved_at_once_and_always_reported(academy: Academy) -> None:
+    written_by_others(academy)
+    before = {uid: stands(academy, uid) for uid in EVERYBODY}
     tonight = feed(academy, DAYS[1])
     plan = academy.plan(tonight, "--as-of", DAYS[1])
-    (change,) = plan["changes"]
-    assert (change["kind"], change["uid"], change["after"]) == ("update", CLAIRE, {"identifiers": [THEIRS]})
-    assert "another program" in change["reason"]
-    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
+    changes = {change["uid"]: (change["kind"], change["after"]) for change in plan["changes"]}
+    assert changes == {uid: ("update", {"identifiers": [FOREIGN[uid]]}) for uid in EVERYBODY}
+    assert all("another program" in change["reason"] for change in plan["changes"])
+    assert addresses(plan) == {(uid, FOREIGN[uid], DAYS[1]) for uid in EVERYBODY}
     academy.twice(DAYS[1], tonight)
-    assert stands(academy) == before
-    assert academy.values(CLAIRE, "piactlIdentifier") == [CLAIRE, OURS, THEIRS]
+    assert {uid: stands(academy, uid) for uid in EVERYBODY} == before
+    assert all(reserved(academy, uid) for uid in EVERYBODY)
     for feeds in ([feed(academy, DAYS[2])], []):
         ran = academy.run("nightly", *feeds, "--as-of", DAYS[2])
-        assert f"{THEIRS}, since {DAYS[1]}: waits for a decision" in ran.out
-    assert stands(academy) == before
+        for uid in EVERYBODY:
+            assert f"{FOREIGN[uid]}, since {DAYS[1]}: waits for a decision" in ran.out
+    assert {uid: stands(academy, uid) for uid in EVERYBODY} == before
 
 
-@HANDS
-def test_a_newcomer_of_the_same_night_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
-    assert academy.names()["1003"] == "leo.petit1"
+def test_a_newcomer_of_the_same_night_gets_no_foreign_address(academy: Academy) -> None:
+    written_by_others(academy)
+    tonight = feed(academy, DAYS[1], *NEWCOMERS)
+    plan = same(academy, DAYS[1], tonight)
+    assert {change["uid"] for change in plan["changes"]} == {*EVERYBODY, *NUMBERED.values()}
+    academy.twice(DAYS[1], tonight)
+    assert academy.names().items() >= NUMBERED.items()
 
 
-@HANDS
-def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(
-    make_academy: Callable[..., Academy], hand: Hand
-) -> None:
+def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(academy: Academy) -> None:
     """That night looks at people who are due and at what was written since the last run."""
-    academy = make_academy()
-    waits = LEO.replace("2026-09-01", "2026-09-25")
-    academy.night(DAYS[0], feed(academy, DAYS[0], waits))
-    hand(academy)
+    waits = [line.replace("2026-09-01", "2026-09-25") for line in NEWCOMERS]
+    academy.night(DAYS[0], feed(academy, DAYS[0], *waits))
+    written_by_others(academy)
     ran = academy.night("2026-09-10")
-    assert ran.json["summary"] == {"create": 1, "update": 1}
-    assert academy.names()["1003"] == "leo.petit1"
-    assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
+    assert ran.json["summary"] == {"create": 3, "update": 3}
+    assert academy.names().items() >= NUMBERED.items()
+    assert all(reserved(academy, uid) for uid in EVERYBODY)
 
 
-@HANDS
-def test_an_account_made_by_hand_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    words = ["--family-name", "Petit", "--given-name", "Léo", "--uai", "0800009A", "--function", "ENS"]
-    words += ["--until", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
-    assert academy.run("account", "create", *words).code == 0
-    assert f"uid=leo.petit1,{academy.sandbox.accounts}" in academy.accounts()
+def test_an_account_made_by_hand_gets_no_foreign_address(academy: Academy) -> None:
+    written_by_others(academy)
+    for given in ("Léo", "Luc", "Eve"):
+        words = ["--family-name", "Petit", "--given-name", given, "--uai", "0800009A", "--function", "ENS"]
+        words += ["--until", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
+        assert academy.run("account", "create", *words).code == 0
+    assert {academy.dn(uid) for uid in NUMBERED.values()} <= academy.accounts().keys()
 
 
-@HANDS
-def test_a_foreign_address_that_was_removed_again_stays_reserved(academy: Academy, hand: Hand) -> None:
-    hand(academy)
+def test_a_foreign_address_that_was_removed_again_stays_reserved(academy: Academy) -> None:
+    written_by_others(academy)
     academy.night(DAYS[1], feed(academy, DAYS[1]))
-    academy.change(CLAIRE, mail=[OURS], piactlAlias=[])
-    after = feed(academy, DAYS[2], LEO)
+    plan = same(academy, DAYS[2], feed(academy, DAYS[2], *NEWCOMERS))
+    assert addresses(plan) == {(uid, FOREIGN[uid], DAYS[1]) for uid in EVERYBODY}
+    assert {change["uid"] for change in plan["changes"]} == {*NUMBERED.values()}
+    for uid in EVERYBODY:
+        academy.change(uid, mail=[f"{uid}@ac-amiens.fr"], piactlAlias=[])
+    after = feed(academy, DAYS[2], *NEWCOMERS)
     plan = same(academy, DAYS[2], after)
     assert plan["drift"] == []
-    assert {change["uid"] for change in plan["changes"]} == {"leo.petit1"}
+    assert {change["uid"] for change in plan["changes"]} == {*NUMBERED.values()}
     academy.twice(DAYS[2], after)
-    assert stands(academy) == ([OURS], [])
+    assert [stands(academy, uid) for uid in EVERYBODY] == [([f"{uid}@ac-amiens.fr"], []) for uid in EVERYBODY]
 
 
-@HANDS
-def test_foreign_addresses_make_the_same_plan_with_marks_and_batches(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    tonight = feed(academy, DAYS[1], LEO)
-    plan = same(academy, DAYS[1], tonight)
-    assert {change["uid"] for change in plan["changes"]} == {CLAIRE, "leo.petit1"}
-    academy.night(DAYS[1], feed(academy, DAYS[1]))
-    plan = same(academy, DAYS[2], feed(academy, DAYS[2], LEO))
-    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
-    assert {change["uid"] for change in plan["changes"]} == {"leo.petit1"}
+def test_a_foreign_address_stays_when_the_name_changes(academy: Academy) -> None:
+    written_by_others(academy)
+    academy.twice(DAYS[1], academy.feed(*people(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    for uid in EVERYBODY:
+        mails, aliases = stands(academy, uid)
+        assert f"{uid.partition('.')[0]}.aubry@ac-amiens.fr" in mails
+        both = {f"{uid}@ac-amiens.fr", FOREIGN[uid]}
+        assert both <= {*mails, *aliases}
+        assert both <= set(academy.values(uid, "piactlIdentifier"))
 
 
-@HANDS
-def test_a_foreign_address_stays_when_the_name_changes(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
-    mails, aliases = stands(academy)
-    assert "claire.aubry@ac-amiens.fr" in mails
-    assert {OURS, THEIRS} <= {*mails, *aliases}
-    assert {OURS, THEIRS} <= set(academy.values(CLAIRE, "piactlIdentifier"))
-
-
-@HANDS
-def test_a_foreign_address_on_a_held_account_is_given_to_nobody_else(academy: Academy, hand: Hand) -> None:
-    hand(academy)
-    wrong = academy.feed(row(debut="2026-09-31"), IDA, LEO, day=DAYS[1])
+def test_a_foreign_address_on_a_held_account_is_given_to_nobody_else(academy: Academy) -> None:
+    written_by_others(academy)
+    wrong = academy.feed(*people(debut="2026-09-31"), IDA, *NEWCOMERS, day=DAYS[1])
     plan = same(academy, DAYS[1], wrong)
-    assert addresses(plan) == [(CLAIRE, THEIRS, DAYS[1])]
+    assert addresses(plan) == {(uid, FOREIGN[uid], DAYS[1]) for uid in EVERYBODY}
     academy.twice(DAYS[1], wrong)
-    assert academy.names()["1003"] == "leo.petit1"
-    assert academy.values(CLAIRE, "piactlIdentifier") == [CLAIRE, OURS]
+    assert academy.names().items() >= NUMBERED.items()
+    for uid in EVERYBODY:
+        assert academy.values(uid, "piactlIdentifier") == [uid, f"{uid}@ac-amiens.fr"]
 
 
-@HANDS
-def test_a_foreign_address_on_a_protected_account_is_given_to_nobody(academy: Academy, hand: Hand) -> None:
-    academy.change(CLAIRE, piactlProtected=["TRUE"])
-    hand(academy)
-    academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
-    assert academy.names()["1003"] == "leo.petit1"
+def test_a_foreign_address_on_a_protected_account_is_given_to_nobody(academy: Academy) -> None:
+    for uid in EVERYBODY:
+        academy.change(uid, piactlProtected=["TRUE"])
+    written_by_others(academy)
+    academy.twice(DAYS[1], feed(academy, DAYS[1], *NEWCOMERS))
+    assert academy.names().items() >= NUMBERED.items()
 
 
-@HANDS
-def test_a_foreign_address_stays_reserved_after_archival(
-    make_academy: Callable[..., Academy], hand: Hand
-) -> None:
+def test_a_foreign_address_stays_reserved_after_archival(make_academy: Callable[..., Academy]) -> None:
     academy = make_academy()
-    gone = row(debut="2026-01-01", fin="2026-03-31")
-    academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
-    hand(academy)
+    academy.allow_up_to(20)
+    gone = people(debut="2026-01-01", fin="2026-03-31")
+    academy.night("2026-01-05", academy.feed(*gone, IDA, day="2026-01-05"))
+    written_by_others(academy)
     academy.nights("2026-07-15")
-    assert academy.values(CLAIRE, "piactlState") == ["archived"]
-    assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
-    assert stands(academy) == ([], [])
-    academy.twice(DAYS[0], academy.feed(gone, IDA, LEO, day=DAYS[0]))
-    assert academy.names()["1003"] == "leo.petit1"
+    for uid in EVERYBODY:
+        assert academy.values(uid, "piactlState") == ["archived"]
+        assert FOREIGN[uid] in academy.values(uid, "piactlIdentifier")
+        assert stands(academy, uid) == ([], [])
+    academy.twice(DAYS[0], academy.feed(*gone, IDA, *NEWCOMERS, day=DAYS[0]))
+    assert academy.names().items() >= NUMBERED.items()
 
 
 def test_an_address_on_an_archived_account_is_taken_with_marks_too(
@@ -205,7 +213,7 @@ def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
 
 
 def test_of_several_removed_addresses_that_of_the_name_is_put_back(academy: Academy) -> None:
-    ran = academy.night(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    ran = academy.night(DAYS[1], academy.feed(row(nom_usage="Aubry"), *people()[1:], IDA, day=DAYS[1]))
     assert academy.run("undo", ran.json["run"], "--reason", "erreur", "--as-of", DAYS[1]).code == 0
     assert stands(academy) == ([OURS], [])
     academy.change(CLAIRE, mail=[])
@@ -215,7 +223,7 @@ def test_of_several_removed_addresses_that_of_the_name_is_put_back(academy: Acad
 
 def test_a_removed_address_becomes_an_alias_under_a_new_name(academy: Academy) -> None:
     academy.change(CLAIRE, mail=[])
-    academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
+    academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), *people()[1:], IDA, day=DAYS[1]))
     assert stands(academy) == (["claire.aubry@ac-amiens.fr"], [OURS])
 
 
@@ -243,13 +251,13 @@ def test_a_name_of_another_account_is_reported_and_stops_nothing(
     academy = make_academy()
     married = row(matricule="1999", prenom="Ida", nom_famille="Roy", nom_usage="Kern", debut="2020-09-01")
     academy.night(DAYS[0], feed(academy, DAYS[0]))
-    academy.night(DAYS[1], academy.feed(row(), married, day=DAYS[1]))
+    academy.night(DAYS[1], academy.feed(*people(), married, day=DAYS[1]))
     academy.change(CLAIRE, mail=["ida.roy@ac-amiens.fr"])
-    plan = same(academy, DAYS[2], academy.feed(row(), married, day=DAYS[2]))
+    plan = same(academy, DAYS[2], academy.feed(*people(), married, day=DAYS[2]))
     (foreign,) = plan["drift"]
     assert (foreign["uid"], foreign["owner"]) == (CLAIRE, "ida.roy")
-    academy.quiet_night(DAYS[2], academy.feed(row(), married, day=DAYS[2]))
-    later_feed = academy.feed(row(civilite="MME"), married, day=DAYS[3])
+    academy.quiet_night(DAYS[2], academy.feed(*people(), married, day=DAYS[2]))
+    later_feed = academy.feed(row(civilite="MME"), *people()[1:], married, day=DAYS[3])
     assert academy.twice(DAYS[3], later_feed).json["outcomes"] == {"applied": 1}
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
+from typing import Any
 
-import pytest
-
-from .academy import Academy, Ran
+from .academy import Academy, Ran, prepared
 from .feeds import MICHELIS, crowd, row
-from .killed import killed_at_calls_of
+from .killed import killed_at_calls_of, killed_by
 
 GUARD = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
 
@@ -54,14 +51,6 @@ def test_overall(academy: Academy) -> None:
     assert "--allow deactivate=7" in ran.err
 
 
-@pytest.mark.parametrize("leavers", [5, 6])
-def test_a_guard_is_broken_only_beyond_both_max_and_share(academy: Academy, leavers: int) -> None:
-    """Among 30: five are not more than max 5; six are more than 5, but not more than 20 %."""
-    limited(academy, "{max: 5, share: 0.2}")
-    told_end(academy, loaded(academy, 30), leavers)
-    assert academy.night("2026-04-01").json["summary"] == {"deactivate": leavers}
-
-
 def test_per_establishment(academy: Academy) -> None:
     limited(academy, "{max: 1000, share: 0.99}", "{max: 3, share: 0.2}")
     rows = [
@@ -85,21 +74,9 @@ def test_per_establishment(academy: Academy) -> None:
     assert f"deactivate: 4 of 6 accounts, 66.7% (establishment {MICHELIS})" in ran.err
 
 
-def test_period(academy: Academy) -> None:
-    """The same plan is too large on an ordinary day, but not in the period."""
-    limited(academy, "{max: 2, share: 0.01}")
-    academy.edit(
-        "policy.yaml",
-        "    rentree:   ",
-        "    avril: {from: 04-02, to: 04-10, deactivate: {max: 50, share: 0.5}}\n    rentree:   ",
-    )
-    told_end(academy, loaded(academy, 20), 5)
-    with academy.nothing_written():
-        academy.night("2026-04-01", code=4)
-    assert academy.night("2026-04-02").json["summary"] == {"deactivate": 5}
-
-
-def refused(academy: Academy) -> Ran:
+@prepared
+def refused(academy: Academy) -> Any:
+    """A night without a feed is refused; `left` is what it said."""
     limited(academy, "{max: 2, share: 0.01}")
     told_end(academy, loaded(academy, 20), 5)
     with academy.nothing_written():
@@ -110,41 +87,32 @@ def states(academy: Academy) -> list[str]:
     return sorted(entry["piactlState"][0].decode() for entry in academy.accounts().values())
 
 
-def test_the_refused_plan_is_kept_and_the_printed_command_applies_it(academy: Academy) -> None:
-    ran = refused(academy)
+def test_the_refused_plan_is_kept_and_the_printed_command_applies_it(refused: Academy) -> None:
+    ran = refused.left
     command = re.search(r"To apply it: (.+)$", ran.err, re.MULTILINE)
     assert command is not None
     words = shlex.split(command[1].replace('"..."', '"fin des contrats, vu avec la DRH"'))
     assert words[:2] == ["piactl", "apply"]
     # as of that day, like a night; the command has no date, so the date of the plan must count
-    done = academy.run(*words[1:], "-o", "json")
+    done = refused.run(*words[1:], "-o", "json")
     assert done.code == 0, done.err
-    assert states(academy) == ["active"] * 15 + ["deactivated"] * 5
-    shown = academy.run("runs", "show", "last", "-o", "json").json
+    assert states(refused) == ["active"] * 15 + ["deactivated"] * 5
+    shown = refused.run("runs", "show", "last", "-o", "json").json
     assert "fin des contrats, vu avec la DRH" in str(shown)
-    academy.quiet_night("2026-04-01")
+    refused.quiet_night("2026-04-01")
 
 
-@pytest.mark.parametrize("allow", ["deactivate=4", "deactivate=6", "deactivate=500", "archive=5"])
-def test_a_wrong_number_approves_nothing(academy: Academy, allow: str) -> None:
-    file = refused(academy).plan_file
-    with academy.nothing_written():
-        ran = academy.run("apply", file, "--allow", allow, "--reason", "vu")
-    assert ran.code == 4, ran.err
-    assert "deactivate" in ran.err
-
-
-def test_an_approval_needs_a_reason(academy: Academy) -> None:
-    file = refused(academy).plan_file
-    with academy.nothing_written():
-        ran = academy.run("apply", file, "--allow", "deactivate=5")
+def test_a_wrong_number_or_no_reason_approves_nothing(refused: Academy) -> None:
+    file = refused.left.plan_file
+    with refused.nothing_written():
+        for allow in ("deactivate=4", "deactivate=6", "deactivate=500", "archive=5"):
+            ran = refused.run("apply", file, "--allow", allow, "--reason", "vu")
+            assert ran.code == 4, ran.err
+            assert "deactivate" in ran.err
+        ran = refused.run("apply", file, "--allow", "deactivate=5")
     assert ran.code == 2
     assert "--reason" in ran.err
-
-
-def test_a_dry_run_is_refused_too(academy: Academy) -> None:
-    refused(academy)
-    plan = academy.plan("--as-of", "2026-04-01", code=4)
+    plan = refused.plan("--as-of", "2026-04-01", code=4)
     assert [(r["kind"], r["found"], r["total"]) for r in plan["refusals"]] == [("deactivate", 5, 5)]
 
 
@@ -332,7 +300,7 @@ def test_terminal_page_and_status_say_the_same_number(academy: Academy) -> None:
     why = academy.run("status", "-o", "json").json[0]["refused_plan"]["why"]
     assert "revoke (4, 3 are allowed)" in why
     assert "service_growth (service annuaire: 16, 10 are allowed)" in why
-    french = academy.spawn("status", LC_ALL="fr_FR.UTF-8").out
+    french = academy.run_in_french("status").out
     assert "revoke (4, permis : 3)" in " ".join(french.split())
     assert "service_growth (service annuaire : 16, permis : 10)" in " ".join(french.split())
 
@@ -371,8 +339,9 @@ def approved(academy: Academy, ran: Ran) -> None:
     assert done.code == 0, done.err
 
 
-def third_lost(academy: Academy) -> list[str]:
-    """A feed of 25 November ends 14 of 41 posts, and somebody approves it; returns the rows before."""
+@prepared
+def third_lost(academy: Academy) -> Any:
+    """A feed of 25 November ends 14 of 41 posts, and somebody approves it; `left` are the rows before."""
     rows = crowd(41, debut="2026-01-01")
     academy.night("2026-11-24", academy.feed(*rows, day="2026-11-24"))
     wrong = academy.feed(*ended(rows[:14], "2026-11-20"), *rows[14:], day="2026-11-25")
@@ -385,37 +354,36 @@ def services(academy: Academy) -> dict[str, str]:
     return {dn: str(sorted(entry["eduPersonEntitlement"])) for dn, entry in academy.accounts().items()}
 
 
-def test_an_undo_needs_no_approval_to_give_back_what_the_run_took(academy: Academy) -> None:
-    third_lost(academy)
-    ran = academy.run("undo", "last", "--as-of", "2026-11-25", "--reason", "fichier tronqué")
+def test_an_undo_needs_no_approval_to_give_back_what_the_run_took(third_lost: Academy) -> None:
+    ran = third_lost.run("undo", "last", "--as-of", "2026-11-25", "--reason", "fichier tronqué")
     assert ran.code == 0, ran.err
-    assert len(set(services(academy).values())) == 1
+    assert len(set(services(third_lost).values())) == 1
 
 
-def test_a_corrected_feed_needs_no_approval_to_give_back_what_a_run_took(academy: Academy) -> None:
-    rows = third_lost(academy)
-    academy.night("2026-11-26")
-    right = academy.feed(*rows, day="2026-12-08")
-    remarks = academy.plan(right, "--as-of", "2026-12-08")["remarks"]
+def test_a_corrected_feed_needs_no_approval_to_give_back_what_a_run_took(third_lost: Academy) -> None:
+    rows = third_lost.left
+    third_lost.night("2026-11-26")
+    right = third_lost.feed(*rows, day="2026-12-08")
+    remarks = third_lost.plan(right, "--as-of", "2026-12-08")["remarks"]
     assert [remark for remark in remarks if remark.startswith("14 accounts get back what runs")]
-    academy.twice("2026-12-08", right)
-    assert len(set(services(academy).values())) == 1
+    third_lost.twice("2026-12-08", right)
+    assert len(set(services(third_lost).values())) == 1
 
 
-def test_what_was_lost_long_ago_counts_as_growth(academy: Academy) -> None:
-    rows = third_lost(academy)
-    right = academy.feed(*rows, day="2026-12-09")
-    with academy.nothing_written():
-        refusals = academy.night("2026-12-09", right, code=4).json["refusals"]
+def test_what_was_lost_long_ago_counts_as_growth(third_lost: Academy) -> None:
+    rows = third_lost.left
+    right = third_lost.feed(*rows, day="2026-12-09")
+    with third_lost.nothing_written():
+        refusals = third_lost.night("2026-12-09", right, code=4).json["refusals"]
     assert {"service_growth", "grant", "update"} <= {refusal["kind"] for refusal in refusals}
 
 
-def test_growth_that_nobody_lost_counts_beside_what_comes_back(academy: Academy) -> None:
+def test_growth_that_nobody_lost_counts_beside_what_comes_back(third_lost: Academy) -> None:
     """The 14 come back, and 14 others become heads of school, which nobody was."""
-    rows = third_lost(academy)
+    rows = third_lost.left
     heads = [line.replace(";ENS;", ";DIR;").replace("2026-01-01", "2026-12-01") for line in rows[14:28]]
-    more = academy.feed(*rows, *heads, day="2026-12-01")
-    refusals = academy.night("2026-12-01", more, code=4).json["refusals"]
+    more = third_lost.feed(*rows, *heads, day="2026-12-01")
+    refusals = third_lost.night("2026-12-01", more, code=4).json["refusals"]
     assert {refusal["found"] for refusal in refusals} == {14}
     assert {refusal["kind"] for refusal in refusals} >= {
         "grant",
@@ -452,11 +420,7 @@ def test_what_a_killed_night_took_comes_back_too(academy: Academy) -> None:
     file = academy.night("2026-11-25", wrong, code=4).plan_file
     words = ["apply", file, "--allow", "revoke=14", "--allow", "update=14", "--reason", "vu"]
     program = killed_at_calls_of("executor._write_records")
-    arguments = [sys.executable, "-c", program, "1", *words]
-    killed = subprocess.run(
-        arguments, env=academy.environment(), capture_output=True, timeout=60, check=False
-    )
-    assert killed.returncode == -9, killed.stderr
+    killed_by(program, academy, "1", *words)
     assert len(set(services(academy).values())) == 2
     academy.night("2026-11-26", academy.feed(*rows, day="2026-11-26"))
     assert len(set(services(academy).values())) == 1

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS, row
 
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
@@ -31,12 +31,17 @@ RETURNS = {
 }
 
 
-@pytest.mark.parametrize("state", RETURNS)
-@pytest.mark.parametrize("again", ["active", "anticipated"])
-def test_a_returning_person_gets_the_same_account(academy: Academy, state: str, again: str) -> None:
-    day, post = RETURNS[state]
+@prepared
+def married(academy: Academy) -> Academy:
     night(academy, "2026-01-05", claire(debut="2026-01-01", fin="2026-03-31"))
     night(academy, "2026-02-01", claire(nom_usage="Aubry", debut="2026-01-01", fin="2026-03-31"))
+    return academy
+
+
+@pytest.mark.parametrize("state", RETURNS)
+@pytest.mark.parametrize("again", ["active", "anticipated"])
+def test_a_returning_person_gets_the_same_account(married: Academy, state: str, again: str) -> None:
+    academy, (day, post) = married, RETURNS[state]
     if state == "archived":
         academy.night("2026-06-14")
     night(academy, day, claire(nom_usage="Aubry", **post))

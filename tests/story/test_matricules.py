@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from . import feeds
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, row
 from .phones import KNOWN, verified
 from .two_accounts import (
@@ -29,6 +29,13 @@ from .two_accounts import (
 def two(academy: Academy) -> Academy:
     """An academy with EPP and AAF, which numbers people in its own way."""
     return with_two_sources(academy)
+
+
+@prepared
+def duo(academy: Academy) -> Academy:
+    """The same, in which Luc has two accounts."""
+    doubled(with_two_sources(academy))
+    return academy
 
 
 def test_the_same_digits_of_two_namespaces_are_two_people(two: Academy) -> None:
@@ -71,25 +78,24 @@ def test_rekey_replaces_a_matricule_and_can_be_undone(two: Academy) -> None:
 # ---- two accounts of one person
 
 
-def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
-    doubled(two)
-    before = two.accounts()
-    with two.nothing_written():
-        shown = merge(two, "--dry-run")
+def test_two_accounts_of_one_person_become_one(duo: Academy) -> None:
+    before = duo.accounts()
+    with duo.nothing_written():
+        shown = merge(duo, "--dry-run")
         assert (
-            "merged_into" in two.run("account", "merge", f"{LUC}1", LUC, *WHY, "--dry-run", "-o", "json").out
+            "merged_into" in duo.run("account", "merge", f"{LUC}1", LUC, *WHY, "--dry-run", "-o", "json").out
         )
     assert f"merged into {LUC}" in shown.out
-    merge(two)
-    view = two.show(LUC, DAYS[0])
+    merge(duo)
+    view = duo.show(LUC, DAYS[0])
     assert view["matricules"] == ["1001", "aaf:42"]
     assert {a["uai"] for a in view["assignments"]} == {MICHELIS, MARESCHAL}
     assert view["aliases"] == [f"{LUC}1@ac-amiens.fr"]
     assert view["locked"]
-    assert two.show("aaf:42", DAYS[0])["uid"] == two.show(f"{LUC}1@ac-amiens.fr", DAYS[0])["uid"] == LUC
+    assert duo.show("aaf:42", DAYS[0])["uid"] == duo.show(f"{LUC}1@ac-amiens.fr", DAYS[0])["uid"] == LUC
     # the tombstone names the other account, and has no data of the person
-    tombstone = two.entry(f"{LUC}1")
-    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
+    tombstone = duo.entry(f"{LUC}1")
+    assert duo.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
     assert (
         not {
             "userPassword",
@@ -102,24 +108,24 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
         }
         & tombstone.keys()
     )
-    assert two.values(f"{LUC}1", "piactlIdentifier") == [f"{LUC}1"]
-    assert two.values(f"{LUC}1", "piactlState") == ["archived"]
-    assert tombstone["piactlMatriculeDigest"] != before[two.dn(f"{LUC}1")]["piactlMatriculeDigest"]
+    assert duo.values(f"{LUC}1", "piactlIdentifier") == [f"{LUC}1"]
+    assert duo.values(f"{LUC}1", "piactlState") == ["archived"]
+    assert tombstone["piactlMatriculeDigest"] != before[duo.dn(f"{LUC}1")]["piactlMatriculeDigest"]
     # both feeds are about one person, and neither ends what the other one says
-    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
+    duo.twice(DAYS[1], *both_feeds(duo, DAYS[1]))
     for day in DAYS[2:5]:
-        two.quiet_night(day, both_feeds(two, day)[0])
+        duo.quiet_night(day, both_feeds(duo, day)[0])
     for day in DAYS[5:8]:
-        two.quiet_night(day, both_feeds(two, day)[1])
-    assert {a["uai"] for a in two.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
+        duo.quiet_night(day, both_feeds(duo, day)[1])
+    assert {a["uai"] for a in duo.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
     # a changed row under the second matricule is seen, whatever the cache has for the first one
-    two.twice(DAYS[9], *both_feeds(two, DAYS[9]))
+    duo.twice(DAYS[9], *both_feeds(duo, DAYS[9]))
     ends = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", fin="2026-10-31")
-    two.twice(DAYS[10], both_feeds(two, DAYS[10])[0], aaf(two, DAYS[10], ends))
-    ends_by_uai = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[10])["assignments"]}
+    duo.twice(DAYS[10], both_feeds(duo, DAYS[10])[0], aaf(duo, DAYS[10], ends))
+    ends_by_uai = {a["uai"]: a["end"] for a in duo.show(LUC, DAYS[10])["assignments"]}
     assert ends_by_uai == {MICHELIS: None, MARESCHAL: "2026-10-31"}
-    assert two.run("forecast", "--until", DAYS[12], "--as-of", DAYS[10]).code == 0
-    assert two.run("account", "export", LUC, "-o", "json").json["matricules"] == ["1001", "aaf:42"]
+    assert duo.run("forecast", "--until", DAYS[12], "--as-of", DAYS[10]).code == 0
+    assert duo.run("account", "export", LUC, "-o", "json").json["matricules"] == ["1001", "aaf:42"]
 
 
 def test_a_delta_updates_the_person_under_a_further_matricule(academy: Academy) -> None:
@@ -137,176 +143,168 @@ def test_a_delta_updates_the_person_under_a_further_matricule(academy: Academy) 
     assert [hold["uid"] for hold in holds] == [LUC]
 
 
-def test_a_merge_keeps_the_count_of_absences(two: Academy) -> None:
-    doubled(two)
+def test_a_merge_keeps_the_count_of_absences(duo: Academy) -> None:
     other = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")
     soon = row(matricule="43", prenom="Zoé", nom_famille="Hars", debut="2026-12-01")
-    with_soon, without = aaf(two, DAYS[1], other, soon), aaf(two, DAYS[2])
-    two.night(DAYS[1], with_soon)
-    two.night(DAYS[2], without)
-    merge(two, "--as-of", DAYS[2])
-    two.night(DAYS[3], aaf(two, DAYS[3]))
-    ends = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[3])["assignments"]}
+    with_soon, without = aaf(duo, DAYS[1], other, soon), aaf(duo, DAYS[2])
+    duo.night(DAYS[1], with_soon)
+    duo.night(DAYS[2], without)
+    merge(duo, "--as-of", DAYS[2])
+    duo.night(DAYS[3], aaf(duo, DAYS[3]))
+    ends = {a["uai"]: a["end"] for a in duo.show(LUC, DAYS[3])["assignments"]}
     assert ends == {MICHELIS: None, MARESCHAL: DAYS[1]}
 
 
-def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
-    doubled(two)
-    before = two.managed()
-    merge(two)
-    merged = two.managed()
+def test_a_merge_is_undone_and_made_again(duo: Academy) -> None:
+    before = duo.managed()
+    merge(duo)
+    merged = duo.managed()
     # Luc's ledger gives up what goes to the other account, and only that
-    undone = two.run("undo", "last", "--yes", "--reason", "deux personnes", *AS_OF)
+    undone = duo.run("undo", "last", "--yes", "--reason", "deux personnes", *AS_OF)
     assert undone.code == 0, undone.out + undone.err
-    again = two.managed()
+    again = duo.managed()
     for uid, gone in ((LUC, {}), (f"{LUC}1", {"piactlDevice": [b"suspended"]})):
-        entry = again[two.dn(uid)]
-        expected = {**before[two.dn(uid)], **gone}
+        entry = again[duo.dn(uid)]
+        expected = {**before[duo.dn(uid)], **gone}
         expected["oathTOTPToken"] = entry.get("oathTOTPToken", [])
         assert {**entry, "oathTOTPToken": expected["oathTOTPToken"]} == expected
-    assert two.names()["aaf:42"] == f"{LUC}1"
-    (run,) = [run for run in two.run("runs", "list", "-o", "json").json if run.get("undoes")][:1]
-    taken_back = two.run("undo", run["run"], "--yes", "--reason", "si, la même", *AS_OF)
+    assert duo.names()["aaf:42"] == f"{LUC}1"
+    (run,) = [run for run in duo.run("runs", "list", "-o", "json").json if run.get("undoes")][:1]
+    taken_back = duo.run("undo", run["run"], "--yes", "--reason", "si, la même", *AS_OF)
     assert taken_back.code == 0, taken_back.out + taken_back.err
-    assert two.managed() == merged
-    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
+    assert duo.managed() == merged
+    duo.twice(DAYS[1], *both_feeds(duo, DAYS[1]))
 
 
-def test_protected_accounts_and_foreign_marks_are_not_merged(two: Academy) -> None:
-    doubled(two)
-    assert "same account" in two.run("account", "merge", LUC, "1001", *WHY, *AS_OF).err
-    two.change(f"{LUC}1", piactlProtected=["TRUE"])
-    with two.nothing_written():
-        assert "it is protected" in merge(two, code=1).err
-    two.change(f"{LUC}1", piactlProtected=[], piactlMergedInto=[f"{{k1}}00 {LUC}"])
+def test_protected_accounts_and_foreign_marks_are_not_merged(duo: Academy) -> None:
+    assert "same account" in duo.run("account", "merge", LUC, "1001", *WHY, *AS_OF).err
+    duo.change(f"{LUC}1", piactlProtected=["TRUE"])
+    with duo.nothing_written():
+        assert "it is protected" in merge(duo, code=1).err
+    duo.change(f"{LUC}1", piactlProtected=[], piactlMergedInto=[f"{{k1}}00 {LUC}"])
     # every command ignores the mark of another program
-    ran = two.night(DAYS[0])
+    ran = duo.night(DAYS[0])
     assert "piactl ignores the mark" in ran.err
-    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] is None
-    assert two.values(f"{LUC}1", "piactlState") == ["active"]
-    two.change(f"{LUC}1", piactlProtected=["TRUE"])
-    merge(two, "--administrator")
-    assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
-    assert f"merged into {LUC}" in two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).err
+    assert duo.show(f"{LUC}1", DAYS[0])["merged_into"] is None
+    assert duo.values(f"{LUC}1", "piactlState") == ["active"]
+    duo.change(f"{LUC}1", piactlProtected=["TRUE"])
+    merge(duo, "--administrator")
+    assert duo.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
+    assert f"merged into {LUC}" in duo.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).err
     # nor does a mark copied from another account count
-    mark = two.values(f"{LUC}1", "piactlMergedInto")
-    two.change("ida.roy", piactlMergedInto=mark)
-    assert "ida.roy: another program" in two.night(DAYS[0]).err
-    assert two.show("ida.roy", DAYS[0])["state"] == "active"
+    mark = duo.values(f"{LUC}1", "piactlMergedInto")
+    duo.change("ida.roy", piactlMergedInto=mark)
+    assert "ida.roy: another program" in duo.night(DAYS[0]).err
+    assert duo.show("ida.roy", DAYS[0])["state"] == "active"
 
 
 # ---- one account of two people
 
 
-def test_an_account_of_two_people_is_split(two: Academy) -> None:
-    doubled(two)
-    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
-    merge(two)
-    two.night(DAYS[1], *both_feeds(two, DAYS[1]))
-    verified(two, LUC, *KNOWN)
-    two.change(LUC, userPassword=["quatre chats gris et lents"])
-    refused = two.run("account", "split", LUC, "--matricule", "1999", *WHY, "--as-of", DAYS[1])
+def test_an_account_of_two_people_is_split(duo: Academy) -> None:
+    duo.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(duo)
+    duo.night(DAYS[1], *both_feeds(duo, DAYS[1]))
+    verified(duo, LUC, *KNOWN)
+    duo.change(LUC, userPassword=["quatre chats gris et lents"])
+    refused = duo.run("account", "split", LUC, "--matricule", "1999", *WHY, "--as-of", DAYS[1])
     assert (refused.code, "it has 1001, aaf:42" in refused.err) == (1, True)
-    only = two.run("account", "split", "ida.roy", "--matricule", "1999", *WHY, "--as-of", DAYS[1])
+    only = duo.run("account", "split", "ida.roy", "--matricule", "1999", *WHY, "--as-of", DAYS[1])
     assert "its only known matricule" in only.err
-    done = two.run("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
+    done = duo.run("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
     assert done.code == 0, done.err
-    new = two.names()["aaf:42"]
+    new = duo.names()["aaf:42"]
     assert new == f"{LUC}2"  # luc.vasseur1 stays taken for ever
     for text in (f"{LUC} keeps its addresses", f"{LUC}1@ac-amiens.fr", new, "Contact both"):
         assert text in done.out
-    views = two.show(LUC, DAYS[1]), two.show(new, DAYS[1])
+    views = duo.show(LUC, DAYS[1]), duo.show(new, DAYS[1])
     assert [{a["uai"] for a in view["assignments"]} for view in views] == [{MICHELIS}, {MARESCHAL}]
     assert [view["matricules"] for view in views] == [["1001"], ["aaf:42"]]
-    assert "userPassword" not in two.entry(LUC)
-    assert two.values(LUC, "piactlDevice") == two.values(new, "piactlDevice") == []
-    assert len(two.sandbox.entries(two.dn(LUC))) == 1
-    two.twice(DAYS[2], *both_feeds(two, DAYS[2]))
-    assert two.names() == {"1001": LUC, "aaf:42": new, "1999": "ida.roy", "aaf:77": "ida.quint"}
+    assert "userPassword" not in duo.entry(LUC)
+    assert duo.values(LUC, "piactlDevice") == duo.values(new, "piactlDevice") == []
+    assert len(duo.sandbox.entries(duo.dn(LUC))) == 1
+    duo.twice(DAYS[2], *both_feeds(duo, DAYS[2]))
+    assert duo.names() == {"1001": LUC, "aaf:42": new, "1999": "ida.roy", "aaf:77": "ida.quint"}
     # a merge joins again what a split took apart
-    assert two.run("undo", "last", "--yes", "--reason", "erreur", "--as-of", DAYS[2]).code in (0, 5)
-    back = two.run("account", "merge", new, LUC, *WHY, "--as-of", DAYS[2])
+    assert duo.run("undo", "last", "--yes", "--reason", "erreur", "--as-of", DAYS[2]).code in (0, 5)
+    back = duo.run("account", "merge", new, LUC, *WHY, "--as-of", DAYS[2])
     assert back.code == 0, back.err
-    assert two.show(LUC, DAYS[2])["matricules"] == ["1001", "aaf:42"]
+    assert duo.show(LUC, DAYS[2])["matricules"] == ["1001", "aaf:42"]
 
 
-def test_a_split_can_take_the_first_matricule(two: Academy) -> None:
-    doubled(two)
-    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
-    merge(two)
-    assert two.run("account", "split", LUC, "--matricule", "1001", *WHY, *AS_OF).code == 0
-    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= two.names().items()
-    assert {a["uai"] for a in two.show(LUC, DAYS[0])["assignments"]} == {MARESCHAL}
-    two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
-    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= two.names().items()
+def test_a_split_can_take_the_first_matricule(duo: Academy) -> None:
+    duo.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(duo)
+    assert duo.run("account", "split", LUC, "--matricule", "1001", *WHY, *AS_OF).code == 0
+    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= duo.names().items()
+    assert {a["uai"] for a in duo.show(LUC, DAYS[0])["assignments"]} == {MARESCHAL}
+    duo.twice(DAYS[1], *both_feeds(duo, DAYS[1]))
+    assert {"1001": f"{LUC}2", "aaf:42": LUC}.items() <= duo.names().items()
 
 
 # ---- several matricules over time
 
 
-def test_somebody_comes_back_from_the_archive_under_either_matricule(two: Academy) -> None:
-    doubled(two)
-    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
-    merge(two)
+def test_somebody_comes_back_from_the_archive_under_either_matricule(duo: Academy) -> None:
+    duo.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(duo)
     ended = {"fin": "2026-09-10"}
-    two.night(
+    duo.night(
         "2026-09-09",
-        epp(two, "2026-09-09", luc(**ended)),
-        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
+        epp(duo, "2026-09-09", luc(**ended)),
+        aaf(duo, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
     )
-    two.allow_up_to(9, "archive")
-    two.night("2026-12-30")
-    two.night("2026-12-31")
-    assert two.values(LUC, "piactlState") == ["archived"]
-    assert len(two.values(LUC, "piactlMatriculeDigest")) == 2
-    assert two.values(LUC, "piactlMatricule") == []
+    duo.allow_up_to(9, "archive")
+    duo.night("2026-12-30")
+    duo.night("2026-12-31")
+    assert duo.values(LUC, "piactlState") == ["archived"]
+    assert len(duo.values(LUC, "piactlMatriculeDigest")) == 2
+    assert duo.values(LUC, "piactlMatricule") == []
     back = {"debut": "2027-01-01"}
-    two.night("2027-01-02", aaf(two, "2027-01-02", luc(matricule="42", date_naissance="", **back)))
-    assert two.names()["aaf:42"] == LUC
+    duo.night("2027-01-02", aaf(duo, "2027-01-02", luc(matricule="42", date_naissance="", **back)))
+    assert duo.names()["aaf:42"] == LUC
     # the other matricule was known only by its digest, and is known in clear again
-    two.twice(
+    duo.twice(
         "2027-01-03",
-        epp(two, "2027-01-03", luc(uai=MARESCHAL, **back)),
-        aaf(two, "2027-01-03", luc(matricule="42", date_naissance="", **back)),
+        epp(duo, "2027-01-03", luc(uai=MARESCHAL, **back)),
+        aaf(duo, "2027-01-03", luc(matricule="42", date_naissance="", **back)),
     )
-    assert two.show(LUC, "2027-01-03")["matricules"] == ["aaf:42", "1001"]
-    assert len(two.accounts()) == 4
+    assert duo.show(LUC, "2027-01-03")["matricules"] == ["aaf:42", "1001"]
+    assert len(duo.accounts()) == 4
     assert (
-        two.run("account", "rekey", LUC, "--from", "1001", "--to", "1003", *WHY, "--as-of", "2027-01-03").code
+        duo.run("account", "rekey", LUC, "--from", "1001", "--to", "1003", *WHY, "--as-of", "2027-01-03").code
         == 0
     )
-    assert two.show("1003", "2027-01-03")["matricules"] == ["aaf:42", "1003"]
+    assert duo.show("1003", "2027-01-03")["matricules"] == ["aaf:42", "1003"]
 
 
-def test_both_matricules_come_back_in_one_night(two: Academy) -> None:
-    doubled(two)
-    two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
-    merge(two)
+def test_both_matricules_come_back_in_one_night(duo: Academy) -> None:
+    duo.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
+    merge(duo)
     ended = {"fin": "2026-09-10"}
-    two.night(
+    duo.night(
         "2026-09-09",
-        epp(two, "2026-09-09", luc(**ended)),
-        aaf(two, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
+        epp(duo, "2026-09-09", luc(**ended)),
+        aaf(duo, "2026-09-09", luc(matricule="42", uai=MARESCHAL, date_naissance="", **ended)),
     )
-    two.allow_up_to(9, "archive")
-    two.nights("2026-12-31")
+    duo.allow_up_to(9, "archive")
+    duo.nights("2026-12-31")
     back = {"debut": "2027-01-01"}
-    two.twice(
+    duo.twice(
         "2027-01-02",
-        epp(two, "2027-01-02", luc(**back)),
-        aaf(two, "2027-01-02", luc(matricule="42", uai=MARESCHAL, date_naissance="", **back)),
+        epp(duo, "2027-01-02", luc(**back)),
+        aaf(duo, "2027-01-02", luc(matricule="42", uai=MARESCHAL, date_naissance="", **back)),
     )
-    assert two.show(LUC, "2027-01-02")["matricules"] == ["1001", "aaf:42"]
-    assert len(two.accounts()) == 4
+    assert duo.show(LUC, "2027-01-02")["matricules"] == ["1001", "aaf:42"]
+    assert len(duo.accounts()) == 4
 
 
-def test_digests_of_all_matricules_move_to_another_key(two: Academy) -> None:
-    doubled(two)
-    merge(two)
-    assert two.run("key", "add", *WHY[:2]).code == 0
-    two.night(DAYS[1], *both_feeds(two, DAYS[1]))
-    assert {digest[:4] for digest in two.values(LUC, "piactlMatriculeDigest")} == {"{k2}"}
-    assert two.show("aaf:42", DAYS[1])["uid"] == LUC
+def test_digests_of_all_matricules_move_to_another_key(duo: Academy) -> None:
+    merge(duo)
+    assert duo.run("key", "add", *WHY[:2]).code == 0
+    duo.night(DAYS[1], *both_feeds(duo, DAYS[1]))
+    assert {digest[:4] for digest in duo.values(LUC, "piactlMatriculeDigest")} == {"{k2}"}
+    assert duo.show("aaf:42", DAYS[1])["uid"] == LUC
 
 
 def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:

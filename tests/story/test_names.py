@@ -31,7 +31,7 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))])
 def test_homonyms_are_numbered_by_start_and_matricule_in_any_order(academy: Academy, seed: int) -> None:
     rows = list(MARTINS)
     Random(seed).shuffle(rows)

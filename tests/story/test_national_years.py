@@ -116,7 +116,9 @@ def of_second_degree(register: Path) -> frozenset[str]:
         return frozenset(row["uai"] for row in csv.DictReader(file, delimiter=";") if row["degre"] == "2D")
 
 
-@pytest.mark.parametrize("people", [pytest.param(150, id="memory"), pytest.param(40, id="server")])
+@pytest.mark.parametrize(
+    "people", [pytest.param(150, id="memory", marks=pytest.mark.long), pytest.param(40, id="server")]
+)
 def test_csv_aaf_and_both_make_equal_accounts_of_a_population(tmp_path: Path, ways: Way, people: int) -> None:
     nights = [
         Night(1, FIRST, FIRST, "first"),

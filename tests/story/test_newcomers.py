@@ -8,7 +8,7 @@ import pytest
 
 from piactl.report.metrics import metrics_text
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .both_ways import one_by_one, same
 from .feeds import MARESCHAL, MICHELIS, row, text
 from .test_other_person import cases
@@ -65,19 +65,25 @@ def test_a_numen_under_another_matricule_is_a_case_until_decided(academy: Academ
     assert cases(academy) == []
 
 
-def test_a_newcomer_with_a_known_identity_is_held_as_a_case(academy: Academy) -> None:
-    """F3: the matricule and NUMEN differ; name, birth date and private address are the same."""
+@prepared
+def known(academy: Academy) -> Academy:
+    """Luc and Ida have accounts."""
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+    return academy
+
+
+def test_a_newcomer_with_a_known_identity_is_held_as_a_case(known: Academy) -> None:
+    """F3: the matricule and NUMEN differ; name, birth date and private address are the same."""
     again = row(**{**LUC, "matricule": "C201", "numen": OTHER})
-    feed = academy.feed(row(**LUC), again, IDA, day=DAYS[1])
-    plan = same(academy, DAYS[1], feed)
+    feed = known.feed(row(**LUC), again, IDA, day=DAYS[1])
+    plan = same(known, DAYS[1], feed)
     assert holds(plan) == [("C201", None)]
     assert plan["changes"] == []
     with one_by_one():
-        assert holds(academy.plan(feed, "--as-of", DAYS[1])) == [("C201", None)]
-    academy.quiet_night(DAYS[1], feed)
-    (case,) = cases(academy)
-    shown = academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
+        assert holds(known.plan(feed, "--as-of", DAYS[1])) == [("C201", None)]
+    known.quiet_night(DAYS[1], feed)
+    (case,) = cases(known)
+    shown = known.run("match", "show", case["case"], "--as-of", DAYS[1]).out
     for word in (
         "same identity",
         "same private address",
@@ -90,33 +96,37 @@ def test_a_newcomer_with_a_known_identity_is_held_as_a_case(academy: Academy) ->
     assert max(map(len, shown.splitlines())) <= 100
     (side_by_side,) = [line for line in shown.splitlines() if line.split()[:1] == ["private"]]
     assert side_by_side.split() == ["private", "l***@example.org", "l***@example.org"]
-    out = academy.run("nightly", feed, "--as-of", DAYS[1]).out
+    out = known.run("nightly", feed, "--as-of", DAYS[1]).out
     assert case["case"] in out
 
 
-@pytest.mark.parametrize(
-    ("values", "evidence"),
-    [
-        ({"numen": OTHER, "courriel_prive": ""}, "same identity"),
-        ({"numen": "", "date_naissance": "", "prenom": "Lucien"}, "same private address"),
-        ({"date_naissance": "1990-01-01", "prenom": "Eve", "nom_famille": "Roy"}, "same NUMEN"),
-        ({"numen": "", "date_naissance": "", "prenom": "Eve", "nom_famille": "Roy"}, None),
-        ({"numen": OTHER, "date_naissance": "1990-01-01", "courriel_prive": "l@example.net"}, None),
-    ],
-)
-def test_one_kind_of_evidence_is_enough_for_a_case(
-    academy: Academy, values: dict[str, str], evidence: str | None
-) -> None:
-    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
-    newcomer = row(**{**LUC, "matricule": "C201", **values}, uai=MARESCHAL)
-    feed = academy.feed(row(**LUC), IDA, newcomer, day=DAYS[1])
-    academy.night(DAYS[1], feed)
-    assert ("C201" in academy.names()) is (evidence is None)
-    if evidence is None:
-        assert cases(academy) == []
-    else:
-        (case,) = cases(academy)
-        assert evidence in academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
+EVIDENCE: dict[str, tuple[dict[str, str], str | None]] = {
+    "C301": ({"numen": "01E9507771XYZ", "courriel_prive": ""}, "same identity"),
+    "C302": ({"numen": "", "date_naissance": "", "prenom": "Lucien"}, "same private address"),
+    "C303": ({"date_naissance": "1990-01-01", "prenom": "Eve", "nom_famille": "Roy"}, "same NUMEN"),
+    "C304": ({"numen": "", "date_naissance": "", "prenom": "Eve", "nom_famille": "Roy"}, None),
+    "C305": (
+        {"numen": "01E9507775XYZ", "date_naissance": "1990-01-01", "courriel_prive": "l@example.net"},
+        None,
+    ),
+}
+"""Newcomer -> what differs from a known person each, and the evidence that they are one."""
+
+
+def test_one_kind_of_evidence_is_enough_for_a_case(academy: Academy) -> None:
+    known, newcomers = [], []
+    for n, (matricule, (values, _)) in enumerate(EVIDENCE.items()):
+        person = {**LUC, "matricule": f"C20{n}", "nom_famille": f"Vasseur{chr(97 + n)}"}
+        person |= {"numen": f"01E950123{n}ABC", "courriel_prive": f"luc{n}@example.org"}
+        known.append(row(**person))
+        newcomers.append(row(**{**person, "matricule": matricule, **values}, uai=MARESCHAL))
+    academy.night(DAYS[0], academy.feed(*known, IDA, day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(*known, IDA, *newcomers, day=DAYS[1]))
+    listed = {case["matricule"]: case["case"] for case in cases(academy)}
+    assert {*listed} == {matricule for matricule, (_, evidence) in EVIDENCE.items() if evidence}
+    assert {*EVIDENCE} & academy.names().keys() == {*EVIDENCE} - {*listed}
+    for matricule, case in listed.items():
+        assert str(EVIDENCE[matricule][1]) in academy.run("match", "show", case, "--as-of", DAYS[1]).out
 
 
 def test_two_newcomers_of_one_identity_get_accounts_once_decided(academy: Academy) -> None:
@@ -134,26 +144,24 @@ def test_two_newcomers_of_one_identity_get_accounts_once_decided(academy: Academ
     assert cases(academy) == []
 
 
-def test_the_numen_of_another_account_is_not_taken_over(academy: Academy) -> None:
-    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+def test_the_numen_of_another_account_is_not_taken_over(known: Academy) -> None:
     ida = IDA.replace("1999;;", f"1999;{NUMEN};")
-    academy.quiet_night(DAYS[1], academy.feed(row(**LUC), ida, day=DAYS[1]))
-    assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(academy)] == [
+    known.quiet_night(DAYS[1], known.feed(row(**LUC), ida, day=DAYS[1]))
+    assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(known)] == [
         ("numen-shared", "1999", ["luc.vasseur"])
     ]
-    ran = academy.run("match", "same", cases(academy)[0]["case"], "--reason", "x", "--as-of", DAYS[1])
+    ran = known.run("match", "same", cases(known)[0]["case"], "--reason", "x", "--as-of", DAYS[1])
     assert (ran.code, "piactl account merge 1999 luc.vasseur" in ran.err) == (1, True)
-    academy.night(DAYS[2], academy.feed(row(**LUC), ida.replace(";ENS;", ";DIR;"), day=DAYS[2]))
-    assert academy.values("ida.roy", "piactlNumenDigest") == []
-    academy.night(DAYS[3], academy.feed(row(**LUC), IDA, day=DAYS[3]))
-    assert cases(academy) == []
+    known.night(DAYS[2], known.feed(row(**LUC), ida.replace(";ENS;", ";DIR;"), day=DAYS[2]))
+    assert known.values("ida.roy", "piactlNumenDigest") == []
+    known.night(DAYS[3], known.feed(row(**LUC), IDA, day=DAYS[3]))
+    assert cases(known) == []
 
 
-def test_a_homonym_gets_an_account_and_a_remark(academy: Academy) -> None:
-    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
+def test_a_homonym_gets_an_account_and_a_remark(known: Academy) -> None:
     other = row(matricule="C201", prenom="Luc", nom_famille="Vasseur", date_naissance="1990-01-01")
-    feed = academy.feed(row(**LUC), IDA, other, day=DAYS[1])
-    (made,) = academy.plan(feed, "--as-of", DAYS[1])["changes"]
+    feed = known.feed(row(**LUC), IDA, other, day=DAYS[1])
+    (made,) = known.plan(feed, "--as-of", DAYS[1])["changes"]
     assert made["uid"] == "luc.vasseur1"
     assert "only the name is that of luc.vasseur" in made["reason"]
 
@@ -258,31 +266,41 @@ def test_two_newcomers_decided_to_be_one(academy: Academy) -> None:
     assert cases(academy) == []
 
 
-@pytest.mark.parametrize(
-    ("values", "joined"),
-    [
-        ({"nom_famille": "Vasseur-Roy", "numen": OTHER, "courriel_prive": ""}, True),
-        ({"date_naissance": "", "nom_famille": "Roy", "courriel_prive": ""}, True),
-        ({"numen": OTHER, "date_naissance": "", "courriel_prive": ""}, False),
-        ({"numen": OTHER, "date_naissance": "1990-01-01", "courriel_prive": "", "prenom": "Eve"}, False),
-    ],
-)
-def test_a_former_matricule_in_the_feed_joins_only_with_evidence(
-    academy: Academy, values: dict[str, str], joined: bool
-) -> None:
+FORMER: dict[str, tuple[dict[str, str], bool]] = {
+    "C301": ({"nom_famille": "Vasseura-Roy", "numen": "01E9507771XYZ", "courriel_prive": ""}, True),
+    "C302": ({"date_naissance": "", "nom_famille": "Roy", "courriel_prive": ""}, True),
+    "C303": ({"numen": "01E9507773XYZ", "date_naissance": "", "courriel_prive": ""}, False),
+    "C304": (
+        {"numen": "01E9507774XYZ", "date_naissance": "1990-01-01", "courriel_prive": "", "prenom": "Eve"},
+        False,
+    ),
+}
+"""Newcomer -> what differs from the person whose matricule the row names as its former one, and whether they
+are joined."""
+
+
+def test_a_former_matricule_in_the_feed_joins_only_with_evidence(academy: Academy) -> None:
     """It joins if the NUMEN, or birth date and a name, agree; on its own it is a case."""
-    academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
-    lines = text([row(**{**LUC, "matricule": "C201", **values}, uai=MICHELIS), IDA], DAYS[1]).splitlines()
-    former = ["ancien_matricule", "C200", ""]
-    content = [f"{line};{name}" for line, name in zip(lines, former, strict=False)]
-    feed = academy.raw_feed("\n".join([*content, lines[3], ""]).encode())
-    if joined:
-        same(academy, DAYS[1], feed)
+    known, newcomers = [], []
+    for n, (matricule, (values, _)) in enumerate(FORMER.items()):
+        person = {**LUC, "matricule": f"C20{n}", "nom_famille": f"Vasseur{chr(97 + n)}"}
+        person |= {"numen": f"01E950123{n}ABC", "courriel_prive": f"luc{n}@example.org"}
+        known.append(row(**person))
+        newcomers.append(row(**{**person, "matricule": matricule, **values}, uai=MICHELIS))
+    academy.night(DAYS[0], academy.feed(*known, IDA, day=DAYS[0]))
+    *lines, end = text([*newcomers, IDA], DAYS[1]).splitlines()
+    former = ["ancien_matricule", *(f"C20{n}" for n in range(4)), ""]
+    content = [f"{line};{name}" for line, name in zip(lines, former, strict=True)]
+    feed = academy.raw_feed("\n".join([*content, end, ""]).encode())
+    same(academy, DAYS[1], feed)
     academy.twice(DAYS[1], feed)
-    assert len(academy.accounts()) == 2
-    if not joined:
-        (case,) = cases(academy)
-        assert (case["matricule"], case["of"]) == ("C201", ["luc.vasseur"])
-        assert "former matricule" in academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
-    if joined:
-        assert MICHELIS in str(academy.show("C201", DAYS[1])["assignments"])
+    assert len(academy.accounts()) == 5
+    listed = {case["matricule"]: case for case in cases(academy)}
+    for n, (matricule, (_, joined)) in enumerate(FORMER.items()):
+        if joined:
+            assert MICHELIS in str(academy.show(matricule, DAYS[1])["assignments"])
+            assert matricule not in listed
+        else:
+            assert listed[matricule]["of"] == [f"luc.vasseur{chr(97 + n)}"]
+            shown = academy.run("match", "show", listed[matricule]["case"], "--as-of", DAYS[1]).out
+            assert "former matricule" in shown

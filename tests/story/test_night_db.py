@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date
@@ -27,6 +25,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import FILE, NightDb
 from piactl.sandbox.slapd_configuration_and_folder import identity_dn
 from piactl.secret_files import identity_password
+from tests.cli.streams import shared_forks
 from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
 
@@ -87,26 +86,42 @@ def night(academy: Academy, day: str, *rows: str) -> Path:
     return feed
 
 
-def test_unchanged_accounts_are_skipped_the_next_night(academy: Academy) -> None:
+@pytest.fixture
+def settled(academy: Academy) -> Academy:
+    """An academy of Claire and Ida, of whom a night knows everything."""
     night(academy, DAY, row(), IDA)
-    again = academy.feed(IDA, row(), day=NEXT)
+    return academy
+
+
+def uids(plan: Any) -> set[str]:
+    return {change["uid"] for change in plan["changes"]}
+
+
+def test_only_people_of_whom_something_is_new_are_evaluated(academy: Academy) -> None:
+    """Léo is due: his post ends. A newcomer is compared with the accounts that are skipped, too."""
+    leo = row(matricule="1998", prenom="Léo", nom_famille="Kern", fin=DAY)
+    night(academy, DAY, row(), IDA, leo)
+    again = academy.feed(leo, IDA, row(), day=NEXT)
     assert passed(academy, again, NEXT) == {"1001", "1999"}
-    assert same(academy, NEXT, again)["changes"] == []
-
-
-def test_an_account_with_a_changed_row_is_evaluated(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    moved = academy.feed(row(uai=MICHELIS), IDA, day=NEXT)
+    assert uids(same(academy, NEXT, again)) == {"leo.kern"}
+    moved = academy.feed(row(uai=MICHELIS), IDA, leo, day=NEXT)
     assert passed(academy, moved, NEXT) == {"1999"}
-    assert {c["uid"] for c in same(academy, NEXT, moved)["changes"]} == {"claire.dubreuil"}
-
-
-def test_an_account_that_is_due_is_evaluated(academy: Academy) -> None:
-    rows = (row(fin=DAY), IDA)
-    night(academy, DAY, *rows)
-    feed = academy.feed(*rows, day=NEXT)
-    assert passed(academy, feed, NEXT) == {"1999"}
-    assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
+    assert uids(same(academy, NEXT, moved)) == {"claire.dubreuil", "leo.kern"}
+    thief = row(matricule="7777", prenom="Zoé", nom_famille="Kern", numen="20E9512345XYZ")
+    plan = same(academy, NEXT, academy.feed(row(), IDA, leo, thief, day=NEXT))
+    assert {hold["matricule"] for hold in plan["holds"]} == {"7777"}
+    plan = same(academy, NEXT, academy.feed(row(), IDA, leo, row(matricule="7777"), day=NEXT))
+    assert uids(plan) == {"leo.kern", "claire.dubreuil1"}
+    # nobody gets an earlier name of a skipped account
+    night(academy, NEXT, row(nom_usage="Aubry"), IDA, leo)
+    feed = academy.feed(row(nom_usage="Aubry"), IDA, leo, row(matricule="7777"), day="2026-09-07")
+    assert passed(academy, feed, "2026-09-07") == {"1001", "1998", "1999"}
+    assert uids(same(academy, "2026-09-07", feed)) == {"claire.dubreuil1"}
+    with academy.sandbox.root() as root:
+        root.delete(academy.dn("ida.roy"))
+    feed = academy.feed(row(nom_usage="Aubry"), IDA, leo, day="2026-09-07")
+    plan = same(academy, "2026-09-07", feed)
+    assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
 
 
 def test_drift_of_any_managed_attribute_is_noticed(academy: Academy) -> None:
@@ -170,58 +185,30 @@ def test_an_account_that_counts_at_another_school_now_is_evaluated(academy: Acad
     assert same(academy, NEXT, feed)["changes"] == []
 
 
-def test_a_deleted_entry_is_noticed_with_and_without_the_database(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    with academy.sandbox.root() as root:
-        root.delete(academy.dn("claire.dubreuil"))
-    feed = academy.feed(row(), IDA, day=NEXT)
-    for _ in range(2):  # with the database and without
-        plan = academy.plan(feed, "--as-of", NEXT)
-        assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
-        known(academy).unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize("basis", ["policy", "register", "configuration", "file"])
-def test_nothing_is_known_when_what_it_rests_on_changes(academy: Academy, basis: str) -> None:
-    night(academy, DAY, row(), IDA)
-    feed = academy.feed(row(), IDA, day=NEXT)
-    if basis == "policy":
-        academy.edit("policy.yaml", "open_before: 15", "open_before: 16")
-    elif basis == "register":
-        with (academy.sandbox.folder / "establishments.csv").open("a") as stream:
-            stream.write("\n")
-    elif basis == "configuration":
-        academy.edit("piactl.yaml", "any_date: true", "any_date: true\nkeep_undo_days: 80")
-    else:
-        content = bytearray(known(academy).read_bytes())
-        content[-1] ^= 1
-        known(academy).write_bytes(content)
-    assert passed(academy, feed, NEXT) == set()
-    same(academy, NEXT, feed)
-
-
-def test_a_newcomer_with_the_numen_of_a_skipped_account_is_held(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    thief = row(matricule="7777", prenom="Zoé", nom_famille="Kern", numen="20E9512345XYZ")
-    feed = academy.feed(row(), IDA, thief, day=NEXT)
-    plan = same(academy, NEXT, feed)
-    assert {hold["matricule"] for hold in plan["holds"]} == {"7777"}
-
-
-def test_a_homonym_of_a_skipped_account_gets_a_number(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    feed = academy.feed(row(), IDA, row(matricule="7777"), day=NEXT)
-    (change,) = same(academy, NEXT, feed)["changes"]
-    assert change["uid"] == "claire.dubreuil1"
-
-
-def test_nobody_gets_an_earlier_name_of_a_skipped_account(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    night(academy, NEXT, row(nom_usage="Aubry"), IDA)
-    feed = academy.feed(row(nom_usage="Aubry"), IDA, row(matricule="7777"), day="2026-09-07")
-    assert passed(academy, feed, "2026-09-07") == {"1001", "1999"}
-    (change,) = same(academy, "2026-09-07", feed)["changes"]
-    assert change["uid"] == "claire.dubreuil1"
+def test_nothing_is_known_when_what_it_rests_on_changes(settled: Academy) -> None:
+    feed = settled.feed(row(), IDA, day=NEXT)
+    folder = settled.sandbox.folder
+    known_file = known(settled)
+    content = known_file.read_bytes()
+    for file, changed in (
+        (folder / "policy.yaml", lambda old: old.replace(b"open_before: 15", b"open_before: 16")),
+        (folder / "establishments.csv", lambda old: old + b"\n"),
+        (
+            folder / "piactl.yaml",
+            lambda old: old.replace(b"any_date: true", b"any_date: true\nkeep_undo_days: 80"),
+        ),
+        (known_file, lambda old: old[:-1] + bytes([old[-1] ^ 1])),
+    ):
+        assert passed(settled, feed, NEXT) == {"1001", "1999"}
+        before = file.read_bytes()
+        file.write_bytes(changed(before))
+        assert file.read_bytes() != before
+        assert passed(settled, feed, NEXT) == set(), file
+        file.write_bytes(before)
+        known_file.write_bytes(content)
+    assert passed(settled, feed, "2026-09-04") == set(), "an earlier day"
+    settled.edit("policy.yaml", "open_before: 15", "open_before: 16")
+    assert same(settled, NEXT, feed)["changes"] == []
 
 
 def test_guards_and_limits_count_skipped_accounts(academy: Academy) -> None:
@@ -240,13 +227,12 @@ def test_guards_and_limits_count_skipped_accounts(academy: Academy) -> None:
     same(academy, NEXT, academy.feed(*closed, *many[20:], day=NEXT))
 
 
-def test_an_absence_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
+def test_an_absence_that_did_not_count_may_count_the_next_night(settled: Academy) -> None:
     nobody = row(matricule="")
-    academy.night(NEXT, academy.feed(IDA, nobody, day=NEXT))
-    academy.night("2026-09-07", academy.feed(IDA, nobody, day="2026-09-07"))
-    feed = academy.feed(IDA, day="2026-09-08")
-    (absent,) = same(academy, "2026-09-08", feed)["absents"]
+    settled.night(NEXT, settled.feed(IDA, nobody, day=NEXT))
+    settled.night("2026-09-07", settled.feed(IDA, nobody, day="2026-09-07"))
+    feed = settled.feed(IDA, day="2026-09-08")
+    (absent,) = same(settled, "2026-09-08", feed)["absents"]
     assert absent["uid"] == "claire.dubreuil"
 
 
@@ -260,15 +246,14 @@ def test_an_absent_post_that_did_not_count_may_count_the_next_night(academy: Aca
     assert (absent["uid"], absent["uai"]) == ("claire.dubreuil", MARESCHAL)
 
 
-def test_plans_are_the_same_after_a_night_on_another_host(academy: Academy) -> None:
+def test_plans_are_the_same_after_a_night_on_another_host(settled: Academy) -> None:
     """The other host does not know what this one does, and sees what this one does not."""
-    night(academy, DAY, row(), IDA)
-    saved = known(academy).read_bytes()
-    night(academy, NEXT, IDA)
-    night(academy, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
-    known(academy).write_bytes(saved)
+    saved = known(settled).read_bytes()
+    night(settled, NEXT, IDA)
+    night(settled, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
+    known(settled).write_bytes(saved)
     for rows in ((row(), IDA), (IDA,), (row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)):
-        same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
+        same(settled, "2026-09-08", settled.feed(*rows, day="2026-09-08"))
 
 
 @pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
@@ -297,12 +282,7 @@ def test_what_is_known_survives_a_run_in_between(academy: Academy, between: str)
         night(academy, NEXT, changed, IDA, leo)
         assert known(academy).read_bytes() != cache
         known(academy).write_bytes(cache)
-    for rows in (
-        (claire, IDA, leo),
-        (changed, IDA, leo),
-        (IDA, leo),
-        (claire, IDA.replace("Roy", "Rey"), leo),
-    ):
+    for rows in ((claire, IDA, leo), (changed, IDA, leo), (claire, IDA.replace("Roy", "Rey"), leo)):
         feed = academy.feed(*rows, day="2026-09-07")
         unchanged = {"1999", "1998"} if IDA in rows else {"1998"}
         if between == "no feed" and claire in rows:  # that night has evaluated her
@@ -311,24 +291,17 @@ def test_what_is_known_survives_a_run_in_between(academy: Academy, between: str)
         same(academy, "2026-09-07", feed)
 
 
-def test_rows_that_come_again_after_others_were_applied_are_evaluated(academy: Academy) -> None:
+def test_rows_that_come_again_after_others_were_applied_are_evaluated(settled: Academy) -> None:
     """A plan is applied in which HR ends a post, a night without a feed looks at the account, and HR goes
     back to the rows that the last night had."""
-    night(academy, DAY, row(), IDA)
-    file = academy.folder / "plan.json"
-    ended = academy.feed(row(fin=DAY), IDA, day=NEXT)
-    assert academy.run("plan", ended, "--as-of", NEXT, "--out", file).code == 0
-    assert academy.run("apply", file).code == 0
-    academy.night("2026-09-07")
-    feed = academy.feed(row(), IDA, day="2026-09-08")
-    assert passed(academy, feed, "2026-09-08") == {"1999"}
-    assert {c["uid"] for c in same(academy, "2026-09-08", feed)["changes"]} == {"claire.dubreuil"}
-
-
-def test_nothing_is_known_on_an_earlier_day(academy: Academy) -> None:
-    feed = night(academy, NEXT, row(), IDA)
-    assert passed(academy, feed, NEXT) == {"1001", "1999"}
-    assert passed(academy, feed, DAY) == set()
+    file = settled.folder / "plan.json"
+    ended = settled.feed(row(fin=DAY), IDA, day=NEXT)
+    assert settled.run("plan", ended, "--as-of", NEXT, "--out", file).code == 0
+    assert settled.run("apply", file).code == 0
+    settled.night("2026-09-07")
+    feed = settled.feed(row(), IDA, day="2026-09-08")
+    assert passed(settled, feed, "2026-09-08") == {"1999"}
+    assert {c["uid"] for c in same(settled, "2026-09-08", feed)["changes"]} == {"claire.dubreuil"}
 
 
 def test_a_newcomer_held_by_a_delta_is_held_the_next_night_too(academy: Academy) -> None:
@@ -381,7 +354,6 @@ def change_is_noticed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str = "administrator"
 ) -> None:
     """Checks that, if a night and another program write to Claire at once, the next night evaluates her."""
-    night(academy, DAY, row(), IDA)
     if identity == "nightly":
         academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))
     original = getattr(nightly, moment)
@@ -407,15 +379,15 @@ READ, WRITTEN = "sealed", "_keep_known"
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
 @pytest.mark.parametrize("identity", ["administrator", "nightly"])
 def test_drift_just_before_or_after_the_write_of_a_night_is_noticed(
-    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
+    settled: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
 ) -> None:
     """This is so even if the administrator and the nightly bind as the same identity."""
-    change_is_noticed(academy, monkeypatch, moment, identity)
+    change_is_noticed(settled, monkeypatch, moment, identity)
 
 
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
 def test_a_guessed_entrycsn_would_miss_drift(
-    academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
+    settled: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """If the database takes any entryCSN that the entry has, or any that was overwritten, the test above
     fails."""
@@ -423,7 +395,7 @@ def test_a_guessed_entrycsn_would_miss_drift(
 
     def settling(self: NightDb) -> None:
         settle(self)
-        (csn,) = academy.entry("claire.dubreuil")["entryCSN"]
+        (csn,) = settled.entry("claire.dubreuil")["entryCSN"]
         self.db.execute("UPDATE account SET csn = ? WHERE uid = 'claire.dubreuil'", (csn,))
 
     if moment == READ:
@@ -432,7 +404,7 @@ def test_a_guessed_entrycsn_would_miss_drift(
     else:
         monkeypatch.setattr(NightDb, "settle", settling)
     with pytest.raises(AssertionError, match="1001"):
-        change_is_noticed(academy, monkeypatch, moment)
+        change_is_noticed(settled, monkeypatch, moment)
 
 
 @pytest.mark.parametrize(
@@ -453,14 +425,13 @@ def test_a_write_is_known_only_if_the_server_returns_its_entrycsn(
         assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
 
 
-def test_an_account_known_with_a_wrong_entrycsn_is_evaluated_again(academy: Academy) -> None:
-    night(academy, DAY, row(), IDA)
-    (csn,) = academy.entry("ida.roy")["entryCSN"]
-    with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
-        night(academy, DAY, row(), IDA)  # the configuration has changed
-        feed = night(academy, NEXT, row(civilite="MME"), IDA)
+def test_an_account_known_with_a_wrong_entrycsn_is_evaluated_again(settled: Academy) -> None:
+    (csn,) = settled.entry("ida.roy")["entryCSN"]
+    with rewriting(settled, csn[:4], b"1999", MODIFIED) as proxy:
+        night(settled, DAY, row(), IDA)  # the configuration has changed
+        feed = night(settled, NEXT, row(civilite="MME"), IDA)
         assert proxy.fired
-        assert passed(academy, feed, "2026-09-07") == {"1999"}
+        assert passed(settled, feed, "2026-09-07") == {"1999"}
 
 
 @pytest.mark.parametrize("end", ["in part", "killed", "server lost"])
@@ -482,15 +453,10 @@ def test_a_run_that_did_not_end_well_leaves_what_was_known_before(
             academy.night(NEXT, feed, code=5)
     else:
         statement = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
-        ran = subprocess.run(
-            [sys.executable, "-c", DYING.format(statement), "nightly", feed, "--as-of", NEXT],
-            env=academy.environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ran.returncode == (9 if end == "killed" else 8), ran.stderr
+        words = ("nightly", str(feed), "--as-of", NEXT)
+        config, program = academy.sandbox.config, DYING.format(statement)
+        code, _, messages = shared_forks().ended(words, config, academy.folder, program=program)
+        assert code == (9 if end == "killed" else 8), messages
     assert passed(academy, feed, NEXT) == {"1999"}
     assert passed(academy, feed, "2026-09-07") == {"1999"}
     same(academy, "2026-09-07", feed)
@@ -616,7 +582,7 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
 def test_random_nights_plan_the_same_with_and_without_the_database(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:
-    random_nights(make_academy, seed, 12)
+    random_nights(make_academy, seed, 8)
 
 
 @pytest.mark.long

@@ -44,29 +44,29 @@ def last_run(academy: Academy) -> str:
     return str(academy.run("journal", "show", "--run", "last", "-o", "json").json[0]["run"])
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        f"nightly --as-of {LATER}",
-        "account unlock claire.dubreuil",
-        "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
-        "password activate claire.dubreuil --administrator --out FILE",
-        "exception grant claire.dubreuil --service iprof --until 2026-10-01",
-    ],
+COMMANDS = (
+    f"nightly --as-of {LATER}",
+    "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
+    "password activate claire.dubreuil --administrator --out FILE",
+    "exception grant claire.dubreuil --service iprof --until 2026-10-01",
+    "account unlock claire.dubreuil",
 )
-def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy, command: str) -> None:
-    words = command.replace("FILE", str(restored.folder / "codes.csv")).split()
-    if command.startswith("account unlock"):
-        assert restored.run("account", "lock", "claire.dubreuil", "--reason", "trial").code == 0
-    before = restored.sandbox.entries("o=gouv,c=fr")
-    extra = () if "nightly" in command else ("--reason", "trial", "--as-of", DAY)
-    if "password" in command:
-        extra = ("--reason", "trial")
-    ran = restored.run(*words, *extra)
-    assert ran.code == 11, ran.err
-    assert last_run(restored) in ran.err or "account unlock" in command
-    assert "piactl recover" in ran.err
-    assert restored.sandbox.entries("o=gouv,c=fr") == before
+
+
+def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy) -> None:
+    for command in COMMANDS:
+        words = command.replace("FILE", str(restored.folder / "codes.csv")).split()
+        if command.startswith("account unlock"):
+            assert restored.run("account", "lock", "claire.dubreuil", "--reason", "trial").code == 0
+        before = restored.sandbox.entries("o=gouv,c=fr")
+        extra = () if "nightly" in command else ("--reason", "trial", "--as-of", DAY)
+        if "password" in command:
+            extra = ("--reason", "trial")
+        ran = restored.run(*words, *extra)
+        assert ran.code == 11, ran.err
+        assert last_run(restored) in ran.err or "account unlock" in command
+        assert "piactl recover" in ran.err
+        assert restored.sandbox.entries("o=gouv,c=fr") == before
 
 
 def test_an_older_directory_counts_no_identity_check(restored: Academy) -> None:

@@ -17,7 +17,8 @@ from .test_disasters import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
 
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 SIZES = [
-    pytest.param(450, AUTUMN, id="450-autumn"),
+    pytest.param(200, AUTUMN, id="200-autumn"),
+    pytest.param(450, AUTUMN, id="450-autumn", marks=pytest.mark.long),
     pytest.param(450, RENTREE, id="450-rentree", marks=pytest.mark.long),
     pytest.param(5_000, AUTUMN, id="5000-autumn", marks=pytest.mark.long),
     pytest.param(5_000, RENTREE, id="5000-rentree", marks=pytest.mark.long),
@@ -137,7 +138,7 @@ def test_a_source_with_a_wrong_column_is_stopped(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("people", "day"), SIZES[:2])
+@pytest.mark.parametrize(("people", "day"), SIZES[1:3])
 def test_two_columns_moved_by_one_row(tmp_path: Path, people: int, day: date) -> None:
     two = TwoSources(tmp_path, people, day)
     for one, other in combinations(COLUMNS, 2):

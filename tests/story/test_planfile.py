@@ -74,19 +74,21 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
     assert text.replace(b"\n", b"").startswith(canonical_text[:-1])
 
 
-@pytest.mark.parametrize("layout", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
-def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path, layout: Any) -> None:
+def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path) -> None:
     as_written = read(academy, plan.read_bytes())
     assert isinstance(as_written.writes, PlannedRows)
     assert isinstance(as_written.writes.rows, JsonLines)
-    other = read(academy, json.dumps(json.loads(plan.read_bytes()), **layout).encode())
-    assert other.fingerprint == as_written.fingerprint
-    assert list(other.writes) == list(as_written.writes)
-    plan.write_text(json.dumps(json.loads(plan.read_bytes()), **layout))
+    document = json.loads(plan.read_bytes())
+    layouts: tuple[Any, ...] = ({}, {"sort_keys": True}, {"separators": (",", ":")}, {"indent": 1})
+    for layout in layouts:
+        plan.write_text(json.dumps(document, **layout))
+        other = read(academy, plan.read_bytes())
+        assert other.fingerprint == as_written.fingerprint
+        assert list(other.writes) == list(as_written.writes)
     assert academy.run("apply", plan).code == 0
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.long)])
 def test_an_inserted_line_break_leaves_the_plan_equal_or_invalid(
     academy: Academy, plan: Path, step: int
 ) -> None:
@@ -104,7 +106,7 @@ def test_an_inserted_line_break_leaves_the_plan_equal_or_invalid(
     assert 0 < same < len(text)
 
 
-@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [73, pytest.param(1, marks=pytest.mark.long)])
 def test_a_plan_of_which_any_byte_was_changed_is_refused(academy: Academy, plan: Path, step: int) -> None:
     text = plan.read_bytes()
     for place in range(0, len(text) - 1, step):

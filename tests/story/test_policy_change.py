@@ -7,7 +7,7 @@ import io
 import re
 from typing import Any
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, row
 
 ENS = row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01")
@@ -22,11 +22,13 @@ LEFT = row(matricule="5", prenom="Léo", nom_famille="Petit", debut="2026-01-01"
 DAY = "2026-03-01"
 
 
-def load(academy: Academy) -> None:
+@prepared
+def loaded(academy: Academy) -> Academy:
     academy.night("2026-02-01", academy.feed(ENS, ADM, DIR, LEAVE, LEFT, day="2026-02-01"))
     academy.night(DAY)
     states = {entry["piactlState"][0].decode() for entry in academy.accounts().values()}
     assert states == {"active", "on-leave", "grace"}
+    return academy
 
 
 def touched(academy: Academy, *words: str) -> Any:
@@ -43,73 +45,66 @@ def touched(academy: Academy, *words: str) -> Any:
     return sorted({(c["uid"], c["kind"]) for c in plan["changes"]})
 
 
-def test_a_service_added(academy: Academy) -> None:
-    load(academy)
-    academy.edit(
+def test_a_service_added(loaded: Academy) -> None:
+    loaded.edit(
         "policy.yaml",
         "  # business applications, by function",
         "  stylo: {label: Stylo, profiles: [enseignant, administratif]}",
     )
-    assert touched(academy) == [("hugo.vasseur", "grant"), ("nour.caron", "grant")]
-    assert "urn:mace:ac-amiens.fr:service:stylo" in academy.values("nour.caron", "eduPersonEntitlement")
+    assert touched(loaded) == [("hugo.vasseur", "grant"), ("nour.caron", "grant")]
+    assert "urn:mace:ac-amiens.fr:service:stylo" in loaded.values("nour.caron", "eduPersonEntitlement")
 
 
-def test_a_service_removed(academy: Academy) -> None:
-    load(academy)
-    path = academy.sandbox.folder / "policy.yaml"
+def test_a_service_removed(loaded: Academy) -> None:
+    path = loaded.sandbox.folder / "policy.yaml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith("  annuaire:")), encoding="utf-8")
-    academy.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
-    assert touched(academy) == [
+    loaded.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
+    assert touched(loaded) == [
         ("hugo.vasseur", "revoke"),
         ("nour.caron", "revoke"),
         ("yse.lambert", "revoke"),
     ]
 
 
-def test_a_service_of_one_establishment_added(academy: Academy) -> None:
-    load(academy)
-    academy.edit(
+def test_a_service_of_one_establishment_added(loaded: Academy) -> None:
+    loaded.edit(
         "policy.yaml",
         "  # business applications, by function",
         "  clef: {label: Clef, profiles: [direction], scope: establishment}",
     )
-    assert touched(academy) == [("yse.lambert", "grant")]
+    assert touched(loaded) == [("yse.lambert", "grant")]
     urn = f"urn:mace:ac-amiens.fr:service:clef:{MICHELIS}"
-    assert urn in academy.values("yse.lambert", "eduPersonEntitlement")
+    assert urn in loaded.values("yse.lambert", "eduPersonEntitlement")
 
 
-def test_a_shorter_grace_closes_those_it_should(academy: Academy) -> None:
-    load(academy)
-    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
-    assert touched(academy) == [("leo.petit", "deactivate"), ("leo.petit", "update")]
+def test_a_shorter_grace_closes_those_it_should(loaded: Academy) -> None:
+    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
+    assert touched(loaded) == [("leo.petit", "deactivate"), ("leo.petit", "update")]
 
 
-def test_a_position_that_keeps_a_service_allows_log_in(academy: Academy) -> None:
-    load(academy)
-    academy.edit("policy.yaml", "{keeps: none}\n  detachement", "{keeps: [messagerie]}\n  detachement")
-    kinds = dict(touched(academy))
+def test_a_position_that_keeps_a_service_allows_log_in(loaded: Academy) -> None:
+    loaded.edit("policy.yaml", "{keeps: none}\n  detachement", "{keeps: [messagerie]}\n  detachement")
+    kinds = dict(touched(loaded))
     assert set(kinds) == {"ida.roy"}
-    assert academy.show("ida.roy", DAY)["login_until"] is None
+    assert loaded.show("ida.roy", DAY)["login_until"] is None
 
 
-def test_a_comment_changes_nothing(academy: Academy) -> None:
-    load(academy)
-    with (academy.sandbox.folder / "policy.yaml").open("a", encoding="utf-8") as file:
+def test_a_comment_changes_nothing(loaded: Academy) -> None:
+    with (loaded.sandbox.folder / "policy.yaml").open("a", encoding="utf-8") as file:
         file.write("# relu\n")
-    assert touched(academy) == []
+    assert touched(loaded) == []
 
 
-def test_a_guard_sees_a_change_of_policy(academy: Academy) -> None:
-    load(academy)
-    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
-    academy.edit(
+def test_a_guard_sees_a_change_of_policy(loaded: Academy) -> None:
+    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
+    loaded.edit(
         "policy.yaml",
         "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:",
         "  deactivate: {max: 0, share: 0}\n  archive:",
     )
-    with academy.nothing_written():
-        assert "deactivate: 1 of 5" in academy.night(DAY, code=4).err
+    with loaded.nothing_written():
+        assert "deactivate: 1 of 5" in loaded.night(DAY, code=4).err
 
 
 def by(academy: Academy, group: str, *words: str, code: int = 0) -> dict[str, Any]:
@@ -118,53 +113,51 @@ def by(academy: Academy, group: str, *words: str, code: int = 0) -> dict[str, An
     return {row["name"]: row for row in ran.json}
 
 
-def test_the_impact_of_a_draft(academy: Academy) -> None:
+def test_the_impact_of_a_draft(loaded: Academy) -> None:
     """Each changed group, with its share and the nearest guard; a plan in a file shows the same."""
-    load(academy)
-    live, draft = academy.sandbox.folder / "policy.yaml", academy.folder / "draft.yaml"
+    live, draft = loaded.sandbox.folder / "policy.yaml", loaded.folder / "draft.yaml"
     text = live.read_text(encoding="utf-8")
     assert text.count("  - {days: 30}") == 1
     draft.write_text(text.replace("  - {days: 30}", "  - {days: 5}"), encoding="utf-8")
-    file = academy.folder / "plan.json"
+    file = loaded.folder / "plan.json"
     words = ("--policy", str(draft), "--as-of", DAY)
-    with academy.nothing_written():
-        places = by(academy, "uai", *words, "--out", str(file))
+    with loaded.nothing_written():
+        places = by(loaded, "uai", *words, "--out", str(file))
     assert list(places) == ["0800009A"]
     assert {name: places["0800009A"][name] for name in ("label", "accounts", "of", "deactivate")} == {
         "label": "Lycée Louis Thuillier", "accounts": 1, "of": 3, "deactivate": 1,
     }  # fmt: skip
     assert places["0800009A"]["share"] == 0.3333
-    assert by(academy, "uai", "show", str(file)) == places
-    services = by(academy, "service", "show", str(file))
+    assert by(loaded, "uai", "show", str(file)) == places
+    services = by(loaded, "service", "show", str(file))
     assert {name: (row["deactivate"], row["of"]) for name, row in services.items()} == {
         "messagerie": (1, 4), "colibris": (1, 4),
     }  # fmt: skip
-    assert set(by(academy, "source", *words)) == {"hr"}
-    (change,) = [change for change in academy.plan("show", file)["changes"] if change["kind"] == "deactivate"]
+    assert set(by(loaded, "source", *words)) == {"hr"}
+    (change,) = [change for change in loaded.plan("show", file)["changes"] if change["kind"] == "deactivate"]
     assert (change["establishments"], change["source"]) == (["0800009A"], "hr")
     line = text[: text.index("  - {days: 30}")].count("\n") + 1
     assert (change["profiles"], change["rule"].rpartition(":")[2]) == (["enseignant"], str(line))
-    (row,) = csv.DictReader(io.StringIO(academy.run("plan", "show", file, "--by", "uai", "-o", "csv").out))
+    (row,) = csv.DictReader(io.StringIO(loaded.run("plan", "show", file, "--by", "uai", "-o", "csv").out))
     assert (row["name"], row["accounts"], row["share"], row["deactivate"]) == ("0800009A", "1", "0.3333", "1")
 
 
-def test_the_impact_names_the_guard_that_a_group_breaks(academy: Academy) -> None:
-    load(academy)
-    text = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
+def test_the_impact_names_the_guard_that_a_group_breaks(loaded: Academy) -> None:
+    text = (loaded.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
     policy = re.sub(
         r"( revoke: +)\{[^\n]*", r"\1{max: 9, share: 0.9, per_establishment: {max: 0, share: 0}}", text
     )
-    (academy.sandbox.folder / "policy.yaml").write_text(policy, encoding="utf-8")
-    academy.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
-    academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
-    ran = academy.run("plan", "--as-of", DAY, "--by", "uai", "-o", "table")
+    (loaded.sandbox.folder / "policy.yaml").write_text(policy, encoding="utf-8")
+    loaded.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
+    loaded.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
+    ran = loaded.run("plan", "--as-of", DAY, "--by", "uai", "-o", "table")
     assert ran.code == 4
     cells = {line.split()[0]: line.split() for line in ran.out.splitlines()}
     assert cells["0800009A"][-4:] == ["revoke", "1", "0", "yes"]
-    profiles = by(academy, "profile", "--as-of", DAY, code=4)
+    profiles = by(loaded, "profile", "--as-of", DAY, code=4)
     assert profiles["enseignant"]["revoke"] == profiles["enseignant"]["accounts"] == 1
-    assert "only with --by" in academy.run("plan", "-o", "csv").err
-    assert "not with --by" in academy.run("plan", "--by", "uai", "-o", "text").err
+    assert "only with --by" in loaded.run("plan", "-o", "csv").err
+    assert "not with --by" in loaded.run("plan", "--by", "uai", "-o", "text").err
 
 
 def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> None:
@@ -232,10 +225,9 @@ def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> 
     assert urn not in academy.values("nour.caron", "eduPersonEntitlement")
 
 
-def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(academy: Academy) -> None:
+def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(loaded: Academy) -> None:
     """Another host has an old copy of a file: it must not take back each other night what the new one
     gives."""
-    load(academy)
     changes = {
         "policy": ("policy.yaml", "  - {days: 30}", "  - {days: 31}"),
         "register": ("establishments.csv", "Lycée Madeleine Michelis", "Lycée Michelis"),
@@ -246,34 +238,34 @@ def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(aca
         ),
     }
     for what, (file, old, new) in changes.items():
-        academy.edit(file, old, new)
-        first = academy.night(DAY)
+        loaded.edit(file, old, new)
+        first = loaded.night(DAY)
         assert f"the {what} of this run is not that of run " in first.err
-        assert f"the {what}" not in academy.night(DAY).err
-        academy.edit(file, new, old)
-        with academy.nothing_written():
-            ran = academy.night(DAY, code=4)
+        assert f"the {what}" not in loaded.night(DAY).err
+        loaded.edit(file, new, old)
+        with loaded.nothing_written():
+            ran = loaded.night(DAY, code=4)
         assert f"the {what} of this run is that of run " in ran.err
         assert "--reason" in ran.err
-        plan = academy.folder / "plan.json"
-        academy.plan("--as-of", DAY, "--out", plan)
-        assert academy.run("apply", plan).code == 4
-        assert academy.run("apply", plan, "--reason", "the former one was right").code == 0
-        academy.night(DAY)
-        academy.edit(file, old, new)
-        academy.night(DAY, code=4)
-        academy.edit(file, new, old)
+        plan = loaded.folder / "plan.json"
+        loaded.plan("--as-of", DAY, "--out", plan)
+        assert loaded.run("apply", plan).code == 4
+        assert loaded.run("apply", plan, "--reason", "the former one was right").code == 0
+        loaded.night(DAY)
+        loaded.edit(file, old, new)
+        loaded.night(DAY, code=4)
+        loaded.edit(file, new, old)
     # the old file, put back before the run with the new one is undone, needs no reason
-    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 32}")
-    academy.night(DAY)
-    academy.edit("policy.yaml", "  - {days: 32}", "  - {days: 30}")
-    assert academy.run("undo", "last", "--reason", "the policy is wrong", "--as-of", DAY).code == 0
-    academy.night(DAY)
+    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 32}")
+    loaded.night(DAY)
+    loaded.edit("policy.yaml", "  - {days: 32}", "  - {days: 30}")
+    assert loaded.run("undo", "last", "--reason", "the policy is wrong", "--as-of", DAY).code == 0
+    loaded.night(DAY)
     # files of this host alone may differ from those of other hosts
-    academy.edit("piactl.yaml", 'files: ["*.csv"]', 'limits: {max_rows: 99}, files: ["*.csv", "*.txt"]')
-    assert "is not that of" not in academy.night(DAY).err
+    loaded.edit("piactl.yaml", 'files: ["*.csv"]', 'limits: {max_rows: 99}, files: ["*.csv", "*.txt"]')
+    assert "is not that of" not in loaded.night(DAY).err
     # and a comment says nothing
-    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 30}  # a month")
-    assert "is not that of" not in academy.night(DAY).err
-    academy.edit("policy.yaml", "  - {days: 30}  # a month", "  - {days: 30}")
-    academy.night(DAY)
+    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 30}  # a month")
+    assert "is not that of" not in loaded.night(DAY).err
+    loaded.edit("policy.yaml", "  - {days: 30}  # a month", "  - {days: 30}")
+    loaded.night(DAY)

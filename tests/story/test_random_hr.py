@@ -153,7 +153,7 @@ def check_names(academy: Academy, where: str) -> None:
 
 @pytest.mark.parametrize("seed", [3, pytest.param(16, marks=pytest.mark.long)])
 def test_random_nights_keep_uids_and_share_no_names(academy: Academy, seed: int) -> None:
-    live(academy, seed, 16)
+    live(academy, seed, 10)
 
 
 @pytest.mark.long

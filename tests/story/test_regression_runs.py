@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import ldap3
 import pytest
 
 from piactl.cli.framework import run_context
@@ -30,6 +26,7 @@ from piactl.secret_files import identity_password
 
 from .academy import Academy, Ran
 from .feeds import row
+from .killed import killed_by
 
 DAY, NEXT = "2026-09-10", "2026-09-11"
 CLAIRE = row()
@@ -41,16 +38,6 @@ def record(academy: Academy, name: str) -> Any:
     """A record below piactl's state entry; None if there is none."""
     entry = academy.sandbox.entry(f"{name},{academy.sandbox.state}")
     return json.loads(entry["piactlData"][0]) if entry else None
-
-
-def put(academy: Academy, name: str, data: str) -> None:
-    """Writes a record, or makes one, as another program."""
-    dn = f"{name},{academy.sandbox.state}"
-    if academy.sandbox.entry(dn) is None:
-        academy.sandbox.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [data]})
-        return
-    with academy.sandbox.root() as connection:
-        connection.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [data])]})
 
 
 def runs(academy: Academy) -> list[dict[str, Any]]:
@@ -205,18 +192,18 @@ def test_a_run_that_failed_early_is_in_the_list_with_its_reason(academy: Academy
     assert "ou=waiting" in last["note"]
 
 
+KILLED = """
+import os, signal
+from piactl.cli.main import main
+from piactl.flows.apply import executor
+executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+"""A run that is killed before it writes its first account."""
+
+
 def killed(academy: Academy, *feeds: Path) -> None:
-    """Runs a night that is killed before it writes its first account."""
-    prelude = (
-        "import os, signal\n"
-        "from piactl.flows.apply import executor\n"
-        "executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from piactl.cli.main import main\n"
-        "main()"
-    )
-    words = [sys.executable, "-c", prelude, "nightly", *map(str, feeds), "--as-of", NEXT]
-    done = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed_by(KILLED, academy, "nightly", *map(str, feeds), "--as-of", NEXT)
 
 
 def test_a_night_without_a_feed_after_a_killed_run_puts_a_changed_entry_right(academy: Academy) -> None:
@@ -237,28 +224,6 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
     assert f"was interrupted; apply its feeds again: {feed.name}" in ran.err
     assert [run["status"] for run in runs(academy)] == ["done", "interrupted", "done"]
     assert "whose process on this host has ended" in runs(academy)[1]["note"]
-
-
-@pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"expires": "soon", "pid": 1, "began": 1}'])
-def test_a_damaged_run_lock_stops_the_night_with_a_clear_message(academy: Academy, data: str) -> None:
-    put(academy, "cn=lock", data)
-    with academy.nothing_written():
-        ran = academy.night(DAY, academy.feed(CLAIRE, day=DAY), code=7)
-    assert f"cn=lock,{academy.sandbox.state}: the " in ran.err
-    assert "delete the entry" in ran.err
-
-
-@pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"source": "hr"}'])
-def test_a_damaged_record_of_a_source_is_reported_and_replaced(academy: Academy, data: str) -> None:
-    put(academy, "cn=hr,ou=sources", data)
-    feed = academy.feed(CLAIRE, day=DAY)
-    runs = [academy.run("plan", feed, "--as-of", DAY), academy.night(DAY, feed)]
-    for ran in runs:
-        assert ran.code == 0
-        assert f"cn=hr,ou=sources,{academy.sandbox.state}: the record " in ran.err
-        assert "restore the entry, or delete it" in ran.err
-    assert academy.names() == {"1001": "claire.dubreuil"}
-    assert record(academy, "cn=hr,ou=sources")["source"] == "hr"
 
 
 # Plans

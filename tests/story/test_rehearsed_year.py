@@ -17,7 +17,7 @@ from .rehearsal import Rehearsal
 from .test_disasters import WRONG
 from .test_ordinary_year import nights
 
-YEAR = date(2026, 8, 24), date(2027, 7, 10)
+YEAR = date(2026, 8, 24), date(2027, 4, 30)
 BAD = {
     "half of the people missing": ("feed refused", "known from this source"),
     "uai moved by one row": ("refused", "other_establishment"),
@@ -37,7 +37,7 @@ def piactl(rehearsal: Rehearsal, *words: object) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("people", "every"), [(250, 12), pytest.param(5_000, 6, marks=pytest.mark.long)], ids=["250", "5000"]
+    ("people", "every"), [(250, 20), pytest.param(5_000, 6, marks=pytest.mark.long)], ids=["250", "5000"]
 )
 def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: int) -> None:
     feeds = write_feeds(tmp_path / "feeds", people, 1, list(nights(every, *YEAR)), None)

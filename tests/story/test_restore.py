@@ -27,17 +27,12 @@ LEA = {"matricule": "2002", "prenom": "Lea", "nom_famille": "Fontaine", "uai": T
 
 @pytest.fixture
 def make(make_academy: Callable[..., Academy]) -> Callable[[], Academy]:
-    """Makes academies with a full source and one of changes."""
-
-    def made() -> Academy:
-        academy = make_academy(accesslog=True)
-        academy.sources(full="kind: full", moves="kind: delta")
-        return academy
-
-    return made
+    """Makes academies with a full source and one of changes, after their first two nights."""
+    return lambda: make_academy(accesslog=True, after=first_nights)
 
 
 def first_nights(academy: Academy) -> None:
+    academy.sources(full="kind: full", moves="kind: delta")
     academy.night(BASE, academy.feed(row(), row(**IDA), day=BASE, source="full"))
     academy.night(SUNDAY, academy.feed(row(**NOEL), day=SUNDAY, source="moves"))
 
@@ -81,8 +76,6 @@ def restore(academy: Academy, ldif: Path) -> None:
 
 def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Academy]) -> None:
     undisturbed, academy = make(), make()
-    for twin in (undisturbed, academy):
-        first_nights(twin)
     ldif = back_up(academy)
     nights = deltas(academy)
     for day, feed in nights:
@@ -122,7 +115,6 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
 def test_names_that_lost_runs_gave_stay_with_their_first_owners(make: Callable[[], Academy]) -> None:
     """Whichever feeds follow: without a memory of these names, the lower matricule would get them."""
     academy = make()
-    first_nights(academy)
     ldif = back_up(academy)
     people = [row(), row(**IDA)]
     first, second, namesake, other = (
@@ -187,7 +179,6 @@ def test_names_that_lost_runs_gave_stay_with_their_first_owners(make: Callable[[
 def test_a_digest_key_that_came_after_the_backup(make: Callable[[], Academy]) -> None:
     """The journal has the lost night under the new key, the backup knows the old one alone."""
     academy = make()
-    first_nights(academy)
     ldif, file = back_up(academy), academy.sandbox.folder / "secrets" / "keys"
     old = file.read_text()
     assert academy.run("key", "add", "--reason", "the yearly change").out == "k2\n"
@@ -225,7 +216,6 @@ def test_feeds_of_lost_runs_are_taken_after_a_later_one(
 ) -> None:
     """Another host applied a later feed before the loss was noticed here."""
     academy = make()
-    first_nights(academy)
     ldif = back_up(academy)
     (_, first), (_, second) = deltas(academy)
     academy.night(MONDAY, first)
@@ -251,8 +241,6 @@ def test_a_host_restored_whole_is_noticed_by_the_heads_outside_it(
     undisturbed, academy = make(), make()
     heads: list[Anchor] = []
     monkeypatch.setattr("piactl.journal.writer.log_head", heads.append)
-    for twin in (undisturbed, academy):
-        first_nights(twin)
     ldif = back_up(academy)
     for name in ("journal", "state"):
         shutil.copytree(academy.sandbox.folder / name, academy.folder / name)
@@ -300,7 +288,6 @@ def in_another_second() -> None:
 def test_a_journal_older_than_the_directory_is_noticed(make: Callable[[], Academy]) -> None:
     """The journal alone is restored from before a night. Restoring only the state folder does no harm."""
     academy = make()
-    first_nights(academy)
     for name in ("journal", "state"):
         shutil.copytree(academy.sandbox.folder / name, academy.folder / name)
     nights = deltas(academy)
@@ -326,7 +313,6 @@ def test_a_journal_older_than_the_directory_is_noticed(make: Callable[[], Academ
 
 def test_accepting_a_loss_where_there_is_none_is_refused(make: Callable[[], Academy]) -> None:
     academy = make()
-    first_nights(academy)
     ran = academy.run("recover")
     assert (ran.code, ran.out) == (0, "the directory lacks no run of this host\n")
     assert academy.run("recover", "--accept", "--reason", "trial").code == 1
@@ -334,7 +320,6 @@ def test_accepting_a_loss_where_there_is_none_is_refused(make: Callable[[], Acad
 
 def test_an_accepted_loss_is_shown_again_after_a_second_restore(make: Callable[[], Academy]) -> None:
     academy = make()
-    first_nights(academy)
     ldif = back_up(academy)
     academy.night(MONDAY, deltas(academy)[0][1])
     restore(academy, ldif)
@@ -384,8 +369,6 @@ def with_part(new: Path, old: Path, below: str) -> Path:
 def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Academy], part: str) -> None:
     """From before the nights, only the accounts are restored, or only ou=piactl."""
     undisturbed, academy = make(), make()
-    for twin in (undisturbed, academy):
-        first_nights(twin)
     old = back_up(academy, "old")
     nights = deltas(academy)
     for day, feed in nights:
@@ -437,7 +420,6 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
 def test_an_old_copy_of_the_journal_is_noticed_by_doctor_and_verify(make: Callable[[], Academy]) -> None:
     """The runs that it lacks are commands for one account, not the last ones in the directory."""
     academy = make()
-    first_nights(academy)
     lock = ["account", "lock", "ida.rollin", "--yes", "--reason", "trial", "--as-of", TUESDAY]
     journal, copy = academy.sandbox.folder / "journal", academy.folder / "copy"
     shutil.copytree(journal, copy)
@@ -464,7 +446,6 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     make: Callable[[], Academy],
 ) -> None:
     academy = make()
-    first_nights(academy)
     nights = deltas(academy)
     academy.night(*nights[0])
     ldif, folder = back_up(academy), academy.sandbox.folder

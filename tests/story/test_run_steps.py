@@ -74,7 +74,7 @@ def test_the_text_the_table_and_french(staffed: Academy) -> None:
     table = staffed.run("why", "-", "--run", "last", "-o", "csv", stdin="ida.verdelot\nnobody.here\n")
     assert table.code == 5
     assert table.out.startswith("uid,run,step,verdict,code,text\nida.verdelot,")
-    french = staffed.spawn("why", "ida.verdelot", "--run", "last", LC_ALL="fr_FR.UTF-8", LANGUAGE="fr")
+    french = staffed.run_in_french("why", "ida.verdelot", "--run", "last")
     assert "aucun garde-fou n'est franchi" in french.out
 
 

@@ -18,6 +18,7 @@ from tests.core import oracle
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
+from .test_forecast import kinds, same
 
 FIRST = date(2027, 2, 1)
 """All starts are on or after this day, so that every life is loaded while its account can still be made."""
@@ -150,12 +151,25 @@ def collected(number: int) -> list[tuple[Assignment, ...]]:
 
 
 def test_account_show_agrees_with_the_oracle_on_any_day(academy: Academy) -> None:
-    assert check(academy, collected(20)) > 150
+    assert check(academy, collected(14)) > 100
 
 
 @pytest.mark.long
 def test_account_show_of_many_people_agrees_with_the_oracle(academy: Academy) -> None:
     assert check(academy, collected(300)) > 3000
+
+
+@pytest.mark.parametrize(
+    ("number", "days"),
+    [pytest.param(8, 120, id="few"), pytest.param(60, 330, marks=pytest.mark.long, id="many")],
+)
+def test_the_forecast_of_random_lives_equals_their_nights(academy: Academy, number: int, days: int) -> None:
+    rows = [line for n, life in enumerate(collected(number)) for line in lines(n, life)]
+    academy.night(FIRST.isoformat(), academy.feed(*rows, day=FIRST.isoformat()))
+    first, last = (FIRST + timedelta(days=ahead) for ahead in (1, days))
+    forecast = same(academy, first.isoformat(), last.isoformat())
+    assert len(forecast) > 5 * number
+    assert kinds(forecast) >= {"update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive"}
 
 
 def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
@@ -166,7 +180,7 @@ def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
     uids = sorted(academy.names().values())
     configuration = open_configuration(academy.sandbox.config)
     prefix = configuration.policy.urn
-    days = [FIRST + timedelta(days=offset) for offset in range(0, 260, 13)]
+    days = [FIRST + timedelta(days=offset) for offset in range(0, 260, 20)]
     foretold = {
         day: academy.run(
             "account", "show", "-", "--as-of", day.isoformat(), "-o", "json", stdin="\n".join(uids)
@@ -196,7 +210,7 @@ def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(oracle, "handed_over", never)
     with pytest.raises(AssertionError, match="on 20"):
-        check(academy, collected(20))
+        check(academy, collected(8))
 
 
 def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int) -> int:
@@ -213,10 +227,6 @@ def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int
         plan = academy.plan(academy.feed(*rows, day=day), "--as-of", day)
         assert plan["changes"] == [], day
     return moved
-
-
-def test_due_nights_leave_nothing_to_a_full_one(academy: Academy) -> None:
-    assert nights_alone(academy, collected(25), 23) > 30
 
 
 @pytest.mark.long

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ from tests.cli.terminal import at_terminal
 from tests.docs.test_schemas import wrong
 from tests.programs import DYING
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import crowd, row
+from .killed import killed_by
 
 EVE, DAY, NEXT, LATER = "2026-09-10", "2026-09-11", "2026-09-12", "2026-09-13"
 WHY = ("--reason", "sur demande")
@@ -48,9 +46,17 @@ def state(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
     return {dn: {n: v for n, v in entry.items() if n != "piactlIdentifier"} for dn, entry in accounts.items()}
 
 
-def bad_night(academy: Academy) -> tuple[dict[str, dict[str, list[bytes]]], Path, str]:
-    """Runs a night that closes, renames and makes one account each by mistake; returns the accounts before,
-    its feed and its run."""
+@prepared
+def known(academy: Academy) -> Academy:
+    """Claire and Hugo, after a night."""
+    academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
+    return academy
+
+
+@prepared
+def bad(academy: Academy) -> Any:
+    """A night has closed, renamed and made one account each by mistake. `left`: the accounts before, the feed
+    and the run."""
     academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
     before = state(academy)
     feed = academy.feed(*BAD, day=DAY)
@@ -62,125 +68,123 @@ def bad_night(academy: Academy) -> tuple[dict[str, dict[str, list[bytes]]], Path
 # Whole nights
 
 
-def test_a_night_is_undone_and_the_right_feed_goes_on(academy: Academy) -> None:
-    before, _, run = bad_night(academy)
-    result = undo(academy, "--reason", "fichier tronqué")
+def test_a_night_is_undone_and_the_right_feed_goes_on(bad: Academy) -> None:
+    before, _, run = bad.left
+    result = undo(bad, "--reason", "fichier tronqué")
     assert result["undoes"] == run
     assert fates(result) == dict.fromkeys(["claire.dubreuil", "hugo.caron", "nour.vidal"], "reversed")
-    after = state(academy)
-    made = after.pop(academy.dn("nour.vidal"))
+    after = state(bad)
+    made = after.pop(bad.dn("nour.vidal"))
     assert after == before
     assert made["piactlState"] == [b"deactivated"]
     assert made["mail"] == [b"nour.vidal@ac-amiens.fr"]
     assert "piactlAssignment" not in made
     # a given address stays taken, and the former one leads to the account again
-    assert "hugo.carron@ac-amiens.fr" in academy.values("hugo.caron", "piactlIdentifier")
-    assert academy.values("hugo.caron", "piactlAlias") == []
-    academy.quiet_night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
-    academy.quiet_night(NEXT)
+    assert "hugo.carron@ac-amiens.fr" in bad.values("hugo.caron", "piactlIdentifier")
+    assert bad.values("hugo.caron", "piactlAlias") == []
+    bad.quiet_night(DAY, bad.feed(CLAIRE, HUGO, day=DAY))
+    bad.quiet_night(NEXT)
 
 
-def test_an_account_closed_by_undo_reopens_with_a_right_feed(academy: Academy) -> None:
-    bad_night(academy)
-    undo(academy)
-    academy.night(NEXT, academy.feed(CLAIRE, HUGO, NOUR, day=NEXT))
-    assert academy.names()["1003"] == "nour.vidal"
-    assert academy.show("nour.vidal", NEXT)["state"] == "active"
+def test_an_account_closed_by_undo_reopens_with_a_right_feed(bad: Academy) -> None:
+    undo(bad)
+    bad.night(NEXT, bad.feed(CLAIRE, HUGO, NOUR, day=NEXT))
+    assert bad.names()["1003"] == "nour.vidal"
+    assert bad.show("nour.vidal", NEXT)["state"] == "active"
 
 
-def test_the_undone_file_is_refused_until_it_is_accepted(academy: Academy) -> None:
-    _, feed, _ = bad_night(academy)
-    undone = undo(academy)
+def test_the_undone_file_is_refused_until_it_is_accepted(bad: Academy) -> None:
+    _, feed, _ = bad.left
+    undone = undo(bad)
     assert [undone_feed["file"] for undone_feed in undone["feeds"]] == [feed.name]
-    with academy.nothing_written():
-        ran = academy.run("nightly", feed, "--as-of", NEXT)
+    with bad.nothing_written():
+        ran = bad.run("nightly", feed, "--as-of", NEXT)
     assert ran.code == 6
     assert "the run that applied it was undone" in ran.err
     digest = ran.err.partition("--accept-feed ")[2].split()[0]
-    ran = academy.run("nightly", feed, "--as-of", NEXT, "--accept-feed", digest, "--reason", "juste")
+    ran = bad.run("nightly", feed, "--as-of", NEXT, "--accept-feed", digest, "--reason", "juste")
     assert ran.code == 0, ran.err
-    assert academy.values("nour.vidal", "piactlState") == ["active"]
-    academy.quiet_night(NEXT, feed)
+    assert bad.values("nour.vidal", "piactlState") == ["active"]
+    bad.quiet_night(NEXT, feed)
 
 
-def test_a_second_undo_changes_nothing_and_runs_list_names_both(academy: Academy) -> None:
-    _, _, run = bad_night(academy)
-    first = undo(academy)
-    with academy.nothing_written():
-        again = undo(academy)
+def test_a_second_undo_changes_nothing_and_runs_list_names_both(bad: Academy) -> None:
+    _, _, run = bad.left
+    first = undo(bad)
+    with bad.nothing_written():
+        again = undo(bad)
     assert again["accounts"] == []
     assert (again["undoes"], again["unchanged"], again["run"]) == (run, 3, None)
     notes = {
-        listed_run["run"]: listed_run["note"] for listed_run in academy.run("runs", "list", "-o", "json").json
+        listed_run["run"]: listed_run["note"] for listed_run in bad.run("runs", "list", "-o", "json").json
     }
     assert notes[first["run"]] == f"undo of run {run}"
     assert notes[run] == f"undone by run {first['run']}"
-    lines = academy.run("journal", "show", "--run", first["run"], "-o", "json").json
+    lines = bad.run("journal", "show", "--run", first["run"], "-o", "json").json
     assert {line["reason"] for line in lines if line.get("uid")} == {f"undo of run {run}: sur demande"}
 
 
-def test_an_undo_is_undone_and_the_feed_counts_again(academy: Academy) -> None:
-    _, feed, _ = bad_night(academy)
-    bad = state(academy)
-    first = undo(academy)
-    undo(academy, run=first["run"])
-    assert state(academy) == bad
-    academy.quiet_night(DAY, feed)
+def test_an_undo_is_undone_and_the_feed_counts_again(bad: Academy) -> None:
+    _, feed, _ = bad.left
+    after = state(bad)
+    first = undo(bad)
+    undo(bad, run=first["run"])
+    assert state(bad) == after
+    bad.quiet_night(DAY, feed)
 
 
-def test_dry_run_and_plan_write_nothing_and_the_plan_can_be_applied(academy: Academy) -> None:
-    before, _, _ = bad_night(academy)
-    file = academy.folder / "undo.json"
-    with academy.nothing_written():
-        planned = undo(academy, "--dry-run")
-        undo(academy, "--out", file)
+def test_dry_run_and_plan_write_nothing_and_the_plan_can_be_applied(bad: Academy) -> None:
+    before, _, _ = bad.left
+    file = bad.folder / "undo.json"
+    with bad.nothing_written():
+        planned = undo(bad, "--dry-run")
+        undo(bad, "--out", file)
     assert set(fates(planned).values()) == {"would be reversed"}
     assert of(planned, "hugo.caron")["sources"] == ["hr"]
-    document = academy.run("plan", "show", file, "-o", "json").json
+    document = bad.run("plan", "show", file, "-o", "json").json
     assert wrong("plan", document) == []
-    assert academy.run("apply", file).code == 0
-    after = state(academy)
-    del after[academy.dn("nour.vidal")]
+    assert bad.run("apply", file).code == 0
+    after = state(bad)
+    del after[bad.dn("nour.vidal")]
     assert after == before
-    assert undo(academy)["accounts"] == []
+    assert undo(bad)["accounts"] == []
 
 
 # What is kept
 
 
-def test_an_account_changed_since_by_another_program_is_kept(academy: Academy) -> None:
-    before, _, _ = bad_night(academy)
-    academy.change("hugo.caron", mail=["h.caron@ac-amiens.fr"])
-    hands = state(academy)[academy.dn("hugo.caron")]
-    result = undo(academy, code=5)
+def test_an_account_changed_since_by_another_program_is_kept(bad: Academy) -> None:
+    before, _, _ = bad.left
+    bad.change("hugo.caron", mail=["h.caron@ac-amiens.fr"])
+    hands = state(bad)[bad.dn("hugo.caron")]
+    result = undo(bad, code=5)
     assert fates(result) == {
         "claire.dubreuil": "reversed", "hugo.caron": "kept", "nour.vidal": "reversed",
     }  # fmt: skip
     message = of(result, "hugo.caron")["message"]
     assert message.startswith("changed since in mail; last modified by cn=root,")
-    after = state(academy)
-    assert after[academy.dn("hugo.caron")] == hands
-    assert after[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
+    after = state(bad)
+    assert after[bad.dn("hugo.caron")] == hands
+    assert after[bad.dn("claire.dubreuil")] == before[bad.dn("claire.dubreuil")]
 
 
-def test_what_a_later_run_changed_is_kept_and_the_run_named(academy: Academy) -> None:
-    _, _, run = bad_night(academy)
-    ran = academy.run("account", "lock", "claire.dubreuil", "nour.vidal", "--reason", "vol", "--as-of", DAY)
+def test_what_a_later_run_changed_is_kept_and_the_run_named(bad: Academy) -> None:
+    _, _, run = bad.left
+    ran = bad.run("account", "lock", "claire.dubreuil", "nour.vidal", "--reason", "vol", "--as-of", DAY)
     assert ran.code == 0, ran.err
-    later = academy.run("runs", "show", "last", "-o", "json").json["run"]
-    result = undo(academy, run=run, code=5)
+    later = bad.run("runs", "show", "last", "-o", "json").json["run"]
+    result = undo(bad, run=run, code=5)
     for uid in ("claire.dubreuil", "nour.vidal"):
         assert of(result, uid)["outcome"] == "kept"
         assert of(result, uid)["message"].startswith(f"changed since by run {later} of root")
-    assert fates(undo(academy, run=later)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
-    assert fates(undo(academy, run=run)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
+    assert fates(undo(bad, run=later)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
+    assert fates(undo(bad, run=run)) == dict.fromkeys(["claire.dubreuil", "nour.vidal"], "reversed")
 
 
-def test_what_does_not_concern_the_run_is_no_conflict(academy: Academy) -> None:
-    bad_night(academy)
-    academy.change("hugo.caron", telephoneNumber=["0322000000"])
-    assert fates(undo(academy))["hugo.caron"] == "reversed"
-    assert academy.values("hugo.caron", "telephoneNumber") == ["0322000000"]
+def test_what_does_not_concern_the_run_is_no_conflict(bad: Academy) -> None:
+    bad.change("hugo.caron", telephoneNumber=["0322000000"])
+    assert fates(undo(bad))["hugo.caron"] == "reversed"
+    assert bad.values("hugo.caron", "telephoneNumber") == ["0322000000"]
 
 
 def test_an_archival_cannot_be_undone(academy: Academy) -> None:
@@ -209,10 +213,9 @@ def test_an_account_reopened_from_the_archive_by_mistake_is_closed(academy: Acad
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
 
 
-def test_protected_since_is_kept(academy: Academy) -> None:
-    bad_night(academy)
-    academy.edit("policy.yaml", "protected: [admin.secours]", "protected: [admin.secours, hugo.caron]")
-    result = undo(academy, code=5)
+def test_protected_since_is_kept(bad: Academy) -> None:
+    bad.edit("policy.yaml", "protected: [admin.secours]", "protected: [admin.secours, hugo.caron]")
+    result = undo(bad, code=5)
     assert of(result, "hugo.caron")["outcome"] == "kept"
     assert of(result, "hugo.caron")["message"].startswith("protected")
 
@@ -255,9 +258,9 @@ def test_undo_lists_what_the_next_night_will_do_again(academy: Academy) -> None:
     assert state(academy) == after
 
 
-def test_undo_prints_what_it_put_back_and_what_comes_back(academy: Academy) -> None:
-    _, feed, run = bad_night(academy)
-    ran = academy.spawn("undo", "last", "--as-of", DAY, *WHY)
+def test_undo_prints_what_it_put_back_and_what_comes_back(bad: Academy) -> None:
+    _, feed, run = bad.left
+    ran = bad.spawn("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"Undo of run {run}: ")
     assert "3  reversed: put back as before the run" in ran.out
@@ -291,9 +294,8 @@ def acted(academy: Academy, *words: str) -> None:
     assert ran.code == 0, ran.err
 
 
-def test_one_off_commands_are_undone(academy: Academy) -> None:
-    academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
-    academy.night(DAY)
+def test_one_off_commands_are_undone(known: Academy) -> None:
+    known.night(DAY)
     claire, until = "claire.dubreuil", ("--until", "2026-12-31")
     for words in (
         ("account", "lock", claire),
@@ -302,14 +304,14 @@ def test_one_off_commands_are_undone(academy: Academy) -> None:
         ("exception", "grant", claire, "--service", "colibris", *until),
         ("assignment", "add", claire, "--uai", "0800010B", "--function", "ENS", "--until", until[1]),
     ):
-        before = state(academy)
-        acted(academy, *words)
-        assert state(academy) != before, words
-        result = undo(academy)
+        before = state(known)
+        acted(known, *words)
+        assert state(known) != before, words
+        result = undo(known)
         assert fates(result) == {claire: "reversed"}, words
         assert of(result, claire)["returns"] == [], words
-        assert state(academy) == before, words
-    academy.quiet_night(DAY)
+        assert state(known) == before, words
+    known.quiet_night(DAY)
 
 
 def test_an_account_made_by_hand_is_closed(academy: Academy) -> None:
@@ -366,11 +368,11 @@ def test_no_such_run(academy: Academy) -> None:
         assert "see: piactl runs list" in ran.err
 
 
-def test_a_run_whose_undo_was_pruned_says_so(academy: Academy) -> None:
-    _, _, run = bad_night(academy)
-    with academy.sandbox.root() as connection:
-        connection.delete(f"cn=undo-00000,cn={run},ou=runs,{academy.sandbox.state}")
-    ran = academy.run("undo", run, "--as-of", DAY, *WHY)
+def test_a_run_whose_undo_was_pruned_says_so(bad: Academy) -> None:
+    _, _, run = bad.left
+    with bad.sandbox.root() as connection:
+        connection.delete(f"cn=undo-00000,cn={run},ou=runs,{bad.sandbox.state}")
+    ran = bad.run("undo", run, "--as-of", DAY, *WHY)
     assert ran.code == 1
     assert "it is deleted after 90 days (keep_undo_days)" in ran.err
 
@@ -383,10 +385,10 @@ def test_a_run_that_changed_nothing(academy: Academy) -> None:
     assert "Nothing to undo." in ran.out
 
 
-def test_the_help_desk_cannot_read_undo_records(academy: Academy) -> None:
-    _, _, run = bad_night(academy)
-    with academy.sandbox.connect("desk") as connection:
-        connection.search(f"cn={run},ou=runs,{academy.sandbox.state}", "(cn=undo-*)", attributes=["*"])
+def test_the_help_desk_cannot_read_undo_records(bad: Academy) -> None:
+    _, _, run = bad.left
+    with bad.sandbox.connect("desk") as connection:
+        connection.search(f"cn={run},ou=runs,{bad.sandbox.state}", "(cn=undo-*)", attributes=["*"])
         assert [entry for entry in connection.response if "dn" in entry] == []
 
 
@@ -398,9 +400,7 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     before = state(academy)
     feed = academy.feed(*(person.replace("Louise", "Lou-Ann") for person in people), day=DAY)
     run = academy.night(DAY, feed).json["run"]
-    words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY, *WHY]
-    killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed_by(DYING, academy, "undo", "last", "--as-of", DAY, *WHY)
     half = state(academy)
     assert sum(half[dn] == before[dn] for dn in before) == 10
     ran = academy.run("undo", run, "--as-of", DAY, *WHY, "-o", "json")
@@ -413,9 +413,8 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     academy.quiet_night(DAY, academy.feed(*people, day=DAY))
 
 
-def test_the_result_object(academy: Academy) -> None:
-    bad_night(academy)
-    assert set(undo(academy, "--dry-run")) == {
+def test_the_result_object(bad: Academy) -> None:
+    assert set(undo(bad, "--dry-run")) == {
         "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
         "accounts", "refusals", "plan",
     }  # fmt: skip
@@ -424,50 +423,48 @@ def test_the_result_object(academy: Academy) -> None:
 # Reason, and asking
 
 
-def test_undo_needs_a_reason_unless_it_only_plans(academy: Academy) -> None:
-    bad_night(academy)
-    with academy.nothing_written():
+def test_undo_needs_a_reason_unless_it_only_plans(bad: Academy) -> None:
+    with bad.nothing_written():
         for words in ((), ("--yes",), ("--reason", "  "), ("-o", "json"), ("--allow", "rename=1")):
-            ran = academy.run("undo", "last", "--as-of", DAY, *words)
+            ran = bad.run("undo", "last", "--as-of", DAY, *words)
             assert ran.code == 2, (words, ran)
             assert 'add --reason "..."' in ran.err
             assert ran.out == ""
-        for words in (("--dry-run",), ("--out", str(academy.folder / "undo.json"))):
-            assert academy.run("undo", "last", "--as-of", DAY, *words).code == 0, words
+        for words in (("--dry-run",), ("--out", str(bad.folder / "undo.json"))):
+            assert bad.run("undo", "last", "--as-of", DAY, *words).code == 0, words
 
 
-def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(academy: Academy) -> None:
-    _, _, run = bad_night(academy)
+def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(bad: Academy) -> None:
+    _, _, run = bad.left
     words = ("undo", "last", "--as-of", DAY, *WHY)
-    state = academy.sandbox.entries(academy.sandbox.state)
-    journal = (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
-    with academy.nothing_written():
-        code, screen = at_terminal(academy, *words, answers={"[y/N]": "n"})
+    state = bad.sandbox.entries(bad.sandbox.state)
+    journal = (bad.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
+    with bad.nothing_written():
+        code, screen = at_terminal(bad, *words, answers={"[y/N]": "n"})
     assert code == 12
     shown, _, rest = screen.partition("Put back 3 accounts? [y/N]")
     assert f"Undo of run {run}: " in shown
     assert "hugo.caron: hugo.carron@ac-amiens.fr -> hugo.caron@ac-amiens.fr" in shown
     assert "nothing was changed" in rest
-    assert academy.sandbox.entries(academy.sandbox.state) == state, "no lock, no record of a run"
-    assert (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
-    code, screen = at_terminal(academy, *words, answers={"[y/N]": "y"})
+    assert bad.sandbox.entries(bad.sandbox.state) == state, "no lock, no record of a run"
+    assert (bad.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
+    code, screen = at_terminal(bad, *words, answers={"[y/N]": "y"})
     assert (code, "3  reversed: put back as before the run" in screen) == (0, True), screen
-    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, "--yes", *WHY)
+    code, screen = at_terminal(bad, "undo", "last", "--as-of", DAY, "--yes", *WHY)
     assert "[y/N]" not in screen
 
 
-def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> None:
+def test_on_a_terminal_it_asks_though_no_account_changes(bad: Academy) -> None:
     """An undo died after the accounts were put back and before the feed was recorded as undone."""
-    bad_night(academy)
-    undo(academy)
-    source = f"cn=hr,ou=sources,{academy.sandbox.state}"
-    entry = academy.sandbox.entry(source)
+    undo(bad)
+    source = f"cn=hr,ou=sources,{bad.sandbox.state}"
+    entry = bad.sandbox.entry(source)
     assert entry is not None
     record = json.loads(entry["piactlData"][0])
     assert record.pop("undone")
-    with academy.sandbox.root() as root:
+    with bad.sandbox.root() as root:
         root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
-    entries = academy.sandbox.entries(academy.sandbox.state)
-    code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
+    entries = bad.sandbox.entries(bad.sandbox.state)
+    code, screen = at_terminal(bad, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
     assert (code, "Change no account, but record the undo? [y/N]" in screen) == (12, True), screen
-    assert academy.sandbox.entries(academy.sandbox.state) == entries
+    assert bad.sandbox.entries(bad.sandbox.state) == entries

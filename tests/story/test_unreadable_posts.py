@@ -72,8 +72,14 @@ ENDS: dict[str, tuple[dict[str, str], ...]] = {
 }
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("event", ENDS)
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        pytest.param(event, code, marks=[pytest.mark.long] * ((n + c) % 2))
+        for n, event in enumerate(ENDS)
+        for c, code in enumerate(CODES)
+    ],
+)
 def test_what_hr_ends_ends(make_academy, code: str, event: str) -> None:
     academy = make_academy(after=joined)
     plan = night(academy, 3, with_unreadable(code), rows=ENDS[event])

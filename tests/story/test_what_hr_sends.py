@@ -22,48 +22,53 @@ def french(academy: Academy) -> None:
     config.write_text(f"{config.read_text()}language: fr\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("values", "code", "says"),
-    [
-        ({"matricule": "NULL"}, "bad-matricule",
-         "'NULL' is not a matricule: expected 1 to 20 letters and digits"),
-        ({"matricule": "None"}, "bad-matricule", "'None' is not a matricule"),
-        ({"nom_famille": "à compléter"}, "name-placeholder", "nom_famille 'à compléter' is not a name"),
-        ({"nom_famille": "TEST"}, "name-placeholder", "nom_famille 'TEST' is not a name"),
-        ({"nom_famille": "N.C."}, "name-placeholder", "nom_famille 'N.C.' is not a name"),
-        ({"nom_famille": "poste vacant"}, "name-placeholder", "nom_famille 'poste vacant' is not a name"),
-        ({"nom_famille": "vacataire"}, "name-placeholder", "nom_famille 'vacataire' is not a name"),
-        ({"nom_famille": "M. Bréhat"}, "name-honorific",
-         "nom_famille 'M. Bréhat' begins with m.: write the name"),
-        ({"nom_famille": "Bréhat - congé"}, "name-status", "'Bréhat - congé' has 'conge' beside the name"),
-        ({"nom_famille": "Bréhat suspendu"}, "name-status",
-         "'Bréhat suspendu' has 'suspendu' beside the name"),
-        ({"nom_usage": "Bréhat en retraite"}, "name-status",
-         "nom_usage 'Bréhat en retraite' has 'en retraite'"),
-        ({"prenom": "Anne (congé)"}, "name-status", "prenom 'Anne (congé)' has 'conge' beside the name"),
-        ({"nom_famille": "Bré\u2028hat"}, "control-character",
-         r"'Bré\u2028hat' contains the control character"),
-        ({"courriel_prive": "<a@example.org>"}, "bad-mail", "expected the address alone, such as"),
-        ({"courriel_prive": "a@mail.ac-amiens.fr"}, "bad-mail",
-         "a subdomain of ac-amiens.fr: expected an address"),
-        ({"courriel_prive": "a@ac-amien.fr"}, "bad-mail", "which is not ac-amiens.fr but looks like it"),
-        ({"date_naissance": "2020-03-01"}, "too-young",
-         "makes a person of 6 on debut 2026-09-01: expected at least"),
-        ({"date_naissance": "01/01/1900"}, "date-out-of-range", "what a spreadsheet makes of an empty date"),
-    ],
+REJECTED = (
+    ({"matricule": "NULL"}, "bad-matricule",
+     "'NULL' is not a matricule: expected 1 to 20 letters and digits"),
+    ({"matricule": "None"}, "bad-matricule", "'None' is not a matricule"),
+    ({"nom_famille": "à compléter"}, "name-placeholder", "nom_famille 'à compléter' is not a name"),
+    ({"nom_famille": "TEST"}, "name-placeholder", "nom_famille 'TEST' is not a name"),
+    ({"nom_famille": "N.C."}, "name-placeholder", "nom_famille 'N.C.' is not a name"),
+    ({"nom_famille": "poste vacant"}, "name-placeholder", "nom_famille 'poste vacant' is not a name"),
+    ({"nom_famille": "vacataire"}, "name-placeholder", "nom_famille 'vacataire' is not a name"),
+    ({"nom_famille": "M. Bréhat"}, "name-honorific",
+     "nom_famille 'M. Bréhat' begins with m.: write the name"),
+    ({"nom_famille": "Bréhat - congé"}, "name-status", "'Bréhat - congé' has 'conge' beside the name"),
+    ({"nom_famille": "Bréhat suspendu"}, "name-status",
+     "'Bréhat suspendu' has 'suspendu' beside the name"),
+    ({"nom_usage": "Bréhat en retraite"}, "name-status",
+     "nom_usage 'Bréhat en retraite' has 'en retraite'"),
+    ({"prenom": "Anne (congé)"}, "name-status", "prenom 'Anne (congé)' has 'conge' beside the name"),
+    ({"nom_famille": "Bré\u2028hat"}, "control-character",
+     r"'Bré\u2028hat' contains the control character"),
+    ({"courriel_prive": "<a@example.org>"}, "bad-mail", "expected the address alone, such as"),
+    ({"courriel_prive": "a@mail.ac-amiens.fr"}, "bad-mail",
+     "a subdomain of ac-amiens.fr: expected an address"),
+    ({"courriel_prive": "a@ac-amien.fr"}, "bad-mail", "which is not ac-amiens.fr but looks like it"),
+    ({"date_naissance": "2020-03-01"}, "too-young",
+     "makes a person of 6 on debut 2026-09-01: expected at least"),
+    ({"date_naissance": "01/01/1900"}, "date-out-of-range", "what a spreadsheet makes of an empty date"),
 )  # fmt: skip
-def test_a_row_is_rejected_with_its_value_and_the_form_expected(
-    academy: Academy, values: dict[str, str], code: str, says: str
-) -> None:
-    wrong = {"matricule": "2002", "prenom": "Anne", "nom_famille": "Bréhat", **values}
-    feed = academy.feed(GOOD, row(**wrong), day=DAY)
+"""Wrong values of a row, the code of its rejection, and what the message says."""
+
+
+def test_a_row_is_rejected_with_its_value_and_the_form_expected(academy: Academy) -> None:
+    wrong = [
+        row(**{"matricule": str(2002 + n), "prenom": "Anne", "nom_famille": "Bréhat", **values})
+        for n, (values, _, _) in enumerate(REJECTED)
+    ]
+    feed = academy.feed(GOOD, *wrong, day=DAY)
     checked = academy.run("feed", "check", feed)
-    (line,) = [line for line in checked.out.splitlines() if line.startswith(f"{feed.name}:3: ")]
-    assert (checked.code, says in line, line.endswith(f"[{code}]")) == (5, True, True), checked.out
+    assert checked.code == 5
+    for number, (_, code, says) in enumerate(REJECTED, start=3):
+        (line,) = [line for line in checked.out.splitlines() if line.startswith(f"{feed.name}:{number}: ")]
+        assert (says in line, line.endswith(f"[{code}]")) == (True, True), line
     academy.night(DAY, feed)
     assert academy.names() == {"1001": "claire.dubreuil"}, "nobody got an address from it"
     shown = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
-    assert [(r["code"], r["line"]) for r in shown] == [(code, 3)]
+    assert [(r["code"], r["line"]) for r in shown] == [
+        (code, number) for number, (_, code, _) in enumerate(REJECTED, start=3)
+    ]
 
 
 def test_a_status_in_a_name_does_not_rename_an_account(academy: Academy) -> None:

@@ -31,12 +31,14 @@ PEOPLE = (
 
 @pytest.fixture
 def academy(make_academy: Callable[..., Academy]) -> Academy:
-    """Claire, Hugo and Léa have a device, Ida has none."""
-    academy = make_academy(accesslog=True)
+    """An academy with an access log, in which everybody has a password."""
+    return make_academy(accesslog=True, after=with_passwords)
+
+
+def with_passwords(academy: Academy) -> None:
     night(academy, -2)
     for uid in EVERYBODY:
         academy.change(uid, userPassword=[PASSWORD])
-    return academy
 
 
 def night(academy: Academy, offset: int, *more: str) -> Any:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import pytest
-
 from .academy import Academy, prepared
 from .feeds import HEADER, MICHELIS, row, text
 
@@ -86,14 +84,13 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_its_reason_and_nothing_written(loaded: Academy, name: str) -> None:
-    code, content = REFUSED[name]
-    feed = loaded.raw_feed(content())
-    with loaded.nothing_written():
-        ran = loaded.night(DAY, feed, code=6)
-    assert feed.name in ran.err
-    assert f"[{code}]" in ran.err
+def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:
+    for name, (code, content) in REFUSED.items():
+        feed = loaded.raw_feed(content())
+        with loaded.nothing_written():
+            ran = loaded.night(DAY, feed, code=6)
+        assert feed.name in ran.err, name
+        assert f"[{code}]" in ran.err, name
     # the night after, with the right file, is as if nothing had happened
     loaded.quiet_night(DAY, loaded.raw_feed(text(ROWS, DAY).encode()))
 
@@ -117,7 +114,7 @@ def test_cut_at_any_byte(loaded: Academy) -> None:
     refused = harmless = 0
     for content in (text(ROWS, DAY).encode(), text(ROWS).encode()):
         ends = [offset + 1 for offset, byte in enumerate(content) if byte == 10]
-        places = {*random.sample(range(len(content)), 20), *random.sample(ends[:-1], 4), ends[-2]}
+        places = {*random.sample(range(len(content)), 8), *random.sample(ends[:-1], 2), ends[-2]}
         for place in sorted(places):
             feed = loaded.raw_feed(content[:place])
             ran = loaded.run("plan", feed, "--as-of", DAY, "-o", "json")
@@ -128,7 +125,7 @@ def test_cut_at_any_byte(loaded: Academy) -> None:
                 harmless += 1
                 assert losses(ran.json) == [], (seed, place)
                 assert ran.json["changes"] == [], (seed, place)
-    assert refused > 30
+    assert refused > 12
     assert harmless > 0
 
 
@@ -146,11 +143,12 @@ DAMAGE: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_any_row_broken(loaded: Academy, damage: str) -> None:
-    for index in (0, PEOPLE // 2, PEOPLE - 1):
+def test_any_row_broken(loaded: Academy) -> None:
+    """The first row, one in the middle and the last one, in turn."""
+    for number, (damage, broken) in enumerate(DAMAGE.items()):
+        index = (0, PEOPLE // 2, PEOPLE - 1)[number % 3]
         rows = list(ROWS)
-        rows[index] = DAMAGE[damage](rows[index])
+        rows[index] = broken(rows[index])
         ran = loaded.run("plan", loaded.raw_feed(text(rows, DAY).encode()), "--as-of", DAY, "-o", "json")
         assert ran.code in (0, 6), ran.err
         if ran.code == 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -121,11 +120,11 @@ class Nights:
         self.served: set[tuple[Human, tuple[str, ...]]] = set()
         """The people and their posts that had what belongs to them in the last night."""
         self.digests: dict[str, tuple[str, str]] = {}
+        self.digested: set[tuple[str, str]] = set()
         self.last_files: dict[str, date] = {}
         """The day of the last file of each source that was read."""
         self.tries: Counter[tuple[str, str]] = Counter()
         self.sets = count()
-        self.progress = False
         self.wrong_row = "wrong-row" in academy.run("match", "--help").out
         write_register(academy.sandbox.folder / "establishments.csv", world.people)
         limits = (
@@ -146,7 +145,7 @@ class Nights:
         aaf = f'sources:\n  {AAF}: {{format: aaf, role: supplement, namespace: {AAF}, files: ["ENT2D*"]}}'
         academy.edit("piactl.yaml", "sources:", aaf)
 
-    def live(self, days: int, *, nightly: int = 10**6, every: int = 1) -> Figures:
+    def live(self, days: int, *, nightly: int = 10**6, every: int = 1, calm: int = 16) -> Figures:
         """Every night for the first days, then a night every so many days; then the calm nights at the end,
         in which HR has corrected its slips and the administrator answers what is open."""
         day = FIRST
@@ -158,7 +157,7 @@ class Nights:
             human.slips = [slip for slip in human.slips if slip.files > 1000]
         self.world.whole_files.clear()
         self.world.agenda = []
-        for _ in range(16):
+        for _ in range(calm):
             self.world.live(day)
             self.night(day)
             day += timedelta(days=1)
@@ -167,11 +166,7 @@ class Nights:
 
     def fault(self, kind: str, seen: str) -> None:
         self.figures.faults.append((kind, f"{self.world.day}: {seen}"))
-        self._tell(f"{kind}: {seen}")
-
-    def _tell(self, text: str) -> None:
-        if self.progress:
-            print(f"  {text}", file=sys.stderr)
+        print(f"  {kind}: {seen}")
 
     # A night
 
@@ -197,9 +192,8 @@ class Nights:
         self.entries = list(self.read())
         self.check()
         self.decide()
-        if self.progress:
-            counts = f"{len(self.listed)} open, {self.figures.asked} asked, {dict(self.figures.kinds)}"
-            print(f"{day}: {len(self.entries)} accounts, {counts}", file=sys.stderr, flush=True)
+        counts = f"{len(self.listed)} open, {self.figures.asked} asked, {dict(self.figures.kinds)}"
+        print(f"{day}: {len(self.entries)} accounts, {counts}")
 
     def _run(
         self,
@@ -214,7 +208,7 @@ class Nights:
             wrong = [path for path in paths if written[path][2]]
             what = "guard" if ran.code == 4 else "feed"
             self.figures.refused[f"{what}, {'rightly' if wrong else 'a right night'}"] += 1
-            self._tell(f"refused, exit {ran.code}: {[path.name for path in wrong]}: {ran.err[:1500]}")
+            print(f"  refused, exit {ran.code}: {[path.name for path in wrong]}: {ran.err[:1500]}")
             if wrong:
                 self._run(day, [path for path in paths if path not in wrong], written, options)
                 return
@@ -297,7 +291,7 @@ class Nights:
                 self.figures.cases[case["doubt"]] += 1
                 who = ", ".join(map(str, self._people_of(case)))
                 named = [case[word] for word in ("case", "doubt", "source", "matricule", "of")]
-                self._tell(f"case {named}: {who}")
+                print(f"  case {named}: {who}")
                 if names in open_pairs or names in self.pairs:
                     self.figures.cases["mirrored"] += 1
                 evidence = [
@@ -360,7 +354,7 @@ class Nights:
             self._merge(case, merge.group(1).split())
 
     def _say(self, case: dict[str, Any], answer: str, *options: str) -> Ran:
-        self._tell(f"answer {case['case']}: {answer} {' '.join(options)}")
+        print(f"  answer {case['case']}: {answer} {' '.join(options)}")
         words = ("match", answer, case["case"], *options, *REASON, "--as-of", self.world.day.isoformat())
         ran = self.academy.run(*words)
         self.figures.answers[answer if ran.code == 0 else f"{answer}, refused"] += 1
@@ -414,7 +408,8 @@ class Nights:
 
     def read(self) -> Iterator[Entry]:
         """The accounts, each with its human. The first night with an account decides whose it is."""
-        for key in [*self.world.owners, *self.world.typed]:
+        for key in (self.world.owners.keys() | self.world.typed) - self.digested:
+            self.digested.add(key)
             namespace, number = key
             name = number if namespace == "hr" else f"{namespace}:{number}"
             for digest in self.academy.digests(name):

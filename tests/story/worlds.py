@@ -2,8 +2,6 @@
 
 Nothing here is taken from piactl: the record says to whom a number, a post or a row belongs. Each source of
 HR writes a file of all its posts for each night; the annuaire writes a weekly AAF set with its own numbers.
-
-    python -m tests.story.worlds --people 1000 --seed 3 --nights 66 --setting ordinary
 """
 
 from __future__ import annotations
@@ -142,7 +140,6 @@ NASTY = Setting(
     tangled=True,
 )
 CLEAN = Setting(weekly=LIFE, rentree=STARTS, sources={})
-SETTINGS = {"ordinary": ORDINARY, "nasty": NASTY, "clean": CLEAN}
 
 
 @dataclass(eq=False)
@@ -979,47 +976,3 @@ def csv_text(rows: Iterable[Row], day: date, *, rejects: bool = False) -> str:
     last = ";rejet" if rejects else ""
     lines = [";".join(row[column] for column in HEADER) + ";" * rejects for row in rows]
     return "\n".join([";".join(HEADER) + last, *lines, f"#FIN;rows={len(lines)};date={day}", ""])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Lives through the nights of a world, prints the figures, and ends with 1 if there was a fault."""
-    import argparse
-
-    from tests.conftest import preparing
-    from tests.remembered import kept_folder, remember_commands_and_configurations
-
-    from . import world_nights, worlds
-    from .academy import Academy
-
-    parser = argparse.ArgumentParser(description=(main.__doc__ or "").split("\n")[0])
-    parser.add_argument("--people", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--nights", type=int, default=NINE_WEEKS, help="the days of the world, from 24 August"
-    )
-    parser.add_argument("--setting", choices=SETTINGS, default="ordinary")
-    parser.add_argument("--sources", default="epp,assed,agape,renoirh", help="the sources of HR")
-    parser.add_argument("--shared", action="store_true", help="all sources of HR have numbers of one series")
-    parser.add_argument("--nightly", type=int, default=10**6, help="so many days every night, then ...")
-    parser.add_argument("--every", type=int, default=7, help="... a night every so many days")
-    options = parser.parse_args(arguments)
-    remember_commands_and_configurations()
-    world = worlds.World(
-        worlds.SETTINGS[options.setting],
-        options.people,
-        options.seed,
-        options.nights,
-        sources=options.sources.split(","),
-        own_numbers=not options.shared,
-    )
-    with preparing() as sandbox:
-        nights = world_nights.Nights(Academy(sandbox, kept_folder()), world, options.seed)
-        nights.progress = True
-        figures = nights.live(options.nights, nightly=options.nightly, every=options.every)
-    print(f"happened: {dict(sorted(world.happened.items()))}")
-    print(figures.text())
-    return int(bool(figures.faults))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -50,6 +50,7 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
 from piactl.core.plan.plan import Plan
 from piactl.core.text import counted
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
@@ -57,7 +58,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.plan.signed_plan_file import impact_facts, read_plan, sealed
+from piactl.flows.plan.signed_plan_file import read_plan, sealed
 from piactl.journal import who
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.report.plan_text import impact_rows, impact_table
@@ -151,7 +152,7 @@ def show_impact(plan: Plan, configuration: Configuration, output: Form | None, b
     )
     if by is ImpactGroup.SERVICE:
         labels = {name: service.label for name, service in configuration.policy.services.items()}
-    rows = impact_rows((impact_facts(impact) for impact in plan.impact if impact.by == by), labels)
+    rows = impact_rows((to_json(impact) for impact in plan.impact if impact.by == by), labels)
     layout = layout_or_default(output)
     if rows or layout != "table":
         display(impact_table(rows, layout), layout)

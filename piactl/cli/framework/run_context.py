@@ -34,13 +34,14 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
 from piactl.flows.apply.approved_rest import began
 from piactl.flows.apply.executor import Done, refused
 from piactl.flows.apply.run import CommandRun, Order, journal_reading
 from piactl.flows.nightly import run_apply
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, refusal_facts
+from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces
 from piactl.journal import who
 from piactl.private_files import write_private
 from piactl.report.establishments import with_names
@@ -196,7 +197,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
-    for line in refusal_lines(list(map(refusal_facts, broken))):
+    for line in refusal_lines(list(map(to_json, broken))):
         if line:
             say(line)
     say(f"To show it: piactl plan show {name}")
@@ -207,7 +208,7 @@ def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says how to apply the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
     say_approval(ready, name)
-    say(f"To apply it: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
+    say(f"To apply it: {first}{apply_command(list(map(to_json, ready.plan.refusals)), name)}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
@@ -271,7 +272,7 @@ def refusals_as_json(
                 run=run,
                 status=RunStatus.REFUSED if refused else RunStatus.FAILED,
                 error=str(error),
-                refusals=list(map(refusal_facts, guards)),
+                refusals=list(map(to_json, guards)),
                 refused_feeds=refused_feed_facts(error),
                 **_plan_facts(getattr(error, "ready", ready)),
             )

@@ -2,88 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from typing import Any
 
-from piactl.core.model.person import Person
-from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
-from piactl.core.rules.matching import Doubt
+from piactl.core.model.person import Assignment, Person
+from piactl.core.plan.identity_case import Case
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import RawEntry
-from piactl.directory.store.attribute_values import assignment_text, read_assignment, read_day
+from piactl.directory.store.attribute_values import assignment_text, read_assignment
 from piactl.directory.store.records import (
     CASES,
     DATA,
     Places,
-    Record,
     Records,
     UnreadableRecord,
     UnreadableRecords,
     foreign_entry,
     is_record,
-    text_of,
-    texts_of,
 )
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, reader_of, to_json
 
-_PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
-
-
-def person_record(person: Person) -> Record:
-    """A person without what a record does not hold: birth date, NUMEN, assignments."""
-    return {name: getattr(person, name) for name in _PERSON}
+PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
+"""What records have of a person, beside the assignments: no birth date, no NUMEN."""
 
 
-def read_person(r: Record) -> Person:
-    """Raises KeyError, Misshapen."""
-    return Person(**{name: text_of(r, name) for name in _PERSON})  # type: ignore[arg-type]
-
-
-def case_record(case: Case) -> Record:
-    decision = case.decision
-    return {
-        **person_record(case.person),
-        "doubt": case.doubt.value,
-        "source": case.source,
-        "assignments": [assignment_text(a) for a in case.person.assignments],
-        "accounts": list(case.accounts),
-        "people": [
-            {**person_record(person), "assignments": [assignment_text(a) for a in person.assignments]}
-            for person in case.newcomers
-        ],
-        "evidence": {other: list(words) for other, words in case.evidence.items()},
-        "since": case.since.isoformat(),
-        "stated": case.stated,
-        "decision": decision and {**asdict(decision), "day": decision.day.isoformat()},
-        "births": list(case.births),
-    }
-
-
-def read_case(r: Record) -> Case:
-    decision = r["decision"]
-    if decision is not None:
-        words = {name: text_of(decision, name) for name in ("by", "reason", "one")}
-        day = read_day(decision["day"])
-        decision = Decision(answer=CaseAnswer(decision["answer"]), day=day, **words)
-    return Case(
-        doubt=Doubt(r["doubt"]),
-        source=text_of(r, "source"),
-        person=_person_with_posts(r),
-        accounts=texts_of(r["accounts"], "accounts"),
-        newcomers=tuple(map(_newcomer, r["people"])),
-        evidence={other: texts_of(words, "evidence") for other, words in r["evidence"].items()},
-        since=read_day(r["since"]),
-        stated=text_of(r, "stated"),
-        decision=decision,
-        births=texts_of(r.get("births", []), "births"),
-    )
-
-
-def _person_with_posts(r: Record) -> Person:
-    return replace(read_person(r), assignments=tuple(map(read_assignment, r["assignments"])))
-
-
-def _newcomer(r: Record | str) -> Person:
+def _read_newcomers(people: Any) -> tuple[Person, ...]:
     """Records of 0.2.0 have the matricule alone."""
-    return Person(r, "", "") if isinstance(r, str) else _person_with_posts(r)
+    return tuple(Person(one, "", "") if isinstance(one, str) else from_json(Person, one) for one in people)
+
+
+LAYOUTS |= {
+    Assignment: Form(assignment_text, read_assignment),
+    Person: Layout(only=(*PERSON, "assignments")),
+    Case: Layout(
+        inline="person", names={"newcomers": "people"}, forms={"newcomers": Form(to_json, _read_newcomers)}
+    ),
+}
+CASE = reader_of(Case)
 
 
 def cases_in(records: Records, unreadable: UnreadableRecords) -> list[Case]:
@@ -98,7 +52,7 @@ def case_in(entry: RawEntry, places: Places, unreadable: UnreadableRecords) -> C
     if not is_record(entry):
         unreadable.add(foreign_entry(entry.dn))
         return None
-    case = unreadable.read(entry.dn, entry.first(DATA), read_case)
+    case = unreadable.read(entry.dn, entry.first(DATA), CASE)
     if case is not None and normal_dn(entry.dn) != normal_dn(places.case(case.id)):
         unreadable.add(UnreadableRecord(entry.dn, "the record is that of another case"))
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from piactl.core.text import read_json
@@ -24,6 +24,7 @@ from piactl.directory.port import (
     WriteResult,
     write_one,
 )
+from piactl.directory.store.typed_records import Misshapen, from_json
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 
 DATA = "piactlData"
@@ -102,10 +103,6 @@ class UnreadableRecords:
         return deleted
 
 
-class Misshapen(ValueError):
-    """A record has a wrong shape; the text contains no value of it."""
-
-
 def dumps(record: Record) -> bytes:
     return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
@@ -142,41 +139,27 @@ def parsed(dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T:
 
 def text_of(record: Record, name: str) -> str:
     """A field that must be text."""
-    value = record[name]
-    if not isinstance(value, str):
-        raise Misshapen(f"{name!r} is not text")
-    return value
+    return str(from_json(str, record[name], name))
 
 
 def number_of(record: Record, name: str) -> int:
     """A field that must be a whole number, not below zero."""
-    value = record[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Misshapen(f"{name!r} is not a number")
-    return value
+    return int(from_json(int, record[name], name))
 
 
 def instant_of(text: object) -> datetime:
     """An instant with its time zone. Raises ValueError."""
-    if not isinstance(text, str):
-        raise Misshapen("an instant is not text")
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise Misshapen("an instant has no time zone")
-    return instant.astimezone(UTC)
+    instant: datetime = from_json(datetime, text, "instant")
+    return instant
 
 
 def texts_of(values: object, name: str) -> tuple[str, ...]:
     """A field that must be a list of texts."""
-    if not isinstance(values, list) or not {*map(type, values)} <= {str}:
-        raise Misshapen(f"{name!r} is not a list of texts")
-    return tuple(values)
+    return tuple(from_json(tuple[str, ...], values, name))
 
 
 def counts_of(values: object, name: str) -> dict[str, int]:
-    if not isinstance(values, dict):
-        raise Misshapen(f"{name!r} is not an object")
-    return {key: number_of(values, key) for key in values}
+    return dict(from_json(Mapping[str, int], values, name))
 
 
 class Places:

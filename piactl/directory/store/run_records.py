@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
@@ -15,74 +15,95 @@ from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     RUNS,
-    Misshapen,
     Places,
     Record,
     Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
-    counts_of,
     instant_of,
     must,
     new_record,
-    number_of,
-    text_of,
-    texts_of,
 )
+from piactl.directory.store.typed_records import from_json
 
 MARK = "description"
 """What the record of a run carries while it is running, so that a search finds it."""
 AHEAD = timedelta(minutes=1)
 """How far the start of a run may be ahead of the clock of this host."""
 
-_RUN_TEXTS = (
-    *("command", "user", "sudo_user", "author", "origin", "host", "reason", "note", "ended"),
-    *("plan", "policy", "register", "rules", "settings", "after", "undoes", "undone_by", "break_glass"),
-)
+
+class _Head(TypedDict):
+    seq: int
+    hash: str
+
+
+class _Alone(TypedDict):
+    pid: int
+    began: int
+    place: str
+
+
+class _Feed(TypedDict):
+    source: str
+    file: str
+    digest: str
+
+
+class _Problem(TypedDict):
+    uid: str
+    outcome: str
+    message: str
+
+
+class _Run(TypedDict):
+    run: str
+    status: str
+    started: datetime
+
+
+class _Facts(_Run, total=False):
+    """What the record of a run may hold; older versions wrote fewer fields."""
+
+    command: str | None
+    user: str | None
+    sudo_user: str | None
+    author: str | None
+    origin: str | None
+    host: str | None
+    reason: str | None
+    note: str | None
+    ended: str | None
+    plan: str | None
+    policy: str | None
+    register: str | None
+    rules: str | None
+    settings: str | None
+    after: str | None
+    undoes: str | None
+    undone_by: str | None
+    break_glass: str | None
+    as_of: date
+    day: date
+    rewound: tuple[str, ...]
+    approvals: tuple[str, ...]
+    approved_by: tuple[str, ...]
+    decided: tuple[str, str]
+    held: int
+    summary: Mapping[str, int] | None
+    outcomes: Mapping[str, int] | None
+    allowed: Mapping[str, int] | None
+    feeds: tuple[_Feed, ...]
+    problems: tuple[_Problem, ...]
+    quality: tuple[FeedQuality, ...]
+    counted: Mapping[str, tuple[int, int]]
+    journal: _Head | None
+    alone: _Alone | None
 
 
 def read_run(r: Record) -> Record:
-    """The record of a run, after a check of its fields; older versions wrote fewer fields, and other words
-    for outcomes."""
-    for name in ("run", "status"):
-        text_of(r, name)
-    instant_of(r["started"])
-    for name in _RUN_TEXTS:
-        if r.get(name) is not None:
-            text_of(r, name)
-    for name in ("as_of", "day"):
-        if name in r:
-            date.fromisoformat(r[name])
-    for name in ("rewound", "approvals", "approved_by"):
-        texts_of(r.get(name, []), name)
-    if len(texts_of(r.get("decided", []), "decided")) not in (0, 2):
-        raise Misshapen("'decided' is not a case and its answer")
-    if "held" in r:
-        number_of(r, "held")
-    for name in ("summary", "outcomes", "allowed"):
-        counts_of(r.get(name) or {}, name)
-    for name, texts in (
-        ("feeds", ("source", "file", "digest")),
-        ("problems", ("uid", "outcome", "message")),
-    ):
-        rows = r.get(name, [])
-        if not isinstance(rows, list):
-            raise Misshapen(f"{name!r} is not a list")
-        for row in rows:
-            texts_of([row[text] for text in texts], name)
-    qualities_of(r)
-    for kind, numbers in r.get("counted", {}).items():
-        counts_of(dict(zip(("found", "of"), numbers, strict=True)), kind)
-    head = r.get("journal")
-    if head is not None:
-        number_of(head, "seq")
-        text_of(head, "hash")
-    alone = r.get("alone")
-    if alone is not None:
-        number_of(alone, "pid")
-        number_of(alone, "began")
-        text_of(alone, "place")
+    """The record of a run, after a check of its fields; older versions had other words for outcomes."""
+    from_json(_Facts, r)
     if not r.get("outcomes"):
         return r
     return {**r, "outcomes": {current_outcome(word): number for word, number in r["outcomes"].items()}}
@@ -108,26 +129,9 @@ def author_of_run(r: Record) -> str:
     return str(r.get("author") or r.get("sudo_user") or r.get("user") or "somebody")
 
 
-def qualities_of(r: Record) -> list[FeedQuality]:
+def qualities_of(r: Record) -> tuple[FeedQuality, ...]:
     """The qualities of the feeds of a run; none in records of older versions and of runs without feeds."""
-    known = {field.name: str(field.type) for field in fields(FeedQuality)}
-    rows = []
-    for row in r.get("quality", []):
-        facts = {name: value for name, value in row.items() if name in known}
-        for name, value in facts.items():
-            if known[name] == "int":
-                number_of(facts, name)
-            elif known[name] == "str":
-                text_of(facts, name)
-            elif name == "places":
-                for faults in value.values():
-                    counts_of(faults, name)
-            elif name == "warned":
-                texts_of(value, name)
-            else:
-                counts_of(value, name)
-        rows.append(FeedQuality(**facts))
-    return rows
+    return tuple(from_json(tuple[FeedQuality, ...], r.get("quality", [])))
 
 
 def read_runs(

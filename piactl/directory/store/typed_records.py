@@ -1,7 +1,7 @@
 """The one reader and the one writer of what piactl keeps as JSON: the type of a value is its definition.
 
-A field that has its default is left out; a key that no field has is not read. What a type alone does not say
-stands in its `Layout`.
+A key that no field has is not read, and a field without its key has its default. What a type alone does not
+say stands in its `Layout`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 T = TypeVar("T")
 
@@ -32,10 +32,12 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a class is written: `only` these fields (all if empty); the fields of the value `inline` stand
-    among its own; `forms` are by field, `names` the keys of fields that are not the name."""
+    """How a class is written: `only` these fields (all if empty), `brief` ones only if they do not have their
+    default; the fields of the value `inline` stand among its own; `forms` are by field, `names` the keys of
+    fields that are not the name."""
 
     only: Collection[str] = ()
+    brief: Collection[str] = ()
     inline: str = ""
     forms: Mapping[str, Form] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +47,7 @@ LAYOUTS: dict[type, Layout | Form] = {}
 """The layouts of classes, and the forms of those that are one text."""
 
 
-def written(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """The value as JSON has it."""
     layout = LAYOUTS.get(type(value))
     if isinstance(layout, Form):
@@ -57,40 +59,45 @@ def written(value: Any) -> Any:
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(written(key)): written(one) for key, one in value.items()}
+        return {str(to_json(key)): to_json(one) for key, one in value.items()}
     if isinstance(value, AbstractSet):
-        return sorted(map(written, value))
-    return [*map(written, value)] if isinstance(value, (tuple, list)) else value
+        return sorted(map(to_json, value))
+    return [*map(to_json, value)] if isinstance(value, (tuple, list)) else value
 
 
-def read(hint: Any, data: Any, name: str = "record") -> Any:
+def from_json(hint: Any, data: Any, name: str = "record") -> Any:
     """The value of this type in JSON; `name` says where it stands. Raises Misshapen, KeyError, ValueError."""
     origin, arguments = get_origin(hint) or hint, get_args(hint)
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
-        return read(next(one for one in arguments if one is not type(None)), data, name)
+        return from_json(next(one for one in arguments if one is not type(None)), data, name)
     layout = LAYOUTS.get(origin)
     if isinstance(layout, Form):
         return layout.read(data)
     if is_dataclass(origin):
         return _value(cast(Any, origin), _expected(data, dict, name), layout or Layout())
+    if is_typeddict(origin):
+        record = _expected(data, dict, name)
+        kinds = get_type_hints(origin)
+        missing = (key for key in origin.__required_keys__ if key not in record)
+        return {key: from_json(kinds[key], record[key], key) for key in (*missing, *record) if key in kinds}
     if origin is Mapping:
         key, item = arguments
         each = _expected(data, dict, name).items()
-        return {read(key, one, name): read(item, value, name) for one, value in each}
+        return {from_json(key, one, name): from_json(item, value, name) for one, value in each}
     if origin in (tuple, frozenset, Sequence):
         values = _expected(data, list, name)
         several = arguments[1:] in ((), (...,))
         hints = arguments[:1] * len(values) if several else arguments
-        made = (read(one, value, name) for one, value in zip(hints, values, strict=True))
+        made = (from_json(one, value, name) for one, value in zip(hints, values, strict=True))
         return frozenset(made) if origin is frozenset else tuple(made)
     return _single(origin, data, name)
 
 
 def reader_of(hint: Any) -> Callable[[Mapping[str, Any]], Any]:
     """Reads records of this type."""
-    return lambda record: read(hint, record)
+    return lambda record: from_json(hint, record)
 
 
 def _single(form: Any, data: Any, name: str) -> Any:
@@ -136,25 +143,25 @@ def _fields(form: Any) -> dict[str, tuple[Field[Any], Any]]:
 
 def _object(value: Any, layout: Layout) -> dict[str, Any]:
     record: dict[str, Any] = {}
-    for name, (slot, _) in _fields(type(value)).items():
+    for name, (slot, _) in _fields(cast(Any, type(value))).items():
         one = getattr(value, name)
         if name == layout.inline:
             record = {**_object(one, cast(Layout, LAYOUTS.get(type(one), Layout()))), **record}
-        elif one != _usual(slot):
+        elif name not in layout.brief or one != _usual(slot):
             form = layout.forms.get(name)
-            record[layout.names.get(name, name)] = form.write(one) if form else written(one)
+            record[layout.names.get(name, name)] = form.write(one) if form else to_json(one)
     return record
 
 
 def _value(form: type[T], record: Mapping[str, Any], layout: Layout) -> T:
     values: dict[str, Any] = {}
-    own = {layout.names.get(name, name) for name in _fields(form)} if layout.inline else set()
-    for name, (slot, hint) in _fields(form).items():
+    own = {layout.names.get(name, name) for name in _fields(cast(Any, form))} if layout.inline else set()
+    for name, (slot, hint) in _fields(cast(Any, form)).items():
         key, special = layout.names.get(name, name), layout.forms.get(name)
         if name == layout.inline:
-            values[name] = read(hint, {k: one for k, one in record.items() if k not in own or k == key}, name)
+            values[name] = from_json(hint, {k: one for k, one in record.items() if k not in own}, name)
         elif key in record or _usual(slot) is MISSING:
-            values[name] = special.read(record[key]) if special else read(hint, record[key], key)
+            values[name] = special.read(record[key]) if special else from_json(hint, record[key], key)
     return form(**values)
 
 

@@ -21,8 +21,9 @@ from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
-from piactl.directory.store.case_records import case_record, read_case
+from piactl.directory.store.case_records import CASE
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import owner_of, prepare
@@ -38,7 +39,7 @@ def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
     if entry is None:
         raise NotFound(f"{id_}: there is no such case; see: piactl match list")
     data = entry.first(DATA) or b""
-    return parsed(entry.dn, data, read_case), data
+    return parsed(entry.dn, data, CASE), data
 
 
 def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
         note = f"case {id_} of matricule {case.matricule}: {answer}"
         run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
-        replace_record(writer, Places(state).case(id_), data, case_record(case))
+        replace_record(writer, Places(state).case(id_), data, to_json(case))
         run.facts["decided"] = [id_, answer]
         run.end(note=note)
     return case
@@ -205,7 +206,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
 
 def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> Write:
     """The write of a decision, as it follows the write of an account."""
-    record = case_record(replace(case, decision=decision))
+    record = to_json(replace(case, decision=decision))
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
         raise ActRefused(f"{case.id}: this is the decision already")

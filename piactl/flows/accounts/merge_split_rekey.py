@@ -41,9 +41,10 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.case_records import case_record, read_case
+from piactl.directory.store.case_records import CASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import DATA, Places, parsed, record_write
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.flows.accounts.batch import Batch, PreparedAccount
@@ -362,11 +363,11 @@ def _without_number(
     place = Places(store.directory.state).case(case.id)
     entry_before = store.reader.read(place, [DATA])
     data = (entry_before.first(DATA) or b"") if entry_before else None
-    before = parsed(place, data, read_case) if data else None
+    before = parsed(place, data, CASE) if data else None
     if before is not None and before.answered(CaseAnswer.DIFFERENT):  # nor is it the number of these
         accounts = tuple(sorted({*before.accounts, uid}))
         case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
-    record = record_write(place, data, case_record(case))
+    record = record_write(place, data, to_json(case))
     rows = [write.explained(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
     note = (
         f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"

@@ -35,23 +35,21 @@ from piactl.directory.store.records import (
     APPROVALS,
     AUTHORS,
     DATA,
-    Misshapen,
     Record,
     Records,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
-    counts_of,
     dumps,
     instant_of,
+    new_record,
     read_records,
-    record_write,
     set_record,
     text_of,
-    texts_of,
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import last_in
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, write_beside
@@ -110,49 +108,24 @@ class ApprovalRecords:
         return identity is not None and all(author and same_dn(author, identity.dn) for author in authors)
 
     def _read(self, name: str, record: Record) -> Approval:
-        approval = Approval(
-            name=name,
-            plan=text_of(record, "plan"),
-            policy=text_of(record, "policy"),
-            approved=record["approved"] is True,
-            allowed=counts_of(record["allowed"], "allowed"),
-            feeds=texts_of(record["feeds"], "feeds"),
-            by=text_of(record, "by"),
-            at=instant_of(record["at"]),
-            reason=text_of(record, "reason"),
-        )
+        approval: Approval = from_json(Approval, {**record, "name": name})
         if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(approval)):
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
         return approval
 
     def write(self, approval: Approval) -> Write:
         """The write of the record of an approval; it fails if there is a record of that name."""
-        record = {**_facts(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
-        write = record_write(child(self.folder, "cn", approval.name), None, record)
-        if write is None:
-            raise ValueError("a record that is not there cannot be the same")
-        return write
+        record = {**to_json(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
+        return new_record(child(self.folder, "cn", record.pop("name")), record)
 
 
-def _facts(approval: Approval) -> dict[str, Any]:
-    facts = {
-        "plan": approval.plan,
-        "policy": approval.policy,
-        "approved": approval.approved,
-        "allowed": dict(approval.allowed),
-    }
-    instant = approval.at.isoformat(timespec="milliseconds")
-    return {
-        **facts,
-        "feeds": list(approval.feeds),
-        "by": approval.by,
-        "at": instant,
-        "reason": approval.reason,
-    }
+LAYOUTS[Approval] = Layout(
+    forms={"at": Form(lambda instant: instant.isoformat(timespec="milliseconds"), instant_of)}
+)
 
 
 def _sealed(approval: Approval) -> str:
-    return dumps({**_facts(approval), "name": approval.name}).decode()
+    return dumps(to_json(approval)).decode()
 
 
 def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:

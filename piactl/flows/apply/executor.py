@@ -34,7 +34,8 @@ from piactl.directory.store.records import (
     unwritten,
 )
 from piactl.directory.store.run_records import put_run_record, read_run
-from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
+from piactl.directory.store.state_records import LAST_RUN
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import (
@@ -279,7 +280,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     data = run.records.data(run.places.last_run)
     if data is None:
         return None
-    last = run.records.value(run.places.last_run, read_last_run, run.unreadable)
+    last = run.records.value(run.places.last_run, LAST_RUN, run.unreadable)
     if last is None or not (ready.writes or ready.records):
         return data
     if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
@@ -287,7 +288,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     planned = losses_without(ready.last.losses, run.order.allowed) if ready.last else last.losses
     unfinished = losses_beyond(planned, last.losses) or last.unfinished
     taken = taken_in_either(last.taken, ready.last.taken) if ready.last else last.taken
-    record = last_run_record(replace(last, clean=False, unfinished=unfinished, taken=taken))
+    record = to_json(replace(last, clean=False, unfinished=unfinished, taken=taken))
     replace_record(run.writer, run.places.last_run, data, record)
     return dumps(record)
 
@@ -362,7 +363,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
         csns=run.csns,
     )
     if not clean:  # an account that was not written has no sealed base yet
-        before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
+        before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
         last = replace(last, layout=before.layout if before else 0)
     _put_last_run(run, last, planned_on)
 
@@ -394,7 +395,7 @@ def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None
     """Lists the accounts that were written since the run before this one began (`planned_on` is its
     record). The first run of a week lists all accounts, in case another program removed a record. Accounts
     that an undo took out of management leave the list. Raises PiactlError."""
-    before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
+    before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = before.week_began(run.order.as_of) if before else None
     writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)
@@ -418,7 +419,7 @@ def _list_written(run: Run, writes: Sequence[Write]) -> None:
 
 def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
     """Replaces the record that the plan was made on, and no other."""
-    write = record_write(run.places.last_run, planned_on, last_run_record(last))
+    write = record_write(run.places.last_run, planned_on, to_json(last))
     if write is not None:
         _check_written(run, write_one(run.writer, write))
     run.remembered = True
@@ -440,7 +441,7 @@ def _keep_waiting(run: Run, row: Write) -> None:
     if waiting is None:
         return
     digest = run.keys.digest("matricule", waiting.person.matricule)
-    result = set_record(run.writer, run.places.waiting(digest), waiting_record(waiting), waiting.due)
+    result = set_record(run.writer, run.places.waiting(digest), to_json(waiting), waiting.due)
     if result is not None:
         _check_written(run, result)
 

@@ -9,7 +9,8 @@ from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.directory.store.records import DATA, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.directory.store.state_records import LAST_RUN
+from piactl.directory.store.typed_records import to_json
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
@@ -65,9 +66,9 @@ def unclean_last(run: Run) -> None:
     """Marks the last run, which may be this one, as one that did not end well."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
-    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
+    last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
     if last is not None:
-        replace_record(run.writer, run.places.last_run, data, last_run_record(replace(last, clean=False)))
+        replace_record(run.writer, run.places.last_run, data, to_json(replace(last, clean=False)))
 
 
 def mark_interrupted(run: Run, why: str) -> None:

@@ -36,7 +36,7 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecords,
 )
-from piactl.directory.store.state_records import read_last_run
+from piactl.directory.store.state_records import LAST_RUN
 from piactl.errors import PiactlError
 from piactl.flows.apply.known_server import written_elsewhere
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
@@ -322,7 +322,7 @@ def written_server(server: Server) -> CheckResult:
         return fine("piactl does not write here")
     places = Places(server.settings.state)
     entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
-    last = UnreadableRecords().read(entry.dn, entry.first(DATA), read_last_run) if entry else None
+    last = UnreadableRecords().read(entry.dn, entry.first(DATA), LAST_RUN) if entry else None
     if last is None:
         return fine("no run has written yet")
     advice = "docs/administration.md (Several servers)."

@@ -30,9 +30,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
     DATA,
-    RECORD_CLASS,
     REQUESTS,
-    Misshapen,
     Places,
     Record,
     UnreadableRecord,
@@ -40,12 +38,14 @@ from piactl.directory.store.records import (
     cn_of,
     dumps,
     instant_of,
+    new_record,
     parsed,
     read_records,
     set_record,
     stored,
     text_of,
 )
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
@@ -93,9 +93,10 @@ class Request:
 
     @property
     def record(self) -> dict[str, Any]:
-        facts = {"kind": self.kind, "account": self.account, "by": self.by, "reason": self.reason}
-        facts |= {"device": self.device, "changed": self.changed}
-        return {**facts, "at": self.at.isoformat(timespec="seconds")}
+        """What its record says of it, without its name, which is that of the record."""
+        facts: dict[str, Any] = to_json(replace(self, ended=None))
+        del facts["name"]
+        return facts
 
     @property
     def approving_reason(self) -> str:
@@ -166,7 +167,7 @@ class Requests:
     def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> Write:
         """The write of the record that ends a request; it fails if there is such a record."""
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
-        return _added(child(self._folder, "cn", request.name + _ENDED), facts)
+        return new_record(child(self._folder, "cn", request.name + _ENDED), facts)
 
     def withdrawal(self, request: Request, author: Author, run: str, now: datetime) -> Write:
         write = self.end_write(request, WITHDRAWN, author.by, run, now)
@@ -216,7 +217,7 @@ class Requests:
             instant = now.replace(microsecond=0)
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
             record = {**request.record, "seal": self.keys.digest("request", _sealed(request))}
-            write = _added(child(self._folder, "cn", request.name), record)
+            write = new_record(child(self._folder, "cn", request.name), record)
             note = (
                 f"requested; another operator approves it until {shown_time(request.until, self.timezone)}: "
                 f"piactl {COMMANDS[kind]} {request.name}"
@@ -255,9 +256,7 @@ class Requests:
         return Places(self.state).folder(REQUESTS)
 
     def _read(self, name: str, record: Record) -> Request:
-        kind, account, device, by = (text_of(record, word) for word in ("kind", "account", "device", "by"))
-        changed, reason = text_of(record, "changed"), text_of(record, "reason")
-        request = Request(name, kind, account, device, changed, by, instant_of(record["at"]), reason)
+        request: Request = from_json(Request, {**record, "name": name})
         if not self.keys.matches(text_of(record, "seal"), "request", _sealed(request)):
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
         return request
@@ -328,14 +327,14 @@ def _waiting(holder: DeviceHolder) -> str:
     return device
 
 
+LAYOUTS[Request] = Layout(
+    brief=("ended",),
+    forms={"at": Form(lambda instant: instant.isoformat(timespec="seconds"), instant_of)},
+)
+
+
 def _sealed(request: Request) -> str:
     return dumps({**request.record, "request": request.name}).decode()
-
-
-def _added(dn: str, record: Record) -> Write:
-    values = {"objectClass": RECORD_CLASS, "cn": dn.partition("=")[2].partition(",")[0]}
-    add = {name: (value.encode(),) for name, value in values.items()}
-    return Write("add", dn, add={**add, DATA: (dumps(record),)})
 
 
 def _new_name() -> str:
