@@ -106,6 +106,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("outside")
     # the long stories of the most people first: one begun last would keep a single worker busy at the end
     items.sort(key=_people_of_long_test, reverse=True)
+    _begin_with_faults(items)
+
+
+def _begin_with_faults(items: list[pytest.Item]) -> None:
+    """Puts the tests of a world and those of two providers where two workers begin: each worker gets an equal
+    number of tests and takes some of others at the end, so each would build both, for some seconds of CPU."""
+    fixtures = ("world", "built_pair")
+    groups = [[i for i in items if name in getattr(i, "fixturenames", ())] for name in fixtures]
+    share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    others = [item for item in items if item not in set().union(*groups)]
+    for number, group in enumerate(groups):
+        others[number * share : number * share] = group
+    items[:] = others
 
 
 def _people_of_long_test(item: pytest.Item) -> int:

@@ -22,7 +22,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -172,6 +179,18 @@ def shared_forks() -> Forks:
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(forking())
+
+
+def command(*words: str | Path) -> Ran:
+    """Runs a command that needs no configuration in this process."""
+    from tests.outside import Exit, run
+    from tests.story.academy import Ran
+
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([str(word) for word in words])
+    assert code != Exit.BUG, err.getvalue()
+    return Ran(code, out.getvalue(), err.getvalue())
 
 
 def forking_for_others(**environment: str) -> AbstractContextManager[Forks]:

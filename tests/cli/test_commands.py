@@ -17,8 +17,7 @@ from piactl import private_files
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
-from .streams import CLOSED, TOP, shared_forks
-from .test_edges import command
+from .streams import CLOSED, TOP, command, shared_forks
 
 DAY = "2026-09-05"
 NUMEN = "20E9512345XYZ"

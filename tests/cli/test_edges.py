@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
-from piactl.cli.main import run
 from piactl.clock import civil_today
 from piactl.core.text import counted
 from piactl.errors import Exit
 from piactl.flows.doctor.checks import CHECKS
 from piactl.sandbox import start_sandbox, stop_sandbox
-from tests.story.academy import Academy, Ran
+from tests.story.academy import Academy
 from tests.story.feeds import row
 
-from .streams import FULL, shared_forks
+from .streams import FULL, command, shared_forks
 
 DAY = "2026-09-05"
 NOBODY = 65534
-
-
-def command(*words: str | Path) -> Ran:
-    """Runs a command that needs no configuration in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = run([str(word) for word in words])
-    assert code != Exit.BUG, err.getvalue()
-    return Ran(code, out.getvalue(), err.getvalue())
 
 
 def on_a_full_disk(academy: Academy, *words: str) -> tuple[int, str]:

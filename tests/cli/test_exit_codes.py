@@ -13,9 +13,8 @@ from tests.outside import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 
-from .streams import shared_forks
+from .streams import command, shared_forks
 from .terminal import at_terminal
-from .test_edges import command
 
 DAY = "2026-09-05"
 

@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from piactl.secret_files import identity_password
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
 
+from .streams import shared_forks
 from .terminal import at_terminal
 
 CLAIRE, IDA, LEA, ADMIN = "claire.dubreuil", "ida.roy", "lea.faure", "admin.secours"
@@ -298,23 +298,9 @@ sys.exit(run(sys.argv[2:]))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when: str) -> None:
     path = staff.folder / "codes.csv"
-    words = [
-        sys.executable,
-        "-c",
-        DYING,
-        when,
-        "password",
-        "activate",
-        CLAIRE,
-        IDA,
-        "--administrator",
-        "--out",
-        str(path),
-    ]
-    died = subprocess.run(
-        words, env=staff.environment(), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert died.returncode == 9, died.stderr
+    words = (when, "password", "activate", CLAIRE, IDA, "--administrator", "--out", str(path))
+    code, _, messages = shared_forks().ended(words, staff.sandbox.config, staff.folder, program=DYING)
+    assert code == 9, messages
     assert path.read_bytes() == b"", "nothing that looks finished"
     unfinished = Path(f"{path}.unfinished")
     assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,18 +121,6 @@ def test_an_activation_password_ends_but_the_chosen_password_does_not(place: San
     assert place.accepts(dn(place), OWN)
 
 
-def test_pwdmaxage_would_spare_activation_passwords_and_end_chosen_ones(place: Sandbox) -> None:
-    """With pwdMaxAge slapd does the opposite of what is wanted."""
-    with place.root() as root:
-        root.modify(CODES, {"pwdMaxAge": [(ldap3.MODIFY_REPLACE, [1])]})
-    set_code(place, 600)
-    time.sleep(2.1)
-    assert place.accepts(dn(place), CODE), "a code that must be changed is not looked at for its age"
-    choose(place)
-    time.sleep(2.1)
-    assert not place.accepts(dn(place), OWN), "and the password that replaced it is"
-
-
 def own_password(sandbox: Sandbox) -> None:
     """An account under the policy of people, whose owner chose a password long ago."""
     with sandbox.connect("desk") as connection:
@@ -148,16 +135,6 @@ def test_an_activation_password_opens_a_blocked_account_and_ends(place: Sandbox)
     assert place.accepts(dn(place), SECOND)
     wait_until_past(place)
     assert not place.accepts(dn(place), SECOND)
-
-
-def test_plain_replacement_of_the_lock_time_would_leave_no_end(place: Sandbox) -> None:
-    """ppolicy deletes the new value with the old one, so the activation password would have no end."""
-    set_code(place, 600)
-    with desk(place) as writer:
-        write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(300), CODES)
-        plain = replace(write, delete={**write.delete, "pwdAccountLockedTime": ()})
-        assert next(iter(writer.write([plain]))).outcome is Outcome.APPLIED
-    assert held(place, "pwdAccountLockedTime") == []
 
 
 def test_a_block_during_activation_leaves_no_password_without_an_end(place: Sandbox) -> None:

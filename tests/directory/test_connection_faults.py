@@ -14,7 +14,6 @@ from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.dn import child
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome
-from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
@@ -120,20 +119,6 @@ def test_writes_are_made_once_despite_every_fault_at_adds_and_deletes(
     slapd: PlainSlapd, fault: str, tag: int
 ) -> None:
     check_series(slapd, fault, tag, 1)
-
-
-def test_without_reading_back_a_made_write_is_not_reported_as_applied(
-    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Negative control: a writer that only sends again reports a conflict with itself."""
-    monkeypatch.setattr(DirectoryWriter, "_after_silence", lambda *_: None)
-    monkeypatch.setattr(DirectoryWriter, "_settled", lambda *_: None)
-    with wire(slapd.port, MODIFY, "reset after", position=2) as proxy:
-        with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
-            [result] = writer.write([first(0)])
-        assert proxy.fired == 1
-    assert result.outcome is not Outcome.APPLIED
-    assert state(slapd, "p00000") == ("n0", 0)
 
 
 def test_a_write_that_cannot_be_read_back_is_reported_in_doubt(slapd: PlainSlapd) -> None:

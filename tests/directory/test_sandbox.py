@@ -181,14 +181,6 @@ def test_a_folder_with_a_configuration_of_its_own_is_not_taken(folder: Path, nam
     assert [f.name for f in folder.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("command", [stop_sandbox, sandbox_status])
-def test_stop_and_status_refuse_a_folder_that_is_no_sandbox(
-    folder: Path, command: Callable[[Path], object]
-) -> None:
-    with pytest.raises(SandboxUnavailable, match="is not a sandbox"):
-        command(folder / "none")
-
-
 def test_missing_software_is_named_with_the_command_that_installs_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

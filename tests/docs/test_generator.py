@@ -151,7 +151,10 @@ def test_establishments_have_the_right_letter_and_are_in_the_register(
     assert uais <= set(register)
 
 
-@pytest.mark.parametrize(("people", "seed"), [(2000, 1), (2000, 7), (20000, 3)])
+@pytest.mark.parametrize(
+    ("people", "seed"),
+    [(2000, 7), *(pytest.param(n, s, marks=pytest.mark.long) for n, s in ((2000, 1), (20000, 3)))],
+)
 def test_homonyms_are_two_to_five_percent_at_any_size(tmp_path: Path, people: int, seed: int) -> None:
     make(tmp_path, "--people", str(people), "--seed", str(seed), "--today", str(TODAY), "--september")
     counts = Counter(map(local, names(read(next(tmp_path.glob("rh-night1-*.csv"))))))

@@ -235,9 +235,10 @@ def test_r3_writer_lost_often(either_pair: Pair, rounds: int) -> None:
     writer_lost(either_pair, seed=1303, rounds=rounds)
 
 
-# ---- negative controls
+# ---- negative controls, which show the tests and not piactl: only in the long run
 
 
+@pytest.mark.long
 def test_r1_fails_without_the_read_back(pair: Pair, tmp_path: Path) -> None:
     need_strace()
     assert killed_at(pair.one, "sendto", MID_BATCH, one_by_one(pair))

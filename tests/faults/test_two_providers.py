@@ -109,6 +109,7 @@ def test_a_partition_keeps_both_apart_until_it_is_healed(pair: Pair) -> None:
     assert value(pair.two, dn, "displayName") == b"Camille Verdelot"
 
 
+@pytest.mark.long
 def test_the_checker_reports_a_partition_in_which_both_sides_write(pair: Pair) -> None:
     """Each side changes the same account, and makes the same new account for a different person. After the
     partition something acknowledged is gone: the comparison with what was written shows it."""
@@ -214,6 +215,7 @@ def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
                 yield line["dn"], name.lower()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attribute", STATE_OF_PASSWORDS)
 def test_the_checker_sees_one_value_of_a_password_or_its_state_lost(quiet: Quiet, attribute: str) -> None:
     dn = next(dn for dn, entry in quiet.second.items() if attribute in entry and dn.endswith(ACCOUNTS))
@@ -224,6 +226,7 @@ def test_the_checker_sees_one_value_of_a_password_or_its_state_lost(quiet: Quiet
     assert [difference.split(": ")[:2] for difference in reported] == [[dn, attribute]]
 
 
+@pytest.mark.long
 def test_the_checker_sees_one_acknowledged_value_lost(quiet: Quiet) -> None:
     dn, attribute = next(pair for pair in written(quiet) if pair[1] == "edupersonentitlement")
     damaged = quiet.changed(dn, attribute, lambda values: [])
@@ -235,6 +238,7 @@ def test_the_checker_sees_one_acknowledged_value_lost(quiet: Quiet) -> None:
     assert lost_writes(quiet.journal, quiet.keys, gone, quiet.begin) == [f"{dn}: not there"]
 
 
+@pytest.mark.long
 def test_the_checker_sees_a_second_password_and_a_doubled_matricule(quiet: Quiet) -> None:
     dn, other = [dn for dn, entry in quiet.second.items() if "userpassword" in entry and "uid=" in dn][:2]
     assert doubled(quiet.second) == []
@@ -263,6 +267,7 @@ def resealed(lines: list[dict[str, object]]) -> str:
     return text
 
 
+@pytest.mark.long
 def test_the_checker_sees_an_outcome_missing_or_reported_twice(quiet: Quiet, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in quiet.journal.read_text().splitlines()]
     index = max(number for number, line in enumerate(lines) if line["type"] == "outcome")

@@ -183,7 +183,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     if holds:
         person, why = next(iter(holds.items()))
         people = counted(len(holds), "person is", "people are")
-        say(f"{people} held and left unchanged, such as {person}: {why}")
+        say(f"{people} held, such as {person}: {why}")
     for night in nights:
         if night.plan.refusals:
             say(stopped_text(night.day.isoformat(), list(map(to_json, night.plan.refusals))))

@@ -29,10 +29,9 @@ from piactl.cli.framework.options import (
     AsOf,
     By,
     Feeds,
+    Form,
     ImpactGroup,
     PlanFile,
-    PlanForm,
-    PlanLayout,
     PlanOrImpact,
     RunOutput,
     SometimesReason,
@@ -96,7 +95,6 @@ def plan(
     Example: piactl plan rh.csv --all
     """
     check_form(output, by)
-    form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
     refuse_command("plan of feeds", (Role.ADMINISTRATOR, Role.SERVICE))
@@ -107,7 +105,7 @@ def plan(
     if out:
         refuse_output("--out", out, settings.plans_folder)
     day = as_of or today(configuration)
-    with refusals_as_json(form), ExitStack() as stack:
+    with refusals_as_json(output if by is None else None), ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), configuration.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
@@ -139,15 +137,15 @@ def plan(
     return int(Exit.DONE)
 
 
-def check_form(output: PlanForm | None, by: ImpactGroup | None) -> None:
+def check_form(output: Form | None, by: ImpactGroup | None) -> None:
     """Raises UsageError for a form of rows without --by, and for text with it."""
-    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
+    if by is None and output not in (None, Form.TEXT, Form.JSON):
         raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
-    if by is not None and output is PlanForm.TEXT:
+    if by is not None and output is Form.TEXT:
         raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
 
 
-def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: ImpactGroup) -> None:
+def show_impact(plan: Plan, configuration: Configuration, output: Form | None, by: ImpactGroup) -> None:
     """Prints a row for each group that the plan touches, with the words of the configuration for it."""
     labels = (
         {uai: place.name for uai, place in configuration.register.items()} if by is ImpactGroup.UAI else {}
@@ -175,7 +173,7 @@ def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
 def _show_plan(
     ready: ReadyPlan,
     configuration: Configuration,
-    output: PlanForm | None,
+    output: Form | None,
     by: ImpactGroup | None,
     *,
     everything: bool,
@@ -183,11 +181,10 @@ def _show_plan(
     if by is not None:
         show_impact(ready.plan, configuration, output, by)
         return
-    form = PlanLayout.JSON if output is PlanForm.JSON else PlanLayout.TEXT
-    show_plan(ready, form, most=0 if everything else 3)
+    show_plan(ready, output, most=0 if everything else 3)
 
 
-def _show(files: list[str], output: PlanForm | None, by: ImpactGroup | None, *, everything: bool) -> int:
+def _show(files: list[str], output: Form | None, by: ImpactGroup | None, *, everything: bool) -> int:
     if len(files) != 1:
         raise UsageError("write: piactl plan show FILE")
     configuration = this_configuration()
@@ -230,7 +227,7 @@ def apply(
     file: PlanFile,
     allow: Allow = None,
     reason: SometimesReason = "",
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
     break_glass: Annotated[
         bool,
         typer.Option(

@@ -25,7 +25,7 @@ from piactl.cli.framework.options import (
     ActAsOf,
     Allow,
     DryRun,
-    OutputLayout,
+    Form,
     Reason,
     ShowOutput,
     Yes,
@@ -78,7 +78,7 @@ class Manner:
     reason: str = ""
     dry_run: bool = False
     yes: bool = False
-    output: OutputLayout | None = None
+    output: Form | None = None
     as_of: date | None = None
     allow: Sequence[str] | None = None
     identity: str = IdentityName.ADMINISTRATOR

@@ -24,7 +24,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import PlanLayout
+from piactl.cli.framework.options import Form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
@@ -124,7 +124,7 @@ def apply_plan(
     name: str,
     allowed: Mapping[str, int],
     reason: str,
-    output: PlanLayout,
+    output: Form,
     *,
     break_glass: bool = False,
 ) -> Done:
@@ -173,9 +173,9 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
         return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
 
 
-def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
+def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:
     """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         put(piece.decode() for piece in plan_pieces(ready))
     else:
         register = this_configuration().register
@@ -217,12 +217,12 @@ def say_approval(ready: ReadyPlan, name: str) -> None:
         say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
 
 
-def put_outcome(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
+def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
             run=done.run,
@@ -259,13 +259,13 @@ def _plan_facts(ready: ReadyPlan | None) -> dict[str, Any]:
 
 @contextmanager
 def refusals_as_json(
-    output: PlanLayout, run: str | None = None, ready: ReadyPlan | None = None
+    output: Form | None, run: str | None = None, ready: ReadyPlan | None = None
 ) -> Iterator[None]:
     """With -o json, prints the object of a run also if the block raises what prevents or ends it."""
     try:
         yield
     except PiactlError as error:
-        if output is PlanLayout.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
+        if output is Form.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
             refused = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
             guards = error.refusals if isinstance(error, UnsafePlan) else ()
             put_run(

@@ -101,19 +101,23 @@ def signalled(
 
 
 def calls_of(
-    world: World, config: Path | None = None, reset: Callable[[], object] | None = None
+    world: World,
+    config: Path | None = None,
+    reset: Callable[[], object] | None = None,
+    *,
+    nights_run: int = 3,
 ) -> list[tuple[str, int]]:
     """Name and number of each system call of an undisturbed night, in order; leaves the world after it.
 
-    How many pieces a long answer comes in varies (454 to 1,077 recvfrom were seen in one night). So of three
-    nights the one with the fewest is used, and only the first third of them counts. How often a night asks
+    How many pieces a long answer comes in varies (454 to 1,077 recvfrom were seen in one night). So the one
+    with the fewest of these nights is used, and only the first third of them counts. How often a night asks
     at its end whether the other server has everything varies as well: if a call is not equally frequent in
-    the three nights, its last ones are left out too.
+    these nights, its last ones are left out too.
     """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
     nights: list[list[str]] = []
-    for number in range(3):
+    for number in range(nights_run):
         if number:
             (reset or world.reset)()
         done = world.run([*trace, *world.night(config=config)])

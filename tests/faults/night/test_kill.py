@@ -54,7 +54,8 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
     rng = random.Random(seed)
     fired, places = 0, Counter[str]()
     resolved = 0
-    calls = calls_of(world) if kill == "call" else []
+    # for a few rounds one night shows enough: a call that does not come is counted as a kill that missed
+    calls = calls_of(world, nights_run=1 if rounds < 5 else 3) if kill == "call" else []
     for number in range(rounds):
         world.reset()
         if kill == "call":
@@ -143,6 +144,7 @@ def test_a_small_night_killed_at_its_system_calls_is_completed(world: World, rou
     assert places["writing"] >= min(10, 0.1 * len(calls))
 
 
+@pytest.mark.long
 def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
     """Negative control: without the read-back the same kill must not pass."""
     need_strace()

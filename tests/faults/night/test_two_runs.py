@@ -201,7 +201,7 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     check_survived(world)
 
 
-@pytest.mark.parametrize("identity", ["one per host", "the same"])
+@pytest.mark.parametrize("identity", ["one per host", pytest.param("the same", marks=pytest.mark.long)])
 def test_the_server_refuses_a_run_whose_lock_another_identity_took_over(world: World, identity: str) -> None:
     """A run is stopped after it checked its lock, and goes on after another host took over.
 
