@@ -17,12 +17,13 @@ import pytest
 from piactl.cli.framework import run_context
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
-from piactl.directory.port import Writer
+from piactl.directory.port import RawEntry, Writer
 from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import LockHolder, RunLock
 from piactl.flows.plan import evaluate, planning
 from piactl.secret_files import identity_password
+from tests.outside import STATE
 
 from .academy import Academy, Ran
 from .feeds import row
@@ -70,8 +71,12 @@ def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
     holder = LockHolder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
     with open_writer(configuration.settings.directory, "nightly", identity_password) as writer:
         lock = RunLock(writer, configuration.settings.directory.state, holder, 300, now)
-        lock.acquire()
+        lock.acquire(None)
         yield writer, lock, now
+
+
+def lock_entry(writer: Writer) -> RawEntry | None:
+    return writer.read(f"cn=lock,{STATE}", ["objectClass", "piactlData", "piactlWriter"])
 
 
 def expiry(academy: Academy) -> datetime:
@@ -96,7 +101,7 @@ def test_an_expired_run_lock_taken_by_another_run_is_lost(academy: Academy) -> N
     ):
         now.on(400)
         other = LockHolder("other", "third.example", 1, 1, "piactl")
-        RunLock(writer, settings.state, other, 300, now).acquire()
+        RunLock(writer, settings.state, other, 300, now).acquire(lock_entry(writer))
         with pytest.raises(LockLost, match="another run took over the lock"):
             lock.keep()
         lock.release()
@@ -112,7 +117,7 @@ def test_a_host_with_a_wrong_clock_does_not_take_the_lock_of_a_run(academy: Acad
         wrong = Leaps(now() + timedelta(seconds=1200))
         other = LockHolder("other", "third.example", 1, 1, "piactl")
         with pytest.raises(UnsafePlan, match="the clock of this host says"):
-            RunLock(writer, settings.state, other, 300, wrong).acquire(10)
+            RunLock(writer, settings.state, other, 300, wrong).acquire(lock_entry(writer), 10)
         lock.keep()
         lock.check()
         assert record(academy, "cn=lock")["run"] == "20260910T010203-abcdef"

@@ -236,6 +236,7 @@ class Records:
         self.reader, self.state, self.places = reader, state, Places(state)
         self._entries = {normal_dn(entry.dn): entry for entry in entries}
         self._below: dict[str, list[RawEntry]] = {}
+        self._values: dict[tuple[str, Callable[[Record], Any]], Any] = {}
         for name, entry in self._entries.items():
             self._below.setdefault(parted(name)[1], []).append(entry)
 
@@ -249,8 +250,10 @@ class Records:
     def value(self, dn: str, parse: Callable[[Record], T], unreadable: UnreadableRecords) -> T | None:
         """The value of a record; None if there is none, or if it cannot be read and is added to
         `unreadable`."""
-        entry = self.entry(dn)
-        return unreadable.read(entry.dn, entry.first(DATA), parse) if entry is not None else None
+        entry, known = self.entry(dn), self._values.get((normal_dn(dn), parse))
+        if known is None and entry is not None:
+            known = self._values[normal_dn(dn), parse] = unreadable.read(entry.dn, entry.first(DATA), parse)
+        return known
 
     def beginning(self, prefix: str) -> list[RawEntry]:
         """The records directly below the state entry whose name begins like this."""

@@ -67,7 +67,7 @@ def to_json(value: Any) -> Any:
         return {str(to_json(key)): to_json(one) for key, one in value.items()}
     if isinstance(value, AbstractSet):
         return sorted(map(to_json, value))
-    return [*map(to_json, value)]
+    return [*map(to_json, value)] if isinstance(value, (tuple, list)) else value
 
 
 def from_json(hint: Any, data: Any, name: str = "record") -> Any:
@@ -108,7 +108,7 @@ def _reader(hint: Any) -> _Read:
         return _reader_of_list(frozenset if origin is frozenset else tuple, arguments)
     if issubclass(origin, Enum):
         return lambda data, _name: origin(data)
-    return _SINGLE[origin]
+    return _SINGLE.get(origin) or (lambda data, name: _expected(data, origin, name))
 
 
 def _reader_of_list(form: Callable[[Any], Any], arguments: tuple[Any, ...]) -> _Read:
@@ -180,8 +180,6 @@ def _read_share(data: Any, name: str) -> float:
 
 
 _SINGLE: Mapping[type, _Read] = {
-    str: lambda data, name: _expected(data, str, name),
-    bool: lambda data, name: _expected(data, bool, name),
     int: _read_number,
     float: _read_share,
     date: _read_day,
@@ -191,7 +189,7 @@ _SINGLE: Mapping[type, _Read] = {
 
 def _expected(data: Any, form: type[T], name: str) -> T:
     if not isinstance(data, form):
-        raise Misshapen(f"{name!r} is not {_WORDS[form]}")
+        raise Misshapen(f"{name!r} is not {_WORDS.get(form, 'a number')}")
     return data
 
 

@@ -31,11 +31,9 @@ from piactl.directory.store.records import (
     Record,
     UnreadableRecord,
     dumps,
-    instant_of,
-    number_of,
     parsed,
-    text_of,
 )
+from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_json
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
 from piactl.flows.apply.server_clock import (
     ClockReading,
@@ -81,17 +79,9 @@ class HeldLock:
     expires: datetime
 
 
-def read_lock(r: Record) -> HeldLock:
-    """Parses the record of a lock. Raises KeyError, ValueError."""
-    holder = LockHolder(
-        text_of(r, "run"),
-        text_of(r, "host"),
-        number_of(r, "pid"),
-        number_of(r, "began"),
-        text_of(r, "who"),
-        text_of(r, "place") if "place" in r else "",
-    )
-    return HeldLock(holder, text_of(r, "since"), instant_of(r["expires"]))
+LAYOUTS[HeldLock] = Layout(inline="holder")
+read_lock = reader_of(HeldLock)
+"""Reads the record of a lock."""
 
 
 class RunLock:
@@ -185,11 +175,12 @@ class RunLock:
     def _parsed(self, entry: RawEntry) -> HeldLock:
         """The lock as stored. Raises LockHeld if it cannot be read."""
         try:
-            return parsed(self._dn, entry.first(DATA) or b"", read_lock)
+            lock: HeldLock = parsed(self._dn, entry.first(DATA) or b"", read_lock)
         except UnreadableRecord as error:
             raise LockHeld(
                 f"{error.dn}: the lock counts as held: {error.why}\nIf no run is under way, delete the entry"
             ) from None
+        return lock
 
     def _abandoned(self, lock: HeldLock, identity: str) -> str:
         """Describes an abandoned lock, which `identity` holds. Raises LockHeld if it is not abandoned, or if
@@ -295,19 +286,7 @@ class RunLock:
         # renewed after a third, so that two renewals can fail before another host takes it
         self._renew_at = now + self._span / 3
         self._until = now + self._span
-        h = self._holder
-        return dumps(
-            {
-                "run": h.run,
-                "host": h.host,
-                "pid": h.pid,
-                "began": h.began,
-                "who": h.who,
-                "place": h.place,
-                "since": now.isoformat(timespec="seconds"),
-                "expires": self._until.isoformat(timespec="microseconds"),
-            }
-        )
+        return dumps(to_json(HeldLock(self._holder, now.isoformat(timespec="seconds"), self._until)))
 
     def csn(self) -> str:
         """The entryCSN that the server gave the last write of this lock, "" if unknown."""
