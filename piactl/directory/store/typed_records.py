@@ -47,7 +47,7 @@ LAYOUTS: dict[type, Layout | Form] = {}
 """The layouts of classes, and the forms of those that are one text."""
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def to_json(value: Any) -> Any:
