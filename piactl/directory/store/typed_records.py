@@ -173,10 +173,17 @@ def _read_number(data: Any, name: str) -> int:
     return data
 
 
+def _read_share(data: Any, name: str) -> float:
+    if type(data) not in (int, float):
+        raise Misshapen(f"{name!r} is not a number")
+    return float(data)
+
+
 _SINGLE: Mapping[type, _Read] = {
     str: lambda data, name: _expected(data, str, name),
     bool: lambda data, name: _expected(data, bool, name),
     int: _read_number,
+    float: _read_share,
     date: _read_day,
     datetime: _read_instant,
 }
