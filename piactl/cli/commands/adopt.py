@@ -15,6 +15,7 @@ from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
     Form,
+    PlanOut,
     PlanOutput,
     SometimesReason,
     Yes,
@@ -51,9 +52,7 @@ def adopt(
             help="The attribute with the NUMEN, for entries that the matricule does not identify.",
         ),
     ] = "",
-    out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
-    ] = "",
+    out: PlanOut = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Show every entry, not the first few of each kind.")
     ] = False,

@@ -23,7 +23,13 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Form, Output, RunOutput
+from piactl.cli.framework.options import (
+    AsOf,
+    Form,
+    Output,
+    RehearsalDir,
+    RunOutput,
+)
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
@@ -173,14 +179,7 @@ class ScoreRows(StrEnum):
 
 
 def score(
-    folder: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR",
-            help="The folder of a rehearsal; by default the runs in the directory.",
-            show_default=False,
-        ),
-    ] = "",
+    folder: RehearsalDir = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
     by: Annotated[
@@ -207,13 +206,11 @@ def score(
         )
     scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
     tables = {
-        ScoreRows.SOURCE: BY_SOURCE,
-        ScoreRows.NIGHT: BY_NIGHT,
-        ScoreRows.REFUSED: BY_REFUSED,
-        ScoreRows.UAI: BY_UAI,
+        ScoreRows.SOURCE: (scores["sources"], BY_SOURCE),
+        ScoreRows.NIGHT: (scores["nights"], BY_NIGHT),
+        ScoreRows.REFUSED: (scores["refused"], BY_REFUSED),
+        ScoreRows.UAI: (scores["establishments"], BY_UAI),
     }
-    names = ("sources", "nights", "refused", "establishments")
-    rows = {group: scores[name] for group, name in zip(tables, names, strict=True)}
     layout = layout_or_default(output)
     if not scores["nights"]:
         say("no feed was applied" + (f" of source {source}" if source else ""))
@@ -224,12 +221,11 @@ def score(
         (ScoreRows.SOURCE, ScoreRows.REFUSED, ScoreRows.UAI) if layout == "table" else (ScoreRows.NIGHT,)
     )
     for number, group in enumerate((by,) if by else several):
-        if rows[group] or layout != "table":
-            columns = tables[group]
-            chosen = (
-                columns if layout != "table" else tuple(c for c in columns if c not in ("file", "digest"))
-            )
-            display([*(["\n"] if number else []), *rendered(rows[group], chosen, layout)], layout)
+        rows, columns = tables[group]
+        if layout == "table":
+            columns = tuple(name for name in columns if name not in ("file", "digest"))
+        if rows or layout != "table":
+            display([*(["\n"] if number else []), *rendered(rows, columns, layout)], layout)
     return int(Exit.DONE)
 
 

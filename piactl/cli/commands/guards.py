@@ -11,7 +11,11 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
-from piactl.cli.framework.options import Output, read_date
+from piactl.cli.framework.options import (
+    Output,
+    RehearsalDir,
+    read_date,
+)
 from piactl.core.plan.guard_suggestions import NightCounts, suggestions
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
@@ -22,14 +26,7 @@ from piactl.report.policy_text import guards_table
 
 
 def suggest(
-    folder: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR",
-            help="The folder of a rehearsal; by default the runs in the directory.",
-            show_default=False,
-        ),
-    ] = "",
+    folder: RehearsalDir = "",
     unusual: Annotated[
         list[str] | None,
         typer.Option("--except", metavar="DATE", help="A night that was not ordinary; can be repeated."),

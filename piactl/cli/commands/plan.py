@@ -33,6 +33,7 @@ from piactl.cli.framework.options import (
     ImpactGroup,
     PlanFile,
     PlanOrImpact,
+    PlanOut,
     RunOutput,
     SometimesReason,
     need_reason,
@@ -70,9 +71,7 @@ def plan(
     as_of: AsOf = None,
     output: PlanOrImpact = None,
     by: By = None,
-    out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
-    ] = "",
+    out: PlanOut = "",
     everything: AllChanges = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 3 instead of 0 if the plan has changes.")

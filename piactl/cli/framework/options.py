@@ -165,6 +165,17 @@ PlanFile = Annotated[
         metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.", show_default=False
     ),
 ]
+PlanOut = Annotated[
+    str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
+]
+RehearsalDir = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR",
+        help="The folder of a rehearsal; by default the runs in the directory.",
+        show_default=False,
+    ),
+]
 _NAME = "A uid, an address, an alias or a matricule"
 OneName = Annotated[str, typer.Argument(metavar="ACCOUNT", help=f"{_NAME}.", show_default=False)]
 
