@@ -210,7 +210,7 @@ def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
         "matricule": before.matricule,
         "display_name": before.display_name,
         "address": before.address,
-        **person_facts(before, forecast.rules(forecast.first).register, forecast.first),
+        **person_facts(before, forecast.rules(forecast.first)),
         "state": before.state.value,
         "state_then": then.state.value,
         "services_ending": [
@@ -268,7 +268,7 @@ def _segments_after(account: Account, forecast: Forecast) -> dict[State, date]:
     """The first day of each state that follows the end of the forecast, until the person returns."""
     day = forecast.until
     rules = forecast.rules(day)
-    path, _ = career_and_status(account, rules.policy, rules.register, day)
+    path, _ = career_and_status(account, rules)
     ahead: dict[State, date] = {}
     for segment in path.segments:
         if segment.first > day.toordinal():

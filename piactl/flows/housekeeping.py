@@ -12,7 +12,7 @@ from functools import partial
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
 from piactl.core.text import counted
-from piactl.directory.store.password_state_and_activation import read_foreign, read_released
+from piactl.directory.store.password_state_and_activation import policy_writes
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.errors import DirectoryRefused
@@ -28,9 +28,8 @@ from piactl.flows.queries.accounts import AccountStore
 def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) -> tuple[Housekeeping, ...]:
     """The steps, in order. Rejections of plans are kept for `keep_days` days. Password policies are looked
     for where the run found one that goes: it has written accounts since."""
-    policies = (("", remove_foreign_policies), ("", release_activation_policy))
     return (
-        *(policies if special.odd_policies else ()),
+        *((("", correct_policies),) if special.odd_policies else ()),
         (ATTEMPTS, forget_old_attempts),
         (REQUESTS, forget_old_requests),
         (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
@@ -48,40 +47,30 @@ def after_merges(run: Run, store: AccountStore) -> SpecialEntries:
     return special
 
 
-def release_activation_policy(run: Run) -> int:
-    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; returns how
-    many.
+def correct_policies(run: Run) -> int:
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords, and removes
+    password policies that the configuration does not name; returns how many accounts it changed.
 
-    Until then wrong passwords delay a log in to them instead of a block. So a directory that refuses the
-    change does not stop the night.
+    Under the former, wrong passwords delay a log in instead of a block: a directory that refuses the change
+    does not stop the night. Under a policy that does not exist slapd counts neither ends nor wrong passwords.
+    Names each account with a foreign one, because only somebody with the administrator's rights, or none at
+    all, puts it there.
     """
-    policy = run.settings.password.activation_policy
-    if not policy:
-        return 0
-    reason = "its owner has replaced the activation password"
-    released = [
-        write.explained(uid, ("password",), reason)
-        for uid, write in read_released(
-            run.writer, run.settings.directory, policy, run.settings.password.protected_policy
-        )
-    ]
-    return _written(run, released, "under the policy of activation passwords")
-
-
-def remove_foreign_policies(run: Run) -> int:
-    """Removes password policies that the configuration does not name from accounts; returns how many.
-
-    Under a policy that does not exist slapd counts neither ends nor wrong passwords. Names each account,
-    because only somebody with the administrator's rights, or none at all, puts it there.
-    """
-    writes = []
-    for uid, write, policy in read_foreign(run.writer, run.settings.directory, run.settings.password):
-        run.say(
-            f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
-        )
-        reason = f"its password policy {policy} is none of the configuration"
-        writes.append(write.explained(uid, ("password",), reason))
-    return _written(run, writes, "under a foreign password policy")
+    others, released = list[Write](), list[Write]()
+    for uid, write, foreign in policy_writes(run.writer, run.settings.directory, run.settings.password):
+        if foreign:
+            run.say(
+                f"{uid}: names a foreign password policy, {foreign}, which this run removes. Find out who "
+                "set it."
+            )
+            reason = f"its password policy {foreign} is none of the configuration"
+            others.append(write.explained(uid, ("password",), reason))
+        else:
+            reason = "its owner has replaced the activation password"
+            released.append(write.explained(uid, ("password",), reason))
+    return _written(run, others, "under a foreign password policy") + _written(
+        run, released, "under the policy of activation passwords"
+    )
 
 
 def _written(run: Run, writes: Sequence[Write], where: str) -> int:

@@ -210,7 +210,7 @@ def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
 
 def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:
     """The runs that changed the account, the oldest first. Only some leave a record, which has the status."""
-    records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, store.unreadable, None)}
+    records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, store.unreadable)}
     seen = set()
     for change in changes(journal, LineFilter(uid=uid)):
         if change.run in seen:

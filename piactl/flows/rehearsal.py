@@ -44,6 +44,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
 from piactl.directory.store.records import UnreadableRecords, must
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
@@ -61,7 +62,6 @@ from piactl.flows.plan.inputs.load_feeds import (
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.simulation import carry_out
 from piactl.private_files import make_private_folder, write_private
 from piactl.sandbox import private_server
@@ -318,7 +318,7 @@ class Nights:
             "absent": len(plan.absents),
             "cases": plan.cases.get("open", 0),
             "quality": list(map(asdict, plan.quality)),
-            "guards": [refusal_facts(refusal) for refusal in plan.refusals],
+            "guards": [to_json(refusal) for refusal in plan.refusals],
             "counted": {kind: list(numbers) for kind, numbers in sorted(plan.counted.items())},
         }
         return outcome, changes

@@ -38,16 +38,11 @@ RUNS = 5
 
 
 def status_view(
-    store: AccountStore,
-    rules: Callable[[date], Rules],
-    settings: Settings,
-    now: datetime,
-    say: Callable[[str], None],
+    store: AccountStore, settings: Settings, now: datetime, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """One object for output; `say` gets the reasons why accounts cannot be read."""
     reader, state, today = store.reader, settings.directory.state, store.as_of
-    usual = rules(today)
-    policy = usual.policy
+    usual, policy = store.rules, store.policy
     memory = read_memory(reader, state, usual.keys, store.unreadable, due=today).memory
     requests = Requests(reader, state, usual.keys, store.unreadable, policy.timezone)
     runs = read_runs(reader, state, store.unreadable, now)
@@ -81,7 +76,7 @@ def status_view(
         ]
         if last
         else [],
-        "coming": [*coming_nights(accounts, rules, settings, store.unreadable, today)],
+        "coming": [*coming_nights(accounts, store.rules_on, settings, store.unreadable, today)],
     }
 
 

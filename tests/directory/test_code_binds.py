@@ -17,12 +17,13 @@ from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
+from piactl.core.model.settings import PasswordSettings
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.password_state_and_activation import (
     ActivationPasswordWriter,
     activation_write,
-    read_released,
+    policy_writes,
     unblock_write,
 )
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES
@@ -250,6 +251,7 @@ def test_unblocking_clears_the_count_and_keeps_the_end(place: Sandbox) -> None:
 
 def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sandbox) -> None:
     settings = open_configuration(place.config).settings.directory
+    passwords = PasswordSettings(activation_policy=CODES)
     set_code(place, 600)
     lock = {
         "objectClass": ["piactlRecord", "piactlRunLock"],
@@ -257,15 +259,16 @@ def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sa
     }
     place.add(f"cn=lock,{place.state}", lock)
     with open_writer(settings, "nightly", identity_password) as writer:
-        assert list(read_released(writer, settings, CODES, "")) == []
+        assert list(policy_writes(writer, settings, passwords)) == []
         choose(place)
-        ((uid, write),) = read_released(writer, settings, CODES, "")
-        assert (uid, write) == (
+        ((uid, write, foreign),) = policy_writes(writer, settings, passwords)
+        assert (uid, foreign, write) == (
             "a",
+            "",
             EntryWrite("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
         )
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
-        assert list(read_released(writer, settings, CODES, "")) == []
+        assert list(policy_writes(writer, settings, passwords)) == []
     block(place)
     assert not place.accepts(dn(place), OWN)
     with place.root() as root:  # fifteen minutes ago: the block of the policy of people is over

@@ -18,7 +18,6 @@ from piactl.cli.framework.context import (
     say,
     show_views,
     this_configuration,
-    today,
 )
 from piactl.cli.framework.options import (
     AsOf,
@@ -139,7 +138,6 @@ def _listed(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
-    day, register = options.as_of or today(configuration), configuration.register
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     layout = layout_or_default(options.output)
@@ -151,8 +149,8 @@ def _listed(
         )
 
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
-        listing = Listing(store, register, filters, drifted=drifted, of_people=of_people)
+        store = configuration.accounts(reader, options.as_of)
+        listing = Listing(store, filters, drifted=drifted, of_people=of_people)
         entries = listing.all_entries(unreadable.append)
         rows = listing.of(choose(entries) if choose else entries)
         streams = layout == "ndjson" and not choose
@@ -218,19 +216,19 @@ def show(names: Names, output: ShowOutput = None, as_of: AsOf = None) -> int:
     Example: piactl account show claire.dubreuil --as-of 2026-10-01
     """
     configuration, single = this_configuration(), len(names) == 1
-    day, register = as_of or today(configuration), configuration.register
+    register = configuration.register
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
+        store = configuration.accounts(reader, as_of)
 
         def view_of(name: str) -> dict[str, Any]:
             entry = find_entry(store, name)
             drift = {entry.account.uid: store.drift_of(entry)}
-            return next(account_views(store, register, [entry], drift))
+            return next(account_views(store, [entry], drift))
 
         views, code = of_each(names, view_of, alone=single)
 
     def text_of(view: Mapping[str, Any]) -> str:
-        return with_names(account_text(view, day.isoformat()), register)
+        return with_names(account_text(view, store.as_of.isoformat()), register)
 
     show_views(views, text_of, COLUMNS, output, single=single, rows_of=lambda view: [_row(view)])
     return code

@@ -23,11 +23,11 @@ from piactl.cli.framework.context import reading, say
 from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
     FirstDay,
+    Form,
     LastDay,
     Names,
     NeededLastDay,
     OneName,
-    PlanLayout,
     day_option,
     with_shared_options,
 )
@@ -345,7 +345,7 @@ def apply_merge(
     file: str,
     allow: Sequence[str],
     reason: str,
-    output: PlanLayout,
+    output: Form,
     *,
     break_glass: bool,
 ) -> int:
@@ -373,7 +373,7 @@ def apply_merge(
     error = result.refused or result.error
     if error is not None:
         raise error
-    if output is not PlanLayout.JSON:
+    if output is not Form.JSON:
         return finish(batch, result, command.manner, day)
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
     for problem in result.late:

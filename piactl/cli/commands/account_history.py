@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from contextlib import ExitStack, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,12 +23,13 @@ from piactl.cli.framework.context import (
     reading,
     say,
     show_rows,
+    strongest_identity,
     this_configuration,
-    today,
 )
 from piactl.cli.framework.host import groups_of_site
 from piactl.cli.framework.options import (
     AsOf,
+    Form,
     OneName,
     Output,
     PeriodsOutput,
@@ -39,16 +39,14 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
-from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.clock import utc_now
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.directory.port import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
-from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, PiactlError, SecretUnusable
+from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.flows.drift import drift_row, drift_summary
 from piactl.flows.person_export import person_export
 from piactl.flows.queries.accounts import case_rows, find_entry
@@ -228,19 +226,11 @@ def timeline(
     Example: piactl account timeline claire.dubreuil
     """
     configuration = this_configuration()
-    day = as_of or today(configuration)
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
+        store = configuration.accounts(reader, as_of)
         entry = find_entry(store, account)
         drifts, cases = store.drift_of(entry), case_rows(store.cases_of(entry.account.uid))
-        drawn = timeline_of(
-            entry.account,
-            configuration.policy,
-            configuration.register,
-            day,
-            from_,
-            until,
-        )
+        drawn = timeline_of(entry.account, store.rules, from_, until)
     if svg:
         _write_svg(drawn, svg, force=force)
     elif output is Form.JSON:
@@ -300,15 +290,6 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
     say(f"drawn: {file}")
 
 
-def _best_reader(configuration: Configuration, stack: ExitStack) -> tuple[IdentityName, Reader]:
-    """The identity of the caller that sees most, and a connection as this identity."""
-    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
-        if name in configuration.settings.directory.identities:
-            with suppress(SecretUnusable, NotPermitted):
-                return name, stack.enter_context(reading(configuration, name))
-    return IdentityName.READER, stack.enter_context(reading(configuration))
-
-
 def export(
     account: OneName,
     page: Annotated[
@@ -333,8 +314,8 @@ def export(
         refuse_output("--page", page)
     configuration = this_configuration()
     settings = configuration.settings
-    with ExitStack() as stack:
-        identity, reader = _best_reader(configuration, stack)
+    identity = strongest_identity(configuration)
+    with reading(configuration, identity) as reader:
         document = person_export(
             configuration.accounts(reader),
             settings,

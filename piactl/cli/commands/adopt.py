@@ -14,7 +14,7 @@ from piactl.cli.framework.context import reading, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
-    PlanLayout,
+    Form,
     PlanOutput,
     SometimesReason,
     Yes,
@@ -66,7 +66,7 @@ def adopt(
         ),
     ] = None,
     yes: Yes = False,
-    output: PlanOutput = PlanLayout.TEXT,
+    output: PlanOutput = Form.TEXT,
     as_of: AsOf = None,
     accept_feed: AcceptFeed = None,
 ) -> int:
@@ -145,7 +145,7 @@ def _apply(
     file: str,
     allowed: dict[str, int],
     reason: str,
-    output: PlanLayout,
+    output: Form,
     *,
     yes: bool,
 ) -> int:

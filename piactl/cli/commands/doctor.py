@@ -8,14 +8,21 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import configuration_path, display, put, reading, say, this_configuration
-from piactl.cli.framework.options import Output, OutputLayout, read_names
+from piactl.cli.framework.context import (
+    configuration_path,
+    display,
+    put,
+    reading,
+    say,
+    strongest_identity,
+    this_configuration,
+)
+from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
-from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.store.accounts import account_dn
-from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.errors import ConfigurationInvalid, Exit, UsageError
 from piactl.flows.doctor.examine import examine, exit_code
 from piactl.flows.queries.accounts import find_account
 from piactl.journal import who
@@ -65,14 +72,14 @@ def doctor(
         configuration = missing
     findings = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in findings]
-    if output in (None, OutputLayout.TABLE):
+    if output in (None, Form.TABLE):
         display([doctor_text(rows)], "table")  # in English only
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(findings, strict=strict))
 
 
-def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
+def _compare(names: Sequence[str], output: Form | None) -> int:
     configuration = this_configuration()
     directory = configuration.settings.directory
     if len(directory.servers) < 2:
@@ -81,8 +88,8 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
         accounts = configuration.accounts(reader)
         uids = [find_account(accounts, name).uid for name in names]
     expected = {account_dn(directory, uid): () for uid in uids}
-    sentences = not_arrived(directory, _reader(directory), identity_password, expected)
-    if output in (None, OutputLayout.TABLE):
+    sentences = not_arrived(directory, strongest_identity(configuration), identity_password, expected)
+    if output in (None, Form.TABLE):
         for sentence in sentences:
             say(sentence)
         if not sentences:
@@ -90,15 +97,3 @@ def _compare(names: Sequence[str], output: OutputLayout | None) -> int:
     else:
         put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
     return int(Exit.FAILED if sentences else Exit.DONE)
-
-
-def _reader(directory: DirectorySettings) -> str:
-    """The first of the identities whose password this user may read, the one that may read most first."""
-    names = [name for name in ("administrator", "nightly", "reader") if name in directory.identities]
-    for name in names[:-1]:
-        try:
-            identity_password(directory.identities[name])
-        except PiactlError:
-            continue
-        return name
-    return names[-1]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.context import display, layout_or_default, this_configuration
-from piactl.cli.framework.options import Output, OutputLayout, use_form
+from piactl.cli.framework.options import Form, Output, use_form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
@@ -48,12 +48,12 @@ def events(
 
     Example: piactl events -o ndjson
     """
-    if follow and output not in (None, OutputLayout.NDJSON):
+    if follow and output not in (None, Form.NDJSON):
         raise UsageError("--follow prints ndjson only: leave -o out")
     cursor = read_cursor(since) if since else None
     stream = EventStream(this_configuration().settings.journal_file, cursor)
     if follow:
-        use_form(OutputLayout.NDJSON)
+        use_form(Form.NDJSON)
         return _followed(stream)
     layout = layout_or_default(output)
     new_events = stream.new()

@@ -23,7 +23,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput
+from piactl.cli.framework.options import AsOf, Form, Output, RunOutput
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
@@ -61,7 +61,7 @@ def check(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare it with the last feeds of the source in the directory.")
     ] = False,
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
@@ -85,7 +85,7 @@ def check(
         check_limits([sourced], memory, {}, day, ())
         refuse_ahead(sourced, day)
     except FeedRefused as error:
-        if output is PlanLayout.JSON:
+        if output is Form.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
@@ -114,7 +114,7 @@ def check(
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
     }
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         _put(**document)
     else:
         _print(document)

@@ -26,9 +26,9 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.core.text import counted
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.flows.forecast import Forecast, Night, change_rows, day_row, first_night, leavers
-from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.report.forecast_and_rehearsal_text import (
     LEAVER_COLUMNS,
@@ -183,7 +183,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     if holds:
         person, why = next(iter(holds.items()))
         people = counted(len(holds), "person is", "people are")
-        say(f"{people} held and left unchanged, such as {person}: {why}")
+        say(f"{people} held, such as {person}: {why}")
     for night in nights:
         if night.plan.refusals:
-            say(stopped_text(night.day.isoformat(), list(map(refusal_facts, night.plan.refusals))))
+            say(stopped_text(night.day.isoformat(), list(map(to_json, night.plan.refusals))))

@@ -19,14 +19,13 @@ from piactl.cli.framework.context import (
     reading,
     say,
     this_configuration,
-    today,
     writing,
 )
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
     Feeds,
-    PlanLayout,
+    Form,
     RunOutput,
     SometimesReason,
     need_reason,
@@ -72,7 +71,7 @@ from piactl.report.plan_text import plan_text
 def nightly(
     feeds: Feeds = None,
     as_of: AsOf = None,
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
@@ -101,7 +100,7 @@ def nightly(
     elif public:
         raise UsageError("--public needs --html FILE")
     configuration = this_configuration()
-    order = new_order(configuration, as_of or today(configuration) if as_of else None, reason)
+    order = new_order(configuration, as_of, reason)
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(
@@ -131,7 +130,7 @@ def _run(
     order: Order,
     feeds: Sequence[str],
     accepted: Sequence[str],
-    output: PlanLayout,
+    output: Form,
     *,
     strict: bool,
 ) -> tuple[int, ReadyPlan, Done]:
@@ -160,7 +159,7 @@ def _run(
     ready, done = report.ready, report.done
     lost = None
     try:
-        if output is PlanLayout.TEXT:
+        if output is Form.TEXT:
             rest = f"every change: piactl plan show {report.file} --all"
             text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader

@@ -29,10 +29,9 @@ from piactl.cli.framework.options import (
     AsOf,
     By,
     Feeds,
+    Form,
     ImpactGroup,
     PlanFile,
-    PlanForm,
-    PlanLayout,
     PlanOrImpact,
     RunOutput,
     SometimesReason,
@@ -51,6 +50,7 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
 from piactl.core.plan.plan import Plan
 from piactl.core.text import counted
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
@@ -58,7 +58,7 @@ from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.night_db import NightDb
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.plan.signed_plan_file import impact_facts, read_plan, sealed
+from piactl.flows.plan.signed_plan_file import read_plan, sealed
 from piactl.journal import who
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.report.plan_text import impact_rows, impact_table
@@ -95,7 +95,6 @@ def plan(
     Example: piactl plan rh.csv --all
     """
     check_form(output, by)
-    form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
     refuse_command("plan of feeds", (Role.ADMINISTRATOR, Role.SERVICE))
@@ -106,7 +105,7 @@ def plan(
     if out:
         refuse_output("--out", out, settings.plans_folder)
     day = as_of or today(configuration)
-    with refusals_as_json(form), ExitStack() as stack:
+    with refusals_as_json(output if by is None else None), ExitStack() as stack:
         night = NightDb(Path(settings.state_folder), configuration.keys)
         scans = scan_feeds(feeds or [], settings.sources, night.rows, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
@@ -138,22 +137,22 @@ def plan(
     return int(Exit.DONE)
 
 
-def check_form(output: PlanForm | None, by: ImpactGroup | None) -> None:
+def check_form(output: Form | None, by: ImpactGroup | None) -> None:
     """Raises UsageError for a form of rows without --by, and for text with it."""
-    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
+    if by is None and output not in (None, Form.TEXT, Form.JSON):
         raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
-    if by is not None and output is PlanForm.TEXT:
+    if by is not None and output is Form.TEXT:
         raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
 
 
-def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: ImpactGroup) -> None:
+def show_impact(plan: Plan, configuration: Configuration, output: Form | None, by: ImpactGroup) -> None:
     """Prints a row for each group that the plan touches, with the words of the configuration for it."""
     labels = (
         {uai: place.name for uai, place in configuration.register.items()} if by is ImpactGroup.UAI else {}
     )
     if by is ImpactGroup.SERVICE:
         labels = {name: service.label for name, service in configuration.policy.services.items()}
-    rows = impact_rows((impact_facts(impact) for impact in plan.impact if impact.by == by), labels)
+    rows = impact_rows((to_json(impact) for impact in plan.impact if impact.by == by), labels)
     layout = layout_or_default(output)
     if rows or layout != "table":
         display(impact_table(rows, layout), layout)
@@ -174,7 +173,7 @@ def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
 def _show_plan(
     ready: ReadyPlan,
     configuration: Configuration,
-    output: PlanForm | None,
+    output: Form | None,
     by: ImpactGroup | None,
     *,
     everything: bool,
@@ -182,11 +181,10 @@ def _show_plan(
     if by is not None:
         show_impact(ready.plan, configuration, output, by)
         return
-    form = PlanLayout.JSON if output is PlanForm.JSON else PlanLayout.TEXT
-    show_plan(ready, form, most=0 if everything else 3)
+    show_plan(ready, output, most=0 if everything else 3)
 
 
-def _show(files: list[str], output: PlanForm | None, by: ImpactGroup | None, *, everything: bool) -> int:
+def _show(files: list[str], output: Form | None, by: ImpactGroup | None, *, everything: bool) -> int:
     if len(files) != 1:
         raise UsageError("write: piactl plan show FILE")
     configuration = this_configuration()
@@ -229,7 +227,7 @@ def apply(
     file: PlanFile,
     allow: Allow = None,
     reason: SometimesReason = "",
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
     break_glass: Annotated[
         bool,
         typer.Option(

@@ -29,9 +29,8 @@ from piactl.cli.framework.options import (
     AsOf,
     By,
     Feeds,
+    Form,
     Output,
-    OutputLayout,
-    PlanForm,
     PlanOrImpact,
     ShowOutput,
 )
@@ -134,7 +133,7 @@ def _show_one(
     view: Mapping[str, Any],
     text: Callable[[Mapping[str, Any], str], str],
     configuration: Configuration,
-    output: OutputLayout | None,
+    output: Form | None,
     row: Mapping[str, Any],
 ) -> None:
     """Prints a service or a profile; `row` has its fields for a table."""
@@ -205,9 +204,9 @@ def diff(
     return int(Exit.CHANGES if plan.summary else Exit.DONE)
 
 
-def _show(plan: Plan, old: str, new: str, output: PlanForm | None, *, everything: bool) -> None:
+def _show(plan: Plan, old: str, new: str, output: Form | None, *, everything: bool) -> None:
     facts = {"old": old, "new": new, **plan_facts(plan)}
-    if output is PlanForm.JSON:
+    if output is Form.JSON:
         put_json({**facts, "changes": [*facts["changes"]]}, 1)  # of very many people they are on disk
     else:
         text = difference_text(facts, most=0 if everything else 3)

@@ -18,7 +18,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
-from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
+from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.directory.client.failover_and_reader import shown_uri
@@ -36,7 +36,7 @@ def recover(
     reason: SometimesReason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
 ) -> int:
     """Show the runs that the journal of this host has and the directory lacks.
 
@@ -85,19 +85,19 @@ def _asking(configuration: Configuration) -> Iterator[Reader]:
         yield reader
 
 
-def _print(report: dict[str, Any], output: PlanLayout) -> None:
-    if output is PlanLayout.JSON:
+def _print(report: dict[str, Any], output: Form) -> None:
+    if output is Form.JSON:
         put_json(report, 1)
     else:
         put_text([lost_text(report)])
 
 
-def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
+def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
     command = begin(Manner(reason))
     order = command.order
     with writing(command.configuration) as writer:
         lost, feeds = accept_lost_runs(writer, command.run())
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put_json(accepted, 1)
         return int(Exit.DONE)

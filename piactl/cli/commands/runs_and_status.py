@@ -26,11 +26,11 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import (
     AsOf,
+    Form,
     Output,
     OwnColumns,
     PageOutput,
     Reason,
-    RunLayout,
     ShowOutput,
     day_option,
     need_reason,
@@ -79,7 +79,7 @@ def show(
 
     Example: piactl runs show last
     """
-    if output is RunLayout.HTML:
+    if output is Form.HTML:
         _put_page(run, public=public)
         return
     if public:
@@ -195,8 +195,7 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     configuration = this_configuration()
     with reading(configuration) as reader:
         view = status_view(
-            configuration.accounts(reader, as_of or today(configuration)),
-            configuration.rules,
+            configuration.accounts(reader, as_of),
             configuration.settings,
             utc_now(),
             say,

@@ -16,7 +16,7 @@ from piactl.cli.framework.context import (
     reading,
     say,
 )
-from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
+from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import run_plan, say_next_steps, say_refused, write_plan
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
@@ -61,7 +61,7 @@ def undo(
     ] = "",
     allow: Allow = None,
     everything: Annotated[bool, typer.Option("--all", help="Show every account.")] = False,
-    output: RunOutput = PlanLayout.TEXT,
+    output: RunOutput = Form.TEXT,
     as_of: ActAsOf = None,
 ) -> int:
     """Undo a run, account by account.
@@ -102,7 +102,7 @@ def undo(
         refuse_broken_guards(undoing.ready.plan.refusals, order.allowed)
     except UnsafePlan as error:
         _say_broken(error.refusals, allowed=order.allowed)
-        if output is PlanLayout.JSON:
+        if output is Form.JSON:
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
         raise
@@ -120,7 +120,7 @@ def _show_dry_run(
     undoing: Undoing,
     configuration: Configuration,
     order: Order,
-    output: PlanLayout,
+    output: Form,
     out: str,
     *,
     everything: bool,
@@ -177,18 +177,18 @@ def _was_reversed(account: Mapping[str, Any]) -> bool:
     return bool(account["outcome"] == UndoFate.REVERSED)
 
 
-def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
-    if output is PlanLayout.JSON:
+def _print(result: Mapping[str, Any], output: Form, *, everything: bool) -> None:
+    if output is Form.JSON:
         put_json(result, 1)
     else:
         display([undo_text(result, most=0 if everything else 5)])
 
 
-def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:
+def _finish(undoing: Undoing, result: Mapping[str, Any], output: Form, *, everything: bool) -> int:
     """Prints the result of the undo and returns the exit code."""
     try:
         _print(result, output, everything=everything)
-        if output is not PlanLayout.JSON and result["run"]:
+        if output is not Form.JSON and result["run"]:
             put_text([undo_summary(result)])
     except StdoutLost as error:
         if not result["run"]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import of_each, reading, show_views, this_configuration, today
-from piactl.cli.framework.options import AsOf, OutputLayout, ShowOutput, read_names
+from piactl.cli.framework.context import of_each, reading, show_views, this_configuration
+from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.cli.framework.run_context import find_run
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
@@ -69,11 +69,10 @@ def why(
             raise UsageError("--run goes with an account alone: leave the service and --as-of out")
         return _through_run(configuration, account, run, output, single=account != "-")
     asked = _subject(configuration.policy.services, subject)
-    day = as_of or today(configuration)
     now = utc_now()
     names = read_names([account])
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
+        store = configuration.accounts(reader, as_of)
         views, code = of_each(
             names,
             lambda name: answers(store, name, now, configuration.settings, asked),
@@ -89,7 +88,7 @@ def why(
 
 
 def _through_run(
-    configuration: Configuration, account: str, run: str, output: OutputLayout | None, *, single: bool
+    configuration: Configuration, account: str, run: str, output: Form | None, *, single: bool
 ) -> int:
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:

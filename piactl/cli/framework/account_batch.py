@@ -25,7 +25,7 @@ from piactl.cli.framework.options import (
     ActAsOf,
     Allow,
     DryRun,
-    OutputLayout,
+    Form,
     Reason,
     ShowOutput,
     Yes,
@@ -45,6 +45,7 @@ from piactl.core.plan.write import Write
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.port import Reader, Writer
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
 from piactl.flows.accounts.batch import (
     AccountOutcome,
@@ -62,7 +63,7 @@ from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessio
 from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
 from piactl.flows.housekeeping import after_merges
-from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
+from piactl.flows.plan.signed_plan_file import change_facts
 from piactl.flows.queries.accounts import AccountStore, person_row
 from piactl.report.establishments import named, with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
@@ -77,7 +78,7 @@ class Manner:
     reason: str = ""
     dry_run: bool = False
     yes: bool = False
-    output: OutputLayout | None = None
+    output: Form | None = None
     as_of: date | None = None
     allow: Sequence[str] | None = None
     identity: str = IdentityName.ADMINISTRATOR
@@ -274,7 +275,7 @@ def say_broken_guards(
     """Reports the broken guards, at most `most`, and how to approve them, together with those that are
     `allowed` already. `suffix` is appended to the options that approve."""
     shown = broken[:most]
-    for line in refusal_lines([refusal_facts(refusal) for refusal in shown]):
+    for line in refusal_lines([to_json(refusal) for refusal in shown]):
         if line:
             say(line)
     if len(broken) > len(shown):
@@ -301,9 +302,7 @@ def result_facts(account: PreparedAccount, result: BatchResult, day: date) -> di
         "kinds": list(account.write.kinds) if account.write else [],
         "message": message,
         "changes": [change_facts(change) for change in account.changes],
-        "refusals": list(map(refusal_facts, getattr(result.refused, "refusals", ())))
-        if account.write
-        else [],
+        "refusals": list(map(to_json, getattr(result.refused, "refusals", ()))) if account.write else [],
         "outlook": [{"day": day.isoformat(), "what": sentence} for day, sentence in account.outlook],
     }
 

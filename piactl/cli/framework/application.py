@@ -69,7 +69,7 @@ def front(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    chosen.config = config
+    chosen.config, chosen.configuration = config, None
 
 
 class NotLoaded(Exception):

@@ -44,8 +44,8 @@ _TOP_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One option (`words` are its spellings) or argument of a command. `kind` says what its values are: an
-    enumeration, `flag`, or what the help calls them (ACCOUNT, FILE...)."""
+    """One option (`words` are its spellings) or argument of a command. `kind` says what its values are: the
+    words, `flag`, or what the help calls them (ACCOUNT, FILE...)."""
 
     words: tuple[str, ...]
     kind: Any
@@ -205,7 +205,9 @@ def _parameter(name: str, hint: Any) -> Parameter:
     if kind is bool:
         sort: Any = "flag"
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        sort = kind
+        sort = tuple(member.value for member in kind)
+    elif info.metavar and info.metavar.islower():
+        sort = tuple(info.metavar.split("|"))
     else:
         sort = (info.metavar or name).strip("[].").upper()
     return Parameter(words, sort, (info.help or "").split(". ")[0], several)
@@ -231,8 +233,8 @@ class _Asked(NamedTuple):
 def looked_up(target: Parameter, asked: _Asked) -> list[Suggestion]:
     """The values of a parameter. Raises any error of the lookup."""
     kind = target.kind
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return _bare(member.value for member in kind)
+    if isinstance(kind, tuple):
+        return _bare(kind)
     if kind in _FILES:
         return [(FILES, "")]
     look_up = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])

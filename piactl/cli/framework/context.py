@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -36,9 +36,10 @@ SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 @dataclass
 class Chosen:
-    """The options given before the command."""
+    """The options given before the command, and the configuration once it is read."""
 
     config: str = ""
+    configuration: Configuration | None = None
 
 
 chosen = Chosen()
@@ -84,8 +85,10 @@ def is_there(path: Path) -> bool:
 
 
 def this_configuration() -> Configuration:
-    """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
-    configuration = open_configuration(configuration_path())
+    """The configuration that the command line or the environment names; a command reads it once. Raises
+    ConfigurationInvalid."""
+    configuration = chosen.configuration or open_configuration(configuration_path())
+    chosen.configuration = configuration
     use(configuration.settings.language)
     return configuration
 
@@ -101,6 +104,17 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
         _reporting(configuration),
     ):
         yield reader
+
+
+def strongest_identity(configuration: Configuration) -> IdentityName:
+    """The identity that sees most, of those whose password this user may read."""
+    identities = configuration.settings.directory.identities
+    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
+        if name in identities:
+            with suppress(PiactlError):
+                identity_password(identities[name])
+                return name
+    return IdentityName.READER
 
 
 @contextmanager
@@ -210,10 +224,8 @@ def list_of_accounts(
     column_names = read_columns(columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        store = configuration.accounts(reader, as_of or today(configuration))
-        rows = with_person_facts(
-            store, rows_of(store, unreadable.append), column_names, configuration.register
-        )
+        store = configuration.accounts(reader, as_of)
+        rows = with_person_facts(store, rows_of(store, unreadable.append), column_names)
     show_rows(rows, column_names, output, only=bool(columns))
     for why in unreadable:
         say(why)

@@ -23,37 +23,10 @@ from piactl.core.text import read_json
 from piactl.errors import UsageError
 
 
-class OutputLayout(StrEnum):
+class Form(StrEnum):
     """The forms in which data are printed."""
 
-    TABLE = "table"
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    TSV = "tsv"
-    EXCEL = "excel"
-
-
-class PlanLayout(StrEnum):
     TEXT = "text"
-    JSON = "json"
-
-
-class PlanForm(StrEnum):
-    """The forms of a plan: of all changes, or of its impact."""
-
-    TEXT = "text"
-    JSON = "json"
-    TABLE = "table"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    TSV = "tsv"
-    EXCEL = "excel"
-
-
-class RunLayout(StrEnum):
-    """The forms in which a run is shown."""
-
     TABLE = "table"
     JSON = "json"
     NDJSON = "ndjson"
@@ -61,6 +34,9 @@ class RunLayout(StrEnum):
     TSV = "tsv"
     EXCEL = "excel"
     HTML = "html"
+
+
+ROWS = (Form.TABLE, Form.JSON, Form.NDJSON, Form.CSV, Form.TSV, Form.EXCEL)
 
 
 class ImpactGroup(StrEnum):
@@ -82,36 +58,44 @@ def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tup
     return names or tuple(usual)
 
 
-def use_form(value: StrEnum | None) -> StrEnum | None:
-    """Callback of every `-o`: data for programs are UTF-8, whatever the locale."""
-    if value not in (None, OutputLayout.TABLE, PlanLayout.TEXT, PlanForm.TABLE, PlanForm.TEXT):
+def use_form(form: Form) -> Form:
+    """Prepares stdout: data for programs are UTF-8, whatever the locale."""
+    if form not in (Form.TABLE, Form.TEXT):
         print_utf8()
-    return value
+    return form
 
 
-def _output(help_: str, *, shown: bool = False) -> Any:
-    return typer.Option("-o", "--output", help=help_, show_default=shown, callback=use_form)
+def _output(help_: str, forms: Sequence[Form] = ROWS, *, shown: bool = False) -> Any:
+    def read(text: str) -> Form:
+        if text not in forms:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, map(str, forms)))}.")
+        return use_form(Form(text))
+
+    return typer.Option(
+        "-o", "--output", metavar="|".join(forms), help=help_, show_default=shown, parser=read
+    )
 
 
-Output = Annotated[
-    OutputLayout | None, _output("The output format; by default a table on a terminal, else tsv.")
-]
-ShowOutput = Annotated[OutputLayout | None, _output("The output format; text by default.")]
-RunOutput = Annotated[PlanLayout, _output("The output format; json is one object.", shown=True)]
+_OBJECT = (Form.TEXT, Form.JSON)
+Output = Annotated[Form | None, _output("The output format; by default a table on a terminal, else tsv.")]
+ShowOutput = Annotated[Form | None, _output("The output format; text by default.")]
+RunOutput = Annotated[Form, _output("The output format; json is one object.", _OBJECT, shown=True)]
 PlanOutput = Annotated[
-    PlanLayout, _output("The output format; json is the plan that `apply` takes.", shown=True)
+    Form, _output("The output format; json is the plan that `apply` takes.", _OBJECT, shown=True)
 ]
 PeriodsOutput = Annotated[
-    PlanLayout, _output("The output format; json has the periods, each with its days.", shown=True)
+    Form, _output("The output format; json has the periods, each with its days.", _OBJECT, shown=True)
 ]
 PageOutput = Annotated[
-    RunLayout | None, _output("The output format; html is a page with the plan that this host kept.")
+    Form | None,
+    _output("The output format; html is a page with the plan that this host kept.", (*ROWS, Form.HTML)),
 ]
 PlanOrImpact = Annotated[
-    PlanForm | None,
+    Form | None,
     _output(
         "The output format; text by default. json has everything (of `plan`: what `apply` takes). "
-        "With --by: a table on a terminal, else tsv."
+        "With --by: a table on a terminal, else tsv.",
+        (Form.TEXT, Form.JSON, Form.TABLE, Form.NDJSON, Form.CSV, Form.TSV, Form.EXCEL),
     ),
 ]
 By = Annotated[

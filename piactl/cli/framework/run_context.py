@@ -24,7 +24,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import PlanLayout
+from piactl.cli.framework.options import Form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
@@ -34,13 +34,14 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
 from piactl.flows.apply.approved_rest import began
 from piactl.flows.apply.executor import Done, refused
 from piactl.flows.apply.run import CommandRun, Order, journal_reading
 from piactl.flows.nightly import run_apply
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, refusal_facts
+from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces
 from piactl.journal import who
 from piactl.private_files import write_private
 from piactl.report.establishments import with_names
@@ -123,7 +124,7 @@ def apply_plan(
     name: str,
     allowed: Mapping[str, int],
     reason: str,
-    output: PlanLayout,
+    output: Form,
     *,
     break_glass: bool = False,
 ) -> Done:
@@ -172,9 +173,9 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
         return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
 
 
-def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
+def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:
     """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         put(piece.decode() for piece in plan_pieces(ready))
     else:
         register = this_configuration().register
@@ -196,7 +197,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
-    for line in refusal_lines(list(map(refusal_facts, broken))):
+    for line in refusal_lines(list(map(to_json, broken))):
         if line:
             say(line)
     say(f"To show it: piactl plan show {name}")
@@ -207,7 +208,7 @@ def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says how to apply the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
     say_approval(ready, name)
-    say(f"To apply it: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
+    say(f"To apply it: {first}{apply_command(list(map(to_json, ready.plan.refusals)), name)}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
@@ -216,12 +217,12 @@ def say_approval(ready: ReadyPlan, name: str) -> None:
         say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
 
 
-def put_outcome(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
+def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
-    if output is PlanLayout.JSON:
+    if output is Form.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
             run=done.run,
@@ -258,20 +259,20 @@ def _plan_facts(ready: ReadyPlan | None) -> dict[str, Any]:
 
 @contextmanager
 def refusals_as_json(
-    output: PlanLayout, run: str | None = None, ready: ReadyPlan | None = None
+    output: Form | None, run: str | None = None, ready: ReadyPlan | None = None
 ) -> Iterator[None]:
     """With -o json, prints the object of a run also if the block raises what prevents or ends it."""
     try:
         yield
     except PiactlError as error:
-        if output is PlanLayout.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
+        if output is Form.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
             refused = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
             guards = error.refusals if isinstance(error, UnsafePlan) else ()
             put_run(
                 run=run,
                 status=RunStatus.REFUSED if refused else RunStatus.FAILED,
                 error=str(error),
-                refusals=list(map(refusal_facts, guards)),
+                refusals=list(map(to_json, guards)),
                 refused_feeds=refused_feed_facts(error),
                 **_plan_facts(getattr(error, "ready", ready)),
             )

@@ -59,7 +59,7 @@ class Hold:
     matricule: str | None
     uid: str | None
     why: str
-    code: HoldCode
+    code: HoldCode = HoldCode.OTHER
 
 
 T = TypeVar("T", covariant=True)

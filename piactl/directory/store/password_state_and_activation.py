@@ -181,25 +181,9 @@ def _foreign(passwords: PasswordSettings) -> str:
 
 
 def odd_policies(passwords: PasswordSettings) -> list[str]:
-    """The filters of `read_released` and `foreign_policies` beside that of accounts."""
+    """The filters of the accounts that go under another password policy, beside that of accounts."""
     released = [_released(passwords.activation_policy)] if passwords.activation_policy else []
     return [*released, *([_foreign(passwords)] if passwords.policy else [])]
-
-
-def read_released(
-    reader: Reader, settings: DirectorySettings, policy: str, protected_policy: str
-) -> Iterator[tuple[str, EntryWrite]]:
-    """(uid, write) for the accounts that are still under the policy of activation passwords although the
-    owner has replaced the password. Protected accounts go under `protected_policy`, or stay if it is ""."""
-    uid = settings.attributes.get("uid", "uid")
-    query = filters.all_of(IN_ACCOUNTS, _released(policy))
-    for entry in reader.search(settings.accounts, query, [uid, POLICY, "piactlProtected"]):
-        add: Values = {}
-        if entry.text("piactlProtected") == "TRUE":
-            if not protected_policy:
-                continue
-            add = {POLICY: (protected_policy.encode(),)}
-        yield entry.text(uid), EntryWrite("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
 
 
 def foreign_policies(
@@ -215,16 +199,26 @@ def foreign_policies(
         yield entry, entry.text(POLICY)
 
 
-def read_foreign(
+def policy_writes(
     reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
 ) -> Iterator[tuple[str, EntryWrite, str]]:
-    """(uid, write, DN of the policy) for each account that `foreign_policies` names; without the protected
-    ones, which only the administrator writes. The write removes the policy."""
+    """(uid, write, foreign policy) for each account that goes under another password policy: from one that
+    the configuration does not name, or, "", from that of activation passwords because the owner has replaced
+    the password. Protected accounts go under their own policy, or stay if there is none; a foreign one of
+    theirs only the administrator removes."""
+    queries = odd_policies(passwords)
+    if not queries:
+        return
     uid = directory.attributes.get("uid", "uid")
-    for entry, policy in foreign_policies(reader, directory, passwords):
-        if entry.text("piactlProtected") != "TRUE":
-            write = EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
-            yield entry.text(uid), write, policy
+    query = filters.all_of(IN_ACCOUNTS, filters.any_of(*queries))
+    for entry in reader.search(directory.accounts, query, [uid, POLICY, "piactlProtected"]):
+        policy, protected = entry.text(POLICY), entry.text("piactlProtected") == "TRUE"
+        foreign = "" if same_dn(policy, passwords.activation_policy) else policy
+        if protected and (foreign or not passwords.protected_policy):
+            continue
+        add: Values = {POLICY: (passwords.protected_policy.encode(),)} if protected else {}
+        write = EntryWrite("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
+        yield entry.text(uid), write, foreign
 
 
 def shut_out_by_others(

@@ -135,33 +135,29 @@ def qualities_of(r: Record) -> tuple[FeedQuality, ...]:
 
 
 def read_runs(
-    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime | None
+    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime | None = None
 ) -> list[Record]:
     """The records of all runs, the latest first. With `now`, those that start after it come last: a clock
     was wrong, or another program wrote them."""
-    records = all_runs(reader, Places(state), unreadable)
-    if now is None:
-        return records
-    ahead = [record for record in records if instant_of(record["started"]) > now + AHEAD]
-    for record in ahead:
-        why = "the start of the run is ahead of the clock of this host"
-        advice = "check the clocks; delete the entry if there was no such run"
-        unreadable.add(UnreadableRecord(Places(state).run(record["run"]), why, advice))
-    return [*(record for record in records if record not in ahead), *ahead]
-
-
-def all_runs(reader: Reader, places: Places, unreadable: UnreadableRecords) -> list[Record]:
-    records = []
-    for entry in reader.search(places.folder(RUNS), IN_RECORD, [DATA], scope="one"):
+    records, ahead = [], []
+    for entry in reader.search(Places(state).folder(RUNS), IN_RECORD, [DATA], scope="one"):
         record = unreadable.read(entry.dn, entry.first(DATA), read_run)
         if record is None:
             continue
-        if record["run"] == cn_of(entry):
-            records.append(record)
-        else:
+        if record["run"] != cn_of(entry):
             unreadable.add(UnreadableRecord(entry.dn, "the record is that of a run of another name"))
-    # the id of a run has only seconds
-    return sorted(records, key=lambda record: (instant_of(record["started"]), record["run"]), reverse=True)
+        elif now is not None and instant_of(record["started"]) > now + AHEAD:
+            why = "the start of the run is ahead of the clock of this host"
+            advice = "check the clocks; delete the entry if there was no such run"
+            unreadable.add(UnreadableRecord(entry.dn, why, advice))
+            ahead.append(record)
+        else:
+            records.append(record)
+
+    def began(record: Record) -> tuple[datetime, str]:
+        return instant_of(record["started"]), record["run"]  # the id of a run has only seconds
+
+    return [*sorted(records, key=began, reverse=True), *sorted(ahead, key=began, reverse=True)]
 
 
 def run_in(records: Records, run: str, unreadable: UnreadableRecords) -> Record | None:

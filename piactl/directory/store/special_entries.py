@@ -45,25 +45,26 @@ def read_special(
         encoding.name, ("supannEmpId", "piactlMatricule", "piactlMergedInto", "piactlState")
     )
     archived = State.ARCHIVED.value
-    in_merge = filters.all_of(filters.present(merged), filters.none_of(filters.equals(state, archived)))
+    not_archived = filters.none_of(filters.equals(state, archived))
+    in_merge = filters.all_of(IN_ACCOUNTS, filters.present(merged), not_archived)
     of_policy = odd_policies(passwords) if passwords is not None else ()
     accounts = filters.any_of(filters.present(further), in_merge, *of_policy)
     devices = filters.any_of(filters.equals("cn", NO_DEVICE), *foreign_devices(directory))
     query = filters.any_of(filters.all_of(IN_ACCOUNTS, accounts), filters.all_of(ANY_DEVICE, devices))
-    names = dict.fromkeys([*encoding.attributes, "objectClass", DATA, "creatorsName", POLICY])
-    linked, merging, devices_found, odd = [], [], [], False
-    for raw in reader.search(directory.accounts, query, list(names), few=True):
+    names = [matricule, further, merged, state, "objectClass", DATA, "creatorsName", POLICY]
+    linked, devices_found, marked, odd = [], [], False, False
+    for raw in reader.search(directory.accounts, query, names, few=True):
         if has_class(raw, DEVICE_CLASS):
             devices_found.append(raw)
         if has_class(raw, ACCOUNT_CLASS):
             if raw.values.get(further) and raw.text(matricule):
                 linked.append((raw.text(matricule), raw.texts(further)))
-            if raw.values.get(merged) and raw.text(state) != archived:
-                merging.append(entry_of(raw, encoding))
+            marked = marked or bool(raw.values.get(merged) and raw.text(state) != archived)
             odd = odd or bool(raw.values.get(POLICY))
     others = [raw for raw in devices_found if is_foreign_device(raw, directory)]
     at_no_device = _at_no_device(reader, directory.accounts) if devices_found else {}
-    return SpecialEntries(linked, merging, at_no_device, others, odd)
+    merging = [*reader.search(directory.accounts, in_merge, encoding.attributes)] if marked else []
+    return SpecialEntries(linked, [entry_of(raw, encoding) for raw in merging], at_no_device, others, odd)
 
 
 def _at_no_device(reader: Reader, accounts: str) -> dict[str, EntryWrite]:

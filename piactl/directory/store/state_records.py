@@ -46,7 +46,7 @@ from piactl.directory.store.records import (
     read_records,
     record_write,
 )
-from piactl.directory.store.run_records import all_runs, is_undone
+from piactl.directory.store.run_records import is_undone, read_runs
 from piactl.directory.store.typed_records import (
     LAYOUTS,
     Form,
@@ -241,7 +241,7 @@ def last_in(records: Records, unreadable: UnreadableRecords) -> LastRun | None:
     last = records.value(place, LAST_RUN, unreadable)
     if last is None:
         # only the day of the run must not be lost: a run on an earlier day would undo its changes
-        runs = all_runs(records.reader, records.places, unreadable)
+        runs = read_runs(records.reader, records.state, unreadable)
         rewound = {run for record in runs for run in record.get("rewound", [])}
         days = [
             date.fromisoformat(record.get("day") or record["as_of"])
@@ -266,7 +266,7 @@ def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> S
 def _source_of_runs(records: Records, name: str, unreadable: UnreadableRecords) -> SourceMemory | None:
     """The memory of a source, made from the records of runs, so that an old feed or one of an undone run is
     still refused; None if no run applied a feed of it. Absences start again."""
-    runs = all_runs(records.reader, records.places, unreadable)
+    runs = read_runs(records.reader, records.state, unreadable)
     ids = {record["run"]: record for record in runs}
     applied, undone = [], []
     for record in reversed(runs):

@@ -47,8 +47,13 @@ LAYOUTS: dict[type, Layout | Form] = {}
 """The layouts of classes, and the forms of those that are one text."""
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def to_json(value: Any) -> Any:
     """The value as JSON has it."""
+    if type(value) in _PLAIN:
+        return value
     layout = LAYOUTS.get(type(value))
     if isinstance(layout, Form):
         return layout.write(value)
@@ -62,37 +67,12 @@ def to_json(value: Any) -> Any:
         return {str(to_json(key)): to_json(one) for key, one in value.items()}
     if isinstance(value, AbstractSet):
         return sorted(map(to_json, value))
-    return [*map(to_json, value)] if isinstance(value, (tuple, list)) else value
+    return [*map(to_json, value)]
 
 
 def from_json(hint: Any, data: Any, name: str = "record") -> Any:
     """The value of this type in JSON; `name` says where it stands. Raises Misshapen, KeyError, ValueError."""
-    origin, arguments = get_origin(hint) or hint, get_args(hint)
-    if origin in (Union, types.UnionType):
-        if data is None and type(None) in arguments:
-            return None
-        return from_json(next(one for one in arguments if one is not type(None)), data, name)
-    layout = LAYOUTS.get(origin)
-    if isinstance(layout, Form):
-        return layout.read(data)
-    if is_dataclass(origin):
-        return _value(cast(Any, origin), _expected(data, dict, name), layout or Layout())
-    if is_typeddict(origin):
-        record = _expected(data, dict, name)
-        kinds = get_type_hints(origin)
-        missing = (key for key in origin.__required_keys__ if key not in record)
-        return {key: from_json(kinds[key], record[key], key) for key in (*missing, *record) if key in kinds}
-    if origin is Mapping:
-        key, item = arguments
-        each = _expected(data, dict, name).items()
-        return {from_json(key, one, name): from_json(item, value, name) for one, value in each}
-    if origin in (tuple, frozenset, Sequence):
-        values = _expected(data, list, name)
-        several = arguments[1:] in ((), (...,))
-        hints = arguments[:1] * len(values) if several else arguments
-        made = (from_json(one, value, name) for one, value in zip(hints, values, strict=True))
-        return frozenset(made) if origin is frozenset else tuple(made)
-    return _single(origin, data, name)
+    return _reader(hint)(data, name)
 
 
 def reader_of(hint: Any) -> Callable[[Mapping[str, Any]], Any]:
@@ -100,22 +80,106 @@ def reader_of(hint: Any) -> Callable[[Mapping[str, Any]], Any]:
     return lambda record: from_json(hint, record)
 
 
-def _single(form: Any, data: Any, name: str) -> Any:
-    if form is datetime:
-        instant = datetime.fromisoformat(_expected(data, str, name))
-        if instant.tzinfo is None:
-            raise Misshapen(f"{name!r} has no time zone")
-        return instant.astimezone(UTC)
-    if form is date:
-        day = date.fromisoformat(_expected(data, str, name))
-        if not 1000 <= day.year < 9000:
-            raise Misshapen(f"{name!r} is a day that nothing can mean")
-        return day
-    if issubclass(form, Enum):
-        return form(data)
-    if form is int and (not isinstance(data, int) or isinstance(data, bool) or data < 0):
+_Read = Callable[[Any, str], Any]
+"""Reads a value, with the name of where it stands."""
+
+
+@cache
+def _reader(hint: Any) -> _Read:
+    """What reads values of a type. It is made once: a record can have an entry for each account."""
+    origin, arguments = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        inner = _reader(next(one for one in arguments if one is not type(None)))
+        return lambda data, name: None if data is None else inner(data, name)
+    layout = LAYOUTS.get(origin)
+    if isinstance(layout, Form):
+        form = layout
+        return lambda data, _name: form.read(data)
+    if is_dataclass(origin):
+        return _reader_of_class(cast(Any, origin), layout or Layout())
+    if is_typeddict(origin):
+        return _reader_of_keys(origin)
+    if origin is Mapping:
+        key, item = map(_reader, arguments)
+        return lambda data, name: {
+            key(one, name): item(value, one) for one, value in _expected(data, dict, name).items()
+        }
+    if origin in (tuple, frozenset, Sequence):
+        return _reader_of_list(frozenset if origin is frozenset else tuple, arguments)
+    if issubclass(origin, Enum):
+        return lambda data, _name: origin(data)
+    return _SINGLE[origin]
+
+
+def _reader_of_list(form: Callable[[Any], Any], arguments: tuple[Any, ...]) -> _Read:
+    if arguments[1:] in ((), (...,)):
+        item = _reader(arguments[0])
+        return lambda data, name: form([item(one, name) for one in _expected(data, list, name)])
+    items = [*map(_reader, arguments)]
+    return lambda data, name: form(
+        [item(one, name) for item, one in zip(items, _expected(data, list, name), strict=True)]
+    )
+
+
+def _reader_of_keys(form: Any) -> _Read:
+    readers = {key: _reader(kind) for key, kind in get_type_hints(form).items()}
+    required = form.__required_keys__
+
+    def read(data: Any, name: str) -> Any:
+        record = _expected(data, dict, name)
+        keys = (key for key in readers if key in record or key in required)
+        return {key: readers[key](record[key], key) for key in keys}
+
+    return read
+
+
+def _reader_of_class(form: Callable[..., Any], layout: Layout) -> _Read:
+    slots = []
+    for name, (slot, hint) in _fields(form).items():
+        own = layout.forms.get(name)
+        each = _reader(hint) if own is None else cast(_Read, lambda data, _name, own=own: own.read(data))
+        slots.append((name, layout.names.get(name, name), _usual(slot) is MISSING, each))
+    keys = {key for _, key, _, _ in slots}
+
+    def read(data: Any, name: str) -> Any:
+        record, values = _expected(data, dict, name), {}
+        for field_name, key, required, each in slots:
+            if field_name == layout.inline:
+                values[field_name] = each({k: one for k, one in record.items() if k not in keys}, name)
+            elif key in record or required:
+                values[field_name] = each(record[key], key)
+        return form(**values)
+
+    return read
+
+
+def _read_instant(data: Any, name: str) -> datetime:
+    instant = datetime.fromisoformat(_expected(data, str, name))
+    if instant.tzinfo is None:
+        raise Misshapen(f"{name!r} has no time zone")
+    return instant.astimezone(UTC)
+
+
+def _read_day(data: Any, name: str) -> date:
+    day = date.fromisoformat(_expected(data, str, name))
+    if not 1000 <= day.year < 9000:
+        raise Misshapen(f"{name!r} is a day that nothing can mean")
+    return day
+
+
+def _read_number(data: Any, name: str) -> int:
+    if type(data) is not int or data < 0:
         raise Misshapen(f"{name!r} is not a number")
-    return _expected(data, form, name)
+    return data
+
+
+_SINGLE: Mapping[type, _Read] = {
+    str: lambda data, name: _expected(data, str, name),
+    bool: lambda data, name: _expected(data, bool, name),
+    int: _read_number,
+    date: _read_day,
+    datetime: _read_instant,
+}
 
 
 def _expected(data: Any, form: type[T], name: str) -> T:
@@ -126,7 +190,6 @@ def _expected(data: Any, form: type[T], name: str) -> T:
 
 _WORDS: Mapping[type, str] = {
     str: "text",
-    int: "a number",
     bool: "true or false",
     list: "a list",
     dict: "an object",
@@ -151,18 +214,6 @@ def _object(value: Any, layout: Layout) -> dict[str, Any]:
             form = layout.forms.get(name)
             record[layout.names.get(name, name)] = form.write(one) if form else to_json(one)
     return record
-
-
-def _value(form: type[T], record: Mapping[str, Any], layout: Layout) -> T:
-    values: dict[str, Any] = {}
-    own = {layout.names.get(name, name) for name in _fields(cast(Any, form))} if layout.inline else set()
-    for name, (slot, hint) in _fields(cast(Any, form)).items():
-        key, special = layout.names.get(name, name), layout.forms.get(name)
-        if name == layout.inline:
-            values[name] = from_json(hint, {k: one for k, one in record.items() if k not in own}, name)
-        elif key in record or _usual(slot) is MISSING:
-            values[name] = special.read(record[key]) if special else from_json(hint, record[key], key)
-    return form(**values)
 
 
 def _usual(slot: Field[Any]) -> Any:

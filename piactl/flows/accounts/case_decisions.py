@@ -30,7 +30,7 @@ from piactl.flows.accounts.edit import owner_of, prepare
 from piactl.flows.apply.begin_run import begin_run
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.drift import held_words
-from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
@@ -186,14 +186,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
             f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
         )
-    stored_entry = next(
-        iter(read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])), None
-    )
-    if stored_entry is None:
-        raise NotFound(f"{decision.one}: no account has this uid")
-    entry = store.decided(stored_entry)
-    if isinstance(entry, Unreadable):
-        raise ActRefused(entry.why)
+    entry = find_entry(store, decision.one)
     if held := held_words(entry):
         raise ActRefused(held)
     if entry.account.protected:
@@ -201,8 +194,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
         )
     account = with_matricule(entry.account, case.matricule, store.keys)
-    encoding = store.encoding
-    write = account_write(store.directory, encoding, entry, account)
+    write = account_write(store.directory, store.encoding, entry, account)
     if write is None:
         raise ActRefused(f"{id_}: this is the decision already")
     row = write.explained(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")

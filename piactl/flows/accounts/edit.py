@@ -167,14 +167,14 @@ def _prepared(
     row = planned_row(desired, write, store.rules, store.encoding, drift, reason=reason, every=True)
     before = None
     if entry is not None:
-        before, _ = career_and_status(entry.account, store.policy, store.rules.register, store.as_of)
+        before, _ = career_and_status(entry.account, store.rules)
     last_override = max((override.until for override in desired.account.overrides), default=store.as_of)
     ahead = outlook(before, desired.career, store.as_of, last_override)
     taking = [o for o in desired.account.overrides if o.kind in (OverrideKind.CLOSE, OverrideKind.END)]
     over = next_end(taking, store.as_of)
     if over is not None:
         # what HR has applies again then, and gives other events
-        _, then = career_and_status(desired.account, store.policy, store.rules.register, over)
+        _, then = career_and_status(desired.account, store.rules, over)
         after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account

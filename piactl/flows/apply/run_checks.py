@@ -23,7 +23,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.port import Writer
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.records import Places
-from piactl.directory.store.run_records import all_runs, run_in
+from piactl.directory.store.run_records import read_runs, run_in
 from piactl.errors import DefaultPolicyMissing, SchemaLacking, StalePlan, UnsafePlan
 from piactl.flows.apply.run import Order, Run
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
@@ -111,7 +111,7 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
     written = (RunStatus.DONE, RunStatus.PARTLY, RunStatus.STOPPED)
     if not others or run.order.reason:
         return
-    for record in all_runs(run.writer, run.places, run.unreadable):
+    for record in read_runs(run.writer, run.places.state, run.unreadable):
         for name, text in others.items():
             if record.get(name) == facts[name] and record["status"] in written:
                 raise UnsafePlan(

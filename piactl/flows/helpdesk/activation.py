@@ -42,7 +42,7 @@ from piactl.directory.store.password_state_and_activation import (
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard, shown_time
-from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
+from piactl.flows.queries.accounts import AccountStore, career_and_status
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
@@ -235,12 +235,12 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
     would not open, or that `identity` may not change."""
 
     def instead() -> str:
-        return "\n".join(held_by_cases(store, uid)) or f"See: piactl why {uid} login"
+        return "\n".join(store.held_by_cases(uid)) or f"See: piactl why {uid} login"
 
     uid, as_of = account.uid, store.as_of
-    _, status = career_and_status(account, store.policy, store.rules.register, as_of)
+    _, status = career_and_status(account, store.rules)
     if account.state is State.ARCHIVED:
-        why = "\n".join(["", *held_by_cases(store, uid)])
+        why = "\n".join(["", *store.held_by_cases(uid)])
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(

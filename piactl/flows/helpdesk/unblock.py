@@ -20,7 +20,7 @@ from piactl.directory.store.password_state_and_activation import (
 )
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
-from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
+from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
 def prepare_unblocking(
@@ -128,11 +128,11 @@ def _note(
         note += f"; it has an activation password, valid until {shown_time(ends, store.policy.timezone)}"
     elif credentials.changed is None:
         note += f"; no password was ever set: piactl password activate {uid}"
-    _, status = career_and_status(entry.account, store.policy, store.rules.register, store.as_of)
+    _, status = career_and_status(entry.account, store.rules)
     first, last = status.login_from or store.as_of, status.login_until or store.as_of
     if status.locked or not first <= store.as_of <= last:
         note += f"; but something else keeps it closed: piactl why {uid} login"
-        note = "\n".join([note, *held_by_cases(store, uid)])
+        note = "\n".join([note, *store.held_by_cases(uid)])
     elif not blocked:
         note += f"; if the login does not work: piactl why {uid} login"
     return note

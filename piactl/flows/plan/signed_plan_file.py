@@ -7,7 +7,7 @@ import hmac
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -25,16 +25,14 @@ from piactl.core.plan.plan import (
     Contradiction,
     Disagreement,
     DueArchival,
-    FeedBasis,
     Hold,
-    HoldCode,
     Plan,
     Rejection,
 )
 from piactl.core.plan.write import Write
 from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
-from piactl.directory.store.typed_records import to_json
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
@@ -165,17 +163,17 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
     changes = plan.changes
     return {
-        "basis": _facts(plan.basis),
+        "basis": to_json(plan.basis),
         "summary": dict(plan.summary),
         "totals": dict(plan.totals),
-        "impact": list(map(impact_facts, plan.impact)),
+        "impact": to_json(plan.impact),
         "changes": changes.rows if isinstance(changes, PlannedRows) else list(map(change_facts, changes)),
-        **{name: list(map(_facts, getattr(plan, name))) for name in _LISTS},
-        "refusals": [refusal_facts(refusal) for refusal in plan.refusals],
+        **{name: to_json(getattr(plan, name)) for name in _LISTS},
+        "refusals": to_json(plan.refusals),
         "remarks": list(plan.remarks),
         "cases": dict(plan.cases),
-        **({"quality": list(map(asdict, plan.quality))} if plan.quality else {}),
-        **({"archivals": list(map(_facts, plan.archivals))} if plan.archivals else {}),
+        **({"quality": to_json(plan.quality)} if plan.quality else {}),
+        **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
     }
 
 
@@ -260,20 +258,21 @@ def _of_another_version(name: str) -> StalePlan:
 
 
 def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
-    lists: dict[str, Any] = {
-        name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()
-    }
+    def tuple_of(kind: type, name: str) -> tuple[Any, ...]:
+        return from_json(tuple[kind, ...], document.get(name, []))  # type: ignore[valid-type,no-any-return]
+
+    lists: dict[str, Any] = {name: tuple_of(kind, name) for name, kind in _LISTS.items()}
     plan = Plan(
-        basis=_read_basis(document["basis"]),
+        basis=from_json(Basis, document["basis"]),
         changes=planned_changes(document["changes"]),
-        refusals=tuple(map(_read_refusal, document["refusals"])),
+        refusals=tuple_of(Refusal, "refusals"),
         remarks=tuple(document["remarks"]),
         cases=document.get("cases", {}),
         summary=document["summary"],
         totals=document.get("totals", {}),
-        impact=tuple(Impact(**facts) for facts in document.get("impact", ())),
-        quality=tuple(FeedQuality(**facts) for facts in document.get("quality", ())),
-        archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
+        impact=tuple_of(Impact, "impact"),
+        quality=tuple_of(FeedQuality, "quality"),
+        archivals=tuple_of(DueArchival, "archivals"),
         **lists,
     )
     return ReadyPlan(
@@ -332,56 +331,10 @@ _LISTS: Mapping[str, type] = {
     "contradictions": Contradiction,
     "drift": Drift,
 }
-"""The lists of a plan whose values are written field by field."""
-_OLDER: Mapping[type, Mapping[str, str]] = {Hold: {"code": HoldCode.OTHER}}
-"""What plans of older versions lack."""
-
-
-def _facts(value: Any) -> dict[str, Any]:
-    """A dataclass of plain values, days and tuples of them."""
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return [_facts(item) if isinstance(item, FeedBasis) else item for item in value]
-    return value
-
-
-def _read(kind: type, facts: Mapping[str, Any]) -> Any:
-    """The dataclass from which `_facts` made these values; its annotations, which are texts, say which of
-    them are days."""
-    values = {**_OLDER.get(kind, {}), **facts}
-    for field in fields(kind):
-        value = values[field.name]
-        if str(field.type).startswith("date") and value is not None:
-            values[field.name] = date.fromisoformat(value)
-        elif isinstance(value, list):
-            values[field.name] = tuple(value)
-        elif field.type == HoldCode.__name__:
-            values[field.name] = HoldCode(value)
-    return kind(**values)
-
-
-def _read_basis(facts: Mapping[str, Any]) -> Basis:
-    feeds = tuple(_read(FeedBasis, feed) for feed in facts["feeds"])
-    return Basis(**{**facts, "feeds": feeds, "as_of": date.fromisoformat(facts["as_of"])})
-
-
-def refusal_facts(refusal: Refusal) -> dict[str, Any]:
-    limit = {"max": refusal.limit.max, "share": refusal.limit.share}
-    return {**_facts(refusal), "limit": limit}
-
-
-def _read_refusal(facts: Mapping[str, Any]) -> Refusal:
-    limit = Limit(facts["limit"]["max"], facts["limit"]["share"])
-    return Refusal(**{**facts, "limit": limit, "sample": tuple(facts["sample"])})
-
-
-def impact_facts(impact: Impact) -> dict[str, Any]:
-    return {**_facts(impact), "kinds": dict(impact.kinds)}
+"""The lists that every plan has."""
+LAYOUTS[Limit] = Layout(only=("max", "share"))
+_AS_IT_IS = Form(lambda value: value, lambda value: value)
+LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 
 
 def change_facts(change: Change) -> dict[str, Any]:

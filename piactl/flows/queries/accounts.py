@@ -131,6 +131,10 @@ class AccountStore:
         """The open cases that hold accounts, by uid."""
         return cases_of_accounts(cases_in(self.records, self.unreadable))
 
+    def held_by_cases(self, uid: str) -> list[str]:
+        """A line for each open case that holds an account."""
+        return [case.hold_text for case in self.cases_of(uid)]
+
     def cases_of(self, uid: str) -> tuple[Case, ...]:
         """The open cases that hold an account."""
         return self.cases.get(uid, ())
@@ -219,7 +223,7 @@ def readable(
 
 
 def with_person_facts(
-    store: AccountStore, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], register: Register
+    store: AccountStore, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Rows about accounts (`uid`) with the facts of the person, as far as the columns ask for them."""
     if not {*columns} & {*PERSON_COLUMNS}:
@@ -227,16 +231,17 @@ def with_person_facts(
     uids = list(dict.fromkeys(str(row["uid"]) for row in rows))
     entries = read_accounts_named(store.reader, store.directory, store.encoding, uids)
     facts = {
-        entry.account.uid: person_facts(entry.account, register, store.as_of)
+        entry.account.uid: person_facts(entry.account, store.rules)
         for entry in entries
         if isinstance(entry, Entry)
     }
     return [{**row, **facts.get(row["uid"], {})} for row in rows]
 
 
-def person_facts(account: Account, register: Register, day: date) -> dict[str, Any]:
+def person_facts(account: Account, rules: Rules) -> dict[str, Any]:
     """The PERSON_COLUMNS of an account. Functions and establishments are those of the assignments that run on
     the day, the names as people use them; an archived account has none."""
+    day, register = rules.as_of, rules.register
     running = [a for a in account.assignments if a.start <= day and (a.end is None or a.end >= day)]
     uais = list(dict.fromkeys(a.uai for a in running if a.uai))
     names = (register[uai].name if uai in register else "" for uai in uais)
@@ -283,10 +288,12 @@ def private_mail(account: Account, holdoff_days: int, day: date, say: Callable[[
 
 
 def career_and_status(
-    account: Account, policy: Policy, register: Register, as_of: date
+    account: Account, rules: Rules, day: date | None = None
 ) -> tuple[Career, AccountStatus]:
-    """The career and the status of an account on a day, from the functions that planning uses."""
-    career = career_on(account, policy, register, as_of)
+    """The career and the status of an account on a day, by default that of the rules, from the functions that
+    planning uses."""
+    as_of = day or rules.as_of
+    career = career_on(account, rules.policy, rules.register, as_of)
     status = account_status(
         career,
         as_of,
@@ -299,25 +306,16 @@ def career_and_status(
 
 
 def account_views(
-    store: AccountStore,
-    register: Register,
-    entries: Iterable[Entry],
-    drift: Mapping[str, Sequence[Drift]],
+    store: AccountStore, entries: Iterable[Entry], drift: Mapping[str, Sequence[Drift]]
 ) -> Iterator[dict[str, Any]]:
     """The documents of `account show -o json`; see schemas/json/account.schema.json. `drift` is what another
     program changed, by uid."""
-    otp_schema = store.encoding.otp_schema
     for entry in entries:
         held = bool(held_words(entry))
-        view = _view(entry, store, register, otp_schema=otp_schema, held=held)
+        view = _view(entry, store, held=held)
         view["cases"] = case_rows(store.cases_of(entry.account.uid))
         view["held"], view["drift"] = held, [drift_row(d) for d in drift.get(entry.account.uid, ())]
         yield view
-
-
-def held_by_cases(store: AccountStore, uid: str) -> list[str]:
-    """A line for each open case that holds an account."""
-    return [case.hold_text for case in store.cases_of(uid)]
 
 
 def case_rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
@@ -333,11 +331,10 @@ def case_rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
     ]
 
 
-def _view(
-    entry: Entry, store: AccountStore, register: Register, *, otp_schema: bool, held: bool
-) -> dict[str, Any]:
-    """`otp_schema` as in `Encoding`; `held`: see `held_words`."""
-    account, policy, as_of = entry.account, store.policy, store.as_of
+def _view(entry: Entry, store: AccountStore, *, held: bool) -> dict[str, Any]:
+    """`held`: see `held_words`."""
+    account, as_of, otp_schema = entry.account, store.as_of, store.encoding.otp_schema
+    policy, register = store.policy, store.rules.register
     if account.state is State.ARCHIVED:
         into = merged_into(account, store.keys) if account.merged else None
         return {
@@ -345,7 +342,7 @@ def _view(
             "merged_into": into,
             "refused_by": ["dates", *(["link"] if otp_schema else [])],
         }
-    career, status = career_and_status(account, policy, register, as_of)
+    career, status = career_and_status(account, store.rules)
     if held:  # what the rules need is unknown
         status = stored_status(account)
     # what another program changed counts as it is on the entry, until a night puts it back

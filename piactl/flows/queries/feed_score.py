@@ -20,8 +20,8 @@ from piactl.core.plan.feed_quality import (
 )
 from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
-from piactl.directory.store.records import Places, UnreadableRecords
-from piactl.directory.store.run_records import all_runs, is_undone, qualities_of
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import is_undone, qualities_of, read_runs
 
 WORST = 10
 
@@ -69,7 +69,7 @@ def feeds_of_runs(
 ) -> tuple[list[Night], list[Refused]]:
     """The feeds that the runs from `first` to `last` applied, and those that they refused, the oldest
     first."""
-    records = all_runs(reader, Places(state), unreadable)
+    records = read_runs(reader, state, unreadable)
     by_id = {record["run"]: record for record in records}
     applied: list[Night] = []
     refused: list[Refused] = []

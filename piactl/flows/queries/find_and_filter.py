@@ -16,7 +16,6 @@ from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.overrides import sponsor_of
-from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
@@ -107,13 +106,12 @@ class Listing:
     def __init__(
         self,
         store: AccountStore,
-        register: Register,
         filters: Filters,
         *,
         drifted: bool = False,
         of_people: bool = False,
     ) -> None:
-        self._store, self._register, self._filters = store, register, filters
+        self._store, self._filters = store, filters
         self._drifted, self._of_people = drifted, of_people
         self._logins = _last_logins(store) if filters.of_logins else {}
         self._states = filters.states or (_OPEN if filters.of_logins else ())
@@ -150,7 +148,7 @@ class Listing:
         devices = (device for uid in self._devices.keys() & by_uid for device in self._devices[uid])
         drift = self._store.drift(some, devices)
         filters, day = self._filters, self._store.as_of
-        for view in account_views(self._store, self._register, some, drift):
+        for view in account_views(self._store, some, drift):
             if not _fits(view, filters, self._states, self._sponsor, day.isoformat()):
                 continue
             if self._drifted and not view["drift"]:
@@ -166,7 +164,7 @@ class Listing:
                 # UTC, None if none is known
                 view["last_login"] = last.at.isoformat() if last.at else None
             if self._of_people:
-                view |= person_facts(by_uid[view["uid"]], self._register, day)
+                view |= person_facts(by_uid[view["uid"]], self._store.rules)
             yield view
 
 

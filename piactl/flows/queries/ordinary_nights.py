@@ -7,8 +7,8 @@ from datetime import date
 from piactl.core.plan.guard_suggestions import NightCounts
 from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
-from piactl.directory.store.records import Places, UnreadableRecords
-from piactl.directory.store.run_records import all_runs, is_undone
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.run_records import is_undone, read_runs
 from piactl.directory.store.state_records import read_last
 
 
@@ -21,7 +21,7 @@ def ordinary_nights(
     last = read_last(reader, state, unreadable)
     total = last.census.total if last is not None else 0
     nights: list[tuple[date, NightCounts]] = []
-    records = all_runs(reader, Places(state), unreadable)
+    records = read_runs(reader, state, unreadable)
     by_id = {record["run"]: record for record in records}
     for record in reversed(records):
         of_plan = record.get("plan") and not record.get("undoes") and not is_undone(record, by_id)

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import civil
-from piactl.core.model.person import Register
-from piactl.core.model.policy import Policy
 from piactl.core.rules.career import careers_from
+from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.core.timeline_rows import Row, RowGroup, timeline_rows
 from piactl.errors import UsageError
@@ -29,14 +28,7 @@ class Timeline(NamedTuple):
     last: date
 
 
-def timeline(
-    account: Account,
-    policy: Policy,
-    register: Register,
-    as_of: date,
-    first: date | None = None,
-    last: date | None = None,
-) -> Timeline:
+def timeline(account: Account, rules: Rules, first: date | None = None, last: date | None = None) -> Timeline:
     """The timeline by the current assignments and policy; overrides end on their days. Without `first` and
     `last` it covers the days around `as_of` on which something changes, about a year at most each way. An
     archived account has no rows.
@@ -44,8 +36,9 @@ def timeline(
     Raises UsageError if `last` is before `first`.
     """
     rows: list[Row] = []
+    as_of, policy = rules.as_of, rules.policy
     if account.state is not State.ARCHIVED:
-        rows = timeline_rows(account, careers_from(account, policy, register, as_of), policy)
+        rows = timeline_rows(account, careers_from(account, policy, rules.register, as_of), policy)
     begin, end = _days(rows, as_of)
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:

@@ -271,7 +271,7 @@ class Inverting:
         self, entry: Entry, undone: Account, write: Write, returns: Sequence[str], sources: set[str]
     ) -> Reversal:
         current, rules = entry.account, self.rules
-        career, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
+        career, _ = career_and_status(undone, rules)
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, career)
         changed = changes_of_write(desired, write, self.rules, self.encoding)
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None, "why": None}
