@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -20,6 +19,7 @@ from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
+from tests.docs.test_schemas import places, without
 
 HERE = Path(__file__).parent
 NAMES = ("configuration", "policy", "policy-cases", "plan", "account")
@@ -49,26 +49,6 @@ def keys_of(data: Any) -> set[str]:
     if not isinstance(data, dict):
         return set()
     return set(data).union(*map(keys_of, data.values()), set())
-
-
-def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path of every key in a document."""
-    paths = []
-    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in entries:
-        if isinstance(data, dict):
-            paths.append((*path, key))
-        paths += places(value, (*path, key))
-    return paths
-
-
-def without(data: Any, path: tuple[Any, ...]) -> Any:
-    result = copy.deepcopy(data)
-    place = result
-    for step in path[:-1]:
-        place = place[step]
-    del place[path[-1]]
-    return result
 
 
 def loaded(name: str) -> Any:

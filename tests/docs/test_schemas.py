@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.config.test_schemas import places, without
 from tests.conftest import Sandbox
 from tests.story.academy import Academy
 from tests.story.feeds import MICHELIS, row
@@ -29,6 +29,26 @@ def validator(name: str) -> Any:
 def wrong(name: str, document: Any) -> list[str]:
     """Every violation of the schema in a document."""
     return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)]
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every key in a document."""
+    paths = []
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        if isinstance(data, dict):
+            paths.append((*path, key))
+        paths += places(value, (*path, key))
+    return paths
+
+
+def without(data: Any, path: tuple[Any, ...]) -> Any:
+    result = copy.deepcopy(data)
+    place = result
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
+    return result
 
 
 @pytest.fixture
