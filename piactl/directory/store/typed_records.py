@@ -47,7 +47,7 @@ LAYOUTS: dict[type, Layout | Form] = {}
 """The layouts of classes, and the forms of those that are one text."""
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def to_json(value: Any) -> Any:
@@ -173,10 +173,17 @@ def _read_number(data: Any, name: str) -> int:
     return data
 
 
+def _read_share(data: Any, name: str) -> float:
+    if type(data) not in (int, float):
+        raise Misshapen(f"{name!r} is not a number")
+    return float(data)
+
+
 _SINGLE: Mapping[type, _Read] = {
     str: lambda data, name: _expected(data, str, name),
     bool: lambda data, name: _expected(data, bool, name),
     int: _read_number,
+    float: _read_share,
     date: _read_day,
     datetime: _read_instant,
 }
