@@ -187,6 +187,19 @@ def test_hostile_text_in_feeds_is_rejected_or_escaped(academy: Academy, prenom: 
     )
 
 
+def test_hostile_directory_values_are_escaped_in_tables_json_and_text(loaded: Academy) -> None:
+    loaded.change("claire.dubreuil", displayName=["\x1b[31m=Claire\u202e [/x]"], givenName=["\x1b[31m[/x]"])
+    for layout in ("table", "csv", "tsv", "json"):
+        ran = loaded.run("account", "list", "-o", layout)
+        assert ran.code == 0, ran.err
+        if layout == "json":
+            assert isinstance(ran.json, list)
+        if layout in ("table", "json"):
+            assert "\x1b" not in ran.out
+    text = loaded.run("account", "show", "claire.dubreuil").out
+    assert "\x1b" not in text
+
+
 def test_a_numen_is_never_printed_or_stored(loaded: Academy) -> None:
     """It is not on the screen, in the directory, or in any file that piactl wrote."""
     feed = loaded.feed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -20,6 +19,7 @@ from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
+from tests.docs.test_schemas import places, without
 
 HERE = Path(__file__).parent
 NAMES = ("configuration", "policy", "policy-cases", "plan", "account")
@@ -49,26 +49,6 @@ def keys_of(data: Any) -> set[str]:
     if not isinstance(data, dict):
         return set()
     return set(data).union(*map(keys_of, data.values()), set())
-
-
-def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path of every key in a document."""
-    paths = []
-    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in entries:
-        if isinstance(data, dict):
-            paths.append((*path, key))
-        paths += places(value, (*path, key))
-    return paths
-
-
-def without(data: Any, path: tuple[Any, ...]) -> Any:
-    result = copy.deepcopy(data)
-    place = result
-    for step in path[:-1]:
-        place = place[step]
-    del place[path[-1]]
-    return result
 
 
 def loaded(name: str) -> Any:
@@ -159,86 +139,3 @@ def test_enumerations_of_the_schemas_match_the_code():
     kinds = load("plan")["properties"]["changes"]["items"]["properties"]["kind"]["enum"]
     assert set(kinds) == {kind.value for kind in Kind}
     assert set(load("account")["properties"]["state"]["enum"]) == {state.value for state in State}
-
-
-PLAN = {
-    "fingerprint": "f" * 64,
-    "basis": {"feeds": [], "policy": "p", "directory": "d", "as_of": "2026-09-01"},
-    "summary": {"create": 1},
-    "changes": [
-        {
-            "kind": "create", "uid": "marie.martin", "matricule": "M1", "before": None,
-            "after": {"state": "active"}, "reason": "assigned", "feed": "epp.csv", "line": 2,
-            "effective": "2026-09-01",
-        }
-    ],
-    "rejections": [
-        {"file": "epp.csv", "line": 3, "column": "uai", "code": "uai", "message": "wrong", "matricule": None}
-    ],
-    "holds": [{"matricule": "M2", "uid": None, "why": "rejected rows", "code": "rejected"}],
-    "absents": [],
-    "disagreements": [],
-    "contradictions": [],
-    "drift": [],
-    "refusals": [
-        {"guard": "deactivate", "found": 6, "of": 20, "limit": {"max": 5, "share": 0.2}, "scope": "0800009A"}
-    ],
-    "writes": [],
-    "signature": None,
-}  # fmt: skip
-
-ACCOUNT = {
-    "uid": "marie.martin", "matricule": "M1", "matricules": ["M1"], "merged_into": None,
-    "address": "marie.martin@ac-amiens.fr", "aliases": [],
-    "display_name": "Marie Martin", "state": "on-leave", "locked": False, "login_from": "2026-09-01",
-    "login_until": None, "refused_by": [], "next_due": None, "profiles": ["enseignant"],
-    "assignments": [
-        {
-            "uai": "0800009A", "function": "ENS", "corps": "551", "position": None, "modality": None,
-            "start": "2026-09-01", "end": None, "profile": "enseignant",
-        }
-    ],
-    "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
-    "lock": None, "sponsor": None, "cases": [], "held": False,
-    "drift": [
-        {
-            "attribute": "cn", "class": "presentation", "ours": ["Marie Martin"], "theirs": ["M. M."],
-            "fate": "reverted", "since": "2026-09-05", "until": None, "by": "", "owner": None,
-        }
-    ],
-}  # fmt: skip
-
-BROKEN = [
-    ("plan", ("changes", 0, "kind"), "delete"),
-    ("plan", ("changes", 0, "effective"), "01/09/2026"),
-    ("plan", ("changes", 0, "line"), 0),
-    ("plan", ("basis", "as_of"), None),
-    ("plan", ("holds", 0, "why"), None),
-    ("plan", ("refusals", 0, "found"), -1),
-    ("account", ("state",), "gone"),
-    ("account", ("locked",), "no"),
-    ("account", ("login_from",), ""),
-    ("account", ("assignments", 0, "start"), None),
-    ("account", ("assignments", 0, "uai"), ""),
-    ("account", ("entitlements", 0, "uai"), ""),
-    ("account", ("sn",), "Martin"),
-]
-
-
-@pytest.mark.parametrize(("name", "sample"), [("plan", PLAN), ("account", ACCOUNT)])
-def test_a_sample_fits_and_every_field_is_required(name, sample):
-    validator = Draft202012Validator(load(name))
-    validator.validate(sample)
-    for place in places(sample):
-        if not {"after", "limit", "summary"} & set(place[:-1]):
-            assert not validator.is_valid(without(sample, place)), place
-
-
-@pytest.mark.parametrize(("name", "path", "value"), BROKEN)
-def test_a_broken_sample_does_not_fit(name, path, value):
-    sample = copy.deepcopy(PLAN if name == "plan" else ACCOUNT)
-    place: Any = sample
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    assert not Draft202012Validator(load(name)).is_valid(sample)

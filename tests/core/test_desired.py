@@ -129,6 +129,15 @@ def test_a_cancelled_start_deactivates_and_retention_runs_from_that_day() -> Non
     assert "cancelled" in changes[Kind.DEACTIVATE][0].reason
 
 
+def test_an_archived_account_stays_so_without_a_post_that_opens_it() -> None:
+    day = date(2027, 4, 2)
+    ended = person(post(end=date(2026, 12, 31)))
+    tombstone = wanted(day, ended, made()).account
+    assert tombstone.state is State.ARCHIVED
+    assert desired_account(Subject("100", tombstone, ended, ended.assignments), rules(day)) is None
+    assert desired_account(Subject(None, tombstone, None, ()), rules(day)) is None
+
+
 def test_a_name_that_gives_no_address_is_refused_not_guessed() -> None:
     bad = person(post(), given="Mme Julie")
     with pytest.raises(UnusableName):

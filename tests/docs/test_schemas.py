@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,26 @@ def validator(name: str) -> Any:
 def wrong(name: str, document: Any) -> list[str]:
     """Every violation of the schema in a document."""
     return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)]
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every key in a document."""
+    paths = []
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        if isinstance(data, dict):
+            paths.append((*path, key))
+        paths += places(value, (*path, key))
+    return paths
+
+
+def without(data: Any, path: tuple[Any, ...]) -> Any:
+    result = copy.deepcopy(data)
+    place = result
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
+    return result
 
 
 @pytest.fixture
@@ -72,10 +93,19 @@ def test_accounts_on_any_day(academy: Academy) -> None:
 
 
 def test_the_account_schema_refuses_wrong_accounts(academy: Academy) -> None:
+    """Every field is required."""
+    academy.change("claire.dubreuil", displayName=["C. D."])
     view = academy.show("claire.dubreuil", DAY)
-    assert wrong("account", {**view, "more": 1})
-    assert wrong("account", {**view, "state": "dead"})
-    assert wrong("account", {name: value for name, value in view.items() if name != "locked"})
+    assert view["drift"]
+    assert view["entitlements"]
+    for place in places(view):
+        assert wrong("account", without(view, place)), place
+    for values in ({"more": 1}, {"state": "dead"}, {"locked": "no"}, {"login_from": ""}, {"sn": "Martin"}):
+        assert wrong("account", {**view, **values}), values
+    for name, values in (("assignments", {"start": None, "uai": ""}), ("entitlements", {"uai": ""})):
+        for field, value in values.items():
+            broken = [{**view[name][0], field: value}]
+            assert wrong("account", {**view, name: broken}), (name, field)
 
 
 def test_plans(academy: Academy) -> None:
@@ -93,6 +123,7 @@ def test_plans(academy: Academy) -> None:
     assert plan["absents"]
     assert plan["writes"]
     assert wrong("plan", plan) == []
+    refuses_wrong_plans(plan)
     assert NUMEN not in json.dumps(plan)
     assert "20E9512346XYZ" not in json.dumps(plan)
 
@@ -106,12 +137,37 @@ def test_plans(academy: Academy) -> None:
     refused = academy.plan(academy.feed(*rows, day="2026-03-02"), "--as-of", "2026-03-02", code=4)
     assert refused["refusals"]
     assert wrong("plan", refused) == []
+    assert wrong("plan", {**refused, "refusals": [{**refused["refusals"][0], "found": -1}]})
+    for field in REQUIRED["refusals"].split():
+        assert wrong("plan", {**refused, "refusals": [without(refused["refusals"][0], (field,))]}), field
 
 
-def test_the_plan_schema_refuses_wrong_plans(academy: Academy) -> None:
-    plan = academy.plan("--as-of", DAY)
-    assert wrong("plan", {**plan, "changes": [{"kind": "explode"}]})
-    assert wrong("plan", {name: value for name, value in plan.items() if name != "basis"})
+REQUIRED = {
+    "": "fingerprint basis summary changes rejections holds absents disagreements contradictions drift "
+    "refusals writes signature",
+    "changes": "kind uid matricule before after reason feed line effective",
+    "rejections": "file line column code message matricule",
+    "holds": "matricule uid why code",
+    "refusals": "guard found of limit scope",
+}
+"""The fields that every plan has, and those of its parts."""
+
+
+def refuses_wrong_plans(plan: dict[str, Any]) -> None:
+    """The fields are required, and have their form."""
+    for name in REQUIRED[""].split():
+        assert wrong("plan", without(plan, (name,))), name
+    for name in ("changes", "rejections", "holds"):
+        for field in REQUIRED[name].split():
+            assert wrong("plan", {**plan, name: [without(plan[name][0], (field,))]}), (name, field)
+    for name, field, value in (
+        ("changes", "kind", "explode"),
+        ("changes", "effective", "01/09/2026"),
+        ("changes", "line", 0),
+        ("holds", "why", None),
+    ):
+        assert wrong("plan", {**plan, name: [{**plan[name][0], field: value}]}), (name, field)
+    assert wrong("plan", {**plan, "basis": {**plan["basis"], "as_of": None}})
 
 
 def test_each_change_of_a_plan_has_a_reason_and_all_its_fields(academy: Academy) -> None:
