@@ -11,7 +11,7 @@ from .feeds import crowd, row
 from .killed import killed_at_calls_of, killed_by
 
 DAY = "2026-09-05"
-MANY = 45
+MANY = 120
 
 
 def killed(academy: Academy, *words: str | Path) -> None:

@@ -33,7 +33,7 @@ def live(
 
 
 def test_an_ordinary_rentree_mixes_up_nobody(academy: Academy) -> None:
-    nights, figures = live(academy, ORDINARY, 150, 1, 16, sources=("epp", "assed", "agape"))
+    nights, figures = live(academy, ORDINARY, 150, 1, 16, sources=("epp", "assed", "agape"), calm=10)
     assert figures.faults == []
     assert figures.per_thousand <= MOST_CASES
     assert figures.late["applied"] + figures.late["refused"] > 0
