@@ -15,10 +15,10 @@ from functools import partial
 from typing import TypeVar
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.write import WriteState
+from piactl.core.plan.write import Write, WriteState
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.failover_and_reader import shown_uri
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
@@ -31,7 +31,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5)
 """Seconds between two readings; the last one is repeated."""
 
 _Found = TypeVar("_Found")
-Expected = Mapping[str, Sequence[EntryWrite]]
+Expected = Mapping[str, Sequence[Write]]
 """The writes that were made of each entry, by DN, in their order; none to compare the servers alone."""
 
 
@@ -115,7 +115,7 @@ def _compared(sessions: Mapping[str, Session], expected: Expected) -> dict[str, 
     return wrong
 
 
-def _difference(dn: str, written: EntryWrite | None, first: RawEntry | None, entry: RawEntry | None) -> str:
+def _difference(dn: str, written: Write | None, first: RawEntry | None, entry: RawEntry | None) -> str:
     if entry is None and (first is not None or (written is not None and written.op != "delete")):
         return f"{dn} is not there"
     if entry is not None and first is None:
@@ -131,7 +131,7 @@ def _difference(dn: str, written: EntryWrite | None, first: RawEntry | None, ent
     return f"{dn} differs there ({', '.join(names)})" if names else ""
 
 
-def merged(writes: Sequence[EntryWrite]) -> EntryWrite:
+def merged(writes: Sequence[Write]) -> Write:
     """The writes of one entry as one, in which each attribute has its last write."""
     last = writes[-1]
     add: dict[str, tuple[bytes, ...]] = {}

@@ -11,10 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from piactl.core.plan.write import Values as Values
-from piactl.core.plan.write import Write
-
-EntryWrite = Write
+from piactl.core.plan.write import Values, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class WriteResult:
     modify, from the controls of the answer; empty without them.
     """
 
-    write: EntryWrite
+    write: Write
     outcome: Outcome
     message: str = ""
     csn_before: bytes = b""
@@ -111,7 +108,7 @@ class Reader(Protocol):
 class Changeable(Reader, Protocol):
     """Reads, and takes writes: those of a Writer, or some that are only shown."""
 
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+    def write(self, writes: Iterable[Write]) -> Generator[WriteResult]:
         """One result per write, in order."""
 
 
@@ -121,7 +118,7 @@ class Writer(Changeable, Protocol):
     def who(self) -> str:
         """The DN that the server knows this identity by."""
 
-    def keep_to(self, number: str, write: EntryWrite) -> None:
+    def keep_to(self, number: str, write: Write) -> None:
         """From now on uses only the server with this serverID (as in an entryCSN). Each further connection
         makes `write` first, whose answer shows which server it reached: one address may lead to several."""
 
@@ -129,7 +126,7 @@ class Writer(Changeable, Protocol):
         """The clock of each other server of the list now, to the second, UTC. Servers that cannot be reached
         and those whose cn=monitor may not be read are left out."""
 
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+    def write(self, writes: Iterable[Write]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.
 
         The next write is taken from `writes` only when it is about to be sent, so what `writes` does before
@@ -145,7 +142,7 @@ class Writer(Changeable, Protocol):
         """
 
 
-def write_one(writer: Writer, write: EntryWrite) -> WriteResult:
+def write_one(writer: Writer, write: Write) -> WriteResult:
     """Makes one write, and waits for its result."""
     return next(iter(writer.write([write])))
 

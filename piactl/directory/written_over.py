@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
+from piactl.core.plan.write import Values, Write
 from piactl.directory.client.filter_matching import DN, LowValues, matching
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Values, WriteResult
+from piactl.directory.port import Outcome, RawEntry, Reader, ServerFacts, WriteResult
 
 _CSN = "entryCSN"
 
@@ -68,12 +69,12 @@ class WrittenOver:
             if held is not None and fits(held[1]) and _within(name, top, scope):
                 yield _only(held[0], attributes)
 
-    def apply(self, writes: Iterable[EntryWrite]) -> None:
+    def apply(self, writes: Iterable[Write]) -> None:
         """Continues as if these writes had been made, one after the other."""
         for _ in self.write(writes):
             pass
 
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+    def write(self, writes: Iterable[Write]) -> Generator[WriteResult]:
         """The results of these writes as if they were made, each once it is asked for."""
         for write in writes:
             name = normal_dn(write.dn)

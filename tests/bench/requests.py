@@ -119,8 +119,8 @@ def _entries(lines: Iterable[str]) -> Iterator[dict[str, object]]:
 
 
 def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
+    from piactl.core.plan.write import Write
     from piactl.directory.client.messages import encoded_operation
-    from piactl.directory.port import EntryWrite
 
     with (
         made.ldif.open("w", encoding="utf-8") as ldif,
@@ -131,7 +131,7 @@ def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
             op, dn, add, delete = (change[name] for name in ("op", "dn", "add", "delete"))
             ldif.writelines(ldif_lines(op, dn, add, delete))  # type: ignore[arg-type]
             lines.write(json.dumps({"op": op, "dn": dn, "add": add, "delete": delete}) + "\n")
-            write = EntryWrite(op, dn, _raw(add), _raw(delete))  # type: ignore[arg-type]
+            write = Write(op, dn, _raw(add), _raw(delete))  # type: ignore[arg-type]
             encoded.write(encoded_operation(write))
 
 

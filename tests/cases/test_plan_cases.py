@@ -40,8 +40,8 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Subject, desired_account
-from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
@@ -201,7 +201,7 @@ class World:
         (self.folder / "policy.yaml").write_text(written, encoding="utf-8")
         self.site = open_configuration(self.folder / "piactl.yaml")
 
-    def put(self, write: EntryWrite | None) -> None:
+    def put(self, write: Write | None) -> None:
         assert write is not None
         self.directory.apply([write])
 
@@ -227,10 +227,10 @@ class World:
                 self.put(account_write(settings, configuration.encoding, None, account))
                 changed = {name: (str(value).encode(),) for name, value in section.get("entry", {}).items()}
                 dn = account_dn(settings, account.uid)
-                self.put(EntryWrite("modify", dn, delete=dict.fromkeys(changed, ()), add=changed))
+                self.put(Write("modify", dn, delete=dict.fromkeys(changed, ()), add=changed))
         for address in unmanaged:
             values = {"objectClass": (b"inetOrgPerson",), "mail": (address.encode(),)}
-            self.put(EntryWrite("add", f"cn={address},{settings.suffix}", add=values))
+            self.put(Write("add", f"cn={address},{settings.suffix}", add=values))
         census = census_of(stored_accounts, stood)
         self.remember(
             LastRun("", stood, configuration.policy.digest, configuration.register_digest, "", True, census)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from piactl.core.plan.write import Write
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.directory.port import Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 
 from .plain_slapd import (
@@ -44,16 +45,16 @@ def slapd() -> Iterator[PlainSlapd]:
         yield server
 
 
-def step(number: int, now: int = 0) -> EntryWrite:
+def step(number: int, now: int = 0) -> Write:
     """A change that cannot be done twice."""
     before, after = (b"person" if now == 0 else b"n%d" % now), b"n%d" % (now + 1)
     add = {"sn": (after,), "description": (b"step " + after,)}
-    return EntryWrite("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (before,)}, add=add)
+    return Write("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (before,)}, add=add)
 
 
-def added(uid: str, below: str = PEOPLE) -> EntryWrite:
+def added(uid: str, below: str = PEOPLE) -> Write:
     values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), "sn": (b"n1",)}
-    return EntryWrite("add", f"uid={uid},{below}", add=values)
+    return Write("add", f"uid={uid},{below}", add=values)
 
 
 def steps_done(slapd: PlainSlapd) -> dict[str, int]:
@@ -63,7 +64,7 @@ def steps_done(slapd: PlainSlapd) -> dict[str, int]:
         return {entry.dn: len(entry.values["description"]) for entry in entries}
 
 
-def check(slapd: PlainSlapd, writes: Sequence[EntryWrite], results: Sequence[WriteResult]) -> None:
+def check(slapd: PlainSlapd, writes: Sequence[Write], results: Sequence[WriteResult]) -> None:
     assert [result.write for result in results] == list(writes)
     assert {result.outcome for result in results} == {Outcome.APPLIED}
     assert steps_done(slapd) == {write.dn: 1 for write in writes}
@@ -126,10 +127,10 @@ def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
                 second = step(number, 1)
                 writes += [first, replace(second, dn=second.dn.upper().replace(",", ", "))]
                 writes += [added(f"n{number}"), added("below", f"uid=n{number},{PEOPLE}")]
-                writes += [EntryWrite("delete", f"uid=below,uid=n{number},{PEOPLE}")]
-                writes += [EntryWrite("delete", f"uid=N{number},{PEOPLE}")]
-                writes += [EntryWrite("modify", second.dn, delete=second.add, add={"sn": (b"person",)})]
-                writes += [EntryWrite("modify", first.dn, delete={"description": first.add["description"]})]
+                writes += [Write("delete", f"uid=below,uid=n{number},{PEOPLE}")]
+                writes += [Write("delete", f"uid=N{number},{PEOPLE}")]
+                writes += [Write("modify", second.dn, delete=second.add, add={"sn": (b"person",)})]
+                writes += [Write("modify", first.dn, delete={"description": first.add["description"]})]
             results = list(writer.write(writes))
             assert [result.write for result in results] == writes
             assert {result.outcome for result in results} == {Outcome.APPLIED}
@@ -141,9 +142,9 @@ def test_an_address_goes_to_another_entry_after_it_left_the_first(slapd: PlainSl
     mail = {"mail": (b"a.b@example.org",)}
     giver, taker = (f"uid={name},{PEOPLE}" for name in ("giver", "taker"))
     with wire(slapd.port) as proxy, open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
-        list(writer.write([added("giver"), added("taker"), EntryWrite("modify", giver, add=mail)]))
+        list(writer.write([added("giver"), added("taker"), Write("modify", giver, add=mail)]))
         proxy.most = 0
-        writes = [EntryWrite("modify", giver, delete=mail), EntryWrite("modify", taker, add=mail)]
+        writes = [Write("modify", giver, delete=mail), Write("modify", taker, add=mail)]
         assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
         assert proxy.most == 1
 
@@ -154,9 +155,9 @@ def test_two_spellings_of_a_dn_with_escapes_count_as_one_entry(slapd: PlainSlapd
         plus, hexed = f"uid=a\\+b,{PEOPLE}", f"uid=a\\2bb,{PEOPLE}"
         writes = [
             replace(add, dn=plus),
-            EntryWrite("modify", hexed, delete={"sn": (b"n1",)}, add={"sn": (b"n2",)}),
+            Write("modify", hexed, delete={"sn": (b"n1",)}, add={"sn": (b"n2",)}),
         ]
-        writes = [*writes, EntryWrite("delete", plus, delete={"sn": (b"n2",)})] * 10
+        writes = [*writes, Write("delete", plus, delete={"sn": (b"n2",)})] * 10
         assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
 
 
@@ -164,11 +165,11 @@ def test_each_of_many_writes_has_its_own_outcome(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(), "root", password) as other:
         for number in (3, 77):
             [result] = other.write(
-                [EntryWrite("modify", step(number).dn, delete={"sn": (b"person",)}, add={"sn": (b"x",)})]
+                [Write("modify", step(number).dn, delete={"sn": (b"person",)}, add={"sn": (b"x",)})]
             )
             assert result.outcome is Outcome.APPLIED
         assert len(list(other.write([step(number) for number in (10, 90)]))) == 2
-    bad = EntryWrite("modify", step(50).dn, delete={"sn": (b"person",)})
+    bad = Write("modify", step(50).dn, delete={"sn": (b"person",)})
     lost = added("lost", f"ou=nowhere,{SUFFIX}")
     writes = [bad if n == 50 else lost if n == 60 else step(n) for n in range(SIZE)]
     with open_writer(slapd.settings(), "clerk", password) as writer:
@@ -245,7 +246,7 @@ def test_an_error_from_the_source_of_writes_comes_after_their_results(
 ) -> None:
     writes = []
 
-    def coming() -> Iterator[EntryWrite]:
+    def coming() -> Iterator[Write]:
         for number in range(90):
             writes.append(step(number))
             yield writes[-1]
@@ -263,7 +264,7 @@ def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: Pla
     """A lost write is read back; if it was not made, it is not sent again and stays in doubt."""
     with wire(slapd.port, MODIFY, "drop request", position=62) as proxy:
 
-        def coming() -> Iterator[EntryWrite]:
+        def coming() -> Iterator[Write]:
             for number in range(60):
                 yield step(number)
             yield step(60)
@@ -282,7 +283,7 @@ def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: Pla
 def test_reads_and_single_writes_work_while_other_writes_are_in_flight(
     slapd: PlainSlapd, in_flight: int
 ) -> None:
-    def coming(writer: Writer) -> Iterator[EntryWrite]:
+    def coming(writer: Writer) -> Iterator[Write]:
         for number in range(SIZE):
             if number % 7 == 0:
                 assert writer.read(f"uid=p{number:05d},{PEOPLE}", ["sn"]) is not None
@@ -298,7 +299,7 @@ def test_reads_and_single_writes_work_while_other_writes_are_in_flight(
 
 
 def test_writes_go_on_after_a_read_in_between_had_to_reconnect(slapd: PlainSlapd) -> None:
-    def coming(writer: Writer) -> Iterator[EntryWrite]:
+    def coming(writer: Writer) -> Iterator[Write]:
         for number in range(SIZE):
             if number == 70:
                 slapd.kill()
@@ -327,10 +328,10 @@ def test_without_assertions_deleting_a_changed_entry_is_a_conflict(
 ) -> None:
     monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        writes: list[EntryWrite] = []
+        writes: list[Write] = []
         for number in range(0, 40, 2):
             wrong = b"other" if number == 20 else b"person"
-            writes += [EntryWrite("delete", step(number).dn, delete={"sn": (wrong,)}), step(number + 1)]
+            writes += [Write("delete", step(number).dn, delete={"sn": (wrong,)}), step(number + 1)]
         results = list(writer.write(writes))
     assert [result.write for result in results] == writes
     assert [n for n, result in enumerate(results) if result.outcome is not Outcome.APPLIED] == [20]

@@ -21,6 +21,7 @@ from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
 from ldap3.utils.asn1 import decode_message_fast, encode
 
 from piactl.core.model.settings import TlsSettings
+from piactl.core.plan.write import Values, Write
 from piactl.directory.client.connection import Session, open_session
 from piactl.directory.client.controls import (
     POST_READ,
@@ -43,15 +44,14 @@ from piactl.directory.client.messages import (
 )
 from piactl.directory.client.strategy import DeadlineStrategy
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Values
 from piactl.errors import DirectoryRefused, DirectoryUnreachable
 
 from .plain_slapd import PEOPLE, PlainSlapd, own_certificate, password, running, ways_to_bind
 from .wire import MODIFY, SEARCH, silent_server, wire
 
 FIRST = f"uid=p00000,{PEOPLE}"
-CHANGE = EntryWrite("modify", FIRST, delete={"sn": (b"person",)}, add={"sn": (b"changed",)})
-NEW = EntryWrite(
+CHANGE = Write("modify", FIRST, delete={"sn": (b"person",)}, add={"sn": (b"changed",)})
+NEW = Write(
     "add",
     f"uid=new,{PEOPLE}",
     add={"objectClass": (b"inetOrgPerson",), "uid": (b"new",), "cn": (b"x",), "sn": (b"x",)},
@@ -74,8 +74,8 @@ def session(server: PlainSlapd, *, read_only: bool = False, identity: str = "cle
 # ---- what is refused
 
 
-@pytest.mark.parametrize("write", [NEW, CHANGE, EntryWrite("delete", FIRST)], ids=lambda write: write.op)
-def test_a_connection_of_a_reader_sends_no_write(write: EntryWrite) -> None:
+@pytest.mark.parametrize("write", [NEW, CHANGE, Write("delete", FIRST)], ids=lambda write: write.op)
+def test_a_connection_of_a_reader_sends_no_write(write: Write) -> None:
     with running(people=1) as server, wire(server.port) as proxy:
         configured = server.settings(proxy.uri)
         ways: list[Callable[[Session], object]] = [
@@ -147,7 +147,7 @@ def test_a_connection_keeps_no_password_whatever_the_way_to_bind(tmp_path: Path)
         for uri, identity, way in ways_to_bind(server, tls):
             configured = server.settings(uri, tls=way)
             opened = open_session(uri, configured, configured.identities[identity], password, read_only=False)
-            write = EntryWrite("modify", FIRST, delete={"userPassword": ()}, add={"userPassword": (secret,)})
+            write = Write("modify", FIRST, delete={"userPassword": ()}, add={"userPassword": (secret,)})
             assert opened.write(write, [], "write").code == 0
             texts, seen, todo = [], set(), [opened]
             while todo:
@@ -177,7 +177,7 @@ def test_a_write_returns_the_entry_csn_before_and_after(slapd: PlainSlapd) -> No
         return entry.first("entryCSN") or b""
 
     writes = [
-        EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"audio": (b"not \xff text",)}) for n in range(20)
+        Write("modify", f"uid=p{n:05d},{PEOPLE}", add={"audio": (b"not \xff text",)}) for n in range(20)
     ]
     before = [csn(write.dn) for write in writes]
     results = {0: opened.write(writes[0], controls, "write")}
@@ -198,10 +198,10 @@ def test_an_unreadable_entry_csn_is_empty() -> None:
 
 def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) -> None:
     opened = session(slapd)
-    writes = [EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"title": (b"t",)}) for n in range(30)]
+    writes = [Write("modify", f"uid=p{n:05d},{PEOPLE}", add={"title": (b"t",)}) for n in range(30)]
     numbers = opened.post([(write, []) for write in writes], "write")
     assert opened.entry(PEOPLE, ["ou"]) is not None
-    assert opened.write(EntryWrite("modify", PEOPLE, add={"description": (b"d",)}), [], "write").code == 0
+    assert opened.write(Write("modify", PEOPLE, add={"description": (b"d",)}), [], "write").code == 0
     answered: list[int] = []
     while len(answered) < len(numbers):
         answered += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
@@ -223,9 +223,9 @@ CONTROLS = st.lists(
     max_size=2,
 )
 WRITES = st.one_of(
-    st.builds(lambda dn, add: EntryWrite("add", dn, add={"objectClass": (b"top",), **add}), DNS, SOME),
+    st.builds(lambda dn, add: Write("add", dn, add={"objectClass": (b"top",), **add}), DNS, SOME),
     st.builds(
-        lambda dn, delete, add, replaced: EntryWrite(
+        lambda dn, delete, add, replaced: Write(
             "modify", dn, add=add, delete={**delete, **dict.fromkeys(replaced, ())}
         ),
         DNS,
@@ -233,14 +233,14 @@ WRITES = st.one_of(
         SOME,
         st.lists(NAMES, max_size=1),
     ),
-    st.builds(lambda dn: EntryWrite("delete", dn), DNS),
+    st.builds(lambda dn: Write("delete", dn), DNS),
 )
 
 
 OPERATIONS = (ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE, ldap3.MODIFY_REPLACE)
 
 
-def by_ldap3(number: int, write: EntryWrite, controls: list[Control]) -> bytes:
+def by_ldap3(number: int, write: Write, controls: list[Control]) -> bytes:
     if write.op == "add":
         kind, request = "addRequest", add_operation(write.dn, write.add, True)
     elif write.op == "delete":
@@ -260,9 +260,7 @@ def by_ldap3(number: int, write: EntryWrite, controls: list[Control]) -> bytes:
 
 @given(st.integers(1, 2**31 - 1), WRITES, CONTROLS)
 @settings(deadline=None, max_examples=200)
-def test_writes_are_encoded_as_ldap3_encodes_them(
-    number: int, write: EntryWrite, controls: list[Control]
-) -> None:
+def test_writes_are_encoded_as_ldap3_encodes_them(number: int, write: Write, controls: list[Control]) -> None:
     assert encoded(number, write, controls) == by_ldap3(number, write, controls)
 
 

@@ -18,8 +18,9 @@ from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.core.model.settings import PasswordSettings
+from piactl.core.plan.write import Write
 from piactl.directory.open import open_writer
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.password_state_and_activation import (
     ActivationPasswordWriter,
     activation_write,
@@ -265,7 +266,7 @@ def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sa
         assert (uid, foreign, write) == (
             "a",
             "",
-            EntryWrite("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
+            Write("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
         )
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
         assert list(policy_writes(writer, settings, passwords)) == []

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.dn import child
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Outcome
+from piactl.directory.port import Outcome
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
@@ -35,9 +36,9 @@ def slapd() -> Iterator[PlainSlapd]:
         yield server
 
 
-def counted(number: int, now: int) -> EntryWrite:
+def counted(number: int, now: int) -> Write:
     """A change that cannot be done twice: the entry's sn counts from `now` to the next number."""
-    return EntryWrite(
+    return Write(
         "modify",
         f"uid=p{number:05d},{PEOPLE}",
         delete={"sn": (f"n{now}".encode(),)},
@@ -45,15 +46,13 @@ def counted(number: int, now: int) -> EntryWrite:
     )
 
 
-def first(number: int) -> EntryWrite:
-    return EntryWrite(
-        "modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (b"person",)}, add={"sn": (b"n0",)}
-    )
+def first(number: int) -> Write:
+    return Write("modify", f"uid=p{number:05d},{PEOPLE}", delete={"sn": (b"person",)}, add={"sn": (b"n0",)})
 
 
-def added(uid: str) -> EntryWrite:
+def added(uid: str) -> Write:
     values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), "sn": (b"n0",)}
-    return EntryWrite("add", child(PEOPLE, "uid", uid), add=values)
+    return Write("add", child(PEOPLE, "uid", uid), add=values)
 
 
 def state(slapd: PlainSlapd, uid: str) -> tuple[str, int] | None:
@@ -70,7 +69,7 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None
         counted(0, 0),
         added("new"),
         counted(0, 1),
-        EntryWrite("delete", f"uid=p00004,{PEOPLE}"),
+        Write("delete", f"uid=p00004,{PEOPLE}"),
     ]
     began = time.monotonic()
     # the very first modify asks whether the server takes writes
@@ -148,9 +147,7 @@ def test_a_change_by_another_before_the_reading_back_is_a_conflict(slapd: PlainS
 def _step_on(slapd: PlainSlapd) -> None:
     """Waits until the change is there, then changes the value again."""
     with open_writer(slapd.settings(), "root", password) as other:
-        change = EntryWrite(
-            "modify", f"uid=p00000,{PEOPLE}", delete={"sn": (b"n1",)}, add={"sn": (b"other",)}
-        )
+        change = Write("modify", f"uid=p00000,{PEOPLE}", delete={"sn": (b"n1",)}, add={"sn": (b"other",)})
         for _ in range(50):
             if [result.outcome for result in other.write([change])] == [Outcome.APPLIED]:
                 return
@@ -211,11 +208,11 @@ def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -
             outcomes.extend(result.outcome for result in writer.write([added(uid) for uid in uids]))
             while done < kills:
                 again = [
-                    EntryWrite("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
+                    Write("modify", f"uid={uid},{PEOPLE}", delete={"cn": (b"x",)}, add={"cn": (b"y",)})
                     for uid in uids
                 ]
                 outcomes.extend(result.outcome for result in writer.write(again))
-                back = [EntryWrite("modify", write.dn, delete=write.add, add=write.delete) for write in again]
+                back = [Write("modify", write.dn, delete=write.add, add=write.delete) for write in again]
                 outcomes.extend(result.outcome for result in writer.write(back))
         finally:
             finished.set()

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from piactl.core.plan.write import Write
 from piactl.directory import dn as names
 from piactl.directory.dn import child, normal_dn, same_dn, under
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
 from piactl.directory.open import open_writer
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import Outcome, Writer
 
 from .plain_slapd import PEOPLE, SUFFIX, password, running
 
@@ -71,10 +72,10 @@ def _bits(value: bytes) -> bytes:
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
 def test_a_search_for_any_bytes_finds_exactly_what_holds_them(writer: Writer, values: list[bytes]) -> None:
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
-    writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
+    writes = [Write("add", base, add={"objectClass": (b"organizationalUnit",)})]
     for number, value in enumerate(values):
         writes.append(
-            EntryWrite(
+            Write(
                 "add",
                 child(base, "uid", f"u{number}"),
                 add={
@@ -100,12 +101,12 @@ def test_a_search_for_any_text_finds_exactly_what_holds_it(
 ) -> None:
     """labeledURI is case-sensitive; slapd ignores blanks at the ends, and takes a run of blanks as one."""
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
-    writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
+    writes = [Write("add", base, add={"objectClass": (b"organizationalUnit",)})]
     text_by_name: dict[str, str] = {}
     for number, text in enumerate(stored):
         name = child(base, "uid", f"u{number}")
         writes.append(
-            EntryWrite(
+            Write(
                 "add",
                 name,
                 add={
@@ -144,8 +145,8 @@ def test_an_entry_of_any_name_is_found_by_that_name(writer: Writer, text: str) -
     results = list(
         writer.write(
             [
-                EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)}),
-                EntryWrite("add", name, add=entry),
+                Write("add", base, add={"objectClass": (b"organizationalUnit",)}),
+                Write("add", name, add=entry),
             ]
         )
     )

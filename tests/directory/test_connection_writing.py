@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from piactl.core.plan.write import Values, Write
 from piactl.directory.dn import child
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Outcome, Values, Writer, WriteResult
+from piactl.directory.port import Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
@@ -42,12 +43,12 @@ def slapd() -> Iterator[PlainSlapd]:
 @pytest.fixture
 def writer(slapd: PlainSlapd) -> Iterator[Writer]:
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        [added] = writer.write([EntryWrite("add", ALICE, add=ENTRY)])
+        [added] = writer.write([Write("add", ALICE, add=ENTRY)])
         assert added.outcome is Outcome.APPLIED
         yield writer
 
 
-def one(writer: Writer, write: EntryWrite) -> WriteResult:
+def one(writer: Writer, write: Write) -> WriteResult:
     [result] = writer.write([write])
     assert result.write is write
     return result
@@ -61,8 +62,8 @@ def held(writer: Writer, *attributes: str) -> Values:
 
 def test_a_repeated_add_modify_or_delete_is_unchanged(writer: Writer) -> None:
     assert held(writer, *ENTRY) == ENTRY
-    assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.UNCHANGED
-    change = EntryWrite(
+    assert one(writer, Write("add", ALICE, add=ENTRY)).outcome is Outcome.UNCHANGED
+    change = Write(
         "modify",
         ALICE,
         delete={"mail": (b"alice@example.fr",)},
@@ -71,7 +72,7 @@ def test_a_repeated_add_modify_or_delete_is_unchanged(writer: Writer) -> None:
     assert one(writer, change).outcome is Outcome.APPLIED
     assert set(held(writer, "mail")["mail"]) == {b"alice.durand@example.fr", b"a.durand@example.fr"}
     assert one(writer, change).outcome is Outcome.UNCHANGED
-    end = EntryWrite("delete", ALICE, delete={"title": (b"ENS",)})
+    end = Write("delete", ALICE, delete={"title": (b"ENS",)})
     assert one(writer, end).outcome is Outcome.APPLIED
     assert writer.read(ALICE, ["uid"]) is None
     assert one(writer, end).outcome is Outcome.UNCHANGED
@@ -82,16 +83,12 @@ def test_a_repeated_add_modify_or_delete_is_unchanged(writer: Writer) -> None:
 def test_a_conflict_names_the_other_writer_and_changes_nothing(slapd: PlainSlapd, writer: Writer) -> None:
     with open_writer(slapd.settings(), "root", password) as other:
         assert (
-            one(
-                other, EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Petit",)})
-            ).outcome
+            one(other, Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Petit",)})).outcome
             is Outcome.APPLIED
         )
     result = one(
         writer,
-        EntryWrite(
-            "modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",), "title": (b"ENS",)}
-        ),
+        Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",), "title": (b"ENS",)}),
     )
     assert result.outcome is Outcome.CONFLICT
     assert "sn" in result.message
@@ -102,7 +99,7 @@ def test_a_conflict_names_the_other_writer_and_changes_nothing(slapd: PlainSlapd
 
 
 def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> None:
-    mixed = EntryWrite("modify", ALICE, add={"mail": (b"alice@example.fr", b"new@example.fr")})
+    mixed = Write("modify", ALICE, add={"mail": (b"alice@example.fr", b"new@example.fr")})
     assert one(writer, mixed).outcome is Outcome.CONFLICT
     assert len(held(writer, "mail")["mail"]) == 2
 
@@ -111,37 +108,33 @@ def test_outcomes_are_the_same_without_assertions(slapd: PlainSlapd, monkeypatch
     # as on a server without RFC 4528
     monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        one(writer, EntryWrite("add", ALICE, add=ENTRY))
-        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        one(writer, Write("add", ALICE, add=ENTRY))
+        change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
         assert one(writer, change).outcome is Outcome.APPLIED
         assert one(writer, change).outcome is Outcome.UNCHANGED
         stale = replace(change, add={"sn": (b"Petit",)})
         assert one(writer, stale).outcome is Outcome.CONFLICT
-        assert (
-            one(writer, EntryWrite("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.UNCHANGED
-        )
-        assert (
-            one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
-        )
+        assert one(writer, Write("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.UNCHANGED
+        assert one(writer, Write("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
         assert held(writer, "sn") == {"sn": (b"Bernard",)}
 
 
 def test_a_deletion_asserts_what_it_deletes(writer: Writer) -> None:
-    result = one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Petit",)}))
+    result = one(writer, Write("delete", ALICE, delete={"sn": (b"Petit",)}))
     assert result.outcome is Outcome.CONFLICT
     assert held(writer, "sn") == {"sn": (b"Durand",)}
 
 
 def test_a_correction_of_case_is_a_change(writer: Writer) -> None:
-    change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"DURAND",)})
+    change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"DURAND",)})
     assert one(writer, change).outcome is Outcome.APPLIED
     assert held(writer, "sn") == {"sn": (b"DURAND",)}
 
 
 def test_a_value_is_respelled_though_the_server_takes_both_as_equal(writer: Writer) -> None:
     """telephoneNumber compares without blanks and hyphens; piactl's own folding does not ignore hyphens."""
-    one(writer, EntryWrite("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
-    change = EntryWrite(
+    one(writer, Write("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
+    change = Write(
         "modify",
         ALICE,
         delete={"telephoneNumber": (b"+33 3 22-82-38-23",)},
@@ -153,7 +146,7 @@ def test_a_value_is_respelled_though_the_server_takes_both_as_equal(writer: Writ
 
 def test_a_value_that_cannot_be_read_is_replaced(slapd: PlainSlapd, writer: Writer) -> None:
     for secret in (b"canary-first-4Hd", b"canary-second-8Lm"):
-        write = EntryWrite("modify", ALICE, delete={"userPassword": ()}, add={"userPassword": (secret,)})
+        write = Write("modify", ALICE, delete={"userPassword": ()}, add={"userPassword": (secret,)})
         assert one(writer, write).outcome is Outcome.APPLIED
     assert "userPassword" not in held(writer, "userPassword")
     with open_reader(slapd.settings(), "root", password) as root:
@@ -163,24 +156,24 @@ def test_a_value_that_cannot_be_read_is_replaced(slapd: PlainSlapd, writer: Writ
 
 
 def test_an_add_over_another_entry_is_a_conflict(writer: Writer) -> None:
-    result = one(writer, EntryWrite("add", ALICE, add={**ENTRY, "sn": (b"Petit",)}))
+    result = one(writer, Write("add", ALICE, add={**ENTRY, "sn": (b"Petit",)}))
     assert result.outcome is Outcome.CONFLICT
     assert "sn" in result.message
     assert held(writer, "sn") == {"sn": (b"Durand",)}
 
 
 def test_one_bad_entry_does_not_stop_the_others(writer: Writer) -> None:
-    def named(uid: str, **attributes: tuple[bytes, ...]) -> EntryWrite:
+    def named(uid: str, **attributes: tuple[bytes, ...]) -> Write:
         values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), **attributes}
-        return EntryWrite("add", child(PEOPLE, "uid", uid), add=values)
+        return Write("add", child(PEOPLE, "uid", uid), add=values)
 
     writes = [
         named("fine", sn=(b"x",)),
         named("without"),
         named("unknown", sn=(b"x",), noSuchThing=(b"1",)),
-        EntryWrite("add", f"uid=lost,ou=nowhere,{SUFFIX}", add=named("lost", sn=(b"x",)).add),
-        EntryWrite("delete", PEOPLE),
-        EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}),
+        Write("add", f"uid=lost,ou=nowhere,{SUFFIX}", add=named("lost", sn=(b"x",)).add),
+        Write("delete", PEOPLE),
+        Write("modify", ALICE, delete={"sn": (b"Durand",)}),
         named("also", sn=(b"x",)),
     ]
     results = list(writer.write(writes))
@@ -209,21 +202,21 @@ HOSTILE = (
 def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer) -> None:
     description, title = ENTRY["description"], (b"back",)
     for value in HOSTILE:
-        put = EntryWrite("modify", ALICE, delete={"description": description}, add={"description": (value,)})
+        put = Write("modify", ALICE, delete={"description": description}, add={"description": (value,)})
         assert one(writer, put).outcome is Outcome.APPLIED, value
         assert held(writer, "description") == {"description": (value,)}
         assert one(writer, put).outcome is Outcome.UNCHANGED, value
-        back = EntryWrite("modify", ALICE, delete={"description": (value,)}, add={"title": title})
+        back = Write("modify", ALICE, delete={"description": (value,)}, add={"title": title})
         assert one(writer, back).outcome is Outcome.APPLIED, value
         assert held(writer, "description", "title") == {"title": title}
-        again = EntryWrite("modify", ALICE, delete={"title": title}, add={"description": description})
+        again = Write("modify", ALICE, delete={"title": title}, add={"description": description})
         assert one(writer, again).outcome is Outcome.APPLIED, value
 
 
 def test_a_full_database_ends_writing_after_the_results_so_far() -> None:
     with running(maxsize=400_000) as server, open_writer(server.settings(), "clerk", password) as writer:
         writes = [
-            EntryWrite(
+            Write(
                 "add",
                 f"uid=u{n},{PEOPLE}",
                 add={**ENTRY, "uid": (b"u%d" % n,), "description": (b"d" * 4000,)},
@@ -246,7 +239,7 @@ def test_a_missing_right_ends_writing_and_names_the_entry(slapd: PlainSlapd) -> 
     slapd.start()
     with open_writer(slapd.settings(), "clerk", password) as writer:
         with pytest.raises(DirectoryRefused, match="uid=alice") as refused:
-            list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+            list(writer.write([Write("add", ALICE, add=ENTRY)]))
         assert refused.value.result == 50
         assert "ACL" in str(refused.value)
 
@@ -273,7 +266,7 @@ def test_if_the_first_server_takes_no_writes_no_other_is_tried(extra: str, words
         turned = copy.settings(original.uri, copy.uri)
         with open_writer(turned, "clerk", password) as writer:
             assert writer.facts().uri == original.uri
-            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+            assert one(writer, Write("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
 
 
 def test_a_write_returns_the_entrycsn_before_and_after_it(slapd: PlainSlapd) -> None:
@@ -282,16 +275,16 @@ def test_a_write_returns_the_entrycsn_before_and_after_it(slapd: PlainSlapd) -> 
         return entry.values["entryCSN"][0] if entry else b""
 
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        added = one(writer, EntryWrite("add", ALICE, add=ENTRY))
+        added = one(writer, Write("add", ALICE, add=ENTRY))
         first = csn()
         assert (added.csn_before, added.csn_after) == (b"", first)
-        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
         changed = one(writer, change)
         assert (changed.csn_before, changed.csn_after) == (first, csn())
         assert changed.csn_after > first > b""
         again = one(writer, change)
         assert (again.outcome, again.csn_after) == (Outcome.UNCHANGED, b"")
-        gone = one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Bernard",)}))
+        gone = one(writer, Write("delete", ALICE, delete={"sn": (b"Bernard",)}))
         assert (gone.outcome, gone.csn_before, gone.csn_after) == (Outcome.APPLIED, b"", b"")
 
 
@@ -301,8 +294,8 @@ def test_a_write_that_may_not_read_the_entrycsn_is_made_all_the_same(slapd: Plai
     slapd.configure(rights, f'access to attrs=entryCSN by dn.base="{CLERK}" none by * read\n{rights}')
     slapd.start()
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        one(writer, EntryWrite("add", ALICE, add=ENTRY))
-        change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+        one(writer, Write("add", ALICE, add=ENTRY))
+        change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
         result = one(writer, change)
     assert (result.outcome, result.csn_before, result.csn_after) == (Outcome.APPLIED, b"", b"")
 
@@ -311,9 +304,9 @@ def test_after_its_first_write_a_writer_uses_no_other_server() -> None:
     with running() as first, running() as second:
         both = first.settings(first.uri, second.uri)
         with open_writer(both, "clerk", password) as writer:
-            assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
+            assert one(writer, Write("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
             first.kill()
-            change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
+            change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
             for lost in (
                 lambda: one(writer, change),
                 lambda: writer.read(ALICE, ["sn"]),
@@ -336,7 +329,7 @@ def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
             with pytest.raises(DirectoryUnreachable):
                 writer.read(CLERK, ["cn"])
             with pytest.raises(DirectoryUnreachable):
-                list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+                list(writer.write([Write("add", ALICE, add=ENTRY)]))
         with open_reader(second.settings(), "clerk", password) as reader:
             assert reader.read(ALICE, ["uid"]) is None
 
@@ -348,5 +341,5 @@ def test_without_assertions_a_read_only_server_refuses_the_first_write(
     monkeypatch.setattr("piactl.directory.client.failover_and_reader.ASSERTION_OID", "0.0.0")
     with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
         with pytest.raises(DirectoryRefused) as refused:
-            list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))
+            list(writer.write([Write("add", ALICE, add=ENTRY)]))
         assert refused.value.result == code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from piactl.core.plan.write import Write
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 from piactl.directory.written_over import WrittenOver
 from tests.planning import EmptyDirectory
 
@@ -72,10 +73,10 @@ def test_searches_after_writes_find_the_new_values(directory: WrittenOver) -> No
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["d", "ab", "ab"]
     directory.apply(
         [
-            EntryWrite("modify", f"uid=d,{BASE}", {"mail": (b"A@X.FR",)}, {"due": ()}),
-            EntryWrite("modify", f"uid=b,{BASE}", {"due": (b"20280101",)}, {"mail": (b"a@x.fr",)}),
-            EntryWrite("delete", f"uid=a,{BASE}"),
-            EntryWrite("add", f"uid=e,{BASE}", {"uid": (b"e",), "mail": (b"a@x.fr",)}),
+            Write("modify", f"uid=d,{BASE}", {"mail": (b"A@X.FR",)}, {"due": ()}),
+            Write("modify", f"uid=b,{BASE}", {"due": (b"20280101",)}, {"mail": (b"a@x.fr",)}),
+            Write("delete", f"uid=a,{BASE}"),
+            Write("add", f"uid=e,{BASE}", {"uid": (b"e",), "mail": (b"a@x.fr",)}),
         ]
     )
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["b", "de", "bd"]

@@ -16,8 +16,9 @@ from piactl.cli.framework.account_batch import AccountCommand, Manner
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.core.edits import Author
+from piactl.core.plan.write import Write
 from piactl.directory.open import open_writer
-from piactl.directory.port import EntryWrite, Writer, WriteResult
+from piactl.directory.port import Writer, WriteResult
 from piactl.directory.store.accounts import Entry
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.accounts.batch import carry_out
@@ -494,7 +495,7 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
 
-    def write(self, writes: Sequence[EntryWrite]) -> Iterator[WriteResult]:
+    def write(self, writes: Sequence[Write]) -> Iterator[WriteResult]:
         for write in writes:
             if "ou=attempts" not in write.dn:
                 if not self.left:

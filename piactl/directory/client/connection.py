@@ -15,6 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
+from piactl.core.plan.write import Write
 from piactl.directory.client.controls import MANAGE_REFERRALS, Control
 from piactl.directory.client.messages import Spelling, spelling
 from piactl.directory.client.result_codes import (
@@ -32,7 +33,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
 from piactl.directory.filters import ANY_ENTRY, equals
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.port import RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = ("supportedControl namingContexts configContext monitorContext subschemaSubentry").split()
@@ -156,7 +157,7 @@ class Session:
             raise
 
     def write(
-        self, write: EntryWrite, controls: Sequence[Control], doing: str, deadline: Deadline | None = None
+        self, write: Write, controls: Sequence[Control], doing: str, deadline: Deadline | None = None
     ) -> Result:
         """Sends one write and waits for its answer; the caller checks the result.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from piactl.directory.port import Values
+from piactl.core.plan.write import Values
 
 INTEGER = 0x02
 OCTETS = 0x04

@@ -14,6 +14,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import Write
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
@@ -28,7 +29,7 @@ from piactl.directory.client.result_codes import (
     unfinished,
 )
 from piactl.directory.dn import under
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.port import RawEntry, ServerFacts
 from piactl.errors import ConfigurationInvalid, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 _ONE_SERVER = (
@@ -64,7 +65,7 @@ class Link:
         self._name = identity
         self._password = password
         self._writing = writing
-        self._kept: tuple[str, EntryWrite] | None = None
+        self._kept: tuple[str, Write] | None = None
         self._written: ServerFacts | None = None
         self.session = self._connect()
 
@@ -78,7 +79,7 @@ class Link:
         self._written = session.facts
         return session
 
-    def keep_to(self, number: str, write: EntryWrite) -> None:
+    def keep_to(self, number: str, write: Write) -> None:
         """See `Writer.keep_to`."""
         self._kept = number, write
 
@@ -167,7 +168,7 @@ class Link:
         if session.facts.server != server.server:
             raise Unusable(f"another server answers at this address ({session.facts.address})")
 
-    def _has_number(self, number: str, write: EntryWrite, session: Session) -> None:
+    def _has_number(self, number: str, write: Write, session: Session) -> None:
         """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
         result = session.write(
             write, csn_controls("modify", session.facts.controls), "ask which server it is"
@@ -185,7 +186,7 @@ class Link:
         """
         if ASSERTION_OID not in session.facts.controls:
             return
-        probe = EntryWrite("modify", self._settings.suffix, add={"objectClass": (b"top",)})
+        probe = Write("modify", self._settings.suffix, add={"objectClass": (b"top",)})
         result = session.write(probe, [never_control()], "ask whether it takes writes")
         if result.code in (REFERRAL, UNWILLING):
             raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")

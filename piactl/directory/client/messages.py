@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from piactl.core.plan.write import Write
 from piactl.directory.client.controls import (
     ENUMERATED,
     INTEGER,
@@ -23,7 +24,7 @@ from piactl.directory.client.controls import (
     number,
     octets,
 )
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 
 Spelling = dict[bytes, str]
 """Attribute names as the server spells them -> as they were requested. Grows with every new name."""
@@ -123,7 +124,7 @@ def csn_in(value: bytes | None) -> bytes:
         return b""
 
 
-def changes_of(write: EntryWrite) -> Iterator[tuple[int, str, Sequence[bytes]]]:
+def changes_of(write: Write) -> Iterator[tuple[int, str, Sequence[bytes]]]:
     """The changes of a modify: the operation (0 add, 1 delete, 2 replace), the attribute and its values. A
     `delete` without values replaces all values."""
     for attribute in dict.fromkeys((*write.delete, *write.add)):
@@ -137,13 +138,13 @@ def changes_of(write: EntryWrite) -> Iterator[tuple[int, str, Sequence[bytes]]]:
             yield _ADD, attribute, new
 
 
-def encoded(number: int, write: EntryWrite, controls: Sequence[Control]) -> bytes:
+def encoded(number: int, write: Write, controls: Sequence[Control]) -> bytes:
     """The message of a write, byte for byte as ldap3 encodes it."""
     tail = element(0xA0, b"".join(_control(*control) for control in controls)) if controls else b""
     return element(SEQUENCE, integer(number) + encoded_operation(write) + tail)
 
 
-def encoded_operation(write: EntryWrite) -> bytes:
+def encoded_operation(write: Write) -> bytes:
     """The operation of a write (RFC 4511 §4.6 to 4.8). Raises ValueError for an unknown one."""
     name = octets(write.dn.encode())
     if write.op == "add":

@@ -25,10 +25,11 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
+from piactl.core.plan.write import Write
 from piactl.directory.client.controls import PAGED, SEQUENCE, Control, header, integer
 from piactl.directory.client.messages import Message, Spelling, encoded, entry_at, message_at
 from piactl.directory.client.result_codes import Result, described
-from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.port import RawEntry
 
 LARGEST_MESSAGE = 256 * 1024 * 1024
 _CHUNK = 256 * 1024
@@ -50,7 +51,7 @@ _WRITES = frozenset({*_REQUESTS.values(), "modDNRequest"})
 _PARTS = (SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE)
 _NOTICE = 0
 
-ControlledWrite = tuple[EntryWrite, Sequence[Control]]
+ControlledWrite = tuple[Write, Sequence[Control]]
 
 _asn1: Any = asn1  # its stubs lack types
 _MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

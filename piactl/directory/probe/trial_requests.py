@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from secrets import token_hex
 
 from piactl.core.model.settings import DirectorySettings, Identity
+from piactl.core.plan.write import Values, Write
 from piactl.directory.client.connection import Password, Session, Unusable, bind_result, open_session
 from piactl.directory.client.controls import PAGED, never_control
 from piactl.directory.client.result_codes import (
@@ -24,7 +25,7 @@ from piactl.directory.client.result_codes import (
     Result,
     described,
 )
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts, Values
+from piactl.directory.port import RawEntry, ServerFacts
 from piactl.errors import PiactlError
 
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
@@ -145,7 +146,7 @@ class Probe:
     def takes_password(self, dn: str, password: bytes) -> bool | None:
         """Whether the server's quality rules accept a new password for the entry `dn`; None if something else
         refuses it first."""
-        write = EntryWrite("modify", dn, add={"userPassword": (password,)}, delete={"userPassword": ()})
+        write = Write("modify", dn, add={"userPassword": (password,)}, delete={"userPassword": ()})
         result = self._session.write(write, [never_control()], f"ask about a password of {dn!r}")
         return {_CONSTRAINT: False, ASSERTION: True}.get(result.code)
 
@@ -161,7 +162,7 @@ class Probe:
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
         replacements = replaced or {}
         delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replacements, ())}
-        write = EntryWrite("modify", dn, add={**(added or {}), **replacements}, delete=delete)
+        write = Write("modify", dn, add={**(added or {}), **replacements}, delete=delete)
         result = self._session.write(write, [], f"ask for rights on {dn!r}")
         if result.code in (NO_SUCH_ATTRIBUTE, _CONSTRAINT) and _PASSWORD in replacements:
             return self._may_set_password(dn, replacements[_PASSWORD])
@@ -177,11 +178,11 @@ class Probe:
         """Whether the server compares a guess with the password of an account that this identity may not
         write, and says that it is wrong. The guess is made up."""
         values = {_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}
-        write = EntryWrite("modify", dn, add={_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}, delete=values)
+        write = Write("modify", dn, add={_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}, delete=values)
         result = self._session.write(write, [], f"ask about guesses of a password of {dn!r}")
         refusals = {UNWILLING: True, NO_SUCH_ATTRIBUTE: False, NO_RIGHT: False, _CONSTRAINT: False}
         return refusals.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
-        write = EntryWrite("modify", dn, add=added)
+        write = Write("modify", dn, add=added)
         return self._session.write(write, [never_control()], f"ask about {dn!r}")

@@ -14,10 +14,11 @@ from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.name_digests import name_digest
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
 from piactl.directory.store.records import (
     DATA,
@@ -98,7 +99,7 @@ def run_list_writes(
     unreadable: UnreadableRecords,
     since: datetime | None,
     released: Collection[str] = (),
-) -> Iterator[EntryWrite]:
+) -> Iterator[Write]:
     """The writes that list the accounts that were written since an instant; if it is None, all accounts."""
     return account_list_writes(reader, settings, unreadable, written_after(since) if since else "", released)
 
@@ -109,7 +110,7 @@ def account_list_writes(
     unreadable: UnreadableRecords,
     those: str = "",
     released: Collection[str] = (),
-) -> Iterator[EntryWrite]:
+) -> Iterator[Write]:
     """The writes that list the accounts that the filter `those` finds, if all others are listed already.
     Without it, or if a record of the list cannot be read, they list every account. Only accounts that piactl
     `released` leave the list, because no account is deleted. No name of an account leaves it, because no
@@ -125,7 +126,7 @@ def account_list_writes(
 
 def keep_name_writes(
     reader: Reader, settings: DirectorySettings, unreadable: UnreadableRecords, owners: Mapping[str, str]
-) -> Iterator[EntryWrite]:
+) -> Iterator[Write]:
     """The writes that list these names, without an account, each with what tells its first owner. Names in
     the list stay as they are."""
     account_list = read_account_list(reader, settings.state, unreadable)
@@ -139,7 +140,7 @@ def _list_writes(
     settings: DirectorySettings,
     found_accounts: Iterable[tuple[str, Listed]],
     released: Collection[str] = (),
-) -> Iterator[EntryWrite]:
+) -> Iterator[Write]:
     number_of = {uid: number for number, accounts in account_list.records.items() for uid in accounts}
     last = max(account_list.records, default=0)
     after: dict[int, dict[str, Listed]] = {}  # of the records that may change

@@ -11,9 +11,10 @@ from datetime import UTC, date, datetime
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, search_each
+from piactl.directory.port import RawEntry, Reader, search_each
 from piactl.directory.store.attribute_map import (
     ACCOUNT_CLASS,
     FOLLOWING_CLASSES,
@@ -274,7 +275,7 @@ def account_dn(settings: DirectorySettings, uid: str) -> str:
     return child(settings.accounts, settings.attributes.get("uid", "uid"), uid)
 
 
-def removed_private_mail(write: EntryWrite, settings: DirectorySettings) -> str:
+def removed_private_mail(write: Write, settings: DirectorySettings) -> str:
     """The private address that a write of an account removes or replaces, "" if there was none."""
     name = settings.attributes.get("supannMailPrive", "supannMailPrive")
     former, new = (
@@ -300,7 +301,7 @@ def read_private_mail(
 
 def account_write(
     settings: DirectorySettings, encoding: Encoding, current: Entry | None, desired: Account
-) -> EntryWrite | None:
+) -> Write | None:
     """The atomic write that turns an entry into the desired account; None if nothing differs. What another
     program changed and nobody has decided stays."""
     values = encoding.values(desired)
@@ -309,7 +310,7 @@ def account_write(
         dn = account_dn(settings, desired.uid)
         base = _bases(encoding).fresh(dn, values)
         add = {"objectClass": tuple(classes), **values, encoding.name(BASE): (base,)}
-        return EntryWrite("add", dn, add=add)
+        return Write("add", dn, add=add)
     drift, agreed = current.drift, frozenset[str]()
     if drift is not None:
         values = drift.with_theirs(values, current.values)
@@ -318,10 +319,10 @@ def account_write(
     write = account_change(encoding, current.dn, current.values, values)
     if write is None and not agreed and _is_fresh(encoding, current):
         return None
-    return with_base(encoding, current, write or EntryWrite("modify", current.dn), agreed)
+    return with_base(encoding, current, write or Write("modify", current.dn), agreed)
 
 
-def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: Account) -> EntryWrite | None:
+def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: Account) -> Write | None:
     """The write that takes from an entry that another program changed what `account` has less than the
     account as `present` on it. What was changed stays a difference. None if there is nothing to take."""
     before, after, values = encoding.values(present), encoding.values(account), dict(entry.values)
@@ -333,17 +334,17 @@ def reducing_write(encoding: Encoding, entry: Entry, present: Account, account: 
     write = account_change(encoding, entry.dn, entry.values, {n: some for n, some in values.items() if some})
     if write is None and _is_fresh(encoding, entry):
         return None
-    return with_base(encoding, entry, write or EntryWrite("modify", entry.dn), stays=True)
+    return with_base(encoding, entry, write or Write("modify", entry.dn), stays=True)
 
 
-def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
+def only_renews_base(encoding: Encoding, write: Write) -> bool:
     """Whether the write changes nothing but the base."""
     return len(write.add) <= 1 and {*write.add, *write.delete} == {encoding.name(BASE)}
 
 
 def with_base(
-    encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = (), *, stays: bool = False
-) -> EntryWrite:
+    encoding: Encoding, entry: Entry, write: Write, agreed: Collection[str] = (), *, stays: bool = False
+) -> Write:
     """The write of an account, with the base that the account has after it. What another program changed
     remains a difference, except `agreed` attributes, the values that the write itself changes and, unless it
     `stays`, all that an attribute lost that it changes. If another program removed the base, the write makes
@@ -389,7 +390,7 @@ def _is_fresh(encoding: Encoding, entry: Entry) -> bool:
     return bases.is_fresh(entry.base, entry.dn, entry.uuid, entry.values)
 
 
-def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:
+def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> Write | None:
     """The modify from the `current` values of an account to the desired ones, None if they are equal. The
     classes that follow an attribute are added and removed with it."""
     link = encoding.name("oathTOTPToken")
@@ -402,7 +403,7 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
     )
     add |= {"objectClass": come} if come else {}
     delete |= {"objectClass": go} if go else {}
-    return EntryWrite("modify", dn, add=add, delete=delete)
+    return Write("modify", dn, add=add, delete=delete)
 
 
 def following_classes(encoding: Encoding, attributes: Container[str]) -> list[str]:

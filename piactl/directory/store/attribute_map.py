@@ -15,8 +15,9 @@ from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, St
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import Write
 from piactl.directory.dn import child
-from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import (
     CIVILITIES,
     FORMER_ARCHIVED,
@@ -257,7 +258,7 @@ class Encoding:
                 managed[name] = values if len(values) == 1 else tuple(sorted(values))
         return managed
 
-    def formed(self, write: EntryWrite) -> list[str]:
+    def formed(self, write: Write) -> list[str]:
         """The attributes that a write of an account only puts into the form of this version: those that the
         base of the entry does not know, and those whose values say the same in another form."""
         stored = write.delete.get(self.name(BASE), ())
@@ -267,7 +268,7 @@ class Encoding:
         new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) : ATTRIBUTES]]
         return sorted({name for name in new if name in write.add} | {*self._rewritten(write)})
 
-    def _rewritten(self, write: EntryWrite) -> Iterator[str]:
+    def _rewritten(self, write: Write) -> Iterator[str]:
         """The attributes whose old values, in the first layout, say the same as the new ones."""
         archived = ("{COMPTE}" + state for state in (FORMER_ARCHIVED, SUPANN_STATES[State.ARCHIVED]))
         old_state, new_state = (state.encode() for state in archived)

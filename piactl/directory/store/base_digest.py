@@ -26,8 +26,8 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.plan.write import Values
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import Values
 
 BASE = "piactlDigest"
 _NAME = ("given_name", "family_name", "usage_name")

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.drift import ANY_DEVICE
@@ -60,13 +61,13 @@ def read_devices(reader: Reader, account_dn: str, unreadable: UnreadableRecords)
     return sorted((entry for entry in devices if entry is not None), key=lambda entry: entry.device.name)
 
 
-def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[EntryWrite]]:
+def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> dict[str, list[Write]]:
     """The deletions of every device below these accounts (DNs), by normal DN of the account; for many
     accounts in one search of all devices."""
     few = len(owners) <= _FEW
     bases = [(dn, "one") for dn in owners] if few else [(accounts, "subtree")]
     wanted = {normal_dn(dn) for dn in owners}
-    deletions: dict[str, list[EntryWrite]] = {}
+    deletions: dict[str, list[Write]] = {}
     for base, scope in bases:
         for raw in reader.search(base, ANY_DEVICE, [DATA], scope=scope):
             owner = normal_dn(raw.dn).partition(",")[2]
@@ -75,7 +76,7 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
     return deletions
 
 
-def raw_delete(raw: RawEntry) -> EntryWrite:
+def raw_delete(raw: RawEntry) -> Write:
     """The deletion of the entry of a device. `raw` was read with its data; any program may have added it.
     Data that is not text is not asserted: a plan holds texts."""
     try:
@@ -83,7 +84,7 @@ def raw_delete(raw: RawEntry) -> EntryWrite:
         b"".join(data).decode()
     except UnicodeDecodeError:
         data = ()
-    return EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
+    return Write("delete", raw.dn, delete={DATA: data} if data else {})
 
 
 def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:
@@ -160,7 +161,7 @@ def device_dn(account_dn: str, name: str) -> str:
     return child(account_dn, "cn", name)
 
 
-def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) -> EntryWrite:
+def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) -> Write:
     """The write that creates a device. Its step is 0 (no code used), so that every use of a code deletes an
     old value."""
     dn = device_dn(account_dn, device.name)
@@ -177,12 +178,10 @@ def device_add(account_dn: str, device: Device, secret: bytes, sealed: bytes) ->
         "oathTOTPTimeStepWindow": (str(WINDOW).encode(),),
         _STEP: (str(device.last_step).encode(),),
     }
-    return EntryWrite("add", dn, add=add)
+    return Write("add", dn, add=add)
 
 
-def device_change(
-    entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b""
-) -> EntryWrite | None:
+def device_change(entry: DeviceEntry, device: Device, mark: str = "", sealed: bytes = b"") -> Write | None:
     """The compare-and-swap write from the entry to `device`, None if they are equal. `mark` makes each write
     unique, so that two writes that use up the same code at once differ. `sealed` is a new sealed copy."""
     wanted: dict[str, tuple[bytes, ...]] = {DATA: (_record(device, mark),)}
@@ -196,14 +195,14 @@ def device_change(
     unchanged = [name for name, values in wanted.items() if old.get(name) == values]
     delete = {name: values for name, values in old.items() if name not in unchanged}
     add = {name: values for name, values in wanted.items() if name not in unchanged}
-    return EntryWrite("modify", entry.dn, add=add, delete=delete) if add else None
+    return Write("modify", entry.dn, add=add, delete=delete) if add else None
 
 
-def device_delete(entry: DeviceEntry) -> EntryWrite:
-    return EntryWrite("delete", entry.dn, delete={DATA: entry.values[DATA]})
+def device_delete(entry: DeviceEntry) -> Write:
+    return Write("delete", entry.dn, delete={DATA: entry.values[DATA]})
 
 
-def link_write(encoding: Encoding, entry: Entry, name: str) -> EntryWrite | None:
+def link_write(encoding: Encoding, entry: Entry, name: str) -> Write | None:
     """The write that puts the device `name` in force for an account, "" for none; None if it is in force. It
     changes nothing else, so an identity that may only write devices can send it."""
     account = replace(entry.account, device=name)

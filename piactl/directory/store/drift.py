@@ -14,9 +14,10 @@ from piactl.core.model.account import LOST_DAY, PROOFS, Lock, State, masked_mail
 from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
+from piactl.core.plan.write import Values
 from piactl.directory import filters
 from piactl.directory.dn import under
-from piactl.directory.port import RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
 from piactl.directory.store.records import DATA

@@ -17,10 +17,11 @@ from urllib.parse import quote, unquote
 from piactl.core.model.account import State
 from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.write import Values, Write
 from piactl.core.rules.group_definitions import ANYWHERE, Group
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 
@@ -125,29 +126,29 @@ def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> 
 
 def group_write(
     group: Group, current: GroupEntry | None, directory: DirectorySettings, encoding: Encoding
-) -> EntryWrite | None:
+) -> Write | None:
     """The write that creates or corrects the entry of a group; None if it is correct."""
     values = group_values(group, directory, encoding)
     if current is None:
         add = {"objectClass": (GROUP_CLASS.encode(),), **values}
-        return EntryWrite("add", group_dn(directory, group), add=add)
+        return Write("add", group_dn(directory, group), add=add)
     return correction(current, values, _MANAGED, OWNER)
 
 
-def correction(current: GroupEntry, values: Values, managed: Sequence[str], owner: str) -> EntryWrite | None:
+def correction(current: GroupEntry, values: Values, managed: Sequence[str], owner: str) -> Write | None:
     """The write that gives an entry these values of its managed attributes; None if it has them. `owner` is
     the attribute with the DN of the keeper of the entry."""
     old = {name: current.values[name] for name in managed if name in current.values}
     if len(old.get(owner, ())) == 1 and current.owned:
         old[owner] = values[owner]  # a DN has several spellings
     gone, come = differences(old, values)
-    return EntryWrite("modify", current.dn, add=come, delete=gone) if come or gone else None
+    return Write("modify", current.dn, add=come, delete=gone) if come or gone else None
 
 
-def group_deletion(current: GroupEntry) -> EntryWrite:
+def group_deletion(current: GroupEntry) -> Write:
     """The write that removes the entry of a group, as it was read."""
     old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
-    return EntryWrite("delete", current.dn, delete=old)
+    return Write("delete", current.dn, delete=old)
 
 
 CLASS, KEEPER = "supannEntite", "seeAlso"
@@ -184,17 +185,17 @@ def read_structures(reader: Reader, directory: DirectorySettings) -> dict[str, G
 
 def structure_write(
     establishment: Establishment, current: GroupEntry | None, directory: DirectorySettings
-) -> EntryWrite | None:
+) -> Write | None:
     """The write that creates or corrects the entry of an establishment; None if it is correct."""
     values = structure_values(establishment, directory)
     if current is None:
         classes = (b"organizationalUnit", CLASS.encode())
         dn = structure_dn(directory, establishment.uai)
-        return EntryWrite("add", dn, add={"objectClass": classes, **values})
+        return Write("add", dn, add={"objectClass": classes, **values})
     return correction(current, values, _OF_STRUCTURE, KEEPER)
 
 
-def structure_deletion(current: GroupEntry) -> EntryWrite:
+def structure_deletion(current: GroupEntry) -> Write:
     """The write that removes the entry of an establishment, as it was read."""
     old = {name: current.values[name] for name in _OF_STRUCTURE_ENTRY if name in current.values}
-    return EntryWrite("delete", current.dn, delete=old)
+    return Write("delete", current.dn, delete=old)

@@ -21,20 +21,11 @@ from piactl.core.credentials.credentials import NEVER_VALID, Credentials, Device
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.core.plan.write import Values, Write
 from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import (
-    EntryWrite,
-    Outcome,
-    RawEntry,
-    Reader,
-    ServerFacts,
-    Values,
-    Writer,
-    WriteResult,
-    write_one,
-)
+from piactl.directory.port import Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult, write_one
 from piactl.directory.store.accounts import IN_ACCOUNTS
 
 _FOR_GOOD = "000001010000Z"
@@ -122,12 +113,12 @@ LOCKED, RESET, POLICY = "pwdAccountLockedTime", "pwdReset", "pwdPolicySubentry"
 
 def activation_write(
     reader: Reader, dn: str, password: ActivationPassword, ends: datetime, policy: str
-) -> EntryWrite:
+) -> Write:
     """The write that sets an activation password. It fails if the block of the entry changes meanwhile.
 
     An existing block is deleted by its value, not replaced: otherwise ppolicy deletes the new one too.
     """
-    return EntryWrite(
+    return Write(
         "modify",
         dn,
         add={
@@ -140,12 +131,12 @@ def activation_write(
     )
 
 
-def removal_write(reader: Reader, dn: str, policy: str) -> EntryWrite:
+def removal_write(reader: Reader, dn: str, policy: str) -> Write:
     """The write that leaves an account without a password until it gets an activation password. `policy` is
     that of activation passwords, "" without one: with it, the account is like one whose activation password
     ended before it was set."""
     add = {RESET: (b"TRUE",), POLICY: (policy.encode(),), LOCKED: (generalized(NEVER_VALID),)}
-    return EntryWrite(
+    return Write(
         "modify",
         dn,
         add=add if policy else {},
@@ -155,7 +146,7 @@ def removal_write(reader: Reader, dn: str, policy: str) -> EntryWrite:
 
 def unblock_write(
     reader: Reader, dn: str, *, ends: datetime | None, policy: str | None = None
-) -> EntryWrite | None:
+) -> Write | None:
     """The write that lifts a block by wrong passwords and resets their count; None if nothing changes.
 
     `ends` is the end of the activation password, None for another password. `policy` is the DN of the
@@ -168,7 +159,7 @@ def unblock_write(
     if policy is not None:
         delete |= _values_of(reader, dn, POLICY)
         add |= {POLICY: (policy.encode(),)} if policy else {}
-    return EntryWrite("modify", dn, add=add, delete=delete) if delete or add else None
+    return Write("modify", dn, add=add, delete=delete) if delete or add else None
 
 
 def _released(policy: str) -> str:
@@ -201,7 +192,7 @@ def foreign_policies(
 
 def policy_writes(
     reader: Reader, directory: DirectorySettings, passwords: PasswordSettings
-) -> Iterator[tuple[str, EntryWrite, str]]:
+) -> Iterator[tuple[str, Write, str]]:
     """(uid, write, foreign policy) for each account that goes under another password policy: from one that
     the configuration does not name, or, "", from that of activation passwords because the owner has replaced
     the password. Protected accounts go under their own policy, or stay if there is none; a foreign one of
@@ -217,7 +208,7 @@ def policy_writes(
         if protected and (foreign or not passwords.protected_policy):
             continue
         add: Values = {POLICY: (passwords.protected_policy.encode(),)} if protected else {}
-        write = EntryWrite("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
+        write = Write("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
         yield entry.text(uid), write, foreign
 
 
@@ -312,7 +303,7 @@ class ActivationPasswordWriter:
     def who(self) -> str:
         return self.writer.who()
 
-    def keep_to(self, number: str, write: EntryWrite) -> None:
+    def keep_to(self, number: str, write: Write) -> None:
         self.writer.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
@@ -333,7 +324,7 @@ class ActivationPasswordWriter:
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope, few=few, own=own)
 
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
+    def write(self, writes: Iterable[Write]) -> Generator[WriteResult, None, None]:
         for write in writes:
             for result in self.writer.write([write]):
                 yield self._ended(result)
@@ -356,7 +347,7 @@ class ActivationPasswordWriter:
         entry = self.writer.read(write.dn, [LOCKED])
         if entry is not None and entry.first(LOCKED) is not None:
             return result
-        end = EntryWrite("modify", write.dn, add={LOCKED: write.add[LOCKED]})
+        end = Write("modify", write.dn, add={LOCKED: write.add[LOCKED]})
         second = write_one(self.writer, end)
         if second.outcome is Outcome.APPLIED:
             return result

@@ -10,20 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeVar
 
+from piactl.core.plan.write import Write
 from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn, parted, under
-from piactl.directory.port import (
-    Changeable,
-    EntryWrite,
-    Outcome,
-    RawEntry,
-    Reader,
-    Writer,
-    WriteResult,
-    write_one,
-)
+from piactl.directory.port import Changeable, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.directory.store.typed_records import Misshapen, from_json
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 
@@ -385,15 +377,13 @@ def cn_of(entry: RawEntry) -> str:
     return entry.dn.partition("=")[2].partition(",")[0]
 
 
-def record_write(
-    dn: str, old: bytes | None, record: Record | None, due: date | None = None
-) -> EntryWrite | None:
+def record_write(dn: str, old: bytes | None, record: Record | None, due: date | None = None) -> Write | None:
     """The write that sets the record of `dn`, or deletes it if `record` is None; None if nothing changes.
 
     `old` is the content of the entry, as `stored` returns it, readable or not.
     """
     if record is None:
-        return EntryWrite("delete", dn, delete={DATA: (old,)} if old else {}) if old is not None else None
+        return Write("delete", dn, delete={DATA: (old,)} if old else {}) if old is not None else None
     new = dumps(record)
     if new == old:
         return None
@@ -404,16 +394,16 @@ def record_write(
     add = {DATA: (new,)}
     if due is not None:
         delete[DUE], add[DUE] = (), (f"{due:%Y%m%d}".encode(),)
-    return EntryWrite("modify", dn, add=add, delete=delete)
+    return Write("modify", dn, add=add, delete=delete)
 
 
-def new_record(dn: str, record: Record, due: date | None = None) -> EntryWrite:
+def new_record(dn: str, record: Record, due: date | None = None) -> Write:
     """The write that adds the record of `dn`."""
     cn = dn.partition("=")[2].partition(",")[0]
     add = {"objectClass": (RECORD_CLASS.encode(),), "cn": (cn.encode(),), DATA: (dumps(record),)}
     if due is not None:
         add[DUE] = (f"{due:%Y%m%d}".encode(),)
-    return EntryWrite("add", dn, add=add)
+    return Write("add", dn, add=add)
 
 
 def set_record(writer: Writer, dn: str, record: Record | None, due: date | None = None) -> WriteResult | None:
@@ -430,7 +420,7 @@ def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -
         must(writer, [write])
 
 
-def must(writer: Changeable, writes: Iterable[EntryWrite]) -> None:
+def must(writer: Changeable, writes: Iterable[Write]) -> None:
     """Makes writes of piactl's own records. Raises PiactlError for the first that fails."""
     for result in writer.write(writes):
         if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):

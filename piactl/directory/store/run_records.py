@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.run_state import RunStatus
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, write_one
+from piactl.core.plan.write import Write
+from piactl.directory.port import Outcome, Reader, Writer, write_one
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -119,7 +120,7 @@ def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first:
         must(writer, [replace(new, add={**new.add, **mark})])
         return
     # whatever is there: another run may have marked this one as interrupted
-    over = EntryWrite("modify", dn, add={DATA: new.add[DATA], **mark}, delete={DATA: (), MARK: ()})
+    over = Write("modify", dn, add={DATA: new.add[DATA], **mark}, delete={DATA: (), MARK: ()})
     if write_one(writer, over).outcome is not Outcome.APPLIED:  # another program deleted it
         must(writer, [replace(new, add={**new.add, **mark})])
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.devices import raw_delete
@@ -29,7 +30,7 @@ class SpecialEntries:
 
     linked: Sequence[tuple[str, Sequence[str]]] = ()
     merging: Sequence[Entry | Unreadable] = ()
-    at_no_device: Mapping[str, EntryWrite] = field(default_factory=dict)
+    at_no_device: Mapping[str, Write] = field(default_factory=dict)
     foreign_devices: Sequence[RawEntry] = ()
     odd_policies: bool = False
 
@@ -67,7 +68,7 @@ def read_special(
     return SpecialEntries(linked, [entry_of(raw, encoding) for raw in merging], at_no_device, others, odd)
 
 
-def _at_no_device(reader: Reader, accounts: str) -> dict[str, EntryWrite]:
+def _at_no_device(reader: Reader, accounts: str) -> dict[str, Write]:
     """A search of its own, because the server decides which spellings are this name."""
     named = filters.all_of(ANY_DEVICE, filters.equals("cn", NO_DEVICE))
     return {

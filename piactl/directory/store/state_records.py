@@ -21,12 +21,13 @@ from piactl.core.plan.run_state import (
     Vanished,
     Waiting,
 )
+from piactl.core.plan.write import Write
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.case_records import case_in
 from piactl.directory.store.records import (
     CASES,
@@ -282,7 +283,7 @@ def _source_of_runs(records: Records, name: str, unreadable: UnreadableRecords) 
     )
 
 
-def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
+def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[Write]:
     """The writes that turn the records of sources, drift, vanished entries, due archivals, cases and people
     in waiting into those of `after`.
 

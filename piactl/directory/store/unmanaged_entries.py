@@ -9,9 +9,10 @@ from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.adoption import Incumbent, harmless
+from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import (
     IN_ACCOUNTS,
     Entry,
@@ -140,7 +141,7 @@ def _texts(raw: RawEntry, attribute: str) -> tuple[str, ...]:
     return tuple(value.decode("utf-8", "replace") for value in values_found)
 
 
-def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> EntryWrite:
+def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by: Recognition) -> Write:
     """The atomic write that turns the entry into this account: it adds the classes and attributes of piactl,
     replaces values that differ, and leaves everything else.
 
@@ -163,7 +164,7 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
     for name, values in delete.items():
         if any(read_numen(value.decode()) for value in values):
             removed[name], added[name] = (), encoding.values(account).get(name, ())
-    write = EntryWrite("modify", stranger.incumbent.dn, add=added, delete=removed)
+    write = Write("modify", stranger.incumbent.dn, add=added, delete=removed)
     return with_base(encoding, Entry(write.dn, account, stranger.values), write)
 
 
@@ -177,7 +178,7 @@ Shown = dict[str, list[str]]
 """Values by attribute, in the form of a plan."""
 
 
-def replaced_values(stranger: Stranger, write: EntryWrite) -> tuple[Shown, Shown]:
+def replaced_values(stranger: Stranger, write: Write) -> tuple[Shown, Shown]:
     """(before, after) of the attributes whose values the write removes, in the form of a plan."""
     before: Shown = {}
     after: Shown = {}

@@ -11,11 +11,12 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from piactl.core.plan.write import Write
 from piactl.core.text import counted
 from piactl.directory.client.connection import Session
 from piactl.directory.client.failover_and_reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
-from piactl.directory.port import EntryWrite, WriteResult
+from piactl.directory.port import WriteResult
 from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
@@ -26,7 +27,7 @@ class InFlightWrite:
     the server answers. `result` is the outcome, once it is known.
     """
 
-    write: EntryWrite
+    write: Write
     out: bool = False
     answer: Result | None = None
     result: WriteResult | None = None
@@ -60,7 +61,7 @@ class Window:
     _above: set[str] = field(default_factory=set)
     _freed: set[bytes] = field(default_factory=set)
 
-    def can_add(self, write: EntryWrite) -> bool:
+    def can_add(self, write: Write) -> bool:
         """Whether the result of this write is independent of the writes in flight."""
         if not self.sent:
             return True
@@ -71,7 +72,7 @@ class Window:
             return False  # two spellings with escapes may be the same name
         return self._names.isdisjoint(above)
 
-    def add(self, write: EntryWrite) -> InFlightWrite:
+    def add(self, write: Write) -> InFlightWrite:
         sent = InFlightWrite(write)
         if not self.sent:
             self._freed.clear()
@@ -127,13 +128,13 @@ class WriteQueue:
     """The writes that are not sent yet. `error` is the error that ended them, from their source or from the
     server; `ended` is true once the source is exhausted."""
 
-    def __init__(self, writes: Iterable[EntryWrite]) -> None:
+    def __init__(self, writes: Iterable[Write]) -> None:
         self._writes = iter(writes)
-        self._returned: EntryWrite | None = None
+        self._returned: Write | None = None
         self.error: BaseException | None = None
         self.ended = False
 
-    def next(self) -> EntryWrite | None:
+    def next(self) -> Write | None:
         """The next write, None at the end."""
         if self.error is not None:
             return None
@@ -148,7 +149,7 @@ class WriteQueue:
         self.ended = write is None
         return write
 
-    def put_back(self, write: EntryWrite) -> None:
+    def put_back(self, write: Write) -> None:
         """Returns a write to the front of the queue."""
         self._returned = write
 
@@ -160,7 +161,7 @@ class PipelinedWriter(DirectoryWriter):
         super().__init__(link, page_size)
         self._in_flight = in_flight
 
-    def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
+    def write(self, writes: Iterable[Write]) -> Generator[WriteResult]:
         queue, window = WriteQueue(writes), Window(self._link.session)
         try:
             while self._fill(window, queue):

@@ -9,7 +9,7 @@ import time
 from contextlib import closing, suppress
 from datetime import datetime
 
-from piactl.core.plan.write import WriteState
+from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
@@ -35,7 +35,7 @@ from piactl.directory.client.result_codes import (
     refusal,
 )
 from piactl.directory.client.strategy import Deadline
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
+from piactl.directory.port import Outcome, RawEntry, WriteResult
 from piactl.directory.write.entry_comparison import (
     SECRET,
     differing,
@@ -56,7 +56,7 @@ class DirectoryWriter(DirectoryReader):
     of no values replaces whatever the attribute has. Values that cannot be read (passwords) are written like
     this."""
 
-    def keep_to(self, number: str, write: EntryWrite) -> None:
+    def keep_to(self, number: str, write: Write) -> None:
         self._link.keep_to(number, write)
 
     def server_times(self) -> dict[str, datetime]:
@@ -72,7 +72,7 @@ class DirectoryWriter(DirectoryReader):
         # after a simple bind the server knows it by the name that it bound with (RFC 4513)
         return self._link.bound_as or self._repeated(lambda session: session.who_am_i())
 
-    def _one(self, write: EntryWrite, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
+    def _one(self, write: Write, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
         """Sends one write and returns its result.
 
         `answer` is the answer if the write was sent before. `doubtful`: it was sent before without an
@@ -112,7 +112,7 @@ class DirectoryWriter(DirectoryReader):
         message = f"{write.dn}: three attempts gave no usable answer. Read the entry back."
         raise ReplyLost(message, [write.dn])
 
-    def _shut(self, write: EntryWrite, settled: WriteResult) -> WriteResult:
+    def _shut(self, write: Write, settled: WriteResult) -> WriteResult:
         """Sends a write that links an account to no device once more if somebody changed the link meanwhile:
         the help desk may write it, so whoever has its password could keep each such write from being made."""
         shutting = without_link(write) if settled.outcome in (Outcome.CONFLICT, Outcome.FAILED) else None
@@ -127,7 +127,7 @@ class DirectoryWriter(DirectoryReader):
         before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
         return WriteResult(write, Outcome.APPLIED, "", before, after)
 
-    def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
+    def _after_silence(self, write: Write, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """The result of a write without an answer; None if it was not made and can be sent once more."""
         entry = self._read_back(write, lost)
         state = state_of_entry(write, entry)
@@ -139,7 +139,7 @@ class DirectoryWriter(DirectoryReader):
             raise _still_in_doubt(write, lost, "sent twice") from None
         return None
 
-    def _sent(self, write: EntryWrite, strict: bool, *, permissive: bool = False) -> Result:
+    def _sent(self, write: Write, strict: bool, *, permissive: bool = False) -> Result:
         """Sends one request and returns its result; repeats it until the deadline if the server is busy.
         `permissive`: a value to add may already be there."""
         session = self._link.to_write()
@@ -156,7 +156,7 @@ class DirectoryWriter(DirectoryReader):
     def _asserts(self) -> bool:
         return ASSERTION_OID in self._link.live().facts.controls
 
-    def _controls(self, write: EntryWrite, strict: bool) -> list[Control]:
+    def _controls(self, write: Write, strict: bool) -> list[Control]:
         """The controls of a write, if the server has them: its assertion, and those that return the entryCSN.
 
         If `strict` is false, the absence of added values is not asserted: a server that counts two spellings
@@ -172,7 +172,7 @@ class DirectoryWriter(DirectoryReader):
             controls += [assertion] if assertion else []
         return controls
 
-    def _read_back(self, write: EntryWrite, lost: ConnectionLost) -> RawEntry | None:
+    def _read_back(self, write: Write, lost: ConnectionLost) -> RawEntry | None:
         """The current entry, read on a new connection. Raises ReplyLost if it cannot be read."""
         deadline = Deadline(self._link.session.operation_timeout)
         error: Exception = lost
@@ -191,7 +191,7 @@ class DirectoryWriter(DirectoryReader):
             [write.dn],
         ) from None
 
-    def _settled(self, write: EntryWrite, doubtful: bool) -> WriteResult | None:
+    def _settled(self, write: Write, doubtful: bool) -> WriteResult | None:
         """The result of a write refused for unexpected values; None if the values are as expected."""
         try:
             entry = self._current(self._link.live(), write)
@@ -205,10 +205,10 @@ class DirectoryWriter(DirectoryReader):
             return _conflict(write, entry)
         return None
 
-    def _current(self, session: Session, write: EntryWrite) -> RawEntry | None:
+    def _current(self, session: Session, write: Write) -> RawEntry | None:
         return session.entry(write.dn, tuple(dict.fromkeys((*write.delete, *write.add, *_WHO))))
 
-    def _refused(self, write: EntryWrite, result: Result) -> WriteResult:
+    def _refused(self, write: Write, result: Result) -> WriteResult:
         if result.code in ONE_ENTRY or result.code == NO_SUCH_OBJECT:
             words = f"the server refused: {described(result)}"
             if result.code == NO_SUCH_OBJECT:
@@ -217,7 +217,7 @@ class DirectoryWriter(DirectoryReader):
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
 
 
-def _still_in_doubt(write: EntryWrite, why: Exception, sent: str) -> ReplyLost:
+def _still_in_doubt(write: Write, why: Exception, sent: str) -> ReplyLost:
     return ReplyLost(
         f"{why}\n{write.dn} was {sent} without an answer; read back, "
         "it had not been made, but may be later.\n"
@@ -226,7 +226,7 @@ def _still_in_doubt(write: EntryWrite, why: Exception, sent: str) -> ReplyLost:
     )
 
 
-def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:
+def _conflict(write: Write, entry: RawEntry | None) -> WriteResult:
     if entry is None:
         return WriteResult(write, Outcome.CONFLICT, "the entry is gone")
     names = ", ".join(differing(write, entry)) or "its values"
@@ -240,7 +240,7 @@ def _readable(values: Values) -> Values:
     return {name: attribute_values for name, attribute_values in values.items() if name.lower() not in SECRET}
 
 
-def _new_values(write: EntryWrite) -> Values:
+def _new_values(write: Write) -> Values:
     """Added values whose absence can be asserted: not new spellings of a deleted value, not replacements."""
     new: dict[str, tuple[bytes, ...]] = {}
     for name, values in _readable(write.add).items():
