@@ -36,7 +36,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD
-from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
+from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.errors import PiactlError
 
 _NONCE = 12

@@ -23,8 +23,8 @@ from hypothesis import settings
 
 from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
+from piactl.sandbox.folder import ACCOUNTS, STATE, identity_dn
 from piactl.sandbox.server import recall
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, identity_dn
 
 from .examples import SEARCH
 from .outside import seen_from_outside

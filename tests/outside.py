@@ -17,18 +17,18 @@ from zoneinfo import ZoneInfo
 from piactl.cli.main import run as run
 from piactl.sandbox import start_sandbox as start_sandbox
 from piactl.sandbox import stop_sandbox as stop_sandbox
+from piactl.sandbox.folder import ACCOUNTS as ACCOUNTS
+from piactl.sandbox.folder import GROUPS as GROUPS
+from piactl.sandbox.folder import POLICIES as POLICIES
+from piactl.sandbox.folder import STATE as STATE
+from piactl.sandbox.folder import STRUCTURES as STRUCTURES
+from piactl.sandbox.folder import SUFFIX as SUFFIX
+from piactl.sandbox.folder import identity_dn as identity_dn
+from piactl.sandbox.folder import socket_uri as socket_uri
 from piactl.sandbox.server import find_software as find_software
 from piactl.sandbox.server import launch as launch
 from piactl.sandbox.server import stop_process as stop_process
 from piactl.sandbox.server import wait_until_answering as wait_until_answering
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS as ACCOUNTS
-from piactl.sandbox.slapd_configuration_and_folder import GROUPS as GROUPS
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES as POLICIES
-from piactl.sandbox.slapd_configuration_and_folder import STATE as STATE
-from piactl.sandbox.slapd_configuration_and_folder import STRUCTURES as STRUCTURES
-from piactl.sandbox.slapd_configuration_and_folder import SUFFIX as SUFFIX
-from piactl.sandbox.slapd_configuration_and_folder import identity_dn as identity_dn
-from piactl.sandbox.slapd_configuration_and_folder import socket_uri as socket_uri
 
 CONSUMERS = "ou=consumers,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
@@ -61,7 +61,7 @@ def civil_today(timezone: str) -> date:
     return datetime.now(ZoneInfo(timezone)).date()
 
 
-HAS_SYSLOG = "piactl.flows.doctor.journal.has_syslog"
+HAS_SYSLOG = "piactl.watch.journal_of_host.has_syslog"
 """Whether this host has syslog, for tests that must not depend on it."""
 
 SUITE = (

@@ -16,18 +16,18 @@ from piactl.core.rules.desired import local_of
 from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.directory.store.accounts import Unreadable, read_accounts
-from piactl.flows.plan.build import build_plan
-from piactl.flows.plan.deleted_entries import newly_gone, still_gone
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import read_feeds, scan_feeds
-from piactl.flows.plan.inputs.lost_zeros import Written, find_slips
-from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.planning import FeedOfRun, Planning
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.run_state import RunState, read_run_state
-from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
-from piactl.secret_files import identity_password
+from piactl.host_secrets import identity_password
+from piactl.planning.build import build_plan
+from piactl.planning.deleted_entries import newly_gone, still_gone
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.load_feeds import read_feeds, scan_feeds
+from piactl.planning.inputs.lost_zeros import Written, find_slips
+from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.planning.make_plan import FeedOfRun, Planning
+from piactl.planning.night_db import NightDb
+from piactl.planning.read_state import RunState, read_run_state
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import plan_pieces, sealed
 
 
 class EmptyDirectory:

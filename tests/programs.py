@@ -17,7 +17,7 @@ ASK = "import dataclasses, json; from piactl.journal import who; print(json.dump
 DYING = """
 import os, signal, sys
 from piactl.cli.main import run
-from piactl.flows.apply import write_ahead as writing
+from piactl.runs import write_ahead as writing
 from piactl.journal import Journal
 intents, calls = Journal.intents, []
 def dying(self, writes, settled):
@@ -32,7 +32,7 @@ sys.exit(run(sys.argv[1:]))
 KILLER = """
 import os, signal, sys
 from piactl.cli.main import run
-from piactl.flows.apply import write_ahead
+from piactl.runs import write_ahead
 write_ahead.BATCH = 1
 moment, number, *words = sys.argv[1:]
 made = 0
@@ -56,17 +56,17 @@ else:
 sys.exit(run(words))
 """
 """A program that dies before or after the write of this number of a command, in its own batch."""
-WITHOUT_READ_BACK = "import piactl.flows.apply.begin_run as r; r.settle_doubts = lambda run: 0"
+WITHOUT_READ_BACK = "import piactl.runs.begin_run as r; r.settle_doubts = lambda run: 0"
 """A run that does not read back the writes that an earlier one left in doubt."""
 CHECKS_ITS_LOCK_NO_MORE = """
-from piactl.flows.apply.run_lock import RunLock
+from piactl.runs.run_lock import RunLock
 RunLock.check = lambda self: None
 RunLock.keep = lambda self: None
 """
 """A run that does not notice that another one took over its lock."""
 STOPS_BEFORE_ITS_RECORD = """
 import os, signal
-from piactl.flows.apply import run
+from piactl.runs import run
 put_run_record = run.put_run_record
 def stopping(*arguments, **options):
     run.put_run_record = put_run_record
@@ -96,7 +96,7 @@ def stopped_at_write(number: int) -> str:
     """A run that stops at the write of this number, between its look at the lock and sending it."""
     return f"""
 import os, signal
-from piactl.flows.apply.run_lock import RunLock
+from piactl.runs.run_lock import RunLock
 real_check, left = RunLock.check, [{number}]
 def check(self):
     real_check(self)

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from piactl.cli.framework import application, configuration
-from piactl.config.policy import read_policy
+from piactl.config.read_policy import read_policy
+from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
-from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import read_content
-from piactl.flows.doctor import examine, this_host
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.slapd_configuration_and_folder import socket_uri
+from piactl.sandbox.folder import socket_uri
+from piactl.watch import examine, this_host
 
 
 def remember_commands_and_configurations() -> None:

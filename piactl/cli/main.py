@@ -142,7 +142,7 @@ def _command(arguments: list[str]) -> int:
     if arguments[:1] == ["--complete"]:
         with suppress(NotPermitted):
             work_as_piactl(arguments)
-        from piactl.cli.framework.completion import complete
+        from piactl.cli.framework.complete import complete
 
         return complete(arguments[1:], sys.stdout.write)
     _refuse_limits()

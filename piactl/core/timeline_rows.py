@@ -19,7 +19,7 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text, lock_stays
-from piactl.core.rules.service_rights_over_time import (
+from piactl.core.rules.rights_over_time import (
     GRANT,
     HANDOVER,
     IN_GRACE,

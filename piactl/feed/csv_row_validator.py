@@ -14,7 +14,7 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
-from piactl.feed.encoding_and_header import (
+from piactl.feed.header import (
     BLANKS,
     CODECS,
     COLUMNS,

@@ -12,8 +12,8 @@ from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import counted, few
-from piactl.feed.encoding_and_header import ColumnLayout, shown
 from piactl.feed.formats.rows import RowWriter
+from piactl.feed.header import ColumnLayout, shown
 
 _FEW = 5
 _EXAMPLES = 3

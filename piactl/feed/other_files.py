@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from piactl.core.model.settings import SourceSettings
-from piactl.feed.encoding_and_header import CODECS, DELIMITERS, REQUIRED, read_layout
 from piactl.feed.error_codes import Refusal, refusal
+from piactl.feed.header import CODECS, DELIMITERS, REQUIRED, read_layout
 
 HEAD = 8_192
 """The bytes at the beginning of a file by which it is recognised."""

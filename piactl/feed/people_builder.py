@@ -10,8 +10,8 @@ from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
 from piactl.feed.csv_row_validator import NONE_WHEN_BLANK, BrokenRow, Row
-from piactl.feed.encoding_and_header import COLUMNS
 from piactl.feed.error_codes import PERSON_DOUBLED, rejection_message
+from piactl.feed.header import COLUMNS
 
 _PERSON_FIELDS = {
     "numen": "numen",

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import (
+from piactl.feed.feed import Feed
+from piactl.feed.feed_file import open_feed
+from piactl.feed.header import (
     CODECS,
     REJECT_COLUMN,
     ColumnLayout,
@@ -19,8 +21,6 @@ from piactl.feed.encoding_and_header import (
     read_layout,
     unquoted_formulas,
 )
-from piactl.feed.feed import Feed
-from piactl.feed.feed_file import open_feed
 from piactl.private_files import write_private
 from piactl.translation import sentence
 

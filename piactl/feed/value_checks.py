@@ -11,10 +11,10 @@ from collections.abc import Callable, Container, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
-from piactl.core.naming.local_part_and_capitalisation import without_invisible
-from piactl.feed.encoding_and_header import shown
+from piactl.core.naming.names import without_invisible
+from piactl.feed.header import shown
 
 Fault = tuple[str, str]
 Checked = tuple[Any, Fault | None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.caller import caller, login_record
-from piactl.journal.errors import UnknownOperator
+from piactl.journal.unusable import UnknownOperator
 from piactl.private_files import this_user
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")

@@ -38,8 +38,8 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal.errors import chain_broken, no_file, refused_by_system
 from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
+from piactl.journal.unusable import chain_broken, no_file, refused_by_system
 from piactl.private_files import user_name
 
 Body = Mapping[str, object]

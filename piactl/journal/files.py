@@ -32,7 +32,7 @@ from piactl.core.journal_line import (
     proved,
     with_names,
 )
-from piactl.journal.errors import no_file, refused_by_system, unreadable
+from piactl.journal.unusable import no_file, refused_by_system, unreadable
 
 SUFFIX = ".head"
 """What the name of the head file has after that of its journal (see `append_file`)."""

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from piactl.core.journal_line import JournalLine, current_outcome
-from piactl.core.model.numen_and_digests import digest_key_id
+from piactl.core.model.keyed_digests import digest_key_id
 from piactl.core.plan.write import Values, WriteState, state_of_write
 from piactl.journal.append_file import alive_runs
-from piactl.journal.errors import unreadable
 from piactl.journal.files import newest_lines
+from piactl.journal.unusable import unreadable
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""

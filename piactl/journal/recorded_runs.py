@@ -15,9 +15,9 @@ from pathlib import Path
 
 from piactl.errors import JournalUnusable
 from piactl.journal.append_file import stored_head
-from piactl.journal.errors import unreadable
 from piactl.journal.files import SUFFIX, files_of, newest_lines
 from piactl.journal.intent_format import settlement_of
+from piactl.journal.unusable import unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,11 @@ from piactl.core.journal_line import (
     LineTooLong,
     journal_owner,
 )
-from piactl.core.model.numen_and_digests import masked
+from piactl.core.model.keyed_digests import masked
 from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
-from piactl.journal.errors import refused_by_system
 from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
     Intent,
@@ -39,6 +38,7 @@ from piactl.journal.intent_format import (
 from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import last_recorded
 from piactl.journal.syslog import log_head
+from piactl.journal.unusable import refused_by_system
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")

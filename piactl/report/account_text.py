@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.core.plan.drift import fate_words
 from piactl.core.rules.career import NEVER
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from piactl.core.text import counted
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 
 _QUIET = ("ok", "skipped")
 _INDENT = " " * 14

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from piactl.core.model.person import Register
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.translation import translated
 
 _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")

@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from piactl.core.text import counted
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.translation import sentence
 
 View = Mapping[str, Any]

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from piactl.core.plan.feed_quality import FATES
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page

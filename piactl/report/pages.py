@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.translation import sentence, used
 
 

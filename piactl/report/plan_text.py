@@ -16,7 +16,7 @@ from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.report.table import rendered
 
 Document = Mapping[str, Any]

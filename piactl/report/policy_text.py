@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from piactl.core.text import condition, counted
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.report.table import rendered
 
 View = Mapping[str, Any]

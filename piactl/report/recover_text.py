@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piactl.core.text import counted
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 
 _MOST = 5
 

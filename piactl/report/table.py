@@ -11,7 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from piactl.report.escaping_and_colours import neutral, shown
+from piactl.report.escaping import neutral, shown
 from piactl.translation import sentence
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")

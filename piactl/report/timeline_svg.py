@@ -13,7 +13,7 @@ from typing import Any
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.report.pages import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
 from piactl.translation import sentence

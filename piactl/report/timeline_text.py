@@ -8,7 +8,7 @@ from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.translation import sentence
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)

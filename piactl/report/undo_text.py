@@ -8,7 +8,7 @@ from typing import Any
 
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.report.plan_text import first_lines, what_changes
 
 Result = Mapping[str, Any]

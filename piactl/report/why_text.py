@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
 

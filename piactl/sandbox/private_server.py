@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from piactl.errors import SandboxUnavailable
+from piactl.sandbox.folder import copy_schemas, in_uri, socket_uri
 from piactl.sandbox.server import (
     find_software,
     last_lines,
@@ -18,7 +19,6 @@ from piactl.sandbox.server import (
     wait_until_answering,
     write_configuration,
 )
-from piactl.sandbox.slapd_configuration_and_folder import copy_schemas, in_uri, socket_uri
 
 _WATCH = """
 folder=$1; shift

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from piactl.core.text import read_json
 from piactl.errors import SandboxUnavailable
-from piactl.sandbox.slapd_configuration_and_folder import (
+from piactl.sandbox.folder import (
     checked_sandbox,
     copy_schemas,
     create_or_lock,

@@ -16,7 +16,7 @@ from bench.populations import FIRST, RENTREE, SOME_CHANGES, Population
 from bench.prepared import prepare
 from bench.requests import EVERYTHING, OWN_ACCOUNTS, Changes, changes_of_dump, changes_of_plan
 from bench.servers import TOLD, Server, load_quickly
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, identity_dn
+from piactl.sandbox.folder import ACCOUNTS, identity_dn
 
 CASES = (
     "load",

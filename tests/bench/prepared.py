@@ -54,7 +54,7 @@ def main(configuration: str, feed: str, day: str, ldif: str) -> None:
 
 def _parts(feed: Path, folder: Path) -> list[Path]:
     """Writes the feed in parts; all rows of all people with the same name are in the same part."""
-    from piactl.core.naming.local_part_and_capitalisation import local_part
+    from piactl.core.naming.names import local_part
 
     folder.mkdir()
     paths = [folder / f"{number:04}.csv" for number in range(feed.stat().st_size // BYTES_A_PART + 1)]
@@ -76,8 +76,8 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
 def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.directory.open import open_reader
-    from piactl.flows.plan.inputs.load_feeds import read_feeds
-    from piactl.secret_files import identity_password
+    from piactl.host_secrets import identity_password
+    from piactl.planning.inputs.load_feeds import read_feeds
     from tests.planning import plan_at_once
 
     configuration = open_configuration(Path(configuration))

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
-from piactl.config.policy import read_policy
+from piactl.config.read_policy import read_policy
 from piactl.core.plan.guards import guards_on
 
 POLICY = Path(__file__).parents[2] / "examples" / "policy.yaml"

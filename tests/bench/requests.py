@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.populations import TOP
 from bench.servers import Server
 from piactl.directory.store.base_digest import MANAGED
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
+from piactl.sandbox.folder import ACCOUNTS
 
 OWN_ACCOUNTS = "(objectClass=piactlAccount)"
 EVERYTHING = ("*", *MANAGED)

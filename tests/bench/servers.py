@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
+from piactl.sandbox.folder import ACCOUNTS, STATE, SUFFIX, identity_dn
 from piactl.sandbox.server import find_software
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, SUFFIX, identity_dn
 
 KINDS = ("bare", "accesslog", "providers")
 TOLD = {"bare": "bare server", "accesslog": "with accesslog", "providers": "two providers"}

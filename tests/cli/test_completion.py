@@ -16,7 +16,7 @@ import pytest
 from piactl.cli.commands.completion import SHELLS
 from piactl.cli.framework.application import assembled
 from piactl.cli.framework.commands import COMMANDS, NOUNS
-from piactl.cli.framework.completion import FILES, complete, completed, parameters
+from piactl.cli.framework.complete import FILES, complete, completed, parameters
 from piactl.cli.main import run
 from piactl.core.model.account import State
 from tests.story.academy import Academy, prepared

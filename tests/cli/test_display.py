@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piactl.report.escaping_and_colours import coloured
+from piactl.report.escaping import coloured
 from tests.cli.terminal import at_terminal
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import crowd

@@ -16,17 +16,17 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.clock import utc_now
-from piactl.config.settings import read_settings
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.config.read_settings import read_settings
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
 from piactl.directory.probe.trial_requests import open_probe
-from piactl.flows.doctor.checks import CHECKS
-from piactl.flows.doctor.examine import examine, exit_code
-from piactl.flows.doctor.servers import open_server, takes_writes
-from piactl.flows.doctor.this_host import Host
+from piactl.host_secrets import identity_password
 from piactl.journal import Journal, RunContext, who
-from piactl.sandbox.slapd_configuration_and_folder import GROUPS, POLICIES
-from piactl.secret_files import identity_password
+from piactl.sandbox.folder import GROUPS, POLICIES
+from piactl.watch.checks import CHECKS
+from piactl.watch.examine import examine, exit_code
+from piactl.watch.servers import open_server, takes_writes
+from piactl.watch.this_host import Host
 
 PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "note", "warning", "error"}
@@ -117,7 +117,7 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this host one that has syslog."""
-    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
+    monkeypatch.setattr("piactl.watch.journal_of_host.has_syslog", lambda: True)
 
 
 @pytest.fixture
@@ -407,7 +407,7 @@ def test_a_schema_that_is_not_as_shipped_reports_every_fault(clinic: Clinic) -> 
 
 def test_a_host_without_syslog(clinic: Clinic, monkeypatch: Any) -> None:
     clinic.finds("D50", "ok", "syslog gets the heads of the journal", 0)
-    monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: False)
+    monkeypatch.setattr("piactl.watch.journal_of_host.has_syslog", lambda: False)
     clinic.finds("D50", "warning", "nothing listens at /dev/log", 0)
 
 

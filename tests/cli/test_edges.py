@@ -15,8 +15,8 @@ from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
 from piactl.clock import civil_today
 from piactl.core.text import counted
 from piactl.errors import Exit
-from piactl.flows.doctor.checks import CHECKS
 from piactl.sandbox import start_sandbox, stop_sandbox
+from piactl.watch.checks import CHECKS
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
@@ -84,12 +84,12 @@ def test_a_journal_that_is_a_pipe_is_refused(academy: Academy) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "id_"),
     [
-        ("piactl.flows.doctor.this_host", "read_register", "D03"),
-        ("piactl.flows.doctor.journal", "nearest_folder", "D08"),
-        ("piactl.flows.doctor.journal", "verify", "D09"),
-        ("piactl.flows.doctor.servers", "_transport", "D11"),
-        ("piactl.flows.doctor.records", "key_needs", "D27"),
-        ("piactl.flows.doctor.records", "read_runs", "D37"),
+        ("piactl.watch.this_host", "read_register", "D03"),
+        ("piactl.watch.journal_of_host", "nearest_folder", "D08"),
+        ("piactl.watch.journal_of_host", "verify", "D09"),
+        ("piactl.watch.servers", "_transport", "D11"),
+        ("piactl.watch.records_of_directory", "key_needs", "D27"),
+        ("piactl.watch.records_of_directory", "read_runs", "D37"),
     ],
 )
 def test_a_crash_in_a_doctor_check_is_reported_as_its_error(

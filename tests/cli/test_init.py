@@ -13,11 +13,11 @@ import pytest
 
 from piactl.cli.framework.context import chosen
 from piactl.cli.main import run
-from piactl.config.policy import policy_warnings, read_policy
+from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
-from piactl.config.settings import read_settings
-from piactl.flows.setup import write_first_files
-from piactl.secret_files import read_keys
+from piactl.host_secrets import read_keys
+from piactl.trials.first_configuration import write_first_files
 
 TOP = Path(__file__).resolve().parents[2]
 PIP_WHEEL = [sys.executable, *"-m pip wheel --no-deps --no-build-isolation -w".split()]

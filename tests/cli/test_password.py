@@ -20,9 +20,9 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.directory.open import open_writer
-from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, TooManyAttempts, begin_attempt
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES
-from piactl.secret_files import identity_password
+from piactl.helpdesk.limits import ProofKind, TooManyAttempts, begin_attempt
+from piactl.host_secrets import identity_password
+from piactl.sandbox.folder import POLICIES
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
 
@@ -283,7 +283,7 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
 
 DYING = """
 import os, sys
-from piactl.flows.accounts import batch
+from piactl.edits import batch
 real = batch.write_alone
 def dying(run, writes, *rest):
     if sys.argv[1] == "after":
@@ -320,7 +320,7 @@ def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when
 def test_a_lost_connection_leaves_no_set_password_unreported(
     staff: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piactl.directory.store.password_state_and_activation import ActivationPasswordWriter
+    from piactl.directory.store.password_state import ActivationPasswordWriter
     from piactl.errors import ReplyLost
 
     real = ActivationPasswordWriter.write

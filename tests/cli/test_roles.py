@@ -12,8 +12,8 @@ from piactl import roles
 from piactl.cli.framework.commands import COMMANDS
 from piactl.core.model.settings import Identity, IdentityName
 from piactl.errors import Exit, NotPermitted
+from piactl.host_secrets import identity_password
 from piactl.roles import IDENTITIES, Role
-from piactl.secret_files import identity_password
 from tests.story.academy import Academy
 
 from .conditions import CASES, filled, load
@@ -97,8 +97,8 @@ def test_one_function_hands_out_the_passwords_of_identities() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "read_password":
                 readers.add(file.relative_to(TOP / "piactl").as_posix())
     # the password of a canary is that of an account; what a person types is no identity's
-    assert users == {"secret_files.py", "flows/canaries.py"}
-    assert readers == {"secret_files.py", "flows/canaries.py", "cli/framework/terminal.py"}
+    assert users == {"host_secrets.py", "watch/canaries.py"}
+    assert readers == {"host_secrets.py", "watch/canaries.py", "cli/framework/terminal.py"}
 
 
 def test_the_page_shows_the_rule_of_sudo_as_it_is() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from piactl import roles
-from piactl.config.settings import read_settings
+from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import Settings
-from piactl.flows.doctor import this_host
-from piactl.flows.doctor.findings import CheckOutcome, CheckResult
+from piactl.watch import this_host
+from piactl.watch.findings import CheckOutcome, CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = (EXAMPLES / "sudoers" / "piactl").read_text("utf-8")

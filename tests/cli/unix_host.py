@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.core.credentials.proofs_and_backoff import numen_verifier
+from piactl.core.credentials.proofs import numen_verifier
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, NUMEN, load

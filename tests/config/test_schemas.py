@@ -11,8 +11,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from piactl.config.policy import read_policy
-from piactl.config.settings import read_settings
+from piactl.config.read_policy import read_policy
+from piactl.config.read_settings import read_settings
 from piactl.core.model.account import State
 from piactl.core.model.guard_limits import DEFAULT_GUARDS
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS

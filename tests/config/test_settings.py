@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.config.settings import read_settings
+from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import (
     Canary,
     ChangeHook,

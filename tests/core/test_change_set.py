@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.model.settings import DirectorySettings
@@ -22,7 +22,7 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.flows.plan.change_set import RESTORED, changes_of_write
+from piactl.planning.change_set import RESTORED, changes_of_write
 from tests.examples import examples
 
 from .strategies import REGISTER, lives

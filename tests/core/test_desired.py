@@ -8,10 +8,10 @@ from datetime import date, timedelta
 import pytest
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.numen_and_digests import DigestKeys, read_numen
+from piactl.core.model.keyed_digests import DigestKeys, read_numen
 from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
+from piactl.core.naming.names import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named

@@ -25,7 +25,7 @@ from piactl.core.credentials.totp_devices import (
     to_verify,
 )
 from piactl.core.model.account import NO_DEVICE
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy, Service
 from piactl.otp_secret import OtpSecret, SealBroken, new_secret, sealed, unsealed
 

@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id, read_numen
+from piactl.core.model.keyed_digests import DigestKeys, digest_key_id, read_numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
-from piactl.core.naming.local_part_and_capitalisation import TakenNames
+from piactl.core.naming.names import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.diff import changes_of
 from piactl.core.rules.address_allocation import named

@@ -15,7 +15,7 @@ from piactl.core.explain.answers import right_answer, right_answers, state_answe
 from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Question
 from piactl.core.model.account import Account, Lock, ServiceException, State
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
 from piactl.core.model.person import Assignment

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from piactl.core.model.account import Account
-from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
+from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.rules.matching import (

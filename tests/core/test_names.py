@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.naming.local_part_and_capitalisation import (
+from piactl.core.naming.names import (
     AS_WRITTEN,
     NOM,
     PROPER,

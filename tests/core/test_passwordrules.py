@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piactl.core.credentials.password_generation_and_rules import Owner, password_problems
+from piactl.core.credentials.passwords import Owner, password_problems
 
 CLAIRE = Owner(
     (

@@ -12,8 +12,8 @@ from typing import Any
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render
+from piactl.sandbox.folder import IDENTITIES, initial_ldif, socket_uri, tree_settings
 from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
-from piactl.sandbox.slapd_configuration_and_folder import IDENTITIES, initial_ldif, socket_uri, tree_settings
 
 ROOT = tree_settings()["root"]
 Edit = Callable[[str], str]

@@ -326,7 +326,7 @@ def test_closing_the_results_leaves_no_write_in_flight(slapd: PlainSlapd) -> Non
 def test_without_assertions_deleting_a_changed_entry_is_a_conflict(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.write.single_writes.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         writes: list[Write] = []
         for number in range(0, 40, 2):

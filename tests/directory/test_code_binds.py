@@ -16,19 +16,19 @@ import pytest
 from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.core.credentials.password_generation_and_rules import ActivationPassword
+from piactl.core.credentials.passwords import ActivationPassword
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.write import Write
 from piactl.directory.open import open_writer
 from piactl.directory.port import Outcome, Writer
-from piactl.directory.store.password_state_and_activation import (
+from piactl.directory.store.password_state import (
     ActivationPasswordWriter,
     activation_write,
     policy_writes,
     unblock_write,
 )
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES
-from piactl.secret_files import identity_password
+from piactl.host_secrets import identity_password
+from piactl.sandbox.folder import POLICIES
 from tests.conftest import Sandbox
 
 CODES = f"cn=activation,{POLICIES}"

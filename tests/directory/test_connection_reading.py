@@ -195,7 +195,7 @@ def test_a_paged_search_that_the_server_forbids_is_an_error() -> None:
 
 def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "piactl.directory.client.failover_and_reader.PAGED", "0.0.0"
+        "piactl.directory.client.reader.PAGED", "0.0.0"
     )  # as if the server did not advertise it
     with running(people=50, extra=f'limits dn.exact="{CLERK}" size=20') as server:
         with open_reader(server.settings(page=5), "clerk", password) as reader:

@@ -106,7 +106,7 @@ def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> N
 
 def test_outcomes_are_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
     # as on a server without RFC 4528
-    monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.write.single_writes.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         one(writer, Write("add", ALICE, add=ENTRY))
         change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
@@ -338,7 +338,7 @@ def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
 def test_without_assertions_a_read_only_server_refuses_the_first_write(
     extra: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.client.failover_and_reader.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.client.reader.ASSERTION_OID", "0.0.0")
     with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
         with pytest.raises(DirectoryRefused) as refused:
             list(writer.write([Write("add", ALICE, add=ENTRY)]))

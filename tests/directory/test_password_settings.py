@@ -20,10 +20,10 @@ from ldap3.core.exceptions import (
     LDAPOperationResult,
 )
 
-from piactl.core.credentials.password_generation_and_rules import FEWEST, Owner, password_problems
+from piactl.core.credentials.passwords import FEWEST, Owner, password_problems
 from piactl.directory.store.base_digest import MANAGED
 from piactl.resources import schemas_folder
-from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
+from piactl.sandbox.folder import POLICIES, identity_dn
 
 from .test_server_settings import FRESH, PASSWORD, account, as_nightly
 

@@ -17,10 +17,10 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import Identity, PasswordSettings, TlsSettings
 from piactl.directory.open import open_reader
 from piactl.errors import DirectoryUnreachable
-from piactl.flows.doctor.servers import answers as doctor_on
-from piactl.flows.doctor.servers import open_server
-from piactl.flows.doctor.this_host import Host
 from piactl.private_files import write_private
+from piactl.watch.servers import answers as doctor_on
+from piactl.watch.servers import open_server
+from piactl.watch.this_host import Host
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
 

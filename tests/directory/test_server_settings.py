@@ -26,7 +26,7 @@ from ldap3.core.exceptions import (
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
-from piactl.sandbox.slapd_configuration_and_folder import IDENTITIES, POLICIES, tree_settings
+from piactl.sandbox.folder import IDENTITIES, POLICIES, tree_settings
 from tests.directory.config_server import config_server, settings_for
 from tests.directory.test_acl_matrix import hold_lock
 from tests.outside import CONSUMERS

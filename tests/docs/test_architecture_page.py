@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.doctor.checks import CHECKS
+from piactl.watch.checks import CHECKS
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -18,7 +18,8 @@ PAGES = [
     *TOP.glob("docs/decisions/*.md"),
 ]
 _PLACES = (
-    r"(?:cli|flows|core|feed|directory|journal|config|report|otp|sandbox|piactl|tests|schemas|examples|docs)"
+    r"(?:cli|night|watch|ask|trials|helpdesk|edits|runs|planning|core|feed|directory|journal|config|report|"
+    r"sandbox|piactl|tests|schemas|examples|docs)"
 )
 
 
@@ -40,14 +41,13 @@ def test_the_layers_are_those_of_the_contracts() -> None:
     order = [name for row in contracts["one layer order"]["layers"] for name in re.findall(r"\w+", row)]
     for name in order:
         assert re.search(rf"\b{name}\b", drawing + table) or name == "__main__", name
-    for contract in ("layers of flows", "layers of core", "layers of cli"):
+    for contract in ("layers of core", "layers of cli"):
         for row in contracts[contract]["layers"]:
             for name in re.findall(r"\w+", row):
                 assert re.search(rf"\b{name}\b", drawing), (contract, name)
-    sequence = [
-        word for word in re.findall(r"\w+", drawing) if word in {"cli", "flows", "feed", "core", "errors"}
-    ]
-    assert sequence == ["cli", "flows", "feed", "core", "errors"]
+    firsts = [re.findall(r"\w+", row)[0] for row in contracts["one layer order"]["layers"][3:]]
+    sequence = [word for word in re.findall(r"^ (\w+)", drawing, re.MULTILINE) if word in firsts]
+    assert sequence == firsts
 
 
 def test_checks_of_doctor_exist_and_no_number_is_used_again() -> None:

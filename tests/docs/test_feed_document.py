@@ -13,12 +13,12 @@ from piactl.core.model.account import State
 from piactl.core.plan.feed_limits import LIMIT_CODES
 from piactl.core.rules.career import Career, career_of
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
-from piactl.feed.reader import read_feed
-from piactl.flows.plan.inputs.merge_feeds import policy_rejections
-from piactl.sandbox.slapd_configuration_and_folder import prepare_files
+from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
+from piactl.feed.read_feed import read_feed
+from piactl.planning.inputs.merge_feeds import policy_rejections
+from piactl.sandbox.folder import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
 DOCUMENT = (TOP / "docs" / "feed.md").read_text(encoding="utf-8")

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from piactl.config.policy import policy_warnings, read_policy
+from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
-from piactl.config.settings import read_settings
-from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import Person, read_uai
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part_and_capitalisation import local_part
-from piactl.feed.reader import read_feed
+from piactl.core.naming.names import local_part
+from piactl.feed.read_feed import read_feed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -6,7 +6,7 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 
-from piactl.config.policy import read_policy
+from piactl.config.read_policy import read_policy
 from piactl.core.model.policy import Guard, Limit
 from piactl.core.model.settings import SourceLimits
 from piactl.core.plan.feed_limits import LIMIT_CODES

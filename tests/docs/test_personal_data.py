@@ -9,7 +9,7 @@ import pytest
 
 from piactl.core.model.settings import Settings
 from piactl.directory.store.base_digest import MANAGED
-from piactl.feed.encoding_and_header import COLUMNS
+from piactl.feed.header import COLUMNS
 
 TOP = Path(__file__).parents[2]
 PAGE = (TOP / "docs" / "personal-data.md").read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ from piactl.journal import (
     verify,
     writer,
 )
-from piactl.journal.events import EventStream
+from piactl.journal.event_stream import EventStream
 from piactl.journal.query import changes
 
 from .journals import digest, intend, journal_path, make_journal

@@ -12,10 +12,10 @@ import pytest
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import COLUMNS
 from piactl.feed.feed import Feed
 from piactl.feed.formats.registry import _kept as translated_sets
-from piactl.feed.reader import read_feed
+from piactl.feed.header import COLUMNS
+from piactl.feed.read_feed import read_feed
 
 HEADER = ";".join(COLUMNS)
 DEFAULTS = {

@@ -22,7 +22,7 @@ import pytest
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
-from piactl.feed.reader import read_feed
+from piactl.feed.read_feed import read_feed
 from tests.aaf_sets import (
     Agent,
     document,

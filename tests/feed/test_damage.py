@@ -7,7 +7,7 @@ import random
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import COLUMNS
+from piactl.feed.header import COLUMNS
 
 
 def test_a_feed_with_a_trailer_cut_at_any_byte_loses_nobody(sample, read):

@@ -14,7 +14,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
-from piactl.feed.reader import read_feed
+from piactl.feed.read_feed import read_feed
 from tests.aaf_sets import (
     Agent,
     deletion,

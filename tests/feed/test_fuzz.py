@@ -14,7 +14,7 @@ from piactl.core.plan.feed_limits import feed_refusals
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
-from piactl.feed.reader import read_feed
+from piactl.feed.read_feed import read_feed
 from piactl.feed.rejects_file import rejects_content
 
 _EDITS = st.lists(

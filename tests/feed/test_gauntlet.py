@@ -15,7 +15,7 @@ import pytest
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS, refusal
-from piactl.feed.reader import read_feed
+from piactl.feed.read_feed import read_feed
 from tests.feed.test_scanned_rows import scanned
 
 Made = Callable[..., bytes]

@@ -11,7 +11,7 @@ import pytest
 
 from piactl.core.model.person import uai_letter
 from piactl.core.model.settings import SourceSettings
-from piactl.feed.reader import read_feed
+from piactl.feed.read_feed import read_feed
 
 ROWS = 300_000
 

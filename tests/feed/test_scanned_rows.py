@@ -12,9 +12,9 @@ import pytest
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed import reader
+from piactl.feed import read_feed as reader
 from piactl.feed.feed import first_faults
-from piactl.feed.reader import ScannedFeed, read_feed, scan_feed
+from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.private_files import nameless_database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import COLUMNS, shown
+from piactl.feed.header import COLUMNS, shown
 
 CANARY = "20E0642731QZJ"
 

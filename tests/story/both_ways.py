@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from piactl.flows.plan import build
-from piactl.flows.plan.night_db import FILE
+from piactl.planning import build
+from piactl.planning.night_db import FILE
 
 from .academy import Academy
 

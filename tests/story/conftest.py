@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piactl.flows.plan import build
+from piactl.planning import build
 from tests.conftest import Sandbox, preparing
 from tests.remembered import kept_folder
 

@@ -11,7 +11,10 @@ from .academy import Academy
 _PROGRAM = """
 import os, signal, sys
 from piactl.cli.main import run
-from piactl.flows.apply import executor, hooks_and_owner_notices as hooks, run as runs, write_ahead
+from piactl.runs import apply_plan as executor
+from piactl.runs import notifications as hooks
+from piactl.runs import run as runs
+from piactl.runs import write_ahead
 write_ahead.BATCH = 2
 number, *words = sys.argv[1:]
 made = 0

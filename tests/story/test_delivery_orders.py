@@ -12,7 +12,7 @@ import pytest
 from piactl.core.model.account import Account
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.formats.registry import _kept as translated_sets
-from piactl.flows.plan.inputs.load_feeds import keep_sets, read_feeds
+from piactl.planning.inputs.load_feeds import keep_sets, read_feeds
 from tests.feed.test_delivery_orders import MONDAY, WHY, deliveries
 from tests.planning import plan_at_once
 

@@ -20,19 +20,19 @@ from piactl.core.plan.write import Write
 from piactl.directory.open import open_writer
 from piactl.directory.port import Writer, WriteResult
 from piactl.directory.store.accounts import Entry
+from piactl.edits.batch import carry_out
+from piactl.edits.found_accounts import find_entry
 from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.accounts.batch import carry_out
-from piactl.flows.apply.run import CommandRun, Order
-from piactl.flows.helpdesk.otp.device_changes import (
+from piactl.helpdesk.device_changes import (
     prepare_resumption,
     prepare_suspension,
     prepare_verification,
 )
-from piactl.flows.helpdesk.otp.verify_code import CheckedCode, CodeOutcome, use_code
-from piactl.flows.queries.accounts import find_entry
+from piactl.helpdesk.verify_code import CheckedCode, CodeOutcome, use_code
+from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.private_files import write_private
-from piactl.secret_files import identity_password
+from piactl.runs.run import CommandRun, Order
 
 from .academy import Academy, Ran, prepared
 from .feeds import row

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.planning.ready_plan import ReadyPlan
 
 from .academy import Academy
 from .population import COLUMNS, Rows, crowd, feed_text, write_register

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from piactl.flows import nightly
+from piactl.night import run_night as nightly
 from tests.conftest import Sandbox
 from tests.directory.wire import MODIFY, Wire, operation
 

@@ -13,8 +13,8 @@ import jsonschema
 import ldap3
 import pytest
 
+from piactl.ask.history import history, paired
 from piactl.directory.probe.access_log import LoggedWrite
-from piactl.flows.queries.history_and_unjournalled import history, paired
 from piactl.journal.query import JournalledChange
 
 from .academy import Academy

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.config.settings import read_settings
+from piactl.config.read_settings import read_settings
 from piactl.private_files import write_public
 
 from .academy import Academy

@@ -20,8 +20,8 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, read_accounts
-from piactl.feed.reader import read_feed
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from piactl.feed.read_feed import read_feed
+from piactl.planning.inputs.merge_feeds import SourcedFeed
 from tests.planning import managed_accounts, plan_at_once
 
 from .academy import Academy

@@ -16,15 +16,16 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
 from piactl.directory.store.attribute_map import UNIQUE_ID
 from piactl.directory.store.base_digest import MANAGED, POSIX
-from piactl.feed import reader
-from piactl.flows import nightly
-from piactl.flows.plan import night_db, planning
-from piactl.flows.plan.build import build_plan
-from piactl.flows.plan.inputs.load_feeds import scan_feeds
-from piactl.flows.plan.inputs.merge_feeds import Accepted
-from piactl.flows.plan.night_db import FILE, NightDb
-from piactl.sandbox.slapd_configuration_and_folder import identity_dn
-from piactl.secret_files import identity_password
+from piactl.feed import read_feed as reader
+from piactl.host_secrets import identity_password
+from piactl.night import run_night as nightly
+from piactl.planning import make_plan as planning
+from piactl.planning import night_db
+from piactl.planning.build import build_plan
+from piactl.planning.inputs.load_feeds import scan_feeds
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.night_db import FILE, NightDb
+from piactl.sandbox.folder import identity_dn
 from tests.cli.streams import shared_forks
 from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
@@ -471,7 +472,7 @@ DYING = """
 import os
 from piactl.cli.main import main
 from piactl.errors import DirectoryUnreachable
-from piactl.flows.apply import executor as applying
+from piactl.runs import apply_plan as applying
 
 def end(*arguments):
     {}

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from piactl.ask.status import night_view
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.plan.change import Change, Kind
-from piactl.flows.plan.signed_plan_file import read_kept_plan
-from piactl.flows.status_and_night_view import night_view
+from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.night_page import night_page
 
 from .academy import Academy, prepared

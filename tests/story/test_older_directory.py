@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.apply import known_server
+from piactl.runs import known_server
 
 from .academy import Academy
 from .feeds import MICHELIS, row

@@ -20,9 +20,9 @@ import pytest
 from piactl import private_files as namelessfile
 from piactl.cli.framework.configuration import open_configuration
 from piactl.errors import PiactlError, StalePlan
-from piactl.flows.plan import signed_plan_file as lines
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
+from piactl.planning import signed_plan_file as lines
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
 from piactl.private_files import NamelessFile
 
 from .academy import Academy

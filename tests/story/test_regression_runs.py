@@ -19,10 +19,11 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.directory.port import RawEntry, Writer
 from piactl.errors import LockLost, UnsafePlan
-from piactl.flows.apply import run_lock as locking
-from piactl.flows.apply.run_lock import LockHolder, RunLock
-from piactl.flows.plan import evaluate, planning
-from piactl.secret_files import identity_password
+from piactl.host_secrets import identity_password
+from piactl.planning import evaluate
+from piactl.planning import make_plan as planning
+from piactl.runs import run_lock as locking
+from piactl.runs.run_lock import LockHolder, RunLock
 from tests.outside import STATE
 
 from .academy import Academy, Ran
@@ -200,7 +201,7 @@ def test_a_run_that_failed_early_is_in_the_list_with_its_reason(academy: Academy
 KILLED = """
 import os, signal
 from piactl.cli.main import main
-from piactl.flows.apply import executor
+from piactl.runs import apply_plan as executor
 executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """

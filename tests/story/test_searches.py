@@ -14,9 +14,9 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.client.strategy import DeadlineStrategy
 from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, ServerFacts
-from piactl.flows.plan.inputs.load_feeds import read_feeds
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.secret_files import identity_password
+from piactl.host_secrets import identity_password
+from piactl.planning.inputs.load_feeds import read_feeds
+from piactl.planning.ready_plan import ReadyPlan
 from tests.planning import plan_at_once, plan_night
 
 from .academy import Academy

@@ -203,7 +203,7 @@ def test_a_request_is_over_after_eight_hours_or_when_it_is_withdrawn(
     assert len(records(people)) == 7
     assert people.run("nightly").code == 0
     assert len(records(people)) == 6
-    monkeypatch.setattr("piactl.flows.helpdesk.second_person.HOURS", LATER / 3)
+    monkeypatch.setattr("piactl.helpdesk.second_person.HOURS", LATER / 3)
     assert people.run("nightly").code == 0
     assert len(records(people)) == 3
 
@@ -241,9 +241,9 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
     from piactl.clock import utc_now
     from piactl.core.edits import ActRefused
     from piactl.directory.open import open_writer
-    from piactl.flows.helpdesk.second_person import PASSWORD as KIND
-    from piactl.flows.helpdesk.second_person import Requests
-    from piactl.secret_files import identity_password
+    from piactl.helpdesk.second_person import PASSWORD as KIND
+    from piactl.helpdesk.second_person import Requests
+    from piactl.host_secrets import identity_password
 
     request = requested(people, "password", "reset", IDA)
     configuration = open_configuration(people.sandbox.config)

@@ -12,12 +12,12 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.ask import history as history_and_unjournalled
+from piactl.ask.history import watch
 from piactl.cli.framework.configuration import open_configuration
 from piactl.clock import utc_now
 from piactl.directory.open import open_reader
-from piactl.flows.queries import history_and_unjournalled
-from piactl.flows.queries.history_and_unjournalled import watch
-from piactl.secret_files import identity_password
+from piactl.host_secrets import identity_password
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from piactl.core.model.account import Account
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import (

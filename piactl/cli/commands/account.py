@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.find_accounts import Filters, Listing, Views, find_by_name
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -33,9 +34,8 @@ from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy
 from piactl.directory.store.accounts import Entry
+from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
-from piactl.flows.queries.accounts import PERSON_COLUMNS, account_views, find_entry
-from piactl.flows.queries.find_and_filter import Filters, Listing, Views, find_by_name
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered

@@ -33,19 +33,20 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.clock import utc_now
-from piactl.core.edits import Act, ActRefused, accounts
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.edits import Act, ActRefused
+from piactl.core.edits import states as accounts
+from piactl.core.plan.memory import RunStatus
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
+from piactl.edits.batch import Batch
+from piactl.edits.edit import prepare
+from piactl.edits.found_accounts import AccountStore
+from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
+from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import Exit, UsageError
-from piactl.flows.accounts.batch import Batch
-from piactl.flows.accounts.create_and_extend import Newcomer, prepare_extension, prepare_newcomer
-from piactl.flows.accounts.edit import prepare
-from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
-from piactl.flows.apply.approvals import require_approval
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import sealed
-from piactl.flows.queries.accounts import AccountStore
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import sealed
 from piactl.private_files import refuse_output
+from piactl.runs.approvals import require_approval
 
 
 @with_shared_options

@@ -13,6 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from piactl import roles
+from piactl.ask.history import find_uid
+from piactl.ask.history import history as history_of
+from piactl.ask.person_export import person_export
+from piactl.ask.timeline import Timeline, timeline_facts
+from piactl.ask.timeline import timeline as timeline_of
 from piactl.caller import Caller, caller
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
@@ -41,21 +46,16 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.clock import utc_now
-from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
+from piactl.edits.found_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
-from piactl.flows.drift import drift_row, drift_summary
-from piactl.flows.person_export import person_export
-from piactl.flows.queries.accounts import case_rows, find_entry
-from piactl.flows.queries.history_and_unjournalled import find_uid
-from piactl.flows.queries.history_and_unjournalled import history as history_of
-from piactl.flows.queries.timeline import Timeline, timeline_facts
-from piactl.flows.queries.timeline import timeline as timeline_of
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
+from piactl.planning.drift_fates import drift_row, drift_summary
 from piactl.private_files import refuse_output, write_private
 from piactl.report.establishments import legend
 from piactl.report.person_page import person_page

@@ -24,12 +24,12 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.core.text import counted
+from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
-from piactl.flows.adopt import propose_adoption
-from piactl.flows.plan.inputs.load_feeds import read_feeds
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import plan_document, sealed
 from piactl.journal import who
+from piactl.planning.inputs.load_feeds import read_feeds
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import plan_document, sealed
 from piactl.private_files import make_private_folder, refuse_output
 from piactl.report.plan_text import plan_text
 

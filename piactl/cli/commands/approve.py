@@ -37,15 +37,15 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
+from piactl.edits.batch import Batch, PreparedAccount
+from piactl.edits.found_accounts import AccountStore, find_named
 from piactl.errors import Exit
-from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.apply.approvals import answer_plan
-from piactl.flows.apply.begin_run import begin_beside
-from piactl.flows.helpdesk.otp.device_changes import prepare_verification
-from piactl.flows.helpdesk.otp.devices import DeviceHolder
-from piactl.flows.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
-from piactl.flows.queries.accounts import AccountStore, find_named
+from piactl.helpdesk.device_changes import prepare_verification
+from piactl.helpdesk.holders_of_devices import DeviceHolder
+from piactl.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
 from piactl.journal.actor import known_operator
+from piactl.runs.approvals import answer_plan
+from piactl.runs.begin_run import begin_beside
 
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[

@@ -22,13 +22,13 @@ from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.store.accounts import account_dn
+from piactl.edits.found_accounts import find_account
 from piactl.errors import ConfigurationInvalid, Exit, UsageError
-from piactl.flows.doctor.examine import examine, exit_code
-from piactl.flows.queries.accounts import find_account
+from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
-from piactl.secret_files import identity_password
+from piactl.watch.examine import examine, exit_code
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
 

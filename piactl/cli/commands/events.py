@@ -15,7 +15,7 @@ from piactl.cli.framework.options import Form, Output, use_form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
-from piactl.journal.events import EventStream, read_cursor
+from piactl.journal.event_stream import EventStream, read_cursor
 from piactl.report.table import rendered
 
 COLUMNS = ("id", "at", "kind", "uid", "state", "added", "removed", "old", "new", "effective", "run")

@@ -12,6 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.feed_score import (
+    BY_NIGHT,
+    BY_REFUSED,
+    BY_SOURCE,
+    BY_UAI,
+    Night,
+    feed_score,
+    feeds_of_runs,
+    rehearsed_feeds,
+)
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -31,7 +41,7 @@ from piactl.cli.framework.options import (
     RunOutput,
 )
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
-from piactl.core.plan.run_state import Memory, SourceMemory
+from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.core.text import counted, iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
@@ -39,25 +49,15 @@ from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import with_rejections, write_rejects
-from piactl.flows.plan.feed_quality import column_warnings_of
-from piactl.flows.plan.inputs.linked_matricules import linked_matricules
-from piactl.flows.plan.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
-from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
-from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, judged
-from piactl.flows.queries.feed_score import (
-    BY_NIGHT,
-    BY_REFUSED,
-    BY_SOURCE,
-    BY_UAI,
-    Night,
-    feed_score,
-    feeds_of_runs,
-    rehearsed_feeds,
-)
-from piactl.flows.rehearsal import RehearsalFolder
+from piactl.planning.count_rows import column_warnings_of
+from piactl.planning.inputs.linked_matricules import linked_matricules
+from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
+from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.planning.inputs.merge_feeds import SourcedFeed, judged
 from piactl.private_files import refuse_input, refuse_output
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
 from piactl.report.table import rendered
+from piactl.trials.rehearse_nights import RehearsalFolder
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from piactl.ask.forecast_nights import Forecast, Night, change_rows, day_row, first_night, leavers
 from piactl.cli.framework.context import (
     ProgressLine,
     display,
@@ -27,10 +28,9 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
+from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
-from piactl.flows.forecast import Forecast, Night, change_rows, day_row, first_night, leavers
-from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
-from piactl.report.forecast_and_rehearsal_text import (
+from piactl.report.nights_text import (
     LEAVER_COLUMNS,
     change_table,
     day_table,

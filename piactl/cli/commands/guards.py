@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from piactl.ask.ordinary_nights import ordinary_nights
 from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
 from piactl.cli.framework.options import (
     Output,
@@ -19,10 +20,9 @@ from piactl.cli.framework.options import (
 from piactl.core.plan.guard_suggestions import NightCounts, suggestions
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
-from piactl.flows.queries.ordinary_nights import ordinary_nights
-from piactl.flows.rehearsal import RehearsalFolder
 from piactl.private_files import refuse_input
 from piactl.report.policy_text import guards_table
+from piactl.trials.rehearse_nights import RehearsalFolder
 
 
 def suggest(

@@ -12,6 +12,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from piactl.ask.history import find_uid
 from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.configuration import Configuration
@@ -36,25 +37,24 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
-from piactl.core.model.numen_and_digests import masked
+from piactl.core.model.keyed_digests import masked
 from piactl.core.text import counted, facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
-from piactl.flows.apply.journal_heads import StoredHeads, recorded_heads
-from piactl.flows.journal_commands import (
-    begin_journal,
-    close_chains,
-    missing_lines,
-    open_chains,
-    prune_journal,
-)
-from piactl.flows.queries.history_and_unjournalled import find_uid
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
 from piactl.journal.files import closed_chains, newest_lines
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
-from piactl.report.escaping_and_colours import shown
+from piactl.report.escaping import shown
+from piactl.runs.journal_heads import StoredHeads, recorded_heads
+from piactl.runs.journal_upkeep import (
+    begin_journal,
+    close_chains,
+    missing_lines,
+    open_chains,
+    prune_journal,
+)
 
 # `journal show`: the rows, by account if one is named.
 

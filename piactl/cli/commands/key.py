@@ -11,11 +11,9 @@ from piactl.cli.framework.context import put, reading, say, show_rows, this_conf
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
 from piactl.core.text import counted
+from piactl.edits.batch import carry_out
 from piactl.errors import Exit, PiactlError
-from piactl.flows.accounts.batch import carry_out
-from piactl.flows.apply.begin_run import begin_run
-from piactl.flows.apply.key_fence import announce_key
-from piactl.flows.helpdesk.key_rotation import (
+from piactl.helpdesk.key_rotation import (
     WHAT,
     Need,
     check_retirable,
@@ -23,8 +21,10 @@ from piactl.flows.helpdesk.key_rotation import (
     prepare_reseals,
     refuse_needed,
 )
+from piactl.host_secrets import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
-from piactl.secret_files import add_key, drop_key, read_keys
+from piactl.runs.begin_run import begin_run
+from piactl.runs.key_fence import announce_key
 
 COLUMNS = (
     "key", "current", "here", "matricules", "archived", "numens", "births", "waiting", "devices",

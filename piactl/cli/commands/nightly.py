@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.status import feed_ages
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
@@ -42,21 +43,16 @@ from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.flows.apply.approvals import broken_glass
-from piactl.flows.apply.executor import Done
-from piactl.flows.apply.hooks_and_owner_notices import events_waiting, missing_programs
-from piactl.flows.apply.run import Order
-from piactl.flows.nightly import RefusedPlan, run_nightly
-from piactl.flows.plan.inputs.merge_feeds import Accepted
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import plan_document
-from piactl.flows.status_and_night_view import feed_ages
+from piactl.night.run_night import RefusedPlan, run_nightly
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import (
     refuse_output,
     update_private,
@@ -66,6 +62,10 @@ from piactl.private_files import (
 from piactl.report.establishments import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
 from piactl.report.plan_text import plan_text
+from piactl.runs.apply_plan import Done
+from piactl.runs.approvals import broken_glass
+from piactl.runs.notifications import events_waiting, missing_programs
+from piactl.runs.run import Order
 
 
 def nightly(

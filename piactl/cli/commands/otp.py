@@ -46,10 +46,10 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
+from piactl.edits.batch import Batch
+from piactl.edits.found_accounts import AccountStore
 from piactl.errors import Exit, UsageError
-from piactl.flows.accounts.batch import Batch
-from piactl.flows.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
-from piactl.flows.helpdesk.otp.device_changes import (
+from piactl.helpdesk.device_changes import (
     Enrolment,
     EnrolmentDelivery,
     Prove,
@@ -59,8 +59,8 @@ from piactl.flows.helpdesk.otp.device_changes import (
     prepare_suspension,
     prepare_verification,
 )
-from piactl.flows.helpdesk.otp.devices import DeviceHolder, devices_shown, find_holder
-from piactl.flows.queries.accounts import AccountStore
+from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
+from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text

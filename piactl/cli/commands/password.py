@@ -30,14 +30,14 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
 from piactl.directory.port import Reader, Writer
+from piactl.edits.batch import Batch
+from piactl.edits.found_accounts import find_entry
 from piactl.errors import Exit, UsageError
-from piactl.flows.accounts.batch import Batch
-from piactl.flows.helpdesk import activation
-from piactl.flows.helpdesk.activation import ActivationDelivery, IdentityCheck
-from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
-from piactl.flows.helpdesk.password_check import check_password
-from piactl.flows.helpdesk.unblock import prepare_unblocking
-from piactl.flows.queries.accounts import find_entry
+from piactl.helpdesk import activation
+from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
+from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
+from piactl.helpdesk.password_check import check_password
+from piactl.helpdesk.unblock import prepare_unblocking
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text
 

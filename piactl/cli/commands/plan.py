@@ -53,14 +53,14 @@ from piactl.core.plan.plan import Plan
 from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
-from piactl.flows.plan.build import build_continuing
-from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
-from piactl.flows.plan.inputs.merge_feeds import Accepted
-from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.run_state import read_run_state
-from piactl.flows.plan.signed_plan_file import read_plan, sealed
 from piactl.journal import who
+from piactl.planning.build import build_continuing
+from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.night_db import NightDb
+from piactl.planning.read_state import read_run_state
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import read_plan, sealed
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.report.plan_text import impact_rows, impact_table
 from piactl.roles import Role, refuse_command

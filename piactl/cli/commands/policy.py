@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.granted_services import profile_rows, profile_view, service_rows, service_view
 from piactl.cli.commands.plan import check_form, show_impact, with_policy
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
@@ -34,8 +35,8 @@ from piactl.cli.framework.options import (
     PlanOrImpact,
     ShowOutput,
 )
-from piactl.config.policy import read_policy
 from piactl.config.policy_tests import read_policy_cases
+from piactl.config.read_policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.strict_yaml import STDIN
 from piactl.core.explain.policy_test import case_problems
@@ -43,16 +44,15 @@ from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition, counted
 from piactl.errors import Exit
-from piactl.flows.plan.inputs.load_feeds import scan_feeds
-from piactl.flows.plan.inputs.merge_feeds import Accepted
-from piactl.flows.plan.night_db import NightDb
-from piactl.flows.plan.signed_plan_file import plan_facts
-from piactl.flows.policy_diff import policy_diff
-from piactl.flows.queries.policy import profile_rows, profile_view, service_rows, service_view
+from piactl.planning.inputs.load_feeds import scan_feeds
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.night_db import NightDb
+from piactl.planning.signed_plan_file import plan_facts
 from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
+from piactl.trials.policy_diff import policy_diff
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",

@@ -21,12 +21,12 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.directory.client.failover_and_reader import shown_uri
+from piactl.directory.client.reader import shown_uri
 from piactl.directory.port import Reader
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.flows.recover import accept_lost_runs, recovery_report
 from piactl.journal import who
 from piactl.report.recover_text import lost_text
+from piactl.runs.recover_directory import accept_lost_runs, recovery_report
 
 
 def recover(

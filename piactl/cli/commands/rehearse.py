@@ -31,8 +31,10 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.rehearsal import (
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.private_files import refuse_input, refuse_output
+from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
+from piactl.trials.rehearse_nights import (
     DIRECTORY,
     EMPTY,
     FeedsByNight,
@@ -43,9 +45,7 @@ from piactl.flows.rehearsal import (
     inputs_of,
     private_directory,
 )
-from piactl.flows.rehearsal import rehearse as rehearse_nights
-from piactl.private_files import refuse_input, refuse_output
-from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
+from piactl.trials.rehearse_nights import rehearse as rehearse_nights
 
 _MOST_DAYS = 3660
 

@@ -23,19 +23,19 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Outcome
+from piactl.edits.batch import refuse_broken_guards
+from piactl.edits.undo_account import UndoFate
+from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
-from piactl.flows.accounts.batch import refuse_broken_guards
-from piactl.flows.apply.executor import Done, refused
-from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on
-from piactl.flows.apply.run import Order
-from piactl.flows.plan.signed_plan_file import plan_document
-from piactl.flows.undo.undo_of_one_account import UndoFate
-from piactl.flows.undo.undo_plan import Undoing, propose_undo
+from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
+from piactl.runs.apply_plan import Done, refused
+from piactl.runs.notifications import say_sessions_go_on
+from piactl.runs.run import Order
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.explain_account import LOGIN, why_run
+from piactl.ask.explain_account import why as answers
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import of_each, reading, show_views, this_configuration
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
@@ -15,13 +17,11 @@ from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
 from piactl.directory.store.run_records import read_runs
+from piactl.edits.found_accounts import find_entry
 from piactl.errors import NotFound, UsageError
-from piactl.flows.plan.signed_plan_file import read_kept_plan
-from piactl.flows.queries.accounts import find_entry
-from piactl.flows.queries.explain import LOGIN, why_run
-from piactl.flows.queries.explain import why as answers
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes
+from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.establishments import with_names
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
 

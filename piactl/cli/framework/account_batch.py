@@ -37,7 +37,7 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.clock import utc_now
 from piactl.core.edits import Act, Author
-from piactl.core.model.numen_and_digests import masked, read_numen
+from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
@@ -46,8 +46,7 @@ from piactl.core.text import counted
 from piactl.directory.arrival import not_arrived
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.typed_records import to_json
-from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
-from piactl.flows.accounts.batch import (
+from piactl.edits.batch import (
     AccountOutcome,
     Batch,
     BatchResult,
@@ -58,17 +57,18 @@ from piactl.flows.accounts.batch import (
     made_writes,
     refuse_broken_guards,
 )
-from piactl.flows.accounts.edit import prepare
-from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
-from piactl.flows.apply.run import CommandRun, Order, Run, note_afterwards
-from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
-from piactl.flows.housekeeping import after_merges
-from piactl.flows.plan.signed_plan_file import change_facts
-from piactl.flows.queries.accounts import AccountStore, person_row
+from piactl.edits.edit import prepare
+from piactl.edits.found_accounts import AccountStore, person_row
+from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
+from piactl.helpdesk.limits import OperationGuard
+from piactl.host_secrets import identity_password
+from piactl.night.housekeeping import after_merges
+from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import named, with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
 from piactl.report.table import rendered
-from piactl.secret_files import identity_password
+from piactl.runs.notifications import notify_owners, say_sessions_go_on
+from piactl.runs.run import CommandRun, Order, Run, note_afterwards
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ NOUNS: Mapping[str, str] = {
 }
 
 COMMANDS: Mapping[str, Command] = {
-    "init": Command("init_and_sandbox", "init", "Write a first configuration to edit.", _ROOT),
+    "init": Command("init", "init", "Write a first configuration to edit.", _ROOT),
     "plan": Command("plan", "plan", "Show what would change, and why.", (*_BOTH, Role.SERVICE)),
     "apply": Command("plan", "apply", "Apply exactly this plan, entry by entry.", _ADMINISTRATOR),
     "approve": Command("approve", "approve", "Approve a plan, as a second person.", _APPROVER),
@@ -72,9 +72,7 @@ COMMANDS: Mapping[str, Command] = {
     "recover": Command(
         "recover", "recover", "Show runs that the directory lacks, and accept the loss.", _ADMINISTRATOR
     ),
-    "status": Command(
-        "runs_and_status", "status", "Show the last runs, what waits, and what comes next.", _READING
-    ),
+    "status": Command("runs", "status", "Show the last runs, what waits, and what comes next.", _READING),
     "doctor": Command("doctor", "doctor", "Check everything that piactl relies on.", _ADMINISTRATOR),
     "roles": Command("roles", "roles", "Show who you are for piactl, and what you may do.", EVERYBODY),
     "forecast": Command(
@@ -84,10 +82,10 @@ COMMANDS: Mapping[str, Command] = {
         "rehearse", "rehearse", "Rehearse the nights of a period, before they are live.", _ADMINISTRATOR
     ),
     "why": Command("why", "why", "Explain a state, a right or a refused log in.", _READING),
-    "runs list": Command("runs_and_status", "list_", "List the runs, the latest first.", _BOTH),
-    "runs show": Command("runs_and_status", "show", "Show the command and the outcome of one run.", _BOTH),
+    "runs list": Command("runs", "list_", "List the runs, the latest first.", _BOTH),
+    "runs show": Command("runs", "show", "Show the command and the outcome of one run.", _BOTH),
     "runs rewind": Command(
-        "runs_and_status", "rewind", "Set the day of the last run back after a wrong clock.", _ADMINISTRATOR
+        "runs", "rewind", "Set the day of the last run back after a wrong clock.", _ADMINISTRATOR
     ),
     "feed check": Command("feed", "check", "Report everything that is wrong with a feed.", _ADMINISTRATOR),
     "feed rejects": Command(
@@ -134,60 +132,52 @@ COMMANDS: Mapping[str, Command] = {
         "assignment", "move", "Move accounts to another establishment.", _ADMINISTRATOR
     ),
     "exception grant": Command(
-        "exception_and_override",
+        "exception",
         "grant",
         "Give accounts a service that the policy does not give.",
         _ADMINISTRATOR,
     ),
     "exception deny": Command(
-        "exception_and_override", "deny", "Deny accounts a service that the policy gives.", _ADMINISTRATOR
+        "exception", "deny", "Deny accounts a service that the policy gives.", _ADMINISTRATOR
     ),
     "exception end": Command(
-        "exception_and_override", "end_exceptions", "End exceptions before their day.", _ADMINISTRATOR
+        "exception", "end_exceptions", "End exceptions before their day.", _ADMINISTRATOR
     ),
     "exception list": Command(
-        "exception_and_override",
+        "exception",
         "list_exceptions",
         "List the exceptions that have not ended.",
         _ADMINISTRATOR,
     ),
     "override list": Command(
-        "exception_and_override", "list_overrides", "List the overrides that have not ended.", _ADMINISTRATOR
+        "exception", "list_overrides", "List the overrides that have not ended.", _ADMINISTRATOR
     ),
-    "override end": Command(
-        "exception_and_override", "end_overrides", "End overrides before their day.", _ADMINISTRATOR
-    ),
-    "match list": Command("match_and_drift", "list_cases", "List the open cases, by age.", _ADMINISTRATOR),
+    "override end": Command("exception", "end_overrides", "End overrides before their day.", _ADMINISTRATOR),
+    "match list": Command("match", "list_cases", "List the open cases, by age.", _ADMINISTRATOR),
     "match show": Command(
-        "match_and_drift",
+        "match",
         "show_case",
         "Show a case, its evidence and what each answer would do.",
         _ADMINISTRATOR,
     ),
     "match same": Command(
-        "match_and_drift", "same", "Decide that the feed row and the account are one person.", _ADMINISTRATOR
+        "match", "same", "Decide that the feed row and the account are one person.", _ADMINISTRATOR
     ),
-    "match different": Command(
-        "match_and_drift", "different", "Decide that they are two people.", _ADMINISTRATOR
-    ),
-    "match wrong-row": Command(
-        "match_and_drift", "wrong_row", "Decide that the feed row is wrong.", _ADMINISTRATOR
-    ),
-    "match forget": Command("match_and_drift", "forget", "Take back the decision of a case.", _ADMINISTRATOR),
+    "match different": Command("match", "different", "Decide that they are two people.", _ADMINISTRATOR),
+    "match wrong-row": Command("match", "wrong_row", "Decide that the feed row is wrong.", _ADMINISTRATOR),
+    "match forget": Command("match", "forget", "Take back the decision of a case.", _ADMINISTRATOR),
     "drift list": Command(
-        "match_and_drift", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
+        "match", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
     ),
     "drift show": Command(
-        "match_and_drift", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
+        "match", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
     ),
-    "drift revert": Command(
-        "match_and_drift", "revert", "Put back what other programs changed.", _ADMINISTRATOR
-    ),
+    "drift revert": Command("match", "revert", "Put back what other programs changed.", _ADMINISTRATOR),
     "drift adopt": Command(
-        "match_and_drift", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
+        "match", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
     ),
     "drift override": Command(
-        "match_and_drift", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
+        "match", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
     ),
     "policy diff": Command("policy", "diff", "Show whom another policy touches, and why.", _ADMINISTRATOR),
     "policy test": Command(
@@ -246,13 +236,9 @@ COMMANDS: Mapping[str, Command] = {
     "journal close": Command("journal", "close", "Close the journals that other Unix users had.", _ROOT),
     "events": Command("events", "events", "Show what became of accounts, for other programs.", _NIGHTS),
     "completion": Command("completion", "completion", "Print the completion script for a shell.", EVERYBODY),
-    "sandbox start": Command(
-        "init_and_sandbox", "start", "Start the sandbox; create it if it does not exist.", _ROOT
-    ),
-    "sandbox stop": Command("init_and_sandbox", "stop", "Stop the sandbox; its data stay.", _ROOT),
-    "sandbox status": Command(
-        "init_and_sandbox", "status", "Show whether the sandbox runs, and where.", _ROOT
-    ),
+    "sandbox start": Command("init", "start", "Start the sandbox; create it if it does not exist.", _ROOT),
+    "sandbox stop": Command("init", "stop", "Stop the sandbox; its data stay.", _ROOT),
+    "sandbox status": Command("init", "status", "Show whether the sandbox runs, and where.", _ROOT),
 }
 
 

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from piactl.clock import civil_today
-from piactl.config.policy import read_policy
+from piactl.config.read_policy import read_policy
+from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register, register_digest
-from piactl.config.settings import read_settings
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
@@ -19,9 +19,9 @@ from piactl.core.rules.desired import Rules, rules_of
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.queries.accounts import AccountStore
-from piactl.secret_files import read_own_keys
+from piactl.edits.found_accounts import AccountStore
+from piactl.host_secrets import read_own_keys
+from piactl.planning.inputs.account_index import ManagedAccounts
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Reader, Writer
+from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
-from piactl.flows.queries.accounts import PERSON_COLUMNS, AccountStore, with_person_facts
+from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, sudo_service
-from piactl.report.escaping_and_colours import coloured, shown
+from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.secret_files import identity_password
 from piactl.translation import translated, use
 
 View = Mapping[str, Any]

@@ -16,15 +16,15 @@ from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
 from piactl.directory.port import Reader
+from piactl.edits.found_accounts import AccountStore, find_account, person_row
 from piactl.errors import UsageError
-from piactl.flows.apply.begin_run import meet_server
-from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
-from piactl.flows.helpdesk.second_person import TWO, Requests
-from piactl.flows.queries.accounts import AccountStore, find_account, person_row
+from piactl.helpdesk.limits import IdentityChecks
+from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room, who
 from piactl.journal.actor import known_operator
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import person_text
+from piactl.runs.begin_run import meet_server
 
 
 @dataclass(frozen=True, slots=True)

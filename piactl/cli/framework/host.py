@@ -12,7 +12,7 @@ from pathlib import Path
 from piactl import caller, roles
 from piactl.cli.framework import context
 from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
-from piactl.config.settings import read_settings
+from piactl.config.read_settings import read_settings
 from piactl.errors import ConfigurationInvalid, NotPermitted
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
 

@@ -32,20 +32,20 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.run_state import RunStatus
+from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
-from piactl.flows.apply.approved_rest import began
-from piactl.flows.apply.executor import Done, refused
-from piactl.flows.apply.run import CommandRun, Order, journal_reading
-from piactl.flows.nightly import run_apply
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces
 from piactl.journal import who
+from piactl.night.run_night import run_apply
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import plan_document, plan_pieces
 from piactl.private_files import write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
+from piactl.runs.apply_plan import Done, refused
+from piactl.runs.approved_rest import began
+from piactl.runs.run import CommandRun, Order, journal_reading
 
 
 def new_order(

@@ -7,14 +7,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from piactl.ask.status import coming_nights, night_view
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import reading
 from piactl.clock import utc_now
 from piactl.core.text import read_json
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.status_and_night_view import coming_nights, night_view
+from piactl.planning.ready_plan import ReadyPlan
 from piactl.report.night_page import night_page
 
 HOLDS = "holds.json"

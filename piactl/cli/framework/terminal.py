@@ -17,8 +17,8 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
+from piactl.host_secrets import read_password
 from piactl.private_files import refuse_input, refuse_missing, sudo_service
-from piactl.secret_files import read_password
 from piactl.translation import translated
 
 _ESCAPED = "piactl-escaped"

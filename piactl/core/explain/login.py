@@ -27,7 +27,7 @@ from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import NEVER, Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
-from piactl.core.rules.service_rights_over_time import right_by
+from piactl.core.rules.rights_over_time import right_by
 from piactl.core.text import counted
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Author
-from piactl.core.edits.accounts import close, reopen, unlock
-from piactl.core.edits.exceptions_and_overrides import deny, end_exceptions, grant
+from piactl.core.edits.exceptions import deny, end_exceptions, grant
+from piactl.core.edits.states import close, reopen, unlock
 from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Service
 from piactl.core.rules.reasons import WITHOUT_POST, left_by_position
-from piactl.core.rules.service_rights_over_time import DENIAL, denials
+from piactl.core.rules.rights_over_time import DENIAL, denials
 from piactl.core.text import condition
 
 _AUTHOR = Author("an administrator", "...")

@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import attrgetter, call
 from typing import Any, TypeVar
 
-from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
+from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from operator import attrgetter
 
-from piactl.core.model.numen_and_digests import Numen
+from piactl.core.model.keyed_digests import Numen
 
 COMMON = "hr"
 """The namespace of sources without a setting: their matricules have no prefix."""

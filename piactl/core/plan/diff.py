@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from datetime import date
 
-from piactl.core.credentials.proofs_and_backoff import changed_proofs
+from piactl.core.credentials.proofs import changed_proofs
 from piactl.core.model.account import (
     LIVE,
     MAIL_PROOF,
@@ -17,7 +17,7 @@ from piactl.core.model.account import (
     masked_mail,
     right_text,
 )
-from piactl.core.model.numen_and_digests import digest_key_id
+from piactl.core.model.keyed_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.plan.change import (

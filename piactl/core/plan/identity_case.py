@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import STRONG, Doubt, folded, name_text

@@ -8,7 +8,7 @@ from datetime import date
 from enum import Enum
 
 from piactl.core.plan.change import LOSING, Change
-from piactl.core.plan.run_state import Waiting
+from piactl.core.plan.memory import Waiting
 
 Values = Mapping[str, tuple[bytes, ...]]
 """Raw values by LDAP attribute name, spelled as requested."""

@@ -17,7 +17,7 @@ from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
-from piactl.core.rules.service_rights_over_time import Ground, giving_grounds, right_by, rights_of
+from piactl.core.rules.rights_over_time import Ground, giving_grounds, right_by, rights_of
 
 _MOST_KEPT = 20_000
 """The most careers that are kept for a policy, some 3 KiB each."""

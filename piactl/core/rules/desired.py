@@ -8,9 +8,9 @@ from datetime import date, timedelta
 from typing import Any
 from zlib import crc32
 
-from piactl.core.credentials.proofs_and_backoff import changed_proofs, numen_verifier, with_proof_changes
+from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, Lock, State, amended
-from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
+from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
     closings,
@@ -24,8 +24,8 @@ from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings, Settings
-from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
-from piactl.core.naming.values_that_are_no_names import names_problem
+from piactl.core.naming.names import UnusableName, has_base, local_part, shown_name
+from piactl.core.naming.no_names import names_problem
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Protocol
 
 from piactl.core.model.account import PLACEHOLDER, Account, amended
-from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.keyed_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.naming.local_part_and_capitalisation import UnusableName, name_words
+from piactl.core.naming.names import UnusableName, name_words
 
 NAMES = ("family_name", "given_name", "usage_name")
 

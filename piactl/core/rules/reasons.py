@@ -12,7 +12,7 @@ from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position, Service
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Ending, Post
-from piactl.core.rules.service_rights_over_time import (
+from piactl.core.rules.rights_over_time import (
     DENIAL,
     GRANT,
     HANDOVER,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import (
 )
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
 from piactl.directory.store.base_digest import BASE, BaseKeys, is_sealed
-from piactl.directory.store.drift import MULTIPLE, Drifted, compare
+from piactl.directory.store.foreign_changes import MULTIPLE, Drifted, compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def closed_without_link(name: Callable[[str], str]) -> str:
 
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
-    """The account of an entry. One without a sealed base shows no drift here (see flows/drift.py)."""
+    """The account of an entry. One without a sealed base shows no drift here (see `planning.drift_fates`)."""
     base, bases = raw.first(encoding.name(BASE)) or b"", encoding.bases
     values, drift = encoding.managed(raw), None
     if bases is not None and is_sealed(base):

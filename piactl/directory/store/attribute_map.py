@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import cached_property
 
 from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, State
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write

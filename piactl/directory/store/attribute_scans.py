@@ -16,7 +16,7 @@ from piactl.directory.port import Reader, search_each
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
-from piactl.directory.store.password_state_and_activation import instant
+from piactl.directory.store.password_state import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 

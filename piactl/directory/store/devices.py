@@ -19,7 +19,7 @@ from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.drift import ANY_DEVICE
+from piactl.directory.store.foreign_changes import ANY_DEVICE
 from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,

@@ -15,8 +15,13 @@ from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.devices import raw_delete
-from piactl.directory.store.drift import ANY_DEVICE, DEVICE_CLASS, foreign_devices, is_foreign_device
-from piactl.directory.store.password_state_and_activation import POLICY, odd_policies
+from piactl.directory.store.foreign_changes import (
+    ANY_DEVICE,
+    DEVICE_CLASS,
+    foreign_devices,
+    is_foreign_device,
+)
+from piactl.directory.store.password_state import POLICY, odd_policies
 from piactl.directory.store.records import DATA, has_class
 
 

@@ -8,11 +8,11 @@ from dataclasses import astuple, dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
-from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.change import Holding
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.losses import Taken
-from piactl.core.plan.run_state import (
+from piactl.core.plan.memory import (
     LastRun,
     Memory,
     RunStatus,

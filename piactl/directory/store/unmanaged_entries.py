@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from piactl.core.model.account import Account
-from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.adoption import Incumbent, harmless
+from piactl.core.plan.adoptable import Incumbent, harmless
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under

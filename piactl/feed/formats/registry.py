@@ -19,8 +19,8 @@ from typing import IO, cast
 
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import refused
-from piactl.feed.formats.aaf.forms_and_requests import FIRST_DEGREE, GPEI, SECOND_DEGREE
-from piactl.feed.formats.aaf.rows import write_aaf
+from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
+from piactl.feed.formats.aaf.rows_of_set import write_aaf
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
 from piactl.feed.formats.rows import DATED, STARTED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of

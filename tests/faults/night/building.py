@@ -14,7 +14,7 @@ import yaml
 
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.slapd_configuration_and_folder import GROUPS
+from piactl.sandbox.folder import GROUPS
 
 from .world import FIRST, NEXT, ROOT, World
 

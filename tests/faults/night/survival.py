@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from piactl.journal import verify
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
+from piactl.sandbox.folder import ACCOUNTS
 
 from .world import Ended, Snapshot, World
 

@@ -29,8 +29,8 @@ from piactl.core.journal_line import JournalLine
 from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
+from piactl.sandbox.folder import ACCOUNTS, GROUPS, STATE, SUFFIX
 from piactl.sandbox.server import find_software
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, GROUPS, STATE, SUFFIX
 from tests.cli.streams import Forked, shared_forks
 
 ROOT = Path(__file__).resolve().parents[3]

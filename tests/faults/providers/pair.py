@@ -21,7 +21,7 @@ import ldap3
 import pytest
 
 from piactl.sandbox import server, stop_sandbox
-from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, SUFFIX, tree_settings
+from piactl.sandbox.folder import ACCOUNTS, SUFFIX, tree_settings
 from tests.directory.plain_slapd import free_port
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 from tests.faults.night.building import PEOPLE, build_world, end_world

@@ -1,0 +1,221 @@
+"""Finds accounts by the names of people, even with a typing error, and decides which accounts a list
+shows."""
+
+from __future__ import annotations
+
+import marshal
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rapidfuzz import fuzz, process
+
+from piactl.core.model.account import LIVE, Account
+from piactl.core.model.overrides import sponsor_of
+from piactl.core.plan.drift import Drift
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
+from piactl.edits.found_accounts import (
+    AccountStore,
+    account_views,
+    all_entries,
+    find_account,
+    person_facts,
+)
+from piactl.errors import NotFound, PiactlError
+from piactl.private_files import NamelessFile
+
+_NEAR = 80
+"""Of 100: one wrong letter in five is near, another first name of the same length is not."""
+MOST_NEAR = 10
+
+
+def find_by_name(accounts: Iterable[Account], query: str) -> tuple[list[Account], bool]:
+    """The accounts in whose names, uid or addresses each word of `query` begins a word, by uid; and whether
+    these are exact. If there are none, at most MOST_NEAR of the nearest, the best first.
+
+    Accents, case, hyphens and apostrophes do not count.
+    """
+    words = _folded(query)
+    by_uid = {account.uid: (account, _names(account)) for account in accounts}
+    exact = [
+        account
+        for account, names in by_uid.values()
+        if words and all(any(name.startswith(word) for name in names) for word in words)
+    ]
+    if exact or not words:
+        return sorted(exact, key=lambda a: a.uid), True
+    texts = {uid: " ".join(names) for uid, (_, names) in by_uid.items()}
+    best = process.extract(
+        " ".join(words), texts, scorer=fuzz.partial_token_sort_ratio, limit=MOST_NEAR, score_cutoff=_NEAR
+    )
+    return [by_uid[uid][0] for _, _, uid in best], False
+
+
+def _names(account: Account) -> tuple[str, ...]:
+    text = (account.given_name, account.usage_name, account.family_name, account.uid)
+    addresses = (name.partition("@")[0] for name in account.names)
+    return tuple(dict.fromkeys(word for part in (*text, *addresses) for word in _folded(part)))
+
+
+def _folded(text: str) -> list[str]:
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return re.findall(r"[^\W_]+", "".join(c for c in letters if not unicodedata.combining(c)))
+
+
+_OPEN = frozenset(state.value for state in LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What an account has to be on the day; blank, empty and None ask for nothing.
+
+    `idle`: no log in for this number of days, and the entry is at least as old. `never`: no log in at all.
+    Both mean open accounts, unless `states` names others.
+    """
+
+    states: Collection[str] = ()
+    profile: str = ""
+    uai: str = ""
+    service: str = ""
+    sponsor: str = ""
+    locked: bool = False
+    idle: int | None = None
+    never: bool = False
+
+    @property
+    def of_logins(self) -> bool:
+        return self.never or self.idle is not None
+
+
+AT_ONCE = 500
+"""Accounts of a list that are made into documents together: who changed them is asked for together."""
+
+
+class Listing:
+    """The documents of the accounts that a list shows. `drifted`: only accounts that another program changed;
+    `of_people`: documents with the facts of the person.
+
+    Raises PiactlError if a filter asks for last log ins and the server keeps none.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        filters: Filters,
+        *,
+        drifted: bool = False,
+        of_people: bool = False,
+    ) -> None:
+        self._store, self._filters = store, filters
+        self._drifted, self._of_people = drifted, of_people
+        self._logins = _last_logins(store) if filters.of_logins else {}
+        self._states = filters.states or (_OPEN if filters.of_logins else ())
+        self._sponsor = filters.sponsor
+        self._unknown: NotFound | None = None
+        if filters.sponsor:
+            try:
+                self._sponsor = find_account(store, filters.sponsor).uid
+            except NotFound as unknown:  # a sponsor need not have an account any more
+                self._unknown = unknown
+        self._devices: dict[str, list[Drift]] = {}
+        for device in store.devices():
+            self._devices.setdefault(device.uid, []).append(device)
+
+    def all_entries(self, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
+        """All accounts, in directory order, for `of`. Raises NotFound after the last one if nobody has the
+        sponsor."""
+        for entry in all_entries(self._store, report_unreadable):
+            if self._unknown and sponsor_of(entry.account.overrides) == self._sponsor:
+                self._unknown = None
+            yield entry
+        if self._unknown:
+            raise self._unknown
+
+    def of(self, entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
+        """The documents of those accounts that fit, in their order, yielded while the directory is read: it
+        reads AT_ONCE accounts ahead."""
+        rest = iter(entries)
+        while some := list(islice(rest, AT_ONCE)):
+            yield from self._documents(some)
+
+    def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+        by_uid = {entry.account.uid: entry.account for entry in some}
+        devices = (device for uid in self._devices.keys() & by_uid for device in self._devices[uid])
+        drift = self._store.drift(some, devices)
+        filters, day = self._filters, self._store.as_of
+        for view in account_views(self._store, some, drift):
+            if not _fits(view, filters, self._states, self._sponsor, day.isoformat()):
+                continue
+            if self._drifted and not view["drift"]:
+                continue
+            if filters.of_logins:
+                last = self._logins.get(view["uid"], LastLogin())
+                since = last.at or last.made
+                recent = filters.idle is not None and (
+                    since is None or (day - since.date()).days < filters.idle
+                )
+                if recent or (filters.never and last.at is not None):
+                    continue
+                # UTC, None if none is known
+                view["last_login"] = last.at.isoformat() if last.at else None
+            if self._of_people:
+                view |= person_facts(by_uid[view["uid"]], self._store.rules)
+            yield view
+
+
+class Views:
+    """Documents of accounts, in a file without a name in `folder` if they are many. Raises PiactlError."""
+
+    def __init__(self, folder: Path, views: Iterable[dict[str, Any]]) -> None:
+        self._file = NamelessFile(folder)
+        self._places: list[tuple[str, int, int]] = []
+        for view in views:
+            data = marshal.dumps(view)
+            self._places.append((view["uid"], self._file.add(data), len(data)))
+
+    def sort(self) -> None:
+        """Puts them in the order of the uids."""
+        self._places.sort()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # this process alone has written what it reads here
+        for _, place, length in self._places:
+            yield marshal.loads(self._file.read(place, length))  # noqa: S302 # nosec B302
+
+
+def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:
+    return (
+        (not states or view["state"] in states)
+        and (not filters.profile or filters.profile in view["profiles"])
+        and (not filters.locked or view["locked"])
+        and (not sponsor or view["sponsor"] == sponsor)
+        and (
+            not filters.uai
+            or any(
+                a["uai"] == filters.uai and a["start"] <= day <= (a["end"] or day)
+                for a in view["assignments"]
+            )
+        )
+        and (
+            not filters.service
+            or any(
+                e["service"] == filters.service and (e["from"] or day) <= day for e in view["entitlements"]
+            )
+        )
+    )
+
+
+def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
+    logins = dict(read_last_logins(store.reader, store.directory, store.encoding))
+    if not any(login.at for login in logins.values()):
+        raise PiactlError(
+            "the server keeps no last log in of any account: set `lastbind on` in the database of slapd.conf "
+            "(olcLastBind: TRUE), OpenLDAP 2.5 or later.\nIt counts from then on, and is personal data: "
+            "see docs/personal-data.md"
+        )
+    return logins

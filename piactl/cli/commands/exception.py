@@ -1,0 +1,179 @@
+"""`exception grant|deny|list|end`, `override list|end`: exceptions to the policy, overrides of HR data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
+from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
+from piactl.cli.framework.context import list_of_accounts, this_configuration
+from piactl.cli.framework.options import (
+    AsOf,
+    Columns,
+    FirstDay,
+    Names,
+    NeededLastDay,
+    Output,
+    with_shared_options,
+)
+from piactl.config.nearest_word import hint
+from piactl.core.edits import exceptions as edits
+from piactl.core.model.overrides import OverrideKind
+from piactl.core.model.person import read_uai
+from piactl.core.model.policy import Policy, Service
+from piactl.edits.found_accounts import AccountStore
+from piactl.errors import NotFound, UsageError
+
+COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
+
+ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy. [required]")]
+Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
+
+
+@with_shared_options
+def grant(
+    names: Names,
+    options: BatchOptions,
+    service: ServiceName = "",
+    uai: Uai = "",
+    until: NeededLastDay = None,
+    from_: FirstDay = None,
+) -> int:
+    """Give accounts a service that the policy does not give them.
+
+    Example: piactl exception grant claire.dubreuil --service sts --uai 0800010B --until 2026-10-31 --reason
+    "timetables"
+    """
+    return _except(names, True, service, uai, from_, until, options)
+
+
+@with_shared_options
+def deny(
+    names: Names,
+    options: BatchOptions,
+    service: ServiceName = "",
+    uai: Uai = "",
+    until: NeededLastDay = None,
+    from_: FirstDay = None,
+) -> int:
+    """Deny accounts a service, whatever the policy gives.
+
+    Example: piactl exception deny claire.dubreuil --service iprof --until 2026-10-31 --reason "dispute"
+    """
+    return _except(names, False, service, uai, from_, until, options)
+
+
+def _except(
+    names: list[str],
+    grants: bool,
+    service: str,
+    uai: str,
+    from_: date | None,
+    until: date | None,
+    manner: Manner,
+) -> int:
+    command = begin(manner)
+    place = _checked(command.configuration.policy, service, uai)
+    if until is None:
+        raise UsageError("an exception needs an end: add --until DATE")
+    start = from_ or command.order.as_of
+    if until < start:
+        raise UsageError(f"--until {until} is before the first day, {start}")
+    make = edits.grant if grants else edits.deny
+    return command.act_on(names, make(command.author, service, place, start, until))
+
+
+@with_shared_options
+def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "", uai: Uai = "") -> int:
+    """End exceptions before their day. The policy applies again.
+
+    Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
+    """
+    command = begin(options)
+    if not service:
+        raise UsageError("add --service, as `exception list` shows it")
+    act = edits.end_exceptions(command.author, service, uai.strip().upper())
+    return command.act_on(names, act)
+
+
+def list_exceptions(
+    output: Output = None,
+    as_of: AsOf = None,
+    service: Annotated[str, typer.Option("--service", help="Only exceptions of this service.")] = "",
+    columns: Columns = "",
+) -> int:
+    """List the exceptions that have not ended, by account.
+
+    Example: piactl exception list --service iprof
+    """
+
+    def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
+        rows = exceptions_by_hand(store, bad)
+        if service and not any(row["service"] == service for row in rows):
+            _known(store.policy, service)
+        return [row for row in rows if service in ("", row["service"])]
+
+    return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
+
+
+def _known(policy: Policy, name: str) -> Service:
+    service_entry = policy.services.get(name)
+    if service_entry is None:
+        names = list(policy.services)
+        raise NotFound(f"--service {name}: the policy has no such service; {hint(name, names)}")
+    return service_entry
+
+
+def _checked(policy: Policy, service: str, uai: str) -> str:
+    """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
+
+    if not service:
+        raise UsageError("add --service")
+    service_entry = _known(policy, service)
+    if service_entry.per_establishment and not uai:
+        raise UsageError(f"{service} is a service of one establishment: add --uai")
+    if uai and not service_entry.per_establishment:
+        raise UsageError(f"{service} is the same in all establishments: leave --uai out")
+    if not uai:
+        return ""
+    known_uai, why = read_uai(uai)
+    if known_uai is None:
+        raise UsageError(f"--uai: {why}")
+    return known_uai
+
+
+OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
+
+
+def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
+    """List the overrides that have not ended, sorted by last day.
+
+    Example: piactl override list
+    """
+    return list_of_accounts(this_configuration(), current_overrides, OVERRIDE_COLUMNS, output, as_of, columns)
+
+
+@with_shared_options
+def end_overrides(
+    names: Names,
+    options: BatchOptions,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
+    ] = None,
+) -> int:
+    """End overrides before their day. The HR data apply again.
+
+    Example: piactl override end claire.dubreuil --kind close --reason "HR has it now"
+    """
+
+    words = [kind.value for kind in OverrideKind]
+    unknown = [word for word in kind or [] if word not in words]
+    if unknown:
+        raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
+    command = begin(options)
+    kinds = [OverrideKind(word) for word in kind or words]
+    return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -1,0 +1,107 @@
+"""`init`: the files of a first configuration; `sandbox start|stop|status`: a private slapd for trials."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
+from piactl.errors import Exit
+from piactl.private_files import refuse_output
+from piactl.resources import schemas_folder
+from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
+from piactl.trials.first_configuration import FILES, write_first_files
+
+Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
+
+
+def start(folder: Folder = "piactl-sandbox") -> int:
+    """Start the sandbox; create it if it does not exist. A running sandbox is left alone.
+
+    Example: piactl sandbox start --dir trial
+    """
+    refuse_output("--dir", folder)
+    status = start_sandbox(Path(folder))
+    say("started" if status.changed else "already running")
+    _print(status)
+    say(f"To use it: export PIACTL_CONFIG={status.configuration}")
+    return int(Exit.DONE)
+
+
+def stop(folder: Folder = "piactl-sandbox") -> int:
+    """Stop the sandbox. Its data stay.
+
+    Example: piactl sandbox stop --dir trial
+    """
+    status = stop_sandbox(Path(folder))
+    say("stopped" if status.changed else "not running")
+    return int(Exit.DONE)
+
+
+def status(folder: Folder = "piactl-sandbox") -> int:
+    """Show whether the sandbox runs, and where.
+
+    Example: piactl sandbox status --dir trial
+    """
+    _print(sandbox_status(Path(folder)))
+    return int(Exit.DONE)
+
+
+def _print(status: SandboxStatus) -> None:
+    lines = [f"{'running' if status.running else 'stopped'}  {status.folder}"]
+    if status.pid:
+        lines.append(f"pid      {status.pid}")
+    lines += [f"server   {uri}" for uri in status.uris]
+    lines.append(f"config   {status.configuration}")
+    put(line + "\n" for line in lines)
+
+
+_NEXT = """\
+Next steps (docs/administration.md has the details):
+  1. edit the marked lines: grep -n EDIT {files}
+  2. load the schema and the server settings:    {schemas}
+  3. create the four service identities in the directory, and put their passwords into
+     {secrets}/reader, nightly, desk and administrator (mode 0600, one line each)
+  4. store a copy of {secrets}/keys elsewhere: a lost key cannot be restored
+  5. piactl{config} doctor
+     piactl{config} plan FEED...
+"""
+
+
+def init(
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="The folder to write to; by default where piactl looks for its configuration.",
+        ),
+    ] = str(SYSTEM_CONFIGURATION.parent),
+) -> int:
+    """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv and a digest key.
+
+    Existing files are never overwritten. Edit the lines marked EDIT. For a trial without editing use
+    `piactl sandbox start`.
+
+    Example: piactl init --dir piactl
+    """
+    refuse_output("--dir", folder)
+    place = Path(folder).absolute()
+    begun = write_first_files(place)
+    for path in begun.left:
+        say(f"{path}: already exists; left unchanged")
+    put(f"{path}\n" for path in begun.written)
+    if not begun.written:
+        say("nothing to do")
+        return int(Exit.DONE)
+    configuration = place / SYSTEM_CONFIGURATION.name
+    config = "" if configuration == SYSTEM_CONFIGURATION else f" --config {shlex.quote(str(configuration))}"
+    files = " ".join(shlex.quote(str(place / name)) for name in FILES)
+    text = _NEXT.format(
+        files=files, schemas=schemas_folder() / "ldap", secrets=place / "secrets", config=config
+    )
+    say(f"{begun.marked} lines are marked EDIT\n{text}".rstrip())
+    return int(Exit.DONE)

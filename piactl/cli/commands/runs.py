@@ -1,0 +1,204 @@
+"""`runs list|show|rewind`: the runs, and the day of the last one; `status`: one screen to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from piactl.ask.status import status_view
+from piactl.cli.framework.context import (
+    FIELDS,
+    field_rows,
+    layout_or_default,
+    put,
+    put_text,
+    reading,
+    say,
+    show_rows,
+    show_views,
+    this_configuration,
+    today,
+    writing,
+)
+from piactl.cli.framework.options import (
+    AsOf,
+    Form,
+    Output,
+    OwnColumns,
+    PageOutput,
+    Reason,
+    ShowOutput,
+    day_option,
+    need_reason,
+    read_columns,
+)
+from piactl.cli.framework.run_context import find_run, new_order, run_of
+from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
+from piactl.clock import utc_now
+from piactl.core.plan.feed_quality import FATES
+from piactl.core.text import counted
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import Exit, UsageError
+from piactl.planning.signed_plan_file import read_kept_plan
+from piactl.report.status_text import status_text
+from piactl.runs.rewind_day import rewind as set_back
+
+COLUMNS = ("run", "as_of", "status", "author", "user", "host", "started", "ended", "outcomes", "note")
+
+
+def list_(
+    output: Output = None,
+    most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
+    columns: OwnColumns = "",
+) -> None:
+    """List the runs, the latest first.
+
+    Example: piactl runs list --most 5
+    """
+    chosen = read_columns(columns, COLUMNS, ())
+    rows = [_shown(record) for record in _records()]
+    layout = layout_or_default(output)
+    if layout not in _OBJECTS:
+        rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
+    show_rows(rows[:most] if most else rows, chosen, layout, only=bool(columns))
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
+    output: PageOutput = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With -o html: only numbers, without accounts and names.")
+    ] = False,
+) -> None:
+    """Show one run: its command, its plan and its outcome.
+
+    Example: piactl runs show last
+    """
+    if output is Form.HTML:
+        _put_page(run, public=public)
+        return
+    if public:
+        raise UsageError("--public needs -o html")
+    shown = _shown(find_run(_records(), run))
+    plain = {name: _plain(name, value) for name, value in shown.items()}
+    show_views(
+        [shown], str, FIELDS, layout_or_default(output), single=True, rows_of=lambda _: field_rows(plain)
+    )
+
+
+def _put_page(run: str, *, public: bool) -> None:
+    configuration = this_configuration()
+    settings = configuration.settings
+
+    held_since = read_holds(Path(settings.state_folder) / HOLDS)
+    day = today(configuration)
+    plan_of = partial(read_kept_plan, configuration.settings, configuration.keys)
+    put([page_of_run(configuration, run, None, plan_of, held_since, day, public=public)])
+
+
+def rewind(
+    to: Annotated[date | None, day_option("--to", "The new day of the last run (YYYY-MM-DD).")],
+    reason: Reason = "",
+) -> int:
+    """Set the day of the last run back after a run with a wrong clock. Nights can then run again.
+
+    No account is changed: the command lists the runs after DATE, and `undo RUN` undoes each, the latest
+    first. DATE cannot be after the day of the last run.
+
+    Example: piactl runs rewind --to 2020-01-01 --reason "the clock was a year ahead"
+    """
+    need_reason(reason, "runs rewind", ["a reason"])
+    configuration = this_configuration()
+    order = new_order(configuration, None, reason)
+    with writing(configuration, "administrator") as writer:
+        done = set_back(writer, run_of(configuration, order), to or order.today)
+    put_text([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
+    changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
+    if changed:
+        runs = counted(len(changed), "run is", "runs are")
+        say(f"{runs} after {done.after}. To undo them, the latest first:")
+    for run in changed:
+        say(f'  piactl undo {run["run"]} --reason "..."    # as of {run["as_of"]}, {run["status"]}')
+    return int(Exit.DONE)
+
+
+_OBJECTS = ("json", "ndjson")
+
+
+def _records() -> list[Mapping[str, Any]]:
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        return read_runs(reader, configuration.settings.directory.state, configuration.unreadable, utc_now())
+
+
+def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for output: both times to the second, so that no run ends before it started, and the outcomes
+    as numbers by name."""
+    notes = (
+        f"undo of run {record['undoes']}" if record.get("undoes") else "",
+        str(record.get("note") or ""),
+        f"undone by run {record['undone_by']}" if record.get("undone_by") else "",
+    )
+    shown = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
+    for name in ("started", "ended"):
+        if name in shown:
+            shown[name] = _to_the_second(str(shown[name]))
+    return shown
+
+
+def _to_the_second(instant: str) -> str:
+    try:
+        return datetime.fromisoformat(instant).isoformat(timespec="seconds")
+    except ValueError:
+        return instant
+
+
+def _plain(name: str, value: object) -> object:
+    """A value for a table, without braces and quotes."""
+    if isinstance(value, list):  # of names, or of objects
+        return "; ".join(_plain_item(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if name == "journal":
+        return f"line {value.get('seq')}, hash {str(value.get('hash'))[:12]}..."
+    if name == "counted":  # by a guard: the number, and of how many
+        return ", ".join(f"{number} of {of} {kind}" for kind, (number, of) in sorted(value.items()))
+    return ", ".join(f"{number} {name}" for name, number in sorted(value.items()))
+
+
+def _plain_item(item: object) -> str:
+    """One feed or one problem of a run."""
+    if not isinstance(item, dict):
+        return str(item)
+    if "rows" in item:  # what became of the rows of a feed
+        parts = ", ".join(f"{item.get(fate)} {fate}" for fate in FATES)
+        return f"{item.get('source')}: {counted(item['rows'], 'row')}, {parts}"
+    if "digest" in item:
+        return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
+    return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))
+
+
+def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
+    """Show on one screen what an administrator looks at first. Writes nothing.
+
+    The last runs, the age of the feeds, open decisions, overrides and exceptions that end within seven
+    days, the counts of the guards in their window, and the changes that are due within seven days. `doctor`
+    checks the rest.
+
+    Example: piactl status
+    """
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        view = status_view(
+            configuration.accounts(reader, as_of),
+            configuration.settings,
+            utc_now(),
+            say,
+        )
+    show_views([view], status_text, tuple(view), output, single=False)
+    return int(Exit.DONE)

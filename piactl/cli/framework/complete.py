@@ -1,0 +1,289 @@
+"""Suggests completions of a command line to shells.
+
+Commands come from their table, options from the functions of the commands; services, profiles, uids and runs
+are looked up. After an error there are no suggestions, and no message.
+
+typer's own completion takes the words from the environment, which sudo drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from piactl.cli.framework.commands import COMMANDS, NOUNS
+from piactl.cli.framework.context import chosen, configuration_path
+from piactl.cli.framework.host import refuse_command
+from piactl.config.read_policy import read_policy
+from piactl.config.read_settings import read_settings
+from piactl.config.register import read_register
+from piactl.core.model.account import State
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import GUARD_KINDS, Kind
+from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
+from piactl.host_secrets import identity_password
+
+Suggestion = tuple[str, str]
+"""A word and its meaning, "" if it needs none."""
+
+FILES = ":files"
+"""Returned instead of suggestions: the shell itself completes file names."""
+
+_TOP_OPTIONS = (
+    ("--config", "The configuration file (piactl.yaml)."),
+    ("--version", "Print the version."),
+    ("--help", "Show the help and exit."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One option (`words` are its spellings) or argument of a command. `kind` says what its values are: the
+    words, `flag`, or what the help calls them (ACCOUNT, FILE...)."""
+
+    words: tuple[str, ...]
+    kind: Any
+    help: str
+    several: bool
+
+
+def completed(words: Sequence[str]) -> list[Suggestion]:
+    """The suggestions for the last word. bash splits words at `=`; a lone `=` joins them again."""
+    before, last, prefix = _joined(words)
+    config, rest = _config(before)
+    if rest is None:
+        return [(FILES, "")]
+    path, after = _path(rest)
+    if path not in COMMANDS:
+        return _fitting(_below(path), last) if not after else []
+
+    available = parameters(path)
+    option, positional = _place(after, available)
+    if option is None and last.startswith("-") and last != "-":
+        name, sign, value = last.partition("=")
+        option = _option(name, available) if sign else None
+        if option is None:
+            return _fitting(_options(available), last)
+        last, prefix = value, f"{name}="
+    target = option or _argument(positional, available)
+    if target is None:
+        return []
+    suggestions = _fitting(looked_up(target, _Asked(last, config)), last)
+    return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
+
+
+def _joined(words: Sequence[str]) -> tuple[list[str], str, str]:
+    """The words before the last, the last word, and its prefix, which suggestions must not repeat (still
+    empty)."""
+    joined: list[str] = []
+    index = 0
+    while index < len(words):
+        if words[index] == "=" and joined and joined[-1].startswith("--"):
+            following = words[index + 1] if index + 1 < len(words) else ""
+            if index + 2 >= len(words):
+                return joined, following, ""
+            joined.append(following)
+            index += 2
+            continue
+        joined.append(words[index])
+        index += 1
+    return joined[:-1], joined[-1] if joined else "", ""
+
+
+def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:
+    """The file after --config, and the other words; None while the file itself is being typed."""
+    config, rest = "", list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        name, sign, value = word.partition("=")
+        if name == "--config" and not sign:
+            if not rest:
+                return "", None
+            value = rest.pop(0)
+        config = value if name == "--config" else config
+    return config, rest
+
+
+def _path(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The words of the command, and what comes after them."""
+    if words and words[0] in NOUNS and len(words) > 1 and f"{words[0]} {words[1]}" in COMMANDS:
+        return f"{words[0]} {words[1]}", list(words[2:])
+    if words and (words[0] in COMMANDS or words[0] in NOUNS):
+        return words[0], list(words[1:])
+    return "", list(words)
+
+
+def _below(path: str) -> list[Suggestion]:
+    """The words that can follow an incomplete command."""
+    if path:
+        suggestions = [
+            (w.split()[1], place.summary) for w, place in COMMANDS.items() if w.startswith(f"{path} ")
+        ]
+        return [*suggestions, ("--help", "Show the help and exit.")]
+    suggestions = [(words, place.summary) for words, place in COMMANDS.items() if " " not in words]
+    return [*suggestions, *NOUNS.items(), *_TOP_OPTIONS]
+
+
+def _place(words: Sequence[str], available: Sequence[Parameter]) -> tuple[Parameter | None, int]:
+    """The option whose value comes next, or None, and the number of arguments so far."""
+    option: Parameter | None = None
+    positional = 0
+    for word in words:
+        if option is not None:
+            option = None
+        elif word.startswith("-") and word != "-":
+            named = _option(word, available)
+            option = named if named is not None and named.kind != "flag" else None
+        else:
+            positional += 1
+    return option, positional
+
+
+def _option(word: str, available: Sequence[Parameter]) -> Parameter | None:
+    return next((parameter for parameter in available if word in parameter.words), None)
+
+
+def _argument(number: int, available: Sequence[Parameter]) -> Parameter | None:
+    arguments = [parameter for parameter in available if not parameter.words]
+    if number < len(arguments):
+        return arguments[number]
+    return arguments[-1] if arguments and arguments[-1].several else None
+
+
+def _options(available: Iterable[Parameter]) -> list[Suggestion]:
+    long = [(max(parameter.words, key=len), parameter.help) for parameter in available if parameter.words]
+    return [*long, ("--help", "Show the help and exit.")]
+
+
+def _fitting(suggestions: Iterable[Suggestion], last: str) -> list[Suggestion]:
+    fitting = [(word, meaning) for word, meaning in suggestions if word == FILES or word.startswith(last)]
+    if last.startswith("-"):
+        return fitting
+    return [suggestion for suggestion in fitting if not suggestion[0].startswith("-")] or fitting
+
+
+def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
+    """Prints one suggestion per line, with its meaning after a tab. Never fails and never writes messages."""
+    try:
+        for word, meaning in completed(words):
+            put(f"{word}\t{meaning}\n" if meaning else f"{word}\n")
+    except Exception:  # noqa: BLE001 - somebody who is typing expects no error
+        return 0
+    return 0
+
+
+SECONDS = 0.15
+"""The seconds that a lookup in the directory may take, so that the shell stays responsive."""
+
+_FILES = ("FILE", "DIR", "PLAN", "FEED")
+
+
+def parameters(words: str) -> list[Parameter]:
+    """The options and arguments of a command, in the order of its function."""
+    line = COMMANDS[words]
+    function = getattr(import_module(f"piactl.cli.commands.{line.module}"), line.function)
+    hints = get_type_hints(function, include_extras=True)
+    return [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
+
+
+def _parameter(name: str, hint: Any) -> Parameter:
+    annotation, info = get_args(hint)[:2]
+    kinds = [argument for argument in (get_args(annotation) or (annotation,)) if argument is not type(None)]
+    several = get_origin(annotation) is list or any(get_origin(argument) is list for argument in kinds)
+    kind = kinds[0]
+    option = type(info).__name__ == "OptionInfo"
+    # typer first takes the first spelling in an annotation for a default
+    spelled = (info.default, *(info.param_decls or ()))
+    declared = tuple(word for word in spelled if isinstance(word, str) and word.startswith("-"))
+    words = (declared or (f"--{name.replace('_', '-')}",)) if option else ()
+    if kind is bool:
+        sort: Any = "flag"
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        sort = tuple(member.value for member in kind)
+    elif info.metavar and info.metavar.islower():
+        sort = tuple(info.metavar.split("|"))
+    else:
+        sort = (info.metavar or name).strip("[].").upper()
+    return Parameter(words, sort, (info.help or "").split(". ")[0], several)
+
+
+class _Asked(NamedTuple):
+    """A value that is being typed: what is typed of it, and the configuration."""
+
+    last: str
+    config: str
+
+    @property
+    def settings(self) -> Settings:
+        chosen.config = self.config
+        refuse_command("completion")
+        return read_settings(Path(configuration_path()))
+
+    @property
+    def policy(self) -> Policy:
+        return read_policy(Path(self.settings.policy_file))
+
+
+def looked_up(target: Parameter, asked: _Asked) -> list[Suggestion]:
+    """The values of a parameter. Raises any error of the lookup."""
+    kind = target.kind
+    if isinstance(kind, tuple):
+        return _bare(kind)
+    if kind in _FILES:
+        return [(FILES, "")]
+    look_up = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
+    return list(look_up(asked)) if look_up else []
+
+
+def _bare(words: Iterable[object]) -> list[Suggestion]:
+    return [(str(word), "") for word in words]
+
+
+def _in_directory(suggested: Callable[..., Iterable[str]], asked: _Asked) -> list[Suggestion]:
+    return _bare(suggested(asked.settings.directory, identity_password, asked.last, SECONDS))
+
+
+def _runs(asked: _Asked) -> list[Suggestion]:
+    return [("last", "The last run."), *reversed(_in_directory(suggested_runs, asked))]
+
+
+def _services(asked: _Asked) -> list[Suggestion]:
+    return [(name, entry.label) for name, entry in asked.policy.services.items()]
+
+
+def _functions(asked: _Asked) -> list[Suggestion]:
+    functions = {
+        function: entry.name
+        for entry in reversed(asked.policy.profiles)
+        for function in entry.when.conditions.get("fonction", ())
+    }
+    return sorted(functions.items())
+
+
+def _uais(asked: _Asked) -> list[Suggestion]:
+    register = read_register(Path(asked.settings.establishments_file))
+    return [(uai, entry.name) for uai, entry in register.items()]
+
+
+_LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
+    "ACCOUNT": partial(_in_directory, suggested_uids),
+    "SPONSOR": partial(_in_directory, suggested_uids),
+    "SERVICE": _services,
+    "SERVICE|LOGIN": lambda asked: [("login", "Why logging in works or does not."), *_services(asked)],
+    "PROFILE": lambda asked: _bare(entry.name for entry in asked.policy.profiles),
+    "STATE": lambda _: _bare(state.value for state in State),
+    "UAI": _uais,
+    "FUNCTION": _functions,
+    "SOURCE": lambda asked: _bare(asked.settings.sources),
+    "CASE": partial(_in_directory, suggested_cases),
+    "RUN": _runs,
+    "KIND=N": lambda _: _bare(f"{kind}=" for kind in GUARD_KINDS),
+    "KIND": lambda _: _bare(kind.value for kind in Kind),
+    "SHELL": lambda _: _bare(("bash", "zsh", "fish")),
+}

@@ -1,0 +1,97 @@
+"""Recognises values that are no names (à compléter, vacataire, TEST), and names with a status or a title
+beside them (Bréhat - congé, M. Bréhat).
+
+An address stays for ever, so such a value must not become one. Only what comes in is checked, with the policy
+at hand, because a name of this kind may be real. Accounts that exist are not: their names and digests stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from functools import lru_cache
+
+from piactl.core.naming.names import PARTICLES, UnusableName, plain_letters
+
+_NO_NAMES = frozenset(
+    (
+        "n c|nc|n r|nr|nd|tbd|tba|vide|erreur|ne pas utiliser|ne plus utiliser|en attente|en cours|"
+        "non communique|non communiquee|non connu|non connue|non nomme|non nommee|nom prenom|prenom nom|"
+        "nom de famille|nom d'usage|professeur|professeure|enseignant|enseignante|test|tests"
+    ).split("|")
+)
+_STILL_TO_DO = re.compile(
+    r"a (?:completer|pourvoir|nommer|recruter|renseigner|saisir|designer|affecter|remplacer|supprimer|"
+    r"definir|preciser|determiner|confirmer|corriger|verifier|venir)"
+)
+_NO_PERSON = re.compile(r"(?:poste|support|emploi|bmp|compte|utilisateur)s? .+|([a-z])\1\1+")
+_TITLE = re.compile(r"(?:m|mr|mme|mlle|dr|pr|me|mgr)\. *(?=[a-z]{2})")
+
+_CERTAIN = frozenset(
+    "vacataire vacataires remplacant remplacante suppleant suppleante contractuel contractuelle stagiaire "
+    "titulaire interimaire suspendu suspendue radie radiee decede decedee demissionnaire licencie licenciee "
+    "retraitee disponibilite doublon".split()
+)
+"""Words that are no part of any name, wherever they stand; alone they are no name either."""
+_BEFORE_AND_AFTER = _CERTAIN | {"retraite", "test", "tests"}
+_AFTER = frozenset(
+    "conge conges vacant vacante maladie maternite paternite invalidite dispo detache detachee detachement "
+    "demission deces mute mutee mutation absent absente suspension inactif inactive sortant sortante "
+    "supprime supprimee annule annulee clm cld cgm cmo mme mlle monsieur madame".split()
+)
+"""Words that may be a name alone or in front (Congé, Vacant), but after a name tell something of the
+person."""
+_EN = frozenset(
+    "retraite conge conges disponibilite dispo detachement arret maladie mutation stage formation attente "
+    "cours suspension".split()
+)
+_APART = re.compile(r"[()\[\]{}:,;/*|]|(?<!\S)-+|-+(?!\S)")
+"""What stands between a name and a remark: brackets, marks, and a hyphen with a blank beside it."""
+_REMEDY = "or, if somebody is called so, add it to `real_names` in the policy"
+_SHOWN = 40
+
+
+@lru_cache(maxsize=20_000)
+def no_name(part: str, text: str) -> UnusableName | None:
+    """The fault of a value that is no name, or more than the name; `part` is its column."""
+    plain = plain_letters(text)
+    # a NUMEN that slipped into the column has digits, and must not be shown
+    if not plain or any(map(str.isdigit, plain)):
+        return None
+    value = repr(text[:_SHOWN])
+    bare = " ".join(re.sub(r"[^a-z']+", " ", plain).split())
+    if bare in _NO_NAMES or bare in _CERTAIN or _STILL_TO_DO.fullmatch(bare) or _NO_PERSON.fullmatch(bare):
+        fault = f"{part} {value} is not a name: correct it in HR, {_REMEDY}"
+        return UnusableName(part, "name-placeholder", fault)
+    title = _TITLE.match(plain)
+    if title:
+        fault = f"{part} {value} begins with {title[0].strip()}: write the name alone in HR, {_REMEDY}"
+        return UnusableName(part, "name-honorific", fault)
+    status = _status(plain)
+    if status:
+        fault = f"{part} {value} has {status!r} beside the name: write the name alone in HR"
+        return UnusableName(part, "name-status", f"{fault}, a leave as a position, {_REMEDY}")
+    return None
+
+
+def _status(plain: str) -> str:
+    """The word beside a name that says something of the person, or ""."""
+    words = [word.strip(".") for word in _APART.sub(" ", plain).split()]
+    for place, word in enumerate(words):
+        behind_a_name = any(before not in PARTICLES and before != "en" for before in words[:place])
+        if word == "en" and words[place + 1 : place + 2] and words[place + 1] in _EN:
+            return f"en {words[place + 1]}"
+        if word in _BEFORE_AND_AFTER and (behind_a_name or (place == 0 and len(words) > 1)):
+            return word
+        if word in _AFTER and behind_a_name:
+            return word
+    return ""
+
+
+def names_problem(names: dict[str, str], real: Container[str]) -> UnusableName | None:
+    """The first fault of the names of a person, by column; names that are `real` have none."""
+    for part, text in names.items():
+        fault = no_name(part, text) if text else None
+        if fault is not None and plain_letters(text) not in real:
+            return fault
+    return None

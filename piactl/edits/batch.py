@@ -1,0 +1,241 @@
+"""The batches of one-off commands: find and prepare the named accounts, check guards, write, hand out.
+
+Every command that changes accounts one by one uses them: edits, activation passwords, unblocking, devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from typing import Protocol
+
+from piactl.core.edits import ActRefused
+from piactl.core.model.account import Account
+from piactl.core.plan.change import Change
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.write import Write
+from piactl.core.text import counted
+from piactl.directory.port import Outcome, Writer
+from piactl.directory.store.accounts import Entry
+from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.runs.apply_plan import Done, Stop, refused, write_alone
+from piactl.runs.begin_run import begin_run
+from piactl.runs.notifications import OwnerNotice
+from piactl.runs.run import CommandRun, Run
+
+
+class AccountOutcome(StrEnum):
+    """What a command did with one account."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    WOULD_CHANGE = "would change"
+    NOT_FOUND = "not found"
+    REFUSED = "refused"
+    NOT_MADE = "not made"
+    IN_DOUBT = "in doubt"
+
+    @property
+    def is_good(self) -> bool:
+        return self in (AccountOutcome.APPLIED, AccountOutcome.UNCHANGED, AccountOutcome.WOULD_CHANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAccount:
+    """One account of a command: what would change, and the write; or the `error` that prevents it.
+
+    If `write` is None without an error, nothing has to change. `outlook` is what follows on later days.
+    `then` are the writes of entries below the account that follow, in order, once `write` was made; `note` is
+    a sentence for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what
+    an undo takes back, if that is not the `write`. `people` are the accounts before the change, for a preview
+    to name their owners.
+    """
+
+    name: str
+    uid: str = ""
+    changes: tuple[Change, ...] = ()
+    write: Write | None = None
+    outlook: tuple[tuple[date, str], ...] = ()
+    error: PiactlError | None = None
+    then: tuple[Write, ...] = ()
+    note: str = ""
+    notice: OwnerNotice | None = None
+    undo: tuple[Write, ...] = ()
+    people: tuple[Account, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All accounts of a command, in the order of their names, and the guards that they break together.
+    `reserve` counts the batch before its first write, and raises UnsafePlan if it may not be made; `approval`
+    raises it if another person has to approve the batch and did not."""
+
+    accounts: tuple[PreparedAccount, ...]
+    refusals: tuple[Refusal, ...] = ()
+    reserve: Callable[[Writer], None] | None = None
+    approval: Callable[[Run], None] | None = None
+
+    @property
+    def writes(self) -> list[Write]:
+        return [account.write for account in self.accounts if account.write is not None]
+
+    @property
+    def changed(self) -> int:
+        """The number of accounts that it changes."""
+        return len(
+            {row.uid for account in self.accounts if account.write for row in (account.write, *account.then)}
+        )
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch. `outcomes` has the outcome and message of each write that was made or refused,
+    by uid.
+
+    `refused` says why nothing may be written; `error` is the error, `stopped` the signal that ended the batch
+    early; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
+    be written. `late` is that of Done. `lagging` are the servers that do not have what was written, each with
+    the reason.
+    """
+
+    run: str = ""
+    planned: bool = False
+    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stopped: str = ""
+    refused: PiactlError | None = None
+    error: PiactlError | None = None
+    undelivered: PiactlError | None = None
+    late: Sequence[str] = ()
+    lagging: Sequence[str] = ()
+
+    def of(self, account: PreparedAccount) -> tuple[AccountOutcome, str]:
+        """The outcome of an account, and a sentence about it or ""."""
+        if account.error is not None:
+            missing = account.error.exit_code == Exit.NOT_FOUND
+            return AccountOutcome.NOT_FOUND if missing else AccountOutcome.REFUSED, str(account.error)
+        if account.write is None:
+            return AccountOutcome.UNCHANGED, account.note
+        if self.refused is not None:
+            return AccountOutcome.REFUSED, str(self.refused)
+        if self.planned:
+            return AccountOutcome.WOULD_CHANGE, account.note
+        if account.uid in self.outcomes:
+            word, message = self.outcomes[account.uid]
+            outcome = AccountOutcome[Outcome(word).name]
+            return outcome, message or (account.note if outcome.is_good else "")
+        if self.error is None:
+            return AccountOutcome.NOT_MADE, f"stopped by {self.stopped}"
+        if account.write.dn in getattr(self.error, "doubtful", ()):
+            return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
+        return AccountOutcome.NOT_MADE, "the command had to end"
+
+
+class Delivery(Protocol):
+    """Hands out the secrets that a batch sets."""
+
+    def begin(self, writer: Writer) -> Writer:
+        """Called before the first write; returns the writer that sets the secrets. If it raises PiactlError,
+        nothing is written."""
+
+    def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
+        """Called after the last write with the outcomes by uid. Raises PiactlError."""
+
+    def drop(self) -> None:
+        """Cleans up after a batch that set nothing."""
+
+
+def prepare_each(
+    store: AccountStore,
+    names: Iterable[str],
+    prepare: Callable[[str, Entry], PreparedAccount],
+    once: str = "it is changed once",
+) -> tuple[PreparedAccount, ...]:
+    """The accounts of `names`, in their order, each prepared on its own.
+
+    An account that cannot be found or prepared has an error of its own, and so has a second name for the same
+    account; that error says `once`.
+    """
+    first_names: dict[str, str] = {}
+    accounts = []
+    for name in names:
+        uid = ""
+        try:
+            entry = find_entry(store, name)
+            uid = entry.account.uid
+            first = first_names.get(uid)
+            if first is not None:
+                raise ActRefused(f"{name}: names the same account as {first} ({uid}); {once}")
+            first_names[uid] = name
+            prepared = prepare(name, entry)
+            accounts.append(replace(prepared, people=prepared.people or (entry.account,)))
+        except PiactlError as error:
+            accounts.append(PreparedAccount(name, uid, error=error))
+    return tuple(accounts)
+
+
+def refuse_broken_guards(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
+    """Raises UnsafePlan with the guards that are broken and not allowed, if there are any."""
+    broken = refused(refusals, allowed)
+    if broken:
+        raise UnsafePlan(
+            f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written", broken
+        )
+
+
+def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[Write]]:
+    """The writes that were made, by DN."""
+    made: dict[str, list[Write]] = {}
+    for account in batch.accounts:
+        if account.write is not None and result.of(account)[0].is_good:
+            for row in (account.write, *account.then):
+                made.setdefault(row.dn, []).append(row)
+    return made
+
+
+def deliver(writer: Writer, batch: Batch, run: CommandRun, stop: Stop, delivery: Delivery) -> BatchResult:
+    """Like `carry_out`, for a batch that sets secrets, which it hands out."""
+    try:
+        result = carry_out(delivery.begin(writer), batch, run, stop)
+    except PiactlError:
+        delivery.drop()
+        raise
+    try:
+        delivery.keep(
+            {account.uid: result.of(account)[0] for account in batch.accounts if account.write is not None}
+        )
+    except PiactlError as error:
+        result.undelivered = error
+    return result
+
+
+def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> BatchResult:
+    """Makes the writes of a batch, each with the preconditions of its account, and journals them.
+
+    What ends it early is in the result. Raises PiactlError if nothing was written.
+    """
+    result = BatchResult(run.order.run)
+    if not batch.writes:
+        return result
+    done = Done(run.order.run, results=result.outcomes)
+    then = {account.uid: account.then for account in batch.accounts if account.then}
+    try:
+        with begin_run(run, writer, locked=False, dated=True) as begun:
+            if batch.approval is not None:
+                batch.approval(begun)
+            if batch.reserve is not None:
+                batch.reserve(writer)
+            undo = [
+                row for account in batch.accounts for row in account.undo or filter(None, [account.write])
+            ]
+            write_alone(begun, batch.writes, done, stop, then, undo, run.finish)
+    except PiactlError as error:
+        if not result.outcomes and not isinstance(error, ReplyLost):
+            raise
+        result.error = error
+    result.stopped, result.late = done.stopped, done.late
+    return result

@@ -1,0 +1,297 @@
+"""The decisions of administrators about cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from piactl.core.edits import ActRefused, Altered, Author
+from piactl.core.edits.merge_values import without_joined
+from piactl.core.model.account import Account, masked_mail, merged_into
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import Kind
+from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
+from piactl.core.plan.write import Write
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.matching import Doubt, name_text, with_matricule
+from piactl.core.rules.reasons import post_text
+from piactl.core.text import facts_of
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
+from piactl.directory.store.case_records import CASE
+from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
+from piactl.directory.store.typed_records import to_json
+from piactl.edits.batch import Batch, PreparedAccount
+from piactl.edits.edit import owner_of, prepare
+from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.errors import NotFound
+from piactl.planning.drift_fates import held_words
+from piactl.runs.begin_run import begin_run
+from piactl.runs.run import CommandRun
+
+
+def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
+    """A case, and the bytes of its record. Raises NotFound, UnreadableRecord."""
+    entry = reader.read(Places(state).case(id_), [DATA])
+    if entry is None:
+        raise NotFound(f"{id_}: there is no such case; see: piactl match list")
+    data = entry.first(DATA) or b""
+    return parsed(entry.dn, data, CASE), data
+
+
+def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
+    """A case as one row."""
+    decision, matching = case.decision, settings.matching
+    urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
+    return {
+        "case": case.id,
+        **facts_of(case, "doubt", "source", "matricule", "since"),
+        "name": name_text(case.person),
+        "of": [*case.accounts, *case.people],
+        "days": (as_of - case.since).days,
+        "urgency": urgency,
+        "decision": decision.answer.value if decision else None,
+        "by": decision.by if decision else None,
+        "reason": decision.reason if decision else None,
+    }
+
+
+def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) -> dict[str, Any]:
+    """A case with what HR states beside each account and newcomer; private addresses are masked."""
+    policy = store.policy
+    sides = [_side(case.matricule, name_text(case.person), case.person, "", (), policy)]
+    for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
+        if not isinstance(entry, Unreadable):
+            account, words = entry.account, case.evidence.get(entry.account.uid, ())
+            name = "" if account.matricule is None else name_text(account)
+            sides.append(_side(account.uid, name, account, account.state.value, words, policy))
+    for person in case.newcomers:
+        words = case.evidence.get(person.matricule, ())
+        sides.append(_side(person.matricule, name_text(person), person, "no account yet", words, policy))
+    facts = case_facts(case, settings, as_of)
+    answers = _answers(case)
+    return {
+        **facts,
+        "origin": case.origin,
+        "sides": sides,
+        "newcomers": list(case.people),
+        "answers": answers,
+    }
+
+
+def _side(
+    who: str, name: str, person: Any, state: str, words: Iterable[str], policy: Policy
+) -> dict[str, Any]:
+    return {
+        "who": who,
+        "name": name,
+        "civilite": person.civilite,
+        "private_mail": masked_mail(person.private_mail),
+        "state": state,
+        "assignments": [post_text(a, policy) for a in person.assignments],
+        "evidence": list(words),
+    }
+
+
+def _answers(case: Case) -> dict[str, str]:
+    """The effect of each answer, in words."""
+    whose = " or ".join(case.evidence)
+    wrong = f"what {case.source or 'HR'} states of {case.matricule} is rejected until HR corrects it"
+    if not case.others:
+        return {
+            "same": f"with --account, the matricule {case.matricule} joins that account, and the next "
+            "night with the feed brings its posts",
+            "different": f"{case.matricule} stays without an account; the case is closed",
+        }
+    if case.of_newcomer and not case.accounts:
+        numbers = ", ".join([case.matricule, *case.people])
+        return {
+            "same": f"the next night with a feed makes one account for the matricules {numbers}",
+            "different": "the next night with a feed makes an account for each; a NUMEN that both have "
+            "goes to the first",
+            "wrong-row": f"with --matricule, one of {numbers}: that row is rejected until HR corrects it",
+        }
+    if case.of_newcomer:
+        return {
+            "same": f"the matricule {case.matricule} joins {whose}: no second account is made, and the next "
+            "night with the feed brings its posts",
+            "different": f"the next night with the feed makes an account of its own for {case.matricule}; a "
+            "NUMEN that both have stays where it is",
+            "wrong-row": f"{wrong}; nobody gets an account by it",
+        }
+    if case.doubt is Doubt.SHARED_NUMEN:
+        return {
+            "same": f"{case.matricule} and {whose} are two accounts of one person: piactl account merge",
+            "different": f"the NUMEN stays with {whose}; ask HR to correct it for {case.matricule}",
+        }
+    if case.doubt is Doubt.SHARED_IDENTITY:
+        return {
+            "same": f"{case.matricule} and {whose} are two accounts of one person: piactl account merge",
+            "different": "two people have the same names and birth date; both keep their accounts",
+        }
+    return {
+        "same": f"the next night with the feed takes over what {case.source} states of {case.matricule}",
+        "different": f"what {case.source} states of {case.matricule} is another person's, and is not "
+        "applied; the case stays listed until HR corrects it",
+        "wrong-row": f"{wrong}; the account stays as it is",
+    }
+
+
+def refuse_second(case: Case, decision: Decision | None) -> None:
+    """Raises ActRefused if a case is decided and would get another answer, or is not decided and would be
+    opened again."""
+    if decision is None:
+        if case.open:
+            raise ActRefused(f"{case.id}: it is not decided; see: piactl match list --decided")
+    elif case.decision is not None:
+        before = case.decision
+        if before.answer is decision.answer:
+            raise ActRefused(f"{case.id}: this is the decision already")
+        raise ActRefused(
+            f"{case.id}: {before.by} decided on {before.day}: {before.answer.value}. For another answer, "
+            f'first: piactl match forget {case.id} --reason "..."'
+        )
+
+
+def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | None) -> Case:
+    """Writes the decision of a case, or takes it back (None), by one asserted write; returns the case.
+
+    Raises NotFound, ActRefused if it is decided already, and what `begin_run` raises.
+    """
+    state = command.settings.directory.state
+    with begin_run(command, writer, locked=True) as run:
+        case, data = find_case(writer, state, id_)
+        refuse_second(case, decision)
+        answer = decision.answer.value if decision else "open again"
+        note = f"case {id_} of matricule {case.matricule}: {answer}"
+        run.journal.note(f"{note}: {command.order.reason}")
+        case = replace(case, decision=decision)
+        replace_record(writer, Places(state).case(id_), data, to_json(case))
+        run.facts["decided"] = [id_, answer]
+        run.end(note=note)
+    return case
+
+
+def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
+    """The write that joins the matricule of a case to the account that it decides on, and the record of the
+    decision after it. Raises NotFound, ActRefused."""
+    case, data = find_case(store.reader, store.directory.state, id_)
+    refuse_second(case, decision)
+    owner = owner_of(store, case.matricule)
+    if owner is not None:
+        raise ActRefused(
+            f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
+            f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
+        )
+    entry = find_entry(store, decision.one)
+    if held := held_words(entry):
+        raise ActRefused(held)
+    if entry.account.protected:
+        raise ActRefused(
+            f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
+        )
+    account = with_matricule(entry.account, case.matricule, store.keys)
+    write = account_write(store.directory, store.encoding, entry, account)
+    if write is None:
+        raise ActRefused(f"{id_}: this is the decision already")
+    row = write.explained(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")
+    note = "the next night with the feed brings the posts of the matricule"
+    then = (_decision_row(store, case, data, decision, decision.one),)
+    people = (entry.account,)
+    return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note, people=people),))
+
+
+def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> Write:
+    """The write of a decision, as it follows the write of an account."""
+    record = to_json(replace(case, decision=decision))
+    write = record_write(Places(store.directory.state).case(case.id), data, record)
+    if write is None:
+        raise ActRefused(f"{case.id}: this is the decision already")
+    return write.explained(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}")
+
+
+def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
+    """The uid of the account that a decided case has joined a matricule to; "" if there is none, or if it is
+    the only matricule of the account."""
+    if not (case.of_newcomer and case.answered(CaseAnswer.SAME)):
+        return ""
+    owner = owner_of(store, matricule)
+    if owner is None or len(owner.account.matricule_digests) < 2:
+        return ""
+    return owner.account.uid
+
+
+def prepare_separation(
+    store: AccountStore, id_: str, matricule: str, decision: Decision, author: Author
+) -> Batch:
+    """Takes a matricule, with the posts that HR lists under it, off the account that it joined, and records
+    the decision about its case after that. No account is made. Raises NotFound, ActRefused."""
+    case, data = find_case(store.reader, store.directory.state, id_)
+    uid = joined_account(store, case, matricule)
+
+    def act(account: Account, rules: Rules) -> Altered:
+        return Altered(without_joined(account, matricule, rules), author.note)
+
+    batch = prepare(store, [uid], act, author.reason)
+    (prepared,) = batch.accounts
+    if prepared.error is not None:
+        raise prepared.error
+    note = f"matricule {matricule} and its posts are taken off {uid}"
+    then = (*prepared.then, _decision_row(store, case, data, decision, uid))
+    return replace(batch, accounts=(replace(prepared, then=then, note=note),))
+
+
+def are_one_account(store: AccountStore, case: Case) -> bool:
+    """Whether the accounts of a case have been merged into the one of its matricule."""
+    owner = owner_of(store, case.matricule)
+    if owner is None:
+        return False
+    others = read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts))
+    uids = {
+        merged_into(entry.account, store.keys) or entry.account.uid
+        for entry in others
+        if not isinstance(entry, Unreadable)
+    }
+    return uids <= {owner.account.uid}
+
+
+def wrong_matricule(case: Case, matricule: str) -> str:
+    """The matricule of the wrong row of a case: the one that is named, or the only one. Raises ActRefused."""
+    rows = [case.matricule, *case.people] if case.of_newcomer else [case.matricule]
+    by_rule = case.decision is not None and case.decision.by_rule
+    if matricule:
+        if matricule not in rows:
+            raise ActRefused(f"{case.id}: {matricule} is not of this case; its rows are of {', '.join(rows)}")
+        return matricule
+    if len(rows) > 1 and not by_rule:
+        raise ActRefused(f"{case.id}: add --matricule, that of the wrong row, one of {', '.join(rows)}")
+    return case.matricule
+
+
+def decision_on(
+    case: Case, answer: CaseAnswer, name: str, by: str, reason: str, day: date, *, merged: bool = False
+) -> Decision:
+    """The decision on a case. `name` is the account or person meant, or the matricule of the wrong row; it
+    may be "" if the case has only one. `merged`: its accounts are one by now. Raises ActRefused."""
+    others = [*case.accounts, *case.people]
+    if answer is CaseAnswer.WRONG_ROW:
+        return Decision(answer, by, reason, day, wrong_matricule(case, name))
+    if answer is CaseAnswer.DIFFERENT:
+        return Decision(answer, by, reason, day)
+    if case.doubt in (Doubt.SHARED_NUMEN, Doubt.SHARED_IDENTITY) and not merged:
+        raise ActRefused(
+            f"{case.id}: these are two accounts. If they are of one person: "
+            f'piactl account merge {case.matricule} {name or others[0]} --reason "..."'
+        )
+    if case.gates:
+        return Decision(answer, by, reason, day, case.matricule)
+    if not others and not name:
+        raise ActRefused(f"{case.id}: add --account, the account of this person")
+    if name and others and name not in others:
+        raise ActRefused(f"{case.id}: {name} is not of this case; it is about {' and '.join(others)}")
+    if len(others) > 1 and not name:
+        raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")
+    return Decision(answer, by, reason, day, name or others[0])

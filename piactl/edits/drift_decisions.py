@@ -1,0 +1,321 @@
+"""Decisions about what another program changed: put back, adopted, or kept until a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+
+from piactl.core.edits import ActRefused, Altered, Author
+from piactl.core.model.account import Account, State
+from piactl.core.model.overrides import Override, OverrideKind
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
+from piactl.core.plan.memory import Vanished
+from piactl.core.plan.write import Write
+from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
+from piactl.core.text import counted
+from piactl.directory.port import RawEntry
+from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
+from piactl.directory.store.attribute_map import UnreadableEntry
+from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.devices import raw_delete
+from piactl.directory.store.foreign_changes import PROPERLY, read_foreign_devices
+from piactl.edits.batch import Batch, PreparedAccount, prepare_each
+from piactl.edits.edit import guarded, intended, prepared_account
+from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
+from piactl.errors import PiactlError
+from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
+from piactl.planning.drift_fates import resolved, wanted
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.runs.undo_log import logged_values
+
+_REBUILT = (
+    "mail", "piactlAlias", "piactlIdentifier", "sn", "givenName", "supannNomDeNaissance", "personalTitle",
+    "supannMailPrive", "piactlMatricule", "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier",
+    "piactlIdentityDigest", "piactlBirthDigest", "piactlProofChanged", "piactlAssignment", "piactlException",
+    "piactlOverride", "piactlLock", "piactlProtected",
+)  # fmt: skip
+"""The attributes that are restored for a deleted entry, as far as undo logs have them; the rules give the
+rest."""
+_LOST = {
+    "piactlException": "a denial or a grant",
+    "piactlOverride": "an end or a closure",
+    "piactlAssignment": "an assignment",
+}
+"""What a value of an attribute is, in words."""
+_ITS_OWN = (
+    "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
+    "on the entry: look at each of them"
+)
+_OTHERWISE = "a correction in HR, or piactl assignment add"
+
+
+def standing_drift(
+    store: AccountStore, names: Sequence[str], unreadable: Callable[[str], None]
+) -> list[Drift]:
+    """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
+    `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    gone = still_gone(accounts, store.vanished)
+    shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
+    if names:
+        drifts = [
+            drift for name in names if name not in gone for drift in store.drift_of(find_entry(store, name))
+        ]
+    else:
+        by_uid = store.drift(all_entries(store, unreadable), store.devices())
+        drifts = [drift for account_drifts in by_uid.values() for drift in account_drifts]
+    return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
+
+
+def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
+    """The batch that puts back everything that another program changed on these accounts, as far as it is
+    known. A deleted entry is made again: see `rebuilt`."""
+
+    def prepared(name: str, entry: Entry) -> PreparedAccount:
+        devices = [
+            raw_delete(raw).explained(entry.account.uid, (Kind.DRIFT.value,), author.reason)
+            for raw in read_foreign_devices(store.reader, store.directory, entry.dn)
+        ]
+        if entry.drift is None and not devices:
+            return _none(name, entry)
+        ours = _settling(store, entry)
+        act = lambda account, _: Altered(account, author.note)  # noqa: E731
+        made = prepared_account(store, name, ours, act, author.reason)
+        if entry.drift is not None and (entry.drift.baseless or made.write is None):
+            made = _based(store, ours, made, author)
+        rows = [*devices, *filter(None, [made.write])]
+        changes = (
+            *([_removed(entry.account, devices, store.rules, author)] if devices else []),
+            *made.changes,
+        )
+        note = "; ".join(filter(None, [_given_up(entry, store), made.note]))
+        return replace(
+            made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
+        )
+
+    def made_again(name: str, gone: Vanished) -> PreparedAccount:
+        desired = rebuilt(store, name, gone)
+        made = intended(store, name, None, desired, author.reason)
+        changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
+        return replace(made, changes=changes, note=_rebuilt_words(desired.account))
+
+    return guarded(store, _each(store, names, prepared, made_again))
+
+
+def _given_up(entry: Entry, store: AccountStore) -> str:
+    """The values that a revert gives up, because nobody knows them; "" if there are none."""
+    unknown = entry.drift.unknown if entry.drift is not None and not entry.drift.baseless else ()
+    names = {store.encoding.name(default): word for default, word in _LOST.items()}
+    words = [f"{names.get(name, 'a value')} ({name})" for name in unknown]
+    return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
+
+
+def _settling(store: AccountStore, entry: Entry) -> Entry:
+    """The entry of which the next write takes back what another program changed, as far as it is known, and
+    gives up the rest. Raises ActRefused if it cannot be read so."""
+    if entry.drift is None:
+        return entry
+    ours = again(entry, store.encoding, replace(entry.drift, settles=True))
+    if isinstance(ours, Entry) and not entry.drift.baseless:
+        ours = resolved(ours, store.encoding, wanted(ours.account, store.rules), store.rules)
+    if isinstance(ours, Unreadable):
+        raise ActRefused(ours.why)
+    return ours
+
+
+def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Author) -> PreparedAccount:
+    """The account with a new base, because another program removed the old one."""
+    name, account = store.encoding.name(BASE), entry.account
+    base_change = Change(
+        kind=Kind.DRIFT,
+        uid=account.uid,
+        matricule=account.matricule,
+        before={"attributes": [name], "theirs": []},
+        after={"attributes": [name], "class": DriftClass.LOOSENING.value, "ours": [f"{name}: made anew"]},
+        reason=f"its base is made anew: what the rules do not give counts as on the entry; {author.note}",
+        effective=store.as_of,
+    )
+    changes = (base_change, *made.changes)
+    kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
+    write = made.write if made.write else Write("modify", entry.dn)
+    write = with_base(store.encoding, entry, write) if made.write is None else write
+    row = write.explained(account.uid, kinds, author.reason)
+    return replace(made, changes=changes, write=row, note=_ITS_OWN)
+
+
+def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
+    """The batch that makes the names and addresses that another program wrote piactl's own. Raises ActRefused
+    for values that only the command for them may give."""
+
+    def prepared(name: str, entry: Entry) -> PreparedAccount:
+        if entry.drift is None:
+            return _none(name, entry)
+        drifts = entry.drift.rows
+        for drift in drifts:
+            if drift.drift_class not in ADOPTABLE:
+                raise ActRefused(
+                    f"{name}: {drift.attribute} was changed by another program ({drift.drift_class}), which "
+                    f"nobody adopts.\nTo give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}; "
+                    f"to put it back: piactl drift revert {entry.account.uid}"
+                )
+            if drift.drift_class == DriftClass.PRESENTATION:
+                raise ActRefused(
+                    f"{name}: {drift.attribute} follows from the names of HR. To keep it: piactl drift "
+                    f"override {entry.account.uid} --until DATE; another name: piactl account rename"
+                )
+        account = with_ledger(entry.account, {})
+        former = {
+            text for drift in drifts if drift.attribute == store.encoding.name("mail") for text in drift.ours
+        }
+        account = replace(account, aliases=account.aliases | (former - {"?"} - {account.address}))
+        entry = replace(entry, drift=replace(entry.drift, settles=True))
+        write = account_write(store.directory, store.encoding, entry, account)
+        if write is None:
+            return PreparedAccount(name, account.uid)
+        change = Change(
+            kind=Kind.UPDATE,
+            uid=account.uid,
+            matricule=account.matricule,
+            before={"identifiers": sorted(former)},
+            after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
+            reason=f"what another program wrote is adopted; {author.note}",
+            effective=store.as_of,
+        )
+        row = write.explained(account.uid, (change.kind.value,), author.reason)
+        return PreparedAccount(name, account.uid, (change,), row)
+
+    return guarded(store, _each(store, names, prepared))
+
+
+def prepare_keep(
+    store: AccountStore,
+    names: Iterable[str],
+    author: Author,
+    until: date,
+) -> Batch:
+    """The batch that keeps, until a day, what another program changed on these accounts. Raises ActRefused
+    for what gives access."""
+
+    def prepared(name: str, entry: Entry) -> PreparedAccount:
+        if entry.drift is None:
+            return _none(name, entry)
+        drifts = entry.drift.rows
+        for drift in drifts:
+            if drift.drift_class == DriftClass.LOOSENING:
+                raise ActRefused(
+                    f"{name}: {drift.attribute} gives access that nobody granted, which does not stay.\n"
+                    f"To give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}"
+                )
+        overrides = tuple(
+            Override(OverrideKind.KEEP, until, store.as_of, author.by, author.reason, value=drift.attribute)
+            for drift in drifts
+        )
+
+        def act(account: Account, _rules: Rules) -> Altered:
+            return Altered(replace(account, overrides=(*account.overrides, *overrides)), author.note)
+
+        return prepared_account(store, name, entry, act, author.reason)
+
+    return guarded(store, _each(store, names, prepared))
+
+
+def _each(
+    store: AccountStore,
+    names: Iterable[str],
+    prepare: Callable[[str, Entry], PreparedAccount],
+    of_gone: Callable[[str, Vanished], PreparedAccount] | None = None,
+) -> tuple[PreparedAccount, ...]:
+    """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
+    names = list(names)
+    vanished = store.vanished
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
+
+    def prepared(name: str) -> PreparedAccount:
+        vanished_account = gone[name]
+        try:
+            if vanished_account.unmanaged or of_gone is None:
+                raise ActRefused(vanished_words(name, unmanaged=vanished_account.unmanaged))
+            return of_gone(name, vanished_account)
+        except PiactlError as error:
+            return PreparedAccount(name, name, error=error)
+
+    present_accounts = iter(prepare_each(store, [name for name in names if name not in gone], prepare))
+    return tuple(prepared(name) if name in gone else next(present_accounts) for name in names)
+
+
+def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
+    """The account that replaces a deleted entry: its matricule, what the undo logs of runs have of it, and
+    names from its uid if they have none. Without assignments it is closed until the next feed.
+
+    Raises ActRefused for an archived account.
+    """
+    if not gone.matricule:
+        raise ActRefused(
+            f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
+            "it from a backup of the server if you need it"
+        )
+    last_values = logged_values(store.reader, store.directory.state, uid, store.unreadable)
+    encoding, dn = store.encoding, account_dn(store.directory, uid)
+    values = {
+        encoding.name(attribute): last_values.get(encoding.name(attribute), ()) for attribute in _REBUILT
+    }
+    fixed = {"uid": uid, "supannEmpId": gone.matricule, "piactlState": State.DEACTIVATED.value}
+    values |= {encoding.name(name): (text.encode(),) for name, text in fixed.items()}
+    try:
+        account = encoding.account(RawEntry(dn, {name: some for name, some in values.items() if some}))
+    except UnreadableEntry as error:
+        raise ActRefused(f"{error}; its undo log holds it") from None
+    words = [word.title() for word in uid.rstrip("0123456789").split(".")]
+    address = account.address or f"{uid}@{store.policy.domain}"
+    digest = store.keys.digest(MATRICULE, gone.matricule)
+    account = replace(
+        account,
+        matricule_digests=tuple(sorted({*account.matricule_digests, digest})),
+        family_name=account.family_name or words[-1],
+        given_name=account.given_name or words[0],
+        address=address,
+        identifiers=account.identifiers | {uid, address, f"{uid}@{store.policy.domain}"},
+        state_from=store.as_of,
+        protected=uid in store.policy.protected or account.protected,
+    )
+    desired = desired_account(
+        Subject(gone.matricule, account, None, account.assignments), store.rules, archives=False
+    )
+    if desired is None:
+        raise AssertionError("an account that is there always has a desired one")
+    return replace(desired, subject=replace(desired.subject, current=None), base=None)
+
+
+def _rebuilt_words(account: Account) -> str:
+    lists = (
+        ("assignment", account.assignments),
+        ("exception", account.exceptions),
+        ("override", account.overrides),
+        ("lock", (account.lock,) if account.lock else ()),
+    )
+    parts = [counted(len(some), name, f"{name}s") for name, some in lists if some]
+    return (
+        f"made again with what the undo logs have: {', '.join(parts) or 'names alone'}. What was written "
+        "before they begin is not known here: HR repeats its own, and the journal names the rest (piactl "
+        f"account history {account.uid}). The password and devices do not come back"
+    )
+
+
+def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
+    """The change that removes the devices which another program added."""
+    return Change(
+        kind=Kind.DRIFT,
+        uid=account.uid,
+        matricule=account.matricule,
+        before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
+        after={"class": DriftClass.LOOSENING.value, "ours": []},
+        reason=f"another program added a device; {author.note}",
+        effective=rules.as_of,
+    )
+
+
+def _none(name: str, entry: Entry) -> PreparedAccount:
+    return PreparedAccount(name, entry.account.uid, note="no other program has changed it")

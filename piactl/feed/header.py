@@ -1,0 +1,255 @@
+"""Recognises the encoding, the delimiter and the header of a feed, splits its lines, and formats values for
+messages.
+
+Lines are split as RFC 4180 says, except that a record never spans lines. A line break inside quotes looks the
+same as a lost closing quote, and a lost quote hides rows. So a quote that is not closed on its line is an
+error of the whole file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from piactl.core.model.settings import SourceLimits, SourceSettings
+from piactl.core.naming.names import MOJIBAKE
+from piactl.feed.error_codes import Refusal, refusal
+
+CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15"}
+"""Encoding of a source -> Python codec; each is decoded strictly."""
+
+_DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|{MOJIBAKE.pattern}|ï»¿|ï¿½")
+_CONTROL = re.compile("[\u0000-\u001f\u007f\u2028\u2029]")
+SUSPECT = re.compile(f"{_CONTROL.pattern}|{_DAMAGED.pattern}")
+"""Matches every line in which `text_fault` could find a fault."""
+
+BLANKS = " \t\u00a0\u2007\u202f"
+"""Characters stripped around a value; a tab inside a value is a control character."""
+
+_NUMEN_LIKE = re.compile(r"([0-9]\s*[0-9]\s*[A-Za-z])\s*[0-9]\s*[0-9][0-9A-Za-z\s]*")
+_SHOWN = 40
+_SMALLEST = 3
+
+
+def text_fault(text: str) -> tuple[str, str] | None:
+    """The fault of a damaged field as (code, detail): control characters, U+FFFD, mojibake. None if valid."""
+    text = text.strip(BLANKS)
+    control = _CONTROL.search(text)
+    if control:
+        character = f"U+{ord(control.group()):04X}"
+        return "control-character", f"{shown(text)} contains the control character {character}"
+    if _DAMAGED.search(text):
+        return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
+    return None
+
+
+def shown(value: str) -> str:
+    """A value for a message: quoted, escaped, shortened, and with anything like a NUMEN masked.
+
+    Every value in a message is formatted here, because a row with shifted fields may have a NUMEN in any
+    column.
+    """
+    masked = _NUMEN_LIKE.sub(lambda match: match.group(1) + "*" * (len(match.group()) - 3), value)
+    return repr(masked if len(masked) <= _SHOWN else masked[: _SHOWN - 1] + "…")
+
+
+def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> bool:
+    """Whether so many rows are damaged that the whole file must have another encoding.
+
+    Names in capitals have few accents, so the damaged rows are also compared with the rows that are not
+    ASCII.
+    """
+    if bad >= max(limits.bad_floor, 1) and (bad > limits.bad_share * rows or 2 * bad > not_ascii):
+        return True
+    return bad >= _SMALLEST and 2 * bad > rows
+
+
+def undecodable(raw: bytes, configured: str) -> str:
+    """The fault of bytes that do not decode: the encoding that was expected, and that of the bytes."""
+    return f"bytes are not {configured}, as expected; they look like {likely_encoding(raw, configured)}"
+
+
+def likely_encoding(sample: bytes, configured: str) -> str:
+    """The encoding, other than the configured one, that would decode `sample`."""
+    if b"\0" in sample:
+        return "utf-16"
+    if configured != "utf-8":
+        try:
+            sample.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            return "utf-8"
+    # Both decode nearly everything; only Windows-1252 has letters and marks in 80 to 9F.
+    if configured == "windows-1252":
+        return "iso-8859-15"
+    try:
+        sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return "iso-8859-15" if configured != "iso-8859-15" else "utf-8"
+    return "windows-1252"
+
+
+class UnclosedQuote(Exception):
+    """A quoted field does not end on its line."""
+
+
+class StrayQuote(Exception):
+    """A quote inside an unquoted field, or text after a closing quote."""
+
+
+def split_record(text: str, delimiter: str) -> list[str]:
+    """The fields of one line without its end. Raises UnclosedQuote or StrayQuote."""
+    if '"' not in text:
+        return text.split(delimiter)
+    fields: list[str] = []
+    place = 0
+    while True:
+        if text.startswith('"', place):
+            field, end = _quoted(text, place + 1)
+            if end < len(text) and not text.startswith(delimiter, end):
+                raise StrayQuote
+        else:
+            delimiter_at = text.find(delimiter, place)
+            end = len(text) if delimiter_at < 0 else delimiter_at
+            field = text[place:end]
+            if '"' in field:
+                raise StrayQuote
+        fields.append(field)
+        if end >= len(text):
+            return fields
+        place = end + 1
+
+
+def _quoted(text: str, place: int) -> tuple[str, int]:
+    """The field whose opening quote is before `place`, and the index after its closing quote."""
+    pieces: list[str] = []
+    while True:
+        quote = text.find('"', place)
+        if quote < 0:
+            raise UnclosedQuote
+        pieces.append(text[place:quote])
+        if not text.startswith('"', quote + 1):
+            return '"'.join(pieces), quote + 1
+        place = quote + 2
+
+
+COLUMNS = (
+    "matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
+    "courriel_prive", "ancien_matricule",
+    "corps", "position", "uai", "fonction", "discipline", "modalite", "quotite", "debut", "fin",
+)  # fmt: skip
+"""The canonical columns; the first nine are the person's, the rest the assignment's."""
+
+PERSON_COLUMNS = COLUMNS[:9]
+REQUIRED = ("matricule", "nom_famille", "prenom", "uai", "fonction", "debut")
+REJECT_COLUMN = "rejet"
+"""The column that a rejects file adds. Its values are ignored, and it makes the feed a delta: a file of
+corrected rejects lists only rejected people, so nobody counts as absent."""
+
+DELIMITERS = (";", ",", "\t")
+
+_BEGINS = rb"(^|[;,\t\r])(\"?)"
+"""Where a cell begins in some spreadsheet, whatever the delimiter of the file is."""
+
+
+def _signs(delimiter: str) -> bytes:
+    blank = b"" if delimiter == "\t" else rb"\t\r"
+    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]))"
+
+
+def quoted_formulas(row: bytes, delimiter: str) -> bytes:
+    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, and each that
+    would be taken for one with that apostrophe."""
+    return re.sub(_BEGINS + _signs(delimiter), rb"\1\2'", row)
+
+
+def unquoted_formulas(row: bytes, delimiter: str) -> bytes:
+    """The row from which `quoted_formulas` made this one."""
+    return re.sub(_BEGINS + b"'" + _signs(delimiter), rb"\1\2", row) if b"'" in row else row
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLayout:
+    """`places`: canonical column -> index of its field. `extras`: names that are not read."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    places: Mapping[str, int]
+    extras: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
+
+    @property
+    def is_rejects(self) -> bool:
+        return REJECT_COLUMN in self.names
+
+    def is_header(self, fields: Sequence[str]) -> bool:
+        """Whether a row repeats the header."""
+        return tuple(_plain(field.strip(BLANKS + '"')) for field in fields) == self.names
+
+
+def read_layout(
+    header: str, source: SourceSettings, delimiters: Sequence[str] = ()
+) -> tuple[ColumnLayout | None, list[Refusal]]:
+    """The layout of a feed with this header line, and the refusals; the layout is None if there are refusals.
+
+    If neither `delimiters` nor the source say which, the delimiter that gives the most known columns is used.
+    """
+    layouts = []
+    usual = (source.delimiter,) if source.delimiter else DELIMITERS
+    for delimiter in delimiters or usual:
+        try:
+            names = tuple(_plain(name) for name in split_record(header, delimiter))
+        except UnclosedQuote:
+            return None, [refusal("unclosed-quote", "line 1: a quote is not closed on its line")]
+        except StrayQuote:
+            continue
+        layouts.append(_placed(delimiter, names, source))
+    if not layouts:
+        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 requires")]
+    best = max(layouts, key=lambda layout: len(layout.places))
+    refusals = [*_missing(best, source), *_doubled(best, source)]
+    return (None if refusals else best), refusals
+
+
+def _plain(name: str) -> str:
+    return name.strip(BLANKS).lower()
+
+
+def _header_name(column: str, source: SourceSettings) -> str:
+    return _plain(source.columns.get(column, column))
+
+
+def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> ColumnLayout:
+    places = {}
+    for column in COLUMNS:
+        name = _header_name(column, source)
+        if column not in source.constants and name in names:
+            places[column] = names.index(name)
+    used = set(places.values())
+    extras = tuple(n for i, n in enumerate(names) if i not in used and n != REJECT_COLUMN)
+    return ColumnLayout(delimiter, names, places, extras)
+
+
+def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
+    refusals = []
+    for column in REQUIRED:
+        if column in layout.places or column in source.constants:
+            continue
+        name = _header_name(column, source)
+        problem = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
+        near = get_close_matches(name, layout.names, 1, 0.75)
+        refusals.append(
+            refusal("missing-column", problem + (f"; the file has {shown(near[0])}" if near else ""))
+        )
+    return refusals
+
+
+def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
+    doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
+    return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]

@@ -1,0 +1,421 @@
+"""Changes of devices: enrol, verify, suspend, resume, remove, resynchronise.
+
+A new device is made, shown once, and waits to be verified.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from piactl.core.credentials.totp_devices import (
+    PERIOD,
+    CodeMatch,
+    CodeUsed,
+    Device,
+    DeviceState,
+    clock_words,
+    match_pair,
+    services_with_code,
+    suspended,
+    to_verify,
+)
+from piactl.core.edits import ActRefused, Author
+from piactl.core.model.account import NO_DEVICE
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.plan.change import DEVICE
+from piactl.directory.port import Writer
+from piactl.directory.store.devices import DeviceEntry, device_add, device_change
+from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount
+from piactl.edits.found_accounts import AccountStore
+from piactl.errors import PiactlError
+from piactl.helpdesk.holders_of_devices import (
+    DeviceHolder,
+    as_proved,
+    deletions,
+    find_holder,
+    link,
+    login_words,
+    prepare_holders,
+    prepared,
+)
+from piactl.helpdesk.limits import (
+    IdentityChecks,
+    OperationGuard,
+    ProofKind,
+    begin_attempt,
+)
+from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
+from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
+from piactl.private_files import create_private, write_private
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What must reach the telephone of the person, and nobody else: `uri` holds the secret."""
+
+    uid: str
+    address: str
+    uri: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class EnrolmentDelivery:
+    """New devices of a batch, and the files that hold them: `png` holds the QR code of one device, `uri_file`
+    the otpauth URIs, as TSV for several accounts; None means no such file.
+
+    `prepared` are the devices of the batch, `made` those that exist once it is written.
+    """
+
+    png: str | None
+    uri_file: str | None
+    alone: bool
+    """Whether the batch is one account."""
+    made: list[Enrolment] = field(default_factory=list)
+    prepared: list[Enrolment] = field(default_factory=list)
+    _empty: list[Path] = field(default_factory=list)
+
+    def prepare(
+        self,
+        store: AccountStore,
+        issuer: str,
+        names: Sequence[str],
+        author: Author,
+        now: datetime,
+        identity: str,
+    ) -> Batch:
+        """A new device for each account; it replaces one that still waits to be verified, and the device in
+        force stays in force. Devices show `issuer` beside their codes."""
+
+        def prepare(holder: DeviceHolder) -> PreparedAccount:
+            account, enrolment = _enrolled(holder, store.keys, issuer, author, now)
+            self.prepared.append(enrolment)
+            return account
+
+        return prepare_holders(store, names, identity, prepare)
+
+    def __enter__(self) -> Self:
+        """Creates the files, empty and of mode 0600. Raises PiactlError if one exists."""
+        try:
+            for path in map(Path, filter(None, (self.png, self.uri_file))):
+                os.close(create_private(path))
+                self._empty.append(path)
+        except PiactlError:
+            self.drop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Deletes the files that hold no device."""
+        self.drop()
+
+    def begin(self, writer: Writer) -> Writer:
+        return writer
+
+    def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
+        """Fills the files with the devices that were made. Raises PiactlError."""
+        self.made = [
+            enrolment for enrolment in self.prepared if outcomes.get(enrolment.uid) is AccountOutcome.APPLIED
+        ]
+        if not self.made:
+            return
+        try:
+            if self.png:
+                self._fill(Path(self.png), png(self.made[0].uri))
+            if self.uri_file:
+                self._fill(Path(self.uri_file), _uris(self.made, alone=self.alone))
+        except PiactlError as error:
+            raise PiactlError(
+                f"{error}\nThe device is made, but its file is not: enrol once more, with a file that can be "
+                "written"
+            ) from None
+
+    def drop(self) -> None:
+        for path in self._empty:
+            path.unlink(missing_ok=True)
+        self._empty.clear()
+
+    def _fill(self, path: Path, content: bytes) -> None:
+        write_private(path, content)
+        self._empty.remove(path)
+
+
+def _uris(enrolments: Sequence[Enrolment], *, alone: bool) -> bytes:
+    if alone:
+        return f"{enrolments[0].uri}\n".encode()
+    rows = [f"{enrolment.uid}\t{enrolment.address}\t{enrolment.uri}\n" for enrolment in enrolments]
+    return "".join(["uid\taddress\turi\n", *rows]).encode()
+
+
+def _enrolled(
+    holder: DeviceHolder, keys: DigestKeys, issuer: str, author: Author, now: datetime
+) -> tuple[PreparedAccount, Enrolment]:
+    account = holder.account
+    secret, name = new_secret(), new_device_name()
+    device = Device(name, DeviceState.PENDING, now, author.by, sealed_with=keys.current)
+    copy = sealed(secret, keys, account.uid, name)
+    kept_names = {account.device, getattr(suspended(holder.plain, account.device), "name", "")}
+    abandoned = [entry for entry in holder.devices if entry.device.name not in kept_names]
+    writes = [device_add(holder.entry.dn, device, secret.raw, copy), *deletions(abandoned)]
+    address = account.address or account.uid
+    enrolment = Enrolment(account.uid, address, secret.uri(issuer, address))
+    note = f"device {name} is made; {_until(holder)}.\nNext: piactl otp verify {account.uid}"
+    return prepared(holder, "otp-enroll", author.reason, writes, note), enrolment
+
+
+def _until(holder: DeviceHolder) -> str:
+    """What is true until the new device is verified."""
+    if holder.account.shut:
+        return f"{holder.shut_words}, before it is verified and after"
+    if holder.is_suspended:
+        return "until it is verified, which asks for the NUMEN, logging in stays refused"
+    if holder.in_force is not None:
+        return (
+            f"until it is verified, {holder.account.device} stays in force; that asks for one of its codes, "
+            "or for the NUMEN"
+        )
+    if not holder.encoding.links:
+        return "until it is verified, the portal does not count it"
+    return "until it is verified, the password alone logs in"
+
+
+Prove = Callable[[DeviceHolder], None]
+"""Asks the person of an account for a proof before a device is put in force or removed. Raises PiactlError if
+they do not give it."""
+Ask = Callable[[str], str]
+"""Asks a person for a code: gets the text to ask with, returns what they typed."""
+
+
+def prepare_verification(
+    store: AccountStore,
+    checks: IdentityChecks,
+    name: str,
+    ask: Ask,
+    prove: Prove,
+    guard: OperationGuard,
+    author: Author,
+    now: Callable[[], datetime],
+    identity: str,
+) -> Batch:
+    """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
+    account linked to it, and older devices deleted, in that order. `prove` is called first. The guards count
+    a device that replaces another.
+
+    The check counts as an attempt; a good code of a new device ends no count, because it proves nothing.
+    Raises WrongCode, TooManyAttempts, and what `prove` raises; if the account is not found or no device
+    waits, that is raised before anything is asked for.
+    """
+    holder = find_holder(store, name, identity)
+    device = holder.entry_of(to_verify(holder.plain, holder.account.device))
+    if device is None:
+        raise ActRefused(_nothing_waits(holder))
+    uid, named = holder.account.uid, device.device.name
+    secret = opened(store.keys, uid, device)
+    prove(holder)
+    holder = as_proved(store, holder)
+    device = holder.named(named) or device
+    code = read_code(ask(f"Code of {named} for {uid}"))
+    instant = now()
+    attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
+    match = checked_match(uid, device, secret, code, instant)
+    attempt.take_back()
+    writes = [
+        used_up(store.keys, uid, device, match, state=DeviceState.VERIFIED, verified=instant, suspended=None),
+        link(holder, named),
+        *deletions(holder.others(device)),
+    ]
+    words = login_words(holder, named)
+    note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
+    verified = prepared(holder, "otp-verify", author.reason, writes, note)
+    verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
+    if not holder.account.device:
+        return Batch((verified,))
+    return guard.guarded(store.reader, DEVICE, (verified,))
+
+
+def _nothing_waits(holder: DeviceHolder) -> str:
+    uid = holder.account.uid
+    if holder.in_force is not None:
+        return f"{uid}: {holder.account.device} is in force already, and no new device waits to be verified"
+    return f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}"
+
+
+def prepare_resync(
+    store: AccountStore,
+    checks: IdentityChecks,
+    reach_minutes: int,
+    name: str,
+    ask: Ask,
+    author: Author,
+    now: Callable[[], datetime],
+    identity: str,
+) -> Batch:
+    """Finds by how much the clock of a device is wrong, at most `reach_minutes`, from two of its codes that
+    follow each other, and prepares to store it. This uses up both codes.
+
+    The device is the one in force; if there is none, or the codes are not its own, the one that waits to be
+    verified.
+    """
+    holder = find_holder(store, name, identity)
+    tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
+    devices = [device for device in tried if device is not None]
+    uid = holder.account.uid
+    if not devices:
+        raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
+    opened_ = [(device, opened(store.keys, uid, device)) for device in devices]
+    first = read_code(ask(f"First code for {uid}"))
+    second = read_code(ask("The code that came after it"))
+    if first == second:
+        raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
+    instant = now()
+    attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
+    device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
+    if device is holder.in_force:
+        attempt.right()
+    else:
+        attempt.take_back()
+    writes = [used_up(store.keys, uid, device, match)]
+    words = clock_words(match.drift)
+    clock = "right" if not match.drift else f"{words} of the time"
+    note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
+    return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
+
+
+def _matching(
+    reach_minutes: int,
+    uid: str,
+    devices: Sequence[tuple[DeviceEntry, OtpSecret]],
+    pair: tuple[str, str],
+    now: datetime,
+) -> tuple[DeviceEntry, CodeMatch]:
+    reach = reach_minutes * 60 // PERIOD
+    for device, secret in devices:
+        try:
+            match = match_pair(device.device, secret.code, pair, now, reach)
+        except CodeUsed:
+            raise WrongCode(_went_back(uid, device, now)) from None
+        if match is not None:
+            return device, match
+    raise WrongCode(
+        f"{uid}: these are not two codes of its device that follow each other, or its clock is more than "
+        f"{reach_minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's "
+        f"time to automatic; or enrol anew: piactl otp enroll {uid}"
+    )
+
+
+def _went_back(uid: str, device: DeviceEntry, now: datetime) -> str:
+    """The message for used codes: codes up to the last step stay used up, and a clock that was set back has
+    to reach that step again."""
+    ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
+    if ahead <= 3 * PERIOD:
+        return f"{uid}: these codes, or later ones, were used before; give the next two"
+    until = now + timedelta(seconds=ahead)
+    return (
+        f"{uid}: codes up to {until:%H:%M} UTC on this device's clock were used while it was ahead; none of "
+        f"them is good again.\nWait until then, or enrol anew: piactl otp enroll {uid}"
+    )
+
+
+def prepare_suspension(
+    store: AccountStore,
+    names: Iterable[str],
+    author: Author,
+    now: datetime,
+    identity: str,
+) -> Batch:
+    """Links the account to no device, so that logging in is refused until another device is verified or this
+    one resumed; then marks the device as suspended."""
+
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
+        uid = holder.account.uid
+        if not holder.account.device:
+            raise ActRefused(
+                f"{uid}: no device is in force, so none can be suspended.\n"
+                f'To keep the account shut: piactl account lock {uid} --reason "..."'
+            )
+        device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
+        mark = None
+        if device is not None and device.device.state is not DeviceState.SUSPENDED:
+            mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
+        effect = "logging in is refused" if holder.encoding.links else "no code is good"
+        note = (
+            f"the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or this "
+            f"one is found (piactl otp resume {uid})"
+        )
+        return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
+
+    return prepare_holders(store, names, identity, prepare)
+
+
+def prepare_resumption(
+    store: AccountStore,
+    names: Iterable[str],
+    prove: Prove,
+    author: Author,
+    identity: str,
+) -> Batch:
+    """Puts the suspended device in force again, after `prove`: the finder of the telephone may not be its
+    owner."""
+
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
+        uid = holder.account.uid
+        if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
+            return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
+        device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
+        if device is None:
+            raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
+        prove(holder)
+        named = device.device.name
+        mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
+        note = f"{named} is in force again: {login_words(holder, named)}"
+        return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
+
+    return prepare_holders(store, names, identity, prepare)
+
+
+def prepare_removal(
+    store: AccountStore,
+    policy: Policy,
+    names: Iterable[str],
+    prove: Prove,
+    guard: OperationGuard,
+    author: Author,
+    identity: str,
+    *,
+    password_alone: bool,
+) -> Batch:
+    """Unlinks the account and deletes its devices. Refused if a service of the account asks for a code,
+    unless `password_alone` is set. `prove` is called if a device is in force or suspended."""
+
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
+        _refuse_needed(policy, holder, password_alone)
+        if holder.account.device:
+            prove(holder)
+            holder = as_proved(store, holder)
+        words = login_words(holder, "")
+        note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
+        writes = [link(holder, ""), *deletions(holder.devices)]
+        removed = prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+        return replace(removed, notice=guard.notice(holder.account, DEVICE))
+
+    batch = prepare_holders(store, names, identity, prepare)
+    return guard.guarded(store.reader, DEVICE, batch.accounts)
+
+
+def _refuse_needed(policy: Policy, holder: DeviceHolder, password_alone: bool) -> None:
+    if password_alone or not holder.account.device:
+        return
+    services = services_with_code(holder.account.entitlements, policy)
+    if services:
+        uid = holder.account.uid
+        names = ", ".join(f"{service.name} ({service.otp})" for service in services)
+        raise ActRefused(
+            f"{uid}: services of this account ask for a code: {names}.\n"
+            f"For a lost telephone: piactl otp suspend {uid}; for a new one: piactl otp enroll {uid}; "
+            "to go back to the password alone all the same, add --password-alone"
+        )

@@ -1,0 +1,233 @@
+"""Proofs of identity before a password is reset or a device replaced: the NUMEN, and codes of the device in
+force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from piactl.core.credentials.proofs import verifies
+from piactl.core.edits import ActRefused
+from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_until
+from piactl.core.model.keyed_digests import NUMEN, DigestKeys, Numen, read_numen
+from piactl.core.model.settings import IdentityName
+from piactl.core.plan.write import Write
+from piactl.core.text import counted
+from piactl.directory.port import Outcome
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import Encoding
+from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.errors import PiactlError, UsageError
+from piactl.helpdesk.activation import refuse_activation
+from piactl.helpdesk.limits import (
+    IdentityChecks,
+    ProofKind,
+    begin_attempt,
+    tries_left,
+)
+from piactl.helpdesk.verify_code import CheckedCode, CodeOutcome, WrongCode, read_code, use_code
+from piactl.runs.apply_plan import write_beside
+from piactl.runs.begin_run import begin_run
+from piactl.runs.run import CommandRun
+
+Proof = Callable[[str], bool]
+"""Whether a code of the device in force is correct; if so, it is used up."""
+
+
+class NotProved(PiactlError):
+    """The answers do not match the account. The message does not say which one was wrong."""
+
+
+def understood_numen(text: str) -> Numen:
+    """The NUMEN in a text. Raises UsageError for text that cannot be a NUMEN: a typing error, which is not
+    counted."""
+    numen = read_numen(text)
+    if numen is None:
+        raise UsageError(
+            "this is not a NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed"
+        )
+    return numen
+
+
+@dataclass(frozen=True, slots=True)
+class ResetTerms:
+    """How a password is reset: as which identity, for what reason, and whether the identity of the person is
+    checked. Without that the administrator confirms the reset."""
+
+    identity: str
+    reason: str
+    checked: bool
+
+
+def reset_terms(
+    names: Sequence[str], reason: str, *, administrator: bool, without_check: bool, dry_run: bool
+) -> ResetTerms:
+    """The terms of a reset. Raises UsageError for a reset without a check that gives no reason, and for a
+    check of more than one account."""
+    if without_check and not reason.strip():
+        raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
+    if not without_check and not dry_run and len(names) != 1:
+        raise UsageError("an identity is checked for one account at a time; name one")
+    identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK
+    return ResetTerms(identity, reason or "reset after a check of identity", not without_check)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofNeeded:
+    """The answers that the person of an account must give: the NUMEN, and a code if a device is in force."""
+
+    entry: Entry
+    one_time_code: bool
+
+
+def proof_needed(
+    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: str
+) -> ProofNeeded:
+    """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
+    activation password, or that has nothing to compare an answer with; `instead` as there."""
+    entry = find_entry(store, name)
+    refuse_activation(store, entry.account, identity)
+    refuse_unprovable(entry.account, holdoff_days, store.as_of, instead, "password reset")
+    return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
+
+
+def check_proof(
+    checks: IdentityChecks,
+    entry: Entry,
+    numen: Numen | None,
+    code: str | None,
+    encoding: Encoding,
+    command: CommandRun,
+) -> None:
+    """Checks the answers of a person, and journals that a one-time code is used up, and a wrong answer.
+    Raises as `prove` does."""
+
+    def is_good(one_time_code: str) -> bool:
+        return _used(checks, entry, one_time_code, encoding, command).outcome is CodeOutcome.GOOD
+
+    def trace(text: str) -> None:
+        _trace(checks, text, command)
+
+    prove(checks, entry.account, numen, code, is_good, command.now(), trace)
+
+
+def check_code(
+    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
+) -> None:
+    """Checks a code of the device in force, as a portal asks for it: it is counted, used up and journalled
+    like a proof. Raises WrongCode, which says why, and TooManyAttempts; ActRefused, which is not counted, if
+    nobody logs in with a code."""
+    account = entry.account
+    if account.shut:
+        raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
+    if account.device in ("", NO_DEVICE):
+        why = "its device is suspended" if account.device else "no device is in force"
+        raise ActRefused(f"{account.uid}: {why}; enrol one: piactl otp enroll {account.uid}")
+    code = read_code(code)
+    attempt = begin_attempt(checks, account.uid, command.now(), ProofKind.CODE)
+    checked = _used(checks, entry, code, encoding, command)
+    if checked.outcome is CodeOutcome.GOOD:
+        attempt.right()
+        return
+    _trace(checks, f"{account.uid}: an identity check was wrong", command)
+    raise WrongCode(checked.message)
+
+
+def _used(
+    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
+) -> CheckedCode:
+    """The check of a code, which is used up by a journalled write."""
+
+    def stored(write: Write) -> Outcome:
+        row = write.explained(entry.account.uid, ("otp-code",), command.order.reason)
+        with begin_run(command, checks.writer, locked=False) as run:
+            done = write_beside(run, [row])
+            run.counts = done.counts
+        return Outcome(done.results[row.uid][0])
+
+    keys, unreadable = command.keys, command.unreadable
+    return use_code(checks.writer, encoding, keys, unreadable, entry, code, command.now(), stored=stored)
+
+
+def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
+    with begin_run(command, checks.writer, locked=False) as run:
+        run.journal.note(text)
+
+
+def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:
+    """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
+    last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
+    operators go on, if there is one."""
+    go_on = f"An administrator who knows the person can go on: {instead}"
+    if two:
+        go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
+    if account.numen_digest is None:
+        raise ActRefused(
+            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
+        )
+    until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
+    if until is not None:
+        raise ActRefused(
+            f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
+            f"proves nothing before {until}.\n{go_on}"
+        )
+
+
+def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | None]:
+    """The NUMEN or the code of the device in force in an answer. Raises UsageError for other text, which is
+    not counted."""
+    numen = read_numen(text)
+    if numen is not None:
+        return numen, None
+    code = "".join(text.split())
+    if account.device in ("", NO_DEVICE):
+        raise UsageError(
+            f"{account.uid}: this is not a NUMEN; no device is in force, so no code counts either"
+        )
+    if not (code.isascii() and code.isdigit()):
+        raise UsageError(f"{account.uid}: neither a code nor a NUMEN; nothing was changed")
+    return None, code
+
+
+def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
+    """Whether it is the NUMEN of the account: by the slow verifier if there is one, else by the digest."""
+    if account.numen_verifier is not None:
+        return verifies(keys, account.numen_verifier, numen)
+    return keys.matches(account.numen_digest or "", NUMEN, numen)
+
+
+def prove(
+    checks: IdentityChecks,
+    account: Account,
+    numen: Numen | None,
+    code: str | None,
+    use_code: Proof,
+    now: datetime,
+    trace: Callable[[str], None],
+) -> None:
+    """Compares the NUMEN in constant time with the verifier or the keyed digest of the account, under any
+    known key, and uses up the code; None for an answer that is not needed. Both are checked, even if the
+    first is wrong.
+
+    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
+    """
+    values = {ProofKind.NUMEN: numen, ProofKind.CODE: code}
+    answers = tuple(answer for answer, value in values.items() if value is not None)
+    attempt = begin_attempt(checks, account.uid, now, *answers)
+    right = bool(answers)
+    if numen is not None:
+        right = _is_numen(checks.keys, account, numen.reveal())
+    if code is not None:
+        right = use_code(code) and right
+    if right:
+        attempt.right()
+        return
+    problem = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
+    if len(answers) > 1:
+        problem = "the NUMEN and the one-time code do not both belong to"
+    message = f"{account.uid}: {problem}"
+    trace(f"{account.uid}: an identity check was wrong")
+    tries = tries_left(checks, account.uid, now, *answers)
+    after = f"{counted(tries, 'try is', 'tries are')} left" if tries else "the next try has to wait"
+    raise NotProved(f"{message} this account; nothing was changed, and {after}")

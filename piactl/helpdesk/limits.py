@@ -1,0 +1,456 @@
+"""Counts identity checks and what operators give out, and limits both. The counts are in the directory, so
+the limits hold on every host.
+
+Wrong NUMENs and wrong one-time codes of an account are counted separately: a correct code of a new device
+says nothing about who guessed the NUMEN. Activation passwords and devices are counted by operator and day, by
+compare-and-swap before a command writes: of two at once, only one takes what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from piactl.core.credentials.proofs import FREE_TRIES, Attempts, all_open_at, recent
+from piactl.core.model.account import Account
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import PasswordSettings, Settings
+from piactl.core.plan.guards import Refusal, operation_refusals
+from piactl.core.text import counted
+from piactl.directory.dn import child
+from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
+from piactl.directory.store.password_state import policy_exists
+from piactl.directory.store.records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    Places,
+    Record,
+    UnreadableRecord,
+    UnreadableRecords,
+    instant_of,
+    is_record,
+    number_of,
+    record_write,
+    stored,
+    text_of,
+)
+from piactl.directory.store.state_records import read_last
+from piactl.edits.batch import Batch, PreparedAccount
+from piactl.errors import Exit, PiactlError, UnsafePlan
+from piactl.runs.notifications import OwnerNotice, owner_notice
+from piactl.runs.run import Run
+from piactl.runs.run_checks import require_default_policy
+
+_TRIES = 20
+"""How often a count is read again because another host counted in between."""
+
+T = TypeVar("T")
+All = tuple[datetime, ...]
+"""The times of the wrong checks of all accounts."""
+
+
+class ProofKind(StrEnum):
+    """The kind of an answer; wrong answers are counted by kind. The value is the purpose of the digest that
+    names the count."""
+
+    NUMEN = "attempts"
+    CODE = "attempts-code"
+
+
+class TooManyAttempts(PiactlError):
+    """Too many identity checks were wrong: the next is allowed at `open_at`."""
+
+    exit_code = Exit.REFUSED
+
+    def __init__(self, message: str, open_at: datetime) -> None:
+        self.open_at = open_at
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChecks:
+    """The identity checks that are counted in one directory, below the entry `state`.
+
+    Counts are found by digests of uids under `keys`. Messages show instants in `timezone`.
+    """
+
+    writer: Writer
+    state: str
+    passwords: PasswordSettings
+    keys: DigestKeys
+    timezone: str
+    unreadable: UnreadableRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One check that was counted as wrong before it was made, for each of its answers; `right` and
+    `take_back` undo that. `before` are the counts before it, by DN."""
+
+    checks: IdentityChecks
+    uid: str
+    at: datetime
+    answers: tuple[ProofKind, ...]
+    before: dict[str, Attempts] = field(default_factory=dict)
+
+    def right(self) -> None:
+        """The answers were correct: wrong ones of their kind no longer count against the account."""
+        counts = _counts(self.checks, self.at)
+        for answer in self.answers:
+            for dn in _records(self.checks, self.uid, answer):
+                counts.change_own(dn, lambda _: Attempts())
+        self._without_all(counts)
+
+    def take_back(self) -> None:
+        """The answer was correct but proves nothing, like a code of a new device: this check no longer
+        counts, earlier ones still do."""
+        counts = _counts(self.checks, self.at)
+        for dn, before in self.before.items():
+
+            def one_less(now: Attempts, before: Attempts = before) -> Attempts:
+                last = before.last if now.last == self.at else now.last
+                return Attempts(now.failures - 1, last) if now.failures > 1 and last else Attempts()
+
+            counts.change_own(dn, one_less)
+        self._without_all(counts)
+
+    def _without_all(self, counts: _Counts) -> None:
+
+        def without(failures: All) -> All:
+            remaining = list(failures)
+            if self.at in remaining:
+                remaining.remove(self.at)
+            return tuple(remaining)
+
+        counts.change_all(without)
+
+
+def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> Attempt:
+    """Counts one identity check of an account, by compare-and-swap, before it is made.
+
+    Raises TooManyAttempts if the next check may not be made yet, and DefaultPolicyMissing; neither is
+    counted. Raises UnreadableRecord if an entry that is not a record of piactl is in the place of a count: no
+    check is made uncounted.
+    """
+    policy = checks.passwords.policy
+    require_default_policy(policy, there=not policy or policy_exists(checks.writer, policy))
+    limit = checks.passwords.failures_per_hour
+    counts = _counts(checks, now)
+
+    def one_more(attempts: Attempts) -> Attempts:
+        attempts = attempts.remembered(now)
+        if attempts.open_at is not None and now < attempts.open_at:
+            raise TooManyAttempts(
+                f"{uid}: too many identity checks were wrong (the last {attempts.failures}); the next "
+                f"can be made at {shown_time(attempts.open_at, checks.timezone)}",
+                attempts.open_at,
+            )
+        return attempts.failed(now)
+
+    def one_more_of_all(failures: All) -> All:
+        failures = recent(failures, now)
+        open_at = all_open_at(failures, limit)
+        if open_at is not None:
+            raise TooManyAttempts(
+                f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
+                "somebody may be guessing; each left a note in the journal of its host\n"
+                f"The next check of any account can be made at {shown_time(open_at, checks.timezone)}",
+                open_at,
+            )
+        return (*failures, now)
+
+    own = [(_records(checks, uid, answer) or [_names(checks, uid, answer)[0]])[0] for answer in answers]
+    for dn in own:
+        counts.settle(dn)
+    one_more_of_all(counts.all())  # refuses before anything is counted
+    before = {dn: counts.own(dn).remembered(now) for dn in own}
+    for attempts in before.values():
+        one_more(attempts)
+    # the account first: a refused try does not use up the tries of all accounts
+    for dn in own:
+        counts.change_own(dn, one_more)
+    counts.change_all(one_more_of_all)
+    return Attempt(checks, uid, now, answers, before)
+
+
+def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> int:
+    """How many checks of an account may still be wrong before a wait begins."""
+    counts = _counts(checks, now)
+    failures = [
+        sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid, answer))
+        for answer in answers
+    ]
+    return max(0, FREE_TRIES - max(failures))
+
+
+def forget_old_attempts(run: Run) -> int:
+    """Deletes expired counts, and malformed ones, which the help desk can add; returns their number. Raises
+    PiactlError."""
+    gone = 0
+    now, writer = run.now(), run.writer
+    state, limit = run.settings.directory.state, run.settings.password.failures_per_hour
+    counts = _Counts(writer, state, limit, run.unreadable, now)
+    folder = run.places.folder(ATTEMPTS)
+    entries = list(writer.search(folder, IN_RECORD, [DATA], scope="one"))
+    for entry in entries:
+        if entry.dn.lower() == _all(state).lower():
+            counts.settle_all()
+            continue
+        if entry.dn.lower() in (operations_dn(state).lower(), run.places.clock.lower()):
+            continue
+        attempts = run.unreadable.read(entry.dn, entry.first(DATA), read_attempts)
+        if attempts is None:
+            continue
+        if attempts.last is not None and attempts.last > now:
+            counts.settle(entry.dn)
+        elif not attempts.remembered(now).failures:
+            write = record_write(entry.dn, stored(entry), None)
+            if write is not None:
+                gone += write_one(writer, write).outcome is Outcome.APPLIED
+    return gone + delete_malformed(run, folder, entries)
+
+
+def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
+    """Deletes the records of the folder that were found malformed, names all of them, returns how many."""
+    names = run.unreadable.delete(run.writer, entries)
+    if names:
+        run.say(f"deleted {counted(len(names), 'malformed record')} of {folder}: {', '.join(names)}")
+    return len(names)
+
+
+def read_attempts(record: Record) -> Attempts:
+    """The wrong checks of one account. Raises KeyError, ValueError."""
+    if "last" not in record:
+        return Attempts()
+    return Attempts(number_of(record, "failures"), instant_of(record["last"]))
+
+
+def read_all_attempts(record: Record) -> All:
+    """The times of the wrong checks of all accounts. Raises KeyError, ValueError."""
+    return tuple(instant_of(text) for text in record.get("failures", []))
+
+
+def shown_time(instant: datetime, timezone: str) -> str:
+    """An instant in a time zone, to the minute."""
+    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
+
+
+def _names(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
+    """The DNs that a count of an account may have: digests of the uid, under the current key first."""
+    folder = Places(checks.state).folder(ATTEMPTS)
+    return [child(folder, "cn", digest) for digest in checks.keys.candidates(answer, uid)]
+
+
+def _records(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
+    """The DNs of the counts of an account that exist."""
+    return [dn for dn in _names(checks, uid, answer) if checks.writer.read(dn, ["cn"]) is not None]
+
+
+def operations_dn(state: str) -> str:
+    """The DN of the counts of what operators did today (see `OperationGuard`)."""
+    return child(Places(state).folder(ATTEMPTS), "cn", "operations")
+
+
+def _all(state: str) -> str:
+    return child(Places(state).folder(ATTEMPTS), "cn", "all")
+
+
+def _counts(checks: IdentityChecks, now: datetime) -> _Counts:
+    limit = checks.passwords.failures_per_hour
+    return _Counts(checks.writer, checks.state, limit, checks.unreadable, now)
+
+
+class _Counts:
+    """The counts in the directory as they are taken at `now`.
+
+    An unreadable count is treated as neither empty nor full: for one account, one more check may be made
+    before the next has to wait; for all accounts, half of what an hour allows is used up. An instant in the
+    future counts as now: nobody waits longer because of it, and nobody gets more tries.
+    """
+
+    def __init__(
+        self, writer: Writer, state: str, limit: int, unreadable: UnreadableRecords, now: datetime
+    ) -> None:
+        """`limit` is the number of wrong checks of all accounts that an hour allows."""
+        self._writer, self._limit, self._unreadable, self._now = writer, limit, unreadable, now
+        self._dn_of_all = _all(state)
+
+    def own(self, dn: str) -> Attempts:
+        return self._own(dn, stored(self._writer.read(dn, [DATA])))
+
+    def all(self) -> All:
+        return self._all(self._dn_of_all, stored(self._writer.read(self._dn_of_all, [DATA])))
+
+    def settle(self, dn: str) -> None:
+        """Stores counts with instants in the future as of now, so that their time begins to run."""
+        data = stored(self._writer.read(dn, [DATA]))
+        attempts = None if data is None else self._unreadable.read(dn, data, read_attempts)
+        if attempts and attempts.last is not None and attempts.last > self._now:
+            self._report_ahead(dn)
+            self.change_own(dn, lambda as_of_now: as_of_now)
+        self.settle_all()
+
+    def settle_all(self) -> None:
+        dn = self._dn_of_all
+        data = stored(self._writer.read(dn, [DATA]))
+        failures = None if data is None else self._unreadable.read(dn, data, read_all_attempts)
+        if failures and max(failures) > self._now:
+            self._report_ahead(dn)
+            self.change_all(lambda as_of_now: as_of_now)
+
+    def change_own(self, dn: str, change: Callable[[Attempts], Attempts]) -> None:
+        def changed(data: bytes | None) -> Record | None:
+            new = change(self._own(dn, data))
+            return {"failures": new.failures, "last": new.last.isoformat()} if new.last else None
+
+        self._change(dn, changed)
+
+    def change_all(self, change: Callable[[All], All]) -> None:
+        dn = self._dn_of_all
+
+        def changed(data: bytes | None) -> Record | None:
+            new = change(self._all(dn, data))
+            return {"failures": [instant.isoformat() for instant in new]} if new else None
+
+        self._change(dn, changed)
+
+    def _own(self, dn: str, data: bytes | None) -> Attempts:
+        if data is None:
+            return Attempts()
+        attempts = self._unreadable.read(dn, data, read_attempts)
+        if attempts is None:
+            return Attempts(FREE_TRIES - 1, self._now)
+        return Attempts(attempts.failures, min(attempts.last, self._now)) if attempts.last else attempts
+
+    def _all(self, dn: str, data: bytes | None) -> All:
+        if data is None:
+            return ()
+        failures = self._unreadable.read(dn, data, read_all_attempts)
+        if failures is None:
+            return (self._now,) * (self._limit // 2)
+        return tuple(min(instant, self._now) for instant in failures)
+
+    def _report_ahead(self, dn: str) -> None:
+        why = "the count of identity checks is of an instant that lies ahead, and counts as of now"
+        self._unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
+
+    def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
+        change_record(self._writer, dn, change)
+
+
+def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
+    """Replaces the content of a count, by compare-and-swap, with the result of `change`; None deletes it.
+
+    Raises what `change` raises, UnreadableRecord, and PiactlError if the count changes faster than it is
+    written.
+    """
+    for _ in range(_TRIES):
+        data = stored(writer.read(dn, [DATA]))
+        new = change(data)
+        write = record_write(dn, data, new)
+        if write is None:
+            return
+        result = write_one(writer, write)
+        if result.outcome is Outcome.APPLIED:
+            return
+        if result.outcome is Outcome.FAILED and new is None:
+            # an entry below it keeps it from being deleted; an empty count is as good as none
+            change = _empty
+        elif result.outcome is Outcome.FAILED or not _is_ours(writer, dn):
+            raise UnreadableRecord(dn, f"the count of identity checks cannot be written ({result.message})")
+    raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+
+
+def _is_ours(writer: Writer, dn: str) -> bool:
+    entry = writer.read(dn, ["objectClass"])
+    return entry is None or is_record(entry)
+
+
+def _empty(_: bytes | None) -> Record | None:
+    return {"failures": 0}
+
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Operations of a day by operator and operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationGuard:
+    """Counts what `operator` does on a day; `allowed` has the approved number by kind of guard."""
+
+    settings: Settings
+    policy: Policy
+    day: date
+    operator: str
+    allowed: Mapping[str, int]
+    unreadable: UnreadableRecords
+
+    @property
+    def _state(self) -> str:
+        return self.settings.directory.state
+
+    def notice(self, account: Account, operation: str) -> OwnerNotice:
+        """The notice of an operation to the owner of an account."""
+        return owner_notice(account, operation, self.settings.password.holdoff_days, self.day)
+
+    def guarded(self, reader: Reader, operation: str, accounts: tuple[PreparedAccount, ...]) -> Batch:
+        """The batch of these accounts, each of whose writes is one operation, with the guards it breaks."""
+        uids = [account.uid for account in accounts if account.write is not None]
+        data = stored(reader.read(operations_dn(self._state), [DATA]))
+        broken = self._refusals(reader, operation, uids, self._counts(data))
+        return Batch(accounts, tuple(broken), self._reservation(operation, uids) if uids else None)
+
+    def _reservation(self, operation: str, uids: Sequence[str]) -> Callable[[Writer], None]:
+        def reserve(writer: Writer) -> None:
+            def more(data: bytes | None) -> Record:
+                counts = self._counts(data)
+                if self._refusals(writer, operation, uids, counts, self.allowed):
+                    raise UnsafePlan(
+                        f"{counted(len(uids), 'account')}: another command used up what was left "
+                        "of today; nothing was written. Repeat it to see the guard"
+                    )
+                own = counts.get(self.operator, {})
+                own = {**own, operation: own.get(operation, 0) + len(uids)}
+                return {"day": self.day.isoformat(), "operators": {**counts, self.operator: own}}
+
+            change_record(writer, operations_dn(self._state), more)
+
+        return reserve
+
+    def _refusals(
+        self,
+        reader: Reader,
+        operation: str,
+        uids: Sequence[str],
+        counts: Counts,
+        allowed: Mapping[str, int] | None = None,
+    ) -> list[Refusal]:
+        last = read_last(reader, self._state, self.unreadable)
+        earlier = (
+            counts.get(self.operator, {}).get(operation, 0),
+            sum(own.get(operation, 0) for own in counts.values()),
+        )
+        accounts = last.census.total if last else 0
+        return operation_refusals(operation, uids, earlier, accounts, self.policy, self.day, allowed)
+
+    def _counts(self, data: bytes | None) -> Counts:
+        """The counts of the day in a record; empty for those of another day, or if they cannot be read."""
+        if data is None:
+            return {}
+        counts = self.unreadable.read(operations_dn(self._state), data, read_operations)
+        return counts[1] if counts and counts[0] == self.day else {}
+
+
+def read_operations(record: Record) -> tuple[date, Counts]:
+    """The day and the counts of a record. Raises KeyError, ValueError."""
+    counts = {
+        operator: {operation: number_of(own, operation) for operation in own}
+        for operator, own in record["operators"].items()
+    }
+    return date.fromisoformat(text_of(record, "day")), counts

@@ -1,0 +1,144 @@
+"""Checks a one-time code and uses it up, before anything follows from it.
+
+A code is used up by a compare-and-swap on the device's entry: one modify deletes the last step that was read
+and adds the new one. Of two checks of one code at the same instant, one finds that the old value is gone: for
+that check the code has already been used.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
+from piactl.core.edits import ActRefused
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.plan.write import Write
+from piactl.directory.port import Outcome, Writer, write_one
+from piactl.directory.store.accounts import Entry
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import PiactlError
+from piactl.helpdesk.holders_of_devices import DeviceHolder
+from piactl.otp_secret import OtpSecret, sealed, unsealed
+
+_CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
+
+
+class CodeOutcome(StrEnum):
+    """The result of the check of a code. NONE: the account has no device, so no code is asked for."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+    USED = "used already"
+    SUSPENDED = "device suspended"
+    NONE = "no device"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCode:
+    """`message` says what to do next, "" for a good one."""
+
+    outcome: CodeOutcome
+    message: str = ""
+
+
+class WrongCode(ActRefused):
+    """A wrong code; it counts as a failed try."""
+
+
+def read_code(text: str) -> str:
+    """The code in typed text, without blanks. Raises WrongCode, without the text, if it cannot be a code."""
+    code = "".join(text.split())
+    if not _CODE.fullmatch(code):
+        raise WrongCode(f"not a code: it has {DIGITS} digits, as the telephone shows them now")
+    return code
+
+
+def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
+    """The secret of a device. Raises PiactlError if there is no copy that this identity may read, and
+    SealBroken."""
+    if not entry.sealed:
+        raise PiactlError(
+            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
+            "there, or this identity may not read it.\nA protected account: --administrator; else enrol anew"
+        )
+    return unsealed(entry.sealed, keys, uid, entry.device.name)
+
+
+def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> CodeMatch:
+    """The match of a code of a device. Raises WrongCode, which says why."""
+    try:
+        match = match_code(entry.device, secret.code, read_code(code), now)
+    except CodeUsed:
+        raise WrongCode(f"{uid}: this code, or a later one, was used before; wait for the next one") from None
+    if match is None:
+        raise WrongCode(
+            f"{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
+            "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync " + uid
+        )
+    return match
+
+
+def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: CodeMatch, **changed: object) -> Write:
+    """The write that uses a code up, changes other fields of the device with it, and seals its secret under
+    the current key if it was sealed under another."""
+    device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
+    fresh = b""
+    if device.sealed_with != keys.current:
+        fresh = sealed(opened(keys, uid, entry), keys, uid, device.name)
+        device = replace(device, sealed_with=keys.current)
+    write = device_change(entry, device, mark=secrets.token_hex(8), sealed=fresh)
+    if write is None:
+        raise AssertionError("the mark is never that of another write")
+    return write
+
+
+def use_code(
+    writer: Writer,
+    encoding: Encoding,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    entry: Entry,
+    code: str,
+    now: datetime,
+    *,
+    stored: Callable[[Write], Outcome] | None = None,
+) -> CheckedCode:
+    """Checks a code of the device in force and uses it up: it returns GOOD for one code only once, ever.
+
+    `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
+    write in place of `writer`, for example with the journal. Raises SealBroken, PiactlError if the code
+    cannot be checked.
+    """
+    devices = tuple(read_devices(writer, entry.dn, unreadable))
+    holder = DeviceHolder(entry.account.uid, entry, devices, encoding.fitted_to(writer))
+    uid = entry.account.uid
+    if not entry.account.device:
+        return CheckedCode(CodeOutcome.NONE)
+    device = holder.in_force
+    if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
+        raise PiactlError(
+            f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
+            f"Delete that entry, then enrol another: piactl otp enroll {uid}"
+        )
+    if device is None:
+        advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
+        return CheckedCode(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
+    try:
+        match = checked_match(uid, device, opened(keys, uid, device), code, now)
+    except WrongCode as wrong:
+        used = isinstance(wrong.__context__, CodeUsed)
+        return CheckedCode(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
+    write = used_up(keys, uid, device, match)
+    outcome = stored(write) if stored else write_one(writer, write).outcome
+    if outcome is not Outcome.APPLIED:
+        return CheckedCode(
+            CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
+        )
+    return CheckedCode(CodeOutcome.GOOD)

@@ -1,0 +1,85 @@
+"""What a night does after its changes: it deletes old records and puts accounts under the right password
+policy.
+
+The changes do not depend on it, and failures are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from piactl.core.model.policy import Approvals
+from piactl.core.plan.write import Write
+from piactl.core.text import counted
+from piactl.directory.store.password_state import policy_writes
+from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
+from piactl.directory.store.special_entries import SpecialEntries, read_special
+from piactl.edits.found_accounts import AccountStore
+from piactl.edits.merge_split_rekey import finish_merges
+from piactl.errors import DirectoryRefused
+from piactl.helpdesk.limits import forget_old_attempts
+from piactl.helpdesk.second_person import forget_old_requests
+from piactl.runs.apply_plan import Housekeeping, write_beside
+from piactl.runs.approvals import forget_old_approvals
+from piactl.runs.run import Run
+
+
+def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) -> tuple[Housekeeping, ...]:
+    """The steps, in order. Rejections of plans are kept for `keep_days` days. Password policies are looked
+    for where the run found one that goes: it has written accounts since."""
+    return (
+        *((("", correct_policies),) if special.odd_policies else ()),
+        (ATTEMPTS, forget_old_attempts),
+        (REQUESTS, forget_old_requests),
+        (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
+    )
+
+
+def after_merges(run: Run, store: AccountStore) -> SpecialEntries:
+    """The special entries, once the merges that a crash cut short are finished. Called before the plan is
+    made, which sees both accounts."""
+    accounts = store.reader, store.directory, store.encoding, run.settings.password
+    special = read_special(*accounts)
+    if special.merging:
+        finish_merges(run, store, special.merging)
+        special = read_special(*accounts)
+    return special
+
+
+def correct_policies(run: Run) -> int:
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords, and removes
+    password policies that the configuration does not name; returns how many accounts it changed.
+
+    Under the former, wrong passwords delay a log in instead of a block: a directory that refuses the change
+    does not stop the night. Under a policy that does not exist slapd counts neither ends nor wrong passwords.
+    Names each account with a foreign one, because only somebody with the administrator's rights, or none at
+    all, puts it there.
+    """
+    others, released = list[Write](), list[Write]()
+    for uid, write, foreign in policy_writes(run.writer, run.settings.directory, run.settings.password):
+        if foreign:
+            run.say(
+                f"{uid}: names a foreign password policy, {foreign}, which this run removes. Find out who "
+                "set it."
+            )
+            reason = f"its password policy {foreign} is none of the configuration"
+            others.append(write.explained(uid, ("password",), reason))
+        else:
+            reason = "its owner has replaced the activation password"
+            released.append(write.explained(uid, ("password",), reason))
+    return _written(run, others, "under a foreign password policy") + _written(
+        run, released, "under the policy of activation passwords"
+    )
+
+
+def _written(run: Run, writes: Sequence[Write], where: str) -> int:
+    """Makes the writes and returns how many were made; reports the accounts that stay `where` they are."""
+    try:
+        done = write_beside(run, writes)
+    except DirectoryRefused as refused:
+        run.say(f"{counted(len(writes), 'account')} stay {where}: {refused}")
+        return 0
+    for uid, outcome, message in done.problems:
+        run.say(f"{uid}: still {where}: {outcome}: {message}")
+    return len(writes) - len(done.problems)

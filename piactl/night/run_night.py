@@ -1,0 +1,356 @@
+"""`nightly`: read, plan, check the guards and apply in one run under the lock; `apply`: apply the plan in a
+file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from piactl.ask.history import LOOKS_BACK, watch
+from piactl.core.model.account import NO_DEVICE
+from piactl.core.model.policy import Approvals
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import OF_DRIFT
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.memory import LastRun, RunStatus
+from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
+from piactl.directory.port import Reader, Writer, WriteResult
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.state_records import last_in
+from piactl.edits.found_accounts import AccountStore
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan
+from piactl.feed.feed_file import digest_of_feed
+from piactl.feed.formats.kept_sets import FOLDER as SETS
+from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.journal.query import first_line
+from piactl.night.housekeeping import after_merges, housekeeping
+from piactl.planning.build import build_continuing
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
+from piactl.planning.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.planning.night_db import NightDb
+from piactl.planning.read_state import RunState, run_state
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
+from piactl.private_files import forget_old, make_private_folder, write_private
+from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
+from piactl.runs.approvals import ApprovalMissing, require_approval
+from piactl.runs.approved_rest import allow_rest, allow_same_plan
+from piactl.runs.begin_run import begin_run
+from piactl.runs.known_server import began_at, written_elsewhere
+from piactl.runs.notifications import IdentityNotices, notify_owners
+from piactl.runs.run import CommandRun, Run, note_afterwards
+from piactl.runs.run_checks import check_date
+from piactl.watch.canaries import try_canaries
+
+
+class RefusedPlan(UnsafePlan):
+    """A plan that breaks guards (`broken`) or needs another person, kept in `file` so that it can be read and
+    approved."""
+
+    def __init__(self, message: str, note: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
+        self.ready, self.file, self.broken = ready, file, broken
+        self._note = note
+        super().__init__(message, ready.plan.refusals)
+
+    @property
+    def note(self) -> str:
+        return self._note
+
+
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """What came of a night: its plan, the outcome, and the file of the plan if it has changes. `feeds` are
+    the digest and the path of each file that it read."""
+
+    ready: ReadyPlan
+    done: Done
+    file: Path | None
+    feeds: Sequence[tuple[str, Path]]
+
+
+def run_nightly(
+    command: CommandRun,
+    writer: Writer,
+    rules: Rules,
+    encoding: Callable[[Reader], Encoding],
+    arguments: Sequence[str],
+    accepted: Accepted,
+    *,
+    progress: Progress,
+    stop: Stop,
+) -> NightReport:
+    """One night. The run begins once the feeds are scanned; `encoding` returns the encoding for a server.
+
+    Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
+    """
+    settings, unreadable = command.settings, command.unreadable
+    folder = Path(settings.state_folder)
+    night = NightDb(folder, rules.keys)
+    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
+    with ExitStack() as after, begin_run(command, writer, locked=True) as run:
+        accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
+        store = AccountStore(
+            *accounts,
+            rules.keys,
+            rules.policy,
+            rules.as_of,
+            lambda day: replace(rules, as_of=day),
+            unreadable=unreadable,
+        )
+        special = after_merges(run, store)
+        state = run_state(run.records, special, rules, unreadable)
+        check_date(run.order, state.memory.last, settings)
+        state = _with_unwitnessed(run, state)
+        _name_other_writers(run, state.memory.last)
+        try:
+            made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
+        except FeedRefused as error:
+            note_older(error, folder)
+            raise
+        allow_rest(run, made.ready.plan)
+        waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
+        if waiting:
+            state = replace(state, drift_waits=True)
+            made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
+            run.say(_waiting_words(waiting))
+        for refusal in made.refused:
+            note_older(refusal, folder)
+        if made.refused:
+            run.facts["refused_feeds"] = refused_feeds(made.refused)
+        feeds, ready = made.feeds, made.ready
+        for message in made.messages:
+            run.say(message)
+        ready = sealed(ready, rules.keys, folder, run.order.actor.names)
+        run.lock.renew()
+        run.journal.note(f"plan {ready.fingerprint}")
+        digests = _digests_of(feeds)
+        _keep_rejects(run, feeds, ready)
+        keep_sets(feeds, run.say)
+        forget_old(folder / SETS, settings.keep_undo_days, run.now())
+        feeds.clear()
+        # people who are held can break a guard although nothing changes
+        worth_keeping = ready.plan.changes or ready.plan.refusals
+        file = _keep_plan(run, ready) if worth_keeping else None
+        if file is not None:
+            try:
+                _check_guards(run, ready, file)
+                _require_approval(run, ready, rules.policy.approvals, file)
+            except RefusedPlan:
+                run.facts |= _refused_facts(ready)
+                raise
+        # those of the rest of an approved plan are allowed, and not shown as broken
+        ready = replace(ready, plan=replace(ready.plan, refusals=()))
+        notices = _tell_after(after, run, ready)
+
+        def tell(uid: str, result: WriteResult) -> None:
+            notices.add(uid, result)
+            night.confirm(uid, result)
+
+        done = apply_work(
+            run,
+            ready,
+            progress=progress,
+            stop=stop,
+            brief=True,
+            tell=tell,
+            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
+        )
+        done.without_feeds, done.drift_waits = made.refused, bool(waiting)
+        if not done.stopped:
+            done.let_in = _canaries_let_in(run, settings)
+        # after a run that did not end well, the next one knows what the one before it knew
+        if done.status is RunStatus.DONE:
+            _keep_known(run, night)
+        return NightReport(ready, done, file, digests)
+
+
+def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
+    """The broken guards, if all of them count what other programs did."""
+    return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
+
+
+def _waiting_words(broken: Sequence[Refusal]) -> str:
+    which = "; ".join(refusal.words for refusal in broken)
+    totals = {refusal.kind: refusal.total for refusal in broken}
+    allow = " ".join(f"--allow {kind}={total}" for kind, total in totals.items())
+    return (
+        f"warning: what other programs changed stays, because it breaks {which}; the rest is applied.\n"
+        f'To take it back: piactl plan --out FILE, then piactl apply FILE {allow} --reason "..."'
+    )
+
+
+def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:
+    """Collects the changes of proofs that the run makes; their owners are notified when `after` ends, however
+    the run ends."""
+    settings = run.settings
+    notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
+
+    def tell() -> None:
+        changed = notices.notices(run.writer, run.order.today)
+        notify_owners(settings, changed, run.now(), run.say, partial(note_afterwards, run))
+
+    after.callback(tell)
+    return notices
+
+
+def _canaries_let_in(run: Run, settings: Settings) -> int:
+    """How many binds of canaries a server accepted; reports each of these, and those that prove nothing."""
+    let_in = 0
+    try:
+        for result in try_canaries(run.writer, settings):
+            if result.let_in is not False:
+                run.say(f"canary {result}{'; it must be refused: piactl doctor' if result.let_in else ''}")
+            let_in += bool(result.let_in)
+    except PiactlError as error:
+        run.say(f"the canaries could not be tried: {error}")
+    return let_in
+
+
+def _with_unwitnessed(run: Run, state: RunState) -> RunState:
+    """The state with the accounts whose device was changed without a line in the journal. Says which accounts
+    were written without one since the last run began, and by whom.
+
+    For devices it looks back a week, or to the last run, but not to before the journal begins."""
+    last, directory, journal = state.memory.last, run.settings.directory, run.settings.journal_file
+    if last is None:
+        return state
+    first = first_line(journal)
+    since = min(last.began or run.now(), run.now() - LOOKS_BACK)
+    since_line = max(since, datetime.fromisoformat(first.time)) if first is not None else None
+    try:
+        watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
+        changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
+        for uid in state.special.at_no_device if first is not None else ():
+            changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
+    except PiactlError as error:
+        run.say(f"warning: writes without the journal cannot be looked for: {error}")
+        return state
+    sentence = watched.accounts.sentence()
+    if sentence:
+        run.say(f"warning: {sentence}. See: piactl doctor")
+    return state.with_unwitnessed(changed)
+
+
+def _name_other_writers(run: Run, last: LastRun | None) -> None:
+    """Says which other servers were written to since the last night began."""
+    for number in written_elsewhere(run.server, run.csns, last):
+        run.say(
+            f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
+            "to write at the server that piactl writes to (docs/administration.md, Several servers)"
+        )
+
+
+def _keep_known(run: Run, night: NightDb) -> None:
+    """Keeps what the next run on this host has to know; without it that run only takes longer."""
+    try:
+        night.settle()
+        night.keep()
+    except PiactlError as error:
+        run.say(f"what is known of the accounts was not kept, so the next night evaluates everybody: {error}")
+
+
+def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
+    """Digest and path of each feed, and of each .md5 beside one."""
+    digests = []
+    for feed in feeds:
+        digests.append((feed.feed.facts.digest, feed.path))
+        digests.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
+    return digests
+
+
+def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
+    """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
+    folder = Path(run.settings.state_folder) / "rejects"
+    forget_old(folder, run.settings.keep_rejects_days, run.now())
+    for sourced in feeds:
+        feed_rejections = set(sourced.feed.rejections)
+        further_rejections = [
+            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
+        ]
+        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
+        if not feed.raw_lines:
+            continue
+        make_private_folder(folder)
+        file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
+        count = write_rejects(file, feed, sourced.source)
+        rows = counted(count, "row was", "rows were")
+        run.say(f"{rows} rejected or held; correct them and feed them again: {file}")
+
+
+def _csv_name(file: str) -> str:
+    """The name of a rejects file: it is CSV for every format of feed."""
+    return file if Path(file).suffix not in {"", ".xml", ".zip", ".tgz", ".gz"} else f"{file}.csv"
+
+
+def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
+    """Keeps the plan on this host, where it can be read and approved, and deletes old ones."""
+    settings = run.settings
+    folder, file = Path(settings.plans_folder), Path(settings.kept_plan(ready.fingerprint))
+    if not file.is_file():
+        make_private_folder(folder)
+        write_private(file, plan_pieces(ready))
+    forget_old(folder, settings.keep_undo_days, run.now())
+    return file
+
+
+def _check_guards(run: Run, ready: ReadyPlan, file: Path) -> None:
+    """Raises RefusedPlan if the plan, kept in `file`, breaks a guard that is not allowed."""
+    refusals = ready.plan.refusals
+    if not refused(refusals, run.order.allowed):
+        return
+    broken = counted(len(refusals), "guard is broken", "guards are broken")
+    which = "; ".join(refusal.words for refusal in refusals)
+    message = f"{broken}; nothing was written. The plan is kept in {file}"
+    raise RefusedPlan(message, f"{broken}: {which}", ready, file)
+
+
+def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
+    """What the record of a night says of a plan that is not applied."""
+    return {
+        "plan": ready.fingerprint,
+        "policy": ready.plan.basis.policy,
+        "feeds": plan_document(ready)["basis"]["feeds"],
+        "summary": dict(ready.plan.summary),
+        "broken": sorted({refusal.kind for refusal in ready.plan.refusals}),
+    }
+
+
+def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
+    """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
+    try:
+        require_approval(run, ready, rules, str(file), by_timer=True)
+    except ApprovalMissing as missing:
+        message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]
+        raise RefusedPlan(message, note, ready, file, broken=False) from None
+
+
+def run_apply(
+    command: CommandRun,
+    writer: Writer,
+    ready: ReadyPlan,
+    approvals: Approvals,
+    *,
+    progress: Progress,
+    stop: Stop,
+) -> Done:
+    """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
+    UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
+    begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
+    with ExitStack() as after, begun as run:
+        last = last_in(run.records, run.unreadable)
+        done = made_already(run, ready, last)
+        if done is not None:
+            return done
+        allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
+        file = _keep_plan(run, ready)
+        _check_guards(run, ready, file)
+        require_approval(run, ready, approvals, str(file))
+        notices = _tell_after(after, run, ready)
+        return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

@@ -1,0 +1,133 @@
+"""Plans the groups of the policy and the structures of the register: entries that are new, different, or no
+longer wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piactl.core.plan.change import Change, Facts, Kind
+from piactl.core.plan.memory import LastRun
+from piactl.core.plan.write import Values, Write
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.group_definitions import groups_of
+from piactl.directory.dn import normal_dn
+from piactl.directory.store.groups import CLASS as STRUCTURE_CLASS
+from piactl.directory.store.groups import (
+    GROUP_CLASS,
+    GroupEntry,
+    group_deletion,
+    group_dn,
+    group_name,
+    group_values,
+    group_write,
+    has_groups,
+    has_structures,
+    read_groups,
+    read_structures,
+    shown_members,
+    structure_deletion,
+    structure_dn,
+    structure_values,
+    structure_write,
+)
+from piactl.planning.inputs.account_index import ManagedAccounts
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGroups:
+    """The writes of groups, each with its change, and what the run cannot do."""
+
+    rows: tuple[Write, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> PlannedGroups:
+    """The writes that make the groups those of the policy, and the structures those of the register. `last`
+    is the run before: if the policy and the register have not changed since then, another program made the
+    difference."""
+    same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
+    groups, structures = _groups(accounts, rules, same=same), _structures(accounts, rules, same=same)
+    return PlannedGroups((*groups.rows, *structures.rows), (*groups.remarks, *structures.remarks))
+
+
+def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
+    reader, directory, _ = accounts
+    if not directory.structures:
+        return PlannedGroups()
+    if not has_structures(reader, directory):
+        lacking = f"{directory.structures}, or {STRUCTURE_CLASS}"
+        return PlannedGroups(remarks=(f"WARNING: no structures are kept: the server lacks {lacking}",))
+    current = read_structures(reader, directory)
+    rows, remarks = [], []
+    for uai, establishment in sorted(rules.register.items()):
+        entry = current.pop(normal_dn(structure_dn(directory, uai)), None)
+        if entry is not None and not entry.owned:
+            remarks.append(f"WARNING: {entry.name} is not kept: another program has a structure of this name")
+            continue
+        write = structure_write(establishment, entry, directory)
+        if write is not None:
+            reason = "another program changed it" if same else "the register has the establishment"
+            rows.append(_row(write, entry, structure_values(establishment, directory), reason, rules))
+    for entry in current.values():
+        if entry.owned:
+            reason = "the register has no such establishment"
+            rows.append(_row(structure_deletion(entry), entry, {}, reason, rules))
+    return PlannedGroups(tuple(rows), tuple(remarks))
+
+
+def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
+    reader, directory, encoding = accounts
+    if not directory.groups:
+        return PlannedGroups()
+    if not has_groups(reader, directory):
+        lacking = f"{directory.groups}, or {GROUP_CLASS}"
+        return PlannedGroups(remarks=(f"WARNING: no groups are kept: the server lacks {lacking}",))
+    current = read_groups(reader, directory)
+    rows, remarks = [], []
+    for group in groups_of(rules.policy, rules.register):
+        entry = current.pop(normal_dn(group_dn(directory, group)), None)
+        if entry is not None and not entry.owned:
+            remarks.append(f"WARNING: {entry.name} is not kept: another program has a group of this name")
+            continue
+        if entry is not None and entry.lists_members:
+            remarks.append(f"WARNING: {entry.name} lists its members, and nobody keeps them: piactl doctor")
+            continue
+        write = group_write(group, entry, directory, encoding)
+        if write is not None:
+            values = group_values(group, directory, encoding)
+            reason = "another program changed it" if same else f"the policy has the group {group.label}"
+            rows.append(_row(write, entry, values, reason, rules, group.line))
+    for entry in current.values():
+        if entry.owned and not entry.lists_members:
+            rows.append(_row(group_deletion(entry), entry, {}, "the policy has no such group", rules))
+    return PlannedGroups(tuple(rows), tuple(remarks))
+
+
+def _row(
+    write: Write, entry: GroupEntry | None, values: Values, reason: str, rules: Rules, line: int = 0
+) -> Write:
+    return group_row(write, entry.values if entry is not None else {}, values, reason, rules, line)
+
+
+def group_row(write: Write, before: Values, after: Values, reason: str, rules: Rules, line: int = 0) -> Write:
+    """The write of a group and its change; no values mean that there is no such group."""
+    uid = group_name(write.dn)
+    change = Change(
+        kind=Kind.GROUP,
+        uid=uid,
+        matricule=None,
+        before=_facts(before) or None,
+        after=_facts(after),
+        reason=reason,
+        effective=rules.as_of,
+        rule=f"{rules.policy.file}:{line}" if line else None,
+    )
+    return write.changing(uid, [change], rules.as_of)
+
+
+def _facts(values: Values) -> Facts:
+    """What a plan shows of a definition; nothing of one that is gone."""
+    if not values:
+        return {}
+    label = b", ".join(values.get("description", ())).decode("utf-8", "replace")
+    return {"members": shown_members(values), "label": label}

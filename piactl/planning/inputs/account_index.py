@@ -1,0 +1,132 @@
+"""Indexes the accounts of a run by the identifiers of their people, and the uidNumbers of the directory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+from piactl.core.model.account import LIVE, NUMBER, Account, State
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.naming.name_digests import NameDigests, name_digest
+from piactl.core.naming.posix_numbers import Numbers
+from piactl.core.plan.diff import home_establishments, services_of
+from piactl.core.plan.guards import Census
+from piactl.core.rules.matching import Traces, stored_traces
+from piactl.directory.port import Reader
+from piactl.directory.store.account_list import Listed, listed_names
+from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_scans import read_numbers
+
+
+class ManagedAccounts(NamedTuple):
+    """The accounts of one directory: reader, settings, and the encoding of entries on the server behind
+    `reader`."""
+
+    reader: Reader
+    directory: DirectorySettings
+    encoding: Encoding
+
+
+def traces_of_account(account: Account) -> Traces:
+    return stored_traces(account, account.numen_digest, account.identity_digest, account.private_mail)
+
+
+@dataclass(slots=True)
+class AccountIndex:
+    """Accounts by first matricule, by `further` ones, by digest and by name. `doubled` has the uids of a
+    matricule that several accounts have, `unreadable` the entries that cannot be parsed."""
+
+    by_matricule: dict[str, Entry] = field(default_factory=dict)
+    further: dict[str, Entry] = field(default_factory=dict)
+    archived: dict[str, Entry] = field(default_factory=dict)
+    anonymous: list[Entry] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    doubled: dict[str, list[str]] = field(default_factory=dict)
+    holders: dict[str, list[Account]] = field(default_factory=dict)
+    """The accounts by each of their traces."""
+    names: set[str] = field(default_factory=set)
+    """Every name of every entry, including unreadable and doubled ones."""
+
+    def add(self, entry: Entry | Unreadable) -> None:
+        if isinstance(entry, Unreadable):
+            self.names |= {entry.uid, *entry.identifiers}
+            self.unreadable.append(entry)
+            return
+        account = entry.account
+        self.names |= account.names
+        for trace in traces_of_account(account):
+            self.holders.setdefault(trace, []).append(account)
+        if account.state is State.ARCHIVED:
+            self.archived.update(dict.fromkeys(account.matricule_digests, entry))
+        elif account.matricule is None:
+            self.anonymous.append(entry)
+        elif account.matricule in self.by_matricule:
+            first = self.by_matricule[account.matricule]
+            uids = self.doubled.setdefault(account.matricule, [first.account.uid])
+            self.doubled[account.matricule] = sorted([*uids, account.uid])
+            # the same one, in whichever order the server gives them
+            self.by_matricule[account.matricule] = min(
+                first, entry, key=lambda candidate: candidate.account.uid
+            )
+        else:
+            self.by_matricule[account.matricule] = entry
+            if account.further_matricules:
+                self.further.update(dict.fromkeys(account.matricules[1:], entry))
+
+    def entries(self) -> Iterable[Entry]:
+        yield from (*self.by_matricule.values(), *self.tombstones(), *self.anonymous)
+
+    def tombstones(self) -> Iterable[Entry]:
+        """The archived accounts."""
+        return {entry.account.uid: entry for entry in self.archived.values()}.values()
+
+    def accounts(self) -> Iterable[Account]:
+        return (entry.account for entry in self.entries())
+
+    def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
+        """The account of a matricule, even if it is archived."""
+        entry = self.by_matricule.get(matricule) or self.further.get(matricule)
+        if entry is None and self.archived:
+            digests = keys.candidates("matricule", matricule)
+            entry = next((self.archived[d] for d in digests if d in self.archived), None)
+        return entry
+
+    def census(self, as_of: date) -> Census:
+        """The number of live accounts, and of those at each establishment and in each profile."""
+        return census_of(self.accounts(), as_of)
+
+
+def census_of(accounts: Iterable[Account], as_of: date) -> Census:
+    """The number of live accounts among these, and of those at each establishment and in each profile."""
+    total, places, profiles, services = 0, Counter[str](), Counter[str](), Counter[str]()
+    for account in accounts:
+        if account.state in LIVE:
+            total += 1
+            places.update(home_establishments(account, as_of))
+            profiles.update(account.profiles)
+            services.update(services_of(account))
+    return Census(total, *(dict(sorted(counts.items())) for counts in (places, profiles, services)))
+
+
+def numbers_of(accounts: ManagedAccounts, policy: Policy, listed: Mapping[str, Listed]) -> Numbers | None:
+    """The numbers of the directory, read when the first one is needed; None if the policy gives none.
+    `listed` is the list of accounts, with those that another program deleted."""
+    if policy.posix is None:
+        return None
+
+    @cache
+    def kept() -> NameDigests:
+        return NameDigests(listed_names(listed))
+
+    def gone(number: int, uid: str) -> bool:
+        name = f"{NUMBER}{number}".lower()
+        return name in kept() and name_digest(name) not in listed.get(uid, ("", ()))[1]
+
+    return Numbers(policy.posix, lambda: read_numbers(*accounts), gone)

@@ -1,0 +1,425 @@
+"""Reads the feeds of a run, and refuses those that break a limit. Later nights skip feeds that were refused
+as older."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from piactl.core.model.person import Assignment
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import (
+    LEADING_ZEROS,
+    FeedFacts,
+    PartRecord,
+    accepting,
+    feed_refusals,
+    held_refusal,
+    order_refusals,
+    part_refusals,
+    record_of,
+    zeros_refusal,
+)
+from piactl.core.plan.memory import Memory, SourceMemory
+from piactl.core.text import counted
+from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
+from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
+from piactl.feed.file_date import file_order
+from piactl.feed.formats.kept_sets import keep_set
+from piactl.feed.formats.registry import set_to_keep
+from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
+from piactl.feed.row_table import RowTable
+from piactl.planning.inputs.merge_feeds import SourcedFeed
+from piactl.private_files import write_private
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class FeedsOfAnotherDay(UnsafePlan):
+    """Feeds with a date far from that of the run; `others_fit`: another feed has a fitting date."""
+
+    def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
+        self.files, self.others_fit = tuple(files), others_fit
+        super().__init__(message)
+
+
+def refused_feeds(errors: Iterable[PiactlError]) -> list[dict[str, Any]]:
+    """What is known of the feeds that these errors refuse, as the record of a run keeps it; no person is
+    named."""
+    feeds: list[dict[str, Any]] = []
+    for error in errors:
+        if isinstance(error, FeedRefused):
+            feeds += error.feeds()
+        elif isinstance(error, FeedsOfAnotherDay):
+            names = (Path(file).name for file in error.files)
+            feeds += ({"source": "", "file": name, "rows": None, "why": ["another-day"]} for name in names)
+    return feeds
+
+
+def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
+    """The feeds of the arguments, by source and date, unknown dates last.
+
+    Raises UsageError for an argument that matches no source, FeedRefused with all reasons of each refused
+    feed.
+    """
+    named = by_date([feed_argument(argument, sources) for argument in arguments])
+    feeds = each_read(
+        named, lambda sourced_file: SourcedFeed(read_feed(sourced_file[1], sourced_file[0]), *sourced_file)
+    )
+    return in_order(feeds, sources)
+
+
+def each_read(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
+    """What is read of each item. Raises FeedRefused, or FeedsRefused if several feeds are refused."""
+    done: list[R] = []
+    refused: list[FeedRefused] = []
+    for item in items:
+        try:
+            done.append(read(item))
+        except FeedRefused as error:
+            refused.append(error)
+    raise_refused(refused)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A feed of a run. Without `feed` its file is refused: a plan then raises `refused`."""
+
+    source: SourceSettings
+    path: Path
+    feed: ScannedFeed | None
+    refused: FeedRefused | None = None
+
+    @property
+    def facts(self) -> FeedFacts:
+        if self.feed is None:
+            raise AssertionError("a refused feed has no facts")
+        return self.feed.facts
+
+
+def scan_feeds(
+    arguments: Sequence[str],
+    sources: Mapping[str, SourceSettings],
+    table: RowTable,
+    go_on: Collection[str] = (),
+    warn: Callable[[str], None] | None = None,
+) -> list[Scan]:
+    """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
+    source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
+
+    Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
+    to its end, unless its source is in `go_on`."""
+    numbers = count(1)
+
+    def scanned(sourced_file: tuple[SourceSettings, Path]) -> Scan:
+        source, path = sourced_file
+        number = next(numbers)
+        try:
+            return Scan(source, path, scan_feed(path, source, table, number))
+        except FeedRefused as error:
+            table.forget(number)
+            error.source = source.name
+            if source.name not in go_on:
+                raise
+            return Scan(source, path, None, error)
+
+    return each_read(_named(arguments, sources, warn), scanned)
+
+
+def _named(
+    arguments: Sequence[str], sources: Mapping[str, SourceSettings], warn: Callable[[str], None] | None
+) -> list[tuple[SourceSettings, Path]]:
+    named: list[tuple[SourceSettings, Path]] = []
+    strange: list[NoSource] = []
+    for argument in arguments:
+        try:
+            named.append(feed_argument(argument, sources))
+        except NoSource as error:
+            strange.append(error)
+    checked = {
+        digest_file for source, path in named if source.format != "csv" for digest_file in md5_beside(path)
+    }
+    strange = [unread for unread in strange if unread.path not in checked]
+    if warn is None or not named:
+        for unread in strange:
+            if warn is None or not unread.is_other:
+                raise unread
+    for unread in strange:
+        if warn is not None:
+            warn(unread.why or f"{unread.path}: not read: it matches the `files` of no source")
+    return by_date(named)
+
+
+def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSettings, Path]]:
+    """Feeds in an order in which a delta of a national feed comes after the sets before it."""
+
+    def order(sourced_file: tuple[SourceSettings, Path]) -> tuple[date, int]:
+        source, path = sourced_file
+        day, number = file_order(path.name, source.date_pattern) if source.format != "csv" else (None, 0)
+        return day or date.min, number
+
+    return sorted(named, key=order)
+
+
+def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None:
+    """Keeps what later deltas need of the sets of national feeds in the state folder of this host."""
+    for sourced in feeds:
+        if sourced.source.format == "csv" or not sourced.source.state_folder:
+            continue
+        kept_set = set_to_keep(sourced.path, sourced.source)
+        try:
+            if kept_set is not None:
+                keep_set(Path(sourced.source.state_folder), kept_set)
+        except PiactlError as error:
+            warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
+
+
+F = TypeVar("F", bound="FileOfRun")
+
+
+def in_order(feeds: Iterable[F], sources: Mapping[str, SourceSettings]) -> list[F]:
+    """The feeds by source and date, unknown dates last."""
+    order = {name: position for position, name in enumerate(sources)}
+    return sorted(feeds, key=lambda feed: (order[feed.source.name], feed.facts.date or date.max))
+
+
+def raise_refused(refused: Sequence[FeedRefused]) -> None:
+    """Raises FeedRefused for one refused feed, FeedsRefused for several."""
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise FeedsRefused(refused)
+
+
+def _came_before(facts: FeedFacts, memory: SourceMemory) -> bool:
+    """Whether this file was applied before the last one. A file with a later date is not older: HR may have
+    gone back to earlier data."""
+    last = memory.record
+    later = facts.date is not None and last.date is not None and facts.date > last.date
+    return facts.digest in memory.applied and facts.digest != last.digest and not later
+
+
+def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collection[str]) -> None:
+    """Raises FeedsOfAnotherDay if the dates of a feed and of the run differ by more than the `feed_days` of
+    the source: the clock may be wrong."""
+    dated = [sourced for sourced in feeds if sourced.facts.date is not None]
+    far = [
+        sourced
+        for sourced in dated
+        if abs((as_of - (sourced.facts.date or as_of)).days) > sourced.source.feed_days
+        and sourced.facts.digest not in accepted
+    ]
+    if far:
+        raise FeedsOfAnotherDay(
+            "\n".join(_far(sourced, as_of) for sourced in far)
+            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run and the "
+            f"feeds are right: --as-of {as_of}",
+            [str(sourced.path) for sourced in far],
+            others_fit=len(far) < len(dated),
+        )
+
+
+def _far(sourced: FileOfRun, as_of: date) -> str:
+    day = sourced.facts.date or as_of
+    apart = counted(abs((as_of - day).days), "day")
+    where = "before" if day < as_of else "after"
+    return (
+        f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
+        f"(limit: {sourced.source.feed_days})"
+    )
+
+
+def refuse_ahead(sourced: FileOfRun, today: date) -> None:
+    """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
+    day, most = sourced.facts.date, sourced.source.feed_days
+    if day is not None and (day - today).days > most:
+        message = f"it is dated {day}, after today, {today} (limit: {most} days)"
+        advice = "correct the date, or check the clock"
+        raise _refused(sourced, [("another-day", f"{message}; {advice}")])
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFeed:
+    """A feed as the limits of its source count it: `known` people have a running assignment of the source,
+    and `still` of these are in the feed; `zeros` are the messages of rows that lost their leading zeros, by
+    line."""
+
+    facts: FeedFacts
+    source: SourceSettings
+    path: Path
+    known: int = 0
+    still: int = 0
+    zeros: Mapping[int, str] = field(default_factory=dict)
+
+
+def check_limits(
+    feeds: Sequence[SourcedFeed],
+    memory: Memory,
+    known: Mapping[str, Sequence[Assignment]],
+    as_of: date,
+    accepted: Collection[str],
+) -> None:
+    """Raises FeedRefused if a feed exceeds a limit of its source, compared with the last one applied. `known`
+    are the assignments of each person."""
+
+    def of_source(sourced: SourcedFeed) -> CountedFeed:
+        name, feed = sourced.source.name, sourced.feed
+        here = {m for m, posts in known.items() if from_source(posts, name, feed.written, as_of)}
+        zeros = {r.line: r.message for r in feed.rejections if r.code == LEADING_ZEROS}
+        still = len(here & feed.present)
+        return CountedFeed(feed.facts, sourced.source, sourced.path, len(here), still, zeros)
+
+    check_counted([of_source(sourced) for sourced in feeds], memory, as_of, accepted)
+
+
+def from_source(posts: Sequence[Assignment], source: str, written: RowWriter | None, as_of: date) -> bool:
+    """Whether a running one of these assignments is of a source, at an establishment of which its set is."""
+    uais = written.uais if written else None
+    return any(a.source == source and not a.is_over(as_of) and (uais is None or a.uai in uais) for a in posts)
+
+
+def check_counted(
+    feeds: Sequence[CountedFeed], memory: Memory, as_of: date, accepted: Collection[str]
+) -> None:
+    """Raises FeedRefused as `check_limits` does."""
+    last = {name: source.comparable for name, source in memory.sources.items()}
+    applied = {name: source.every_applied for name, source in memory.sources.items()}
+    parts = {name: dict(source.parts) for name, source in memory.sources.items()}
+    new = _undated_parts(feeds, parts)
+    refused: list[FeedRefused] = []
+    for sourced in feeds:
+        facts, source = sourced.facts, sourced.source
+        refusals = feed_refusals(facts, last.get(source.name), sourced.known, sourced.still, source, as_of)
+        refusal = zeros_refusal(facts, last.get(source.name), sourced.zeros)
+        refusals = [refusal, *refusals] if refusal else refusals
+        before = applied.setdefault(source.name, set())
+        if facts.digest not in before:
+            refusals += order_refusals(facts, before, source.delta_days, source.delta_weekdays)
+            before.add(facts.digest)
+        memory_of = memory.sources.get(source.name)
+        # if a source lists its establishments in parts, its other sets are of other establishments
+        if facts.part:
+            known_parts = parts.setdefault(source.name, {})
+            last_part = known_parts.get(facts.kind, PartRecord())
+            refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
+            known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
+        elif memory_of and _came_before(facts, memory_of):
+            message = "this file was applied before, and later ones after it: remove it."
+            refusals.append(("older", f"{message} To go back to its data: {accepting(facts)}"))
+        if memory_of and facts.digest in memory_of.again:
+            refusals = [refusal for refusal in refusals if refusal[0] != "older"]
+        if memory_of and facts.digest in memory_of.undone:
+            message = "the run that applied it was undone, and it would make the same changes;"
+            advice = f"ask HR for another.\n  If it is correct: {accepting(facts)}"
+            refusals.append(("undone", f"{message} {advice}"))
+        if refusals and facts.digest not in accepted:
+            refused.append(_refused(sourced, refusals))
+        if facts.full or not source.full:
+            last[source.name] = record_of(facts, facts.date, last.get(source.name))
+    raise_refused(refused)
+
+
+def _undated_parts(
+    feeds: Sequence[CountedFeed], parts: Mapping[str, Mapping[str, PartRecord]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """The sets of some establishments without a date that were not applied before: file by digest, by source
+    and kind."""
+    new: dict[tuple[str, str], dict[str, str]] = {}
+    for sourced in feeds:
+        facts = sourced.facts
+        last_part = parts.get(facts.source, {}).get(facts.kind, PartRecord())
+        if facts.part and facts.date is None and facts.digest not in last_part.digests:
+            new.setdefault((facts.source, facts.kind), {})[facts.digest] = str(sourced.path)
+    return new
+
+
+class FileOfRun(Protocol):
+    """A feed of a run: its file, its source and its facts."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def source(self) -> SourceSettings: ...
+    @property
+    def facts(self) -> FeedFacts: ...
+
+
+def _refused(feed: FileOfRun, refusals: Sequence[tuple[str, str]]) -> FeedRefused:
+    return FeedRefused(str(feed.path), refusals, feed.source.name, feed.facts.rows)
+
+
+def check_held(
+    feeds: Iterable[FileOfRun],
+    holds: Mapping[Path, Mapping[str, str]],
+    memory: Memory,
+    as_of: date,
+    accepted: Collection[str],
+) -> None:
+    """Raises FeedRefused if too many people of a feed are held, because the rest is then likely wrong too.
+    `holds` says for each feed why, by matricule. The feed that was applied last is not refused."""
+    refused: list[FeedRefused] = []
+    for feed in feeds:
+        facts, last = feed.facts, memory.sources.get(feed.source.name)
+        if last is not None and last.record.digest == facts.digest:
+            continue
+        too_many = held_refusal(facts, dict(sorted(holds[feed.path].items())), feed.source, as_of)
+        if too_many is not None and facts.digest not in accepted:
+            refused.append(_refused(feed, [too_many]))
+    raise_refused(refused)
+
+
+_FILE = "older.sha256"
+
+
+def read_older(folder: Path) -> frozenset[str]:
+    """The SHA-256 of the feeds that nights of this host refused as older."""
+    return frozenset(line[:64].decode("ascii", "replace") for line in read_noted(folder).splitlines())
+
+
+def read_noted(folder: Path) -> bytes:
+    """The file of these feeds, b"" if there is none."""
+    try:
+        return (folder / _FILE).read_bytes()
+    except OSError:
+        return b""
+
+
+def write_noted(folder: Path, content: bytes) -> None:
+    """Replaces the file of these feeds. Raises PiactlError."""
+    write_private(folder / _FILE, content)
+
+
+def note_older(error: PiactlError, folder: Path) -> None:
+    """Adds the feeds that an error refuses as older, and removes those that are no longer there."""
+    refused = _refused_as_older(error)
+    if not refused:
+        return
+    lines = read_noted(folder).decode("utf-8", "surrogateescape").splitlines()
+    remaining = [line for line in lines if Path(line[66:]).exists()]
+    added = [
+        f"{digest_of_feed(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)
+    ]
+    content = "".join(f"{line}\n" for line in dict.fromkeys([*remaining, *added]))
+    write_noted(folder, content.encode("utf-8", "surrogateescape"))
+
+
+def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:
+    """The files that an error refuses as older, or as those of another day, and that were refused before."""
+    files = error.files if isinstance(error, FeedsOfAnotherDay) else _refused_as_older(error)
+    return [file for file in files if older and digest_of_feed(Path(file)) in older]
+
+
+def _refused_as_older(error: PiactlError) -> list[str]:
+    errors = error.errors if isinstance(error, FeedsRefused) else [error]
+    feeds = [feed_error for feed_error in errors if isinstance(feed_error, FeedRefused)]
+    return [
+        feed_error.file for feed_error in feeds if any(code == "older" for code, _ in feed_error.refusals)
+    ]

@@ -1,0 +1,349 @@
+"""The writes and changes that turn the current accounts into the desired ones, in the order of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from piactl.core.credentials.proofs import changed_proofs, without_changes
+from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.model.keyed_digests import NUMEN
+from piactl.core.plan.change import Kind
+from piactl.core.plan.drift import Drift, DriftFate
+from piactl.core.plan.memory import Waiting, bare
+from piactl.core.plan.plan import Hold, HoldCode
+from piactl.core.plan.write import Values, Write
+from piactl.core.rules.career import career_of
+from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
+from piactl.core.rules.matching import birth_digests, with_births
+from piactl.core.rules.reduced_account import reduced, with_lock
+from piactl.directory.dn import normal_dn, normal_value
+from piactl.directory.probe.access_log import authors
+from piactl.directory.store.accounts import (
+    Entry,
+    account_write,
+    as_found,
+    only_renews_base,
+    read_whole,
+    reducing_write,
+    with_base,
+)
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import is_sealed
+from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.foreign_changes import Drifted
+from piactl.directory.store.special_entries import SpecialEntries
+from piactl.planning.change_set import changes_of_write
+from piactl.planning.drift_fates import Since, drift_of, held_words, resolved
+from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
+
+_STRUCTURAL = "structuralObjectClass"
+
+PROTECTED = "protected: no import touches it"
+SEALS = "the base that shows what another program changes"
+
+
+def planned_row(
+    desired: Desired,
+    write: Write,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Sequence[Drift] = (),
+    *,
+    waiting: Waiting | None = None,
+    reason: str = "",
+    every: bool = False,
+) -> Write:
+    """The write of an account in a plan, with the changes that it makes; one of the base alone makes none.
+    `drift`, `every`: see `changes_of_write`. `reason` is that of the person who changes the account, instead
+    of that of the rules."""
+    uid = desired.account.uid
+    if only_renews_base(encoding, write):
+        return write.explained(uid, (), SEALS)
+    changes = changes_of_write(desired, write, rules, encoding, drift, every=every)
+    return write.changing(uid, changes, rules.as_of, reason=reason, waiting=waiting)
+
+
+@dataclass(slots=True)
+class PlanRows:
+    """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
+    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them
+    has is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts
+    that lost only what HR or a date ends. `seals`: every account gets a sealed base. `unwitnessed` is
+    as in Memory: such an account is linked to no device until the help desk makes or resumes one.
+    `holds` collects the protected accounts that would have changed."""
+
+    accounts: ManagedAccounts
+    rules: Rules
+    index: AccountIndex
+    waiting: Mapping[str, Waiting]
+    has_delta: bool
+    holds: list[Hold] = field(default_factory=list)
+    since: Since = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
+    drift_waits: bool = False
+    seals: bool = False
+    withheld: set[str | None] = field(default_factory=set)
+    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _drift: dict[str, list[Drift]] = field(default_factory=dict)
+    _by: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Write]:
+        """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
+        about which the run decides something, by uid: these and others."""
+        later = decided - {wanted.account.uid for wanted in desired}
+        drifted = [e for e in self.index.entries() if e.drift is not None and e.account.uid not in later]
+        if drifted:
+            self._by = authors(*self.accounts[:2], [entry.dn for entry in drifted])
+        for changed in drifted:
+            self._show(changed)
+        accounts = [wanted.account for wanted in desired]
+        rows = self._mended_archived(decided)
+        archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
+        foreign = foreign_values(self.accounts, archived)
+        for unsettled in desired:
+            wanted, entry, write = self.settled(unsettled)
+            uid = wanted.account.uid
+            if entry is not None and entry.drift is not None and (held := held_words(entry)):
+                self.holds.append(Hold(wanted.subject.matricule, uid, held, HoldCode.DRIFT))
+                rows += self._ended(wanted, entry, entry.drift)
+                continue
+            if self.drift_waits and entry is not None and entry.drift is not None:
+                rows += self._withheld(wanted, entry)
+                continue
+            if write is None:
+                continue
+            if self.protected(wanted):
+                self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED, HoldCode.PROTECTED))
+                continue
+            if wanted.account.state is State.ARCHIVED:
+                # without values, because some cannot be read and some have no equality rule
+                erased = foreign.get(uid, {})
+                classes = (*write.delete.get("objectClass", ()), *erased.get("objectClass", ()))
+                delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
+                write = replace(write, delete=delete)
+            rows.append(self.row(wanted, write))
+        rows += self._suspended(decided)
+        rows += self._sealed({row.uid for row in rows})
+        # before the accounts, because a plan keeps this order: a crash in between leaves no device behind
+        return [*self._devices_of_archived(rows), *rows]
+
+    def _ended(self, desired: Desired, entry: Entry, drift: Drifted) -> Iterator[Write]:
+        """The row of an account that gains nothing until somebody decides: it loses what another program
+        gave, and what HR or a date ends. If an assignment was lost, only the feeds of all sources show
+        whether it is over."""
+        present = as_found(entry, self.accounts.encoding)
+        account = reduced(present, present, entry.account)
+        if self.whole or self.accounts.encoding.name("piactlAssignment") not in drift.unknown:
+            account = reduced(account, account, self._not_archived(desired))
+        yield from self._reduced_row(desired, entry, present, account)
+
+    def _sealed(self, written: Container[str]) -> Iterator[Write]:
+        """The rows that give their first sealed base to the accounts that get nothing else: those of held
+        people, and protected ones. Only an administrator may write those with a mark of protection."""
+        for entry in self.index.entries() if self.seals else ():
+            if is_sealed(entry.base) or entry.account.uid in written or entry.account.protected:
+                continue
+            write = with_base(self.accounts.encoding, entry, Write("modify", entry.dn))
+            if write.add:
+                yield write.explained(entry.account.uid, (), SEALS)
+
+    def _suspended(self, decided: Container[str]) -> Iterator[Write]:
+        """The rows of accounts about which this run decides nothing, because a person is held, but whose
+        device nobody witnessed."""
+        for entry in self.index.entries() if self.unwitnessed else ():
+            account = entry.account
+            if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
+                continue
+            nobody = career_of((), self.rules.policy, self.rules.register)
+            wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
+            if entry.drift is not None:
+                present = as_found(entry, self.accounts.encoding)
+                yield from self._reduced_row(wanted, entry, present, present)
+                continue
+            wanted, _, write = self.settled(wanted)
+            if write is not None:
+                yield self.row(wanted, write)
+
+    def _withheld(self, desired: Desired, entry: Entry) -> Iterator[Write]:
+        """The row of an account that keeps what another program changed, because a guard of drift is broken:
+        it only loses what HR or a date ends."""
+        self.withheld.add(desired.subject.matricule)
+        present = as_found(entry, self.accounts.encoding)
+        account = reduced(present, entry.account, self._not_archived(desired))
+        yield from self._reduced_row(desired, entry, present, account)
+
+    def _not_archived(self, desired: Desired) -> Account:
+        """The desired account; instead of an archived one, which would erase what nobody has looked at, a
+        closed one."""
+        if desired.account.state is not State.ARCHIVED:
+            return desired.account
+        return (desired_account(desired.subject, self.rules, archives=False) or desired).account
+
+    def _reduced_row(
+        self, desired: Desired, entry: Entry, present: Account, account: Account
+    ) -> Iterator[Write]:
+        if account.lock is not None and account.lock != present.lock:
+            account = with_lock(account, account.lock, desired.career, self.rules.as_of)
+        if self._unwitnessed(present):
+            account = replace(account, device=NO_DEVICE)
+        write = reducing_write(self.accounts.encoding, entry, present, account)
+        if write is not None and not self.protected(desired):
+            subject = replace(desired.subject, current=present)
+            yield self.row(replace(desired, subject=subject, account=account, base=None), write)
+
+    def settled(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
+        """The desired account, with what is known of the current one once the rules are known, its entry, and
+        its write."""
+        entry, subject = self._entry(desired), desired.subject
+        if entry is not None and entry.drift is not None:
+            encoding = self.accounts.encoding
+            again = resolved(entry, encoding, desired.account, self.rules, subject.person)
+            if isinstance(again, Entry):  # it was readable with fewer values
+                entry = again
+                self._show(entry)
+            current = entry.account
+            # a proof that HR repeats did not change, whatever another program wrote
+            before, after = (
+                changed_proofs(desired.account, current_account, subject.person, self.rules.keys)
+                for current_account in (subject.current, current)
+            )
+            account = without_changes(desired.account, {*before} - {*after}, current)
+            desired = replace(desired, subject=replace(subject, current=current), account=account)
+        why = self._unwitnessed(entry.account) if entry is not None else ""
+        if why and desired.account.state is not State.ARCHIVED:
+            subject = replace(desired.subject, note=desired.subject.note or why)
+            account = replace(desired.account, device=NO_DEVICE)
+            desired = replace(desired, subject=subject, account=account)
+        directory, encoding = self.accounts.directory, self.accounts.encoding
+        return desired, entry, account_write(directory, encoding, entry, desired.account)
+
+    def _show(self, entry: Entry) -> None:
+        """Shows the drift of an entry as the rules see it so far."""
+        drift = drift_of(entry, self.since, self.rules.as_of, self._by, self.owners)
+        self._drift[entry.account.uid] = [*drift]
+
+    def _unwitnessed(self, account: Account) -> str:
+        """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
+        marked = account.device != NO_DEVICE
+        changed = self.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
+        return changed.get("", "") or changed.get(normal_value(account.device), "")
+
+    def _entry(self, desired: Desired) -> Entry | None:
+        matricule = desired.subject.matricule
+        return self.index.entry(matricule, self.rules.keys) if matricule else None
+
+    def protected(self, desired: Desired) -> bool:
+        """Whether no import may touch the account."""
+        current = desired.subject.current
+        return current is not None and self._is_protected(current)
+
+    def _is_protected(self, account: Account) -> bool:
+        return account.protected or account.uid in self.rules.policy.protected
+
+    def row(self, desired: Desired, write: Write) -> Write:
+        """A write with the changes that it makes; a write of the base alone makes none."""
+        drift, waiting = self._drift.get(desired.account.uid, ()), self._retry(desired.subject)
+        return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
+
+    def left_over(self, rows: Iterable[Write]) -> list[Drift]:
+        """The drift as it is once these rows are written. It includes what should be reverted and no write
+        reverts, and leaves out what another program and the rules agree on."""
+        written = {row.uid: {*row.attributes} for row in rows}
+        held_uids = {hold.uid for hold in self.holds}
+        remaining = []
+        for drift in chain.from_iterable(self._drift.values()):
+            if drift.uid in held_uids or self.drift_waits:
+                waits = drift.fate == DriftFate.REVERTED
+                remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
+            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
+                drift.uid, ()
+            ):
+                done = drift.fate in (DriftFate.WAITS, DriftFate.KEPT)
+                remaining.append(drift if done else replace(drift, fate=DriftFate.REVERTED.value))
+            elif drift.fate == DriftFate.UNKNOWN:
+                remaining.append(drift)
+        return remaining
+
+    def mends_archived(self, entry: Entry) -> Write | None:
+        """The write that links an archived account to no device, takes back what another program changed, and
+        removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
+        rules ask for nothing more of an archived account."""
+        if entry.drift is not None:
+            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
+            reverted = reverted and not self.drift_waits
+            directory, encoding = self.accounts.directory, self.accounts.encoding
+            return account_write(directory, encoding, entry, entry.account) if reverted else None
+        account = self._kept_of(entry.account)
+        write = account_write(self.accounts.directory, self.accounts.encoding, entry, account)
+        bare = write is None or only_renews_base(self.accounts.encoding, write)
+        return None if bare and self._is_protected(entry.account) else write
+
+    def _kept_of(self, archived: Account) -> Account:
+        return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))
+
+    def _mended_archived(self, coming_back: Container[str]) -> list[Write]:
+        rows = []
+        for entry in self.index.tombstones():
+            write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
+            if write is None:
+                continue
+            nobody = career_of((), self.rules.policy, self.rules.register)
+            account = self._kept_of(entry.account) if entry.drift is None else entry.account
+            wanted = Desired(Subject(None, entry.account, None, ()), account, nobody)
+            if self.protected(wanted):
+                self.holds.append(Hold(None, entry.account.uid, PROTECTED, HoldCode.PROTECTED))
+            else:
+                rows.append(self.row(wanted, write))
+        return rows
+
+    def _devices_of_archived(self, rows: Iterable[Write]) -> list[Write]:
+        """The deletions of the devices of accounts that are archived: no secret outlives the person."""
+        archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
+        dns = [row.dn for row in archived]
+        deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)
+        return [
+            write.explained(row.uid, row.kinds, "the account is archived")
+            for row in archived
+            for write in deletions.get(normal_dn(row.dn), [])
+        ]
+
+    def _retry(self, subject: Subject) -> Waiting | None:
+        person = subject.person
+        if person is None or not self.has_delta:
+            return self.waiting.get(subject.matricule or "")
+        numen = subject.numen_digest
+        if person.numen is not None:
+            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
+        births = birth_digests(subject.births, person, self.rules.keys, self.rules.matching)
+        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of, births)
+
+
+def devices_at_no_device(
+    special: SpecialEntries, unwitnessed: Mapping[str, Mapping[str, str]]
+) -> Iterator[Write]:
+    """The deletions of devices that have the name to which suspended accounts are linked."""
+    if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
+        return
+    reason = "no device may have the name to which suspended accounts are linked"
+    for uid, write in special.at_no_device.items():
+        yield write.explained(uid, (Kind.UPDATE.value,), reason)
+
+
+def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:
+    """What an archival removes besides the managed values, by uid: attributes and classes of other programs,
+    rights of other systems, the password."""
+    encoding = accounts.encoding
+    kept_attributes = {"objectclass", _STRUCTURAL.lower(), *(name.lower() for name in encoding.attributes)}
+    kept_attributes.discard(encoding.name("eduPersonEntitlement").lower())
+    removed: dict[str, Values] = {}
+    for raw in read_whole(*accounts, uids, ("*", _STRUCTURAL)):
+        names = [name for name in raw.values if name.lower() not in kept_attributes]
+        own = {*encoding.classes, raw.text(_STRUCTURAL).lower()}
+        # a class may require an attribute that goes
+        classes = tuple(v for v in raw.values.get("objectClass", ()) if v.decode().lower() not in own)
+        erased: Values = dict.fromkeys((*names, "userPassword"), ())
+        removed[raw.text(encoding.name("uid"))] = {**erased, **({"objectClass": classes} if classes else {})}
+    return removed

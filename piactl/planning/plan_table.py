@@ -1,0 +1,99 @@
+"""The rows of a plan and the accounts that wait for a name, in a file without a name."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.guards import AccountCounts, counts_of
+from piactl.core.plan.write import Write
+from piactl.core.rules.address_allocation import Claim
+from piactl.planning.signed_plan_file import (
+    PlannedRows,
+    StoredRows,
+    planned_changes,
+    planned_writes,
+    row_texts,
+)
+from piactl.private_files import nameless_database
+
+_TABLES = """
+CREATE TABLE plan(n INTEGER PRIMARY KEY, last INTEGER, keeps INTEGER, uid TEXT, changes BLOB, write BLOB,
+  counts BLOB);
+CREATE INDEX plan_order ON plan(last, keeps, uid, n);
+CREATE TABLE claim(n INTEGER PRIMARY KEY, first INTEGER, matricule TEXT, base TEXT, uid TEXT, claimant BLOB);
+"""
+_ORDER = "ORDER BY last, keeps, uid, n"
+
+
+class PlanTable:
+    """Rows are ordered: groups last, accounts that lose something first, then by uid, then as they were
+    added."""
+
+    def __init__(self, folder: Path) -> None:
+        self._db = nameless_database(folder)
+        self._db.executescript(_TABLES)
+        self._changes = self._writes = 0
+
+    def add(self, rows: Iterable[Write]) -> None:
+        self._db.executemany("INSERT INTO plan VALUES (?,?,?,?,?,?,?)", map(self._stored, rows))
+
+    def _stored(self, write: Write) -> tuple[object, ...]:
+        texts, text = row_texts(write)
+        self._changes += len(texts)
+        self._writes += 1
+        group = Kind.GROUP.value in write.kinds
+        counts = pickle.dumps(counts_of(write.changes), pickle.HIGHEST_PROTOCOL) if texts else None
+        return self._writes, group, not write.loses, write.uid, b"\n".join(texts), text, counts
+
+    def counts(self) -> Iterator[AccountCounts]:
+        """What guards count of each account, in order."""
+        query = f"SELECT counts FROM plan WHERE counts IS NOT NULL {_ORDER}"
+        for (packed,) in self._db.execute(query):
+            yield pickle.loads(packed)  # noqa: S301 # nosec B301 - this process alone has written it
+
+    def changes(self) -> PlannedRows[Change]:
+        return planned_changes(_Column(self._db, "changes", self._changes))
+
+    def writes(self) -> PlannedRows[Write]:
+        return planned_writes(_Column(self._db, "write", self._writes))
+
+    def add_claims(self, claims: Iterable[tuple[Claim, object]]) -> None:
+        """Adds the claims to names, each with who makes it."""
+        rows = ((*claim, pickle.dumps(claimant, pickle.HIGHEST_PROTOCOL)) for claim, claimant in claims)
+        self._db.executemany(
+            "INSERT INTO claim(first, matricule, base, uid, claimant) VALUES (?,?,?,?,?)", rows
+        )
+
+    @property
+    def has_claims(self) -> bool:
+        return self._db.execute("SELECT 1 FROM claim LIMIT 1").fetchone() is not None
+
+    def claims(self) -> Iterator[tuple[int, Claim]]:
+        """The claims in their order, with their numbers."""
+        query = "SELECT n, first, matricule, base, uid FROM claim ORDER BY first, matricule, base, uid"
+        return ((number, Claim(*claim)) for number, *claim in self._db.execute(query))
+
+    def claimant(self, number: int) -> object:
+        """Who makes the claim of this number."""
+        (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
+        return pickle.loads(packed)  # noqa: S301 # nosec B301 - this process alone has written it
+
+
+class _Column(StoredRows):
+    """A column of the plan, whose values are JSON objects, one a line."""
+
+    def __init__(self, db: sqlite3.Connection, column: str, count: int) -> None:
+        self._db, self._column, self._count = db, column, count
+
+    def texts(self) -> Iterator[bytes]:
+        query = f"SELECT {self._column} FROM plan {_ORDER}"
+        for (text,) in self._db.execute(query):
+            if text:
+                yield from text.split(b"\n")
+
+    def __len__(self) -> int:
+        return self._count

@@ -1,0 +1,71 @@
+"""What earlier runs left in the directory for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from piactl.core.plan.memory import Memory, Vanished
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.account_list import Listed, account_list_in
+from piactl.directory.store.records import (
+    CASES,
+    LISTS,
+    SOURCES,
+    WAITING,
+    Records,
+    UnreadableRecords,
+    read_records,
+)
+from piactl.directory.store.special_entries import SpecialEntries, read_special
+from piactl.directory.store.state_records import Remembered, memory_in
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.linked_matricules import LinkedMatricules, linked_matricules
+from piactl.planning.inputs.lost_zeros import Slips
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The records that earlier runs left in the directory."""
+
+    remembered: Remembered
+    linked: LinkedMatricules = field(default_factory=LinkedMatricules)
+    listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
+    """The accounts that existed at the end of the last night, by uid."""
+    first_owners: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The names that lost runs gave, each with what tells its first owner."""
+    drift_waits: bool = False
+    """Whether what other programs changed stays, because a guard of drift is broken."""
+    special: SpecialEntries = field(default_factory=SpecialEntries, repr=False)
+    slips: Slips = field(default_factory=dict)
+    """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
+
+    @property
+    def memory(self) -> Memory:
+        """The memory of earlier runs, under the first matricule of each person."""
+        return self.linked.memory(self.remembered.memory)
+
+    def with_vanished(self, vanished: Mapping[str, Vanished]) -> RunState:
+        memory = replace(self.remembered.memory, vanished=vanished)
+        return replace(self, remembered=replace(self.remembered, memory=memory))
+
+    def with_unwitnessed(self, unwitnessed: Mapping[str, Mapping[str, str]]) -> RunState:
+        memory = replace(self.remembered.memory, unwitnessed=unwitnessed)
+        return replace(self, remembered=replace(self.remembered, memory=memory))
+
+
+def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords) -> RunState:
+    """The state for a run as it is now. Raises what `memory_in` raises."""
+    state = accounts.directory.state
+    records = read_records(accounts.reader, state, SOURCES, WAITING, beginning=(CASES, LISTS))
+    return run_state(records, read_special(*accounts), rules, unreadable)
+
+
+def run_state(
+    records: Records, special: SpecialEntries, rules: Rules, unreadable: UnreadableRecords
+) -> RunState:
+    """The state for a run from these records and accounts. Raises what `memory_in` raises."""
+    remembered = memory_in(records, rules.keys, unreadable)
+    account_list = account_list_in(records, unreadable)
+    listed, owners = dict(account_list.accounts()), account_list.first_owners()
+    return RunState(remembered, linked_matricules(special), listed, owners, special=special)

@@ -1,0 +1,411 @@
+"""The JSON form of a plan: what `plan -o json` prints and `apply` takes. It holds no secret and is signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Limit
+from piactl.core.model.settings import Settings
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_quality import FeedQuality
+from piactl.core.plan.guards import Impact, Refusal
+from piactl.core.plan.plan import (
+    AbsentAssignment,
+    Basis,
+    Contradiction,
+    Disagreement,
+    DueArchival,
+    Hold,
+    Plan,
+    Rejection,
+)
+from piactl.core.plan.write import Write
+from piactl.core.text import read_json
+from piactl.directory.store.state_records import LAST_RUN, read_waiting
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
+from piactl.errors import StalePlan
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.private_files import BLOCK, NamelessFile
+
+VERSION = 1
+_PURPOSE = "plan"
+_SEALS = ("fingerprint", "made_by", "signature")
+
+encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+).encode
+"""A value as canonical JSON: no blanks, the names of each object sorted."""
+
+
+# The rows of a plan, its changes and its writes: a few in memory, many on disk.
+
+
+class StoredRows(ABC):
+    """JSON objects in their order, which can be read again."""
+
+    @abstractmethod
+    def texts(self) -> Iterator[bytes]:
+        """The rows as they were added."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(json.loads, self.texts())
+
+
+class JsonLines(StoredRows):
+    """Rows in the order in which they were added. `folder` and the errors are as in NamelessFile."""
+
+    def __init__(self, folder: Path, rows: Iterable[object] = ()) -> None:
+        self._file = NamelessFile(folder)
+        self._count = 0
+        for row in rows:
+            self.add(encode(row).encode())
+
+    def add(self, text: bytes) -> None:
+        """Adds one row, which has no line end."""
+        self._file.add(text + b"\n")
+        self._count += 1
+
+    def texts(self) -> Iterator[bytes]:
+        offset, rest, end = 0, b"", len(self._file)
+        while offset < end:
+            block = self._file.read(offset, BLOCK)
+            offset += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+
+    def __len__(self) -> int:
+        return self._count
+
+
+T = TypeVar("T")
+Facts = StoredRows | Sequence[Mapping[str, Any]]
+
+
+class PlannedRows(Generic[T]):
+    """The changes or the writes that the rows of a plan describe, read when they are asked for."""
+
+    def __init__(self, rows: Facts, read: Callable[[Mapping[str, Any]], T]) -> None:
+        self.rows, self._read = rows, read
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._read, self.rows)
+
+
+def planned_changes(rows: Facts) -> PlannedRows[Change]:
+    """The changes, without their effects, which only the guards use."""
+    return PlannedRows(rows, _read_change)
+
+
+def planned_writes(rows: Facts) -> PlannedRows[Write]:
+    return PlannedRows(rows, _read_write)
+
+
+def row_texts(write: Write) -> tuple[tuple[bytes, ...], bytes]:
+    """The changes of a write and the write, as rows of a plan."""
+    changes = tuple(encode(change_facts(change)).encode() for change in write.changes)
+    return changes, encode(_write_facts(write)).encode()
+
+
+# A plan and its JSON form.
+
+
+def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[str]) -> ReadyPlan:
+    """The plan with its fingerprint, who made it, and its signature under the current key. Its changes and
+    writes become rows, which are kept in `folder` if they are many."""
+    changes, writes = plan.plan.changes, plan.writes
+    if not isinstance(changes, PlannedRows):
+        changes = planned_changes(JsonLines(folder, map(change_facts, changes)))
+    if not isinstance(writes, PlannedRows):
+        writes = planned_writes(JsonLines(folder, map(_write_facts, writes)))
+    plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
+    digest = fingerprint(plan_document(plan))
+    signature = keys.digest(_PURPOSE, _signed(digest, made_by))
+    return replace(plan, fingerprint=digest, made_by=tuple(made_by), signature=signature)
+
+
+def _signed(fingerprint: str, made_by: Iterable[str]) -> str:
+    """What the signature covers; a plan of an older version does not say who made it."""
+    return "\0".join([fingerprint, *made_by])
+
+
+def plan_document(plan: ReadyPlan) -> dict[str, Any]:
+    """A sealed plan as JSON values, as schemas/json/plan.schema.json describes them; its `changes` and
+    `writes` are rows, read when they are asked for."""
+    shown, writes = plan.plan, plan.writes
+    return {
+        "version": VERSION,
+        **plan_facts(shown),
+        "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_write_facts, writes)],
+        "records": [_entry_facts(write) for write in plan.records],
+        "last": to_json(plan.last) if plan.last else None,
+        **({"undo": plan.undo} if plan.undo else {}),
+        **{name: getattr(plan, name) for name in _SEALS},
+    }
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
+    changes = plan.changes
+    return {
+        "basis": to_json(plan.basis),
+        "summary": dict(plan.summary),
+        "totals": dict(plan.totals),
+        "impact": to_json(plan.impact),
+        "changes": changes.rows if isinstance(changes, PlannedRows) else list(map(change_facts, changes)),
+        **{name: to_json(getattr(plan, name)) for name in _LISTS},
+        "refusals": to_json(plan.refusals),
+        "remarks": list(plan.remarks),
+        "cases": dict(plan.cases),
+        **({"quality": to_json(plan.quality)} if plan.quality else {}),
+        **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
+    }
+
+
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of the plan, without the seals and without the person who made it."""
+    digest = hashlib.sha256()
+    for piece in _canonical(document, b""):
+        digest.update(piece)
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def plan_pieces(plan: ReadyPlan) -> Iterator[bytes]:
+    """A sealed plan as a file: canonical JSON, each change and each write on a line of its own, the seals
+    last."""
+    document = plan_document(plan)
+    yield from _canonical(document, b"\n")
+    yield from (b',"%b":%b' % (name.encode(), encode(document[name]).encode()) for name in _SEALS)
+    yield b"}\n"
+
+
+def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
+    """Canonical JSON without the seals and the last brace; `end` is written where each row ends."""
+    before = b"{"
+    for name in sorted(document.keys() - set(_SEALS)):
+        value = document[name]
+        yield b"%b%b:" % (before, encode(name).encode())
+        if isinstance(value, StoredRows) and value:
+            between = b"[" + end
+            for text in value.texts():
+                yield between
+                yield text
+                between = b"," + end
+            yield end + b"]"
+        else:
+            yield encode(list(value) if isinstance(value, StoredRows) else value).encode()
+        before = b","
+
+
+def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> ReadyPlan:
+    """The plan in a file that can be read twice; its rows are kept in `folder` if they are many.
+
+    Raises StalePlan for a file that is not a plan, was edited or was signed with another key.
+    """
+    try:
+        document = _rowwise(stream, folder)
+        if document is None:
+            stream.seek(0)
+            document = read_json(stream.read())
+        claimed, signature = document["fingerprint"], document["signature"]
+        signed = _signed(str(claimed), map(str, document.get("made_by", ())))
+        digest = fingerprint(document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StalePlan(
+            f"{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE"
+        ) from None
+    if not hmac.compare_digest(digest.encode(), str(claimed).encode()) or not keys.matches(
+        str(signature), _PURPOSE, signed
+    ):
+        raise StalePlan(
+            f"{name}: was edited since it was made, or made with another key; make the plan again"
+        )
+    if document["version"] != VERSION:
+        raise _of_another_version(name)
+    try:
+        return _read_document(document)
+    except (ValueError, KeyError, TypeError):
+        raise _of_another_version(name) from None
+
+
+def read_kept_plan(settings: Settings, keys: DigestKeys, record: Mapping[str, Any]) -> ReadyPlan | None:
+    """The plan of the run of a record, if this host kept it. Raises StalePlan for a file that was edited."""
+    file = Path(settings.kept_plan(str(record.get("plan"))))
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return read_plan(str(file), stream, keys, Path(settings.state_folder))
+
+
+def _of_another_version(name: str) -> StalePlan:
+    return StalePlan(f"{name}: was made by another version of piactl; make the plan again")
+
+
+def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
+    def tuple_of(kind: type, name: str) -> tuple[Any, ...]:
+        return from_json(tuple[kind, ...], document.get(name, []))  # type: ignore[valid-type,no-any-return]
+
+    lists: dict[str, Any] = {name: tuple_of(kind, name) for name, kind in _LISTS.items()}
+    plan = Plan(
+        basis=from_json(Basis, document["basis"]),
+        changes=planned_changes(document["changes"]),
+        refusals=tuple_of(Refusal, "refusals"),
+        remarks=tuple(document["remarks"]),
+        cases=document.get("cases", {}),
+        summary=document["summary"],
+        totals=document.get("totals", {}),
+        impact=tuple_of(Impact, "impact"),
+        quality=tuple_of(FeedQuality, "quality"),
+        archivals=tuple_of(DueArchival, "archivals"),
+        **lists,
+    )
+    return ReadyPlan(
+        plan=plan,
+        writes=planned_writes(document["writes"]),
+        records=tuple(map(_read_entry_write, document["records"])),
+        last=LAST_RUN(document["last"]) if document["last"] else None,
+        undo=document.get("undo"),
+        fingerprint=document["fingerprint"],
+        made_by=tuple(document.get("made_by", ())),
+        signature=document["signature"],
+    )
+
+
+def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
+    """A plan in the layout of `plan_pieces`, its rows as JsonLines; None for any other layout.
+
+    The fingerprint is then made of these rows, wherever the lines of the file end.
+    """
+    try:
+        return _rows_apart(stream, folder)
+    except ValueError:
+        return None
+
+
+def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
+    rows = {name: JsonLines(folder) for name in ("changes", "writes")}
+    text = stream.readline()
+    for name, lines in rows.items():
+        if not text.endswith(b'"%b":[\n' % name.encode()):
+            continue
+        if read_json(text + b"]}")[name] != []:
+            return None
+        line = b""
+        for line in stream:
+            if line.startswith(b"]"):
+                break
+            row = line.removesuffix(b"\n").removesuffix(b",")
+            if not isinstance(read_json(row), dict):
+                return None
+            lines.add(row)
+        text += line
+    document = read_json(text)
+    if stream.read(1):
+        return None
+    return {**document, **{name: lines for name, lines in rows.items() if lines}}
+
+
+# The parts of a plan as JSON values and back.
+
+_LISTS: Mapping[str, type] = {
+    "rejections": Rejection,
+    "holds": Hold,
+    "absents": AbsentAssignment,
+    "disagreements": Disagreement,
+    "contradictions": Contradiction,
+    "drift": Drift,
+}
+"""The lists that every plan has."""
+LAYOUTS[Limit] = Layout(only=("max", "share"))
+_AS_IT_IS = Form(lambda value: value, lambda value: value)
+LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
+
+
+def change_facts(change: Change) -> dict[str, Any]:
+    """A change as JSON values, without its effect."""
+    return {
+        "kind": change.kind.value,
+        "uid": change.uid,
+        "matricule": change.matricule,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+        "feed": change.feed,
+        "line": change.line,
+        "rule": change.rule,
+        "source": change.source,
+        "establishments": list(change.establishments),
+        "profiles": list(change.profiles),
+        "effective": change.effective.isoformat(),
+        **({"why": change.why} if change.why else {}),
+        **({"protected": True} if change.protected else {}),
+    }
+
+
+def _read_change(facts: Mapping[str, Any]) -> Change:
+    values = {**facts, "kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
+    scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
+    return Change(**{**values, **scopes})
+
+
+def _entry_facts(write: Write) -> dict[str, Any]:
+    return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
+
+
+def _read_entry_write(facts: Mapping[str, Any]) -> Write:
+    return Write(facts["op"], facts["dn"], add=_bytes(facts["add"]), delete=_bytes(facts["delete"]))
+
+
+def _write_facts(write: Write) -> dict[str, Any]:
+    """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
+    return {
+        "uid": write.uid,
+        "kinds": list(write.kinds),
+        "reason": write.reason,
+        **_entry_facts(write),
+        "waiting": to_json(write.waiting) if write.waiting else None,
+        **({"effective": _days(write.effective)} if write.effective else {}),
+    }
+
+
+def _read_write(facts: Mapping[str, Any]) -> Write:
+    return replace(
+        _read_entry_write(facts),
+        uid=facts["uid"],
+        kinds=tuple(facts["kinds"]),
+        reason=facts["reason"],
+        waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
+        effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
+    )
+
+
+def _days(days: Mapping[str, date]) -> dict[str, str]:
+    return {name: day.isoformat() for name, day in days.items()}
+
+
+def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
+    # most attributes have one value
+    return {
+        name: [texts[0].decode()] if len(texts) == 1 else list(map(bytes.decode, texts))
+        for name, texts in values.items()
+    }
+
+
+def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
+    return {name: tuple(value.encode() for value in texts) for name, texts in values.items()}

@@ -1,0 +1,36 @@
+"""Accounts that HR does not know, whose sponsor leaves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from piactl.core.model.account import State
+from piactl.directory.store.accounts import Entry, read_accounts_named
+from piactl.planning.inputs.account_index import ManagedAccounts
+
+_LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: "is archived"}
+ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
+
+
+def leaving_sponsors(
+    accounts: ManagedAccounts,
+    sponsor: Mapping[str, str],
+    states: Mapping[str, State] = MappingProxyType({}),
+) -> Iterator[str]:
+    """One sentence for each sponsor whose account is in grace, closed or gone, with the accounts they answer
+    for. `sponsor` is that of each account, by uid; `states` are those that accounts get by the run."""
+    sponsored: dict[str, list[str]] = defaultdict(list)
+    for uid, name in sponsor.items():
+        sponsored[name].append(uid)
+    leaving = dict.fromkeys(sponsored, "has no account any more")
+    for entry in read_accounts_named(*accounts, sorted(sponsored)):
+        if isinstance(entry, Entry):
+            uid = entry.account.uid
+            leaving[uid] = _LEAVING.get(states.get(uid, entry.account.state), "")
+        else:
+            leaving.pop(entry.uid, None)
+    for name, words in sorted(leaving.items()):
+        if words:
+            yield f"sponsor {name} {words}, and answers for {', '.join(sorted(sponsored[name]))}"

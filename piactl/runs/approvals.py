@@ -1,0 +1,318 @@
+"""Two people for a plan: one makes it, another approves or rejects it, and `apply` checks that they differ.
+
+An approval is a record below `ou=approvals`. The access rules let the identity approver add one and nobody
+change one. It is sealed under the keys of piactl together with its name, so that a copy, or a record that was
+made without the keys, does not count; neither does a record that another identity added.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Approvals
+from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.approval_rules import (
+    ApplyRequest,
+    Approval,
+    allowed_of,
+    is_one_of,
+    reasons,
+    rejection,
+    serving,
+)
+from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.write import Write
+from piactl.core.text import counted
+from piactl.directory.dn import child, same_dn
+from piactl.directory.port import Outcome, Reader
+from piactl.directory.store.records import (
+    APPROVALS,
+    AUTHORS,
+    DATA,
+    Record,
+    Records,
+    UnreadableRecord,
+    UnreadableRecords,
+    cn_of,
+    dumps,
+    instant_of,
+    new_record,
+    read_records,
+    set_record,
+    text_of,
+)
+from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import last_in
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
+from piactl.errors import PiactlError, UnsafePlan
+from piactl.journal import Settlement
+from piactl.journal.actor import known_operator
+from piactl.planning.ready_plan import ReadyPlan
+from piactl.runs.apply_plan import Done, write_beside
+from piactl.runs.approved_rest import INTERRUPTED
+from piactl.runs.run import Run
+from piactl.runs.run_checks import check_plan_fits
+
+BREAK_GLASS = "break-glass"
+"""The kind of the journal line of a plan that was applied without the approval that it needs."""
+ALARM = timedelta(days=30)
+"""How long status, metrics and doctor show such a run."""
+TWO = "two people are needed"
+_PURPOSE = "approval"
+
+
+def read_approvals(reader: Reader, state: str) -> Records:
+    """The records of approvals and rejections."""
+    return read_records(reader, state, APPROVALS, names=(), beginning=())
+
+
+class ApprovalMissing(UnsafePlan):
+    """The plan needs another person. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRecords:
+    """The approvals and rejections in the directory."""
+
+    records: Records
+    directory: DirectorySettings
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+
+    @property
+    def folder(self) -> str:
+        return self.records.places.folder(APPROVALS)
+
+    def all(self) -> list[Approval]:
+        """The approvals and rejections that count, the oldest first; records of other programs are added to
+        `unreadable`."""
+        approvals = []
+        for entry in self.records.later_folder(APPROVALS):
+            if not self._is_of_approver([entry.text(name) for name in AUTHORS]):
+                why = "another identity than the approver wrote the record"
+                self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
+                continue
+            approval = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
+            if approval is not None:
+                approvals.append(approval)
+        return sorted(approvals, key=lambda approval: (approval.at, approval.name))
+
+    def _is_of_approver(self, authors: Sequence[str]) -> bool:
+        identity = self.directory.identities.get(IdentityName.APPROVER)
+        return identity is not None and all(author and same_dn(author, identity.dn) for author in authors)
+
+    def _read(self, name: str, record: Record) -> Approval:
+        approval: Approval = from_json(Approval, {**record, "name": name})
+        if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(approval)):
+            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+        return approval
+
+    def write(self, approval: Approval) -> Write:
+        """The write of the record of an approval; it fails if there is a record of that name."""
+        record = {**to_json(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
+        return new_record(child(self.folder, "cn", record.pop("name")), record)
+
+
+LAYOUTS[Approval] = Layout(
+    forms={"at": Form(lambda instant: instant.isoformat(timespec="milliseconds"), instant_of)}
+)
+
+
+def _sealed(approval: Approval) -> str:
+    return dumps(to_json(approval)).decode()
+
+
+def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
+    """Records that the operator behind the run, who binds as approver, approves or rejects the plan. Raises
+    PiactlError if the plan needs no other person, is not the one that would be applied now, or was made by
+    the operator, or if a plan of another policy is rejected."""
+    operator = known_operator(run.order.actor, TWO)
+    records = _records(run)
+    if records.records.entry(records.folder) is None:
+        raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
+    if approved:
+        _check_answer(run, ready, rules, records, operator)
+    elif ready.plan.basis.policy != run.order.policy:
+        raise PiactlError(
+            "this plan was made with another policy, a draft or an older one: it cannot be applied, and a "
+            "rejection would stop the next plan of its feeds too"
+        )
+    basis = ready.plan.basis
+    approval = Approval(
+        name=f"{ready.fingerprint[:16]}-{secrets.token_hex(4)}",
+        plan=ready.fingerprint,
+        policy=basis.policy,
+        approved=approved,
+        allowed=allowed_of(ready.plan),
+        feeds=tuple(feed.digest for feed in basis.feeds),
+        by=operator,
+        at=datetime.fromisoformat(run.now().astimezone(UTC).isoformat(timespec="milliseconds")),
+        reason=run.order.reason,
+    )
+    kind = "approve" if approved else "reject"
+    done = write_beside(run, [records.write(approval).explained(approval.name, (kind,), approval.reason)])
+    run.counts = done.counts
+    if done.counts[Outcome.APPLIED.value] != 1:
+        raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
+    return approval
+
+
+def _problem(done: Done) -> str:
+    return "; ".join(message for _, _, message in done.problems)
+
+
+def _check_answer(
+    run: Run, ready: ReadyPlan, rules: Approvals, records: ApprovalRecords, operator: str
+) -> None:
+    if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
+        raise PiactlError("this plan needs no other person: piactl apply PLAN")
+    last = last_in(run.records, run.unreadable)
+    made = check_plan_fits(ready, run.settings, run.order.policy, last)
+    if made:
+        raise PiactlError(f"this plan was applied already, by run {made}")
+    if is_one_of(operator, ready.made_by):
+        raise ApprovalMissing(f"{operator} made this plan, so another person has to approve it")
+
+
+def require_approval(
+    run: Run,
+    ready: ReadyPlan,
+    rules: Approvals,
+    file: str = "PLAN",
+    *,
+    by_timer: bool = False,
+    then: str = "",
+) -> None:
+    """Returns if the plan needs no other person, or has the approvals it needs; the record of the run then
+    says who approved it. `file` is the file of the plan, `then` says what follows the approval. `by_timer`:
+    the person who applies it need not be known. Raises ApprovalMissing before the first write, and
+    UnknownOperator if that person has to be known and is not."""
+    why = reasons(ready.plan, rules)
+    # read now: another person may reject a plan until it is written
+    records = _records(run)
+    approvals = records.all()
+    # almost no night has an approval, and a year of runs has many records
+    state = run.settings.directory.state
+    runs = read_runs(run.writer, state, run.unreadable, run.now()) if approvals else []
+    others = [record for record in runs if record["run"] != run.order.run]
+    request = ApplyRequest(
+        plan=ready.plan,
+        fingerprint=ready.fingerprint,
+        people={*ready.made_by, *run.order.actor.names},
+        used=_used(others),
+        later=_of_other_plans(others, ready.fingerprint),
+    )
+    no = rejection(ready.plan, ready.fingerprint, approvals)
+    if run.order.break_glass and (why or no):
+        _break_glass(run, ready, [*why, *([f"was rejected by {no.by}"] if no else [])])
+        return
+    if no is not None:
+        raise ApprovalMissing(
+            f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
+            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
+            f'piactl approve {file} --reason "..."'
+        )
+    if not why:
+        return
+    serve, not_serving = serving(request, approvals, rules, run.now())
+    if len(serve) >= rules.count:
+        if not by_timer:
+            known_operator(run.order.actor, TWO)
+        run.facts["approvals"] = [approval.name for approval in serve]
+        run.facts["approved_by"] = [approval.by for approval in serve]
+        by = " and ".join(approval.by for approval in serve)
+        run.journal.note(f"approved by {by}")
+        run.say(f"approved by {by}")
+        return
+    needed = counted(rules.count, "other person has", "other people have")
+    has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
+    raise ApprovalMissing(
+        f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
+        f'As another person: piactl approve {file} --reason "..."{then}'
+    )
+
+
+def _used(runs: Iterable[Record]) -> dict[str, str]:
+    """The run that used up each approval, by the name of the approval."""
+    ended = (record for record in runs if record["status"] not in INTERRUPTED)
+    return {name: record["run"] for record in ended for name in record.get("approvals", [])}
+
+
+def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
+    """The times at which runs of other plans began."""
+    return [
+        instant_of(record["started"]) for record in runs if record.get("plan", fingerprint) != fingerprint
+    ]
+
+
+def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
+    """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
+    run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
+    reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
+    intent = Write("add", run.places.run(run.order.run)).explained(run.order.run, (BREAK_GLASS,), reason)
+    (number,) = run.journal.intents([intent])
+    run.record(RunStatus.RUNNING)
+    run.journal.outcomes(
+        [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
+    )
+    run.say(f"ALARM: this plan is applied without another person, though it {'; it '.join(why)}")
+
+
+def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
+    """Deletes expired approvals, and rejections older than `keep_days`, whose feed no longer comes; returns
+    how many were deleted."""
+    gone, now = 0, run.now()
+    records = _records(run)
+    for approval in records.all():
+        over = timedelta(hours=rules.hours) if approval.approved else timedelta(days=keep_days)
+        if now < approval.at + over:
+            continue
+        result = set_record(run.writer, child(records.folder, "cn", approval.name), None)
+        gone += result is not None and result.outcome is Outcome.APPLIED
+    return gone
+
+
+def broken_glass(runs: Collection[Record], now: datetime) -> Iterator[Record]:
+    """The runs of the last days (see `ALARM`) that did without the approval that their plan needed."""
+    return (run for run in runs if run.get("break_glass") and now - instant_of(run["started"]) < ALARM)
+
+
+def open_approvals(
+    reader: Reader,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    runs: Collection[Record],
+    now: datetime,
+    hours: int,
+) -> Iterator[dict[str, Any]]:
+    """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
+    the directory."""
+    used = _used(runs)
+    for approval in ApprovalRecords(
+        read_approvals(reader, settings.directory.state), settings.directory, keys, unreadable
+    ).all():
+        until = approval.at + timedelta(hours=hours)
+        over = approval.name in used or any(
+            start > approval.at for start in _of_other_plans(runs, approval.plan)
+        )
+        if not approval.approved or (now < until and not over):
+            yield {
+                "plan": approval.plan,
+                "verdict": "approved" if approval.approved else "rejected",
+                "by": approval.by,
+                "at": approval.at.isoformat(timespec="seconds"),
+                "until": until.isoformat(timespec="seconds") if approval.approved else None,
+                "reason": approval.reason,
+            }
+
+
+def _records(run: Run) -> ApprovalRecords:
+    directory = run.settings.directory
+    return ApprovalRecords(read_approvals(run.writer, directory.state), directory, run.keys, run.unreadable)

@@ -1,0 +1,102 @@
+"""The rest of a plan whose run was interrupted: it was approved, and continues without a second approval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.plan import Basis, Plan
+from piactl.directory.port import Reader
+from piactl.directory.store.records import Record, UnreadableRecords
+from piactl.directory.store.run_records import read_runs
+from piactl.runs.run import Run
+from piactl.runs.undo_log import read_undo
+
+INTERRUPTED = ("interrupted", "failed", "stopped")
+"""The statuses of a run that began to write, because no guard refused it, and did not come to its end."""
+_AT_WORK = ("running", *INTERRUPTED)
+
+_KINDS = {window: kind for kind, window in WINDOW.items()}
+"""The kind of change that a guard over several days counts."""
+
+
+def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
+    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A run
+    marked as running counts if `run` is None: only the lock shows whether it still runs."""
+    now = run.now() if run is not None else None
+    statuses = INTERRUPTED if run is not None else _AT_WORK
+    for record in read_runs(reader, state, unreadable, now):
+        if record.get("plan") == plan and record["status"] in statuses and not record.get("undone_by"):
+            return str(record["run"])
+    return ""
+
+
+def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
+    """Approves the broken guards of a plan that an interrupted run began to apply: they were approved
+    then."""
+    first = began(run, run.writer, run.settings.directory.state, run.unreadable, plan)
+    if first and refusals:
+        _allow(run, first, refusals)
+
+
+def allow_rest(run: Run, plan: Plan) -> None:
+    """Approves the broken guards of a plan with the same feeds, policy and last run as an interrupted run,
+    guard by guard: every account that the guard counts must have had such a change in the plan of that run,
+    too."""
+    if not plan.refusals:
+        return
+    remaining: dict[str, set[str]] = defaultdict(set)
+    for change in plan.changes:
+        remaining[change.kind.value].add(change.uid)
+    first, held_count = "", 0
+    for record in _interrupted(run, plan.basis):
+        first = first or str(record["run"])
+        held_count = max(held_count, record.get("held", 0))
+        for logged_write in read_undo(
+            run.writer, run.settings.directory.state, record["run"], run.unreadable
+        ):
+            for kind in logged_write.kinds:
+                remaining[kind].discard(logged_write.uid)
+    if not first:
+        return
+    new = {kind for kind, uids in remaining.items() if uids}
+    _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held_count)])
+
+
+def _was_approved(refusal: Refusal, new: Collection[str], held_count: int) -> bool:
+    """Whether the guard counts only what the interrupted run planned: no change of the kinds `new`, and at
+    most `held_count` people who are held."""
+    if refusal.kind == HELD:
+        return refusal.found <= held_count
+    if refusal.kind in (*GROWTH.values(), *OTHER.values()):  # changes of any kind
+        return not new
+    return _KINDS.get(refusal.kind, refusal.kind) not in new
+
+
+def _interrupted(run: Run, basis: Basis) -> Iterator[Record]:
+    """The interrupted runs with this basis since the last one that ended."""
+    feeds = sorted(feed.digest for feed in basis.feeds)
+    for record in read_runs(run.writer, run.settings.directory.state, run.unreadable, run.now()):
+        if (
+            record["status"] in INTERRUPTED
+            and record.get("after") == basis.after
+            and record.get("policy") == basis.policy
+            and sorted(feed["digest"] for feed in record.get("feeds", [])) == feeds
+            and not record.get("undoes")
+            and not record.get("undone_by")
+        ):
+            yield record
+
+
+def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
+    if not refusals:
+        return
+    allowed = {refusal.kind: refusal.total for refusal in refusals}
+    run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
+    kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
+    words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
+    run.journal.note(words)
+    run.say(words)

@@ -1,0 +1,288 @@
+"""`with begin_run(...) as run:` is the one way in which a command writes: it checks the clock and the server,
+takes the run lock, opens the journal, settles the writes that earlier runs left in doubt, and writes the
+record of the run at the end, however that comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from piactl.core.model.settings import Settings
+from piactl.core.plan.memory import RunStatus, ServerIdentity
+from piactl.directory import filters
+from piactl.directory.port import Writer
+from piactl.directory.store.records import (
+    CASES,
+    LISTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Records,
+    UnreadableRecords,
+    in_folder,
+    read_records,
+)
+from piactl.directory.store.run_records import MARK
+from piactl.directory.store.state_records import last_in
+from piactl.errors import (
+    DirectoryOlder,
+    DirectoryUnreachable,
+    FeedRefused,
+    JournalMissing,
+    PiactlError,
+    ReplyLost,
+    StalePlan,
+    UnsafePlan,
+)
+from piactl.journal.recorded_runs import has_run
+from piactl.planning.inputs.load_feeds import refused_feeds
+from piactl.runs.key_fence import check_current_key
+from piactl.runs.known_server import (
+    Met,
+    Tolerated,
+    check_server,
+    compare_runs,
+    meet,
+    server_of,
+)
+from piactl.runs.notifications import hooks_called
+from piactl.runs.run import CommandRun, Order, Run, journal_of
+from piactl.runs.run_checks import check_date, require_default_policy, warn_of_missing_policy
+from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
+from piactl.runs.server_clock import (
+    Stamp,
+    check_other_clocks,
+    check_server_clock,
+    clock_write,
+    stamp_clock,
+)
+from piactl.runs.unfinished_runs import made_late, mark_interrupted, settle_doubts
+
+
+@dataclass(frozen=True, slots=True)
+class MetServer:
+    """The server that a run meets, with piactl's records there. `csns` is its contextCSN, by serverID.
+    `compared`: it is the one that the last run wrote to, and has the last run of this host."""
+
+    records: Records
+    identity: ServerIdentity = field(default_factory=ServerIdentity)
+    csns: Mapping[str, str] = field(default_factory=dict)
+    compared: bool = False
+
+
+def meet_server(
+    writer: Writer,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    *,
+    lock: RunLock | None = None,
+    order: Order | None = None,
+    tolerated: Tolerated = (),
+    emergency: bool = False,
+    say: Callable[[str], None] = lambda _text: None,
+) -> MetServer:
+    """What has to hold before a command writes: the date of the `order`, if one is given, the default
+    password policy, the last run of this host, the server and the clocks, which show in the `lock`, which it
+    takes, or without one in `cn=clock`. From now on the writer uses no other server.
+
+    Raises DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is `tolerated`, LockHeld,
+    and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings (`say`), but for LockHeld
+    and a wrong date.
+    """
+    state, minutes = settings.directory.state, settings.clock_minutes
+    met = meet(writer, settings)
+    records = met.records
+    if order is not None:
+        check_date(order, last_in(records, unreadable), settings)
+    if not emergency:
+        require_default_policy(settings.password.policy, there=met.has_policy)
+    elif not met.has_policy:
+        warn_of_missing_policy(settings.password.policy, say)
+    tolerated = (DirectoryOlder, JournalMissing) if emergency else tolerated
+    warn = say if emergency else lambda _text: None
+    compared = compare_runs(met, host, settings, unreadable, now(), tolerated, warn)
+    identity = ServerIdentity()
+
+    def taken() -> Stamp:
+        nonlocal records
+        if lock is None:
+            return stamp_clock(writer, state, now)
+        lock.acquire(records.entry(records.places.lock), minutes)
+        # again, because the run that had the lock until now may have written since
+        records = _all_records(met, unreadable)
+        return lock.stamp()
+
+    # before a lock on one of several: given and released at another server, it would end a run at this one
+    several = lock is not None and len(met.csns) > 1
+    stamps: list[Callable[[], Stamp]] = [partial(stamp_clock, writer, state, now)] if several else []
+    for stamp in [*stamps, taken]:
+        csn = ""
+        try:
+            csn, reading = stamp()
+            check_server_clock(reading, minutes)
+        except PiactlError as error:
+            if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
+                raise
+            say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        identity = server_of(records, csn)
+        same = check_server(records, settings, unreadable, identity, tolerated, warn)
+        compared = compared and same
+        if identity.number:
+            writer.keep_to(identity.number, clock_write(state))
+    try:
+        check_other_clocks(writer, now, minutes)
+    except UnsafePlan as error:
+        if not emergency:
+            raise
+        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+    return MetServer(records, identity, met.csns, compared)
+
+
+def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
+    """What a run under the lock needs of piactl's records; of the records of runs those that are marked as
+    running, the last run and the last one of this host."""
+    last = last_in(met.records, unreadable)
+    recorded = met.journal.recorded.run if met.journal is not None else ""
+    names = {run for run in (recorded, last.run if last is not None else "") if run}
+    runs = [filters.equals(MARK, RunStatus.RUNNING), *(filters.equals("cn", run) for run in sorted(names))]
+    return read_records(
+        *(met.records.reader, met.records.state, SOURCES, WAITING),
+        also=[in_folder(RUNS, *runs)],
+        beginning=(CASES, LISTS),
+    )
+
+
+@contextmanager
+def begin_run(
+    command: CommandRun,
+    writer: Writer,
+    *,
+    locked: bool,
+    plan: str = "",
+    tolerated: Tolerated = (),
+    dated: bool = False,
+) -> Iterator[Run]:
+    """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
+    writes protect it. `plan` is the fingerprint of its plan, if known. `dated`: its date is checked first.
+
+    Raises what `meet_server` raises, with nothing written but the lock, and JournalUnusable. Releases the
+    lock at the end in every case, if the directory can be reached.
+    """
+    order, settings, say = command.order, command.settings, command.say
+    holder = _holder(order)
+    lock = None
+    # the hooks come after the lock is released: a slow hook keeps no other run out
+    with hooks_called(settings, say), ExitStack() as held:
+        if locked:
+            lock = RunLock(
+                *(writer, settings.directory.state, holder, settings.lock_seconds, command.now),
+                partial(has_run, settings.journal_file),
+            )
+            held.enter_context(host_lock(Path(settings.state_folder), lock))
+            held.callback(_release, lock, say)
+        met = meet_server(
+            writer,
+            order.actor.host,
+            settings,
+            command.unreadable,
+            command.now,
+            lock=lock,
+            order=order if dated else None,
+            tolerated=tolerated,
+            emergency=command.emergency,
+            say=say,
+        )
+        with _journalled(command, writer, lock or NoLock(holder), met, plan) as run:
+            yield run
+
+
+@contextmanager
+def begin_beside(command: CommandRun, writer: Writer) -> Iterator[Run]:
+    """A run that writes records of its own and no account: journalled, but without a record and without the
+    checks that protect accounts. Raises JournalUnusable."""
+    state = command.settings.directory.state
+    met = MetServer(read_records(writer, state, beginning=()))
+    with _journalled(command, writer, NoLock(_holder(command.order)), met, beside=True) as run:
+        yield run
+
+
+@contextmanager
+def _journalled(
+    command: CommandRun,
+    writer: Writer,
+    lock: RunLock | NoLock,
+    met: MetServer,
+    plan: str = "",
+    *,
+    beside: bool = False,
+) -> Iterator[Run]:
+    """Settles the writes in doubt, and records the end of the run, unless the block did."""
+    with journal_of(command, plan=plan, compared=met.compared) as journal:
+        run = Run(
+            command.order,
+            command.settings,
+            command.keys,
+            command.unreadable,
+            writer,
+            journal,
+            lock,
+            met.records,
+            command.now,
+            command.say,
+            command.now(),
+            recorded=command.recorded and not beside,
+            compared=met.compared,
+            server=met.identity,
+            csns=met.csns,
+        )
+        if isinstance(lock, RunLock):
+            if lock.abandoned:
+                run.say(lock.abandoned)
+                run.journal.note(lock.abandoned)
+            mark_interrupted(run, lock.abandoned or "it ended without recording its outcome")
+        settle_doubts(run)
+        try:
+            check_current_key(run.records, run.settings, run.keys, run.unreadable)
+            yield run
+            if not run.ended:
+                run.end()
+        except PiactlError as error:
+            cause = lock.cause(error)
+            with suppress(PiactlError):
+                for uid, words in made_late(run):
+                    run.say(f"warning: {uid}: {words}")
+            if not run.ended:
+                _end_badly(run, cause)
+            if cause is error:
+                raise
+            raise cause from error
+
+
+def _end_badly(run: Run, error: PiactlError) -> None:
+    """Records the end of a run that an error ended: refused if that was before its first write."""
+    refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan)) and not run.writes
+    feeds = refused_feeds([error])
+    if feeds:
+        run.facts["refused_feeds"] = feeds
+    if isinstance(error, UnsafePlan) and error.refusals:
+        run.counts = {"refused": len(error.refusals)}
+    run.end(RunStatus.REFUSED if refused else RunStatus.FAILED, error.note)
+
+
+def _release(lock: RunLock, say: Callable[[str], None]) -> None:
+    try:
+        lock.release()
+    except PiactlError as error:
+        say(f"the lock could not be released ({error}); it expires by itself")
+
+
+def _holder(order: Order) -> LockHolder:
+    actor = order.actor
+    return LockHolder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())

@@ -1,0 +1,118 @@
+"""`journal prune`, `begin` and `close`: removes old files, begins a new chain after lines were lost, ends the
+chains that the journal goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from piactl.core.journal_line import CLOSED, Anchor, journal_owner
+from piactl.core.model.settings import Settings
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.journal import in_doubt, verify
+from piactl.journal.files import closed_chains, newest_lines
+from piactl.journal.prune import old_files, remove_files
+from piactl.journal.query import text_of
+from piactl.journal.recorded_runs import last_number, rotated_without_journal
+from piactl.journal.writer import close_chain
+from piactl.private_files import this_user
+from piactl.runs.begin_run import begin_run
+from piactl.runs.journal_heads import StoredHeads
+from piactl.runs.known_server import compare_runs, meet
+from piactl.runs.run import CommandRun, journal_of
+from piactl.runs.write_ahead import read_back
+
+
+def prune_journal(
+    command: CommandRun, before: date, timezone: str, stored: StoredHeads, *, trial: bool
+) -> list[str]:
+    """Removes the files whose lines were all written before a day of `timezone`. A trial writes nothing.
+
+    Raises JournalUnusable, with nothing removed, if the journal is not intact.
+    """
+    path = command.settings.journal_file
+    proof = verify(path, stored.heads, runs=stored.runs)
+    if proof.problem is not None:
+        raise JournalUnusable(
+            f"{proof.problem}\nA damaged journal is not pruned, because the lines may be evidence. "
+            "See: piactl journal verify"
+        )
+    old = old_files(path, datetime.combine(before, time(), ZoneInfo(timezone)))
+    if old and not trial:
+        with journal_of(command) as journal:
+            names = [Path(file).name for file in old]
+            journal.record("prune", files=names, before=before.isoformat())
+            remove_files(old)
+            journal.end({"pruned": len(old)})
+    return old
+
+
+def missing_lines(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    syslog: Iterable[Anchor],
+) -> str:
+    """The reason why lines of the journal count as missing; `syslog` are heads from there. Raises PiactlError
+    if none is missing."""
+    try:
+        compare_runs(meet(reader, settings), host, settings, unreadable, now(), (DirectoryOlder,))
+    except JournalMissing as missing:
+        return str(missing).split("\n", 1)[0]
+    owner, last = journal_owner(this_user(), host), last_number(settings.journal_file)
+    ahead = max((anchor.head.seq for anchor in syslog if anchor.owner == owner), default=0)
+    if ahead > last:
+        return f"{settings.journal_file} ends at line {last}, and syslog has its head of line {ahead}"
+    raise PiactlError(
+        f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
+    )
+
+
+def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
+    """Starts a new chain with a line that names what is `missing` and the reason, and writes a record of it.
+
+    Raises JournalUnusable if rotated files would mix with the new ones; then nothing is written.
+    """
+    path = command.settings.journal_file
+    rotated = rotated_without_journal(path)
+    if rotated:
+        raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
+    with begin_run(command, writer, locked=True, tolerated=(JournalMissing, DirectoryOlder)) as run:
+        run.begin_to_write(begun=True)
+        run.journal.record("begun", reason=run.order.reason, why=missing)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end(note="began the journal of this host anew")
+
+
+def open_chains(path: str) -> dict[str, str]:
+    """The chains in the folder `closed` that the journal does not name yet, by name. Raises
+    JournalUnusable."""
+    chains = closed_chains(path)
+    lines = newest_lines(path) if chains else ()
+    named = {name for line in lines if line.type == CLOSED for name in line.fields["chains"]}
+    return {name: chain for name, chain in chains.items() if name not in named}
+
+
+def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str]) -> None:
+    """Ends each chain with the outcomes of the writes that were in doubt, and a last line; the journal gets a
+    line with their heads."""
+
+    def stamp() -> dict[str, object]:
+        return {"time": text_of(command.now()), "run": command.order.run}
+
+    with begin_run(command, writer, locked=True) as run:
+        run.begin_to_write()
+        heads = {
+            name: close_chain(chain, stamp, read_back(writer, in_doubt(chain), command.keys))
+            for name, chain in chains.items()
+        }
+        run.journal.record(CLOSED, chains={name: head._asdict() for name, head in heads.items()})
+        run.counts = {"closed": len(heads)}
+        run.end(note=f"closed the journals {', '.join(heads)}")

@@ -1,0 +1,77 @@
+"""Records the current digest key in the directory, so that no host writes without it.
+
+A host without that key would not recognise people whose digests were made with it. A host with another key
+of the same id would recognise nobody. Both must stop before they write.
+"""
+
+from __future__ import annotations
+
+from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
+from piactl.core.model.settings import Settings
+from piactl.directory.port import Outcome, Reader, Writer
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.records import (
+    Places,
+    Record,
+    Records,
+    UnreadableRecords,
+    set_record,
+    text_of,
+)
+from piactl.errors import PiactlError, SecretUnusable
+
+_CHECK = "keys"
+
+
+def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
+    """Records the current key below the entry `state`: its id, and a digest of the id made with it. Raises
+    PiactlError."""
+    dn = Places(state).keys
+    record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
+    result = set_record(writer, dn, record)
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
+        raise PiactlError(f"{dn} cannot be written: {result.message}")
+
+
+def check_current_key(
+    records: Records, settings: Settings, keys: DigestKeys, unreadable: UnreadableRecords
+) -> None:
+    """Raises SecretUnusable if this host lacks the current key.
+
+    If the record cannot be read, this host needs every key that the digests of accounts were made with.
+    """
+    dn = records.places.keys
+    if records.entry(dn) is None:
+        return
+    announced = records.value(dn, read_announced, unreadable)
+    if announced is None:
+        check_needed_keys(records.reader, settings, keys)
+        return
+    key, check = announced
+    if key in keys.keys and keys.matches(check, _CHECK, key):
+        return
+    wrong = "has another key with that id" if key in keys.keys else "lacks it"
+    raise SecretUnusable(
+        f"the current digest key of this directory is {key}, and {settings.keys_file} {wrong}; nothing "
+        "was changed.\nCopy the key file from the host where `piactl key add` was run"
+    )
+
+
+def read_announced(record: Record) -> tuple[str, str]:
+    """The id of the current key, and the digest of it. Raises KeyError, ValueError."""
+    return text_of(record, "current"), text_of(record, "check")
+
+
+def check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
+    """Raises SecretUnusable if this host lacks a key that digests of accounts were made with."""
+    directory = settings.directory
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlIdentityDigest", "piactlBirthDigest")
+    names = [directory.attributes.get(name, name) for name in digests]
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
+        digests_here = (digest for name in names for digest in entry.values.get(name, ()))
+        for key in (digest_key_id(digest.decode("utf-8", "replace")) for digest in digests_here):
+            if key not in keys.keys:
+                raise SecretUnusable(
+                    f"{entry.dn} needs the digest key {key or '(none)'}, and {settings.keys_file} "
+                    "lacks it; nothing was changed.\nCopy the key file from the host where the nights run"
+                )

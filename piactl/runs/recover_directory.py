@@ -1,0 +1,321 @@
+"""Recovers from a directory that was restored or has lost data, or from the loss of its server: finds the
+runs that are in the journal of this host and not in the directory, and accepts their loss and the server.
+
+Once a loss is accepted, commands can write and sources accept their feeds again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.write import WriteState
+from piactl.core.rules.desired import local_of
+from piactl.core.text import counted, read_json, utc_instant
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
+from piactl.directory.open import open_reader
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.account_list import keep_name_writes
+from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.records import (
+    DATA,
+    IN_RECORD,
+    RUNS,
+    Places,
+    UnreadableRecords,
+    must,
+    read_records,
+    replace_record,
+    stored,
+)
+from piactl.directory.store.run_records import run_in
+from piactl.directory.store.state_records import LAST_RUN, SOURCE, last_in, read_last, read_memory
+from piactl.directory.store.typed_records import to_json
+from piactl.directory.write.pipelined_writer import PipelinedWriter
+from piactl.errors import DirectoryOlder, PiactlError
+from piactl.host_secrets import identity_password
+from piactl.journal import Intent, state_of_intent
+from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
+from piactl.journal.recorded_runs import stamped_writes
+from piactl.planning.deleted_entries import first_owner, matricule_text
+from piactl.runs.begin_run import begin_run
+from piactl.runs.key_fence import announce_key, check_needed_keys
+from piactl.runs.known_server import (
+    began_at,
+    check_server,
+    compare_runs,
+    is_older,
+    meet,
+    server_csns,
+    server_of,
+)
+from piactl.runs.run import CommandRun, Run
+from piactl.runs.server_clock import stamp_clock
+
+_STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}
+
+
+def recovery_report(
+    reader: Reader,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    host: str,
+) -> dict[str, Any]:
+    """What the directory lacks, as `-o json` prints it: `older` says why it is older or another one, else
+    None; `first_on` is the host of its last run if that is another one than `host`. Raises JournalUnusable.
+    """
+    why, last_host, met = [], host, meet(reader, settings)
+    try:
+        compare_runs(met, host, settings, unreadable, now())
+    except DirectoryOlder as older:
+        why.append(str(older).split("\n", 1)[0])
+    try:
+        csn = ""
+        if isinstance(reader, PipelinedWriter):
+            csn, _ = stamp_clock(reader, settings.directory.state, now)
+        check_server(met.records, settings, unreadable, server_of(met.records, csn))
+    except DirectoryOlder as another:
+        why.append(str(another).split("\n", 1)[0])
+        last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
+    lost = lost_runs(reader, settings, unreadable, now())
+    runs = [
+        {
+            "run": run.run,
+            "started": run.started,
+            "ended": run.ended or None,
+            "as_of": run.as_of or None,
+            "command": list(run.command),
+            "user": run.user,
+            "feeds": [dict(feed) for feed in run.feeds],
+            "accounts": [_intended(reader, intent, keys) for intent in run.writes()],
+        }
+        for run in lost
+    ]
+    feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
+    return {
+        "older": "\n".join(why) or None,
+        "first_on": last_host if last_host != host else None,
+        "writes": _lacking_writes(reader, settings, unreadable),
+        "runs": runs,
+        "feeds": [dict(feed) for feed in feeds],
+    }
+
+
+def _lacking_writes(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords
+) -> list[dict[str, int | str]]:
+    """What the server of `reader` lacks by its contextCSN, for each server that was written to: `place` (the
+    journal, the last run, or another server) knows of a write `there`, and it has those up to `here`, "" for
+    none (UTC, ISO 8601). Empty if it keeps no contextCSN."""
+    directory = settings.directory
+    here = server_csns(reader, directory.suffix)
+    last = read_last(reader, directory.state, unreadable)
+    known = [("the last run", csn) for csn in (last.csns.values() if last is not None else ())]
+    for uri in directory.servers[1:]:
+        alone = replace(directory, servers=(uri,))
+        with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as other:
+            known += [(uri, csn) for csn in server_csns(other, alone.suffix).values()]
+    known += [("the journal", write.csn) for write in stamped_writes(settings.journal_file)]
+    newest: dict[str, tuple[str, str]] = {}
+    for place, csn in known:
+        number = csn.split("#")[2]
+        newest[number] = max((csn, place), newest.get(number, ("", "")))
+    return [
+        {
+            "server_id": int(number, 16),
+            "here": _instant(here.get(number, "")),
+            "there": _instant(csn),
+            "place": place,
+        }
+        for number, (csn, place) in sorted(newest.items())
+        if here and here.get(number, "") < csn
+    ]
+
+
+def _instant(csn: str) -> str:
+    return utc_instant(csn.partition("#")[0]).isoformat(timespec="milliseconds") if csn else ""
+
+
+def _host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
+    """The host of the last run of the directory, "" if it is not known."""
+    records = read_records(reader, state, beginning=())
+    last = last_in(records, unreadable)
+    record = run_in(records, last.run, unreadable) if last is not None and last.run else None
+    return str(record.get("host", "")) if record is not None else ""
+
+
+def _intended(reader: Reader, intent: Intent, keys: DigestKeys) -> dict[str, object]:
+    """One write of a lost run. `state` is present if the directory has the intended values, missing if the
+    entry does not exist, differs if it has other values, unknown if only a password was written, of which the
+    journal has no digest."""
+    attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
+    entry = reader.read(intent.dn, attributes or ("objectClass",))
+    values = entry.values if entry is not None else None
+    state = state_of_intent(intent, values, lambda text: keys.candidates("journal", text))
+    absent = entry is None and intent.op != "delete"
+    word = "missing" if absent else _STATES.get(state, "differs")
+    return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": word}
+
+
+def lost_runs(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime
+) -> list[JournalledRun]:
+    """The runs of this host that the directory lacks, in order, without those accepted as lost: each that has
+    no record there although it left one, or a write of which is undone; and what followed the first of them
+    without a record.
+
+    Runs older than `keep_runs_days` are left out, because their records may have been deleted. Raises
+    JournalUnusable.
+    """
+    folder = reader.search(Places(settings.directory.state).folder(RUNS), IN_RECORD, ["cn"], scope="one")
+    present = {entry.text("cn") for entry in folder}
+    undone = _undone(reader, settings)
+    runs = journalled_runs(settings.journal_file, lambda run: run not in present or run in undone)
+    accepted = {lost for run in runs if run.recorded and run.run in present for lost in run.accepted}
+    since = now - timedelta(days=settings.keep_runs_days - 1)
+    lost: list[JournalledRun] = []
+    for run in runs:
+        began = began_at(run.run)
+        if run.run in accepted or (began is not None and began < since):
+            continue
+        run.undone = run.run in present and run.run in undone
+        missing = run.run not in present and run.recorded
+        followed = lost and run.run not in present and (run.feeds or any(run.writes()))
+        if missing or run.undone or followed:
+            run.feeds = run.feeds or _feeds_of_plan(settings, run.plan)
+            lost.append(run)
+    return lost
+
+
+def _undone(reader: Reader, settings: Settings) -> set[str]:
+    """The runs with a write after the copy of the accounts that a restore brought back, as far as their
+    entries show it. If entries are missing and none is older, another program deleted them."""
+    accounts = settings.directory.accounts
+    entries = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
+    writes = [(write, entries.get(normal_dn(write.dn))) for write in stamped_writes(settings.journal_file)]
+    older = [
+        entry.text("entryCSN") for write, entry in writes if entry is not None and is_older(entry, write)
+    ]
+    if not older and len(entries) > 1:
+        return set()
+    since = max(older, default="")
+    return {
+        write.run
+        for write, entry in writes
+        if write.csn > since and (entry is None or is_older(entry, write))
+    }
+
+
+def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
+    """The feeds of a plan that this host stored; empty if it has no such plan."""
+    if not plan:
+        return ()
+    file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
+    try:
+        feeds = read_json(file.read_text(encoding="utf-8"))["basis"]["feeds"]
+        return tuple({name: str(feed[name]) for name in ("source", "file", "digest")} for feed in feeds)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _given_names(
+    reader: Reader, lost: Iterable[JournalledRun], settings: DirectorySettings, keys: DigestKeys
+) -> dict[str, str]:
+    """The names that the lost runs gave, each with what tells its first owner (see `FirstOwners`)."""
+    name = settings.attributes.get("supannEmpId", "supannEmpId")
+    digests: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for intent in (intent for run in lost for intent in run.writes()):
+        uid = intent.uid
+        if normal_dn(intent.dn) != normal_dn(account_dn(settings, uid)):
+            continue
+        if intent.added.get(name):
+            digests[uid] = intent.added[name][0]
+        given = ([uid] if intent.op == "add" else []) + ([local_of(intent.address)] if intent.address else [])
+        if not given:
+            continue
+        if uid not in digests:
+            entry = reader.read(intent.dn, [name])
+            matricule = entry.text(name) if entry is not None else ""
+            digests[uid] = keys.digest("journal", matricule_text(settings, uid, matricule))
+        names.update(dict.fromkeys(given, first_owner(digests[uid], uid)))
+    return names
+
+
+def feeds_to_apply(
+    reader: Reader,
+    lost: Iterable[JournalledRun],
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+) -> list[Feed]:
+    """The delta feeds of the lost runs in order, each once, without those applied in the directory."""
+    sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
+    feeds: dict[str, Feed] = {}
+    for run, feed in ((lost_run, feed) for lost_run in lost for feed in lost_run.feeds):
+        source = settings.sources.get(feed["source"])
+        memory = sources.get(feed["source"])
+        applied = memory is not None and feed["digest"] in memory.applied and not run.undone
+        if source is not None and not source.full and not applied:
+            feeds.setdefault(feed["digest"], feed)
+    return list(feeds.values())
+
+
+def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[JournalledRun], list[Feed]]:
+    """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
+    to apply again in order.
+
+    Changes no account; the next night gives the names that the lost runs gave to their first owners alone.
+    Raises PiactlError if no run is lost, SecretUnusable if accounts need a digest key that this host has
+    retired, JournalMissing, LockHeld; then nothing is written.
+    """
+    settings, keys, unreadable = command.settings, command.keys, command.unreadable
+    with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
+        lost = lost_runs(writer, settings, unreadable, run.now())
+        if run.compared and not lost:
+            raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+        check_needed_keys(writer, settings, keys)
+        feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
+        names = [run_lost.run for run_lost in lost]
+        run.begin_to_write()
+        run.journal.record("accepted", runs=names, reason=run.order.reason)
+        for feed in feeds:
+            _take_again(run, feed)
+        owners = _given_names(writer, lost, settings.directory, keys)
+        must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
+        _keep_to_server(run)
+        if len(keys.keys) > 1:  # only `key add` announces one: the first is that of the directory
+            announce_key(writer, settings.directory.state, keys)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")
+    return lost, feeds
+
+
+def _keep_to_server(run: Run) -> None:
+    """Makes the server of this run the one that later runs write to."""
+    data = run.records.data(run.places.last_run)
+    last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
+    if last is not None:
+        accepted = replace(last, clean=False, server=run.server, csns=run.csns)
+        replace_record(run.writer, run.places.last_run, data, to_json(accepted))
+
+
+def _take_again(run: Run, feed: Feed) -> None:
+    """Lets the source accept a feed once more, whatever its date."""
+    dn = run.places.source(feed["source"])
+    entry = run.writer.read(dn, [DATA])  # each feed of a source changes its record
+    memory = run.unreadable.read(dn, entry.first(DATA), SOURCE) if entry is not None else None
+    if memory is None:
+        return  # no earlier feed of this source could refuse it
+    again = dict.fromkeys([*memory.again, feed["digest"]])
+    replace_record(run.writer, dn, stored(entry), to_json(replace(memory, again=tuple(again))))

@@ -1,0 +1,188 @@
+"""The undo log of runs, stored in the directory so that any host can undo them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count, islice
+from typing import Any
+
+from piactl.core.plan.change import Kind
+from piactl.core.plan.write import UNREADABLE, Values, Write
+from piactl.directory import filters
+from piactl.directory.dn import first_pair, normal_dn, parted
+from piactl.directory.port import Outcome, RawEntry, Reader
+from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.records import (
+    DATA,
+    IN_RECORD,
+    RUNS,
+    Places,
+    Record,
+    UnreadableRecord,
+    UnreadableRecords,
+    is_record,
+    must,
+    record_write,
+    set_record,
+    text_of,
+    texts_of,
+)
+from piactl.runs.run import Run
+
+UNDO_CHUNK = 400
+IN_UNDO_LOG = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
+_MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
+"""The attributes of a new account that are logged: a deleted entry is made again from them."""
+
+
+def keep_undo(run: Run, writes: Iterable[Write]) -> None:
+    """Stores what an undo of these account writes needs, before the first of them is made.
+
+    Only the writing identities can read them. For a new account, a digest shows whether its values changed
+    since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
+    groups are; deleted devices are not logged.
+    """
+    rows = (_row(write) for write in writes if write.op != "delete" or Kind.GROUP.value in write.kinds)
+    must(run.writer, run.while_locked(_undo_records(run, rows)))
+
+
+def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
+    for number in count():
+        chunk = list(islice(rows, UNDO_CHUNK))
+        if not chunk:
+            return
+        record = {"run": run.order.run, "changes": chunk}
+        write = record_write(run.places.undo(run.order.run, number), None, record)
+        if write is not None:
+            yield write
+
+
+def _row(write: Write) -> dict[str, Any]:
+    row: dict[str, Any] = {"uid": write.uid, "dn": write.dn, "op": write.op, "kinds": list(write.kinds)}
+    if Kind.GROUP.value in write.kinds:
+        row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
+    elif write.op == "add":
+        row["made"] = values_digest(write.add)
+        row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
+    elif (
+        Kind.ARCHIVE.value not in write.kinds
+        and SECRETS.isdisjoint(write.attributes)
+        and UNREADABLE not in write.delete.values()
+    ):
+        # values of other programs that are not text are not kept; an undo makes the base anew
+        sides = {
+            side: {name: attribute_values for name, attribute_values in values.items() if name != BASE}
+            for side, values in (("add", write.add), ("delete", write.delete))
+        }
+        with suppress(UnicodeDecodeError):
+            row |= {side: _texts(values) for side, values in sides.items()}
+    return row
+
+
+def values_digest(values: Values) -> str:
+    """A digest of the values of an entry, except its object classes and its base."""
+    parts = []
+    for name in sorted(values):
+        if name not in ("objectClass", BASE):
+            parts += [b"\0\0", name.encode(), *sorted(values[name])]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Write]:
+    """Yields the logged writes of a run in order; none if the log is empty or was pruned. Adds unreadable
+    parts to `unreadable`.
+
+    Only the writing identities can read the log.
+    """
+    chunks = sorted(
+        reader.search(Places(state).run(run), IN_UNDO_LOG, [DATA], scope="one"), key=lambda c: c.dn
+    )
+    for chunk in chunks:
+        yield from unreadable.read(chunk.dn, chunk.first(DATA), read_logged_writes) or ()
+
+
+def logged_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
+    """The values of each attribute after the logged writes of an account. Empty without writes."""
+    writes = []
+    for chunk in reader.search(Places(state).folder(RUNS), IN_UNDO_LOG, [DATA]):
+        chunk_name, _, run = chunk.dn.partition(",")
+        for logged_write in unreadable.read(chunk.dn, chunk.first(DATA), read_logged_writes) or ():
+            if logged_write.uid == uid:
+                writes.append((run, chunk_name, logged_write))
+    values: dict[str, tuple[bytes, ...]] = {}
+    for _, _, write in sorted(writes, key=lambda row: row[:2]):
+        for name in write.attributes:
+            gone = write.delete.get(name, ())
+            remaining = (value for value in values.get(name, ()) if value not in gone)
+            values[name] = (*remaining, *write.add.get(name, ()))
+    return values
+
+
+def read_logged_writes(record: Record) -> list[Write]:
+    """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
+    return [_kept(row) for row in record["changes"]]
+
+
+def _kept(row: Record) -> Write:
+    add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
+    op, dn = text_of(row, "op"), text_of(row, "dn")
+    if op not in ("add", "modify", "delete") or not normal_dn(dn):
+        raise ValueError("not a write of an account")
+    made = text_of(row, "made") if "made" in row else ""
+    kinds = texts_of(row["kinds"], "kinds")
+    return Write(op, dn, add=add, delete=delete, uid=text_of(row, "uid"), kinds=kinds, made=made)
+
+
+def is_undoable(logged_write: Write) -> bool:
+    """Whether the log has what an undo puts back: not of an archival, nor of values that cannot be read."""
+    return bool(logged_write.add or logged_write.delete or logged_write.op == "add")
+
+
+def _bytes(values: Record) -> Values:
+    return {name: tuple(value.encode() for value in texts_of(texts, name)) for name, texts in values.items()}
+
+
+def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
+    return {name: [value.decode() for value in attribute_values] for name, attribute_values in values.items()}
+
+
+def prune(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:
+    """Deletes the undo log of runs older than `undo_days`, and the records of runs older than `run_days`
+    that have no undo log any more. `entries` are those of piactl's tree, with their classes."""
+    undo_limit, limit = (
+        f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}" for days in (undo_days, run_days)
+    )
+    runs, kept_runs = [], set()
+    folder = normal_dn(run.places.folder(RUNS))
+    for entry in filter(is_record, entries):
+        of_run = entry.dn.partition(",")[2]
+        if parted(normal_dn(entry.dn))[1] == folder:
+            runs.append(entry.dn)
+        elif entry.dn.lower().startswith("cn=undo-") and parted(normal_dn(of_run))[1] == folder:
+            old = _RUN_ID.match(of_run) and first_pair(of_run)[1] < undo_limit
+            if not (old and _deleted(run, entry.dn)):
+                kept_runs.add(of_run.lower())
+    for dn in runs:
+        if _RUN_ID.match(dn) and first_pair(dn)[1] < limit and dn.lower() not in kept_runs:
+            _deleted(run, dn)
+
+
+_RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
+"""The beginning of the name of a run's record; entries with other names are not piactl's."""
+
+
+def _deleted(run: Run, dn: str) -> bool:
+    """Deletes a record unless it has changed; returns whether it was deleted. Reports one that cannot be
+    deleted."""
+    result = set_record(run.writer, dn, None)
+    if result is None:
+        return False
+    if result.outcome is Outcome.FAILED:
+        why = f"the record is old and cannot be deleted ({result.message})"
+        run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
+    return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)

@@ -1,0 +1,91 @@
+"""Ends what earlier runs left unfinished: writes in doubt, records of dead runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from piactl.core.plan.memory import RunStatus
+from piactl.core.text import counted
+from piactl.directory.store.records import DATA, RUNS, Record, replace_record
+from piactl.directory.store.run_records import MARK, put_run_record, read_run
+from piactl.directory.store.state_records import LAST_RUN
+from piactl.directory.store.typed_records import to_json
+from piactl.journal import in_doubt, repeated
+from piactl.runs.run import Run
+from piactl.runs.run_lock import RunLock, alive_alone
+from piactl.runs.write_ahead import read_back
+
+
+def settle_doubts(run: Run) -> int:
+    """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes."""
+    run.unmade = run.journal.unmade
+    intents = in_doubt(run.settings.journal_file)
+    settled = read_back(run.writer, intents, run.keys)
+    if settled:
+        pairs = list(zip(intents, settled, strict=True))
+        run.journal.resolved(settled)
+        unmade = [intent for intent, settlement in pairs if settlement.outcome != "applied"]
+        run.unmade = [*run.unmade, *unmade]
+        done = len(settled) - len(unmade)
+        writes = counted(
+            len(settled),
+            "write that an earlier run left in doubt was",
+            "writes that an earlier run left in doubt were",
+        )
+        run.say(f"{writes} read back: {done} had been made")
+    return len(settled)
+
+
+def made_late(run: Run) -> list[tuple[str, str]]:
+    """The uids, with a sentence, of the writes that were read back as not made, and are made now although no
+    run made them again: something between the hosts held the requests of the earlier run. A run with the lock
+    settles them; others leave that to the next one that has it."""
+    settled = read_back(run.writer, run.unmade, run.keys)
+    made = {s.intent: s for s in settled if s.outcome == "applied"}
+    made_intents = [intent for intent in run.unmade if intent.seq in made]
+    again = repeated(run.settings.journal_file, made_intents) if made_intents else ()
+    late = [intent for intent in made_intents if intent.seq not in again]
+    words = [
+        (
+            intent.uid,
+            f"a write of run {intent.run}, which was read back as not made, was made later: "
+            "look what holds requests to the server, and run again with the feeds of today",
+        )
+        for intent in late
+    ]
+    for uid, text in words:
+        run.journal.note(f"{uid}: {text}")
+    if late and isinstance(run.lock, RunLock):
+        unclean_last(run)
+        run.journal.resolved([made[intent.seq] for intent in late])
+    return words
+
+
+def unclean_last(run: Run) -> None:
+    """Marks the last run, which may be this one, as one that did not end well."""
+    entry = run.writer.read(run.places.last_run, [DATA])
+    data = entry.first(DATA) if entry is not None else None
+    last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
+    if last is not None:
+        replace_record(run.writer, run.places.last_run, data, to_json(replace(last, clean=False)))
+
+
+def mark_interrupted(run: Run, why: str) -> None:
+    """Marks the records of runs that died as interrupted; `why` is their note."""
+    for dn, record in _running(run):
+        if not alive_alone(record, run.now()):
+            put_run_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
+            feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
+            if feeds:
+                run.say(f"run {record['run']} was interrupted; apply its feeds again: {feeds}")
+
+
+def _running(run: Run) -> Iterator[tuple[str, Record]]:
+    """Name and record of the other runs that are marked as running."""
+    for entry in run.records.folder(RUNS):
+        if entry.text(MARK) != RunStatus.RUNNING:
+            continue
+        record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
+        if record is not None and record["run"] != run.order.run and record["status"] == RunStatus.RUNNING:
+            yield entry.dn, record

@@ -1,0 +1,118 @@
+"""Writes accounts with a write-ahead journal: the intent before each write, the outcome after it.
+
+The next run reads back the writes that a run leaves in doubt, and sees from the entry as it is now what
+became of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain, islice
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.plan.write import Write, WriteState
+from piactl.directory.port import Outcome, Reader, WriteResult
+from piactl.errors import PiactlError, ReplyLost
+from piactl.journal import Intent, Settlement, state_of_intent
+from piactl.runs.run import Run
+
+BATCH = 100
+"""The number of intents that one sync of the journal covers, with the outcomes of those before them."""
+
+_OUTCOMES = {WriteState.MADE: "applied", WriteState.NOT_MADE: "failed"}
+
+
+class JournalledWriting:
+    """The writes of a run; writes that remove something come first.
+
+    At the end, each intent has one outcome, except for writes in doubt, which the next run settles.
+    `stopped` says what asked to stop ("" if nothing did). `unmade` counts the intents that were not sent
+    because of an error.
+    """
+
+    def __init__(self, run: Run, stop: Callable[[], str]) -> None:
+        self.stopped = ""
+        self.unmade = 0
+        self._run, self._stop = run, stop
+        self._open: dict[int, tuple[int, Write]] = {}
+        self._settlements: list[Settlement] = []
+
+    def results(self, writes: Iterable[Write]) -> Generator[tuple[Write, WriteResult]]:
+        """Yields the result of each write, in order. Raises an error that ends all writes, after the known
+        results (DirectoryUnreachable, DirectoryRefused, ReplyLost, LockLost, JournalUnusable)."""
+        coming = iter(writes)
+        gaining: list[Write] = []
+
+        def losing() -> Iterator[Write]:
+            for row in coming:
+                if not row.loses:
+                    gaining.append(row)
+                    return
+                yield row
+
+        # writes that add something wait until all that remove something are answered
+        yield from self._written(losing())
+        if gaining and not self.stopped:
+            yield from self._written(chain(gaining, coming))
+
+    def _written(self, writes: Iterator[Write]) -> Generator[tuple[Write, WriteResult]]:
+        try:
+            with closing(self._run.writer.write(self._intended(writes))) as results:
+                for result in results:
+                    number, row = self._open.pop(id(result.write))
+                    csn = result.csn_after.decode("ascii", "replace")
+                    self._settlements.append(Settlement(number, result.outcome.value, result.message, csn))
+                    yield row, result
+        except PiactlError as error:
+            doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
+            self.unmade = self._end("not made: the run had to end", doubtful)
+            self._settle()
+            raise
+        self._end("not made: the run was stopped")
+        self._settle()
+
+    def _intended(self, writes: Iterator[Write]) -> Iterator[Write]:
+        """Yields each write to be sent, after its intent is on disk and the lock is checked."""
+        while batch := list(islice(writes, BATCH)):
+            self.stopped = self._stop()
+            if self.stopped:
+                return
+            numbers = self._run.journal.intents(batch, self._taken_settlements())
+            self._open |= {id(row): (number, row) for number, row in zip(numbers, batch, strict=True)}
+            # slapd answers this read after most writes in flight, and is idle then: so the intents come first
+            self._run.lock.keep()
+            for row in batch:
+                self.stopped = self._stop()
+                if self.stopped:
+                    return
+                self._run.lock.check()
+                yield row
+
+    def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
+        """Settles the intents that were not sent, except those in doubt; returns their number."""
+        unmade = [number for number, row in self._open.values() if row.dn not in doubtful]
+        self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
+        self._open.clear()
+        return len(unmade)
+
+    def _settle(self) -> None:
+        if settlements := self._taken_settlements():
+            self._run.journal.outcomes(settlements)
+
+    def _taken_settlements(self) -> list[Settlement]:
+        settlements, self._settlements = self._settlements, []
+        return settlements
+
+
+def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:
+    """What became of each intent, in the order given."""
+    settlements = []
+    for intent in intents:
+        entry = reader.read(intent.dn, sorted({*intent.added, *intent.removed}))
+        now = state_of_intent(
+            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
+        )
+        message = f"read back after run {intent.run}: {now.value}"
+        settlements.append(Settlement(intent.seq, _OUTCOMES.get(now, "conflict"), message))
+    return settlements

@@ -1,0 +1,86 @@
+"""The first configuration of a host: files to edit, from the examples that ship with piactl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from piactl.config.read_policy import read_policy
+from piactl.config.read_settings import read_settings
+from piactl.config.register import read_register
+from piactl.errors import PiactlError
+from piactl.host_secrets import new_keys_text, read_keys
+from piactl.private_files import make_private_folder, write_private, write_public
+from piactl.resources import example
+
+FILES = ("piactl.yaml", "policy.yaml", "establishments.csv")
+MARK = "EDIT"
+_REGISTER_COMMENT = (
+    f"# {MARK}: your establishments, one a line; these are examples. A blank means no value.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The files of a first configuration: `written` ones, existing ones `left` unchanged, and the number of
+    lines `marked` for editing."""
+
+    written: tuple[Path, ...]
+    left: tuple[Path, ...]
+    marked: int
+
+
+def write_first_files(folder: Path) -> Begun:
+    """Writes the missing files of a first configuration to `folder`; existing files stay unchanged.
+
+    The folder of the secrets has mode 0700, the key file 0600. Raises PiactlError if a file cannot be
+    written, and ConfigurationInvalid or SecretUnusable if the resulting files are not valid.
+    """
+    secrets = folder / "secrets"
+    contents = {folder / name: _content(name) for name in FILES}
+    written, existing = [], []
+    _make_folder(folder)
+    make_private_folder(secrets)
+    for path, content in contents.items():
+        if path.exists() or path.is_symlink():
+            existing.append(path)
+        else:
+            write_public(path, content)
+            written.append(path)
+    keys = secrets / "keys"
+    if keys.exists() or keys.is_symlink():
+        existing.append(keys)
+    else:
+        write_private(keys, new_keys_text().encode("ascii"))
+        written.append(keys)
+    settings = read_settings(folder / "piactl.yaml")
+    read_policy(Path(settings.policy_file))
+    read_register(Path(settings.establishments_file))
+    if keys in written:
+        read_keys(str(keys))
+    lines = (line for path in written for line in path.read_text("utf-8").splitlines())
+    return Begun(tuple(written), tuple(existing), sum(MARK in line for line in lines))
+
+
+def _content(name: str) -> bytes:
+    try:
+        content = example(name).read_bytes()
+    except OSError:
+        raise PiactlError(
+            f"{example(name)} is missing: the installation is incomplete. Install piactl again."
+        ) from None
+    if name == "establishments.csv":
+        header, _, rest = content.partition(b"\n")
+        return header + b"\n" + _REGISTER_COMMENT.encode() + rest
+    return content
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755, parents=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise PiactlError(
+            f"{folder}: cannot be made ({why}); name a folder of yours with --dir DIR"
+        ) from None

@@ -1,0 +1,51 @@
+"""Compares two policies for the same people: what the second changes if it replaces the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from piactl.core.model.settings import Settings
+from piactl.core.plan.plan import Plan
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.written_over import WrittenOver
+from piactl.planning.build import build_plan
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.load_feeds import Scan
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.night_db import NightDb
+from piactl.planning.read_state import read_run_state
+from piactl.trials.simulation import carry_out, take_written
+
+RUN = "the old policy"
+
+
+def policy_diff(
+    accounts: ManagedAccounts,
+    old: Rules,
+    new: Rules,
+    encoding: Encoding,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    scans: Sequence[Scan],
+    night: NightDb,
+    accepted: Accepted,
+) -> tuple[Plan, Plan]:
+    """The plan that makes the accounts what the old policy wants, and the plan of the new one after it: the
+    changes that the policy alone makes. `encoding` is the encoding for the new policy. Nothing is written.
+
+    Raises FeedRefused and what else `build_plan` raises.
+    """
+    over = WrittenOver(accounts.reader)
+    accounts = accounts._replace(reader=over)
+    state = read_run_state(accounts, old, unreadable)
+    _, before = build_plan(accounts, old, settings, scans, state, night, accepted)
+    take_written(over, accounts, before)
+    carry_out(over, accounts.directory.state, before, RUN)
+    after_it = accounts._replace(encoding=encoding)
+    state = read_run_state(after_it, new, unreadable)
+    # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
+    _, ready = build_plan(after_it, new, settings, scans, state, night, accepted)
+    return before.plan, replace(ready.plan, remarks=())

@@ -1,0 +1,500 @@
+"""Rehearses a period night by night on a private slapd: which files are the feeds of which night, the nights
+themselves, and the folder of the rehearsal.
+
+In the folder, `directory.ldif` is written now and then, and when the rehearsal stops. Its first line says how
+many nights it includes, and which feeds they refused as older, so that what was written after it does not
+count.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.settings import (
+    DirectorySettings,
+    Identity,
+    IdentityName,
+    Settings,
+    SourceSettings,
+    TlsSettings,
+)
+from piactl.core.plan.change import Change
+from piactl.core.plan.memory import RunStatus
+from piactl.core.rules.desired import Rules
+from piactl.core.text import counted, read_json
+from piactl.directory.ldif import ldif_entry, read_ldif
+from piactl.directory.open import open_writer
+from piactl.directory.port import RawEntry, Writer
+from piactl.directory.store.account_list import run_list_writes
+from piactl.directory.store.accounts import UUID
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
+from piactl.directory.store.records import UnreadableRecords, must
+from piactl.directory.store.typed_records import to_json
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
+from piactl.feed.feed_file import NoSource, source_of
+from piactl.feed.file_date import file_date
+from piactl.feed.read_feed import last_line, read_trailer
+from piactl.planning.build import Continued, build_continuing
+from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.load_feeds import (
+    keep_sets,
+    note_older,
+    read_noted,
+    refused_feeds,
+    scan_feeds,
+    write_noted,
+)
+from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.night_db import NightDb
+from piactl.planning.read_state import read_run_state
+from piactl.private_files import make_private_folder, write_private
+from piactl.sandbox import private_server
+from piactl.trials.simulation import carry_out
+
+
+@dataclass(frozen=True, slots=True)
+class FeedsByNight:
+    """The feeds by the day on which they came, and a sentence for each file that belongs to no day."""
+
+    feeds: Mapping[date, tuple[Path, ...]]
+    left: tuple[str, ...] = ()
+    facts: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """Name and size of each feed, to see that the folder is the same."""
+
+
+def feeds_by_night(
+    folder: Path, sources: Mapping[str, SourceSettings], first: date, last: date
+) -> FeedsByNight:
+    """The files in a folder, not below it, that match a source and came from `first` to `last`.
+
+    A file came on the day in its name, because a cut file has no last line; without one, on the day of its
+    last line. Raises UsageError if the folder cannot be read, or no file is a feed of these days.
+    """
+    feeds: dict[date, list[Path]] = {}
+    sentences: list[str] = []
+    facts: list[tuple[str, int]] = []
+    outside = 0
+    for path in _files(folder):
+        try:
+            source = source_of(path, sources)
+        except UsageError as error:
+            why = error.why if isinstance(error, NoSource) else ""
+            sentences.append(why or f"{path}: not read: it matches the `files` of no single source")
+            continue
+        day = file_date(path.name, source.date_pattern) or _date_inside(path)
+        if day is None:
+            sentences.append(f"{path}: not read: neither its name nor its last line has a date")
+        elif first <= day <= last:
+            feeds.setdefault(day, []).append(path)
+            facts.append((path.name, path.stat().st_size))
+        else:
+            outside += 1
+    if outside:
+        sentences.append(
+            f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}"
+        )
+    if not feeds:
+        raise UsageError("\n".join([*sentences[:3], f"{folder}: no feed of the days from {first} to {last}"]))
+    return FeedsByNight(
+        {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is not a folder; name the one with the feeds")
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})") from None
+    return sorted(files)
+
+
+def _date_inside(path: Path) -> date | None:
+    trailer = read_trailer(last_line(path))
+    return trailer.date if trailer else None
+
+
+_FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
+_MARK = "# rehearsed: "
+_NOT_COMPARED = frozenset({BASE, UUID})
+"""What the server makes, and the digests, which hold it and follow from the other values."""
+
+
+class RehearsalFolder:
+    """The files of one rehearsal in a folder, made with mode 0700 if it is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._nights: list[bytes] = []
+        self._changes: list[bytes] = []
+
+    @property
+    def state(self) -> Path:
+        """The state folder of the rehearsed nights."""
+        return self.folder / "state"
+
+    def done(self, facts: Mapping[str, Any]) -> int:
+        """The number of nights that are done of the rehearsal that `facts` describe; 0 for a new folder, or
+        an empty one. Raises UsageError if the folder has another rehearsal or other files."""
+        earlier_facts = self._known()
+        if earlier_facts is None:
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
+            return 0
+        if earlier_facts != json.loads(_text(facts)):
+            other = ", ".join(
+                name for name in facts if earlier_facts.get(name) != json.loads(_text(facts[name]))
+            )
+            raise UsageError(
+                f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
+            )
+        return self._done()[0]
+
+    def begin(self, facts: Mapping[str, Any], done: int) -> None:
+        """Makes the folder, or takes up what became of the nights that are done. Raises PiactlError if it
+        cannot be written."""
+        make_private_folder(self.folder)
+        make_private_folder(self.state)
+        write_private(self.folder / _FACTS, _text(facts))
+        write_noted(self.state, self._done()[1].encode(errors="surrogateescape"))
+        self._nights, self._changes = self._lines(_NIGHTS)[:done], self._lines(_CHANGES)[:done]
+
+    def __len__(self) -> int:
+        """The number of nights that are done."""
+        return len(self._nights)
+
+    def add(self, night: Mapping[str, Any], changes: Mapping[str, Sequence[str]]) -> None:
+        """Adds a night, with the changes of each account by uid."""
+        self._nights.append(_text(night))
+        self._changes.append(_text({"date": night["date"], "changes": changes}))
+
+    def save(self, entries: Iterable[RawEntry]) -> None:
+        """Writes what became of the nights so far, and the entries of the directory after them."""
+        write_private(self.folder / _NIGHTS, self._nights)
+        write_private(self.folder / _CHANGES, self._changes)
+        write_private(self.folder / _DIRECTORY, self._ldif(entries))
+
+    def saved(self) -> Iterator[RawEntry]:
+        """The entries of the directory after the nights that are done."""
+        return read_ldif(self.folder / _DIRECTORY)
+
+    def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
+        older = read_noted(self.state)
+        yield _MARK.encode() + _text(
+            {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
+        )
+        for entry in sorted(entries, key=lambda entry: entry.dn):
+            # the order depends on the server, and means nothing
+            yield ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
+
+    def nights(self) -> list[dict[str, Any]]:
+        """What became of each night. Raises UsageError if the folder has no rehearsal."""
+        if self._known() is None:
+            raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
+        return [read_json(line) for line in self._lines(_NIGHTS)]
+
+    def changes(self) -> dict[str, bytes]:
+        """The line with the changes of each account, by night."""
+        return {read_json(line)["date"]: line for line in self._lines(_CHANGES)}
+
+    def _known(self) -> dict[str, Any] | None:
+        try:
+            facts: dict[str, Any] = read_json((self.folder / _FACTS).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return facts
+
+    def _done(self) -> tuple[int, str]:
+        with suppress(OSError, ValueError, KeyError), (self.folder / _DIRECTORY).open("rb") as stream:
+            head = read_json(stream.readline().decode().removeprefix(_MARK))
+            return head["nights"], head["older"]
+        return 0, ""
+
+    def _lines(self, name: str) -> list[bytes]:
+        with suppress(OSError):
+            return (self.folder / name).read_bytes().splitlines(keepends=True)
+        return []
+
+
+def _text(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+@contextmanager
+def private_directory(
+    settings: DirectorySettings, encoding: Encoding, entries: Iterable[RawEntry]
+) -> Iterator[tuple[DirectorySettings, Writer]]:
+    """A private server with a copy of these entries, which are of a directory with these settings: the
+    settings of the copy, and its writer. `encoding` is the one of the copy. Raises SandboxUnavailable."""
+    ldif = DirectoryCopy(settings, encoding).ldif(entries)
+    with private_server(settings.suffix, settings.accounts, settings.state, ldif) as uri:
+        identities = {IdentityName.NIGHTLY.value: Identity(external=True)}
+        copied = replace(copied_settings(settings), servers=(uri,), identities=identities, tls=TlsSettings())
+        with open_writer(copied, IdentityName.NIGHTLY, lambda _identity: b"") as writer:
+            yield copied, writer
+
+
+def rules_of_copy(rules: Rules) -> Rules:
+    """The rules of a rehearsed night. No account gets an identifier for federations, which the clock of the
+    server would date."""
+    return replace(rules, policy=replace(rules.policy, unique_id=False))
+
+
+@dataclass(slots=True)
+class Nights:
+    """Rehearses one night after the other on the private server of `writer`. `settings` name a folder of the
+    rehearsal's own as state folder.
+
+    `approved`: a plan that breaks guards is applied as if somebody had approved it. Otherwise nothing is,
+    and later nights plan the same again, as real ones do.
+    """
+
+    writer: Writer
+    accounts: ManagedAccounts
+    settings: Settings
+    rules: Callable[[date], Rules]
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+    now: Callable[[], datetime]
+    approved: bool = False
+    known: NightDb = field(init=False, repr=False)
+    _listed: bool = False
+
+    def __post_init__(self) -> None:
+        self.known = NightDb(Path(self.settings.state_folder), self.keys, alone=True)
+
+    def close(self) -> None:
+        self.known.close()
+
+    def night(self, day: date, feeds: Sequence[Path]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """One night: what became of it, as JSON values, and the changes of each account that were made, by
+        uid."""
+        facts: dict[str, Any] = {"date": day.isoformat(), "feeds": [path.name for path in feeds]}
+        try:
+            made = self._plan(day, feeds)
+        except FeedRefused as error:
+            note_older(error, Path(self.settings.state_folder))
+            return {**facts, **_refused(error)}, {}
+        except UnsafePlan as error:
+            return {**facts, **_refused(error)}, {}
+        for refusal in made.refused:
+            note_older(refusal, Path(self.settings.state_folder))
+        plan = made.ready.plan
+        stopped = bool(plan.refusals) and not self.approved
+        changes: defaultdict[str, list[str]] = defaultdict(list)
+        problems: list[str] = []
+        if not stopped:
+            for change in plan.changes:
+                changes[change.uid] += _change_texts(change)
+            problems = self._carry_out(day, made)
+        status = RunStatus.REFUSED if stopped else RunStatus.PARTLY if problems else RunStatus.DONE
+        outcome = {
+            **facts,
+            "status": status.value,
+            **({"problems": problems} if problems else {}),
+            **({"approved": True} if plan.refusals and self.approved else {}),
+            **({"why": str(made.refused[0])} if made.refused else {}),
+            **({"refused_feeds": refused_feeds(made.refused)} if made.refused else {}),
+            "summary": dict(plan.summary),
+            "accounts": len({change.uid for change in plan.changes}),
+            "held": len(plan.holds),
+            "rejected": len({(rejection.file, rejection.line) for rejection in plan.rejections}),
+            "absent": len(plan.absents),
+            "cases": plan.cases.get("open", 0),
+            "quality": list(map(asdict, plan.quality)),
+            "guards": [to_json(refusal) for refusal in plan.refusals],
+            "counted": {kind: list(numbers) for kind, numbers in sorted(plan.counted.items())},
+        }
+        return outcome, changes
+
+    def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
+        rules, settings, night = rules_of_copy(self.rules(day)), self.settings, self.known
+        arguments = [str(path) for path in feeds]
+        night.rows.clear()
+        scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)
+        state = read_run_state(self.accounts, rules, self.unreadable)
+        return build_continuing(self.accounts, rules, settings, scans, state, night, Accepted())
+
+    def _carry_out(self, day: date, made: Continued) -> list[str]:
+        """Writes what the night changes, and its records; returns a sentence for each account that could not
+        be written."""
+        ready, directory, began = made.ready, self.accounts.directory, self.now()
+        allowed = {refusal.kind for refusal in ready.plan.refusals}
+        run = f"{day:%Y%m%d}T030000-rehearsed"
+        problems = carry_out(self.writer, directory.state, ready, run, self.known, allowed)
+        since = began if self._listed else None
+        must(self.writer, run_list_writes(self.writer, directory, self.unreadable, since))
+        self._listed = True
+        keep_sets(made.feeds, lambda _said: None)
+        return problems
+
+
+def _change_texts(change: Change) -> list[str]:
+    """The values that a change makes different, by name, as `create login_until=2026-09-25`."""
+    before, kind = change.before or {}, change.kind.value
+    after = sorted(change.after.items())
+    return [f"{kind} {name}={value}" for name, value in after if value != before.get(name)]
+
+
+def _refused(error: PiactlError) -> dict[str, Any]:
+    return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
+
+
+EMPTY, DIRECTORY = "empty", "directory"
+"""What a rehearsal begins with, if it is not a file."""
+_SAVE_EVERY = 30
+"""Nights between two saves of the directory, which take a second or two."""
+
+_LONGEST = 100
+"""Bytes of a value that a difference shows."""
+
+
+def inputs_of(
+    start: str, feeds: FeedsByNight, rules: Rules, settings: Settings, days: Sequence[date], *, approved: bool
+) -> dict[str, Any]:
+    """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
+    return {
+        "from": start if start in (EMPTY, DIRECTORY) else _digest(Path(start)),
+        "feeds": [list(fact) for fact in feeds.facts],
+        "policy": rules.policy.digest,
+        "register": rules.register_digest,
+        "configuration": hashlib.sha256(repr(settings).encode()).hexdigest(),
+        "key": rules.keys.current,
+        "days": [day.isoformat() for day in days],
+        "approved": approved,
+    }
+
+
+def rehearse(
+    nights: Nights,
+    folder: RehearsalFolder,
+    days: Sequence[date],
+    feeds: FeedsByNight,
+    *,
+    save: Callable[[], None],
+    progress: Callable[[int, int], None],
+    stop: Callable[[], str],
+) -> str:
+    """Rehearses those of these nights that are not done, and saves what became of them now and then; returns
+    the signal that stopped it, "" at the end of the period."""
+    for number in range(len(folder), len(days)):
+        facts, changes = nights.night(days[number], feeds.feeds.get(days[number], ()))
+        folder.add(facts, changes)
+        if facts["status"] != RunStatus.DONE.value:
+            # the error of a refused feed and all that was read of it hold each other, and no collector runs
+            gc.collect()
+        progress(number + 1, len(days))
+        name, last = stop(), number + 1 == len(days)
+        if name or (number + 1) % _SAVE_EVERY == 0 or last:
+            save()
+        if name and not last:
+            return name
+    return ""
+
+
+def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
+    """How two rehearsals differ: by night what became of it, then the entries of the directory at the end,
+    then the accounts that end the same, but changed on other nights.
+
+    A row has `what` (night, entry or account), `name`, and `here` and `there`: the night, the values that
+    only this one has, or the changes with their nights; None if only the other one has the entry. Raises
+    UsageError.
+    """
+    ours, theirs = ({night["date"]: _outcome(night) for night in folder.nights()} for folder in (here, there))
+    for day in sorted({*ours, *theirs}):
+        if ours.get(day) != theirs.get(day):
+            yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
+    shown = set[str]()
+    for dn, sides in _side_by_side(here, there):
+        a, b = sides.get("here"), sides.get("there")
+        texts = _alone(a, b), _alone(b, a)
+        if texts != ("", ""):
+            yield {"what": "entry", "name": dn, "here": texts[0], "there": texts[1]}
+            shown |= {dn.partition(",")[0].removeprefix("uid=")} if b is not None else set()
+    ours_by_uid, theirs_by_uid = _other_changes(here.changes(), there.changes())
+    for uid in sorted({*ours_by_uid, *theirs_by_uid} - shown):
+        rows = ("; ".join(texts.get(uid, ())) for texts in (ours_by_uid, theirs_by_uid))
+        yield {"what": "account", "name": uid, **dict(zip(("here", "there"), rows, strict=True))}
+
+
+def _other_changes(
+    here: Mapping[str, bytes], there: Mapping[str, bytes]
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The changes that only one of two rehearsals has on a night, by uid, each with its night."""
+    ours, theirs = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for day in sorted({*here, *there}):
+        if here.get(day) == there.get(day):
+            continue
+        a, b = (read_json(lines[day])["changes"] if day in lines else {} for lines in (here, there))
+        for uid in {*a, *b}:
+            if a.get(uid) != b.get(uid):
+                ours[uid] += _texts_alone(day, a.get(uid, ()), b.get(uid, ()))
+                theirs[uid] += _texts_alone(day, b.get(uid, ()), a.get(uid, ()))
+    return ours, theirs
+
+
+def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[str]:
+    """The changes of an account on a night that the other rehearsal does not have; only their kinds if it has
+    none on that night."""
+    alone = [text for text in texts if text not in other]
+    return [f"{day} {text}" for text in (alone if other else dict.fromkeys(t.split()[0] for t in alone))]
+
+
+def _side_by_side(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[tuple[str, dict[str, RawEntry]]]:
+    """Each name of an entry, with the entry in one directory or in both, which are in the order of names."""
+
+    def named(side: str, folder: RehearsalFolder) -> Iterator[tuple[str, str, RawEntry]]:
+        return ((entry.dn, side, entry) for entry in folder.saved())
+
+    of_both = merge(named("here", here), named("there", there), key=itemgetter(0))
+    for dn, entries in groupby(of_both, key=itemgetter(0)):
+        yield dn, {side: entry for _, side, entry in entries}
+
+
+def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
+    """The values that only this entry has, long ones, such as records, as `...`; None without an entry."""
+    if entry is None:
+        return None
+    if other is None:
+        return "there"
+    parts = []
+    for name in sorted(entry.values.keys() - _NOT_COMPARED):
+        values = sorted({*entry.values[name]} - {*other.values.get(name, ())})
+        texts = [value.decode(errors="replace") if len(value) <= _LONGEST else "..." for value in values]
+        parts += [f"{name} {', '.join(texts)}"] if texts else []
+    return "; ".join(parts)
+
+
+def _outcome(night: dict[str, Any]) -> str:
+    """A night in one line."""
+    kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
+    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
+    counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
+    return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(
+            f"--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty"
+        ) from None

@@ -1,0 +1,83 @@
+"""What `doctor` knows of the content of the directory and of the journal. What several checks read is read
+once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.directory.port import Reader
+from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import DirectoryUnreachable, PiactlError
+from piactl.watch.this_host import Host
+
+_Found = TypeVar("_Found")
+
+
+class Content:
+    """`host_name` is the name of this host in the records of runs; `binds`: whether canaries are tried.
+    Records that cannot be read are in `unreadable`, whichever check reads them. Policy and keys raise
+    PiactlError if their file is not valid, and `reader` if no server can be queried."""
+
+    def __init__(
+        self,
+        host: Host,
+        open_reader: Callable[[], Reader | None],
+        host_name: str,
+        now: datetime,
+        *,
+        binds: bool,
+    ) -> None:
+        self._host = host
+        self._open_reader = open_reader
+        self._once: dict[str, Any] = {}
+        self.settings: Settings = host.settings
+        self.host_name = host_name
+        self.now = now
+        self.binds = binds
+        self.unreadable = UnreadableRecords()
+
+    @property
+    def reader(self) -> Reader:
+        reader = self.once("reader", self._open_reader)
+        if reader is None:
+            raise DirectoryUnreachable("no server can be queried (D11, D12)")
+        return reader
+
+    @property
+    def directory(self) -> DirectorySettings:
+        return self.settings.directory
+
+    @property
+    def policy(self) -> Policy:
+        return self._host.policy()
+
+    @property
+    def keys(self) -> DigestKeys:
+        return self._host.keys()
+
+    @property
+    def today(self) -> date:
+        """The day in the time zone of the policy."""
+        try:
+            zone = self.policy.timezone
+        except PiactlError:
+            zone = "UTC"
+        return self.now.astimezone(ZoneInfo(zone)).date()
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        return encoding_of(self.policy, self.directory, self.keys)
+
+    def once(self, name: str, read: Callable[[], _Found]) -> _Found:
+        """What `read` returns; it is called once for each name."""
+        if name not in self._once:
+            self._once[name] = read()
+        return self._once[name]  # type: ignore[no-any-return]

@@ -1,0 +1,129 @@
+"""`doctor`: makes the checks of the table. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from piactl.config.read_settings import read_settings
+from piactl.core.model.settings import Settings
+from piactl.directory.open import open_reader
+from piactl.directory.port import Reader
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.host_secrets import identity_password
+from piactl.private_files import may_not, run_as
+from piactl.watch.checks import CHECKS, Check, Finding, Reads
+from piactl.watch.content import Content
+from piactl.watch.findings import CheckOutcome, CheckResult, error, skipped
+from piactl.watch.servers import Server, open_server
+from piactl.watch.this_host import Host
+
+_OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
+
+
+def examine(
+    configuration: Path | ConfigurationInvalid,
+    now: Callable[[], datetime],
+    host: str,
+    *,
+    canaries: bool = False,
+) -> list[Finding]:
+    """Makes every check; one that cannot be made is skipped with the reason. The findings are in the order of
+    the numbers, then of the servers.
+
+    `configuration` is the file, or the error that says why there is none. `host` is the name of this host
+    in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Never raises:
+    a check that fails with a bug reports it, and the others go on.
+    """
+    findings = list(_all(configuration, now, host, canaries=canaries))
+    return sorted(findings, key=lambda finding: finding.check.id)
+
+
+def exit_code(findings: list[Finding], *, strict: bool) -> Exit:
+    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration, 8 no server, else 1."""
+    errors = {f.check.id for f in findings if f.result.outcome is CheckOutcome.ERROR}
+    if errors & set(_OF_CONFIGURATION):
+        return Exit.CONFIGURATION
+    servers = [finding.result.outcome for finding in findings if finding.check.id == "D11"]
+    if all(outcome is CheckOutcome.ERROR for outcome in servers):
+        return Exit.UNREACHABLE
+    warned = any(finding.result.outcome is CheckOutcome.WARNING for finding in findings)
+    return Exit.FAILED if errors or (strict and warned) else Exit.DONE
+
+
+def _all(
+    configuration: Path | ConfigurationInvalid, now: Callable[[], datetime], host: str, *, canaries: bool
+) -> Iterator[Finding]:
+    try:
+        this_host = Host(_settings(configuration))
+    except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
+        advice = "Correct the file, then run piactl doctor again."
+        refused = isinstance(invalid, ConfigurationInvalid)
+        yield Finding(CHECKS["D01"], error(str(invalid), advice) if refused else _bug(invalid))
+        why = skipped("there is no valid configuration (D01)")
+        yield from (Finding(check, why) for check in CHECKS.values() if check.id != "D01")
+        return
+    settings = this_host.settings
+    for check in _those(Reads.HOST):
+        yield Finding(check, _result(partial(check.examine, this_host)))
+    for uri in settings.directory.servers:
+        with open_server(uri, this_host, now) as server:
+            for check in _those(Reads.SERVER):
+                yield Finding(check, _result(partial(_of_server, check, server)), uri)
+    with ExitStack() as stack:
+        content = Content(this_host, partial(_reader, this_host, stack), host, now(), binds=canaries)
+        for check in _those(Reads.CONTENT):
+            yield Finding(check, _result(partial(check.examine, content)))
+
+
+def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
+    if isinstance(configuration, ConfigurationInvalid):
+        raise configuration
+    return read_settings(configuration)
+
+
+def _of_server(check: Check, server: Server) -> CheckResult:
+    if check.id not in ("D11", "D12") and not server.probes:
+        return skipped("no identity can bind (D12)")
+    return check.examine(server)
+
+
+def _those(reads: Reads) -> list[Check]:
+    return [check for check in CHECKS.values() if check.reads is reads]
+
+
+def _reader(host: Host, stack: ExitStack) -> Reader | None:
+    """A reader as the first configured identity that can read; None if none can."""
+    directory = host.settings.directory
+    for name in ("reader", "nightly", "administrator"):
+        if name in directory.identities:
+            try:
+                reader = stack.enter_context(open_reader(directory, name, identity_password))
+                reader.facts()
+            except PiactlError:
+                continue
+            return reader
+    return None
+
+
+def _result(check: Callable[[], CheckResult]) -> CheckResult:
+    """What a check finds. One that an error of piactl ends is skipped, because another check reports the
+    error; any other exception is an error of the check, and the others go on."""
+    try:
+        return check()
+    except PiactlError as refused:
+        return skipped(str(refused).split("\n", 1)[0])
+    except PermissionError as forbidden:
+        path = str(forbidden.filename or "a file")
+        return error(f"{path}: {may_not(path, 'use')}", run_as(path).capitalize())
+    except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
+        return _bug(bug)
+
+
+def _bug(bug: Exception) -> CheckResult:
+    """Leaves out values that the exception may hold."""
+    words = f"the check itself failed: {type(bug).__name__}"
+    return error(words, "This is a bug in piactl: please report it with this line.")

@@ -1,0 +1,171 @@
+"""Checks of the journal: writable, intact, its head in syslog, no writes in doubt."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+
+from piactl.ask.history import LOOKS_BACK, watch
+from piactl.core.model.settings import DirectorySettings, IdentityName
+from piactl.core.text import counted
+from piactl.directory.open import open_reader
+from piactl.directory.probe.access_log import find_logs
+from piactl.directory.probe.server_config import root_of
+from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.host_secrets import identity_password
+from piactl.journal import in_doubt, verify
+from piactl.journal.append_file import open_private
+from piactl.journal.query import first_line
+from piactl.journal.syslog import SYSLOG, has_syslog
+from piactl.private_files import this_user
+from piactl.roles import held
+from piactl.runs.journal_heads import recorded_heads
+from piactl.runs.known_server import BEGIN, compare_runs, meet
+from piactl.watch.content import Content
+from piactl.watch.findings import CheckOutcome, CheckResult, error, fine, skipped, warning, worst
+from piactl.watch.this_host import doctor_as, may_write, nearest_folder
+
+NEWEST = 20_000
+"""So many lines at the end of the newest file are verified; `journal verify` takes all."""
+
+
+def file(content: Content) -> CheckResult:
+    """D08."""
+    path = content.settings.journal_file
+    folder = nearest_folder(Path(path).parent)
+    above = Path(path).parent
+    if above.exists() and not above.is_dir():
+        return error(f"{above} is not a folder", "Name another file as `journal`.")
+    if Path(path).is_dir():
+        return error(f"{path} is a folder", "Name the file in it as `journal`.")
+    if not may_write(folder):
+        return error(f"this user cannot write to {folder}", doctor_as(folder))
+    if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
+        return error(f"others can write to {folder} and could replace the journal", f"chmod 700 {folder}")
+    files = []
+    for name in (path, f"{path}.head"):
+        if not os.path.lexists(name):  # also a symbolic link that leads nowhere
+            continue
+        try:
+            os.close(open_private(name, os.O_RDWR))
+        except OSError as refused:
+            forbidden = isinstance(refused, PermissionError)
+            advice = doctor_as(Path(name)) if forbidden else "Replace it by a regular file."
+            return error(f"{name}: {refused.strerror}", advice)
+        except PiactlError as refused:
+            words, _, advice = str(refused).rpartition("\n")
+            return error(words, advice)
+        files.append(name)
+    return fine(path if files else f"{path} will be created by the first run")
+
+
+def chain(content: Content) -> CheckResult:
+    """D09."""
+    try:
+        return content.once("chain", lambda: _verified(content))
+    except PiactlError as refused:
+        return error(str(refused), "See: piactl journal verify")
+
+
+def _verified(content: Content) -> CheckResult:
+    settings, stored = content.settings, None
+    with suppress(PiactlError):  # no server can be asked
+        arguments = content.unreadable, this_user(), content.host_name, content.now
+        stored = recorded_heads(content.reader, settings, *arguments)
+    heads, runs_there = (stored.heads, stored.runs) if stored else ({}, {})
+    proof = verify(settings.journal_file, heads, runs_there, NEWEST)
+    if proof.problem is not None:
+        advice = (
+            "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
+            if proof.lines
+            else f"Restore it from a copy; if there is none: {BEGIN}"
+        )
+        return error(str(proof.problem), advice)
+    last = "last " if proof.first > 1 else ""
+    words = f"journal intact: {last}{counted(proof.lines, 'line')}"
+    if stored is None:
+        return fine(f"{words}; stored heads not compared")
+    agree = len(stored.heads) - len(proof.uncovered)
+    words += f", {counted(agree, 'stored head matches', 'stored heads match')}"
+    return fine(f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
+
+
+def syslog(content: Content) -> CheckResult:
+    """D50. Without syslog a journal that its user made anew is not noticed."""
+    if has_syslog():
+        return fine("syslog gets the heads of the journal")
+    wrong = f"nothing listens at {SYSLOG}: syslog does not get the heads of the journal"
+    advice = "Run rsyslog or systemd-journald, and forward authpriv to another host."
+    # on a host any command can forge the journal, which only syslog elsewhere can show
+    return warning(wrong, advice) if held() is None else error(wrong, advice)
+
+
+def doubts(content: Content) -> CheckResult:
+    """D10."""
+    try:
+        doubtful = in_doubt(content.settings.journal_file)
+    except PiactlError:
+        return skipped("the journal cannot be read (D09)")
+    if not doubtful:
+        return fine("none")
+    runs = ", ".join(sorted({intent.run for intent in doubtful}))
+    writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
+    words = f"{writes} of run {runs} {have} no outcome"
+    return warning(
+        words, "Run piactl nightly or apply: it first reads these entries and records the outcome."
+    )
+
+
+def runs(content: Content) -> CheckResult:
+    """D40. Skipped if the chain of the journal is not whole."""
+    if chain(content).outcome is not CheckOutcome.OK:
+        return skipped("the journal is not whole (D09)")
+    met = meet(content.reader, content.settings)
+    try:
+        if not compare_runs(met, content.host_name, content.settings, content.unreadable, content.now):
+            return skipped("the journal cannot be read (D08)")
+    except (DirectoryOlder, JournalMissing) as found:
+        words, _, advice = str(found).partition("\n")
+        return error(words, advice)
+    return fine("the directory has the last run of this host")
+
+
+def writes(content: Content) -> CheckResult:
+    """D51. Reads as the administrator if this host has that password: nightly sees only who wrote what, and
+    the others see nothing of the access log."""
+    reader, settings, directory = content.reader, content.settings, content.directory
+    first = first_line(settings.journal_file)
+    since = max(datetime.fromisoformat(first.time) if first else content.now, content.now - LOOKS_BACK)
+    root = root_of(reader, directory.suffix)
+    with ExitStack() as stack:
+        if IdentityName.ADMINISTRATOR in directory.identities:
+            with suppress(PiactlError):
+                administrator = open_reader(directory, IdentityName.ADMINISTRATOR, identity_password)
+                reader = stack.enter_context(administrator)
+                reader.facts()
+        comparison = watch(reader, directory, settings.journal_file, since, root=root).accounts
+    errors, warnings, advice = [], [], []
+    if not _log_of_nights(directory):
+        errors.append("nightly can read no access log: nobody sees a device that is written without piactl")
+    elif not comparison.log:
+        warnings.append("no access log can be read: only the last write of each account is seen")
+    if errors or warnings:
+        advice.append("Load accesslog, with its rules (schemas/ldap/accesslog.ldif.in).")
+    if words := comparison.sentence():
+        warnings.append(words)
+        advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
+    good = f"every write of accounts since {since:%Y-%m-%d} is in the journal"
+    return worst(errors, warnings, " ".join(advice), good)
+
+
+def _log_of_nights(directory: DirectorySettings) -> bool:
+    """Whether nights can read an access log; True if this host makes none."""
+    if IdentityName.NIGHTLY not in directory.identities:
+        return True
+    try:
+        with open_reader(directory, IdentityName.NIGHTLY, identity_password) as reader:
+            return bool(find_logs(reader, directory.suffix).readable)
+    except PiactlError:
+        return True  # another check says that it cannot be used

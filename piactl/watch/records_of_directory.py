@@ -1,0 +1,266 @@
+"""Checks of what the directory holds: records, keys, password policies, canaries, cases, approvals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from piactl.core.model.settings import IdentityName
+from piactl.core.text import counted
+from piactl.directory import filters
+from piactl.directory.dn import same_dn
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.attribute_scans import read_numbers
+from piactl.directory.store.case_records import cases_in
+from piactl.directory.store.devices import read_all_devices
+from piactl.directory.store.password_state import (
+    foreign_policies,
+    policy_faults,
+    policy_weaknesses,
+    shut_out_by_others,
+)
+from piactl.directory.store.records import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    REQUESTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+    UnreadableRecord,
+    UnreadableRecords,
+    entries_of,
+    misplaced_entries,
+    read_records,
+)
+from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_memory
+from piactl.helpdesk.key_rotation import key_needs, need_words
+from piactl.helpdesk.limits import (
+    operations_dn,
+    read_all_attempts,
+    read_attempts,
+    read_operations,
+)
+from piactl.runs.approvals import ApprovalRecords, read_approvals
+from piactl.runs.key_fence import read_announced
+from piactl.runs.run_lock import LONGEST, MARGIN, read_lock
+from piactl.watch.canaries import try_canaries
+from piactl.watch.content import Content
+from piactl.watch.findings import (
+    UPGRADE_PAGE,
+    CheckResult,
+    fine,
+    first_ones,
+    skipped,
+    worst,
+)
+
+_FEW_LEFT = 0.1
+"""The share of the range of uidNumbers below which few are left."""
+
+
+def bases(content: Content) -> CheckResult:
+    """D15."""
+    reader, directory = content.reader, content.directory
+    places = Places(directory.state)
+    required = [directory.suffix, directory.accounts, directory.state]
+    required += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
+    later = [places.folder(name) for name in (ATTEMPTS, REQUESTS)]
+    missing = [dn for dn in required if reader.read(dn, ["objectClass"]) is None]
+    minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
+    advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
+    errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
+    return worst(errors, warnings, advice, f"{len(required) + len(later)} entries are there")
+
+
+def needed_keys(content: Content) -> CheckResult:
+    """D27."""
+    have = content.keys.keys
+    needs = key_needs(content.reader, content.directory, content.unreadable)
+    lost = [
+        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
+        for k, need in sorted(needs.items())
+        if k not in have
+    ]
+    counts = "; ".join(f"{key}: {need_words(need)}" for key, need in sorted(needs.items()))
+    advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
+    return worst(lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
+
+
+def activation_policy(content: Content) -> CheckResult:
+    """D30."""
+    reader, policy = content.reader, content.settings.password.activation_policy
+    if not policy:
+        return skipped("password.activation_policy is not set: no activation passwords are issued")
+    reuse, blocks = policy_weaknesses(reader, policy)
+    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
+    return worst(
+        [*policy_faults(reader, policy), *reuse],
+        blocks,
+        advice,
+        "activation passwords expire and must be changed",
+    )
+
+
+def protected(content: Content) -> CheckResult:
+    """D32. Every account that the policy protects has the mark that the access rules test."""
+    protected_uids = sorted(content.policy.protected)
+    if not protected_uids:
+        return skipped("the policy protects no account")
+    named = filters.any_of(*(filters.equals("uid", uid) for uid in protected_uids))
+    unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
+    query = filters.all_of(IN_ACCOUNTS, named, unmarked)
+    entries = content.reader.search(content.directory.accounts, query, ["uid"])
+    uids = sorted(entry.text("uid") for entry in entries)
+    wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in uids]
+    advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
+    return worst(wrong, [], advice, "every protected account is marked")
+
+
+def unreadable(content: Content) -> CheckResult:
+    """D37. Reads every record as the commands do, and reports the unreadable and misplaced ones."""
+    reader, directory, unreadable = content.reader, content.directory, content.unreadable
+    places, operations = Places(directory.state), operations_dn(content.directory.state)
+    read_memory(reader, directory.state, content.keys, unreadable)
+    read_runs(reader, directory.state, unreadable, content.now)
+    for dn, read in ((places.keys, read_announced), (operations, read_operations)):
+        if (entry := reader.read(dn, [DATA])) is not None:
+            unreadable.read(dn, entry.first(DATA), read)
+    entry = reader.read(places.lock, [DATA])
+    lock = unreadable.read(places.lock, entry.first(DATA), read_lock) if entry is not None else None
+    if lock is not None and lock.expires > content.now + LONGEST + MARGIN:
+        why = "it expires later than any lock can"
+        unreadable.add(UnreadableRecord(places.lock, why, "delete it if no run is under way"))
+    for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
+        instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
+        if instants and max(instants) > content.now + MARGIN:
+            why = "the last identity check counted there is in the future"
+            unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
+    for _ in read_all_devices(reader, directory.accounts, content.encoding, unreadable):
+        pass
+    for misplaced in misplaced_entries(entries_of(reader, directory.state), directory.state):
+        unreadable.add(misplaced)
+    problems = list(map(str, unreadable))
+    total = counted(len(problems), "record cannot be read", "records cannot be read")
+    advice = "Restore these entries from a backup of the directory, or delete them by hand."
+    return worst([], [f"{total}: {'; '.join(problems)}"] if problems else [], advice, "all can be read")
+
+
+def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
+    """The times of the identity checks in a record, of one account or of all."""
+    if "last" not in record:
+        return read_all_attempts(record)
+    last = read_attempts(record).last
+    return (last,) if last is not None else ()
+
+
+def password_policies(content: Content) -> CheckResult:
+    """D43. No account names a policy that the configuration does not have, and wrong passwords block no
+    protected account, except one whose activation password waits for its owner."""
+    passwords, reader, directory = content.settings.password, content.reader, content.directory
+    if not passwords.policy:
+        return skipped("password.policy is not set", advice="Set it to the DN of ppolicy_default.")
+    name = content.encoding.name("uid")
+    foreign = [
+        f"{entry.text(name)}{' (protected)' if entry.text('piactlProtected') == 'TRUE' else ''}: {policy}"
+        for entry, policy in foreign_policies(reader, directory, passwords)
+    ]
+    blocked = [
+        f"{uid} can be blocked by anybody" for uid in shut_out_by_others(reader, directory, passwords, name)
+    ]
+    advice = []
+    if foreign:
+        advice.append(
+            "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
+            "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
+        )
+    if blocked:
+        advice.append(
+            "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each "
+            'account under it: piactl password unblock ACCOUNT --administrator --reason "..."'
+        )
+    good = "no account names another one, and wrong passwords block no protected account"
+    return worst(first_ones(foreign), first_ones(blocked), " ".join(advice), good)
+
+
+def canaries(content: Content) -> CheckResult:
+    """D47. An error for each server that lets a canary in. Nothing is tried unless that is asked for."""
+    if not content.settings.canaries:
+        return fine("none is configured")
+    if not content.binds:
+        return skipped("not tried", "Run piactl doctor --canaries; the night tries them as well.")
+    results = list(try_canaries(content.reader, content.settings))
+    let_in = [str(result) for result in results if result.let_in]
+    unknown = [str(result) for result in results if result.let_in is None]
+    advice = (
+        "Find out why the account opens (piactl why ACCOUNT login), and which others do. A canary that "
+        "proves nothing needs a password and its file."
+    )
+    return worst(let_in, unknown, advice, f"{counted(len(results), 'bind')}, all refused")
+
+
+def cases(content: Content) -> CheckResult:
+    """D59."""
+    cases = cases_in(read_records(content.reader, content.directory.state), UnreadableRecords())
+    matching, today = content.settings.matching, content.today
+    overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
+    soon = [
+        f"case {c.id}: the newcomer starts on {c.start}, or has started"
+        for c in cases
+        if c.urgent(matching, today) and not c.overdue(matching, today)
+    ]
+    soon += [f"case {c.id} waits since {c.since} for HR to correct a row" for c in cases if c.waits_for_hr]
+    number = sum(case.open for case in cases)
+    advice = "Decide them, or ask HR to correct its row: piactl match list (docs/identity.md)."
+    return worst(overdue, soon, advice, f"{number} open, none is urgent")
+
+
+def approvals(content: Content) -> CheckResult:
+    """D65."""
+    if not content.policy.approvals.required:
+        return fine("the policy asks for no other person")
+    directory = content.directory
+    records = ApprovalRecords(
+        read_approvals(content.reader, directory.state), directory, content.keys, content.unreadable
+    )
+    wrong = []
+    if records.records.entry(records.folder) is None:
+        wrong.append(f"there is no entry {records.folder}")
+    approver = directory.identities.get(IdentityName.APPROVER)
+    if approver is None or not approver.dn:
+        wrong.append("directory.identities.approver has no dn, so no approval counts")
+    else:
+        same = [
+            name
+            for name, identity in directory.identities.items()
+            if name != IdentityName.APPROVER and identity.dn and same_dn(identity.dn, approver.dn)
+        ]
+        wrong += [f"approver and {name} are one identity" for name in same]
+    count = len(records.all())
+    return worst(wrong, [], f"{UPGRADE_PAGE} See docs/approvals.md.", counted(count, "answer"))
+
+
+def numbers(content: Content) -> CheckResult:
+    """D68. No two entries have one uidNumber, and there is room for more accounts."""
+    posix = content.policy.posix
+    if posix is None:
+        return fine("the policy gives none")
+    owners = defaultdict[int, set[str]](set)
+    for number, owner in read_numbers(content.reader, content.directory, content.encoding):
+        owners[number].add(owner)
+    shared = [
+        f"{number} is of {' and '.join(sorted(those))}"
+        for number, those in sorted(owners.items())
+        if len(those) > 1
+    ]
+    size = posix.last - posix.first + 1
+    free = size - sum(posix.first <= number <= posix.last for number in owners)
+    words = f"{free} of {size} numbers are left"
+    full = [words] if free == 0 else []
+    advice = "Take the number from one of the entries; raise accounts.posix.last where few are left."
+    scarce = [words] if 0 < free < _FEW_LEFT * size else []
+    return worst([*first_ones(shared), *full], scarce, advice, words)

@@ -1,0 +1,339 @@
+"""Checks of the rights of the identities, with requests that cannot change anything.
+
+A nightly identity has its rights only while it holds the run lock, so doctor takes the lock for the trial if
+no run holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+from piactl.core.credentials.credentials import NEVER_VALID
+from piactl.core.model.account import State
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.memory import ServerIdentity
+from piactl.core.plan.write import Values
+from piactl.core.text import counted
+from piactl.directory import filters
+from piactl.directory.dn import same_dn
+from piactl.directory.open import open_writer
+from piactl.directory.store.accounts import UUID
+from piactl.directory.store.password_state import LOCKED, generalized
+from piactl.directory.store.records import (
+    APPROVALS,
+    ATTEMPTS,
+    DATA,
+    LOCK_CLASS,
+    LOCK_WRITER,
+    REQUESTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+    UnreadableRecords,
+)
+from piactl.directory.store.state_records import LAST_RUN
+from piactl.errors import PiactlError
+from piactl.host_secrets import identity_password
+from piactl.runs.known_server import written_elsewhere
+from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
+from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
+from piactl.watch.servers import UNPROTECTED, Server
+
+_ADDS = "add_content_acl is off: who may add an account may also set its password"
+_RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A change that one identity may or must not make to one kind of entry: delete from `deleted`, add
+    `added`, replace the attributes in `replaced`."""
+
+    identity: str
+    entry: str
+    may: bool
+    words: str
+    deleted: str
+    added: tuple[tuple[str, bytes], ...] = ()
+    replaced: tuple[tuple[str, bytes], ...] = ()
+
+
+_PASSWORD = (("userPassword", b"a rehearsal that cannot succeed"),)
+_OPTION = (("userPassword;lang-fr", b"a rehearsal that cannot succeed"),)
+_SECOND = b"aB3!" + b"a rehearsal that no entry meets"
+_MARK = (("piactlProtected", b"TRUE"),)
+_RESET = (("pwdReset", b"TRUE"),)
+
+TRIALS = (
+    Trial("reader", "account", False, "change an account", "displayName"),
+    Trial("reader", RUNS, False, "change records", "description"),
+    Trial("nightly", "account", True, "change an account", "displayName"),
+    Trial("nightly", "account", True, "suspend a device", "oathTOTPToken"),
+    Trial(
+        "nightly",
+        "account",
+        True,
+        "remove the policy of activation passwords from an account",
+        "pwdPolicySubentry",
+    ),
+    Trial("nightly", "account", False, "set a password", "displayName", replaced=_PASSWORD),
+    Trial("nightly", "account", False, "mark an account as protected", "displayName", _MARK),
+    Trial("nightly", "protected", False, "change a protected account", "displayName"),
+    Trial("nightly", "suffix", False, "change entries that are not piactl's", "description"),
+    *(
+        Trial("nightly", place, True, f"write below ou={place}", "description")
+        for place in (RUNS, SOURCES, WAITING)
+    ),
+    Trial("desk", "account", True, "reset a password", "oathTOTPToken", replaced=_PASSWORD),
+    Trial("desk", "account", True, "ask for a new password", "oathTOTPToken", _RESET),
+    Trial("desk", "account", False, "store a password in clear", "oathTOTPToken", replaced=_OPTION),
+    Trial("desk", "account", False, "change an account", "displayName"),
+    Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
+    Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
+    Trial("desk", RUNS, False, "change records", "description"),
+    *(
+        Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
+        for who in ("reader", "desk")
+    ),
+    Trial("desk", REQUESTS, False, "change a request", "piactlData"),
+    *(
+        Trial(who, APPROVALS, False, "change an approval", "piactlData")
+        for who in ("reader", "nightly", "desk", "administrator", "approver")
+    ),
+    Trial("administrator", "account", True, "change an account", "displayName"),
+    Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
+    Trial("administrator", "protected", True, "change a protected account", "displayName"),
+    Trial("administrator", RUNS, True, "write records", "description"),
+)
+
+
+def _trials(server: Server) -> Iterator[Trial]:
+    """All trials: also that nobody puts an account under another policy, because slapd applies none if the
+    policy does not exist; and that no identity changes the password of an identity."""
+    yield from TRIALS
+    policies = [(f"cn=doctor,{server.settings.suffix}", "a policy that does not exist")]
+    policies += [(server.passwords.policy, "the default policy")] if server.passwords.policy else []
+    for dn, name in policies:
+        for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName")):
+            yield Trial(who, "account", False, f"put an account under {name}", deleted, _under(dn))
+    if codes := server.passwords.activation_policy:
+        yield Trial("desk", "account", True, f"put an account under {codes}", "oathTOTPToken", _under(codes))
+    for name in server.with_password():
+        for who in server.settings.identities:
+            yield Trial(who, f"{name}'s own", False, f"change the password of {name}", "userPassword")
+
+
+def _under(policy: str) -> tuple[tuple[str, bytes], ...]:
+    return (("pwdPolicySubentry", policy.encode()),)
+
+
+def rights(server: Server) -> CheckResult:
+    """D23. Kinds of entry that do not exist yet are named in the finding."""
+    trials = list(_trials(server))
+    # a nightly identity has its rights only while it holds the run lock
+    with _run_lock(server) if "nightly" in server.probes else nullcontext("") as no_lock:
+        tried, answers = _tried(server, trials, nightly=not no_lock)
+    off = [_ADDS] if server.config is not None and not server.config.checks_adds else []
+    wrong = [*_root(server), *off, *tried, *_readable_passwords(server)]
+    if not answers and not wrong:
+        return skipped("the server's answers do not show the rights")
+    lacking = {trial.entry for trial in trials if trial.identity in server.probes} - server.places.keys()
+    good = f"{answers} tried, all as expected"
+    if lacking:
+        good += f" (not tried: there is no {' and no '.join(sorted(lacking))} entry yet)"
+    if no_lock:
+        good += f" (nightly not tried: {no_lock})"
+    if server.config is None:
+        good += " (add_content_acl is unknown: cn=config is not readable)"
+    return worst(wrong, [], f"{_RIGHTS} {UPGRADE_PAGE}", good)
+
+
+def one_password(server: Server) -> CheckResult:
+    """D34. Tried as the desk, which may set passwords, on an account that has one: the overlay must refuse a
+    second one. slapd asks it before it checks the rights and the assertion that no entry meets.
+
+    An account with pwdChangedTime has a password, unless it was removed (`_with_password`); an account that
+    was loaded with its password may lack it.
+    """
+    desk = server.probes.get("desk")
+    if desk is None:
+        return skipped("not tried: desk cannot bind")
+    with_password = server.account(filters.all_of(UNPROTECTED, _with_password(server.settings)))
+    account = with_password or server.account(UNPROTECTED)
+    if account is None:
+        return skipped("not tried: there is no account yet")
+    advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
+    advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
+    takes = desk.takes_second(account, "userPassword", _SECOND)
+    if takes is None:
+        words = "unknown: the server refuses for another reason before it counts passwords"
+        return skipped(words, advice)
+    if takes and with_password is None:
+        return skipped("not tried: no account is known to have a password")
+    if takes:
+        return error("the server accepts a second password (tried on an account)", advice)
+    return fine("a second one is refused (tried on an account)")
+
+
+def _with_password(settings: DirectorySettings) -> str:
+    """The filter of accounts that have a password: pwdChangedTime stays when an archival, or a lock that says
+    `--compromised`, removes it."""
+    state, lock = (settings.attributes.get(name, name) for name in ("piactlState", "piactlLock"))
+    removed = (
+        filters.equals(state, State.ARCHIVED.value),
+        filters.present(lock),
+        filters.equals(LOCKED, generalized(NEVER_VALID)),
+    )
+    return filters.all_of(filters.present("pwdChangedTime"), filters.none_of(*removed))
+
+
+def guesses(server: Server) -> CheckResult:
+    """D70. Tried with a made-up password on an account that has one."""
+    account = server.account(_with_password(server.settings))
+    if account is None:
+        return skipped("not tried: no account is known to have a password")
+    tells = server.first.tells_guess(account)
+    if tells is None:
+        return skipped("the server's answer does not show it")
+    advice = "Put the overlay constraint after ppolicy, with the two rules that say who may send a password. "
+    if tells:
+        words = "the server says that a guess of somebody else's password is wrong (tried on an account)"
+        return error(words, advice + UPGRADE_PAGE)
+    return fine("the answer is the same for every guess (tried on an account)")
+
+
+def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> tuple[list[str], int]:
+    """The wrong answers, and the number of answers. Left out are trials of an identity that cannot bind, of
+    the `nightly` one if so asked, and of a kind of entry that does not exist."""
+    wrong, answers = [], 0
+    for trial in trials:
+        dn = server.places.get(trial.entry)
+        if dn is None or trial.identity not in server.probes or (trial.identity == "nightly" and not nightly):
+            continue
+        added: Values = {name: (value,) for name, value in trial.added}
+        replaced: Values = {name: (value,) for name, value in trial.replaced}
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answers += answer is not None
+        if answer is (not trial.may):
+            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
+    return wrong, answers
+
+
+@contextmanager
+def _run_lock(server: Server) -> Iterator[str]:
+    """Holds the run lock as the nightly identity; yields why it cannot, "" if it can.
+
+    Only on the first server: two locks on two servers would collide in the replication.
+    """
+    if _holds_lock(server):
+        yield ""
+        return
+    if server.uri != server.settings.servers[0]:
+        yield "the run lock is only taken on the first server"
+        return
+    if server.first.entry(Places(server.settings.state).lock, ["cn"]) is not None:
+        yield "another run holds the run lock"
+        return
+    with ExitStack() as stack:
+        try:
+            settings = replace(server.settings, servers=(server.uri,))
+            writer = stack.enter_context(open_writer(settings, "nightly", identity_password))
+            host = socket.gethostname()
+            holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
+            lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
+            lock.acquire(None)
+            server.lock_csn = lock.csn()
+            stack.callback(lock.release)
+        except PiactlError:
+            yield "the run lock cannot be taken"
+            return
+        yield ""
+
+
+def _holds_lock(server: Server) -> bool:
+    """Whether a run that binds as this host's nightly identity holds the run lock now."""
+    entry = server.first.entry(Places(server.settings.state).lock, [LOCK_WRITER])
+    return entry is not None and same_dn(entry.text(LOCK_WRITER), server.probes["nightly"].who())
+
+
+def run_lock(server: Server) -> CheckResult:
+    """D39. Tried: without the run lock the nightly identity must change no account and no record."""
+    advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
+    if not any(probe.has_class(LOCK_CLASS) for probe in server.probes.values()):
+        words = (
+            "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
+        )
+        return error(words, advice)
+    if "nightly" not in server.probes:
+        return skipped("not tried: nightly cannot bind")
+    trials = [
+        Trial("nightly", place, False, f"{words} without the run lock", deleted)
+        for place, words, deleted in (
+            ("account", "change an account", "displayName"),
+            (RUNS, f"write below ou={RUNS}", "description"),
+            (SOURCES, f"write below ou={SOURCES}", "description"),
+            (WAITING, f"write below ou={WAITING}", "description"),
+        )
+    ]
+    if _holds_lock(server):
+        return skipped("not tried: a run of this host holds the run lock")
+    wrong, answers = _tried(server, trials)
+    if wrong and _holds_lock(server):
+        return skipped("not tried: a run of this host took the run lock meanwhile")
+    if not answers:
+        return skipped("the server's answers do not show the rights")
+    good = f"{counted(answers, 'change')} tried without the run lock, all refused"
+    return worst(wrong, [], advice, good)
+
+
+def _root(server: Server) -> list[str]:
+    """Identities that are the rootdn, which access rules and some rules of ppolicy do not restrict."""
+    root = server.config.root if server.config is not None else ""
+    names = ((name, server.settings.identities[name].dn) for name in server.probes)
+    return [
+        f"{name} is the rootdn of the server, which no access rule restricts"
+        for name, dn in names
+        if root and dn and same_dn(dn, root)
+    ]
+
+
+def _readable_passwords(server: Server) -> list[str]:
+    """Password hashes that an identity can read, on the entries of identities and on one account."""
+    wrong = []
+    names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
+    if account := server.account(UNPROTECTED):
+        names.append(account)
+    for who, probe in server.probes.items():
+        for dn in names:
+            entry = probe.entry(dn, ["userPassword"])
+            if entry is not None and entry.values.get("userPassword"):
+                wrong.append(f"{who} can read the password hash of {dn}")
+                break
+    return wrong
+
+
+def written_server(server: Server) -> CheckResult:
+    """D72. What the server is shows in the write of the run lock that another check made (D23)."""
+    if server.uri != server.settings.servers[0]:
+        return fine("piactl does not write here")
+    places = Places(server.settings.state)
+    entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
+    last = UnreadableRecords().read(entry.dn, entry.first(DATA), LAST_RUN) if entry else None
+    if last is None:
+        return fine("no run has written yet")
+    advice = "docs/administration.md (Several servers)."
+    if server.lock_csn:
+        now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
+        if why := now.other_than(last.server):
+            return error(f"it is not the server that run {last.run} wrote to: {why}", "piactl recover")
+        if len(server.settings.servers) > 1 and not now.number:
+            return error("it has no serverID", "Give each server a serverID of its own.")
+    elsewhere = written_elsewhere(last.server, server.csns, last)
+    if elsewhere:
+        numbers = ", ".join(f"serverID {int(number, 16)}" for number in elsewhere)
+        return warning(f"{numbers} was written to since the last night", f"Find out by whom: {advice}")
+    return fine(f"the server that run {last.run} wrote to")

@@ -1,0 +1,217 @@
+"""Each configured server, and the checks of the way to it: does it answer, take writes, replicate?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from piactl.core.model.settings import IdentityName
+from piactl.directory import filters
+from piactl.directory.client.controls import ASSERTION
+from piactl.directory.probe.server_config import ServerConfig, database_overlays, read_server_config
+from piactl.directory.probe.subschema import Subschema, read_subschema
+from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
+from piactl.directory.store.records import (
+    APPROVALS,
+    ATTEMPTS,
+    IN_RECORD,
+    REQUESTS,
+    RUNS,
+    SOURCES,
+    WAITING,
+    Places,
+)
+from piactl.errors import PiactlError, SecretUnusable
+from piactl.host_secrets import identity_password
+from piactl.roles import may_use
+from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
+from piactl.watch.this_host import Host
+
+UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
+UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
+_ORDER = ("reader", "administrator", "nightly", "desk", "approver")
+"""The order of binding; the first two can read the server's settings."""
+
+
+@dataclass(slots=True)
+class _Bound:
+    """A probe for each identity that could bind, and why others could not. `silent` is why the server does
+    not answer, "" if it does; `untried`: no password can be read."""
+
+    probes: dict[str, Probe] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    silent: str = ""
+    untried: bool = False
+
+
+class Server:
+    """One server. What several checks read of it is read once."""
+
+    def __init__(self, uri: str, host: Host, now: Callable[[], datetime], stack: ExitStack) -> None:
+        self.uri = uri
+        self.host = host
+        self.now = now
+        self.settings = host.settings.directory
+        self.passwords = host.settings.password
+        self.lock_csn = ""
+        """The entryCSN of the run lock, if doctor held it for a trial."""
+        self._stack = stack
+        self._accounts: dict[str, str | None] = {}
+
+    @cached_property
+    def bound(self) -> _Bound:
+        bound, unreadable = _Bound(), 0
+        mine = [name for name in self.settings.identities if may_use(name)]
+        for name in sorted(mine, key=lambda n: (*_ORDER, n).index(n)):
+            try:
+                probe = open_probe(self.uri, self.settings, name, identity_password)
+                bound.probes[name] = self._stack.enter_context(probe)
+            except SecretUnusable as why:
+                unreadable += 1
+                bound.refused.append(f"{name}: {why}")
+            except ServerUnusable as why:
+                if not why.refused:
+                    return _Bound(silent=str(why))
+                bound.refused.append(f"{name}: {why}")
+        bound.untried = not bound.probes and unreadable == len(mine)
+        return bound
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        return self.bound.probes
+
+    @property
+    def first(self) -> Probe:
+        return next(iter(self.probes.values()))
+
+    def of_accounts(self) -> Iterator[tuple[str, Probe]]:
+        """The identities that work on accounts: the approver reads and writes none."""
+        return ((name, probe) for name, probe in self.probes.items() if name != IdentityName.APPROVER)
+
+    @cached_property
+    def config(self) -> ServerConfig | None:
+        """The settings of the server, None if no identity may read them."""
+        for probe in self.probes.values():
+            try:
+                config = read_server_config(probe, self.settings.suffix)
+            except PiactlError:
+                continue
+            if config is not None:
+                return config
+        return None
+
+    @cached_property
+    def overlays(self) -> tuple[str, ...] | None:
+        """The overlays of the database, None if no identity may see them."""
+        if self.config is not None:
+            return self.config.overlays
+        seen = (database_overlays(probe, self.settings.suffix) for probe in self.probes.values())
+        return next((overlays for overlays in seen if overlays is not None), None)
+
+    @cached_property
+    def subschema(self) -> Subschema | None:
+        return read_subschema(self.first.entry, self.first.facts.subschema)
+
+    def account(self, query: str) -> str | None:
+        """The DN of an account that the filter finds, asked for once; None if there is none."""
+        if query not in self._accounts:
+            entry = self.first.sample(self.settings.accounts, filters.all_of(IN_ACCOUNTS, query))
+            self._accounts[query] = entry.dn if entry else None
+        return self._accounts[query]
+
+    def with_password(self) -> list[str]:
+        """The identities that bind with a DN and a password; an EXTERNAL identity may have no entry."""
+        return [name for name, one in self.settings.identities.items() if one.dn and not one.external]
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """The DN of one entry of each kind that rights are tried on, of those that exist."""
+        places = {"suffix": self.settings.suffix, "account": self.account(UNPROTECTED)}
+        places["protected"] = self.account(filters.equals("piactlProtected", "TRUE"))
+        places |= {f"{name}'s own": self.settings.identities[name].dn for name in self.with_password()}
+        for name in (RUNS, SOURCES, WAITING, ATTEMPTS, REQUESTS, APPROVALS):
+            folder = Places(self.settings.state).folder(name)
+            places[name] = folder if self.first.entry(folder, ["ou"]) else None
+            if name in (ATTEMPTS, REQUESTS, APPROVALS) and places[name]:  # records have rules of their own
+                record = self.first.sample(folder, IN_RECORD)
+                places[name] = record.dn if record else folder
+        return {kind: dn for kind, dn in places.items() if dn}
+
+    @cached_property
+    def csns(self) -> dict[str, str]:
+        """Its contextCSN, by serverID."""
+        return csns_in(self.first.entry(context_of(self.first.facts, self.settings.suffix), [CONTEXT_CSN]))
+
+
+@contextmanager
+def open_server(uri: str, host: Host, now: Callable[[], datetime]) -> Iterator[Server]:
+    """The server; its connections are closed at the end."""
+    with ExitStack() as stack:
+        yield Server(uri, host, now, stack)
+
+
+def answers(server: Server) -> CheckResult:
+    """D11."""
+    why = server.bound.silent
+    if server.bound.untried:
+        return skipped("no password can be read (D05)")
+    if not why:
+        return fine(_transport(server))
+    if why.startswith("TLS: "):  # the server answers, and the reason says what to do
+        return error(why, "Correct the certificates or directory.tls.")
+    return error(why, "Start the server, or correct its address under directory.servers (or directory.tls).")
+
+
+def _transport(server: Server) -> str:
+    scheme = server.uri.partition("://")[0].lower()
+    if scheme == "ldapi":
+        return "local socket"
+    if scheme != "ldaps" and not server.settings.tls.starttls:
+        return "unencrypted, on this host only"
+    verified = "certificate verified" if server.settings.tls.strict else "certificate verified, not strictly"
+    return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
+
+
+def identities(server: Server) -> CheckResult:
+    """D12."""
+    bound = server.bound
+    if bound.silent or bound.untried:
+        return skipped("the server does not answer" if bound.silent else "no password can be read")
+    advice = "Correct the DN, the password file, or the identity's entry on the server."
+    return worst(bound.refused, [], advice, f"{', '.join(bound.probes)} can bind")
+
+
+def takes_writes(server: Server) -> CheckResult:
+    """D14."""
+    if ASSERTION not in server.first.facts.controls:
+        why = "no assertions (RFC 4528): a change between reading and writing can go unnoticed"
+        return error(why, "Use OpenLDAP 2.5 or later.")
+    why = server.first.refuses_writes(server.settings.suffix)
+    if not why:
+        return fine("yes")
+    advice = "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
+    if len(server.settings.servers) > 1:
+        return warning(f"{why}; it is used for reading only", advice)
+    return error(why, advice)
+
+
+def replication(server: Server) -> CheckResult:
+    """D71."""
+    if len(server.csns) < 2 and len(server.settings.servers) < 2:
+        return fine("one server")
+    if server.overlays is None:
+        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
+    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
+    if not any(overlay.endswith("accesslog") for overlay in server.overlays):
+        return error("several servers, and no access log: this is plain syncrepl", advice)
+    if server.config is not None and server.config.plain_syncrepl:
+        return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
+    if server.config is not None and not server.config.has_number:
+        advice = "Give each server a serverID of its own, and let the reader read olcServerID."
+        return warning("no serverID can be seen (olcServerID)", advice)
+    return fine("the changes are in an access log (delta-syncrepl)")

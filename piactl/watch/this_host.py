@@ -1,0 +1,217 @@
+"""Checks of this host that need no server: configuration, policy, register, secrets, state folder, sudo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.register import read_register
+from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.guards import no_own_guards
+from piactl.core.text import counted
+from piactl.errors import PiactlError
+from piactl.host_secrets import identity_password, read_own_keys
+from piactl.private_files import run_as, user_name
+from piactl.roles import GROUPS, SERVICE_USER, held, may_use
+from piactl.sudo_rules import SUDOERS, read_sudo_rules
+from piactl.watch.findings import CheckResult, error, fine, note, skipped, warning, worst
+
+_PROGRAM = "/usr/bin/piactl"
+_ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
+IDENTITIES = {
+    "reader": "plan and every command that shows",
+    "nightly": "nightly and apply",
+    "desk": "support (password, otp)",
+    "administrator": "the commands that change single accounts",
+}
+
+
+class Host:
+    """This host: its settings, and its other files, each read once. A file that is not valid raises its
+    PiactlError each time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.policy: Callable[[], Policy] = cache(lambda: read_policy(Path(settings.policy_file)))
+        self.keys: Callable[[], DigestKeys] = cache(lambda: read_own_keys(settings))
+
+    @property
+    def portal(self) -> bool:
+        """Whether a portal asks for one-time codes, not the server. False for a policy that is not valid."""
+        with suppress(PiactlError):
+            return self.policy().otp_enforced_by == "portal"
+        return False
+
+
+def configuration(host: Host) -> CheckResult:
+    """D01."""
+    return fine(host.settings.file)
+
+
+def policy(host: Host) -> CheckResult:
+    """D02."""
+    try:
+        read = host.policy()
+    except PiactlError as refused:
+        return error(str(refused), "Correct the file; every mistake is listed.")
+    probable = map(str, policy_warnings(read, host.settings.policy_file))
+    warnings = [*probable, *filter(None, [no_own_guards(read)])]
+    good = f"{counted(len(read.profiles), 'profile')}, {counted(len(read.services), 'service')}"
+    good += f", time zone {read.timezone}"
+    return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
+
+
+def register(host: Host) -> CheckResult:
+    """D03."""
+    try:
+        return fine(counted(len(read_register(Path(host.settings.establishments_file))), "establishment"))
+    except PiactlError as refused:
+        return error(str(refused), "Correct the register, or export it again.")
+
+
+def keys(host: Host) -> CheckResult:
+    """D04."""
+    try:
+        read = host.keys()
+    except PiactlError as refused:
+        return error(str(refused), "Restore this file; do not replace it by a new key.")
+    return fine(f"current key {read.current}, {len(read.keys)} in all")
+
+
+def passwords(host: Host) -> CheckResult:
+    """D05."""
+    bad = []
+    identities = host.settings.directory.identities
+    mine = [name for name in identities if may_use(name)]
+    for name in mine:
+        try:
+            identity_password(identities[name])
+        except PiactlError as refused:
+            bad.append(f"{name}: {refused}")
+    lacking = [f"no identity {n} (for {use})" for n, use in IDENTITIES.items() if n not in identities]
+    good = f"private: {', '.join(mine)}"
+    if others := sorted(identities.keys() - mine):
+        good += f"; of other roles: {', '.join(others)}"
+    if bad or not lacking:
+        return worst(bad, lacking, "Follow the advice for each file.", good)
+    advice = "If this host needs one of them, add it under directory.identities."
+    return note("; ".join([good, *lacking]), advice)
+
+
+def state_folder(host: Host) -> CheckResult:
+    """D06."""
+    folder = Path(host.settings.state_folder)
+    if folder.exists() and not folder.is_dir():
+        return error(f"{folder} is not a folder", "Name a folder as state_folder.")
+    if not folder.exists():
+        above = nearest_folder(folder)
+        if not may_write(above):
+            return error(
+                f"{folder} does not exist and cannot be created in {above}", f"mkdir -m 700 {folder}"
+            )
+        return fine(f"{folder} will be created by the first run")
+    if not may_write(folder):
+        return error(f"this user cannot write to {folder}", doctor_as(folder))
+    mode = folder.stat().st_mode
+    if mode & 0o022:
+        words = f"others can write to {folder} (mode {mode & 0o7777:04o})"
+        return error(words, f"chmod 700 {folder}")
+    if mode & 0o055:
+        words = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
+        return warning(words, f"chmod 700 {folder}")
+    return fine(str(folder))
+
+
+def doctor_as(path: Path) -> str:
+    """The advice if this user cannot write to another user's file."""
+    return f"Run doctor as the user that runs the nights: {run_as(path)}"
+
+
+def sudo(
+    host: Host,
+    sudoers: Path = SUDOERS,
+    groups: Path = Path("/etc/group"),
+    *,
+    isolated: bool = bool(sys.flags.isolated),
+) -> CheckResult:
+    """D53. Who may run what as the Unix user of piactl, and who has its roles. `isolated`: whether this
+    process was started by `python -I`."""
+    settings = host.settings
+    if held() is None:
+        return fine("this configuration is not that of a host: nobody reaches it by sudo")
+    errors, warnings = _groups_of_others(settings, groups), []
+    for file in (settings.file, settings.policy_file, settings.establishments_file):
+        if user_name(Path(file).stat().st_uid) == SERVICE_USER:
+            warnings.append(f"{file} belongs to {SERVICE_USER}, not to root: `chown root {file}`")
+    if not isolated:
+        warnings.append("piactl was started without `python -I`: install examples/bin/piactl")
+    found = read_sudo_rules(sudoers)
+    if found.invalid:
+        errors.append("the rules of sudo are not valid: run `visudo -c`")
+    errors += _too_wide(found.rules or {})
+    if found.rules is None and not (errors or warnings):
+        return skipped(found.why)
+    return worst(errors, warnings, _ADVICE, f"nothing but {_PROGRAM}, as {SERVICE_USER}")
+
+
+def _groups_of_others(settings: Settings, file: Path) -> list[str]:
+    """The groups with a role that are not of this host: the directory that piactl writes could give itself
+    their roles."""
+    local = {line.partition(":")[0] for line in file.read_text("utf-8", "replace").splitlines()}
+    named = [*GROUPS.items(), *((role, group) for role, more in settings.roles.items() for group in more)]
+    return [
+        f"group {group} ({role}) is not in {file}: groupadd {group}"
+        for role, group in named
+        if group not in local
+    ]
+
+
+def _too_wide(rules: Mapping[str, Any]) -> list[str]:
+    """The rules that let somebody run anything but piactl as its user, or set variables for it, such as
+    LD_PRELOAD, which runs code of theirs beside the passwords."""
+    wide = []
+    if _sets_variables(rules.get("Defaults", [])):
+        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
+    for rule in rules.get("User_Specs", []):
+        people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
+        for part in rule.get("Cmnd_Specs", []):
+            if not _runs_as_piactl(part.get("runasusers", [])):
+                continue
+            for command in part.get("Commands", []):
+                words = str(command.get("command", "")).split()
+                if words[:1] != [_PROGRAM] and not command.get("negated"):
+                    wide.append(f"{people} may run {' '.join(words)} as {SERVICE_USER}")
+            if _sets_variables([part]):
+                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {SERVICE_USER}")
+    return wide
+
+
+def _runs_as_piactl(users: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a rule is for the user of piactl; one for all users is for root, too, who has everything."""
+    names = {str(user.get("username", "")) for user in users if not user.get("negated")}
+    numbers = {user_name(user["userid"]) for user in users if "userid" in user}
+    all_but_root = "ALL" in names and any(user.get("negated") for user in users)
+    return SERVICE_USER in names | numbers or all_but_root
+
+
+def _sets_variables(parts: Iterable[Mapping[str, Any]]) -> bool:
+    return any(option.get("setenv") is True for part in parts for option in part.get("Options", []))
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the nearest above it that exists."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
