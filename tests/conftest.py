@@ -98,15 +98,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not re.search(r"\blong\b", config.option.markexpr):
-        long = [item for item in items if item.get_closest_marker("long")]
+        long = {item for item in items if item.get_closest_marker("long")}
         items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+        config.hook.pytest_deselected(items=[*long])
+        _begin_with_faults(items)
     for item in items:
         if item.path in seen_from_outside():
             item.add_marker("outside")
     # the long stories of the most people first: one begun last would keep a single worker busy at the end
     items.sort(key=_people_of_long_test, reverse=True)
-    _begin_with_faults(items)
 
 
 def _begin_with_faults(items: list[pytest.Item]) -> None:
@@ -115,7 +115,8 @@ def _begin_with_faults(items: list[pytest.Item]) -> None:
     fixtures = ("world", "built_pair")
     groups = [[i for i in items if name in getattr(i, "fixturenames", ())] for name in fixtures]
     share = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    others = [item for item in items if item not in set().union(*groups)]
+    placed = {item for group in groups for item in group}
+    others = [item for item in items if item not in placed]
     for number, group in enumerate(groups):
         others[number * share : number * share] = group
     items[:] = others
