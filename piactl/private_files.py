@@ -222,10 +222,14 @@ def write_private(
 ) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed. With `new`, an existing file is not replaced. Without
+    A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket never is. With `new`, an existing file is not replaced. Without
     `sync`, for a sealed cache, the file may be empty after a crash of the host. `content` may come in pieces;
     if producing them raises, no file is left. Raises PiactlError.
     """
+    with suppress(OSError, ValueError):  # what hinders this hinders the writing, too
+        there = path.lstat().st_mode
+        if not (stat.S_ISREG(there) or stat.S_ISLNK(there) or stat.S_ISDIR(there)):
+            raise PiactlError(f"{path}: is a device, a pipe or a socket: name an ordinary file")
     temporary = path.parent / f".{path.name}.{os.urandom(8).hex()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

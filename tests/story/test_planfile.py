@@ -88,6 +88,21 @@ def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path)
     assert academy.run("apply", plan).code == 0
 
 
+def test_a_file_is_never_written_in_place_of_a_device_or_a_pipe(academy: Academy, feed: Path) -> None:
+    """As root, `--out /dev/null` would put a file where the host has its device."""
+    place = academy.folder / "null"
+    os.mkfifo(place)
+    for words in (
+        ("plan", feed, "--as-of", NEXT),
+        ("feed", "rejects", academy.feed("no row", day=NEXT)),
+    ):
+        ran = academy.run(*words, "--out", place)
+        assert ran.code == 1, ran
+        assert "is a device, a pipe or a socket: name an ordinary file" in ran.err
+        assert place.is_fifo()
+    assert [*academy.folder.glob(".null*")] == []
+
+
 @pytest.mark.parametrize("step", [17, pytest.param(1, marks=pytest.mark.long)])
 def test_an_inserted_line_break_leaves_the_plan_equal_or_invalid(
     academy: Academy, plan: Path, step: int
