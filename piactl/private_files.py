@@ -222,9 +222,9 @@ def write_private(
 ) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket never is. With `new`, an existing file is not replaced. Without
-    `sync`, for a sealed cache, the file may be empty after a crash of the host. `content` may come in pieces;
-    if producing them raises, no file is left. Raises PiactlError.
+    A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket never is. With `new`, an
+    existing file is not replaced. Without `sync`, for a sealed cache, the file may be empty after a crash of
+    the host. `content` may come in pieces; if producing them raises, no file is left. Raises PiactlError.
     """
     with suppress(OSError, ValueError):  # what hinders this hinders the writing, too
         there = path.lstat().st_mode

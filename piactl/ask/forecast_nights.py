@@ -28,7 +28,7 @@ from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import read_run_state
 from piactl.planning.signed_plan_file import change_facts
-from piactl.trials.simulation import carry_out, take_written
+from piactl.trials.carry_out_plans import carry_out, take_written
 
 
 class Night(NamedTuple):

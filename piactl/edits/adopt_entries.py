@@ -45,7 +45,7 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
-from piactl.planning.inputs.identity_cases import find_cases
+from piactl.planning.inputs.find_cases import find_cases
 from piactl.planning.inputs.load_feeds import check_limits
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
 from piactl.planning.ready_plan import ReadyPlan

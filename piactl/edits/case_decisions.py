@@ -25,8 +25,8 @@ from piactl.directory.store.case_records import CASE
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.edit import owner_of, prepare
 from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.edits.one_off_change import owner_of, prepare
 from piactl.errors import NotFound
 from piactl.planning.drift_fates import held_words
 from piactl.runs.begin_run import begin_run

@@ -47,8 +47,8 @@ from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import DATA, Places, parsed, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.edit import guarded, intended, owner_of, prepare, prepared_account
 from piactl.edits.found_accounts import AccountStore, find_account, find_entry
+from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.planning.drift_fates import held_words

@@ -23,6 +23,7 @@ from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
+from piactl.journal.end_of_journal import last_recorded
 from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
     Intent,
@@ -36,7 +37,6 @@ from piactl.journal.intent_format import (
     unsettled,
 )
 from piactl.journal.query import text_of
-from piactl.journal.recorded_runs import last_recorded
 from piactl.journal.syslog import log_head
 from piactl.journal.unusable import refused_by_system
 

@@ -33,8 +33,8 @@ from piactl.directory.store.attribute_scans import read_owners
 from piactl.planning.deleted_entries import hold_unmanaged, vanished_words
 from piactl.planning.drift_fates import decided
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.planning.inputs.certain_joins import SetNumbers, certain_joins, set_numbers
-from piactl.planning.inputs.identity_cases import doubts, find_cases, row_is_gone
+from piactl.planning.inputs.find_cases import doubts, find_cases, row_is_gone
+from piactl.planning.inputs.join_newcomers import SetNumbers, certain_joins, set_numbers
 from piactl.planning.inputs.known_people import those_let_in
 from piactl.planning.inputs.linked_matricules import LinkedMatricules
 from piactl.planning.inputs.lost_zeros import without_slips

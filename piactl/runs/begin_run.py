@@ -39,7 +39,7 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
-from piactl.journal.recorded_runs import has_run
+from piactl.journal.end_of_journal import has_run
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.runs.key_fence import check_current_key
 from piactl.runs.known_server import (

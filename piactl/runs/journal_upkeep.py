@@ -14,10 +14,10 @@ from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.journal import in_doubt, verify
+from piactl.journal.end_of_journal import last_number, rotated_without_journal
 from piactl.journal.files import closed_chains, newest_lines
 from piactl.journal.prune import old_files, remove_files
 from piactl.journal.query import text_of
-from piactl.journal.recorded_runs import last_number, rotated_without_journal
 from piactl.journal.writer import close_chain
 from piactl.private_files import this_user
 from piactl.runs.begin_run import begin_run

@@ -24,7 +24,7 @@ from piactl.directory.store.records import OF_TREE, Places, Record, Records, Unr
 from piactl.directory.store.run_records import read_runs, records_of, run_in
 from piactl.directory.store.state_records import last_in
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
-from piactl.journal.recorded_runs import (
+from piactl.journal.end_of_journal import (
     RecordedRun,
     StampedWrite,
     last_number,

@@ -42,8 +42,8 @@ from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.host_secrets import identity_password
 from piactl.journal import Intent, state_of_intent
+from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
-from piactl.journal.recorded_runs import stamped_writes
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.key_fence import announce_key, check_needed_keys

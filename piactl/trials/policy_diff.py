@@ -17,7 +17,7 @@ from piactl.planning.inputs.load_feeds import Scan
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import read_run_state
-from piactl.trials.simulation import carry_out, take_written
+from piactl.trials.carry_out_plans import carry_out, take_written
 
 RUN = "the old policy"
 

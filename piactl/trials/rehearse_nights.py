@@ -64,7 +64,7 @@ from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import read_run_state
 from piactl.private_files import make_private_folder, write_private
 from piactl.sandbox import private_server
-from piactl.trials.simulation import carry_out
+from piactl.trials.carry_out_plans import carry_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,14 @@ READ = (
     "cli/commands/account.py",
     "cli/commands/account_edit.py", "cli/commands/account_history.py", "cli/commands/approve.py",
     "cli/commands/assignment.py", "cli/commands/exception.py",
-    "cli/commands/feed.py", "cli/commands/forecast.py", "cli/commands/match.py",
+    "cli/commands/feed.py", "cli/commands/forecast.py", "cli/commands/match.py", "cli/commands/drift.py",
     "cli/commands/nightly.py", "cli/commands/otp.py", "cli/commands/password.py",
     "cli/commands/runs.py", "cli/commands/undo.py", "cli/commands/why.py",
     "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py",
     "trials/rehearse_nights.py",
     "trials/policy_diff.py", "runs/notifications.py", "ask/status.py",
-    "directory/arrival.py", "cli/commands/doctor.py", "cli/commands/recover.py", "runs/recover_directory.py",
+    "directory/same_on_servers.py", "cli/commands/doctor.py", "cli/commands/recover.py",
+    "runs/recover_directory.py",
     "runs/known_server.py",
 )  # fmt: skip
 """The modules whose text the help desk, the head of HR and schools read."""

@@ -20,7 +20,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.directory.arrival import not_arrived
+from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.edits.found_accounts import find_account
 from piactl.errors import ConfigurationInvalid, Exit, UsageError

@@ -36,7 +36,7 @@ from piactl.errors import Exit, UsageError
 from piactl.helpdesk import activation
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
-from piactl.helpdesk.password_check import check_password
+from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text

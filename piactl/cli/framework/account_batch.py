@@ -43,8 +43,8 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
 from piactl.core.text import counted
-from piactl.directory.arrival import not_arrived
 from piactl.directory.port import Reader, Writer
+from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import (
     AccountOutcome,
@@ -57,8 +57,8 @@ from piactl.edits.batch import (
     made_writes,
     refuse_broken_guards,
 )
-from piactl.edits.edit import prepare
 from piactl.edits.found_accounts import AccountStore, person_row
+from piactl.edits.one_off_change import prepare
 from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password

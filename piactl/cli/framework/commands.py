@@ -167,17 +167,17 @@ COMMANDS: Mapping[str, Command] = {
     "match wrong-row": Command("match", "wrong_row", "Decide that the feed row is wrong.", _ADMINISTRATOR),
     "match forget": Command("match", "forget", "Take back the decision of a case.", _ADMINISTRATOR),
     "drift list": Command(
-        "match", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
+        "drift", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
     ),
     "drift show": Command(
-        "match", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
+        "drift", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
     ),
-    "drift revert": Command("match", "revert", "Put back what other programs changed.", _ADMINISTRATOR),
+    "drift revert": Command("drift", "revert", "Put back what other programs changed.", _ADMINISTRATOR),
     "drift adopt": Command(
-        "match", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
+        "drift", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
     ),
     "drift override": Command(
-        "match", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
+        "drift", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
     ),
     "policy diff": Command("policy", "diff", "Show whom another policy touches, and why.", _ADMINISTRATOR),
     "policy test": Command(
