@@ -256,7 +256,7 @@ class _Adopting:
         )
         # guards count what the rules remove from an entry that had all rights until now
         losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]
-        return _Adoption(match, desired, write.changing(account.uid, (adopted, *losses), self.as_of))
+        return _Adoption(match, desired, write.with_changes(account.uid, (adopted, *losses), self.as_of))
 
     def _planned(
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds

@@ -197,7 +197,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     write = account_write(store.directory, store.encoding, entry, account)
     if write is None:
         raise ActRefused(f"{id_}: this is the decision already")
-    row = write.explained(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")
+    row = write.with_reason(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")
     note = "the next night with the feed brings the posts of the matricule"
     then = (_decision_row(store, case, data, decision, decision.one),)
     people = (entry.account,)
@@ -210,7 +210,7 @@ def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decisi
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
         raise ActRefused(f"{case.id}: this is the decision already")
-    return write.explained(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}")
+    return write.with_reason(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}")
 
 
 def joined_account(store: AccountStore, case: Case, matricule: str) -> str:

@@ -75,7 +75,7 @@ def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) ->
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
-            raw_delete(raw).explained(entry.account.uid, (Kind.DRIFT.value,), author.reason)
+            raw_delete(raw).with_reason(entry.account.uid, (Kind.DRIFT.value,), author.reason)
             for raw in read_foreign_devices(store.reader, store.directory, entry.dn)
         ]
         if entry.drift is None and not devices:
@@ -141,7 +141,7 @@ def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Aut
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     write = made.write if made.write else Write("modify", entry.dn)
     write = with_base(store.encoding, entry, write) if made.write is None else write
-    row = write.explained(account.uid, kinds, author.reason)
+    row = write.with_reason(account.uid, kinds, author.reason)
     return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
@@ -183,7 +183,7 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
             reason=f"what another program wrote is adopted; {author.note}",
             effective=store.as_of,
         )
-        row = write.explained(account.uid, (change.kind.value,), author.reason)
+        row = write.with_reason(account.uid, (change.kind.value,), author.reason)
         return PreparedAccount(name, account.uid, (change,), row)
 
     return guarded(store, _each(store, names, prepared))

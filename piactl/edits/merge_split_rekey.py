@@ -172,10 +172,10 @@ def _rows(
     rights = encoding.name("eduPersonEntitlement")
     erased = {name: values for name, values in foreign.items() if name != rights}
     before = [begins, *_credentials(store, source, erased)]
-    rows = [write.explained(uid, _GOES, reason) for write in before if write is not None]
+    rows = [write.with_reason(uid, _GOES, reason) for write in before if write is not None]
     rows += filter(None, [taking.write])
     ends = _buried(store, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
-    rows += [ends.explained(uid, _GOES, reason)] if ends else []
+    rows += [ends.with_reason(uid, _GOES, reason)] if ends else []
     return rows, taking
 
 
@@ -199,7 +199,7 @@ def _undone(store: AccountStore, source: Entry, into: Account, author: Author) -
     write = _buried(store, Entry(source.dn, on_its_way, values))
     if write is None:
         raise AssertionError("a tombstone differs from an account")
-    return write.explained(account.uid, _GOES, author.reason)
+    return write.with_reason(account.uid, _GOES, author.reason)
 
 
 def _buried(store: AccountStore, source: Entry) -> Write | None:
@@ -316,7 +316,7 @@ def prepare_split(
     else:
         desired = desired_account(subject, store.rules)
         new = intended(store, name, None, desired, author.reason) if desired else None
-    ends = [w.explained(account.uid, ("split",), author.reason) for w in _credentials(store, entry)]
+    ends = [w.with_reason(account.uid, ("split",), author.reason) for w in _credentials(store, entry)]
     rows = [*ends, *filter(None, [new.write if new else None, remaining.write])]
     changes = (*remaining.changes, *(new.changes if new else ()))
     addresses, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
@@ -369,7 +369,7 @@ def _without_number(
         accounts = tuple(sorted({*before.accounts, uid}))
         case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
     record = record_write(place, data, to_json(case))
-    rows = [write.explained(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
+    rows = [write.with_reason(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
     note = (
         f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
         f"To take that back: piactl match same {case.id}"

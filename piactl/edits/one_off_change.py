@@ -60,7 +60,7 @@ def prepare(
         prepared = prepared_account(store, name, entry, act, reason)
         if compromised is None:
             return prepared
-        row = prepared.write or Write("modify", entry.dn).explained(prepared.uid, (), reason)
+        row = prepared.write or Write("modify", entry.dn).with_reason(prepared.uid, (), reason)
         gone = removal_write(store.reader, entry.dn, compromised.activation_policy)
         add, delete = {**row.add, **gone.add}, {**row.delete, **gone.delete}
         row = replace(row, add=add, delete=delete, kinds=(*row.kinds, PASSWORD))

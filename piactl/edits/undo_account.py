@@ -238,7 +238,7 @@ class Inverting:
             if raw.values.get(name):
                 write = replace(write, delete={**write.delete, name: raw.values[name]})
             change = self._released(account)
-            row = write.changing(account.uid, (change,), self.rules.as_of)
+            row = write.with_changes(account.uid, (change,), self.rules.as_of)
             return Reversal(account.uid, account.matricule, UndoFate.REVERSED, "", row)
         undone = entry_of(_without_base(after, self.encoding), self.encoding)
         if isinstance(undone, Unreadable):
@@ -281,7 +281,7 @@ class Inverting:
             uid=current.uid,
             matricule=current.matricule,
             fate=UndoFate.REVERSED,
-            write=write.changing(current.uid, changes, self.rules.as_of),
+            write=write.with_changes(current.uid, changes, self.rules.as_of),
             returns=tuple(returns),
             sources=tuple(sorted(sources)),
         )

@@ -137,7 +137,7 @@ class ActivationDelivery:
                 f"; its private address changed on {account.proof_changed(MAIL_PROOF)}, and is not handed "
                 f"out before {held_off}: give the password another way"
             )
-        row = write.explained(account.uid, ("password",), reason)
+        row = write.with_reason(account.uid, ("password",), reason)
         notice = self.guard.notice(account, PASSWORD)
         return PreparedAccount(name, account.uid, write=row, note=note, notice=notice)
 

@@ -103,7 +103,7 @@ def prepare_holders(
 
 
 def row(holder: DeviceHolder, kind: str, reason: str, write: Write) -> Write:
-    return write.explained(holder.account.uid, (kind,), reason)
+    return write.with_reason(holder.account.uid, (kind,), reason)
 
 
 def prepared(

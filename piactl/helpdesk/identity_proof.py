@@ -140,7 +140,7 @@ def _used(
     """The check of a code, which is used up by a journalled write."""
 
     def stored(write: Write) -> Outcome:
-        row = write.explained(entry.account.uid, ("otp-code",), command.order.reason)
+        row = write.with_reason(entry.account.uid, ("otp-code",), command.order.reason)
         with begin_run(command, checks.writer, locked=False) as run:
             done = write_beside(run, [row])
             run.counts = done.counts

@@ -165,7 +165,7 @@ def prepare_reseals(store: AccountStore, key: str, reason: str) -> Batch:
     """The writes that move every secret sealed with `key` to the current key, by account."""
     by_uid: dict[str, list[Write]] = {}
     for uid, write in reseals(store, key):
-        by_uid.setdefault(uid, []).append(write.explained(uid, ("reseal",), reason))
+        by_uid.setdefault(uid, []).append(write.with_reason(uid, ("reseal",), reason))
     return Batch(
         tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
     )

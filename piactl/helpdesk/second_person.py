@@ -171,7 +171,7 @@ class Requests:
 
     def withdrawal(self, request: Request, author: Author, run: str, now: datetime) -> Write:
         write = self.end_write(request, WITHDRAWN, author.by, run, now)
-        return write.explained(request.account, ("request-withdrawn",), author.reason)
+        return write.with_reason(request.account, ("request-withdrawn",), author.reason)
 
     def approve(self, writer: Writer, request: Request, operator: str, run: str, now: datetime) -> None:
         """Uses the request up. Raises ActRefused if another operator was faster."""
@@ -223,7 +223,7 @@ class Requests:
                 f"piactl {COMMANDS[kind]} {request.name}"
             )
             return PreparedAccount(
-                name, uid, write=write.explained(uid, (f"{kind}-request",), reason), note=note
+                name, uid, write=write.with_reason(uid, (f"{kind}-request",), reason), note=note
             )
 
         return Batch(prepare_each(store, names, prepared))

@@ -83,7 +83,7 @@ def _prepared(
         note += "; from now on wrong passwords do not block it"
     if write is None:
         return PreparedAccount(name, uid, note=note)
-    return PreparedAccount(name, uid, write=write.explained(uid, ("unblock",), reason), note=note)
+    return PreparedAccount(name, uid, write=write.with_reason(uid, ("unblock",), reason), note=note)
 
 
 def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:

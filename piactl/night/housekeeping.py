@@ -64,10 +64,10 @@ def correct_policies(run: Run) -> int:
                 "set it."
             )
             reason = f"its password policy {foreign} is none of the configuration"
-            others.append(write.explained(uid, ("password",), reason))
+            others.append(write.with_reason(uid, ("password",), reason))
         else:
             reason = "its owner has replaced the activation password"
-            released.append(write.explained(uid, ("password",), reason))
+            released.append(write.with_reason(uid, ("password",), reason))
     return _written(run, others, "under a foreign password policy") + _written(
         run, released, "under the policy of activation passwords"
     )

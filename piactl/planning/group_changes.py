@@ -122,7 +122,7 @@ def group_row(write: Write, before: Values, after: Values, reason: str, rules: R
         effective=rules.as_of,
         rule=f"{rules.policy.file}:{line}" if line else None,
     )
-    return write.changing(uid, [change], rules.as_of)
+    return write.with_changes(uid, [change], rules.as_of)
 
 
 def _facts(values: Values) -> Facts:

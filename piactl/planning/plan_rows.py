@@ -60,9 +60,9 @@ def planned_row(
     of that of the rules."""
     uid = desired.account.uid
     if only_renews_base(encoding, write):
-        return write.explained(uid, (), SEALS)
+        return write.with_reason(uid, (), SEALS)
     changes = changes_of_write(desired, write, rules, encoding, drift, every=every)
-    return write.changing(uid, changes, rules.as_of, reason=reason, waiting=waiting)
+    return write.with_changes(uid, changes, rules.as_of, reason=reason, waiting=waiting)
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class PlanRows:
                 continue
             write = with_base(self.accounts.encoding, entry, Write("modify", entry.dn))
             if write.add:
-                yield write.explained(entry.account.uid, (), SEALS)
+                yield write.with_reason(entry.account.uid, (), SEALS)
 
     def _suspended(self, decided: Container[str]) -> Iterator[Write]:
         """The rows of accounts about which this run decides nothing, because a person is held, but whose
@@ -305,7 +305,7 @@ class PlanRows:
         dns = [row.dn for row in archived]
         deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)
         return [
-            write.explained(row.uid, row.kinds, "the account is archived")
+            write.with_reason(row.uid, row.kinds, "the account is archived")
             for row in archived
             for write in deletions.get(normal_dn(row.dn), [])
         ]
@@ -329,7 +329,7 @@ def devices_at_no_device(
         return
     reason = "no device may have the name to which suspended accounts are linked"
     for uid, write in special.at_no_device.items():
-        yield write.explained(uid, (Kind.UPDATE.value,), reason)
+        yield write.with_reason(uid, (Kind.UPDATE.value,), reason)
 
 
 def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:

@@ -156,7 +156,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
         reason=run.order.reason,
     )
     kind = "approve" if approved else "reject"
-    done = write_beside(run, [records.write(approval).explained(approval.name, (kind,), approval.reason)])
+    done = write_beside(run, [records.write(approval).with_reason(approval.name, (kind,), approval.reason)])
     run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
         raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
@@ -255,7 +255,7 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
     run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
     reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
-    intent = Write("add", run.places.run(run.order.run)).explained(run.order.run, (BREAK_GLASS,), reason)
+    intent = Write("add", run.places.run(run.order.run)).with_reason(run.order.run, (BREAK_GLASS,), reason)
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(

@@ -288,7 +288,7 @@ def test_writes_in_doubt(clinic: Clinic) -> None:
         path, now=utc_now, digest=lambda t: keys.digest("j", t), secret=(), context=context
     ) as journal:
         journal.intents(
-            [Write("modify", "uid=a,c=fr", add={"cn": (b"A",)}).explained("a", ("update",), "a rule")]
+            [Write("modify", "uid=a,c=fr", add={"cn": (b"A",)}).with_reason("a", ("update",), "a rule")]
         )
     clinic.finds("D10", "warning", "1 write of run r1", 0)
 

@@ -43,7 +43,7 @@ class Past:
             context=context,
         ) as journal:
             writes = [
-                Write("modify", f"uid={uid},ou=x", add={"mail": (b"a@b",)}).explained(uid, (kind,), reason)
+                Write("modify", f"uid={uid},ou=x", add={"mail": (b"a@b",)}).with_reason(uid, (kind,), reason)
                 for uid, kind, reason, _outcome in changes
             ]
             numbers = journal.intents(writes)

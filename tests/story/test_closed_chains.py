@@ -48,7 +48,7 @@ def upgraded(academy: Academy) -> Academy:
         context=RunContext("r1", ("piactl", "account", "lock"), actor),
     ) as journal:
         values = {"title": (b"x",)}
-        journal.intents([Write("modify", academy.dn(UID), values).explained(UID, ("lock",), "found")])
+        journal.intents([Write("modify", academy.dn(UID), values).with_reason(UID, ("lock",), "found")])
     return academy
 
 

@@ -70,11 +70,11 @@ class Write:
             result[name] = (*result.get(name, ()), *new)
         return result
 
-    def explained(self, uid: str, kinds: tuple[str, ...], reason: str) -> Write:
+    def with_reason(self, uid: str, kinds: tuple[str, ...], reason: str) -> Write:
         """The same write, with what it is for."""
         return replace(self, uid=uid, kinds=kinds, reason=reason)
 
-    def changing(
+    def with_changes(
         self,
         uid: str,
         changes: Iterable[Change],
