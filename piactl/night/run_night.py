@@ -118,7 +118,9 @@ def run_nightly(
         waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
         if waiting:
             state = replace(state, drift_waits=True)
-            made = build_continuing(accounts, rules, settings, scans, state, night, accepted, run.lock.renew)
+            made = build_continuing(
+                accounts, rules, settings, scans, state, night, accepted, run.lock.renew, before=made
+            )
             run.say(_waiting_words(waiting))
         for refusal in made.refused:
             note_older(refusal, folder)

@@ -233,13 +233,14 @@ class _People:
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The feeds and the plan of one run (see `build_plan`), and the errors that refuse the feeds of other
-    sources."""
+    """The feeds and the plan of one run (see `build_plan`), the errors that refuse the feeds of other
+    sources, and the scans that remain without these."""
 
     feeds: list[SourcedFeed]
     ready: ReadyPlan
     refused: tuple[PiactlError, ...] = ()
     remarks: tuple[str, ...] = ()
+    scans: tuple[Scan, ...] = ()
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -255,13 +256,17 @@ def build_continuing(
     night: NightDb,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
+    *,
+    before: Continued | None = None,
 ) -> Continued:
     """The plan of `build_plan` without the sources whose feed is refused, if all of these may be left out.
 
-    No feed of a refused source is used. Raises FeedRefused and what else `build_plan` raises.
+    No feed of a refused source is used, nor one that the plan `before` of the same run was made without: its
+    rows are gone. Raises FeedRefused and what else `build_plan` raises.
     """
-    remaining, sources, remarks = list(scans), list[str](), list[str]()
-    refused: list[PiactlError] = []
+    remaining = list(scans if before is None else before.scans)
+    sources, remarks = list[str](), [*before.remarks] if before is not None else []
+    refused: list[PiactlError] = [*before.refused] if before is not None else []
     older = read_older(Path(settings.state_folder))
     while True:
         try:
@@ -285,7 +290,7 @@ def build_continuing(
         remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
-    return Continued(feeds, ready, tuple(refused), tuple(remarks))
+    return Continued(feeds, ready, tuple(refused), tuple(remarks), tuple(remaining))
 
 
 def _without(night: NightDb, scans: Sequence[Scan], refused: Sequence[Scan]) -> list[Scan]:

@@ -8,12 +8,13 @@ import sys
 import tarfile
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from tests.aaf_sets import Agent, files, zipped
 
 from .academy import Academy, prepared
-from .feeds import MICHELIS, row
+from .feeds import MICHELIS, crowd, row
 
 DAY, NEXT = "2026-09-05", "2026-09-06"
 HUGO = row(matricule="2001", prenom="Hugo", nom_famille="Vasseur", uai=MICHELIS)
@@ -189,3 +190,33 @@ def test_continue_must_name_existing_sources(two: Academy) -> None:
     ran = two.run("nightly", "--as-of", NEXT)
     assert ran.code == 10
     assert "'agap' is not a source; did you mean agape?" in ran.err
+
+
+def test_a_source_that_is_left_out_stays_out_while_drift_waits(academy: Academy) -> None:
+    """The plan is made a second time without what other programs changed: a feed that was refused, of which
+    no row is left then, is no feed without people."""
+    academy.sources(agape="kind: full, limits: {bad_floor: 3}", epp="kind: full")
+    go_on(academy, "agape")
+    known = crowd(15, debut="2026-01-01")
+    good = [
+        line.replace("Louise", "Nadia").replace(";50", ";60").replace("50", "60", 1) for line in crowd(14)
+    ]
+    academy.night(
+        DAY, academy.feed(*known, day=DAY, source="agape"), academy.feed(*good, day=DAY, source="epp")
+    )
+    people = {line.split(";")[0]: academy.names()[line.split(";")[0]] for line in known}
+    changed = [academy.names()[line.split(";")[0]] for line in good[:12]]
+    siecle = "urn:mace:ac-amiens.fr:service:siecle"
+    with academy.sandbox.root() as root:
+        for uid in changed:
+            root.modify(academy.dn(uid), {"eduPersonEntitlement": [(ldap3.MODIFY_ADD, [siecle])]})
+    wrong = [line.replace(";2026-01-01", ";no day") for line in known]
+    for number, day in enumerate((NEXT, "2026-09-07"), 1):
+        refused = academy.feed(*wrong[:-number], day=day, source="agape")
+        ran = academy.night(day, refused, academy.feed(*good, day=day, source="epp"), code=5)
+        assert "loosening" in ran.err
+        assert "feed refused of agape: dates and the other sources go on without it" in ran.err
+        assert str(refused) in ran.err
+        assert str(refused) not in (academy.sandbox.folder / "state" / "applied.sha256").read_text()
+        assert {academy.values(uid, "piactlState")[0] for uid in people.values()} == {"active"}
+    assert academy.plan("--as-of", "2026-09-08", code=4)["absents"] == []
