@@ -65,7 +65,7 @@ class Rehearsal:
 
     def make(self, ready: ReadyPlan, day: date) -> None:
         """Changes the directory as the night would."""
-        self.directory.apply(write.write for write in ready.writes)
+        self.directory.apply(ready.writes)
         self.directory.apply(ready.records)
         assert ready.last is not None
         last = replace(ready.last, run=f"night-{day}")

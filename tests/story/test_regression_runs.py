@@ -232,6 +232,15 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
     assert "whose process on this host has ended" in runs(academy)[1]["note"]
 
 
+def test_a_damaged_record_of_a_source_before_the_first_night_is_replaced(academy: Academy) -> None:
+    dn = f"cn=hr,ou=sources,{academy.sandbox.state}"
+    academy.sandbox.add(dn, {"objectClass": ["piactlRecord"], "piactlData": ["rubbish"]})
+    ran = academy.night(DAY, academy.feed(CLAIRE, day=DAY))
+    assert f"{dn}: the record " in ran.err
+    assert "restore the entry, or delete it" in ran.err
+    assert record(academy, "cn=hr,ou=sources")["source"] == "hr"
+
+
 # Plans
 
 

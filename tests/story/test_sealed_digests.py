@@ -115,8 +115,8 @@ HARMLESS = {"without the last items", "without any item", "of the same account b
 
 
 FEW = (
-    "removed", "without any item", "without the digest of all values", "not sealed", "of another account",
-    "of the same account before",
+    "removed", "no digest", "without any item", "without the digest of all values", "not sealed",
+    "of another account", "of the same account before",
 )  # fmt: skip
 """The others are met by --all."""
 
