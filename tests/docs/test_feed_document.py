@@ -52,7 +52,7 @@ def codes_of_names_and_policy() -> set[str]:
     naming = TOP / "piactl" / "core" / "naming"
     names = "".join(
         (naming / f"{module}.py").read_text(encoding="utf-8")
-        for module in ("local_part_and_capitalisation", "values_that_are_no_names")
+        for module in ("names", "no_names")
     )
     policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
     rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))
