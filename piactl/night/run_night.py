@@ -252,7 +252,7 @@ def _name_other_writers(run: Run, last: LastRun | None) -> None:
 def _keep_known(run: Run, night: NightDb) -> None:
     """Keeps what the next run on this host has to know; without it that run only takes longer."""
     try:
-        night.settle()
+        night.take_as_known()
         night.keep()
     except PiactlError as error:
         run.say(f"what is known of the accounts was not kept, so the next night evaluates everybody: {error}")

@@ -407,7 +407,7 @@ class NightDb:
             row = (uid, result.csn_before, result.csn_after)
             self.db.execute("INSERT OR REPLACE INTO confirmed VALUES (?,?,?)", row)
 
-    def settle(self) -> None:
+    def take_as_known(self) -> None:
         """Takes what the run has evaluated and written as known.
 
         An account that it wrote is known only if the result of the write names the entryCSN that it replaced,
@@ -415,9 +415,9 @@ class NightDb:
         else wrote before or after.
         """
         with room_on_disk(self._folder):
-            self._settle()
+            self._take_as_known()
 
-    def _settle(self) -> None:
+    def _take_as_known(self) -> None:
         run = self.db.execute
         run(_TAKE_EVALUATED)
         run("UPDATE account SET settled = 0, csn = NULL WHERE uid IN (SELECT uid FROM written)")

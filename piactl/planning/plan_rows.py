@@ -103,8 +103,8 @@ class PlanRows:
         rows = self._mended_archived(decided)
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
-        for unsettled in desired:
-            wanted, entry, write = self.settled(unsettled)
+        for asked in desired:
+            wanted, entry, write = self.with_known_drift(asked)
             uid = wanted.account.uid
             if entry is not None and entry.drift is not None and (held := held_words(entry)):
                 self.holds.append(Hold(wanted.subject.matricule, uid, held, HoldCode.DRIFT))
@@ -163,7 +163,7 @@ class PlanRows:
                 present = as_found(entry, self.accounts.encoding)
                 yield from self._reduced_row(wanted, entry, present, present)
                 continue
-            wanted, _, write = self.settled(wanted)
+            wanted, _, write = self.with_known_drift(wanted)
             if write is not None:
                 yield self.row(wanted, write)
 
@@ -194,7 +194,7 @@ class PlanRows:
             subject = replace(desired.subject, current=present)
             yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
-    def settled(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
+    def with_known_drift(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
         """The desired account, with what is known of the current one once the rules are known, its entry, and
         its write."""
         entry, subject = self._entry(desired), desired.subject

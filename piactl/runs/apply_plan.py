@@ -141,7 +141,7 @@ def apply_work(
             run.lock.renew()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
-        _keep_records(run, housekeeping)
+        _clear_records(run, housekeeping)
     _end(run, done)
     return done
 
@@ -179,7 +179,7 @@ def _keep_house(run: Run, step: Callable[[Run], object]) -> None:
         )
 
 
-def _keep_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
+def _clear_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
     """Deletes old runs and names what is not piactl's, with one reading of piactl's tree, and makes the other
     steps."""
     state, settings = run.settings.directory.state, run.settings

@@ -38,7 +38,7 @@ def carry_out(
         if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
             problems.append(f"{row.uid}: {result.message}")
     if night is not None:
-        night.settle()
+        night.take_as_known()
     must(over, ready.records)
     if ready.last is not None:
         losses = losses_without(ready.last.losses, allowed)

@@ -14,7 +14,7 @@ from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Servi
 from piactl.core.naming.names import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
-from piactl.core.rules.address_allocation import named
+from piactl.core.rules.address_allocation import addressed, claim_of, take
 from piactl.core.rules.career import NEVER, account_status, career_of
 from piactl.core.rules.desired import (
     Desired,
@@ -63,7 +63,8 @@ def person(*assignments: Assignment, given: str = "Julie", family: str = "Petit"
 def wanted(day: date, who: Person, current: Account | None = None, policy: Policy = POLICY) -> Desired:
     desired = desired_account(Subject("100", current, who, who.assignments), rules(day, policy))
     assert desired is not None
-    return named([desired], TakenNames([], 1), policy)[0]
+    claim = claim_of(desired, policy)
+    return addressed(desired, *take(claim, TakenNames([], 1)), policy) if claim is not None else desired
 
 
 def changed(day: date, who: Person, current: Account, policy: Policy = POLICY) -> dict[Kind, list[Change]]:

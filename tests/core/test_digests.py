@@ -13,7 +13,7 @@ from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.naming.names import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.diff import changes_of
-from piactl.core.rules.address_allocation import named
+from piactl.core.rules.address_allocation import addressed, claim_of, take
 from piactl.core.rules.desired import Rules, Subject, desired_account
 
 DAY = date(2026, 9, 1)
@@ -35,7 +35,9 @@ def night(keys: DigestKeys, who: Person | None, current: object = None) -> tuple
     rows = who.assignments if who else current.assignments  # type: ignore[attr-defined]
     desired = desired_account(Subject("100", current, who, rows), rules)  # type: ignore[arg-type]
     assert desired is not None
-    [desired] = named([desired], TakenNames([], 1), POLICY)
+    claim = claim_of(desired, POLICY)
+    if claim is not None:
+        desired = addressed(desired, *take(claim, TakenNames([], 1)), POLICY)
     return desired.account, changes_of(desired, rules) if current != desired.account else []
 
 

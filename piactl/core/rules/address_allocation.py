@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -60,22 +59,6 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
         identifiers=account.identifiers | account.foreign_addresses | {uid, address},
     )
     return Desired(desired.subject, account, desired.career)
-
-
-def named(
-    desired: Sequence[Desired], taken: TakenNames, policy: Policy, numbers: Numbers | None = None
-) -> list[Desired | None]:
-    """The desired accounts, in the same order, with addresses and uidNumbers allocated in the order of their
-    claims; None for an account for which no number is left (see `numbered`)."""
-    claims = sorted(
-        (claim, index)
-        for index, account in enumerate(desired)
-        if (claim := claim_of(account, policy)) is not None
-    )
-    result: list[Desired | None] = list(desired)
-    for claim, index in claims:
-        result[index] = numbered(addressed(desired[index], *take(claim, taken), policy), numbers)
-    return result
 
 
 def numbered(desired: Desired, numbers: Numbers | None, dn: str = "") -> Desired | None:
