@@ -392,10 +392,10 @@ def test_a_guessed_entrycsn_would_miss_drift(
 ) -> None:
     """If the database takes any entryCSN that the entry has, or any that was overwritten, the test above
     fails."""
-    settle = NightDb.settle
+    take = NightDb.take_as_known
 
-    def settling(self: NightDb) -> None:
-        settle(self)
+    def taking(self: NightDb) -> None:
+        take(self)
         (csn,) = settled.entry("claire.dubreuil")["entryCSN"]
         self.db.execute("UPDATE account SET csn = ? WHERE uid = 'claire.dubreuil'", (csn,))
 
@@ -403,7 +403,7 @@ def test_a_guessed_entrycsn_would_miss_drift(
         made = night_db._MADE.replace("AND c.before = w.csn", "")
         monkeypatch.setattr(night_db, "_MADE", made)
     else:
-        monkeypatch.setattr(NightDb, "settle", settling)
+        monkeypatch.setattr(NightDb, "take_as_known", taking)
     with pytest.raises(AssertionError, match="1001"):
         change_is_noticed(settled, monkeypatch, moment)
 
