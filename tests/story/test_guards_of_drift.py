@@ -71,3 +71,15 @@ def test_a_night_that_breaks_another_guard_too_writes_nothing(academy: Academy) 
     with academy.nothing_written():
         ran = academy.night(NEXT, feed, code=4)
     assert "create" in ran.err
+
+
+def test_each_of_many_changes_says_who_made_it(academy: Academy) -> None:
+    rows = crowd(210, debut="2026-01-01")
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    given(academy, sorted(academy.names().values()))
+    plan = academy.plan("--as-of", NEXT, code=4)
+    reasons = [change["reason"] for change in plan["changes"] if change["kind"] == "drift"]
+    assert len(reasons) == 210
+    assert [
+        reason for reason in reasons if "another program changed it, last modified by " not in reason
+    ] == []

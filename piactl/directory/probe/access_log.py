@@ -208,8 +208,6 @@ def _iso(text: str) -> str:
 
 
 _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
-MOST = 200
-"""The largest number of entries that are looked up; for thousands, read the access log itself."""
 
 
 def _is_ours(author: str, ours: Collection[str]) -> bool:
@@ -221,7 +219,6 @@ def _is_ours(author: str, ours: Collection[str]) -> bool:
 def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) -> dict[str, str]:
     """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped;
     an entry that only such a write is known of is left out."""
-    dns = dns[:MOST]
     ours = {normal_dn(identity.dn) for identity in directory.identities.values() if identity.dn}
     logged: dict[str, LoggedWrite] = {}
     for log in find_logs(reader, directory.suffix).readable:
