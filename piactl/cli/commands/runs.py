@@ -37,12 +37,12 @@ from piactl.cli.framework.options import (
     need_reason,
     read_columns,
 )
-from piactl.cli.framework.run_context import find_run, new_order, run_of
+from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.status_text import status_text

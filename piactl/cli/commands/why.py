@@ -12,11 +12,10 @@ from piactl.ask.explain_account import why as answers
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import of_each, reading, show_views, this_configuration
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
-from piactl.cli.framework.run_context import find_run
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import find_run, read_runs
 from piactl.edits.found_accounts import find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.journal import LineFilter, who

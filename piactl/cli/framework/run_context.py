@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -97,14 +97,6 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         )
         before = "" if before in PERSONAL else word
     return recorded
-
-
-def find_run(records: Iterable[Mapping[str, Any]], run: str) -> Mapping[str, Any]:
-    """The record of the run with this id, or of the `last`. Raises NotFound."""
-    for record in records:
-        if run in (record["run"], "last"):
-            return record
-    raise NotFound(f"{run}: no such run; see: piactl runs list")
 
 
 def journal_private_reading(

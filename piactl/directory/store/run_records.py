@@ -27,6 +27,7 @@ from piactl.directory.store.records import (
     new_record,
 )
 from piactl.directory.store.typed_records import from_json
+from piactl.errors import NotFound
 
 MARK = "description"
 """What the record of a run carries while it is running, so that a search finds it."""
@@ -123,6 +124,14 @@ def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first:
     over = Write("modify", dn, add={DATA: new.add[DATA], **mark}, delete={DATA: (), MARK: ()})
     if write_one(writer, over).outcome is not Outcome.APPLIED:  # another program deleted it
         must(writer, [replace(new, add={**new.add, **mark})])
+
+
+def find_run(records: Iterable[Record], run: str) -> Record:
+    """The record of the run with this id, or of the `last`. Raises NotFound."""
+    for record in records:
+        if run in (record["run"], "last"):
+            return record
+    raise NotFound(f"{run}: no such run; see: piactl runs list")
 
 
 def author_of_run(r: Record) -> str:
