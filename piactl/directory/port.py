@@ -1,6 +1,6 @@
-"""What the flows may ask of a directory: a reader and, for writing, a writer.
+"""What planning, runs and answers may ask of a directory: a reader and, for writing, a writer.
 
-Nothing here depends on ldap3. A flow is given one of these and never picks one; `plan` is given no writer.
+Nothing here depends on ldap3. They are given one of these and never pick one; `plan` is given no writer.
 """
 
 from __future__ import annotations

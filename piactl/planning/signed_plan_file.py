@@ -29,7 +29,7 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
-from piactl.core.plan.write import Write
+from piactl.core.plan.write import Write, texts_of_values
 from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
@@ -365,7 +365,12 @@ def _read_change(facts: Mapping[str, Any]) -> Change:
 
 
 def _entry_facts(write: Write) -> dict[str, Any]:
-    return {"op": write.op, "dn": write.dn, "add": _texts(write.add), "delete": _texts(write.delete)}
+    return {
+        "op": write.op,
+        "dn": write.dn,
+        "add": texts_of_values(write.add),
+        "delete": texts_of_values(write.delete),
+    }
 
 
 def _read_entry_write(facts: Mapping[str, Any]) -> Write:
@@ -397,14 +402,6 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
 
 def _days(days: Mapping[str, date]) -> dict[str, str]:
     return {name: day.isoformat() for name, day in days.items()}
-
-
-def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
-    # most attributes have one value
-    return {
-        name: [texts[0].decode()] if len(texts) == 1 else list(map(bytes.decode, texts))
-        for name, texts in values.items()
-    }
 
 
 def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:

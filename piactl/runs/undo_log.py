@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count, islice
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.core.plan.write import UNREADABLE, Values, Write
+from piactl.core.plan.write import UNREADABLE, Values, Write, texts_of_values
 from piactl.directory import filters
 from piactl.directory.dn import first_pair, normal_dn, parted
 from piactl.directory.port import Outcome, RawEntry, Reader
@@ -65,10 +65,10 @@ def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
 def _row(write: Write) -> dict[str, Any]:
     row: dict[str, Any] = {"uid": write.uid, "dn": write.dn, "op": write.op, "kinds": list(write.kinds)}
     if Kind.GROUP.value in write.kinds:
-        row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
+        row |= {"add": texts_of_values(write.add), "delete": texts_of_values(write.delete)}
     elif write.op == "add":
         row["made"] = values_digest(write.add)
-        row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
+        row["add"] = texts_of_values({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
     elif (
         Kind.ARCHIVE.value not in write.kinds
         and SECRETS.isdisjoint(write.attributes)
@@ -80,7 +80,7 @@ def _row(write: Write) -> dict[str, Any]:
             for side, values in (("add", write.add), ("delete", write.delete))
         }
         with suppress(UnicodeDecodeError):
-            row |= {side: _texts(values) for side, values in sides.items()}
+            row |= {side: texts_of_values(values) for side, values in sides.items()}
     return row
 
 
@@ -145,10 +145,6 @@ def is_undoable(logged_write: Write) -> bool:
 
 def _bytes(values: Record) -> Values:
     return {name: tuple(value.encode() for value in texts_of(texts, name)) for name, texts in values.items()}
-
-
-def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
-    return {name: [value.decode() for value in attribute_values] for name, attribute_values in values.items()}
 
 
 def prune(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:

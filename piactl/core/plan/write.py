@@ -104,6 +104,11 @@ class Write:
 _LOSING_WORDS = frozenset(kind.value for kind in LOSING)
 
 
+def texts_of_values(values: Values) -> dict[str, list[str]]:
+    """The values as JSON has them. Raises UnicodeDecodeError for one that is no text."""
+    return {name: list(map(bytes.decode, of_attribute)) for name, of_attribute in values.items()}
+
+
 class WriteState(Enum):
     """What an entry shows about a write. UNKNOWN: nothing that can be compared was to change."""
 
