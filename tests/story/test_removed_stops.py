@@ -149,3 +149,16 @@ def test_an_undo_does_not_remove_the_lock_that_a_night_put_back(stopped: Academy
     assert LEA not in let_in(stopped)
     assert stopped.run("account", "unlock", LEA, *WHY, *as_of).code == 0
     assert LEA in let_in(stopped)
+
+
+def test_an_undo_of_a_night_that_shut_again_opens_nobody_for_good(stopped: Academy) -> None:
+    """A denial, a closure and an end whose words are lost, and a lock."""
+    opened(stopped)
+    stopped.night(day(1).isoformat())
+    assert let_in(stopped) == {IDA, NOUR}
+    ran = stopped.run("undo", "last", "--yes", *WHY, "--as-of", day(1).isoformat())
+    assert ran.code in (0, 5), ran.err
+    assert LEA not in let_in(stopped)
+    stopped.night(day(1).isoformat())
+    assert let_in(stopped) == {IDA, NOUR}
+    assert IPROF not in stopped.values(IDA, "eduPersonEntitlement")
