@@ -12,8 +12,8 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,7 +98,6 @@ def _folder(
 # The path of a Unix socket is limited to some 100 bytes; a longer one goes to the temporary folder.
 _SOCKET_BYTES = 90
 _MAXSIZE = 4 << 30
-_PORT_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,26 +255,19 @@ def _start(folder: Path, software: Software) -> None:
     inner, place, log = folder / "slapd", _socket(folder), folder / "slapd.log"
     if place.parent != inner:
         _private_folder(place.parent)
-    for tries_left in reversed(range(_PORT_TRIES)):
-        place.unlink(missing_ok=True)
-        port = _unused_port()
+    place.unlink(missing_ok=True)
+    with _reserved_port() as port:
         listen = f"{socket_uri(place)} ldap://127.0.0.1:{port}/"
         command = [str(software.slapd), "-f", str(inner / "slapd.conf"), "-h", listen, "-d", "none"]
-        process: Process | None = None
+        process = launch(command, log)
+        # the port first: a command that finds the process reads it
+        (inner / "port").write_text(f"{port}\n", encoding="ascii")
+        remember(process, _process_file(folder))
         try:
-            process = launch(command, log)
-            # the port first: a command that finds the process reads it
-            (inner / "port").write_text(f"{port}\n", encoding="ascii")
-            remember(process, _process_file(folder))
             wait_until_answering(process, place, log)
         except SandboxUnavailable:
-            if process is not None:
-                stop_process(process)
-            # another program may have taken the port since it was found unused
-            if not tries_left or "address already in use" not in last_lines(log).lower():
-                raise
-        else:
-            return
+            stop_process(process)
+            raise
 
 
 def _private_folder(place: Path) -> None:
@@ -286,11 +278,13 @@ def _private_folder(place: Path) -> None:
         raise SandboxUnavailable(f"{place} belongs to another user\nName a folder with a shorter path.")
 
 
-def _unused_port() -> int:
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A port that no other program is given, and on which slapd, which reuses addresses, can listen."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        yield probe.getsockname()[1]
 
 
 _START_SECONDS = 10

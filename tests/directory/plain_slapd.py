@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,10 +67,18 @@ userPassword: {PASSWORDS["clerk"].decode()}
 """
 
 
+_reserved: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
+    """A port that no other program is given for a long time; slapd can listen on it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    if len(_reserved) > 100:
+        _reserved.popleft().close()
+    return int(reserved.getsockname()[1])
 
 
 def person_ldif(number: int, lines: str = "") -> str:

@@ -302,6 +302,7 @@ def test_connections_leave_no_socket_or_thread_behind(slapd: PlainSlapd) -> None
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
+    closed = f"ldap://127.0.0.1:{free_port()}"
     threads = threading.active_count()
     before = open_files()
     for _ in range(5):
@@ -310,7 +311,7 @@ def test_connections_leave_no_socket_or_thread_behind(slapd: PlainSlapd) -> None
             list(reader.search(slapd.settings().accounts, "(objectClass=*)", ["uid"]))
         refusal(slapd, slapd.uri, identity="mistyped")
         refusal(slapd, slapd.uri.replace("ldap:", "ldaps:"))
-        refusal(slapd, f"ldap://127.0.0.1:{free_port()}")
+        refusal(slapd, closed)
     assert open_files() == before
     assert threading.active_count() == threads
 

@@ -34,6 +34,7 @@ import pyotp
 import pytest
 
 from tests.conftest import Sandbox
+from tests.directory.plain_slapd import free_port
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 from tests.outside import (
     CONSUMERS,
@@ -92,13 +93,6 @@ def program(name: str, package: str) -> str:
 def as_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("it starts as root and changes to its own user")
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -178,7 +172,7 @@ def readable(ca: Certificates) -> Iterator[Path]:
 def over_tls(sandbox: Sandbox, ca: Certificates, portal: str = "192.0.2.10") -> Iterator[int]:
     """Runs the server of the sandbox also by ldaps, with the portal at another address; yields the port."""
     sandbox.stop()
-    inner, port = sandbox.folder / "slapd", unused_port()
+    inner, port = sandbox.folder / "slapd", free_port()
     conf = inner / "slapd.conf"
     text = conf.read_text(encoding="utf-8").replace("peername.ip=127.0.0.1", f"peername.ip={portal}")
     keys = "".join(
@@ -319,7 +313,7 @@ def apache(site: Site, changes: dict[str, str] | None = None) -> Iterator[Login]
         (folder / "www" / "iprof" / "index").write_text("here")
         secret = folder / "ldap.password"
         secret.write_text(WORD)
-        port = unused_port()
+        port = free_port()
         places = {"/etc/apache2/ldap.password": str(secret), **(changes or {})}
         modules = "".join(
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
@@ -396,7 +390,7 @@ def test_dovecot(site: Site) -> None:
     binary = program("dovecot", "dovecot-imapd dovecot-ldap")
     site.application("dovecot")
     folder = Path("/tmp") / f"piactl-dovecot-{os.getpid()}"
-    port = unused_port()
+    port = free_port()
     mail = pwd.getpwnam("nobody")
     with ExitStack() as stack:
         folder.mkdir()
@@ -465,7 +459,7 @@ def test_freeradius(site: Site) -> None:
     binary = program("freeradius", "freeradius freeradius-ldap")
     client = program("radclient", "freeradius-utils")
     site.application("freeradius")
-    folder, port = site.folder / "radius", unused_port()
+    folder, port = site.folder / "radius", free_port()
     folder.mkdir()
     (folder / "ldap").write_text(
         site.example("freeradius-ldap", **{"password = EDIT": f"password = '{WORD}'"})
@@ -557,7 +551,7 @@ def lemonldap(site: Site) -> Iterator[Portal]:
     if not shipped.is_file():
         pytest.skip("there is no configuration of LemonLDAP::NG: apt install lemonldap-ng")
     site.application("lemonldap")
-    folder, port = site.folder / "lemonldap", unused_port()
+    folder, port = site.folder / "lemonldap", free_port()
     for name in USED:
         (folder / name).mkdir(parents=True)
     places = {
