@@ -500,7 +500,7 @@ def test_a_night_links_accounts_that_were_shut_without_a_link(
 def test_undoing_a_lock_removes_a_link_added_later(standing: tuple[Academy, str]) -> None:
     """The lock was made without a link, which a later night added."""
     academy, settings = standing
-    [lock] = [run for run in academy.run("runs", "list", "-o", "json").json if "lock" in str(run)]
+    [lock] = [run for run in academy.run("runs", "list", "-o", "json").json if "lock" in run["summary"]]
     restarted(academy, settings)
     academy.night(day(0).isoformat())
     assert linked(academy, IDA) == [no_device(academy, IDA)]
