@@ -140,9 +140,19 @@ END""")
 
 
 def test_a_new_directory_for_a_slapd_without_a_configuration(host: Host) -> None:
+    """After `piactl init`, whose files it keeps."""
+    said = host.root("piactl init 2>&1")
+    assert "/etc/piactl/secrets/reader, nightly, desk, administrator and approver" in said
+    listed = host.root("find /etc/piactl -type f -printf '%m %u %g %P\\n' | sort")
+    assert listed.split("\n")[:-1] == [
+        "600 piactl piactl secrets/keys",
+        *(f"640 root piactl {name}" for name in ("establishments.csv", "piactl.yaml", "policy.yaml")),
+    ]
+    keys = host.secrets()
     code, said = new_directory(host, "ou=ac-amiens,ou=education,o=gouv,c=fr", "o=gouv,c=fr", "192.0.2.10")
     assert code == 0, said
     assert "/var/backups" not in said
+    assert host.secrets().items() > keys.items()
     assert host.root("ls /var/backups | grep before-piactl || true") == ""
     rules = host.root("slapcat -n 0 -o ldif-wrap=no")
     assert 'by peername.ip=192.0.2.10 break by peername.path="/var/run/slapd/ldapi"' in re.sub(
