@@ -68,7 +68,7 @@ EXIT_CODES = {
     Exit.UNREACHABLE: "no directory server can be used",
     Exit.NOT_FOUND: "no such account, run, case, request, service, profile, source, server or key",
     Exit.CONFIGURATION: "a configuration, policy, register or secret file is invalid or not readable by this "
-    "user, or the default password policy is missing",
+    "user, the default password policy is missing, or the server is too old",
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
     Exit.DECLINED: "the confirmation was declined; nothing was changed",
     Exit.BUG: "a bug in piactl",

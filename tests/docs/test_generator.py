@@ -368,6 +368,22 @@ def test_systemd_finds_nothing_wrong_in_the_units() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_configuration_units_and_folders_have_the_same_paths() -> None:
+    settings = read_settings(EXAMPLES / "piactl.yaml")
+    unit = (EXAMPLES / "systemd" / "piactl-nightly.service").read_text(encoding="utf-8")
+    folders = (EXAMPLES / "tmpfiles" / "piactl.conf").read_text(encoding="utf-8")
+    made = {line.split()[1] for line in folders.splitlines() if line.startswith("d ")}
+    named = [settings.state_folder, settings.plans_folder, str(Path(settings.metrics_file).parent)]
+    named += [str(Path(settings.journal_file).parent), "/etc/piactl", "/etc/piactl/secrets"]
+    assert {*named, "/srv/piactl", "/srv/piactl/applied"} == made
+    for setting in ("StateDirectory=piactl", "LogsDirectory=piactl", "BindPaths=/srv/piactl", "User=piactl"):
+        assert f"\n{setting}\n" in unit
+    [hidden] = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("InaccessiblePaths=")]
+    passwords = {Path(one.password_file).name: name for name, one in settings.directory.identities.items()}
+    assert {*passwords} == {*passwords.values()} == {"reader", "nightly", "desk", "administrator", "approver"}
+    assert {path.rpartition("/")[2] for path in hidden.split()} == {*passwords} - {"reader", "nightly"}
+
+
 def test_logrotate_has_the_journal_and_no_unsafe_option() -> None:
     text = (EXAMPLES / "logrotate" / "piactl").read_text(encoding="utf-8")
     words = {word for line in text.splitlines() if not line.startswith("#") for word in line.split()}
