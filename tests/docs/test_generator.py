@@ -389,7 +389,10 @@ def test_logrotate_has_the_journal_and_no_unsafe_option() -> None:
     words = {word for line in text.splitlines() if not line.startswith("#") for word in line.split()}
     assert read_settings(EXAMPLES / "piactl.yaml").journal_file in words
     assert "nocopytruncate" in words
-    assert not words & {"copytruncate", "olddir", "extension", "compresscmd"}
+    assert "compresscmd gzip\n    uncompresscmd gunzip\n    compressext .gz\n" in text, (
+        "not those of logrotate.conf"
+    )
+    assert not words & {"copytruncate", "olddir", "extension"}
 
 
 @pytest.fixture(scope="module")
