@@ -41,7 +41,7 @@ from piactl.directory.store.password_state import (
 )
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
-from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
+from piactl.errors import REASON, ConfigurationInvalid, PiactlError, UsageError
 from piactl.helpdesk.limits import OperationGuard, shown_time
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
@@ -204,7 +204,7 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
         raise ActRefused(
             f"{uid}: its owner has chosen a password, so a proof of identity is needed.\n"
             f"With the NUMEN: piactl password reset {uid}\n"
-            'An administrator who knows the person can go on: --administrator --reason "..."'
+            f"An administrator who knows the person: piactl password reset {uid} --without-check {REASON}"
         )
 
 
@@ -244,9 +244,8 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator gives it an activation password: add "
-            "--administrator"
-        )
+            f"{uid}: the account is protected: only an administrator gives it an activation password"
+        ).with_options("--administrator")
     lock = account.lock
     if lock is not None and lock.covers(as_of):
         raise ActRefused(

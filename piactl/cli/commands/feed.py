@@ -25,6 +25,7 @@ from piactl.ask.feed_score import (
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
+    go_on_as,
     layout_or_default,
     put_json,
     put_text,
@@ -91,6 +92,7 @@ def check(
         check_limits([sourced], memory, {}, day, ())
         refuse_ahead(sourced, day)
     except FeedRefused as error:
+        go_on_as("nightly", file)
         if output is Form.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
         raise

@@ -19,6 +19,7 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
+    say_again,
     this_configuration,
     writing,
 )
@@ -156,6 +157,9 @@ def _run(
             if refused.broken:
                 say_refused(refused.ready, str(refused.file), refused.ready.plan.refusals)
             raise
+    accepting = dict.fromkeys(option for error in report.done.without_feeds for option in error.options)
+    if accepting:
+        say_again([*accepting])
     ready, done = report.ready, report.done
     lost = None
     try:

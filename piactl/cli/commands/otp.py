@@ -48,7 +48,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import AccountStore
-from piactl.errors import Exit, UsageError
+from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
     Enrolment,
     EnrolmentDelivery,
@@ -364,12 +364,11 @@ def _proof(
             if not manner.reason.strip():
                 raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
             return
-        instead = '--administrator --reason "..."'
+        instead = "--administrator", REASON
         if not alone:
             raise ActRefused(
-                f"{account.uid}: a proof of identity is for one account: name it alone.\n"
-                f"An administrator can go on: {instead}"
-            )
+                f"{account.uid}: a proof of identity is for one account: name it alone"
+            ).with_options(*instead)
         holdoff = configuration.settings.password.holdoff_days
         active = account.device not in ("", NO_DEVICE)
         if not active:

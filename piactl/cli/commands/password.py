@@ -32,7 +32,7 @@ from piactl.core.plan.change import PASSWORD
 from piactl.directory.port import Reader, Writer
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import find_entry
-from piactl.errors import Exit, UsageError
+from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk import activation
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
@@ -145,29 +145,28 @@ def activate(
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
     For accounts whose owner has not chosen a password yet. Asks for a proof of identity as `password reset`
-    does, which is for the others. --administrator goes without a proof, also for many accounts; with
-    --reason, also for those whose owner has chosen a password. The activation password is shown once, on a
-    terminal, or written to a new file. It replaces any password, and expires (password.activation_hours).
-    piactl sends it nowhere: hand it over, or send it by another way than the mailbox of the account.
+    does, which is for the others. --administrator goes without a proof, also for many accounts. The
+    activation password is shown once, on a terminal, or written to a new file. It replaces any password, and
+    expires (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
+    than the mailbox of the account.
 
     Example: piactl password activate claire.dubreuil --numen-file numen.txt --out password.csv
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
-    first_only = not (options.administrator and options.reason.strip())
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
         raise UsageError(
             "an identity is checked for one account at a time; name one\n"
-            "An administrator gives many activation passwords: add --administrator"
-        )
+            "An administrator gives many activation passwords"
+        ).with_options("--administrator")
     command = begin(replace(options, yes=options.yes or checked), usual_reason="first connection")
     refuse_unsafe_way(options, to)
     check = None
     if checked:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, names[0], *files, '--administrator --reason "..."')
-    return hand_out(command, names, to, private_mail, check, first_only=first_only)
+        check = _identity_check(command, names[0], *files, ("--administrator", REASON))
+    return hand_out(command, names, to, private_mail, check, first_only=True)
 
 
 @with_shared_options
@@ -217,7 +216,7 @@ def reset(
     check = None
     if terms.checked and not options.dry_run:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, names[0], *files, '--without-check --reason "..."')
+        check = _identity_check(command, names[0], *files, ("--without-check", REASON))
     return hand_out(command, names, to, private_mail, check)
 
 
@@ -289,7 +288,7 @@ def _identity_check(
     name: str,
     numen_file: str | None,
     one_time_code_file: str | None,
-    instead: str,
+    instead: Sequence[str],
 ) -> IdentityCheck:
     """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
     options of an administrator who goes without."""
