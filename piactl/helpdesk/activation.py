@@ -41,26 +41,13 @@ from piactl.directory.store.password_state import (
 )
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
-from piactl.errors import REASON, ConfigurationInvalid, PiactlError, UsageError
+from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
 IdentityCheck = Callable[[Writer], None]
 """Raises PiactlError if the person has not proved who they are."""
-
-
-def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool) -> None:
-    """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
-    if to_file:
-        return
-    if results_printed:
-        raise UsageError("printed results never hold an activation password: with -o add --out FILE")
-    if not on_terminal:
-        raise UsageError(
-            "an activation password is shown on a terminal or written to a new file, never to a pipe: add "
-            "--out FILE"
-        )
 
 
 @dataclass(frozen=True, slots=True)

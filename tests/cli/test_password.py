@@ -183,7 +183,7 @@ def test_no_activation_password_is_set_without_a_yes(staff: Academy) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "never to a pipe: add --out FILE"),
+        ((), "never to a pipe: type it on a terminal, or add --out FILE"),
         (("-o", "json"), "printed results never hold an activation password: with -o add --out FILE"),
     ],
 )

@@ -128,6 +128,7 @@ def test_feed_rejects(academy: Academy) -> None:
     assert ran.code == 0, ran.err
     rows = rows_of(out)
     assert [(r["matricule"], bool(r["rejet"])) for r in rows] == [("1002", True), ("1005", True)]
+    assert academy.spawn("feed", "rejects", feed, "--out", "-").out == out.read_text(encoding="utf-8")
     assert academy.run("feed", "check", academy.raw_feed(b"")).code == 6
 
 

@@ -102,7 +102,7 @@ def nightly(
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     if html:
-        refuse_output("--html", html)
+        refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
     elif public:
         raise UsageError("--public needs --html FILE")
     configuration = this_configuration()

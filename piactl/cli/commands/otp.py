@@ -62,7 +62,7 @@ from piactl.helpdesk.device_changes import (
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
-from piactl.private_files import refuse_input, refuse_output
+from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
 
@@ -137,13 +137,14 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     """Raises UsageError if the secret would reach nobody, or would go into a pipe."""
     for option, file in (("--png", png), ("--uri-file", uri_file)):
         if file:
-            refuse_output(option, file)
+            refuse_output(option, file, instead=f"leave {option} out, on a terminal")
     if png and len(names) != 1:
         raise UsageError("--png is for one account; for several: --uri-file FILE")
     if not (png or uri_file or otherwise):
+        ways = "" if sudo_service() else ", or add --png FILE or --uri-file FILE"
         raise UsageError(
             "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            "add --png FILE or --uri-file FILE"
+            f"type it on a terminal{ways}"
         )
 
 

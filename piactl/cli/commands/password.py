@@ -11,11 +11,13 @@ import typer
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
+    chosen,
     put_text,
     reading,
     say,
     show_rows,
     this_configuration,
+    typed_again,
 )
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
 from piactl.cli.framework.options import (
@@ -33,12 +35,11 @@ from piactl.directory.port import Reader, Writer
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import find_entry
 from piactl.errors import REASON, Exit, UsageError
-from piactl.helpdesk import activation
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
-from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
+from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
 
 
@@ -90,16 +91,25 @@ def hand_out(
 
 
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
+    """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
+    user = sudo_service()
+    again = typed_again(chosen.words, ("--out -",))
+    own_file = f"for a new file of yours: (umask 077; {again} >FILE)" if user else "add --out FILE"
     if to and to != "-":
-        refuse_output("--out", to)
+        refuse_output("--out", to, instead=own_file)
     if to == "-" and manner.output is not None:
         raise UsageError("--out - takes stdout for the passwords: leave -o out")
-    if to == "-" and not manner.dry_run:
+    if manner.dry_run:
+        return
+    if to == "-":
         refuse_shared_stdout("--out -")
-
-    if not manner.dry_run:
-        activation.refuse_unsafe_way(
-            to_file=bool(to), results_printed=manner.output is not None, on_terminal=sys.stdout.isatty()
+    elif not to and manner.output is not None:
+        without = "leave -o out" if user else "with -o add --out FILE"
+        raise UsageError(f"printed results never hold an activation password: {without}")
+    elif not to and not sys.stdout.isatty():
+        raise UsageError(
+            "an activation password is shown on a terminal or written to a new file, never to a pipe: "
+            f"type it on a terminal, or {own_file}"
         )
 
 

@@ -486,6 +486,11 @@ class Settings:
         """Where plans are kept: those that wait for an approval, and those of the last runs."""
         return f"{self.state_folder}/plans"
 
+    @property
+    def rehearsals_folder(self) -> str:
+        """Where people who reach this host by sudo keep rehearsals."""
+        return f"{self.state_folder}/rehearsals"
+
     def kept_plan(self, fingerprint: str) -> str:
         """The file of the plan with this fingerprint in `plans_folder`."""
         return f"{self.plans_folder}/{fingerprint[:16]}.json"
