@@ -60,8 +60,8 @@ EXIT_CODES = {
     Exit.USAGE: "the command line is wrong, or names a file that does not exist",
     Exit.CHANGES: "the plan has changes (`plan --detailed-exitcode`)",
     Exit.REFUSED: "refused by a guard; nothing was written",
-    Exit.PARTLY: "done in part: conflicts, failures, a signal, a case undecided for too long, "
-    "a broken guard of drift; "
+    Exit.PARTLY: "done in part: conflicts, failures, a signal, people held who were not before or for "
+    "too long, a case undecided for too long, a broken guard of drift; "
     "with `--strict` also rejected rows",
     Exit.FEED_REFUSED: "a feed is refused as a whole; nothing was written",
     Exit.LOCKED: "another run holds the lock, or the lock cannot be read",

@@ -118,6 +118,10 @@ def _outcome(arguments: list[str]) -> int:
         if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
             use("en")  # they quote YAML and the schemas, which are English
         _say(str(error))
+        if error.options:
+            from piactl.cli.framework.context import say_again
+
+            say_again(error.options)
         return int(error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):
         raise

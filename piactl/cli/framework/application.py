@@ -199,6 +199,7 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
     _refuse_undecodable(arguments)
+    chosen.words = tuple(arguments)
     try:
         try:
             result = _run(assembled(*asked(arguments)), arguments)

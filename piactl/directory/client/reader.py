@@ -59,7 +59,9 @@ class Link:
         if identity not in settings.identities:
             known = ", ".join(sorted(settings.identities)) or "none"
             raise ConfigurationInvalid.of(
-                "directory.identities", f"there is no identity {identity!r} (known: {known})"
+                "directory.identities",
+                f"there is no identity {identity!r} (known: {known}).\n"
+                "Give this command on a host that has it, such as that of the nights, or add it to this one",
             )
         self._settings = settings
         self._name = identity
