@@ -18,7 +18,7 @@ from tests.outside import Exit, civil_today
 from tests.story.academy import Academy
 from tests.story.feeds import crowd, row, text
 
-from .conditions import NUMEN, load
+from .conditions import CLAIRE, NUMEN, WHY, load
 from .unix_host import EXAMPLES, TOP, Host, unix_host
 
 BASE = "ou=ac-lille,dc=ac-lille,dc=fr"
@@ -263,12 +263,13 @@ def night(host: Host) -> subprocess.CompletedProcess[str]:
 
 
 def as_printed(
-    host: Host, who: str, done: subprocess.CompletedProcess[str], verb: str
+    host: Host, who: str, done: subprocess.CompletedProcess[str], verb: str, **how: str
 ) -> subprocess.CompletedProcess[str]:
     """What comes of the first such command that was printed, typed by somebody with a reason."""
-    printed = re.search(rf"piactl {verb} [^\n]*", done.stdout + done.stderr)
+    printed = re.search(rf"piactl {verb}\b[^\n]*", done.stdout + done.stderr)
     assert printed, (verb, done)
-    return host.types(who, *shlex.split(printed[0].replace('"..."', "'seen with the head of HR'")))
+    words = printed[0].replace('"..."', "'seen with the head of HR'").replace("TEXT", "'backup of Sunday'")
+    return host.types(who, *shlex.split(words), **how)
 
 
 def deliver(host: Host, day: date, ended: int = 0) -> None:
@@ -316,3 +317,48 @@ def test_a_host_is_set_up_as_the_page_says_and_its_people_live_with_it(host: Hos
     assert approved.returncode == Exit.DONE, approved
     applied = as_printed(host, "anne", done, "apply")
     assert applied.returncode == Exit.DONE, applied
+
+    # a mail merge of first passwords, and a reset by the help desk
+    names = host.root("slapcat -s 'ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr' -b o=gouv,c=fr")
+    uids = sorted(re.findall(r"(?m)^uid: (louise.*)$", names))
+    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
+    letters = "/srv/home/anne/letters.csv"
+    done = host.types("anne", *merge, stdin="\n".join(uids), out=letters)
+    assert done.returncode == Exit.REFUSED, done
+    done = as_printed(host, "anne", done, "password activate", stdin="\n".join(uids), out=letters)
+    assert done.returncode == Exit.DONE, done
+    assert len(host.root(f"cat {letters}").splitlines()) == 1 + len(uids)
+    reset = ("piactl", "password", "reset", CLAIRE, "--numen-file", "-")
+    done = host.types("ope", *reset, terminal=True, stdin=f"{NUMEN}\n")
+    assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
+
+    # a restore from before a lock: one person accepts the loss, and everything goes on
+    host.root(block("restore.md", "(umask"))
+    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
+    host.root(block("restore.md", "systemctl stop slapd"))
+    done = night(host)
+    assert done.returncode == Exit.OLDER, done
+    done = as_printed(host, "anne", done, "recover")
+    assert (done.returncode, CLAIRE in done.stdout) == (Exit.OLDER, True), done
+    done = as_printed(host, "anne", done, "recover --accept")
+    assert done.returncode == Exit.DONE, done
+    done = night(host)
+    assert done.returncode == Exit.DONE, done
+    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
+    assert host.types("anne", "piactl", "journal", "verify").returncode == Exit.DONE
+    assert errors(host) <= {"D50"}
+
+    # a second host, with an identity of its own
+    second = block(page, "host=HOST").replace("HOST", "second", 1)
+    host.root(
+        f"cd /root; {second}cp -a /etc/piactl /srv/second; mv nightly.second /srv/second/secrets/nightly"
+    )
+    own = "s#cn=piactl-nightly#cn=second,&#; s#/var/l[a-z]*/piactl#/srv/second#; /^metrics:/d"
+    host.root(f"sed -i '{own}' /srv/second/piactl.yaml; chown -R piactl: /srv/second")
+    nights = "piactl --config /srv/second/piactl.yaml"
+    command = f"hostname second; exec runuser -u piactl -- {nights}"
+    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} nightly")
+    assert done.returncode == Exit.DONE, done
+    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} doctor -o tsv")
+    found = {line[0]: line[3] for line in (line.split("\t") for line in done.stdout.splitlines())}
+    assert [found[check] for check in ("D12", "D23", "D39")] == ["ok", "ok", "ok"], done
