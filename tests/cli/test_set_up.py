@@ -145,6 +145,9 @@ END""")
     assert "none, they were there" in said
     assert host.secrets() == secrets
     assert "of the site" in host.root(f"slapcat -b dc=ac-lille,dc=fr -s '{BASE}'")
+    host.root("mv /etc/piactl/secrets/keys /srv/keys")
+    code, said = new_directory(host, BASE)
+    assert (code, "keys is gone, and the directory relies on it" in said) == (1, True), said
     code, said = new_directory(host, "ou=ac-amiens,dc=ac-lille,dc=fr")
     assert (code, "several databases" in said) == (1, True), said
 
