@@ -12,10 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
+from piactl.report.escaping import shown
 from tests.conftest import sandboxes
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
@@ -219,6 +221,67 @@ def test_writing_commands_never_ask_under_cron(loaded: Academy, words: str) -> N
     finally:
         if words.startswith("sandbox"):
             loaded.run("sandbox", "stop", "--dir", loaded.folder / "new")
+
+
+REFUSALS = jsonschema.Draft202012Validator(
+    json.loads((Path(ROOT) / "schemas" / "json" / "error.schema.json").read_text("utf-8"))
+)
+WITHOUT_A_HOST = ("init", "completion", "sandbox start", "sandbox stop", "sandbox status")
+
+
+@pytest.fixture(scope="module")
+def unusable(shared: Academy) -> list[Path]:
+    """Configurations with an invalid policy, and with a server that does not run."""
+    folder = shared.sandbox.folder
+    text = (folder / "piactl.yaml").read_text("utf-8")
+    (folder / "odd.yaml").write_text("profils: []\n")
+    paths = [folder / "of-odd.yaml", folder / "without-server.yaml"]
+    paths[0].write_text(text.replace("policy: policy.yaml", "policy: odd.yaml"), "utf-8")
+    paths[1].write_text(re.sub(r"servers: .*", 'servers: ["ldapi://%2Fnowhere"]', text), "utf-8")
+    return paths
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_json_is_printed_whatever_happens(shared: Academy, unusable: list[Path], words: str) -> None:
+    """With -o json there is one JSON value on stdout: the data of the command, also those of a refusal, else
+    one error. ndjson has the error in one line, other forms have none."""
+    case = CASES[words]
+    tries = [(*arguments, "-o", "json") for arguments, _, _, _ in case.wrong if "-o" not in arguments]
+    tries += [(*words.split(), "--no-such", form) for form in ("-ojson", "--output=json")]
+    if words not in WITHOUT_A_HOST:
+        tries += [("--config", str(path), *case.right, "-o", "json") for path in unusable]
+    stdins = {arguments: stdin for arguments, stdin, _, _ in case.wrong}
+    with shared.nothing_written():
+        for arguments in tries:
+            ran = shared.run(*filled(arguments, shared), stdin=stdins.get(arguments[:-2], ""))
+            printed = ran.json
+            if isinstance(printed, dict) and [*printed] == ["error"]:
+                REFUSALS.validate(printed)
+                error = printed["error"]
+                assert error["code"] == ran.code, (arguments, ran)
+                lines = [f"piactl: {shown(line)}" for line in error["message"].split("\n")]
+                assert ran.err.endswith("\n".join(lines) + "\n"), (arguments, ran)
+            else:
+                assert ran.code != Exit.USAGE, (arguments, ran)
+                assert printed or not ran.code
+        line = shared.run(*words.split(), "--no-such", "-o", "ndjson").out
+        assert (line.count("\n"), REFUSALS.is_valid(json.loads(line))) == (1, True)
+        assert shared.run(*words.split(), "--no-such", "-o", "csv").out == ""
+
+
+def test_an_error_says_what_to_do_next(shared: Academy, unusable: list[Path]) -> None:
+    def next_of(*arguments: str) -> str:
+        return str(shared.run(*arguments, "-o", "json").json["error"]["next"])
+
+    assert next_of("runs", "show", "x") == "piactl runs list"
+    assert next_of("account", "lock", CLAIRE) == "piactl account lock --help"
+    assert next_of("account", "show", "nobody.here") == "piactl account find NAME"
+    assert next_of("--config", str(unusable[0]), "status") == "correct the file that the message names"
+    assert next_of("--config", str(unusable[1]), "status") == "piactl doctor"
+    merge = next_of("account", "rekey", CLAIRE, "--from", "1001", "--to", "1999", *WHY)
+    assert merge == 'piactl account merge ida.roy claire.dubreuil --reason "..."'
+    found = shared.run("account", "find", "nobody", "-o", "json")
+    assert (found.code, found.out) == (Exit.NOT_FOUND, "[]\n"), "an answer, and no error"
 
 
 @pytest.mark.parametrize("words", ASKING)

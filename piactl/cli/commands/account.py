@@ -15,6 +15,7 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     of_each,
+    put,
     reading,
     say,
     show_views,
@@ -23,6 +24,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
+    Form,
     Names,
     Output,
     ShowOutput,
@@ -104,7 +106,7 @@ def find(
     """Find accounts by the names of people.
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are
-    listed.
+    listed; if there are none, the exit code is 9, and json an empty list.
 
     Example: piactl account find claire dubr
     """
@@ -115,6 +117,8 @@ def find(
         by_uid = {entry.account.uid: entry for entry in entries}
         accounts, exact = find_by_name([entry.account for entry in by_uid.values()], name)
         if not accounts:
+            if options.output in (Form.JSON, Form.NDJSON):
+                put(rendered([], (), options.output))
             raise NotFound(
                 f"{name}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
             )

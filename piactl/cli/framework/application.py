@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
-from piactl.cli.framework.context import chosen, say
+from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names
 from piactl.cli.framework.terminal import discard
@@ -198,6 +198,7 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 
 def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
+    chosen.printed = False
     _refuse_undecodable(arguments)
     try:
         try:
@@ -213,9 +214,8 @@ def application(arguments: list[str]) -> int:
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
             _show_help(error)
-        else:
-            say(_wrong_words(error))
-        return int(Exit.USAGE)
+            return int(Exit.USAGE)
+        raise UsageError(_wrong_words(error)) from None
     return result if isinstance(result, int) else int(Exit.DONE)
 
 

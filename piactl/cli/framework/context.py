@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
+from piactl.cli.framework.commands import asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.options import read_columns
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
@@ -40,6 +42,8 @@ class Chosen:
 
     config: str = ""
     configuration: Configuration | None = None
+    printed: bool = False
+    """Whether data were printed."""
 
 
 chosen = Chosen()
@@ -150,6 +154,40 @@ def say(text: str) -> None:
         discard(sys.stderr)
 
 
+def say_error(message: str, code: int, arguments: Sequence[str]) -> None:
+    """Prints the error that ends a command: to stderr, and where the arguments ask for json or ndjson and
+    no data were printed, to stdout as schemas/json/error.schema.json says."""
+    say(message)
+    form = asked_form(arguments)
+    if form in ("json", "ndjson") and not chosen.printed:
+        print_utf8()
+        command = " ".join(asked(list(arguments))).strip()
+        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        with suppress(PiactlError):  # stdout is lost
+            put_json({"error": facts}, 2 if form == "json" else None)
+
+
+def _next_step(message: str, code: int, command: str) -> str:
+    """The last command that the message names, else what is next after every error of this code."""
+    named = _COMMAND.findall(message)
+    if named:
+        return str(named[-1])
+    if code == Exit.USAGE:
+        return f"piactl {command} --help"
+    return "piactl account find NAME" if "no account has" in message else _NEXT.get(code, _CORRECT)
+
+
+_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
+_CORRECT = "correct what the message names, and repeat the command"
+_NEXT = {
+    Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
+    Exit.UNREACHABLE: "piactl doctor",
+    Exit.CONFIGURATION: "correct the file that the message names",
+    Exit.OLDER: "piactl recover",
+    Exit.BUG: "report it",
+}
+
+
 def say_text(text: str) -> None:
     """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
     lines without external characters."""
@@ -168,14 +206,16 @@ def put(pieces: Iterable[str]) -> None:
     another reason."""
     try:
         for piece in pieces:
+            chosen.printed = True
             sys.stdout.write(piece)
+        chosen.printed = True  # no rows are data, too
         sys.stdout.flush()
     except BrokenPipeError:
         # caught here, so that a run that wrote keeps its own exit code
         discard(sys.stdout)
 
 
-def put_json(value: object, indent: int = 2) -> None:
+def put_json(value: object, indent: int | None = 2) -> None:
     """Prints one JSON value. Raises as `put`."""
     put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
 
