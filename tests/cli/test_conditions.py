@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from piactl.cli.commands.account import COLUMNS
 from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
 from piactl.report.escaping import shown
@@ -416,10 +417,20 @@ def test_output_of_account_list_is_accepted_on_stdin(shared: Academy, form: str)
 
 
 def test_a_table_fits_the_terminal(shared: Academy) -> None:
-    code, screen = at_terminal(shared, "account", "list")
-    lines = screen.splitlines()
-    assert (code, lines[1].split()[0], "…" in screen) == (0, CLAIRE, True)
-    assert max(map(len, lines)) <= 80, screen
+    """Columns that do not fit are left out, and the last line says which; no address is ever cut."""
+    for columns in (200, 80, 50, 30):
+        code, screen = at_terminal(shared, "account", "list", columns=columns)
+        header, claire, *_, last = screen.splitlines()
+        assert (code, claire.split()[0], "…@" in screen) == (0, CLAIRE, False)
+        assert re.findall(r"\S+@\S+", claire) == ([f"{CLAIRE}@ac-amiens.fr"] if columns > 60 else [])
+        said = "left out for want of room (-o tsv has all): "
+        assert {*header.split(), *last.removeprefix(said).split(", ")} >= {*COLUMNS} or columns == 200
+        assert last.startswith(said) is (columns < 200), screen
+        assert max(map(len, screen.removesuffix(last + "\n").splitlines())) <= columns, screen
+    assert "drift" in last
+    _, screen = at_terminal(shared, "runs", "list", columns=80)
+    assert re.search(r"^\S+ +\S+ +done +piactl ", screen, re.MULTILINE), screen
+    assert "note" in screen.splitlines()[-1]
 
 
 @pytest.mark.parametrize("words", ACTING)

@@ -70,7 +70,7 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     assert staff.run(*words, "private_mail").code == 2
     assert reads(staff) == []
     wrong = staff.run(*words, "nom", "-o", "json")
-    assert (wrong.code, wrong.out) == (2, "")
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, 2)
     assert "--columns nom: is not a column; valid values:" in wrong.err
 
 

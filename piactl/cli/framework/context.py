@@ -174,12 +174,14 @@ def _next_step(message: str, code: int, command: str) -> str:
         return str(named[-1])
     if code == Exit.USAGE:
         return f"piactl {command} --help"
-    return "piactl account find NAME" if "no account has" in message else _NEXT.get(code, _CORRECT)
+    if code == Exit.NOT_FOUND and "no account has" in message:
+        return "piactl account find NAME"
+    return _NEXT.get(code, _CORRECT)
 
 
 _COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
 _CORRECT = "correct what the message names, and repeat the command"
-_NEXT = {
+_NEXT: dict[int, str] = {
     Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
     Exit.UNREACHABLE: "piactl doctor",
     Exit.CONFIGURATION: "correct the file that the message names",
