@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,21 +21,23 @@ from piactl.cli.framework.context import (
     say,
     show_views,
     this_configuration,
+    today,
 )
 from piactl.cli.framework.options import (
+    LAST_DAY,
     AsOf,
     Columns,
     Form,
     Names,
     Output,
     ShowOutput,
+    day_option,
     read_columns,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.core.model.policy import Policy
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
@@ -75,6 +78,17 @@ class ListOptions:
     never: Annotated[
         bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")
     ] = False
+    ending_from: Annotated[
+        date | None,
+        day_option(
+            "--ending-from",
+            "Only accounts whose last post ends on this day or later, also by hand; today by default.",
+        ),
+    ] = None
+    ending_to: Annotated[
+        date | None,
+        day_option("--ending-to", "Only accounts whose last post ends on this day or before."),
+    ] = None
     columns: Columns = ""
 
 
@@ -88,12 +102,13 @@ def list_(
     """List the accounts, by uid; with -o ndjson in the order of the directory, while it is read.
 
     The column `drift` is what another program changed: see `piactl drift list`. --idle and
-    --never-logged-in need a server that keeps last log ins.
+    --never-logged-in need a server that keeps last log ins. --ending-from and --ending-to list who leaves in
+    that time: who has no post from then on, at least for a time. Their last day is the column `last_day`.
 
     Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
-    return _listed(configuration, options, _filters(configuration.policy, options), drifted=drift)
+    return _listed(configuration, options, _filters(configuration, options), drifted=drift)
 
 
 @with_shared_options
@@ -111,7 +126,7 @@ def find(
     Example: piactl account find claire dubr
     """
     configuration, name = this_configuration(), " ".join(words)
-    filters = _filters(configuration.policy, options)
+    filters = _filters(configuration, options)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
         by_uid = {entry.account.uid: entry for entry in entries}
@@ -139,7 +154,11 @@ def _listed(
 ) -> int:
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
-    asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
+    asked = {
+        "sponsor": bool(filters.sponsor),
+        "last_day": filters.ending is not None,
+        "last_login": filters.of_logins,
+    }
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
@@ -176,9 +195,10 @@ def _row(view: Mapping[str, Any]) -> dict[str, Any]:
     return {**view, "drift": [*dict.fromkeys(drift["class"] for drift in view["drift"])]}
 
 
-def _filters(policy: Policy, options: ListOptions) -> Filters:
+def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     """The filters of the options. Raises UsageError and NotFound for a word that fits nothing: an empty list
     would look as if nobody had it."""
+    policy = configuration.policy
     valid = [state.value for state in State]
     wrong = [
         f"--state {word}: is not a state; the states are: {', '.join(valid)}"
@@ -189,6 +209,10 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
         known_uai, why = read_uai(options.uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
+    first = options.ending_from or options.as_of or today(configuration)
+    last = options.ending_to or LAST_DAY
+    if first > last:
+        wrong.append(f"--ending-from {first} is after --ending-to {last}")
     names = {
         "profile": (options.profile, [p.name for p in policy.profiles]),
         "service": (options.service, [*policy.services]),
@@ -211,6 +235,7 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
         options.locked,
         options.idle,
         options.never,
+        (first, last) if options.ending_from or options.ending_to else None,
     )
 
 
