@@ -100,8 +100,8 @@ def run(arguments: list[str]) -> int:
         # the reader of our output has ended; nothing can be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return _ended("interrupted", _INTERRUPTED, arguments)
+    except KeyboardInterrupt as stopped:
+        return _ended("; ".join(("interrupted", *map(str, stopped.args))), _INTERRUPTED, arguments)
 
 
 def _outcome(arguments: list[str]) -> int:

@@ -256,7 +256,9 @@ def test_show_says_what_is_by_hand(staff: Academy) -> None:
         f"    iprof denied, {DAY} to 2026-10-31 ({by}: litige)\n"
     ) in text
     french = staff.run_in_french("account", "show", claire, *today).out
-    assert f"  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 2027-01-31" in french
+    assert (
+        "  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 2027-01-31" in french
+    )
     assert f"    iprof refusé du {DAY} au 2026-10-31 ({by}: litige)\n" in french
     later = staff.show(claire, "2027-03-01")
     assert (later["overrides"], later["exceptions"]) == ([], [])
