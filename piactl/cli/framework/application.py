@@ -207,8 +207,8 @@ def application(arguments: list[str]) -> int:
             result = _run(assembled(whole=True), arguments)
     except typer.Exit as leave:
         return int(leave.exit_code)
-    except typer.Abort:
-        return 130
+    except typer.Abort as abort:  # what typer makes of an interrupt
+        raise KeyboardInterrupt(*getattr(abort.__cause__, "args", ())) from None
     except Exception as error:
         if not isinstance(error, _COMMAND_LINE_ERROR):
             raise

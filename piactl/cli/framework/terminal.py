@@ -147,7 +147,6 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(file=sys.stderr)
         raise KeyboardInterrupt(_UNCHANGED) from None
 
 
