@@ -72,6 +72,7 @@ EXIT_CODES = {
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
     Exit.DECLINED: "the confirmation was declined; nothing was changed",
     Exit.BUG: "a bug in piactl",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; during a run it is 5",
 }
 
 STREAMS = """\

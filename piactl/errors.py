@@ -27,6 +27,7 @@ class Exit(IntEnum):
     OLDER = 11
     DECLINED = 12
     BUG = 70
+    INTERRUPTED = 130
 
 
 class PiactlError(Exception):
@@ -76,6 +77,15 @@ class Declined(PiactlError):
     """The user answered no to a confirmation question; nothing was changed."""
 
     exit_code = Exit.DECLINED
+
+
+class Interrupted(PiactlError):
+    """Ctrl-C ended the command; `changed` says what became of its changes, where that is known."""
+
+    exit_code = Exit.INTERRUPTED
+
+    def __init__(self, changed: str = "") -> None:
+        super().__init__(f"interrupted; {changed}" if changed else "interrupted")
 
 
 class UsageError(PiactlError):

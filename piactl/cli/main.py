@@ -11,7 +11,6 @@ import sys
 from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
-_INTERRUPTED = 130
 _FILES = 256
 _NEEDED = {
     "RLIMIT_FSIZE": "files of any size (ulimit -f)",
@@ -100,8 +99,8 @@ def run(arguments: list[str]) -> int:
         # the reader of our output has ended; nothing can be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt as stopped:
-        return _ended("; ".join(("interrupted", *map(str, stopped.args))), _INTERRUPTED, arguments)
+    except KeyboardInterrupt:
+        return _ended("interrupted", 130, arguments)
 
 
 def _outcome(arguments: list[str]) -> int:

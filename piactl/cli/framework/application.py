@@ -20,7 +20,7 @@ from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names
 from piactl.cli.framework.terminal import discard
-from piactl.errors import Exit, UsageError
+from piactl.errors import Exit, Interrupted, UsageError
 
 
 class PlainCommand(TyperCommand):
@@ -129,7 +129,10 @@ def _loaded(words: str) -> Callable[..., Any]:
         refuse_command(words)
         if "names" in values:
             values["names"] = read_names(values["names"])
-        return function(*args, **values)
+        try:
+            return function(*args, **values)
+        except KeyboardInterrupt as interrupt:  # typer would end with 130 and say nothing
+            raise Interrupted(*interrupt.args) from None
 
     return permitted
 
@@ -207,8 +210,8 @@ def application(arguments: list[str]) -> int:
             result = _run(assembled(whole=True), arguments)
     except typer.Exit as leave:
         return int(leave.exit_code)
-    except typer.Abort as abort:  # what typer makes of an interrupt
-        raise KeyboardInterrupt(*getattr(abort.__cause__, "args", ())) from None
+    except typer.Abort:
+        return int(Exit.INTERRUPTED)
     except Exception as error:
         if not isinstance(error, _COMMAND_LINE_ERROR):
             raise

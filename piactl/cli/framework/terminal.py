@@ -147,6 +147,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        print(file=sys.stderr)
         raise KeyboardInterrupt(_UNCHANGED) from None
 
 
