@@ -94,6 +94,10 @@ class UsageError(PiactlError):
     exit_code = Exit.USAGE
 
 
+class ReasonMissing(UsageError):
+    """The command needs a reason, before it did anything; on a terminal it is asked for."""
+
+
 class FeedRefused(PiactlError):
     """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs, `rows` is
     the number of rows read, None if unknown."""

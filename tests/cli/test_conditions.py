@@ -23,7 +23,7 @@ from tests.conftest import sandboxes
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, example_of, filled, load
+from .conditions import CASES, CLAIRE, IDA, NEWCOMER, TODAY, WHY, example_of, filled, load
 from .streams import CLOSED, FULL, GONE, shared_forks
 from .terminal import at_terminal
 
@@ -87,13 +87,14 @@ def needed(words: str) -> set[str]:
 
 def test_date_options_have_agreed_names() -> None:
     """A first day is --from, a last day --until, a single day --on, an excluded one --except; --to is never a
-    file."""
+    file; days of something else that are looked for have its name before them."""
     tree = assembled(whole=True)
     for words in CASES:
         for option in command_of(tree, words).params:
             name = option.opts[-1]
             if option.metavar == "DATE":
                 date_options = ("--from", "--until", "--on", "--except", "--as-of", "--before", "--to")
+                date_options += ("--ending-from", "--ending-to")
                 assert name in date_options, (words, name)
             assert name != "--to" or option.metavar != "FILE", words
 
@@ -283,6 +284,49 @@ def test_an_error_says_what_to_do_next(shared: Academy, unusable: list[Path]) ->
     assert merge == 'piactl account merge ida.roy claire.dubreuil --reason "..."'
     found = shared.run("account", "find", "nobody", "-o", "json")
     assert (found.code, found.out) == (Exit.NOT_FOUND, "[]\n"), "an answer, and no error"
+
+
+def test_a_missing_reason_is_asked_for_on_a_terminal(shared: Academy) -> None:
+    """And nowhere else: see `test_wrong_or_missing_input_is_refused_and_writes_nothing`."""
+    question = "Reason, in a sentence for the record: "
+    with shared.nothing_written():
+        for words, why, code in (
+            (("account", "lock", CLAIRE), "locked; appel (from", Exit.DECLINED),
+            (("runs", "rewind", "--to", "2020-01-01", "-o", "json"), "No such option", Exit.USAGE),
+            (("password", "reset", CLAIRE, "--without-check", "--dry-run"), "would change", Exit.DONE),
+            (("match", "same", NEWCOMER), "there is no such case", Exit.NOT_FOUND),
+        ):
+            answers = {} if code == Exit.USAGE else {question: "appel"}
+            if code == Exit.DECLINED:
+                answers["[y/N]"] = "n"
+            ended, screen = at_terminal(shared, *words, answers=answers)
+            assert (ended, why in screen) == (code, True), screen
+        for nothing in ("", " "):
+            ended, screen = at_terminal(shared, "account", "lock", CLAIRE, answers={question: nothing})
+            assert (ended, "needs a reason" in screen) == (Exit.USAGE, True), screen
+
+
+def test_days_may_be_relative_or_french(shared: Academy) -> None:
+    """In every option that takes a day, by the day of the policy; also where a time may follow."""
+    days = {
+        "tomorrow": 1,
+        "+30d": 30,
+        f"{TODAY + timedelta(days=9):%d/%m/%Y}": 9,
+        "today": 0,
+        "yesterday": -1,
+        "-400d": -400,
+    }
+    for text, days_away in days.items():
+        status = shared.run("status", "--as-of", text, "-o", "json").json
+        assert status["as_of"] == (TODAY + timedelta(days=days_away)).isoformat(), text
+        ran = shared.run("journal", "show", "--from", text)
+        assert ran.code == 0, ran
+    lock = shared.run("account", "lock", CLAIRE, "--until", "+30d", *WHY, "--dry-run").out
+    assert f"login from 2020-09-01 -> {TODAY + timedelta(days=31)}" in lock
+    for wrong in ("+30", "30d", "+1y", "+999999d", "31/02/2026", "12/31/2026"):
+        ran = shared.run("account", "show", CLAIRE, "--as-of", wrong)
+        assert (ran.code, "use 2026-12-31, 31/12/2026, tomorrow or +30d" in ran.err) == (2, True), ran
+    assert "is not between" in shared.run("status", "--as-of", "+99999d").err
 
 
 @pytest.mark.parametrize("words", ASKING)

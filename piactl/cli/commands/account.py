@@ -17,6 +17,7 @@ from piactl.cli.framework.context import (
     layout_or_default,
     of_each,
     put,
+    read_columns,
     reading,
     say,
     show_views,
@@ -32,7 +33,6 @@ from piactl.cli.framework.options import (
     Output,
     ShowOutput,
     day_option,
-    read_columns,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint

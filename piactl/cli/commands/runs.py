@@ -17,6 +17,7 @@ from piactl.cli.framework.context import (
     layout_or_default,
     put,
     put_text,
+    read_columns,
     reading,
     say,
     show_rows,
@@ -35,7 +36,6 @@ from piactl.cli.framework.options import (
     ShowOutput,
     day_option,
     need_reason,
-    read_columns,
 )
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds

@@ -19,8 +19,8 @@ from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names
-from piactl.cli.framework.terminal import discard
-from piactl.errors import Exit, Interrupted, UsageError
+from piactl.cli.framework.terminal import ask_reason, discard
+from piactl.errors import Exit, Interrupted, ReasonMissing, UsageError
 
 
 class PlainCommand(TyperCommand):
@@ -130,7 +130,13 @@ def _loaded(words: str) -> Callable[..., Any]:
         if "names" in values:
             values["names"] = read_names(values["names"])
         try:
-            return function(*args, **values)
+            try:
+                return function(*args, **values)
+            except ReasonMissing:
+                values["reason"] = ask_reason()
+                if not values["reason"]:
+                    raise
+                return function(*args, **values)
         except KeyboardInterrupt as interrupt:  # typer would end with 130 and say nothing
             raise Interrupted(*interrupt.args) from None
 

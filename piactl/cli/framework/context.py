@@ -15,9 +15,9 @@ from typing import Any, Self, TextIO, TypeVar
 
 from piactl.cli.framework.commands import asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.options import read_columns
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
+from piactl.config.nearest_word import hint
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
@@ -250,6 +250,16 @@ def show_rows(
     ndjson have no other columns. Raises as `put`."""
     layout = layout_or_default(output)
     display(rendered(rows, columns, layout, only=only), layout)
+
+
+def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
+    """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    valid = (*usual, *further)
+    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
+    if wrong or (text and not names):
+        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
+    return names or tuple(usual)
 
 
 def list_of_accounts(

@@ -127,6 +127,17 @@ def paged(text: str) -> bool:
     return running.returncode not in (126, 127)
 
 
+def ask_reason() -> str:
+    """The reason of a command without --reason, asked for on a terminal; "" where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    with interruptible(), suppress(UnicodeDecodeError):
+        print(translated("Reason, in a sentence for the record: "), end="", file=sys.stderr, flush=True)
+        _wait_for_answer()
+        return sys.stdin.readline().strip()
+    return ""
+
+
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
     with interruptible():
