@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from piactl import __version__
-from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
+from piactl.cli.framework.commands import COMMANDS, GROUPS, NOUNS, asked
 from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names
@@ -32,6 +32,17 @@ class PlainCommand(TyperCommand):
             if rows := [row for p in parameters if (row := plain_help(p, ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+class GroupedCommands(TyperGroup):
+    """The commands in the help, in groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, words in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{w:<10}", self.commands[w].get_short_help_str(70)) for w in words.split()]
+                )
 
 
 def plain_help(parameter: Any, ctx: Any) -> tuple[str, str] | None:
@@ -92,6 +103,7 @@ def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
 def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
     app = typer.Typer(
         name="piactl",
+        cls=GroupedCommands,
         help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -57,6 +57,15 @@ NOUNS: Mapping[str, str] = {
     "sandbox": "Run a private directory for trials.",
 }
 
+GROUPS: Mapping[str, str] = {
+    "Every day": "nightly plan apply undo status doctor why account exception match password otp",
+    "More about people and feeds": "assignment override drift feed runs forecast",
+    "As a second person": "approve reject",
+    "Policy and trials": "policy service profile guards rehearse sandbox",
+    "Set up, restore and audit": "init adopt recover roles key journal events completion",
+}
+"""The first words of the commands by what people do, as the help shows them."""
+
 COMMANDS: Mapping[str, Command] = {
     "init": Command("init", "init", "Write a first configuration to edit.", _ROOT),
     "plan": Command("plan", "plan", "Show what would change, and why.", (*_BOTH, Role.SERVICE)),
