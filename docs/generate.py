@@ -82,9 +82,9 @@ is csv for the French Excel and LibreOffice: separated by semicolons, with matri
 terminal a table leaves out its last columns, and says which.
 
 With `-o json` there is one JSON value on stdout whatever happens: the data of the command or, where an error
-leaves it none, `{"error": {"code": 9, "message": "...", "next": "..."}}`: the exit code, what stderr says, and
-what to do next (schemas/json/error.schema.json). `-o ndjson` prints the error in one line. Nights, plans and
-changes of accounts that are refused print their usual object, with the outcome; a search without a result
+leaves it none, `{"error": {"code": 9, "message": "...", "next": "..."}}`: the exit code, what stderr says,
+and what to do next (schemas/json/error.schema.json). `-o ndjson` prints the error in one line. Nights, plans
+and changes of accounts that are refused print their usual object, with the outcome; a search without a result
 prints an empty list. JSON is in English in any locale.
 
 Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text
