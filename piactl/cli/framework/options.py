@@ -119,7 +119,7 @@ def read_date(option: str, text: str) -> date | None:
     return day
 
 
-_EXAMPLES = "2026-12-31, 31/12/2026, tomorrow or +30d"
+_EXAMPLES = "YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d"
 _NEAR = {"yesterday": "-1", "today": "0", "tomorrow": "1"}
 _AWAY = re.compile(r"([+-]\d{1,5})d")
 
