@@ -154,12 +154,9 @@ def _listed(
 ) -> int:
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
-    asked = {
-        "sponsor": bool(filters.sponsor),
-        "last_day": filters.ending is not None,
-        "last_login": filters.of_logins,
-    }
-    usual = (*COLUMNS, *(name for name, about in asked.items() if about))
+    asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
+    first = ("uid", "last_day") if filters.ending else ("uid",)
+    usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
