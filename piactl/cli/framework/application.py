@@ -229,7 +229,7 @@ def application(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return int(leave.exit_code)
     except typer.Abort:
-        return int(Exit.INTERRUPTED)
+        raise Interrupted from None
     except Exception as error:
         if not isinstance(error, _COMMAND_LINE_ERROR):
             raise
@@ -237,6 +237,8 @@ def application(arguments: list[str]) -> int:
             _show_help(error)
             return int(Exit.USAGE)
         raise UsageError(_wrong_words(error)) from None
+    if result == Exit.INTERRUPTED:  # while typer read the options, which ends without a word
+        raise Interrupted
     return result if isinstance(result, int) else int(Exit.DONE)
 
 
