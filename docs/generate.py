@@ -60,15 +60,15 @@ EXIT_CODES = {
     Exit.USAGE: "the command line is wrong, or names a file that does not exist",
     Exit.CHANGES: "the plan has changes (`plan --detailed-exitcode`)",
     Exit.REFUSED: "refused by a guard; nothing was written",
-    Exit.PARTLY: "done in part: conflicts, failures, a signal, a case undecided for too long, "
-    "a broken guard of drift; "
+    Exit.PARTLY: "done in part: conflicts, failures, a signal, people held who were not before or for "
+    "too long, a case undecided for too long, a broken guard of drift; "
     "with `--strict` also rejected rows",
     Exit.FEED_REFUSED: "a feed is refused as a whole; nothing was written",
     Exit.LOCKED: "another run holds the lock, or the lock cannot be read",
     Exit.UNREACHABLE: "no directory server can be used",
     Exit.NOT_FOUND: "no such account, run, case, request, service, profile, source, server or key",
     Exit.CONFIGURATION: "a configuration, policy, register or secret file is invalid or not readable by this "
-    "user, or the default password policy is missing",
+    "user, the default password policy is missing, or the server is too old",
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
     Exit.DECLINED: "the confirmation was declined; nothing was changed",
     Exit.BUG: "a bug in piactl",

@@ -237,7 +237,7 @@ def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
     if not any(login.at for login in logins.values()):
         raise PiactlError(
             "the server keeps no last log in of any account: set `lastbind on` in the database of slapd.conf "
-            "(olcLastBind: TRUE), OpenLDAP 2.5 or later.\nIt counts from then on, and is personal data: "
+            "(olcLastBind: TRUE).\nIt counts from then on, and is personal data: "
             "see docs/personal-data.md"
         )
     return logins

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
@@ -116,7 +117,7 @@ def _outcome(arguments: list[str]) -> int:
     except PiactlError as error:
         if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
             use("en")  # they quote YAML and the schemas, which are English
-        return _ended(str(error), error.exit_code, arguments)
+        return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except PermissionError as error:
@@ -151,10 +152,10 @@ def _command(arguments: list[str]) -> int:
     return application(arguments)
 
 
-def _ended(message: str, code: int, arguments: list[str]) -> int:
+def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
     from piactl.cli.framework.context import say_error
 
-    say_error(message, code, arguments)
+    say_error(message, code, arguments, options)
     return int(code)
 
 

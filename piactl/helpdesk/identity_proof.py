@@ -82,7 +82,7 @@ class ProofNeeded:
 
 
 def proof_needed(
-    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: str
+    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: Sequence[str]
 ) -> ProofNeeded:
     """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
     activation password, or that has nothing to compare an answer with; `instead` as there."""
@@ -155,23 +155,25 @@ def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
         run.journal.note(text)
 
 
-def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:
+def refuse_unprovable(
+    account: Account, holdoff_days: int, today: date, instead: Sequence[str], two: str = ""
+) -> None:
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
     last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
     operators go on, if there is one."""
-    go_on = f"An administrator who knows the person can go on: {instead}"
+    go_on = "An administrator who knows the person can go on"
     if two:
         go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
     if account.numen_digest is None:
         raise ActRefused(
             f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
-        )
+        ).with_options(*instead)
     until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
     if until is not None:
         raise ActRefused(
             f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
             f"proves nothing before {until}.\n{go_on}"
-        )
+        ).with_options(*instead)
 
 
 def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | None]:

@@ -195,6 +195,9 @@ CASES: dict[str, Case] = {
         ),
         missing=("policy", "diff"),
     ),
+    "policy check": Case(
+        ("policy", "check"), wrong=((("policy", "check", "--no-such"), "", 2, "No such option"),)
+    ),
     "policy test": Case(
         ("policy", "test", "{folder}/policy-cases.yaml"),
         wrong=(

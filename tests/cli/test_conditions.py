@@ -263,7 +263,7 @@ def test_json_is_printed_whatever_happens(shared: Academy, unusable: list[Path],
                 error = printed["error"]
                 assert error["code"] == ran.code, (arguments, ran)
                 lines = [f"piactl: {shown(line)}" for line in error["message"].split("\n")]
-                assert ran.err.endswith("\n".join(lines) + "\n"), (arguments, ran)
+                assert "\n".join(lines) + "\n" in ran.err, (arguments, ran)
             else:
                 assert ran.code != Exit.USAGE, (arguments, ran)
                 assert printed or not ran.code
@@ -358,7 +358,7 @@ STREAMS = {
 @pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
 def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words: str) -> None:
     """The exit code stays the same, except that a full disk is a failure, with one message. Each command is
-    tried in two of the five conditions, every third one in all five."""
+    tried in one of the five conditions, every sixth one in all five."""
     case = CASES[words]
     arguments = filled(case.right, shared)
     if case.acting or words in ("account rename", "account rekey", "account merge", "password reset"):
@@ -371,7 +371,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words
     assert usual.code in expected, usual
     place = list(CASES).index(words)
     for number, (name, streams) in enumerate(STREAMS.items()):
-        if place % 3 and number not in (0, 1 + place % 4):
+        if place % 6 and number != place % 5:
             continue
         ran = shared_forks().run(shared, *arguments, **{"stdin": case.stdin, **streams})
         if streams.get("stdout") == FULL and usual.out:

@@ -232,7 +232,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
         assert academy.run("undo", "last", "--as-of", DAY, "--dry-run").code == 4
     assert ran.code == 4
     assert "REFUSED by the guard deactivate" in ran.err
-    assert "repeat the command with --allow deactivate=12" in ran.err
+    assert "--reason 'sur demande' --allow deactivate=12" in ran.err
     assert academy.run("undo", "last", "--as-of", DAY, "--allow", "deactivate=12").code == 2
     planned = undo(academy, "--dry-run", code=4)
     assert {(refusal["kind"], refusal["total"]) for refusal in planned["refusals"]} == {("deactivate", 12)}

@@ -221,6 +221,7 @@ def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
     chosen.printed = False
     _refuse_undecodable(arguments)
+    chosen.words = tuple(arguments)
     try:
         try:
             result = _run(assembled(*asked(arguments)), arguments)

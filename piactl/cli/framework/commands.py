@@ -189,6 +189,9 @@ COMMANDS: Mapping[str, Command] = {
     "drift override": Command(
         "drift", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
     ),
+    "policy check": Command(
+        "doctor", "check", "Check the files of a configuration, without a server.", _ADMINISTRATOR
+    ),
     "policy diff": Command("policy", "diff", "Show whom another policy touches, and why.", _ADMINISTRATOR),
     "policy test": Command(
         "policy", "check_cases", "Test the policy with cases of your own.", _ADMINISTRATOR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,16 +19,18 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
+from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Reader, Writer
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
-from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
+from piactl.roles import Role, as_one_of
 from piactl.translation import translated, use
 
 View = Mapping[str, Any]
@@ -38,8 +41,9 @@ SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 @dataclass
 class Chosen:
-    """The options given before the command, and the configuration once it is read."""
+    """The words as typed, the options before the command, and the configuration once it is read."""
 
+    words: Sequence[str] = ()
     config: str = ""
     configuration: Configuration | None = None
     printed: bool = False
@@ -154,15 +158,19 @@ def say(text: str) -> None:
         discard(sys.stderr)
 
 
-def say_error(message: str, code: int, arguments: Sequence[str]) -> None:
-    """Prints the error that ends a command: to stderr, and where the arguments ask for json or ndjson and
-    no data were printed, to stdout as schemas/json/error.schema.json says."""
+def say_error(message: str, code: int, arguments: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Prints the error that ends a command: to stderr, with the `options` with which it goes on, and where
+    the arguments ask for json or ndjson and no data were printed, to stdout as schemas/json/error.schema.json
+    says."""
     say(message)
+    if options:
+        say_again(options)
     form = asked_form(arguments)
     if form in ("json", "ndjson") and not chosen.printed:
         print_utf8()
         command = " ".join(asked(list(arguments))).strip()
-        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        following = typed_again(chosen.words, options) if options else _next_step(message, code, command)
+        facts = {"code": int(code), "message": message, "next": following}
         with suppress(PiactlError):  # stdout is lost
             put_json({"error": facts}, 2 if form == "json" else None)
 
@@ -188,6 +196,41 @@ _NEXT: dict[int, str] = {
     Exit.OLDER: "piactl recover",
     Exit.BUG: "report it",
 }
+
+
+def say_again(options: Sequence[str]) -> None:
+    """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
+    to copy."""
+    by, again = as_one_of(Role.ADMINISTRATOR), typed_again(chosen.words, options)
+    same = ", with the same input and output" if "-" in chosen.words else ""
+    say(f"To go on all the same{by}{same}: {again}")
+
+
+_GIVEN_AGAIN = "--accept-feed"
+"""The option whose earlier values count beside new ones."""
+
+
+def typed_again(typed: Sequence[str], options: Sequence[str]) -> str:
+    """The command line of the words as typed, with more options, each with its value: one that was given
+    before is replaced, a reason stays."""
+    words = iter(word for word in typed if word not in options)
+    names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
+    kept = []
+    for word in words:
+        name, sign, _ = word.partition("=")
+        if name not in names:
+            kept.append(shlex.quote(masked(word)))
+        elif not sign:
+            next(words, None)
+    has_reason = any(word.partition("=")[0] == "--reason" for word in kept)
+    added = [option for option in options if not (has_reason and option == REASON)]
+    place = kept.index("--") if "--" in kept else len(kept)
+    return " ".join(["piactl", *kept[:place], *added, *kept[place:]])
+
+
+def go_on_as(*words: str) -> None:
+    """Has another command said in place of the one as it was typed, which has not the options to go on."""
+    chosen.words = (*(("--config", chosen.config) if chosen.config else ()), *words)
 
 
 def say_text(text: str) -> None:

@@ -82,10 +82,10 @@ class WatchedStdout:
             raise StdoutLost(self._lost) from None
 
 
-def print_utf8() -> None:
-    """From now on stdout is UTF-8, whatever the locale."""
+def print_utf8(encoding: str = "utf-8") -> None:
+    """From now on stdout is UTF-8, or has another encoding, whatever the locale."""
     if isinstance(sys.stdout, WatchedStdout):
-        sys.stdout.encode("utf-8")
+        sys.stdout.encode(encoding)
 
 
 def discard(stream: TextIO) -> None:
