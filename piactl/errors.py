@@ -102,16 +102,16 @@ class UsageError(PiactlError):
     exit_code = Exit.USAGE
 
 
-class ReasonMissing(UsageError):
-    """The command needs a reason, before it did anything; on a terminal it is asked for."""
-
-
 REASON = '--reason "..."'
 
 
 def accepting(digest: str) -> tuple[str, ...]:
     """The options that let a feed through."""
     return f"--accept-feed {digest}", REASON
+
+
+class ReasonMissing(UsageError):
+    """The command needs a reason, before it did anything; on a terminal it is asked for."""
 
 
 class FeedRefused(PiactlError):

@@ -158,46 +158,6 @@ def say(text: str) -> None:
         discard(sys.stderr)
 
 
-def say_error(message: str, code: int, arguments: Sequence[str], options: Sequence[str] = ()) -> None:
-    """Prints the error that ends a command: to stderr, with the `options` with which it goes on, and where
-    the arguments ask for json or ndjson and no data were printed, to stdout as schemas/json/error.schema.json
-    says."""
-    say(message)
-    if options:
-        say_again(options)
-    form = asked_form(arguments)
-    if form in ("json", "ndjson") and not chosen.printed:
-        print_utf8()
-        command = " ".join(asked(list(arguments))).strip()
-        following = typed_again(chosen.words, options) if options else _next_step(message, code, command)
-        facts = {"code": int(code), "message": message, "next": following}
-        with suppress(PiactlError):  # stdout is lost
-            put_json({"error": facts}, 2 if form == "json" else None)
-
-
-def _next_step(message: str, code: int, command: str) -> str:
-    """The last command that the message names, else what is next after every error of this code."""
-    named = _COMMAND.findall(message)
-    if named:
-        return str(named[-1])
-    if code == Exit.USAGE:
-        return f"piactl {command} --help"
-    if code == Exit.NOT_FOUND and "no account has" in message:
-        return "piactl account find NAME"
-    return _NEXT.get(code, _CORRECT)
-
-
-_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
-_CORRECT = "correct what the message names, and repeat the command"
-_NEXT: dict[int, str] = {
-    Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
-    Exit.UNREACHABLE: "piactl doctor",
-    Exit.CONFIGURATION: "correct the file that the message names",
-    Exit.OLDER: "piactl recover",
-    Exit.BUG: "report it",
-}
-
-
 def say_again(options: Sequence[str]) -> None:
     """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
     to copy."""
@@ -231,6 +191,47 @@ def typed_again(typed: Sequence[str], options: Sequence[str]) -> str:
 def go_on_as(*words: str) -> None:
     """Has another command said in place of the one as it was typed, which has not the options to go on."""
     chosen.words = (*(("--config", chosen.config) if chosen.config else ()), *words)
+
+
+def say_error(message: str, code: int, arguments: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Prints the error that ends a command, and the command with the `options` that go on all the same: to
+    stderr, and where the arguments ask for json or ndjson and no data were printed, to stdout as
+    schemas/json/error.schema.json says."""
+    say(message)
+    if options:
+        say_again(options)
+    form = asked_form(arguments)
+    if form in ("json", "ndjson") and not chosen.printed:
+        print_utf8()
+        command = " ".join(asked(list(arguments))).strip()
+        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        if options:
+            facts["next"] = typed_again(chosen.words, options)
+        with suppress(PiactlError):  # stdout is lost
+            put_json({"error": facts}, 2 if form == "json" else None)
+
+
+def _next_step(message: str, code: int, command: str) -> str:
+    """The last command that the message names, else what is next after every error of this code."""
+    named = _COMMAND.findall(message)
+    if named:
+        return str(named[-1])
+    if code == Exit.USAGE:
+        return f"piactl {command} --help"
+    if code == Exit.NOT_FOUND and "no account has" in message:
+        return "piactl account find NAME"
+    return _NEXT.get(code, _CORRECT)
+
+
+_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
+_CORRECT = "correct what the message names, and repeat the command"
+_NEXT: dict[int, str] = {
+    Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
+    Exit.UNREACHABLE: "piactl doctor",
+    Exit.CONFIGURATION: "correct the file that the message names",
+    Exit.OLDER: "piactl recover",
+    Exit.BUG: "report it",
+}
 
 
 def say_text(text: str) -> None:
