@@ -12,7 +12,7 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 NEEDED = ("dpkg-deb", "mmdebstrap", "unshare", "chroot")
-MOUNTED = "mount -t proc proc /proc; mount -t tmpfs tmpfs /run\n"
+MOUNTED = "mount -t proc proc /proc; mount -t tmpfs tmpfs /run; export TMPDIR=/tmp\n"
 INSTALLED = """
 export DEBIAN_FRONTEND=noninteractive
 # no systemd runs here
