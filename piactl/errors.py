@@ -27,12 +27,21 @@ class Exit(IntEnum):
     OLDER = 11
     DECLINED = 12
     BUG = 70
+    INTERRUPTED = 130
 
 
 class PiactlError(Exception):
     """An expected error; the user is shown `str(error)` and nothing else."""
 
     exit_code = Exit.FAILED
+    options: tuple[str, ...] = ()
+    """The options, each with its value, with which an administrator goes on all the same: piactl then says
+    the command as it was typed, with these."""
+
+    def with_options(self, *options: str) -> Self:
+        """This error, with options with which the command goes on."""
+        self.options = (*self.options, *options)
+        return self
 
     @property
     def note(self) -> str:
@@ -78,22 +87,49 @@ class Declined(PiactlError):
     exit_code = Exit.DECLINED
 
 
+class Interrupted(PiactlError):
+    """Ctrl-C ended the command; `changed` says what became of its changes, where that is known."""
+
+    exit_code = Exit.INTERRUPTED
+
+    def __init__(self, changed: str = "") -> None:
+        super().__init__(f"interrupted; {changed}" if changed else "interrupted")
+
+
 class UsageError(PiactlError):
     """The command line is wrong."""
 
     exit_code = Exit.USAGE
 
 
+REASON = '--reason "..."'
+
+
+def accepting(digest: str) -> tuple[str, ...]:
+    """The options that let a feed through."""
+    return f"--accept-feed {digest}", REASON
+
+
+class ReasonMissing(UsageError):
+    """The command needs a reason, before it did anything; on a terminal it is asked for."""
+
+
 class FeedRefused(PiactlError):
     """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs, `rows` is
-    the number of rows read, None if unknown."""
+    the number of rows read, None if unknown. `digest` is that of a feed that may be accepted by hand."""
 
     exit_code = Exit.FEED_REFUSED
 
     def __init__(
-        self, file: str, refusals: Sequence[tuple[str, str]], source: str = "", rows: int | None = None
+        self,
+        file: str,
+        refusals: Sequence[tuple[str, str]],
+        source: str = "",
+        rows: int | None = None,
+        digest: str = "",
     ) -> None:
         self.file, self.source, self.rows = file, source, rows
+        self.options = accepting(digest) if digest else ()
         self.refusals = tuple(refusals)
         super().__init__(
             "\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals)
@@ -113,6 +149,10 @@ class FeedsRefused(FeedRefused):
         self.errors = tuple(errors)
         self.file = ", ".join(error.file for error in errors)
         self.refusals = tuple(refusal for error in errors for refusal in error.refusals)
+        # one that cannot be accepted would refuse the same command again
+        if all(error.options for error in errors):
+            digests = dict.fromkeys(error.options[0] for error in errors)
+            self.options = (*digests, REASON)
         PiactlError.__init__(self, "\n".join(str(error) for error in errors))
 
     def feeds(self) -> list[dict[str, Any]]:

@@ -70,26 +70,25 @@ def refuse_missing(name: str) -> None:
             raise UsageError(f"{name}: there is no such file; check the path") from None
 
 
-def refuse_input(option: str, name: str | None) -> None:
-    """Raises UsageError under sudo for a file with a secret that the caller names; `-` is stdin."""
+def refuse_input(option: str, name: str | None, folder: str = "") -> None:
+    """Raises UsageError under sudo for a file with a secret that the caller names; `-` is stdin. What is
+    directly in `folder` may be read."""
     user = sudo_service() if name not in (None, "-") else ""
-    if user:
-        raise UsageError(
-            f"{option} {name}: under sudo piactl reads no file for you as {user}; "
-            f"give {option} - and redirect: <FILE"
-        )
+    if user and not _is_below(Path(name or ""), folder):
+        advice = f"name one in {folder}" if folder else f"give {option} - and redirect: <FILE"
+        raise UsageError(f"{option} {name}: under sudo piactl reads no file for you as {user}; {advice}")
 
 
-def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
+def refuse_output(option: str, name: Path | str, folder: str = "", *, instead: str = "") -> None:
     """Raises UsageError under sudo for a file that the caller wants written: it would be written with rights
-    that the caller does not have. Files directly in `folder` may be written."""
+    that the caller does not have. What is directly in `folder` may be written; without one the advice is
+    `instead`, or to leave the option out and redirect the output."""
     user = sudo_service()
     if user and not _is_below(Path(name), folder):
-        advice = f", or name a file in {folder}" if folder else ""
-        raise UsageError(
-            f"{option} {name}: under sudo piactl writes no file for you as {user}; "
-            f"leave {option} out and redirect the output{advice}"
+        advice = (
+            f"name one in {folder}" if folder else instead or f"leave {option} out and redirect the output"
         )
+        raise UsageError(f"{option} {name}: under sudo piactl writes no file for you as {user}; {advice}")
 
 
 def refuse_shared_stdout(option: str) -> None:

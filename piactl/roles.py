@@ -119,6 +119,11 @@ def is_help_desk_alone() -> bool:
     return _held is not None and _held.isdisjoint({Role.ADMINISTRATOR, Role.ROOT})
 
 
+def as_one_of(role: Role) -> str:
+    """The words that name the group of a role, for the caller of a host who has it not; "" for others."""
+    return "" if _held is None or not _held.isdisjoint({role, Role.ROOT}) else f" (group {GROUPS[role]})"
+
+
 def _who(roles: Iterable[str]) -> str:
     """The groups of these roles; root, if none has a group."""
     return ", ".join(GROUPS[role] for role in map(Role, roles) if role in GROUPS) or "root"

@@ -20,7 +20,7 @@ from piactl.core.text import counted
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import AccountStore, find_entry
-from piactl.errors import Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone
 from piactl.runs.begin_run import begin_run
 from piactl.runs.notifications import OwnerNotice
@@ -179,12 +179,17 @@ def prepare_each(
 
 
 def refuse_broken_guards(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
-    """Raises UnsafePlan with the guards that are broken and not allowed, if there are any."""
+    """Raises UnsafePlan, with `options_allowing` them, if guards are broken and not allowed."""
     broken = refused(refusals, allowed)
     if broken:
-        raise UnsafePlan(
-            f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written", broken
-        )
+        message = f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written"
+        raise UnsafePlan(message, broken).with_options(*options_allowing(broken, allowed))
+
+
+def options_allowing(broken: Sequence[Refusal], allowed: Mapping[str, int]) -> tuple[str, ...]:
+    """The options that approve broken guards, together with those that are `allowed` already."""
+    totals = {**allowed, **{refusal.kind: refusal.total for refusal in broken}}
+    return *(f"--allow {kind}={total}" for kind, total in sorted(totals.items())), REASON
 
 
 def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[Write]]:

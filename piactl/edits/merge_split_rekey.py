@@ -82,7 +82,7 @@ def prepare_merge(
         if account.state is State.ARCHIVED:
             raise ActRefused(f"{account.uid}: it is archived, so there is nothing to merge")
         if account.protected and not protected:
-            raise ActRefused(f"{account.uid}: it is protected; to merge it all the same: --administrator")
+            raise ActRefused(f"{account.uid}: it is protected").with_options("--administrator")
         if merged_into(account, store.keys) is not None:
             raise ActRefused(
                 f"{account.uid}: a merge of it is not finished; the next command that writes does it"

@@ -41,26 +41,13 @@ from piactl.directory.store.password_state import (
 )
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
-from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
+from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
 IdentityCheck = Callable[[Writer], None]
 """Raises PiactlError if the person has not proved who they are."""
-
-
-def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool) -> None:
-    """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
-    if to_file:
-        return
-    if results_printed:
-        raise UsageError("printed results never hold an activation password: with -o add --out FILE")
-    if not on_terminal:
-        raise UsageError(
-            "an activation password is shown on a terminal or written to a new file, never to a pipe: add "
-            "--out FILE"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +191,7 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
         raise ActRefused(
             f"{uid}: its owner has chosen a password, so a proof of identity is needed.\n"
             f"With the NUMEN: piactl password reset {uid}\n"
-            'An administrator who knows the person can go on: --administrator --reason "..."'
+            f"An administrator who knows the person: piactl password reset {uid} --without-check {REASON}"
         )
 
 
@@ -244,9 +231,8 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator gives it an activation password: add "
-            "--administrator"
-        )
+            f"{uid}: the account is protected: only an administrator gives it an activation password"
+        ).with_options("--administrator")
     lock = account.lock
     if lock is not None and lock.covers(as_of):
         raise ActRefused(

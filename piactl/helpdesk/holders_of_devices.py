@@ -76,9 +76,8 @@ def find_holder(store: AccountStore, name: str, identity: str = "") -> DeviceHol
 def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> DeviceHolder:
     if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
-            f"{name}: the account is protected, and out of the help desk's reach.\n"
-            "An administrator can go on: --administrator"
-        )
+            f"{name}: the account is protected, and out of the help desk's reach: an administrator can go on"
+        ).with_options("--administrator")
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
     devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))

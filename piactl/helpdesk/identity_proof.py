@@ -18,7 +18,7 @@ from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.edits.found_accounts import AccountStore, find_entry
-from piactl.errors import PiactlError, UsageError
+from piactl.errors import PiactlError, ReasonMissing, UsageError
 from piactl.helpdesk.activation import refuse_activation
 from piactl.helpdesk.limits import (
     IdentityChecks,
@@ -66,7 +66,7 @@ def reset_terms(
     """The terms of a reset. Raises UsageError for a reset without a check that gives no reason, and for a
     check of more than one account."""
     if without_check and not reason.strip():
-        raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
+        raise ReasonMissing('a reset without a check of identity needs a reason: add --reason "..."')
     if not without_check and not dry_run and len(names) != 1:
         raise UsageError("an identity is checked for one account at a time; name one")
     identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK
@@ -82,7 +82,7 @@ class ProofNeeded:
 
 
 def proof_needed(
-    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: str
+    store: AccountStore, name: str, identity: str, holdoff_days: int, instead: Sequence[str]
 ) -> ProofNeeded:
     """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
     activation password, or that has nothing to compare an answer with; `instead` as there."""
@@ -155,23 +155,25 @@ def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
         run.journal.note(text)
 
 
-def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:
+def refuse_unprovable(
+    account: Account, holdoff_days: int, today: date, instead: Sequence[str], two: str = ""
+) -> None:
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
     last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
     operators go on, if there is one."""
-    go_on = f"An administrator who knows the person can go on: {instead}"
+    go_on = "An administrator who knows the person can go on"
     if two:
         go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
     if account.numen_digest is None:
         raise ActRefused(
             f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
-        )
+        ).with_options(*instead)
     until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
     if until is not None:
         raise ActRefused(
             f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
             f"proves nothing before {until}.\n{go_on}"
-        )
+        ).with_options(*instead)
 
 
 def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | None]:

@@ -20,6 +20,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import PasswordSettings, Settings
+from piactl.core.plan.change import OPERATIONS
 from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
 from piactl.directory.dn import child
@@ -415,9 +416,7 @@ class OperationGuard:
                         f"{counted(len(uids), 'account')}: another command used up what was left "
                         "of today; nothing was written. Repeat it to see the guard"
                     )
-                own = counts.get(self.operator, {})
-                own = {**own, operation: own.get(operation, 0) + len(uids)}
-                return {"day": self.day.isoformat(), "operators": {**counts, self.operator: own}}
+                return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}
 
             change_record(writer, operations_dn(self._state), more)
 
@@ -432,12 +431,26 @@ class OperationGuard:
         allowed: Mapping[str, int] | None = None,
     ) -> list[Refusal]:
         last = read_last(reader, self._state, self.unreadable)
-        earlier = (
-            counts.get(self.operator, {}).get(operation, 0),
-            sum(own.get(operation, 0) for own in counts.values()),
-        )
+        earlier = self._earlier(counts, operation)
         accounts = last.census.total if last else 0
         return operation_refusals(operation, uids, earlier, accounts, self.policy, self.day, allowed)
+
+    def _earlier(self, counts: Counts, operation: str) -> tuple[int, int]:
+        """What this operator, and what all operators did before on the day."""
+        own = counts.get(self.operator, {}).get(operation, 0)
+        return own, sum(done.get(operation, 0) for done in counts.values())
+
+    def _after(self, counts: Counts, operation: str, number: int) -> Counts:
+        """The counts after `number` more. As in the windows of nights, what was approved does not count: the
+        command alone, with what the operator did before, or with what all did."""
+        before = zip(OPERATIONS[operation], (0, *self._earlier(counts, operation)), strict=True)
+        approved = {kind for kind, earlier in before if self.allowed.get(kind) == earlier + number}
+        if not approved:
+            own = counts.get(self.operator, {})
+            return {**counts, self.operator: {**own, operation: own.get(operation, 0) + number}}
+        _, of_operator, of_day = OPERATIONS[operation]
+        again = {*counts} if of_day in approved else {self.operator} if of_operator in approved else set()
+        return {name: {**own, operation: 0} if name in again else own for name, own in counts.items()}
 
     def _counts(self, data: bytes | None) -> Counts:
         """The counts of the day in a record; empty for those of another day, or if they cannot be read."""

@@ -55,8 +55,8 @@ def _prepared(
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
-        raise ActRefused(
-            f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
+        raise ActRefused(f"{uid}: the account is protected: only an administrator unblocks it").with_options(
+            "--administrator"
         )
     credentials = read_credentials(store.reader, entry.dn, "", passwords)
     if credentials.blocked_for_good:

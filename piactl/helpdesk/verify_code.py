@@ -66,8 +66,8 @@ def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
     if not entry.sealed:
         raise PiactlError(
             f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
-            "there, or this identity may not read it.\nA protected account: --administrator; else enrol anew"
-        )
+            "there, or this identity may not read it.\nIf the account is not protected, enrol anew"
+        ).with_options("--administrator")
     return unsealed(entry.sealed, keys, uid, entry.device.name)
 
 

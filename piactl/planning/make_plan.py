@@ -17,7 +17,7 @@ from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts
+from piactl.core.plan.feed_limits import LEADING_ZEROS, SAMPLE, FeedFacts
 from piactl.core.plan.guards import Census, Tally, no_own_guards
 from piactl.core.plan.identity_case import Case, case_counts, case_remarks, closed_remarks
 from piactl.core.plan.losses import (
@@ -87,6 +87,8 @@ class FeedOfRun:
     known: int = 0
     """The people who are known from its source, and of these those who are still in it."""
     still: int = 0
+    gone: list[str] = field(default_factory=list)
+    """The first of those who are not."""
     rejections: list[Rejection] = field(default_factory=list)
     judged: list[Rejection] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
@@ -105,7 +107,10 @@ class FeedOfRun:
         for matricule, posts in evaluation.before.items():
             if from_source(posts, self.source.name, feed.written, as_of):
                 self.known += 1
-                self.still += matricule in present
+                if matricule in present:
+                    self.still += 1
+                else:
+                    self.gone = sorted([*self.gone, matricule])[:SAMPLE]
 
     def finish(self, skipped: int) -> None:
         """Completes the facts; `skipped` people are known from the source and in the feed, and were not
@@ -126,7 +131,7 @@ class FeedOfRun:
     def counted(self) -> CountedFeed:
         """What the limits of the source count."""
         zeros = {r.line: r.message for r in self.rejections if r.code == LEADING_ZEROS}
-        return CountedFeed(self.facts, self.source, self.path, self.known, self.still, zeros)
+        return CountedFeed(self.facts, self.source, self.path, self.known, self.still, self.gone, zeros)
 
 
 def _place(rejection: Rejection) -> tuple[str, int, str, str]:

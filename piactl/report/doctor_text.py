@@ -12,11 +12,13 @@ _QUIET = ("ok", "skipped")
 _INDENT = " " * 14
 
 
-def doctor_text(rows: Sequence[Mapping[str, str]]) -> str:
-    """`rows` as in `-o json`: id, title, where, result, found, meaning, advice."""
+def doctor_text(rows: Sequence[Mapping[str, str]], *, problems: bool = False) -> str:
+    """`rows` as in `-o json`: id, title, where, result, found, meaning, advice. With `problems` only those
+    that are not ok, and the counts of all."""
     several = len({row["where"] for row in rows if row["where"]}) > 1
-    lines = [line for row in rows for line in _check_lines(row, several=several)]
-    return "\n".join([*lines, "", _check_summary(rows)]) + "\n"
+    listed = [row for row in rows if row["result"] != "ok" or not problems]
+    lines = [line for row in listed for line in _check_lines(row, several=several)]
+    return "\n".join([*lines, *([""] if lines else []), _check_summary(rows)]) + "\n"
 
 
 def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:

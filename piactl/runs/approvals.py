@@ -50,10 +50,11 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
-from piactl.errors import PiactlError, UnsafePlan
+from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
 from piactl.planning.ready_plan import ReadyPlan
+from piactl.roles import Role, as_one_of
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.approved_rest import INTERRUPTED
 from piactl.runs.run import Run
@@ -187,13 +188,14 @@ def require_approval(
     file: str = "PLAN",
     *,
     by_timer: bool = False,
+    first: str = "",
     then: str = "",
 ) -> None:
     """Returns if the plan needs no other person, or has the approvals it needs; the record of the run then
-    says who approved it. `file` is the file of the plan, `then` says what follows the approval. `by_timer`:
-    the person who applies it need not be known. Raises ApprovalMissing before the first write, and
-    UnknownOperator if that person has to be known and is not."""
-    why = reasons(ready.plan, rules)
+    says who approved it. `file` is the file of the plan, `first` and `then` say what comes before and after
+    the approval. `by_timer`: the person who applies it need not be known. Raises ApprovalMissing before the
+    first write, and UnknownOperator if that person has to be known and is not."""
+    why, by = reasons(ready.plan, rules), as_one_of(Role.APPROVER)
     # read now: another person may reject a plan until it is written
     records = _records(run)
     approvals = records.all()
@@ -215,8 +217,8 @@ def require_approval(
     if no is not None:
         raise ApprovalMissing(
             f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
-            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
-            f'piactl approve {file} --reason "..."'
+            "Nothing was written. Make a plan from a corrected feed, or another person approves this one"
+            f"{by}: piactl approve {file} {REASON}"
         )
     if not why:
         return
@@ -226,15 +228,15 @@ def require_approval(
             known_operator(run.order.actor, TWO)
         run.facts["approvals"] = [approval.name for approval in serve]
         run.facts["approved_by"] = [approval.by for approval in serve]
-        by = " and ".join(approval.by for approval in serve)
-        run.journal.note(f"approved by {by}")
-        run.say(f"approved by {by}")
+        approved_by = f"approved by {' and '.join(approval.by for approval in serve)}"
+        run.journal.note(approved_by)
+        run.say(approved_by)
         return
     needed = counted(rules.count, "other person has", "other people have")
     has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
     raise ApprovalMissing(
         f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f'As another person: piactl approve {file} --reason "..."{then}'
+        f"{first}As another person{by}: piactl approve {file} {REASON}{then}"
     )
 
 

@@ -113,6 +113,7 @@ keys: secrets/keys
 journal: journal/piactl.jsonl
 state_folder: state
 any_date: true        # trials may write as of any day
+strict: false         # and end with 0 although somebody is held
 password:
   policy: cn=default,{policies}
   activation_policy: cn=activation,{policies}

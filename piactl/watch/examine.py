@@ -30,33 +30,42 @@ def examine(
     host: str,
     *,
     canaries: bool = False,
+    servers: bool = True,
 ) -> list[Finding]:
     """Makes every check; one that cannot be made is skipped with the reason. The findings are in the order of
     the numbers, then of the servers.
 
     `configuration` is the file, or the error that says why there is none. `host` is the name of this host
-    in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Never raises:
-    a check that fails with a bug reports it, and the others go on.
+    in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Without
+    `servers` only the files of the configuration are checked. Never raises: a check that fails with a bug
+    reports it, and the others go on.
     """
-    findings = list(_all(configuration, now, host, canaries=canaries))
+    findings = list(_all(configuration, now, host, canaries=canaries, servers=servers))
     return sorted(findings, key=lambda finding: finding.check.id)
 
 
 def exit_code(findings: list[Finding], *, strict: bool) -> Exit:
-    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration, 8 no server, else 1."""
+    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration or a server that is too
+    old, 8 no server, else 1."""
     errors = {f.check.id for f in findings if f.result.outcome is CheckOutcome.ERROR}
-    if errors & set(_OF_CONFIGURATION):
+    if errors & {*_OF_CONFIGURATION, "D73"}:
         return Exit.CONFIGURATION
     servers = [finding.result.outcome for finding in findings if finding.check.id == "D11"]
-    if all(outcome is CheckOutcome.ERROR for outcome in servers):
+    if servers and all(outcome is CheckOutcome.ERROR for outcome in servers):
         return Exit.UNREACHABLE
     warned = any(finding.result.outcome is CheckOutcome.WARNING for finding in findings)
     return Exit.FAILED if errors or (strict and warned) else Exit.DONE
 
 
 def _all(
-    configuration: Path | ConfigurationInvalid, now: Callable[[], datetime], host: str, *, canaries: bool
+    configuration: Path | ConfigurationInvalid,
+    now: Callable[[], datetime],
+    host: str,
+    *,
+    canaries: bool,
+    servers: bool,
 ) -> Iterator[Finding]:
+    of_host = [check for check in _those(Reads.HOST) if servers or check.id in _OF_CONFIGURATION]
     try:
         this_host = Host(_settings(configuration))
     except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
@@ -64,11 +73,14 @@ def _all(
         refused = isinstance(invalid, ConfigurationInvalid)
         yield Finding(CHECKS["D01"], error(str(invalid), advice) if refused else _bug(invalid))
         why = skipped("there is no valid configuration (D01)")
-        yield from (Finding(check, why) for check in CHECKS.values() if check.id != "D01")
+        others = CHECKS.values() if servers else of_host
+        yield from (Finding(check, why) for check in others if check.id != "D01")
         return
     settings = this_host.settings
-    for check in _those(Reads.HOST):
+    for check in of_host:
         yield Finding(check, _result(partial(check.examine, this_host)))
+    if not servers:
+        return
     for uri in settings.directory.servers:
         with open_server(uri, this_host, now) as server:
             for check in _those(Reads.SERVER):

@@ -265,7 +265,7 @@ def _holds_lock(server: Server) -> bool:
 def run_lock(server: Server) -> CheckResult:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
     advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
-    if not any(probe.has_class(LOCK_CLASS) for probe in server.probes.values()):
+    if not any(probe.schema_meets(filters.with_class(LOCK_CLASS)) for probe in server.probes.values()):
         words = (
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
         )

@@ -195,6 +195,9 @@ CASES: dict[str, Case] = {
         ),
         missing=("policy", "diff"),
     ),
+    "policy check": Case(
+        ("policy", "check"), wrong=((("policy", "check", "--no-such"), "", 2, "No such option"),)
+    ),
     "policy test": Case(
         ("policy", "test", "{folder}/policy-cases.yaml"),
         wrong=(
@@ -820,7 +823,7 @@ CASES: dict[str, Case] = {
     "recover": Case(
         ("recover",),
         wrong=(
-            (("recover", "--accept"), "", 2, 'add --reason "..." to --accept'),
+            (("recover", "--accept"), "", 2, "--accept needs a reason"),
             (("recover", "--accept", *WHY), "", 1, "the directory lacks no run"),
             (("recover", *WHY), "", 2, "--reason needs"),
         ),

@@ -161,6 +161,9 @@ def test_a_healthy_directory_is_fine_and_is_left_as_it_was(clinic: Clinic, capsy
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(CHECKS) + 2
     assert lines[-1] == f"{len(CHECKS)} checks: {len(CHECKS)} ok"
+    # --problems leaves the checks out that are fine
+    assert run(["--config", str(clinic.sandbox.config), "doctor", "--problems"]) == 0
+    assert capsys.readouterr().out == f"{len(CHECKS)} checks: {len(CHECKS)} ok\n"
 
 
 def entries_of(clinic: Clinic) -> dict[str, Any]:
@@ -193,6 +196,26 @@ def nightly(clinic: Clinic) -> int:
 
 
 # ---- this host
+
+
+def test_policy_check_reads_every_file_and_no_server(sandbox: Any, capsys: Any) -> None:
+    sandbox.stop()
+    folder = sandbox.folder
+    words = ["--config", str(sandbox.config), "policy", "check"]
+    assert run(words) == 0
+    assert capsys.readouterr().out.endswith("5 checks: 5 ok\n")
+    (folder / "secrets" / "desk").chmod(0o644)
+    (folder / "secrets" / "keys").unlink()
+    edit(folder / "policy.yaml", (r"(?m)^timezone: .*", "timezone: Europe/Parys"))
+    edit(folder / "establishments.csv", ("0800009A", "0800009B"))
+    assert run([*words, "--problems", "-o", "json"]) == 10
+    found = {row["id"]: row["found"] for row in json.loads(capsys.readouterr().out)}
+    assert found.keys() == {"D02", "D03", "D04", "D05"}
+    assert "Europe/Parys" in found["D02"]
+    assert f"{folder}/secrets/desk" in found["D05"]
+    edit(sandbox.config, ("keys: secrets/keys", "keyes: secrets/keys"))
+    assert run([*words, "--problems"]) == 10
+    assert "keyes" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_missing_configuration_is_the_only_error(clinic: Clinic) -> None:

@@ -33,7 +33,7 @@ NEEDS = {
     **dict.fromkeys(NIGHTS.split(), "nightly"),
     **dict.fromkeys(SECOND.split(), "approver"),
     "journal begin": "nightly",
-    "doctor": "all",  # it checks that each of them can be used
+    **dict.fromkeys(("doctor", "policy check"), "all"),  # they check that each of them can be used
 }
 """The identity of each command; administrator for all others."""
 

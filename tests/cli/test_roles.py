@@ -35,8 +35,8 @@ HAS = {
         exception.list feed.check feed.rejects feed.score forecast guards.suggest journal.export
         journal.show journal.verify match.different match.forget match.list match.same match.show
         match.wrong-row nightly override.end
-        override.list plan policy.diff policy.test profile.list profile.show recover rehearse runs.list
-        runs.rewind runs.show service.list service.show undo""",
+        override.list plan policy.check policy.diff policy.test profile.list profile.show recover rehearse
+        runs.list runs.rewind runs.show service.list service.show undo""",
     Role.APPROVER: f"{EVERYBODY} {READING} approve reject plan runs.list runs.show",
     Role.PORTAL: f"{EVERYBODY} otp.check password.check",
     Role.SERVICE: f"{EVERYBODY} nightly plan events",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,20 @@ FOR_ROOT = "is for root; you are daemon"
 WRITES = "under sudo piactl writes no file for you as"
 READS = "under sudo piactl reads no file for you as"
 OWN = "under sudo piactl reads only files of others for you"
+
+ADVICE = {
+    "": r"^leave \S+ out and redirect the output|^name one in \S+/state/(plans|rehearsals)$",
+    "--html": "piactl runs show last -o html >FILE",
+    "--svg": "give --svg - and redirect",
+    "--png": "on a terminal",
+    "--uri-file": "on a terminal",
+    "feed rejects": "give --out - and redirect",
+    **dict.fromkeys(
+        ("password activate", "password reset", "password approve"),
+        r"\(umask 077; piactl password (activate|reset|approve) \S+ --out - >FILE\)",
+    ),
+}
+"""What the caller does instead, which is not refused in its turn; by command or option."""
 
 REHEARSED = ("--feeds", "{new}", "--days", "2026-09-01..2026-09-02")
 
@@ -137,6 +152,10 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy, forks: Forks
         )
         assert ran.code not in (Exit.DONE, Exit.BUG), (command, option, ran)
         assert sentence in ran.err, (command, option, ran)
+        if sentence is WRITES:
+            advice = ran.err.partition(f"{WRITES} {NAME}; ")[2]
+            expected = ADVICE.get(command) or ADVICE.get(option, ADVICE[""])
+            assert re.search(expected, advice), (command, option, advice)
         assert not {secret[i : i + 6] for i in range(len(secret) - 6)} & set(windows(ran.out + ran.err))
         assert not new.exists(), (command, option)
 

@@ -88,7 +88,7 @@ def test_a_configuration_that_says_everything():
     assert directory.structures == "ou=structures,ou=ac-amiens,ou=education,o=gouv,c=fr"
     assert settings.matching_key_file == str(path.parent / "secrets/matching")
     assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
-    assert (settings.any_date, settings.strict) == (True, True)
+    assert (settings.any_date, settings.strict) == (True, False)
     assert settings.go_on == {"epp"}
     assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
     assert settings.keep_rejects_days == 20

@@ -45,7 +45,7 @@ def pasted(script: str, folder: Path, uri: str = "") -> str:
     script = script.replace("gidNumber=0+uidNumber=0", OWNER).replace("ldapi:///", uri)
     script = script.replace("rules.ldif", str(folder / "rules.ldif"))
     socket = unquote(uri.removeprefix("ldapi://")) or str(folder / "slapd" / "ldapi")
-    script = script.replace("portal_socket=/run/slapd/ldapi", f"portal_socket={socket}")
+    script = script.replace("portal_socket=/var/run/slapd/ldapi", f"portal_socket={socket}")
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
     script = script.replace("/var/lib/ldap/accesslog", str(folder / "slapd-log"))
     approver = folder / "secrets" / "approver"  # as on the page: slappasswd would take in a line end

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from .academy import Academy, prepared
+from .academy import Academy, Ran, prepared
 from .test_second_person import log_in
 from .two_accounts import AS_OF, LUC, WHY, doubled, merge, with_two_sources
 
@@ -40,6 +42,12 @@ def written_plan(academy: Academy, name: str = "merge.json") -> Path:
     return file
 
 
+def printed(ran: Ran, beginning: str) -> list[str]:
+    """The words of a command that a message prints."""
+    (line,) = re.findall(rf"^piactl: {beginning}: piactl (?:--config \S+ )?(.+)$", ran.err, re.MULTILINE)
+    return shlex.split(line)
+
+
 def approve(academy: Academy, monkeypatch: pytest.MonkeyPatch, file: Path, by: str = OTHER) -> None:
     log_in(monkeypatch, by)
     ran = academy.run("approve", file, *WHY[:2])
@@ -51,11 +59,15 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     with two.nothing_written():
         ran = merge(two, code=4)
     assert NEEDED in ran.err
-    assert "piactl approve FILE" in ran.err
-    assert "writes FILE with --out FILE" in ran.err
+    plan = printed(ran, "To write its plan")
+    file = Path(plan[-1])
+    assert (plan[-2], file.parent) == ("--out", two.sandbox.folder / "state" / "plans")
+    assert printed(ran, "As another person")[:2] == ["approve", str(file)]
+    assert printed(ran, "Then, as the one who made the plan") == ["apply", str(file)]
 
     # nobody approves their own plan
-    file = written_plan(two)
+    with two.nothing_written():
+        assert two.run(*plan).code == 0
     assert f"{LUC}1" in two.run("plan", "show", file).out
     approve(two, monkeypatch, file, by=MAKER)
     approve(two, monkeypatch, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import date, timedelta
 from pathlib import Path
 
 from .academy import Academy
@@ -72,6 +73,23 @@ def test_strict(academy: Academy) -> None:
     assert academy.run("nightly", feed, "--as-of", DAY).code == 0
 
 
+def test_people_who_are_newly_held_or_for_long_end_a_night_with_5(academy: Academy) -> None:
+    """By default; a sandbox says otherwise. The feed counts as applied, and the night as a success."""
+    academy.edit("piactl.yaml", "strict: false ", f"metrics: {academy.folder}/metrics.prom ")
+    ran = academy.night(DAY, academy.feed(GOOD, WRONG_DAY, WRONG_UAI, day=DAY), code=5)
+    assert "2 people are held since this night: 1002, 1003; see: piactl runs show " in ran.err
+    assert "hr-001.csv" in (academy.sandbox.folder / "state" / "applied.sha256").read_text()
+    metrics = (academy.folder / "metrics.prom").read_text()
+    assert "piactl_last_run_exit_code 5" in metrics
+    assert "piactl_last_success_timestamp_seconds 0" not in metrics
+    first = date.fromisoformat(DAY)
+    days = [(first + timedelta(days=number)).isoformat() for number in (1, 10, 11)]
+    for day in days[:2]:
+        assert academy.night(day, academy.feed(GOOD, WRONG_DAY, WRONG_UAI, day=day)).err.count(" held ") == 0
+    ran = academy.night(days[2], academy.feed(GOOD, WRONG_DAY, day=days[2]), code=5)
+    assert "1 person is held for more than 10 days: 1002; see: piactl runs show " in ran.err
+
+
 def test_feed_check(academy: Academy) -> None:
     """It needs no directory, and shows every reason of every row."""
     feed = academy.feed(GOOD, WRONG_DAY, WRONG_UAI, WRONG_BOTH, day=DAY)
@@ -110,6 +128,7 @@ def test_feed_rejects(academy: Academy) -> None:
     assert ran.code == 0, ran.err
     rows = rows_of(out)
     assert [(r["matricule"], bool(r["rejet"])) for r in rows] == [("1002", True), ("1005", True)]
+    assert academy.spawn("feed", "rejects", feed, "--out", "-").out == out.read_text(encoding="utf-8")
     assert academy.run("feed", "check", academy.raw_feed(b"")).code == 6
 
 

@@ -37,7 +37,7 @@ UNIX = "  posix: {first: 70000, last: 170000, group: 500, home: '/home/{uid}', s
 SEALS = {"fingerprint", "signature", "made_by"}
 """What differs between two plans by nature: who made them, and the seals over that and over all the rest."""
 LASTING = {
-    "plans", "sets", "rejects", "notices", "applied.sha256", "older.sha256", "holds.json", "hooks.json",
+    "plans", "sets", "rejects", "notices", "older.sha256", "holds.json", "hooks.json",
     "journal-head", "run.lock",
 }  # fmt: skip
 """What is in the state folder and is no cache."""

@@ -19,7 +19,7 @@ from piactl.cli.framework.account_batch import (
     begin,
     finish,
 )
-from piactl.cli.framework.context import reading, say
+from piactl.cli.framework.context import chosen, reading, say, typed_again
 from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
     FirstDay,
@@ -42,7 +42,7 @@ from piactl.edits.found_accounts import AccountStore
 from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
 from piactl.edits.one_off_change import prepare
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
-from piactl.errors import Exit, UsageError
+from piactl.errors import REASON, Exit, UsageError
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.private_files import refuse_output
@@ -299,12 +299,15 @@ def merge(
     command = begin(options)
     settings = command.configuration.settings
     if not out:
-        then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
+        file = f"{settings.plans_folder}/merge-{command.order.run}.json"
+        first = f"To write its plan: {typed_again(chosen.words, (f'--out {file}',))}\n"
         return command.decide(
             lambda store: _approvable(
                 command,
                 *_merge(command, store, source, into, protected=administrator, despite=differing),
-                then=then,
+                file,
+                first=first,
+                then=f"\nThen, as the one who made the plan: piactl apply {file}",
             )
         )
     refuse_output("--out", out, settings.plans_folder)
@@ -334,11 +337,13 @@ def _merge(
 
 
 def _approvable(
-    command: AccountCommand, batch: Batch, ready: ReadyPlan, file: str = "FILE", *, then: str = ""
+    command: AccountCommand, batch: Batch, ready: ReadyPlan, file: str, *, first: str = "", then: str = ""
 ) -> Batch:
     """The batch, with a check of the approvals that its plan needs."""
     rules = command.configuration.policy.approvals
-    return replace(batch, approval=lambda run: require_approval(run, ready, rules, file, then=then))
+    return replace(
+        batch, approval=lambda run: require_approval(run, ready, rules, file, first=first, then=then)
+    )
 
 
 def apply_merge(
@@ -366,7 +371,7 @@ def apply_merge(
             raise ActRefused(
                 f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
                 "Nothing was written. Make it again: "
-                f'piactl account merge {source} {into} --reason "..." --out FILE'
+                f"piactl account merge {source} {into} {REASON} --out {file if file != '-' else 'FILE'}"
             )
         return _approvable(command, batch, ready, file)
 

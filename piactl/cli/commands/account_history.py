@@ -278,7 +278,7 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
     if file == "-":
         put([picture])
         return
-    refuse_output("--svg", file)
+    refuse_output("--svg", file, instead="give --svg - and redirect: >FILE")
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as written:
             written.write(picture)

@@ -30,7 +30,7 @@ from piactl.journal import who
 from piactl.planning.inputs.load_feeds import read_feeds
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, sealed
-from piactl.private_files import make_private_folder, refuse_output
+from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
 
@@ -97,7 +97,7 @@ def adopt(
         return _apply(configuration, ready, file, allowed, reason, output, yes=yes)
     show_plan(ready, output, most=0 if everything else 5)
     if ready.plan.refusals or (file and ready.writes):
-        say_next_steps(ready, file or "FILE")
+        say_next_steps(ready, file)
     return int(Exit.REFUSED if ready.plan.refusals else Exit.DONE)
 
 
@@ -131,7 +131,6 @@ def _sealed(
     folder = Path(configuration.settings.state_folder)
     ready = sealed(planned, configuration.keys, folder, who().names)
     if not out and write:
-        make_private_folder(Path(configuration.settings.plans_folder))
         out = configuration.settings.kept_plan(ready.fingerprint)
     if out:
         write_plan(ready, out)

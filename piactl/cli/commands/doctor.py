@@ -29,7 +29,9 @@ from piactl.journal import who
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 from piactl.watch.examine import examine, exit_code
+from piactl.watch.findings import CheckOutcome
 
+Problems = Annotated[bool, typer.Option("--problems", help="Show only what is not ok.")]
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")
 
 
@@ -43,6 +45,7 @@ def doctor(
         bool,
         typer.Option("--compare", help="Compare these accounts on all listed servers; check nothing else."),
     ] = False,
+    problems: Problems = False,
     canaries: Annotated[
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
     ] = False,
@@ -56,8 +59,8 @@ def doctor(
     directory.servers instead, once the servers had directory.replication_seconds to catch up.
 
     Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
-    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 a server differs or cannot be
-    read.
+    configuration, policy or secrets cannot be used, or a server is too old. With --compare: 0 equal, 1 a
+    server differs or cannot be read.
 
     Example: piactl doctor -o json
     """
@@ -65,17 +68,42 @@ def doctor(
         raise UsageError("--compare needs accounts, and accounts need --compare")
     if compare:
         return _compare(read_names(accounts or ()), output)
+    return _examined(output, strict=strict, problems=problems, canaries=canaries)
+
+
+def check(
+    output: Output = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    problems: Problems = False,
+) -> int:
+    """Check the files of a configuration, without a server.
+
+    That is piactl.yaml, the policy, the register, and the keys and passwords with their modes: the first
+    checks of `doctor`. Every mistake of a file is shown. Another configuration than that of this host is
+    named before the command: `piactl --config DIR/piactl.yaml policy check`.
+
+    Exit codes: 0 no error (with --strict: no warning), 10 an error.
+
+    Example: piactl policy check
+    """
+    return _examined(output, strict=strict, problems=problems, servers=False)
+
+
+def _examined(
+    output: Form | None, *, strict: bool, problems: bool, canaries: bool = False, servers: bool = True
+) -> int:
     configuration: Path | ConfigurationInvalid
     try:
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    findings = examine(configuration, utc_now, who().host, canaries=canaries)
+    findings = examine(configuration, utc_now, who().host, canaries=canaries, servers=servers)
     rows = [finding.row() for finding in findings]
     if output in (None, Form.TABLE):
-        display([doctor_text(rows)], "table")  # in English only
+        display([doctor_text(rows, problems=problems)], "table")  # in English only
     else:
-        put(rendered(rows, COLUMNS, output.value))
+        listed = [row for row in rows if row["result"] != CheckOutcome.OK or not problems]
+        put(rendered(listed, COLUMNS, output.value))
     return int(exit_code(findings, strict=strict))
 
 

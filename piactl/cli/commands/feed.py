@@ -25,7 +25,9 @@ from piactl.ask.feed_score import (
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
+    go_on_as,
     layout_or_default,
+    put,
     put_json,
     put_text,
     reading,
@@ -40,6 +42,7 @@ from piactl.cli.framework.options import (
     RehearsalDir,
     RunOutput,
 )
+from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.core.text import counted, iso
@@ -48,7 +51,7 @@ from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
-from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.planning.count_rows import column_warnings_of
 from piactl.planning.inputs.linked_matricules import linked_matricules
 from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
@@ -91,6 +94,7 @@ def check(
         check_limits([sourced], memory, {}, day, ())
         refuse_ahead(sourced, day)
     except FeedRefused as error:
+        go_on_as("nightly", file)
         if output is Form.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
         raise
@@ -151,7 +155,9 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
 
 def rejects(
     file: File,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write (mode 0600).")],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="The file to write (mode 0600); - is stdout.")
+    ],
 ) -> int:
     """Write the rejected rows of a feed to a file, with the reasons in a further column and without NUMENs.
 
@@ -160,11 +166,15 @@ def rejects(
 
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
-    refuse_output("--out", out)
+    if out != "-":
+        refuse_output("--out", out, instead="give --out - and redirect: >FILE")
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
     feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
-    count = write_rejects(Path(out), feed, sourced.source)
+    if out == "-" and feed.raw_lines:
+        print_utf8("latin-1")  # byte for byte
+        put([rejects_content(feed, sourced.source).decode("latin-1")])
+    count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed, sourced.source)
     say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
     return int(Exit.DONE)
 
@@ -234,7 +244,7 @@ def _feeds(
 ) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     if folder:
-        refuse_input("DIR", folder)
+        refuse_input("DIR", folder, configuration.settings.rehearsals_folder)
         return rehearsed_feeds(RehearsalFolder(Path(folder)).nights())
     last = as_of or today(configuration)
     first, state = last - timedelta(days=31 * months), configuration.settings.directory.state

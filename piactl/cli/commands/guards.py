@@ -70,7 +70,7 @@ def suggest(
 
 
 def _rehearsed(folder: str) -> Sequence[tuple[date, NightCounts]]:
-    refuse_input("DIR", folder)
+    refuse_input("DIR", folder, this_configuration().settings.rehearsals_folder)
     return [
         (date.fromisoformat(night["date"]), {kind: (n, of) for kind, (n, of) in night["counted"].items()})
         for night in RehearsalFolder(Path(folder)).nights()

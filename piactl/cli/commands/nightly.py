@@ -6,7 +6,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
+    say_again,
     this_configuration,
     writing,
 )
@@ -44,11 +46,13 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.plan import HoldCode
 from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
@@ -67,6 +71,9 @@ from piactl.runs.approvals import broken_glass
 from piactl.runs.notifications import events_waiting, missing_programs
 from piactl.runs.run import Order
 
+_FEW = 5
+"""How many of the people who are held a night names at its end."""
+
 
 def nightly(
     feeds: Feeds = None,
@@ -75,6 +82,12 @@ def nightly(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
+    move_applied: Annotated[
+        str,
+        typer.Option(
+            "--move-applied", metavar="DIR", help="Move the applied feeds to DIR, on the same disk."
+        ),
+    ] = "",
     html: Annotated[
         str, typer.Option("--html", metavar="FILE", help="Also write a page about the night; replaces FILE.")
     ] = "",
@@ -84,19 +97,23 @@ def nightly(
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds, makes the changes due by date and policy alone.
+    Without feeds, makes the changes due by date and policy alone. With --move-applied the applied feeds, and
+    the .md5 beside them, go to DIR: all if all was applied, none if the night was refused.
 
     Exit codes: 0 done, 4 refused by a guard, a clock or an old copy of the policy, 5 done in part, what other
-    programs changed stays because a guard is broken, a case is undecided for too long, or a server let a
-    canary log in, 6 a feed is refused (nothing is written, unless the configuration says `continue`), 7
-    another run is writing, 8 directory unreachable, 10 configuration or policy invalid, or the default
-    password policy missing (nothing is written).
+    programs changed stays because a guard is broken, somebody is held who was not before or for too long
+    (`strict`), a case is undecided for too long, or a server let a canary log in, 6 a feed is refused
+    (nothing is written, unless the configuration says `continue`), 7 another run is writing, 8 directory
+    unreachable, 10 configuration or policy invalid, or the default password policy missing (nothing is
+    written).
 
     Example: piactl nightly rh.csv
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
+    if move_applied:
+        refuse_output("--move-applied", move_applied)
     if html:
-        refuse_output("--html", html)
+        refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
     elif public:
         raise UsageError("--public needs --html FILE")
     configuration = this_configuration()
@@ -104,7 +121,9 @@ def nightly(
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(
-                configuration, order, feeds or [], accept_feed or [], output, strict=strict
+                *(configuration, order, feeds or [], accept_feed or [], output),
+                strict=strict,
+                move_applied=move_applied,
             )
     except PiactlError as error:
         refused: ReadyPlan | None = getattr(error, "ready", None)
@@ -118,8 +137,12 @@ def nightly(
                 configuration, order, html, refused, since, status, {}, error=str(error), public=public
             )
         raise
+    before = read_holds(Path(configuration.settings.state_folder) / HOLDS)
     since = _held_since(configuration, order.as_of, ready)
-    _metrics(configuration, order, code, ready, done, since)
+    succeeded = code == Exit.DONE  # everything was applied but what is said of people who are held
+    if _say_held(configuration, order, ready, before, since) and succeeded:
+        code = int(Exit.PARTLY)
+    _metrics(configuration, order, code, ready, done, since, succeeded=succeeded)
     if html:
         _write_page(configuration, order, html, ready, since, done.status, done.counts, public=public)
     return code
@@ -133,6 +156,7 @@ def _run(
     output: Form,
     *,
     strict: bool,
+    move_applied: str,
 ) -> tuple[int, ReadyPlan, Done]:
     for missing in missing_programs(configuration.settings):
         say(f"warning: {missing}")
@@ -156,6 +180,9 @@ def _run(
             if refused.broken:
                 say_refused(refused.ready, str(refused.file), refused.ready.plan.refusals)
             raise
+    accepting = dict.fromkeys(option for error in report.done.without_feeds for option in error.options)
+    if accepting:
+        say_again([*accepting])
     ready, done = report.ready, report.done
     lost = None
     try:
@@ -170,15 +197,16 @@ def _run(
     except StdoutLost as error:
         lost = error
     code = done_code(done)
-    if code == Exit.DONE and ready.plan.rejections and (strict or configuration.settings.strict):
+    if code == Exit.DONE and ready.plan.rejections and strict:
         rejected = counted(len(ready.plan.rejections), "row was", "rows were")
         say(f"{rejected} rejected, and --strict is set")
         code = int(Exit.PARTLY)
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
-    if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
-        _keep_applied(configuration, report.feeds)
+    if move_applied and (code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds)):
+        moved = _move_applied(report.feeds, Path(move_applied))
+        code = code or moved
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
         since = counted(configuration.settings.matching.max_hold_days, "day")
@@ -188,17 +216,24 @@ def _run(
     return code, ready, done
 
 
-def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
-    """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
-    sha256sum, so that a script can move away exactly these, and no feeds that arrived meanwhile."""
-    # sha256sum escapes line breaks, so files with such names are left out
-    lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
-    try:
-        update_private(
-            Path(configuration.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines))
-        )
-    except PiactlError as error:
-        say(f"the feeds were applied, but their list could not be written; move them yourself: {error}")
+def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
+    """Moves the applied feeds, and each .md5 beside one, to `folder`. One that is not as it was read stays;
+    a file of the same name there is numbered. Returns the exit code."""
+    code = Exit.DONE
+    for digest, path in read:
+        if digest_of_feed(path) != digest:
+            say(f"{path}: was changed after it was read, and stays")
+            continue
+        moved = folder / path.name
+        free = (folder / f"{path.name}.~{number}~" for number in count(1))
+        try:
+            if os.path.lexists(moved):
+                moved.rename(next(name for name in free if not os.path.lexists(name)))
+            path.rename(moved)
+        except OSError as error:
+            say(f"{path}: was applied, and cannot be moved to {folder} ({error.strerror}): move it yourself")
+            code = Exit.PARTLY
+    return int(code)
 
 
 def _metrics(
@@ -208,6 +243,8 @@ def _metrics(
     ready: ReadyPlan | None,
     done: Done | None,
     held_since: Mapping[str, date],
+    *,
+    succeeded: bool = False,
 ) -> None:
     if not configuration.settings.metrics_file:
         return
@@ -224,7 +261,7 @@ def _metrics(
             {outcome.value: 0 for outcome in Outcome} | dict(done.counts if done else {}),
             len(configuration.unreadable),
             done.let_in if done else 0,
-            now if code == Exit.DONE else float(before[1]) if before else 0,
+            now if succeeded else float(before[1]) if before else 0,
             max(((order.as_of - first).days for first in held_since.values()), default=0),
             events_waiting(configuration.settings),
             *_of_directory(configuration, order, document),
@@ -273,6 +310,31 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
     except PiactlError as error:
         say(f"the days since when people are held could not be stored: {error}")
     return since
+
+
+def _say_held(
+    configuration: Configuration,
+    order: Order,
+    ready: ReadyPlan,
+    before: Mapping[str, date],
+    since: Mapping[str, date],
+) -> bool:
+    """Says who is held that was not before, and for longer than `max_hold_days`, if `strict` is set; whether
+    there is anybody. Open cases have their own sentence and their own exit code."""
+    settings = configuration.settings
+    if not settings.strict:
+        return False
+    most = settings.matching.max_hold_days
+    of_cases = {hold.uid or hold.matricule for hold in ready.plan.holds if hold.code is HoldCode.CASE}
+    oldest = order.as_of - timedelta(days=most)
+    new = [name for name in since if name not in before]
+    long = [name for name, first in since.items() if first < oldest and name not in of_cases]
+    for names, how_long in ((new, "since this night"), (long, f"for more than {counted(most, 'day')}")):
+        if names:
+            people = counted(len(names), "person is", "people are")
+            few = ", ".join([*names[:_FEW], *(["..."] if names[_FEW:] else [])])
+            say(f"{people} held {how_long}: {few}; see: piactl runs show {order.run}")
+    return bool(new or long)
 
 
 def _write_page(

@@ -40,7 +40,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.terminal import ask_secret
+from piactl.cli.framework.terminal import ask_secret, interruptible
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
@@ -48,7 +48,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import AccountStore
-from piactl.errors import Exit, UsageError
+from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
     Enrolment,
     EnrolmentDelivery,
@@ -62,7 +62,7 @@ from piactl.helpdesk.device_changes import (
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
-from piactl.private_files import refuse_input, refuse_output
+from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
 
@@ -137,13 +137,14 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     """Raises UsageError if the secret would reach nobody, or would go into a pipe."""
     for option, file in (("--png", png), ("--uri-file", uri_file)):
         if file:
-            refuse_output(option, file)
+            refuse_output(option, file, instead=f"leave {option} out, on a terminal")
     if png and len(names) != 1:
         raise UsageError("--png is for one account; for several: --uri-file FILE")
     if not (png or uri_file or otherwise):
+        ways = "" if sudo_service() else ", or add --png FILE or --uri-file FILE"
         raise UsageError(
             "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            "add --png FILE or --uri-file FILE"
+            f"type it on a terminal{ways}"
         )
 
 
@@ -364,12 +365,11 @@ def _proof(
             if not manner.reason.strip():
                 raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
             return
-        instead = '--administrator --reason "..."'
+        instead = "--administrator", REASON
         if not alone:
             raise ActRefused(
-                f"{account.uid}: a proof of identity is for one account: name it alone.\n"
-                f"An administrator can go on: {instead}"
-            )
+                f"{account.uid}: a proof of identity is for one account: name it alone"
+            ).with_options(*instead)
         holdoff = configuration.settings.password.holdoff_days
         active = account.device not in ("", NO_DEVICE)
         if not active:
@@ -398,7 +398,8 @@ def ask_code(label: str, source: str | None = None) -> str:
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(translated(f"{label}: "), end="", file=sys.stderr, flush=True)
     try:
-        line = sys.stdin.readline()
+        with interruptible():
+            line = sys.stdin.readline()
     except UnicodeDecodeError:
         line = ""
     if not line.strip():

@@ -11,11 +11,13 @@ import typer
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
+    chosen,
     put_text,
     reading,
     say,
     show_rows,
     this_configuration,
+    typed_again,
 )
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
 from piactl.cli.framework.options import (
@@ -32,13 +34,12 @@ from piactl.core.plan.change import PASSWORD
 from piactl.directory.port import Reader, Writer
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import find_entry
-from piactl.errors import Exit, UsageError
-from piactl.helpdesk import activation
+from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
-from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
+from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
 
 
@@ -90,16 +91,25 @@ def hand_out(
 
 
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
+    """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
+    user = sudo_service()
+    again = typed_again(chosen.words, ("--out -",))
+    own_file = f"for a new file of yours: (umask 077; {again} >FILE)" if user else "add --out FILE"
     if to and to != "-":
-        refuse_output("--out", to)
+        refuse_output("--out", to, instead=own_file)
     if to == "-" and manner.output is not None:
         raise UsageError("--out - takes stdout for the passwords: leave -o out")
-    if to == "-" and not manner.dry_run:
+    if manner.dry_run:
+        return
+    if to == "-":
         refuse_shared_stdout("--out -")
-
-    if not manner.dry_run:
-        activation.refuse_unsafe_way(
-            to_file=bool(to), results_printed=manner.output is not None, on_terminal=sys.stdout.isatty()
+    elif not to and manner.output is not None:
+        without = "leave -o out" if user else "with -o add --out FILE"
+        raise UsageError(f"printed results never hold an activation password: {without}")
+    elif not to and not sys.stdout.isatty():
+        raise UsageError(
+            "an activation password is shown on a terminal or written to a new file, never to a pipe: "
+            f"type it on a terminal, or {own_file}"
         )
 
 
@@ -145,29 +155,28 @@ def activate(
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
     For accounts whose owner has not chosen a password yet. Asks for a proof of identity as `password reset`
-    does, which is for the others. --administrator goes without a proof, also for many accounts; with
-    --reason, also for those whose owner has chosen a password. The activation password is shown once, on a
-    terminal, or written to a new file. It replaces any password, and expires (password.activation_hours).
-    piactl sends it nowhere: hand it over, or send it by another way than the mailbox of the account.
+    does, which is for the others. --administrator goes without a proof, also for many accounts. The
+    activation password is shown once, on a terminal, or written to a new file. It replaces any password, and
+    expires (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
+    than the mailbox of the account.
 
     Example: piactl password activate claire.dubreuil --numen-file numen.txt --out password.csv
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
-    first_only = not (options.administrator and options.reason.strip())
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
         raise UsageError(
             "an identity is checked for one account at a time; name one\n"
-            "An administrator gives many activation passwords: add --administrator"
-        )
+            "An administrator gives many activation passwords"
+        ).with_options("--administrator")
     command = begin(replace(options, yes=options.yes or checked), usual_reason="first connection")
     refuse_unsafe_way(options, to)
     check = None
     if checked:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, names[0], *files, '--administrator --reason "..."')
-    return hand_out(command, names, to, private_mail, check, first_only=first_only)
+        check = _identity_check(command, names[0], *files, ("--administrator", REASON))
+    return hand_out(command, names, to, private_mail, check, first_only=True)
 
 
 @with_shared_options
@@ -217,7 +226,7 @@ def reset(
     check = None
     if terms.checked and not options.dry_run:
         files = numen_file, one_time_code_file
-        check = _identity_check(command, names[0], *files, '--without-check --reason "..."')
+        check = _identity_check(command, names[0], *files, ("--without-check", REASON))
     return hand_out(command, names, to, private_mail, check)
 
 
@@ -289,7 +298,7 @@ def _identity_check(
     name: str,
     numen_file: str | None,
     one_time_code_file: str | None,
-    instead: str,
+    instead: Sequence[str],
 ) -> IdentityCheck:
     """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
     options of an administrator who goes without."""

@@ -126,7 +126,7 @@ def plan(
     if out or ready.plan.refusals:
         drafted = configuration.policy.digest != live.policy.digest
         first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
-        say_next_steps(ready, out or "FILE", first)
+        say_next_steps(ready, out, first)
     if ready.plan.refusals:
         return int(Exit.REFUSED)
     if planned.refused:

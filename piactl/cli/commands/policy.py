@@ -16,6 +16,7 @@ from piactl.cli.framework.context import (
     FIELDS,
     display,
     field_rows,
+    go_on_as,
     layout_or_default,
     put_json,
     reading,
@@ -173,6 +174,7 @@ def diff(
     Example: piactl policy diff policy.yaml draft.yaml
     """
     check_form(output, by)
+    go_on_as("nightly", *(feeds or ()))
     live = this_configuration()
     before, after = with_policy("OLD", old, live), with_policy("NEW", new, live)
     settings, day = live.settings, as_of or today(live)

@@ -100,10 +100,10 @@ def rehearse(
     first, last = _period(feeds, days, out)
     if start not in (EMPTY, DIRECTORY):
         refuse_input("--from", start)
-    refuse_output("--out", out)
-    if compare:
-        refuse_input("--compare", compare)
     live = this_configuration()
+    refuse_output("--out", out, live.settings.rehearsals_folder)
+    if compare:
+        refuse_input("--compare", compare, live.settings.rehearsals_folder)
     configuration = with_policy("--policy", draft, live) if draft else live
     other = RehearsalFolder(Path(compare)) if compare else None
     if other is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
+    say_again,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import run_plan, say_next_steps, say_refused, write_plan
@@ -22,11 +23,10 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Outcome
-from piactl.edits.batch import refuse_broken_guards
+from piactl.edits.batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
@@ -101,7 +101,7 @@ def undo(
     try:
         refuse_broken_guards(undoing.ready.plan.refusals, order.allowed)
     except UnsafePlan as error:
-        _say_broken(error.refusals, allowed=order.allowed)
+        say_broken_guards(error.refusals, most=_FIRST_GUARDS)
         if output is Form.JSON:
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
@@ -132,14 +132,11 @@ def _show_dry_run(
     if broken and out:
         say_refused(undoing.ready, out, broken)
     elif broken:
-        _say_broken(broken, order.allowed)
+        say_broken_guards(broken, most=_FIRST_GUARDS)
+        say_again(options_allowing(broken, order.allowed))
     elif out:
         say_next_steps(undoing.ready, out)
     return int(Exit.REFUSED if broken else Exit.DONE)
-
-
-def _say_broken(broken: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
-    say_broken_guards(broken, allowed, most=_FIRST_GUARDS, suffix=' --reason "..."')
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ from piactl.edits.batch import (
 )
 from piactl.edits.found_accounts import AccountStore, person_row
 from piactl.edits.one_off_change import prepare
-from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
+from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
 from piactl.night.housekeeping import after_merges
@@ -114,15 +114,17 @@ def begin(
     manner: Manner, *, usual_reason: str = "", changes: bool = True, emergency: bool = False
 ) -> AccountCommand:
     """The command, once its options are read; `usual_reason` is that of one without a reason. Raises
-    UsageError if a command that `changes` something has no reason, and if guards are approved without one, or
-    by anyone other than an administrator."""
+    ReasonMissing if a command that `changes` something has no reason, or guards are approved without one, and
+    UsageError if anyone other than an administrator approves them."""
     reason = manner.reason if manner.reason.strip() else usual_reason
     if changes and not reason.strip():
-        raise UsageError('a change by hand needs a reason: add --reason "..."')
+        raise ReasonMissing('a change by hand needs a reason: add --reason "..."')
     if manner.allow and changes:
         need_reason(manner.reason, "--allow", manner.allow)
         if manner.identity != IdentityName.ADMINISTRATOR:
-            raise UsageError("only an administrator approves guards of the help desk: add --administrator")
+            raise UsageError("only an administrator approves guards of the help desk").with_options(
+                "--administrator"
+            )
     configuration, reason = this_configuration(), masked(reason)
     order = new_order(configuration, manner.as_of, reason, read_allowed(manner.allow or ()))
     if emergency:
@@ -235,7 +237,9 @@ class AccountCommand:
         try:
             refuse_broken_guards(batch.refusals, self.order.allowed)
         except UnsafePlan as error:
-            say_broken_guards(error.refusals, self.order.allowed)
+            say_broken_guards(error.refusals)
+            if self.manner.identity != IdentityName.ADMINISTRATOR:
+                error.with_options("--administrator")
             return error
         return None
 
@@ -269,11 +273,8 @@ def can_ask(*, yes: bool) -> bool:
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def say_broken_guards(
-    broken: Sequence[Refusal], allowed: Mapping[str, int], *, most: int | None = None, suffix: str = ""
-) -> None:
-    """Reports the broken guards, at most `most`, and how to approve them, together with those that are
-    `allowed` already. `suffix` is appended to the options that approve."""
+def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> None:
+    """Reports the broken guards, at most `most`."""
     shown = broken[:most]
     for line in refusal_lines([to_json(refusal) for refusal in shown]):
         if line:
@@ -281,9 +282,6 @@ def say_broken_guards(
     if len(broken) > len(shown):
         more_guards = counted(len(broken) - len(shown), "more guard")
         say(f"... and {more_guards}; all of them: --dry-run -o json")
-    totals = {**allowed, **{refusal.kind: refusal.total for refusal in broken}}
-    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    say(f"If this is intended, repeat the command with {allow}{suffix}")
 
 
 def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,20 +14,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
+from piactl.cli.framework.commands import asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.options import read_columns
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
+from piactl.config.nearest_word import hint
+from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Reader, Writer
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
-from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
+from piactl.roles import Role, as_one_of
 from piactl.translation import translated, use
 
 View = Mapping[str, Any]
@@ -36,10 +41,13 @@ SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
 @dataclass
 class Chosen:
-    """The options given before the command, and the configuration once it is read."""
+    """The words as typed, the options before the command, and the configuration once it is read."""
 
+    words: Sequence[str] = ()
     config: str = ""
     configuration: Configuration | None = None
+    printed: bool = False
+    """Whether data were printed."""
 
 
 chosen = Chosen()
@@ -150,6 +158,82 @@ def say(text: str) -> None:
         discard(sys.stderr)
 
 
+def say_again(options: Sequence[str]) -> None:
+    """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
+    to copy."""
+    by, again = as_one_of(Role.ADMINISTRATOR), typed_again(chosen.words, options)
+    same = ", with the same input and output" if "-" in chosen.words else ""
+    say(f"To go on all the same{by}{same}: {again}")
+
+
+_GIVEN_AGAIN = "--accept-feed"
+"""The option whose earlier values count beside new ones."""
+
+
+def typed_again(typed: Sequence[str], options: Sequence[str]) -> str:
+    """The command line of the words as typed, with more options, each with its value: one that was given
+    before is replaced, a reason stays."""
+    words = iter(word for word in typed if word not in options)
+    names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
+    kept = []
+    for word in words:
+        name, sign, _ = word.partition("=")
+        if name not in names:
+            kept.append(shlex.quote(masked(word)))
+        elif not sign:
+            next(words, None)
+    has_reason = any(word.partition("=")[0] == "--reason" for word in kept)
+    added = [option for option in options if not (has_reason and option == REASON)]
+    place = kept.index("--") if "--" in kept else len(kept)
+    return " ".join(["piactl", *kept[:place], *added, *kept[place:]])
+
+
+def go_on_as(*words: str) -> None:
+    """Has another command said in place of the one as it was typed, which has not the options to go on."""
+    chosen.words = (*(("--config", chosen.config) if chosen.config else ()), *words)
+
+
+def say_error(message: str, code: int, arguments: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Prints the error that ends a command, and the command with the `options` that go on all the same: to
+    stderr, and where the arguments ask for json or ndjson and no data were printed, to stdout as
+    schemas/json/error.schema.json says."""
+    say(message)
+    if options:
+        say_again(options)
+    form = asked_form(arguments)
+    if form in ("json", "ndjson") and not chosen.printed:
+        print_utf8()
+        command = " ".join(asked(list(arguments))).strip()
+        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        if options:
+            facts["next"] = typed_again(chosen.words, options)
+        with suppress(PiactlError):  # stdout is lost
+            put_json({"error": facts}, 2 if form == "json" else None)
+
+
+def _next_step(message: str, code: int, command: str) -> str:
+    """The last command that the message names, else what is next after every error of this code."""
+    named = _COMMAND.findall(message)
+    if named:
+        return str(named[-1])
+    if code == Exit.USAGE:
+        return f"piactl {command} --help"
+    if code == Exit.NOT_FOUND and "no account has" in message:
+        return "piactl account find NAME"
+    return _NEXT.get(code, _CORRECT)
+
+
+_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
+_CORRECT = "correct what the message names, and repeat the command"
+_NEXT: dict[int, str] = {
+    Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
+    Exit.UNREACHABLE: "piactl doctor",
+    Exit.CONFIGURATION: "correct the file that the message names",
+    Exit.OLDER: "piactl recover",
+    Exit.BUG: "report it",
+}
+
+
 def say_text(text: str) -> None:
     """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
     lines without external characters."""
@@ -168,14 +252,16 @@ def put(pieces: Iterable[str]) -> None:
     another reason."""
     try:
         for piece in pieces:
+            chosen.printed = True
             sys.stdout.write(piece)
+        chosen.printed = True  # no rows are data, too
         sys.stdout.flush()
     except BrokenPipeError:
         # caught here, so that a run that wrote keeps its own exit code
         discard(sys.stdout)
 
 
-def put_json(value: object, indent: int = 2) -> None:
+def put_json(value: object, indent: int | None = 2) -> None:
     """Prints one JSON value. Raises as `put`."""
     put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
 
@@ -208,6 +294,16 @@ def show_rows(
     ndjson have no other columns. Raises as `put`."""
     layout = layout_or_default(output)
     display(rendered(rows, columns, layout, only=only), layout)
+
+
+def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
+    """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    valid = (*usual, *further)
+    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
+    if wrong or (text and not names):
+        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
+    return names or tuple(usual)
 
 
 def list_of_accounts(

@@ -7,12 +7,14 @@ import os
 import pwd
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from piactl import caller, roles
 from piactl.cli.framework import context
 from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
 from piactl.config.read_settings import read_settings
+from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
@@ -27,7 +29,7 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
     """Becomes the user of piactl: as root at once, else by starting the command again through sudo. Does
     nothing where the command is nothing of this host, or this user reads its configuration. The words before
     the command decide only this; what it may do is decided once it is parsed. Raises NotPermitted."""
-    if not _is_of_host(arguments) or not _has_user():
+    if not _is_of_host(arguments) or not has_user():
         return
     if os.geteuid() == 0:
         if context.SYSTEM_CONFIGURATION.exists():
@@ -49,7 +51,7 @@ def _is_of_host(arguments: Sequence[str]) -> bool:
     return bool(first) and not named and first not in WITHOUT_HOST
 
 
-def _has_user() -> bool:
+def has_user() -> bool:
     try:
         pwd.getpwnam(roles.SERVICE_USER)
     except KeyError:
@@ -105,6 +107,20 @@ def groups_of_site() -> dict[str, tuple[str, ...]]:
 
 
 def refuse_command(words: str) -> None:
-    """Raises NotPermitted if no role of the caller has a command."""
+    """Raises NotPermitted if no role of the caller has a command, with what somebody types who has it."""
     take_up_roles(words)
-    roles.refuse_command(words, COMMANDS[words].roles)
+    try:
+        roles.refuse_command(words, COMMANDS[words].roles)
+    except NotPermitted as refused:
+        where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(context.chosen.words, ())
+        raise NotPermitted(f"{refused}\nThey type{where}: {typed}") from None
+
+
+def _on_another_host(of_command: Sequence[roles.Role]) -> str:
+    """Where a command is typed, if this host has not the administrator's identity, as one of the help
+    desk."""
+    with suppress(ConfigurationInvalid):
+        identities = read_settings(Path(context.SYSTEM_CONFIGURATION)).directory.identities
+        if roles.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
+            return ", on a host with the identity administrator, such as that of the nights"
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from piactl.cli.framework.commands import asked
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
+    chosen,
     display,
     put,
     put_json,
@@ -22,6 +24,7 @@ from piactl.cli.framework.context import (
     say,
     this_configuration,
     today,
+    typed_again,
     writing,
 )
 from piactl.cli.framework.options import Form
@@ -35,14 +38,24 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import RunStatus
 from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
-from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
+from piactl.errors import (
+    REASON,
+    Exit,
+    FeedRefused,
+    FeedsRefused,
+    NotFound,
+    PiactlError,
+    UnsafePlan,
+    UsageError,
+)
 from piactl.journal import who
 from piactl.night.run_night import run_apply
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
-from piactl.private_files import write_private
+from piactl.private_files import make_private_folder, write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
+from piactl.roles import Role, as_one_of
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, Order, journal_reading
@@ -148,6 +161,9 @@ def run_plan(
 
 def write_plan(ready: ReadyPlan, file: str) -> None:
     """Writes a sealed plan to a private file, and says so."""
+    kept = Path(this_configuration().settings.plans_folder)
+    if Path(file).parent == kept:
+        make_private_folder(kept)
     write_private(Path(file), plan_pieces(ready))
     say(f"Plan written to {file}")
 
@@ -197,16 +213,21 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
 
 
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
-    """Says how to apply the plan in the file `name`: the approval of another person, if the policy asks
-    for it, and the command. `first` is what has to happen before."""
+    """Says how to apply the plan in the file `name`, or one that the command writes if it is "": the approval
+    of another person, if the policy asks for it, and the command. `first` is what has to happen before."""
+    if not name:
+        name = this_configuration().settings.kept_plan(ready.fingerprint)
+        first += f"{typed_again(chosen.words, (f'--out {shlex.quote(name)}',))}, then "
     say_approval(ready, name)
-    say(f"To apply it: {first}{apply_command(list(map(to_json, ready.plan.refusals)), name)}")
+    apply = apply_command(list(map(to_json, ready.plan.refusals)), name)
+    say(f"To apply it{as_one_of(Role.ADMINISTRATOR)}: {first}{apply}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
     """Says that the plan in the file `name` needs the approval of another person, if so."""
     if reasons(ready.plan, this_configuration().policy.approvals):
-        say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
+        by = as_one_of(Role.APPROVER)
+        say(f"It needs the approval of another person{by}: piactl approve {shlex.quote(name)} {REASON}")
 
 
 def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:
@@ -224,8 +245,11 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
             **_plan_facts(ready),
         )
         return
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
-    put_text([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
+    counts = dict(done.counts)
+    written = f": {counts.pop('applied', 0)} of {done.wanted} written" if done.stopped else ""
+    rest = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+    others = f"; {rest}" if rest else "" if written else "; nothing to do"
+    put_text([f"run {done.run}: {done.status}{written}{others}\n"])
 
 
 def put_run(**facts: Any) -> None:

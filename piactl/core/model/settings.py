@@ -440,7 +440,7 @@ class Settings:
     go_on: Annotated[frozenset[_SourceName], Key("continue"), UNIQUE, "a list of sources"] = frozenset()
     language: Annotated[str, one_of("en", "fr")] = ""
     any_date: TrueOrFalse = False
-    strict: TrueOrFalse = False
+    strict: TrueOrFalse = True
     lock_seconds: Annotated[int, whole("seconds", 30, 86_400)] = 300
     clock_minutes: Annotated[int, _CLOCK, Key("server_minutes"), whole("minutes", 1, 1440)] = 10
     keep_undo_days: _Keeping = 90
@@ -485,6 +485,11 @@ class Settings:
     def plans_folder(self) -> str:
         """Where plans are kept: those that wait for an approval, and those of the last runs."""
         return f"{self.state_folder}/plans"
+
+    @property
+    def rehearsals_folder(self) -> str:
+        """Where people who reach this host by sudo keep rehearsals."""
+        return f"{self.state_folder}/rehearsals"
 
     def kept_plan(self, fingerprint: str) -> str:
         """The file of the plan with this fingerprint in `plans_folder`."""

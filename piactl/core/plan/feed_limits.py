@@ -210,7 +210,10 @@ WARNING, WARNING_PAST = 0.25, 3
 LEFT = 0.1
 """A column no longer varies if less than this share of those rows or values is left."""
 
-_SAMPLE = 5
+SAMPLE = 3
+"""How many examples of what is wrong a message has."""
+BACK = "remove it, or accept it to go back to its data"
+_ASK = "ask HR for a correct feed; if this one is correct, accept it"
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
@@ -226,26 +229,26 @@ def feed_refusals(
     still: int,
     source: SourceSettings,
     as_of: date,
+    gone: Sequence[str] = (),
 ) -> list[Refusal]:
     """Every limit of the source that the feed exceeds on `as_of`, as (code, message).
 
     `known` is the number of matricules that the directory has from this source, `still` of those of them
-    that the feed names. The feed that was applied last is never refused, and a feed without a date is never
-    too old. Callers skip feeds accepted by hand."""
+    that the feed names, `gone` some that it does not. The feed that was applied last is never refused, and a
+    feed without a date is never too old. Callers skip feeds accepted by hand."""
     if last is not None and facts.digest == last.digest:
         return []
     limits = limits_on(source, as_of)
     refusals = [*_older(facts, last), *_bad_columns(facts, limits)]
     if facts.full:
-        refusals += _few_known(known, still, limits)
+        refusals += _few_known(known, still, gone, limits)
         if not facts.part:  # the last one may be of other establishments
             refusals += _size(facts, last, limits)
             words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
             changed = _changed_columns(facts, last.past if last else (), limits, words)
             refusals += [("changed-column", f"column {name}: {message}") for name, message in changed.items()]
     return [
-        (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
-        for code, message in refusals
+        (code, f"{message};\n  {_ASK}") if code != "older" else (code, message) for code, message in refusals
     ]
 
 
@@ -257,13 +260,14 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
         return None
     if rows < MOST_ZEROS and rows < ZEROS_SHARE * facts.rows:
         return None
-    line = min(messages)
     limit = f"(limit: {MOST_ZEROS}, or {_percent(ZEROS_SHARE)} of the rows)"
+    lines = sorted(messages)[:SAMPLE]
+    wrong = "".join(f"\n  line {line}: {messages[line].partition(': ')[0]}" for line in lines)
     return (
         LEADING_ZEROS,
         f"{rows} of its {facts.rows} rows have a matricule that differs from a known one only by leading "
-        f"zeros {limit}, such as line {line}: {messages[line]};\n  then feed that one. "
-        f"To hold these people and apply the other rows: {accepting(facts)}",
+        f"zeros {limit}{wrong};\n  {messages[lines[0]].partition(': ')[2]};\n"
+        "  then feed that one. To hold these people and apply the other rows, accept it",
     )
 
 
@@ -272,14 +276,14 @@ def order_refusals(
 ) -> list[Refusal]:
     """Why a delta does not follow the sets of its kind whose digests were `applied`. It may come at most
     `days` after one of them; only `weekdays` count."""
-    basis, accept = facts.basis, accepting(facts)
+    basis = facts.basis
     if basis is None:
         return []
     if facts.later.intersection(applied):
         message = (
             "a set of its day, or a later one, has been applied: remove it, or feed the next complete set."
         )
-        return [("doubled-delta", f"{message}\nIf it has to count: {accept}")]
+        return [("doubled-delta", f"{message}\nIf it has to count, accept it")]
     if basis.digest not in applied:
         message = f"it changes the set of {basis.day}, which has not been applied;"
     elif (counted := _days_of(basis, weekdays)) > days:
@@ -287,7 +291,7 @@ def order_refusals(
     else:
         return []
     first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
-    return [("missing-delta", f"{message} {first}\nIf none is missing: {accept}")]
+    return [("missing-delta", f"{message} {first}\nIf none is missing, accept it")]
 
 
 def _days_of(basis: DeltaBasis, weekdays: Collection[str]) -> int:
@@ -304,24 +308,23 @@ def part_refusals(
     the undated sets of that kind in this run that were not applied before, file by digest."""
     if facts.basis is not None:
         return []
-    accept = accepting(facts)
     newest = last.digests[-1] if last.digests else ""
     new = sorted({file for digest, file in others.items() if digest != facts.digest})
     if facts.date and last.day and facts.date != last.day:
         if facts.date > last.day:
             return []
         message = f"it is dated {facts.date}, but one dated {last.day} of the same establishments"
-        return [("older", f"{message} has been applied;\n  remove it. To go back to its data: {accept}")]
+        return [("older", f"{message} has been applied;\n  {BACK}")]
     if facts.digest in last.digests:
         if facts.digest == newest and not new:
             return []
         newer = new[0] if new else "a later one of its establishments"
         message = f"this file was applied before, and {newer} is newer;"
-        return [("older", f"{message}\n  remove it. To go back to its data: {accept}")]
+        return [("older", f"{message}\n  {BACK}")]
     if facts.digest in others and new:
         message = f"{new[0]} is of the same establishment and year, and neither has a date in its name;"
         advice = "remove the older one, or add the date of the export to both names (..._AAAAMMJJ.xml)"
-        return [("order-unknown", f"{message}\n  {advice}.\nIf it has to count: {accept}")]
+        return [("order-unknown", f"{message}\n  {advice}.\nIf it has to count, accept it")]
     return []
 
 
@@ -333,25 +336,16 @@ def held_refusal(
     limits = limits_on(source, as_of)
     if not _exceeds(len(holds), limits.held_share * facts.people, limits.held_floor):
         return None
-    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(holds.items())[:_SAMPLE])
+    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(holds.items())[:SAMPLE])
     message = f"{len(holds)} of its {facts.people} people are held"
     limit = _limit(limits.held_share, limits.held_floor)
-    return "held", f"{message} {limit}, such as {sample};\n  {_advice(facts)}"
-
-
-def accepting(facts: FeedFacts) -> str:
-    """The options that let a feed through."""
-    return f"--accept-feed {facts.digest} --reason TEXT"
-
-
-def _advice(facts: FeedFacts) -> str:
-    return f"ask HR for a correct feed; if it is correct, accept it: {accepting(facts)}"
+    return "held", f"{message} {limit}, such as {sample};\n  {_ASK}"
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
     if not facts.part and last and last.date and facts.date and facts.date < last.date:
-        message = f"it is dated {facts.date}, but one dated {last.date} has been applied;\n  remove it."
-        yield "older", f"{message} To go back to its data: {accepting(facts)}"
+        message = f"it is dated {facts.date}, but one dated {last.date} has been applied;"
+        yield "older", f"{message}\n  {BACK}"
 
 
 def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
@@ -363,11 +357,11 @@ def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
             yield "bad-column", f"{bad} of {values} {subject} {limit}{examples}"
 
 
-def _few_known(total: int, still: int, limits: SourceLimits) -> Iterator[Refusal]:
+def _few_known(total: int, still: int, gone: Sequence[str], limits: SourceLimits) -> Iterator[Refusal]:
     if total >= max(limits.known_floor, 1) and still < limits.known_share * total:
         asked = _percent(limits.known_share)
         message = f"it has only {still} of the {total} matricules known from this source"
-        yield "few-known", f"{message} (limit: {asked})"
+        yield "few-known", f"{message} (limit: {asked}), not {', '.join(gone[:SAMPLE])}"
 
 
 def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> Iterator[Refusal]:

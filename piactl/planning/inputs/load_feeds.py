@@ -13,10 +13,10 @@ from typing import Any, Protocol, TypeVar
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
+    BACK,
     LEADING_ZEROS,
     FeedFacts,
     PartRecord,
-    accepting,
     feed_refusals,
     held_refusal,
     order_refusals,
@@ -45,8 +45,9 @@ R = TypeVar("R")
 class FeedsOfAnotherDay(UnsafePlan):
     """Feeds with a date far from that of the run; `others_fit`: another feed has a fitting date."""
 
-    def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
+    def __init__(self, message: str, files: Sequence[str], as_of: date, *, others_fit: bool) -> None:
         self.files, self.others_fit = tuple(files), others_fit
+        self.options = (f"--as-of {as_of}",)
         super().__init__(message)
 
 
@@ -221,8 +222,9 @@ def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collecti
         raise FeedsOfAnotherDay(
             "\n".join(_far(sourced, as_of) for sourced in far)
             + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run and the "
-            f"feeds are right: --as-of {as_of}",
+            "feeds are right, give the date",
             [str(sourced.path) for sourced in far],
+            as_of,
             others_fit=len(far) < len(dated),
         )
 
@@ -249,14 +251,15 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
 @dataclass(frozen=True, slots=True)
 class CountedFeed:
     """A feed as the limits of its source count it: `known` people have a running assignment of the source,
-    and `still` of these are in the feed; `zeros` are the messages of rows that lost their leading zeros, by
-    line."""
+    `still` of these are in the feed, `gone` are some that are not; `zeros` are the messages of rows that lost
+    their leading zeros, by line."""
 
     facts: FeedFacts
     source: SourceSettings
     path: Path
     known: int = 0
     still: int = 0
+    gone: Sequence[str] = ()
     zeros: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -274,8 +277,10 @@ def check_limits(
         name, feed = sourced.source.name, sourced.feed
         here = {m for m, posts in known.items() if from_source(posts, name, feed.written, as_of)}
         zeros = {r.line: r.message for r in feed.rejections if r.code == LEADING_ZEROS}
-        still = len(here & feed.present)
-        return CountedFeed(feed.facts, sourced.source, sourced.path, len(here), still, zeros)
+        gone = here - feed.present
+        return CountedFeed(
+            feed.facts, sourced.source, sourced.path, len(here), len(here) - len(gone), sorted(gone), zeros
+        )
 
     check_counted([of_source(sourced) for sourced in feeds], memory, as_of, accepted)
 
@@ -297,7 +302,8 @@ def check_counted(
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.facts, sourced.source
-        refusals = feed_refusals(facts, last.get(source.name), sourced.known, sourced.still, source, as_of)
+        name, counts = source.name, (sourced.known, sourced.still)
+        refusals = feed_refusals(facts, last.get(name), *counts, source, as_of, sourced.gone)
         refusal = zeros_refusal(facts, last.get(source.name), sourced.zeros)
         refusals = [refusal, *refusals] if refusal else refusals
         before = applied.setdefault(source.name, set())
@@ -312,16 +318,16 @@ def check_counted(
             refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
             known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
         elif memory_of and _came_before(facts, memory_of):
-            message = "this file was applied before, and later ones after it: remove it."
-            refusals.append(("older", f"{message} To go back to its data: {accepting(facts)}"))
+            message = f"this file was applied before, and later ones after it;\n  {BACK}"
+            refusals.append(("older", message))
         if memory_of and facts.digest in memory_of.again:
             refusals = [refusal for refusal in refusals if refusal[0] != "older"]
         if memory_of and facts.digest in memory_of.undone:
             message = "the run that applied it was undone, and it would make the same changes;"
-            advice = f"ask HR for another.\n  If it is correct: {accepting(facts)}"
+            advice = "ask HR for another.\n  If it is correct, accept it"
             refusals.append(("undone", f"{message} {advice}"))
         if refusals and facts.digest not in accepted:
-            refused.append(_refused(sourced, refusals))
+            refused.append(_refused(sourced, refusals, facts.digest))
         if facts.full or not source.full:
             last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
@@ -352,8 +358,8 @@ class FileOfRun(Protocol):
     def facts(self) -> FeedFacts: ...
 
 
-def _refused(feed: FileOfRun, refusals: Sequence[tuple[str, str]]) -> FeedRefused:
-    return FeedRefused(str(feed.path), refusals, feed.source.name, feed.facts.rows)
+def _refused(feed: FileOfRun, refusals: Sequence[tuple[str, str]], digest: str = "") -> FeedRefused:
+    return FeedRefused(str(feed.path), refusals, feed.source.name, feed.facts.rows, digest)
 
 
 def check_held(
@@ -372,7 +378,7 @@ def check_held(
             continue
         too_many = held_refusal(facts, dict(sorted(holds[feed.path].items())), feed.source, as_of)
         if too_many is not None and facts.digest not in accepted:
-            refused.append(_refused(feed, [too_many]))
+            refused.append(_refused(feed, [too_many], facts.digest))
     raise_refused(refused)
 
 

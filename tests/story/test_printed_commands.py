@@ -1,0 +1,112 @@
+"""What piactl prints can be done: each command that a refusal prints is whole, and is copied once."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+
+from .academy import Academy, Ran, prepared
+from .feeds import crowd, row
+
+DAY = "2026-12-01"
+NUMEN = "20E9512345ABC"
+CHOSEN, CALLER = "luc.verdier", "odile.roussel"
+
+
+def again(ran: Ran, beginning: str = "To go on all the same") -> list[str]:
+    """The words of the command that a refusal prints, with a reason in the place that it leaves for one."""
+    printed = re.findall(rf"^piactl: {beginning}[^:]*: piactl (.+)$", ran.err, re.MULTILINE)
+    assert len(printed) == 1, ran.err
+    words = shlex.split(printed[0].replace('"..."', "'vu avec la DRH'"))
+    return words[2:] if words[0] == "--config" else words
+
+
+@prepared
+def school(academy: Academy) -> list[str]:
+    """41 people and two more, one of whom has chosen a password; `left` are the uids of 15 and this one."""
+    luc = {"matricule": "3000001", "nom_famille": "Verdier", "prenom": "Luc"}
+    odile = {"matricule": "3000002", "nom_famille": "Roussel", "prenom": "Odile", "numen": NUMEN}
+    people = [row(**person, debut="2026-01-01") for person in (luc, odile)]
+    academy.night(DAY, academy.feed(*crowd(41, debut="2026-01-01"), *people, day=DAY))
+    academy.change(CHOSEN, userPassword=["quatre chats gris et lents"])
+    return [CHOSEN, *sorted(set(academy.names().values()) - {CHOSEN, CALLER})[:15]]
+
+
+def test_a_mail_merge_takes_one_copied_command_and_the_day_of_the_help_desk_stays(school: Academy) -> None:
+    """15 passwords break the guards of a command, of an operator and of a day. Who has chosen a password
+    keeps it, and the count of the day does not grow by what was approved."""
+    file = school.folder / "letters.csv"
+    names = "\n".join(school.left)
+    words = ["password", "activate", "-", "--out", str(file)]
+    with school.nothing_written():
+        ran = school.run(*words, stdin=names)
+        assert ran.code == 2
+        ran = school.run(*again(ran), stdin=names)
+        assert (ran.code, ran.err.count("REFUSED by the guard password")) == (4, 3)
+        assert "--allow password=15 --allow password_day=15 --allow password_operator=15" in ran.err
+    ran = school.run(*again(ran), stdin=names)
+    assert ran.code == 5, ran.err
+    with file.open(encoding="utf-8", newline="") as letters:
+        assert [letter["uid"] for letter in csv.DictReader(letters)] == school.left[1:]
+    assert school.sandbox.accepts(school.dn(CHOSEN), "quatre chats gris et lents")
+
+    desk = ["password", "activate", CALLER, "--numen-file", "-", "--out", str(school.folder / "odile.csv")]
+    ran = school.run(*desk, stdin=NUMEN)
+    assert ran.code == 0, ran.err
+
+
+def test_what_was_not_approved_counts_on_and_an_approval_of_the_day_begins_it_again(school: Academy) -> None:
+    def give(*names: str, allow: str = "") -> Ran:
+        file = school.folder / f"{len(school.said)}.csv"
+        words = ["password", "activate", *names, "--administrator", "--out", str(file)]
+        return school.run(*words, *(("--allow", allow, "--reason", "rentrée") if allow else ()))
+
+    people = school.left[1:]
+    assert give(*people[:10]).code == 0
+    wrong = give(people[10], allow="password=1")
+    assert (wrong.code, "password_operator: 11 of" in wrong.err) == (4, True), wrong.err
+    ran = school.run(*again(give(people[10])))
+    assert ran.code == 0, ran.err
+    assert give(*people[11:]).code == 0, "of this operator"
+
+
+def test_a_lock_of_many_accounts(school: Academy) -> None:
+    with school.nothing_written():
+        ran = school.run("account", "lock", *school.left, "--reason", "enquête sur l'un d'eux")
+    assert ran.code == 4
+    assert "l'un d'eux" in " ".join(again(ran)), "the reason as it was given"
+    assert school.run(*again(ran)).code == 0
+
+
+def test_a_refused_feed_shows_what_is_wrong_and_the_command_that_accepts_it(school: Academy) -> None:
+    day = "2026-12-02"
+    people = crowd(41, debut="2026-01-01")
+    wrong = [line.replace("0800009A", "0800009B") for line in people[:25]]
+    feed = school.feed(*wrong, *people[25:], day=day)
+    with school.nothing_written():
+        ran = school.run("nightly", feed, "--as-of", day)
+        assert ran.code == 6
+        assert re.search(r"uai are wrong .*\n(piactl:   line \d: .* 0800009A would be right;?\n){3}", ran.err)
+        assert (ran.err.count("--accept-feed"), "--accept-feed" in ran.err.splitlines()[-1]) == (1, True)
+        ran = school.run(*again(ran))
+    # a guard counts the people of these rows, who are held
+    assert (ran.code, "--allow held=25" in ran.err) == (4, True), ran.err
+    assert school.run(*again(ran, "To apply it")).code == 0
+    # a check has no such option: it prints the night
+    ran = school.run("feed", "check", school.feed(*wrong, *people[25:], day=day, mark="2"))
+    assert (ran.code, again(ran)[0]) == (6, "nightly")
+
+
+def test_two_refused_feeds_are_accepted_by_one_command(school: Academy) -> None:
+    day = "2026-12-02"
+    few, some = (
+        school.feed(*crowd(count, debut="2026-01-01"), day=day, mark=str(count)) for count in (20, 15)
+    )
+    with school.nothing_written():
+        ran = school.run("nightly", few, some, "--as-of", day)
+    assert ran.code == 6
+    assert ran.err.count("--accept-feed") == 2
+    assert re.search(r"known from this source \(limit: 90 %\), not \d+, \d+, \d+;", ran.err), ran.err
+    ran = school.run(*again(ran))
+    assert (ran.code, "REFUSED by the guard revoke" in ran.err) == (4, True), ran.err
