@@ -62,8 +62,9 @@ def test_a_week(host: Host) -> None:
     feed = deliver(host, 2, odile)
     night = host.service("piactl", "nightly", feed)
     assert night.returncode == Exit.REFUSED, night
-    approve = printed(night.stderr, "approve")
-    apply, file = ("piactl", "apply", approve[2]), approve[2]
+    assert "As another person (group piactl-approver): piactl approve " in night.stderr
+    approve, apply = printed(night.stderr, "approve"), printed(night.stderr, "apply")
+    file = approve[2]
     assert host.types("vera", "piactl", "plan", "show", file).returncode == Exit.DONE
     assert host.types("anne", *approve).returncode == Exit.CONFIGURATION
     assert host.types("anne", *apply).returncode == Exit.REFUSED
@@ -89,6 +90,17 @@ def test_a_week(host: Host) -> None:
     assert (done.returncode, "you are vera for the kernel, boss for sudo" in done.stderr) == (1, True), done
     assert host.types("vera", *from_stdin, stdin=made.stdout).returncode == Exit.DONE
     done = host.types("boss", "piactl", "apply", "-", stdin=made.stdout)
+    assert done.returncode == Exit.DONE, done
+
+    # an older file is refused, and an administrator accepts it as printed
+    older = deliver(host, 0, odile, nadia)
+    host.root(f"sed -i -E 's/date=[0-9-]+/date={TODAY - timedelta(days=5)}/' {older}")
+    night = host.service("piactl", "nightly", older)
+    assert night.returncode == Exit.FEED_REFUSED, night
+    assert "To go on all the same (group piactl-admin): piactl nightly " in night.stderr
+    accept = printed(night.stderr, "nightly")
+    assert host.types("vera", *accept).returncode == Exit.CONFIGURATION
+    done = host.types("anne", *accept)
     assert done.returncode == Exit.DONE, done
 
     # the directory is restored from before an act of an administrator and one of the help desk; one person
@@ -141,11 +153,18 @@ def test_a_week(host: Host) -> None:
     ):
         done = host.types("anne", *words, **options)
         assert (done.returncode, "nobody else may read" in done.stderr) == (Exit.USAGE, True), done
-    host.root(f"rm {letters}")
-    names = f"{IDA}\nlucie.merle\n"
-    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
+    limit = r"s/( password(_operator|_day)?: +)\{floor: [0-9]+/\1{max: 2/"
+    host.root(f"rm {letters}; sed -i -E '{limit}' /etc/piactl/policy.yaml")
+    names = f"{IDA}\nodile.roussel\nnadia.kessler\n"
+    merge = ["piactl", "password", "activate", "-", "--administrator", "--yes", "--out", "-"]
     done = host.types("anne", *merge, stdin=names, out=letters)
+    assert (done.returncode, done.stderr.count("REFUSED by")) == (Exit.REFUSED, 3), done.stderr
+    done = host.types("anne", *printed(done.stderr, "password"), stdin=names, out=letters)
     assert (done.returncode, "in your file" in done.stderr) == (Exit.DONE, True), done.stderr
+    # who was adopted may have a password: an administrator replaces it on purpose
+    reset = ("piactl", "password", "reset", "lucie.merle", "--without-check", *WHY, "--yes", "--out", "-")
+    done = host.types("anne", *reset, out="/srv/home/anne/lucie.csv")
+    assert done.returncode == Exit.DONE, done.stderr
     header, *rows = host.root(f"cat {letters}").splitlines()
     assert [line.split(",")[0] for line in rows] == names.split()
     assert header.split(",")[:3] == ["uid", "address", "display_name"]
@@ -154,7 +173,11 @@ def test_a_week(host: Host) -> None:
     assert password not in done.stderr + done.stdout
     assert host.academy.sandbox.accepts(host.academy.dn(IDA), password)
 
-    # a day of the help desk
+    # a day of the help desk; a stolen laptop is for an administrator, who copies what it says
+    done = host.types("ope", "piactl", "account", "lock", IDA, "--reason", "laptop stolen", "--yes")
+    assert (done.returncode, "is for piactl-admin; you are ope" in done.stderr) == (10, True), done
+    assert host.types("anne", *printed(done.stderr, "account")).returncode == Exit.DONE
+    assert "laptop stolen" in host.types("anne", "piactl", "account", "show", IDA).stdout
     host.academy.change(CLAIRE, userPassword=["quatre chats gris et lents"])
     for words, code in (
         (("account", "find", "dubreuil"), Exit.DONE),
