@@ -26,6 +26,15 @@ UNIT = Path(__file__).parents[2] / "examples" / "systemd" / "piactl-nightly.serv
 LETTERS = ("piactl", "password", "activate", IDA, "--administrator", "--yes")
 
 
+POLICY_CASE = """\
+cases:
+  - case: a teacher
+    posts: [{fonction: ENS, uai: "0800009A", debut: "2026-09-01"}]
+    day: "2026-09-10"
+    has: [messagerie]
+"""
+
+
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     load_with_matching_key(academy)
@@ -196,6 +205,43 @@ def test_a_week(host: Host) -> None:
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.types("portal", "piactl", "password", "check", CLAIRE, stdin="quatre chats gris et lents\n")
     assert done.returncode in (Exit.DONE, Exit.FAILED), done
+
+
+def test_an_administrator_types_what_the_pages_say(host: Host) -> None:
+    """A policy is tried, the guards fitted, a loss looked for, and the shell completes what may be run."""
+    rehearsals = "/var/lib/piactl/rehearsals"
+    days = f"{TODAY - timedelta(days=3)}..{TODAY}"
+    host.root("install -o anne -m 600 /etc/piactl/policy.yaml /srv/home/anne/draft.yaml")
+    drafted = f"piactl rehearse --feeds /srv/piactl/feeds --days {days} --policy - --out {rehearsals}/second"
+    for words, code in (
+        (("policy", "check", "--problems"), Exit.DONE),
+        (("policy", "test", "-"), Exit.DONE),
+        (("profile", "list"), Exit.DONE),
+        (("service", "show", "messagerie"), Exit.DONE),
+        (("guards", "suggest"), Exit.DONE),
+        (("recover",), Exit.DONE),
+        (("events",), Exit.DONE),
+        (
+            ("rehearse", "--feeds", "/srv/piactl/feeds", "--days", days, "--out", f"{rehearsals}/first"),
+            Exit.DONE,
+        ),
+        (("guards", "suggest", f"{rehearsals}/first"), Exit.DONE),
+        (("feed", "score", f"{rehearsals}/first"), Exit.DONE),
+    ):
+        done = host.types("anne", "piactl", *words, stdin=POLICY_CASE)
+        assert done.returncode == code, (words, done)
+    compared = "cd; piactl policy diff /etc/piactl/policy.yaml - <draft.yaml"
+    assert host.types("anne", "sh", "-c", compared).returncode == Exit.DONE
+    done = host.types("anne", "sh", "-c", f"cd; {drafted} --compare {rehearsals}/first <draft.yaml")
+    assert done.returncode == Exit.DONE, done
+    for person, words, completed in (
+        ("anne", ("account", "lock", "cl"), CLAIRE),
+        ("anne", ("service", "show", "mess"), "messagerie"),
+        ("vera", ("why", "cl"), CLAIRE),
+        ("eva", ("otp", "show", "cl"), CLAIRE),
+    ):
+        done = host.types(person, "piactl", "--complete", *words)
+        assert done.stdout.split()[:1] == [completed], (person, words, done)
 
 
 def test_the_night_does_not_see_the_other_passwords(host: Host) -> None:
