@@ -68,22 +68,32 @@ EXIT_CODES = {
     Exit.UNREACHABLE: "no directory server can be used",
     Exit.NOT_FOUND: "no such account, run, case, request, service, profile, source, server or key",
     Exit.CONFIGURATION: "a configuration, policy, register or secret file is invalid or not readable by this "
-    "user, or the default password policy is missing",
+    "user, the default password policy is missing, or the server is too old",
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
     Exit.DECLINED: "the confirmation was declined; nothing was changed",
     Exit.BUG: "a bug in piactl",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; during a run it is 5",
 }
 
 STREAMS = """\
 Data go to stdout, messages to stderr. Lists are printed as a table on a terminal, and as tsv elsewhere. `-o`
 selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel`
-is csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text.
+is csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text. On a narrow
+terminal a table leaves out its last columns, and says which.
+
+With `-o json` there is one JSON value on stdout whatever happens: the data of the command or, where an error
+leaves it none, `{"error": {"code": 9, "message": "...", "next": "..."}}`: the exit code, what stderr says,
+and what to do next (schemas/json/error.schema.json). `-o ndjson` prints the error in one line. Nights, plans
+and changes of accounts that are refused print their usual object, with the outcome; a search without a result
+prints an empty list. JSON is in English in any locale.
 
 Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text
-or as JSON objects with a `uid`. The results are in that order.
+or as JSON objects with a `uid`. The results are in that order. A reason that a command needs and did not get
+is asked for on a terminal.
 
-Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. Commands that write
-accept another day only if the configuration says `any_date: true`, as that of a sandbox does."""
+Dates are civil days, written 2026-12-31 or 31/12/2026, or as `yesterday`, `today`, `tomorrow`, +30d or -30d,
+which count from today. `--as-of` answers for another day than today. Commands that write accept another day
+only if the configuration says `any_date: true`, as that of a sandbox does."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Exit(IntEnum):
     OLDER = 11
     DECLINED = 12
     BUG = 70
+    INTERRUPTED = 130
 
 
 class PiactlError(Exception):
@@ -86,6 +87,15 @@ class Declined(PiactlError):
     exit_code = Exit.DECLINED
 
 
+class Interrupted(PiactlError):
+    """Ctrl-C ended the command; `changed` says what became of its changes, where that is known."""
+
+    exit_code = Exit.INTERRUPTED
+
+    def __init__(self, changed: str = "") -> None:
+        super().__init__(f"interrupted; {changed}" if changed else "interrupted")
+
+
 class UsageError(PiactlError):
     """The command line is wrong."""
 
@@ -98,6 +108,10 @@ REASON = '--reason "..."'
 def accepting(digest: str) -> tuple[str, ...]:
     """The options that let a feed through."""
     return f"--accept-feed {digest}", REASON
+
+
+class ReasonMissing(UsageError):
+    """The command needs a reason, before it did anything; on a terminal it is asked for."""
 
 
 class FeedRefused(PiactlError):

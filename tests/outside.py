@@ -51,6 +51,7 @@ class Exit(IntEnum):
     OLDER = 11
     DECLINED = 12
     BUG = 70
+    INTERRUPTED = 130
 
 
 def utc_now() -> datetime:

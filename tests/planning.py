@@ -39,7 +39,7 @@ class EmptyDirectory:
     def facts(self) -> ServerFacts:
         return ServerFacts("", frozenset(), ())
 
-    def has_class(self, name: str) -> bool:
+    def schema_meets(self, query: str) -> bool:
         return self._otp
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import override_words, running
-from piactl.core.text import facts_of
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.found_accounts import AccountStore, exception_rows, override_rows
 
 ReportUnreadable = Callable[[str], None]
 
@@ -18,14 +16,9 @@ def exceptions_by_hand(store: AccountStore, unreadable: ReportUnreadable) -> lis
     """One row per exception that has not ended, by uid; `unreadable` is called with the reason
     for each unreadable entry."""
     rows = [
-        {
-            "uid": account.uid,
-            "kind": "grant" if exception.grants else "deny",
-            **facts_of(exception, "service", "uai", "start", "end", "by", "reason", null=("uai",)),
-        }
+        {"uid": account.uid, **row}
         for account in _accounts(store, "piactlException", unreadable)
-        for exception in account.exceptions
-        if exception.end >= store.as_of
+        for row in exception_rows(account, store.as_of)
     ]
     return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
 
@@ -34,13 +27,9 @@ def current_overrides(store: AccountStore, unreadable: ReportUnreadable) -> list
     """One row per override that applies on the day, by its last day; `unreadable` as for
     `exceptions_by_hand`."""
     rows = [
-        {
-            "uid": account.uid,
-            "what": override_words(override).partition(", by hand")[0],
-            **facts_of(override, "kind", "until", "made", "by", "reason", "sponsor", null=("sponsor",)),
-        }
+        {"uid": account.uid, **row}
         for account in _accounts(store, "piactlOverride", unreadable)
-        for override in running(account.overrides, store.as_of)
+        for row in override_rows(account, store.as_of)
     ]
     return sorted(rows, key=lambda row: (row["until"], row["uid"], row["kind"]))
 

@@ -8,21 +8,24 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from datetime import date
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from piactl.core.model.account import LIVE, Account
+from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.plan.drift import Drift
+from piactl.core.rules.career import Career
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.edits.found_accounts import (
     AccountStore,
     account_views,
     all_entries,
+    career_and_status,
     find_account,
     person_facts,
 )
@@ -75,7 +78,8 @@ class Filters:
     """What an account has to be on the day; blank, empty and None ask for nothing.
 
     `idle`: no log in for this number of days, and the entry is at least as old. `never`: no log in at all.
-    Both mean open accounts, unless `states` names others.
+    Both mean open accounts, unless `states` names others. `ending`: the first and the last of the days of
+    which one has to be the last with a post.
     """
 
     states: Collection[str] = ()
@@ -86,6 +90,7 @@ class Filters:
     locked: bool = False
     idle: int | None = None
     never: bool = False
+    ending: tuple[date, date] | None = None
 
     @property
     def of_logins(self) -> bool:
@@ -153,6 +158,13 @@ class Listing:
                 continue
             if self._drifted and not view["drift"]:
                 continue
+            if filters.ending:
+                first, until = filters.ending
+                career, _ = career_and_status(by_uid[view["uid"]], self._store.rules)
+                days = [day for day in last_days(career) if first <= day <= until]
+                if not days:
+                    continue
+                view["last_day"] = days[0].isoformat()
             if filters.of_logins:
                 last = self._logins.get(view["uid"], LastLogin())
                 since = last.at or last.made
@@ -210,12 +222,22 @@ def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sp
     )
 
 
+def last_days(career: Career) -> list[date]:
+    """The days after which the person has no post, at least for a time."""
+    posted = (State.ACTIVE, State.ON_LEAVE)
+    return [
+        date.fromordinal(segment.last)
+        for segment, after in pairwise(career.segments)
+        if segment.state in posted and after.state not in posted
+    ]
+
+
 def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
     logins = dict(read_last_logins(store.reader, store.directory, store.encoding))
     if not any(login.at for login in logins.values()):
         raise PiactlError(
             "the server keeps no last log in of any account: set `lastbind on` in the database of slapd.conf "
-            "(olcLastBind: TRUE), OpenLDAP 2.5 or later.\nIt counts from then on, and is personal data: "
+            "(olcLastBind: TRUE).\nIt counts from then on, and is personal data: "
             "see docs/personal-data.md"
         )
     return logins

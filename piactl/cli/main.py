@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
@@ -100,8 +101,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("piactl: interrupted", file=sys.stderr)
-        return 130
+        return _ended("interrupted", 130, arguments)
 
 
 def _outcome(arguments: list[str]) -> int:
@@ -117,20 +117,13 @@ def _outcome(arguments: list[str]) -> int:
     except PiactlError as error:
         if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
             use("en")  # they quote YAML and the schemas, which are English
-        _say(str(error))
-        if error.options:
-            from piactl.cli.framework.context import say_again
-
-            say_again(error.options)
-        return int(error.exit_code)
+        return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except PermissionError as error:
-        _say(_forbidden(error))
-        return int(Exit.CONFIGURATION)
+        return _ended(_forbidden(error), Exit.CONFIGURATION, arguments)
     except Exception as error:  # noqa: BLE001 - the last handler: users see no traceback
-        _say(_bug(error))
-        return int(Exit.BUG)
+        return _ended(_bug(error), Exit.BUG, arguments)
 
 
 def _command(arguments: list[str]) -> int:
@@ -159,10 +152,11 @@ def _command(arguments: list[str]) -> int:
     return application(arguments)
 
 
-def _say(text: str) -> None:
-    from piactl.cli.framework.context import say
+def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
+    from piactl.cli.framework.context import say_error
 
-    say(text)
+    say_error(message, code, arguments, options)
+    return int(code)
 
 
 def _forbidden(error: PermissionError) -> str:

@@ -22,6 +22,11 @@ def equals(attribute: str, value: str | bytes) -> str:
     return f"({_name(attribute)}={escaped(value)})"
 
 
+def with_class(name: str) -> str:
+    """A schema with that object class."""
+    return equals("objectClasses", name)
+
+
 def present(attribute: str) -> str:
     """Entries with any value of the attribute."""
     return f"({_name(attribute)}=*)"

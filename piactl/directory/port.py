@@ -80,8 +80,8 @@ class Reader(Protocol):
 
     def facts(self) -> ServerFacts: ...
 
-    def has_class(self, name: str) -> bool:
-        """Whether the schema of the server has this object class; false if the schema is not readable."""
+    def schema_meets(self, query: str) -> bool:
+        """Whether a filter finds the schema of the server; false if the schema is not readable."""
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry by its DN; None if there is none."""

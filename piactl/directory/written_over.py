@@ -40,8 +40,8 @@ class WrittenOver:
     def facts(self) -> ServerFacts:
         return self._real.facts()
 
-    def has_class(self, name: str) -> bool:
-        return self._real.has_class(name)
+    def schema_meets(self, query: str) -> bool:
+        return self._real.schema_meets(query)
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         name = normal_dn(dn)

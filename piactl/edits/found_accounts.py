@@ -20,7 +20,7 @@ from piactl.core.model.account import (
     merged_into,
 )
 from piactl.core.model.keyed_digests import DigestKeys, read_numen
-from piactl.core.model.overrides import overridden, running, sponsor_of
+from piactl.core.model.overrides import overridden, override_words, running, sponsor_of
 from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
@@ -373,6 +373,8 @@ def _view(entry: Entry, store: AccountStore, *, held: bool) -> dict[str, Any]:
         if held
         else _entitlements(career, as_of),
         "lock": lock_row(account),
+        "overrides": override_rows(account, as_of),
+        "exceptions": exception_rows(account, as_of),
         "sponsor": sponsor_of(running(account.overrides, as_of)) or None,
         "merged_into": None,
     }
@@ -406,11 +408,37 @@ def lock_row(account: Account) -> dict[str, Any] | None:
     return {"since": iso(lock.known_since), **facts_of(lock, "until", "by", "reason")}
 
 
+def override_rows(account: Account, as_of: date) -> list[dict[str, Any]]:
+    """The overrides of an account that have not ended, as documents have them."""
+    return [
+        {
+            **facts_of(override, "kind"),
+            "what": override_words(override).partition(", by hand")[0],
+            **facts_of(override, "until", "made", "by", "reason", "sponsor", null=("sponsor",)),
+        }
+        for override in running(account.overrides, as_of)
+    ]
+
+
+def exception_rows(account: Account, as_of: date) -> list[dict[str, Any]]:
+    """The exceptions of an account that have not ended, as documents have them."""
+    return [
+        {
+            "kind": "grant" if exception.grants else "deny",
+            **facts_of(exception, "service", "uai", "start", "end", "by", "reason", null=("uai",)),
+        }
+        for exception in account.exceptions
+        if exception.end >= as_of
+    ]
+
+
 def _archived(account: Account) -> dict[str, Any]:
     """The document of an archived account, which has only its identifiers."""
     return {
         **dict.fromkeys(("matricule", "address", "display_name", "login_from", "next_due", "sponsor")),
         **{name: [] for name in ("matricules", "profiles", "assignments", "entitlements")},
+        "overrides": [],
+        "exceptions": [],
         **facts_of(account, "uid", "state", "locked", "login_until"),
         "aliases": sorted(i for i in account.identifiers if "@" in i),
         "lock": lock_row(account),

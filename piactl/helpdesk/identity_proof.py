@@ -18,7 +18,7 @@ from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.edits.found_accounts import AccountStore, find_entry
-from piactl.errors import PiactlError, UsageError
+from piactl.errors import PiactlError, ReasonMissing, UsageError
 from piactl.helpdesk.activation import refuse_activation
 from piactl.helpdesk.limits import (
     IdentityChecks,
@@ -66,7 +66,7 @@ def reset_terms(
     """The terms of a reset. Raises UsageError for a reset without a check that gives no reason, and for a
     check of more than one account."""
     if without_check and not reason.strip():
-        raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
+        raise ReasonMissing('a reset without a check of identity needs a reason: add --reason "..."')
     if not without_check and not dry_run and len(names) != 1:
         raise UsageError("an identity is checked for one account at a time; name one")
     identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK

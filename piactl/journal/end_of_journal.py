@@ -15,7 +15,7 @@ from pathlib import Path
 
 from piactl.errors import JournalUnusable
 from piactl.journal.append_file import stored_head
-from piactl.journal.files import SUFFIX, files_of, newest_lines
+from piactl.journal.files import SUFFIX, files_of, newest_lines, unread
 from piactl.journal.intent_format import settlement_of
 from piactl.journal.unusable import unreadable
 
@@ -112,7 +112,8 @@ def lines_lost(path: str) -> str:
         return f"only {', '.join(rotated)} and no .head file are left of it"
     # if the file has lines, the chain shows what is missing
     if (not Path(path).exists() or not Path(path).stat().st_size) and (last := last_number(path)) < written:
-        return f"line {written} was written, and lines after {last} are not there"
+        words = f"line {written} was written, and lines after {last} are not there"
+        return "; ".join(filter(None, (words, unread(path))))
     return ""
 
 

@@ -1,8 +1,9 @@
 """The files of a journal, rotated ones included, oldest first; reads them forwards and backwards.
 
-Rotated files lie beside the journal and are named `<journal>.N` or `<journal>-DATE`, also with `.gz`.
-logrotate may use `create` or `nocreate`, `dateext` and `compress`, but not `copytruncate` (it loses lines
-written between the copy and the cut), `olddir`, `extension`, or another compression.
+Rotated files lie beside the journal and are named `<journal>.N` or `<journal>-DATE`, with or without a time,
+also with `.gz`, `.bz2` or `.xz`. logrotate may use `create` or `nocreate`, `dateext` and `compress`, but not
+`copytruncate` (it loses lines written between the copy and the cut), `olddir`, `extension`, or another
+compression: such files are named (`unread`).
 
 Up to version 0.2.0 each Unix user that ran piactl on a host had a journal. Those of the other users lie in
 the folder `closed` beside the journal, each in a folder of its own: chains that this journal goes on from.
@@ -10,15 +11,17 @@ the folder `closed` beside the journal, each in a folder of its own: chains that
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
+import lzma
 import os
 import re
 import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -38,7 +41,13 @@ SUFFIX = ".head"
 """What the name of the head file has after that of its journal (see `append_file`)."""
 
 _CHUNK = 64 * 1024
-_ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
+_ROTATED = re.compile(r"(?:\.[0-9]+|-[0-9]{4,}(?:[-_.:T][0-9]+)*)(\.[A-Za-z]\w*)?")
+_COMPRESSIONS: dict[str, Callable[..., AbstractContextManager[object]]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
@@ -63,7 +72,7 @@ def files_of(path: str) -> tuple[str, ...]:
         return ()
     except OSError as refused:
         raise refused_by_system(path, refused) from None
-    rotated = [str(file) for file in beside if _is_rotated(journal, file)]
+    rotated = [str(file) for file in beside if _compression(journal, file) in ("", *_COMPRESSIONS)]
     return (*sorted(rotated, key=_first), *((path,) if journal in beside else ()))
 
 
@@ -78,9 +87,19 @@ def files_from(path: str, *, seq: int = 0, time: str = "") -> tuple[str, ...]:
     return files
 
 
-def _is_rotated(journal: Path, file: Path) -> bool:
+def unread(path: str) -> str:
+    """Which rotated files beside the journal nobody here can decompress, in a sentence; "" for none."""
+    journal = Path(path)
+    files = ((str(file), _compression(journal, file)) for file in journal.parent.glob("*"))
+    names = ", ".join(sorted(name for name, ending in files if ending not in (None, "", *_COMPRESSIONS)))
+    return names and f"not read: {names} (unknown compression)"
+
+
+def _compression(journal: Path, file: Path) -> str | None:
+    """The ending of a rotated file that says how it is compressed, "" for not; None for any other file."""
     name = file.name.removeprefix(journal.name)
-    return name != file.name and _ROTATED.fullmatch(name) is not None
+    rotated = _ROTATED.fullmatch(name) if name != file.name else None
+    return (rotated[1] or "") if rotated else None
 
 
 def _first(path: str) -> tuple[int, str]:
@@ -89,7 +108,7 @@ def _first(path: str) -> tuple[int, str]:
     with _opened(path) as file:
         try:
             line = parsed(file.readline(MAX_LINE))  # the beginning of a truncated .gz can be read
-        except (BrokenLine, OSError, EOFError, zlib.error):
+        except (BrokenLine, OSError, *_DAMAGED):
             return 0, ""
     return line.seq, line.time
 
@@ -107,8 +126,8 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
         os.close(fd)
         raise no_file(path, mode)
     with os.fdopen(fd, "rb") as file:
-        if path.endswith(".gz"):
-            with gzip.open(file, "rb") as content:
+        if decompress := _COMPRESSIONS.get(Path(path).suffix):
+            with decompress(file, "rb") as content:
                 yield cast("IO[bytes]", content)
         else:
             yield file
@@ -129,7 +148,7 @@ def raw_lines(path: str) -> Iterator[bytes]:
     Raises JournalUnusable, and BrokenLine if a compressed file is damaged.
     """
     with _opened(path) as file:
-        remaining = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size
+        remaining = sys.maxsize if Path(path).suffix in _COMPRESSIONS else os.fstat(file.fileno()).st_size
         try:
             while raw := file.readline(min(MAX_LINE + 1, remaining)):
                 yield raw
@@ -138,7 +157,7 @@ def raw_lines(path: str) -> Iterator[bytes]:
             if refused.errno is not None:
                 raise refused_by_system(path, refused) from None
             raise BrokenLine(f"cannot be decompressed ({refused})", torn=False) from None
-        except (EOFError, zlib.error) as damaged:
+        except _DAMAGED as damaged:
             raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
 
 
@@ -199,7 +218,7 @@ def newest_line(name: str) -> JournalLine | None:
 
 
 def _newest_of_file(name: str) -> Iterator[JournalLine]:
-    if name.endswith(".gz"):
+    if Path(name).suffix in _COMPRESSIONS:
         yield from (line for line, _ in proved_from_end([*raw_lines(name)][::-1], 0))
         return
     with _opened(name) as file:

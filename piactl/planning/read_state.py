@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from piactl.core.plan.memory import Memory, Vanished
 from piactl.core.rules.desired import Rules
+from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
 from piactl.directory.store.records import (
     CASES,
@@ -55,7 +56,9 @@ class RunState:
 
 
 def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: UnreadableRecords) -> RunState:
-    """The state for a run as it is now. Raises what `memory_in` raises."""
+    """The state for a run as it is now. Raises SchemaLacking for a server that is too old, and what
+    `memory_in` raises."""
+    refuse_older_server(accounts.reader)
     state = accounts.directory.state
     records = read_records(accounts.reader, state, SOURCES, WAITING, beginning=(CASES, LISTS))
     return run_state(records, read_special(*accounts), rules, unreadable)

@@ -41,6 +41,15 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         lock = view["lock"]
         days = _span(lock["since"], lock["until"])
         yield f"  locked by  {lock['by']}: {lock['reason']}" + (f" ({days})" if days else "")
+    if view["overrides"] or view["exceptions"]:
+        yield "  by hand"
+    for o in view["overrides"]:
+        until = "" if o["kind"] == "close" else f", by hand until {o['until']}"
+        yield f"    {o['what']}{until} ({o['by']}: {o['reason']})"
+    for e in view["exceptions"]:
+        right = e["service"] + (f" at {e['uai']}" if e["uai"] else "")
+        effect = "granted" if e["kind"] == "grant" else "denied"
+        yield f"    {right} {effect}, {_span(e['start'], e['end'])} ({e['by']}: {e['reason']})"
     if view["assignments"]:
         yield "  assignments"
     for a in view["assignments"]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
+from tabulate import MIN_PADDING, tabulate
 
 from piactl.report.escaping import neutral, shown
 from piactl.translation import sentence
@@ -23,7 +23,7 @@ _TYPED = (
     "display_name", "name",
 )  # fmt: skip
 """Columns with words that people type again, and with names: they stay as they are in every language."""
-_NARROWEST = 8
+_NARROWEST = 12
 """The width below which columns are left out rather than cut further."""
 
 _SPECIAL = re.compile(r'[",;\t\r\n]')
@@ -107,9 +107,12 @@ def _tsv(text: str) -> str:
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     names = [sentence(name) for name in columns]
     cells = [names, *([shown(_said(row, name)) for name in columns] for row in rows)]
+    left_out: list[str] = []
     if sys.stdout.isatty():
-        cells = _narrowed(cells, shutil.get_terminal_size().columns)
-    return tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
+        cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
+    text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
+    why = sentence("left out for want of room (-o tsv has all)")
+    return text + (f"{why}: {', '.join(left_out)}\n" if left_out else "")
 
 
 def _in_language(value: Any) -> Any:
@@ -124,20 +127,37 @@ def _said(row: Row, name: str) -> str:
     return text if name in _TYPED else sentence(text)
 
 
-def _narrowed(cells: list[list[str]], width: int) -> list[list[str]]:
-    """The cells, cut with an ellipsis to fit lines of `width`, except the first column, which names the row;
-    if that is not enough, the last columns are left out."""
-    widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+def _narrowed(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]]:
+    """The cells in lines of `width`, and the names of the columns that are left out because they do not fit,
+    the last ones first. The first column, which names the row, and columns whose cells are single words
+    (addresses, days) are whole or left out; others are cut with an ellipsis, as little as possible."""
+    columns = [*zip(*cells, strict=True)]
+    least_widths = [len(name) + MIN_PADDING for name in cells[0]]
+    widest = [max(least, *map(len, column)) for least, column in zip(least_widths, columns, strict=True)]
+    whole = [number == 0 or not any(" " in text for text in c) for number, c in enumerate(columns)]
+    kept: list[int] = []
+    room = width + 2
+    for number, own in enumerate(widest):
+        least = own if whole[number] else min(own, max(_NARROWEST, least_widths[number]))
+        if number == 0 or least + 2 <= room:
+            kept.append(number)
+            room -= least + 2
     limit = max(widest)
-    while len(widest) > 1:
-        if sum(min(own, limit) for own in widest[1:]) + widest[0] + 2 * (len(widest) - 1) <= width:
-            break
-        if limit > _NARROWEST:
-            limit -= 1
-        else:
-            widest.pop()
-    return [[row[0], *(_cut(text, limit) for text in row[1 : len(widest)])] for row in cells]
+    while limit > _NARROWEST and width + 2 < sum(
+        2 + (widest[n] if whole[n] else min(widest[n], max(limit, least_widths[n]))) for n in kept
+    ):
+        limit -= 1
+    limits = [own if whole[n] else max(limit, least_widths[n]) for n, own in enumerate(widest)]
+    return (
+        [[_cut(row[n], limits[n]) for n in kept] for row in cells],
+        [name for n, name in enumerate(cells[0]) if n not in kept],
+    )
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """The text in at most `limit` characters, and no part of an address."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    begun = head.rpartition(" ")[2] + text[limit - 1 :].partition(" ")[0]
+    return (head[: head.rfind(" ") + 1] if "@" in begun else head) + "…"

@@ -65,6 +65,8 @@ class Done:
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Outcome and message by uid; if `brief`, only of the accounts whose write was not simply made."""
     stopped: str = ""
+    wanted: int = 0
+    """How many accounts the run was to write."""
     brief: bool = False
     late: list[str] = field(default_factory=list)
     """A sentence for each write of an earlier run that was made after it had been read back as not made."""
@@ -127,7 +129,7 @@ def apply_work(
     if ready.last is not None:
         check_not_replaced(run, facts, ready.plan.basis.after)
     require_schema(run.writer, run.settings.directory, ready.writes)
-    done = Done(run.order.run, brief=brief)
+    done = Done(run.order.run, wanted=len(ready.writes), brief=brief)
     with _counted(run, done, facts):
         planned_on = mark_unclean(run, ready)
         keep_undo(run, ready.writes)

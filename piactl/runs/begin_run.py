@@ -16,6 +16,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.memory import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.port import Writer
+from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.records import (
     CASES,
     LISTS,
@@ -88,15 +89,17 @@ def meet_server(
     emergency: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> MetServer:
-    """What has to hold before a command writes: the date of the `order`, if one is given, the default
-    password policy, the last run of this host, the server and the clocks, which show in the `lock`, which it
-    takes, or without one in `cn=clock`. From now on the writer uses no other server.
+    """What has to hold before a command writes: the version of the server, the date of the `order`, if one is
+    given, the default password policy, the last run of this host, the server and the clocks, which show in
+    the `lock`, which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
 
-    Raises DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is `tolerated`, LockHeld,
-    and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings (`say`), but for LockHeld
-    and a wrong date.
+    Raises SchemaLacking, DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is
+    `tolerated`, LockHeld, and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings
+    (`say`), but for LockHeld and a wrong date; the version of the server is then not looked at.
     """
     state, minutes = settings.directory.state, settings.clock_minutes
+    if not emergency:
+        refuse_older_server(writer)
     met = meet(writer, settings)
     records = met.records
     if order is not None:

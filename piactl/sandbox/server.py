@@ -69,8 +69,8 @@ def find_software(*, accesslog: bool = False) -> Software:
     missing += no_modules + no_schemas
     if missing or slapd is None or slapadd is None:
         raise SandboxUnavailable(
-            f"a private slapd needs OpenLDAP 2.5 or later; missing here: {', '.join(missing)}\n"
-            "On Debian and Ubuntu they are in the packages slapd, ldap-utils and slapd-contrib:\n"
+            f"a private slapd needs OpenLDAP 2.6; missing here: {', '.join(missing)}\n"
+            "On Debian 13 they are in the packages slapd, ldap-utils and slapd-contrib:\n"
             "  sudo apt install slapd ldap-utils slapd-contrib"
         )
     return Software(slapd, slapadd, modules, schema)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from piactl.caller import become
 from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
@@ -30,8 +32,9 @@ class Begun:
     marked: int
 
 
-def write_first_files(folder: Path) -> Begun:
-    """Writes the missing files of a first configuration to `folder`; existing files stay unchanged.
+def write_first_files(folder: Path, user: str = "") -> Begun:
+    """Writes the missing files of a first configuration to `folder`; existing files stay unchanged. With
+    `user` this process of root gives them to the group of `user` and becomes that user, who makes the key.
 
     The folder of the secrets has mode 0700, the key file 0600. Raises PiactlError if a file cannot be
     written, and ConfigurationInvalid or SecretUnusable if the resulting files are not valid.
@@ -40,13 +43,20 @@ def write_first_files(folder: Path) -> Begun:
     contents = {folder / name: _content(name) for name in FILES}
     written, existing = [], []
     _make_folder(folder)
-    make_private_folder(secrets)
+    if not user:
+        make_private_folder(secrets)
     for path, content in contents.items():
         if path.exists() or path.is_symlink():
             existing.append(path)
         else:
             write_public(path, content)
             written.append(path)
+            if user:
+                shutil.chown(path, group=user)
+                path.chmod(0o640)
+    if user:
+        become(user)
+        make_private_folder(secrets)
     keys = secrets / "keys"
     if keys.exists() or keys.is_symlink():
         existing.append(keys)

@@ -45,9 +45,10 @@ def examine(
 
 
 def exit_code(findings: list[Finding], *, strict: bool) -> Exit:
-    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration, 8 no server, else 1."""
+    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration or a server that is too
+    old, 8 no server, else 1."""
     errors = {f.check.id for f in findings if f.result.outcome is CheckOutcome.ERROR}
-    if errors & set(_OF_CONFIGURATION):
+    if errors & {*_OF_CONFIGURATION, "D73"}:
         return Exit.CONFIGURATION
     servers = [finding.result.outcome for finding in findings if finding.check.id == "D11"]
     if servers and all(outcome is CheckOutcome.ERROR for outcome in servers):

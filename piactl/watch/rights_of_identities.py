@@ -45,6 +45,7 @@ from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skippe
 from piactl.watch.servers import UNPROTECTED, Server
 
 _ADDS = "add_content_acl is off: who may add an account may also set its password"
+_SHOWN = "everybody can see the devices of protected accounts, without their secrets"
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 
 
@@ -138,6 +139,7 @@ def rights(server: Server) -> CheckResult:
     with _run_lock(server) if "nightly" in server.probes else nullcontext("") as no_lock:
         tried, answers = _tried(server, trials, nightly=not no_lock)
     off = [_ADDS] if server.config is not None and not server.config.checks_adds else []
+    off += [_SHOWN] if server.config is not None and server.config.shows_devices else []
     wrong = [*_root(server), *off, *tried, *_readable_passwords(server)]
     if not answers and not wrong:
         return skipped("the server's answers do not show the rights")
@@ -263,7 +265,7 @@ def _holds_lock(server: Server) -> bool:
 def run_lock(server: Server) -> CheckResult:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
     advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
-    if not any(probe.has_class(LOCK_CLASS) for probe in server.probes.values()):
+    if not any(probe.schema_meets(filters.with_class(LOCK_CLASS)) for probe in server.probes.values()):
         words = (
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
         )

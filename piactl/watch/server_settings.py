@@ -162,7 +162,8 @@ def one_time_codes(server: Server) -> CheckResult:
 
 def closures(server: Server) -> CheckResult:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
-    lacking = [name for name, probe in server.probes.items() if not probe.has_class(LINKED_CLASS)]
+    with_link = filters.with_class(LINKED_CLASS)
+    lacking = [name for name, probe in server.probes.items() if not probe.schema_meets(with_link)]
     overlays = server.overlays
     alone = "only the password policy refuses closed and locked accounts"
     advice = (

@@ -12,7 +12,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.directory import filters
 from piactl.directory.client.controls import ASSERTION
 from piactl.directory.probe.server_config import ServerConfig, database_overlays, read_server_config
-from piactl.directory.probe.subschema import Subschema, read_subschema
+from piactl.directory.probe.subschema import NEEDED_SERVER, Subschema, read_subschema, why_older
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
@@ -186,11 +186,19 @@ def identities(server: Server) -> CheckResult:
     return worst(bound.refused, [], advice, f"{', '.join(bound.probes)} can bind")
 
 
+def version(server: Server) -> CheckResult:
+    """D73."""
+    why = why_older(server.first.schema_meets)
+    if why:
+        return error(why, f"Use {NEEDED_SERVER}: plans and runs refuse this server.")
+    return fine("nothing shows that it is too old")
+
+
 def takes_writes(server: Server) -> CheckResult:
     """D14."""
     if ASSERTION not in server.first.facts.controls:
         why = "no assertions (RFC 4528): a change between reading and writing can go unnoticed"
-        return error(why, "Use OpenLDAP 2.5 or later.")
+        return error(why, "Use OpenLDAP 2.6 or later.")
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
         return fine("yes")

@@ -823,7 +823,7 @@ CASES: dict[str, Case] = {
     "recover": Case(
         ("recover",),
         wrong=(
-            (("recover", "--accept"), "", 2, 'add --reason "..." to --accept'),
+            (("recover", "--accept"), "", 2, "--accept needs a reason"),
             (("recover", "--accept", *WHY), "", 1, "the directory lacks no run"),
             (("recover", *WHY), "", 2, "--reason needs"),
         ),

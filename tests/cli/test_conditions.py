@@ -6,21 +6,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from piactl.cli.commands.account import COLUMNS
 from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
+from piactl.report.escaping import shown
 from tests.conftest import sandboxes
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, example_of, filled, load
+from .conditions import CASES, CLAIRE, IDA, NEWCOMER, TODAY, WHY, example_of, filled, load
 from .streams import CLOSED, FULL, GONE, shared_forks
 from .terminal import at_terminal
 
@@ -84,13 +88,14 @@ def needed(words: str) -> set[str]:
 
 def test_date_options_have_agreed_names() -> None:
     """A first day is --from, a last day --until, a single day --on, an excluded one --except; --to is never a
-    file."""
+    file; days of something else that are looked for have its name before them."""
     tree = assembled(whole=True)
     for words in CASES:
         for option in command_of(tree, words).params:
             name = option.opts[-1]
             if option.metavar == "DATE":
                 date_options = ("--from", "--until", "--on", "--except", "--as-of", "--before", "--to")
+                date_options += ("--ending-from", "--ending-to")
                 assert name in date_options, (words, name)
             assert name != "--to" or option.metavar != "FILE", words
 
@@ -221,6 +226,113 @@ def test_writing_commands_never_ask_under_cron(loaded: Academy, words: str) -> N
             loaded.run("sandbox", "stop", "--dir", loaded.folder / "new")
 
 
+REFUSALS = jsonschema.Draft202012Validator(
+    json.loads((Path(ROOT) / "schemas" / "json" / "error.schema.json").read_text("utf-8"))
+)
+WITHOUT_A_HOST = ("init", "completion", "sandbox start", "sandbox stop", "sandbox status")
+
+
+@pytest.fixture(scope="module")
+def unusable(shared: Academy) -> list[Path]:
+    """Configurations with an invalid policy, and with a server that does not run."""
+    folder = shared.sandbox.folder
+    text = (folder / "piactl.yaml").read_text("utf-8")
+    (folder / "odd.yaml").write_text("profils: []\n")
+    paths = [folder / "of-odd.yaml", folder / "without-server.yaml"]
+    paths[0].write_text(text.replace("policy: policy.yaml", "policy: odd.yaml"), "utf-8")
+    paths[1].write_text(re.sub(r"servers: .*", 'servers: ["ldapi://%2Fnowhere"]', text), "utf-8")
+    return paths
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_json_is_printed_whatever_happens(shared: Academy, unusable: list[Path], words: str) -> None:
+    """With -o json there is one JSON value on stdout: the data of the command, also those of a refusal, else
+    one error. ndjson has the error in one line, other forms have none."""
+    case = CASES[words]
+    tries = [(*arguments, "-o", "json") for arguments, _, _, _ in case.wrong if "-o" not in arguments]
+    tries += [(*words.split(), "--no-such", form) for form in ("-ojson", "--output=json")]
+    if words not in WITHOUT_A_HOST:
+        tries += [("--config", str(path), *case.right, "-o", "json") for path in unusable]
+    stdins = {arguments: stdin for arguments, stdin, _, _ in case.wrong}
+    with shared.nothing_written():
+        for arguments in tries:
+            ran = shared.run(*filled(arguments, shared), stdin=stdins.get(arguments[:-2], ""))
+            printed = ran.json
+            if isinstance(printed, dict) and [*printed] == ["error"]:
+                REFUSALS.validate(printed)
+                error = printed["error"]
+                assert error["code"] == ran.code, (arguments, ran)
+                lines = [f"piactl: {shown(line)}" for line in error["message"].split("\n")]
+                assert ran.err.endswith("\n".join(lines) + "\n"), (arguments, ran)
+            else:
+                assert ran.code != Exit.USAGE, (arguments, ran)
+                assert printed or not ran.code
+        line = shared.run(*words.split(), "--no-such", "-o", "ndjson").out
+        assert (line.count("\n"), REFUSALS.is_valid(json.loads(line))) == (1, True)
+        assert shared.run(*words.split(), "--no-such", "-o", "csv").out == ""
+    if words == "rehearse":
+        shutil.rmtree(shared.folder / "new")  # repeating the command would go on there
+    assert not list(shared.folder.glob("new*"))
+
+
+def test_an_error_says_what_to_do_next(shared: Academy, unusable: list[Path]) -> None:
+    def next_of(*arguments: str) -> str:
+        return str(shared.run(*arguments, "-o", "json").json["error"]["next"])
+
+    assert next_of("runs", "show", "x") == "piactl runs list"
+    assert next_of("account", "lock", CLAIRE) == "piactl account lock --help"
+    assert next_of("account", "show", "nobody.here") == "piactl account find NAME"
+    assert next_of("--config", str(unusable[0]), "status") == "correct the file that the message names"
+    assert next_of("--config", str(unusable[1]), "status") == "piactl doctor"
+    merge = next_of("account", "rekey", CLAIRE, "--from", "1001", "--to", "1999", *WHY)
+    assert merge == 'piactl account merge ida.roy claire.dubreuil --reason "..."'
+    found = shared.run("account", "find", "nobody", "-o", "json")
+    assert (found.code, found.out) == (Exit.NOT_FOUND, "[]\n"), "an answer, and no error"
+
+
+def test_a_missing_reason_is_asked_for_on_a_terminal(shared: Academy) -> None:
+    """And nowhere else: see `test_wrong_or_missing_input_is_refused_and_writes_nothing`."""
+    question = "Reason, in a sentence for the record: "
+    with shared.nothing_written():
+        for words, why, code in (
+            (("account", "lock", CLAIRE), "locked; appel (from", Exit.DECLINED),
+            (("runs", "rewind", "--to", "2020-01-01", "-o", "json"), "No such option", Exit.USAGE),
+            (("password", "reset", CLAIRE, "--without-check", "--dry-run"), "would change", Exit.DONE),
+            (("match", "same", NEWCOMER), "there is no such case", Exit.NOT_FOUND),
+        ):
+            answers = {} if code == Exit.USAGE else {question: "appel"}
+            if code == Exit.DECLINED:
+                answers["[y/N]"] = "n"
+            ended, screen = at_terminal(shared, *words, answers=answers)
+            assert (ended, why in screen) == (code, True), screen
+        for nothing in ("", " "):
+            ended, screen = at_terminal(shared, "account", "lock", CLAIRE, answers={question: nothing})
+            assert (ended, "needs a reason" in screen) == (Exit.USAGE, True), screen
+
+
+def test_days_may_be_relative_or_french(shared: Academy) -> None:
+    """In every option that takes a day, by the day of the policy; also where a time may follow."""
+    days = {
+        "tomorrow": 1,
+        "+30d": 30,
+        f"{TODAY + timedelta(days=9):%d/%m/%Y}": 9,
+        "today": 0,
+        "yesterday": -1,
+        "-400d": -400,
+    }
+    for text, days_away in days.items():
+        status = shared.run("status", "--as-of", text, "-o", "json").json
+        assert status["as_of"] == (TODAY + timedelta(days=days_away)).isoformat(), text
+        ran = shared.run("journal", "show", "--from", text)
+        assert ran.code == 0, ran
+    lock = shared.run("account", "lock", CLAIRE, "--until", "+30d", *WHY, "--dry-run").out
+    assert f"login from 2020-09-01 -> {TODAY + timedelta(days=31)}" in lock
+    for wrong in ("+30", "30d", "+1y", "+999999d", "31/02/2026", "12/31/2026"):
+        ran = shared.run("account", "show", CLAIRE, "--as-of", wrong)
+        assert (ran.code, "use YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d" in ran.err) == (2, True), ran
+    assert "is not between" in shared.run("status", "--as-of", "+99999d").err
+
+
 @pytest.mark.parametrize("words", ASKING)
 def test_answering_no_at_a_terminal_changes_nothing(shared: Academy, words: str) -> None:
     case = CASES[words]
@@ -246,7 +358,7 @@ STREAMS = {
 @pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
 def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words: str) -> None:
     """The exit code stays the same, except that a full disk is a failure, with one message. Each command is
-    tried in two of the five conditions, every third one in all five."""
+    tried in one of the five conditions, every sixth one in all five."""
     case = CASES[words]
     arguments = filled(case.right, shared)
     if case.acting or words in ("account rename", "account rekey", "account merge", "password reset"):
@@ -259,7 +371,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words
     assert usual.code in expected, usual
     place = list(CASES).index(words)
     for number, (name, streams) in enumerate(STREAMS.items()):
-        if place % 3 and number not in (0, 1 + place % 4):
+        if place % 6 and number != place % 5:
             continue
         ran = shared_forks().run(shared, *arguments, **{"stdin": case.stdin, **streams})
         if streams.get("stdout") == FULL and usual.out:
@@ -353,10 +465,20 @@ def test_output_of_account_list_is_accepted_on_stdin(shared: Academy, form: str)
 
 
 def test_a_table_fits_the_terminal(shared: Academy) -> None:
-    code, screen = at_terminal(shared, "account", "list")
-    lines = screen.splitlines()
-    assert (code, lines[1].split()[0], "…" in screen) == (0, CLAIRE, True)
-    assert max(map(len, lines)) <= 80, screen
+    """Columns that do not fit are left out, and the last line says which; no address is ever cut."""
+    for columns in (200, 80, 50, 30):
+        code, screen = at_terminal(shared, "account", "list", columns=columns)
+        header, claire, *_, last = screen.splitlines()
+        assert (code, claire.split()[0], "…@" in screen) == (0, CLAIRE, False)
+        assert re.findall(r"\S+@\S+", claire) == ([f"{CLAIRE}@ac-amiens.fr"] if columns > 60 else [])
+        said = "left out for want of room (-o tsv has all): "
+        assert {*header.split(), *last.removeprefix(said).split(", ")} >= {*COLUMNS} or columns == 200
+        assert last.startswith(said) is (columns < 200), screen
+        assert max(map(len, screen.removesuffix(last + "\n").splitlines())) <= columns, screen
+    assert "drift" in last
+    _, screen = at_terminal(shared, "runs", "list", columns=80)
+    assert re.search(r"^\S+ +\S+ +done +piactl ", screen, re.MULTILINE), screen
+    assert "note" in screen.splitlines()[-1]
 
 
 @pytest.mark.parametrize("words", ACTING)

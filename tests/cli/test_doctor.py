@@ -459,6 +459,13 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
         ("D20", r"index uid eq,subinitial", "index uid sub", "warning", "no eq index on uid"),
         ("D23", r"add_content_acl on", "add_content_acl off", "error", "add_content_acl is off"),
         (
+            "D23",
+            r'by dn\.exact="[^"]*" (set\.exact="this/-1/piactlProtected & \[TRUE\]" read)',
+            r"by \1",
+            "error",
+            "everybody can see the devices of protected accounts",
+        ),
+        (
             "D69",
             r"access to attrs=hasSubordinates by \* compare\n",
             "",

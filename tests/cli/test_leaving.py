@@ -40,6 +40,8 @@ def test_ctrl_c_at_a_question_ends_the_command_without_changes(
             screen += os.read(terminal, 65536)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
+        while b"\r\npiactl: interrupted; nothing was changed\r\n" not in screen:
+            screen += os.read(terminal, 65536)
 
 
 def test_declining_otp_enroll_shows_no_device_secret(staffed: Academy) -> None:

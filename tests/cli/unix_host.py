@@ -1,5 +1,5 @@
-"""A host with real users, real sudo and piactl installed as docs/administration.md says, in its own mount
-namespace: /etc, /var and /usr/bin are copies that vanish with it, so nothing is left on the machine."""
+"""A host with real users, real sudo and piactl installed as docs/administration.md says, in namespaces: /etc,
+/var and /usr/bin are copies that vanish with it, so nothing is left on the machine; it has an own network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,20 @@ from .conditions import CLAIRE, NUMEN, load
 
 TOP = Path(__file__).parents[2]
 EXAMPLES = TOP / "examples"
-NEEDED = ("sudo", "visudo", "script", "unshare", "nsenter", "useradd", "systemd-sysusers", "systemd-tmpfiles")
+NEEDED = (
+    "sudo",
+    "visudo",
+    "script",
+    "unshare",
+    "nsenter",
+    "ip",
+    "useradd",
+    "systemd-sysusers",
+    "systemd-tmpfiles",
+)
 
 _OWN = """
+ip link set lo up
 mkdir -p {layer}
 mount -t tmpfs -o mode=755 tmpfs {layer}
 over() {{ mkdir -p {layer}/$3-u {layer}/$3-w; chmod --reference="$1" {layer}/$3-u
@@ -60,6 +71,7 @@ chmod 440 /etc/sudoers.d/tests; visudo -c
 
 
 _NO_LOGIN = 2**32 - 1
+_NAMESPACES = (("mount", "mnt"), ("net", "net"))
 
 
 def load_with_matching_key(academy: Academy) -> None:
@@ -142,7 +154,7 @@ class Host:
         self, command: list[str], environment: Mapping[str, str], stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", *command],
+            ["nsenter", *(f"--{kind}=/proc/{self.pid}/ns/{name}" for kind, name in _NAMESPACES), *command],
             input=stdin,
             capture_output=True,
             text=True,
@@ -164,7 +176,7 @@ def unix_host(academy: Academy) -> Iterator[Host]:
     if why:
         pytest.skip(why)
     process = subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 600"],
+        ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 600"],
         stdout=subprocess.PIPE,
         text=True,
     )

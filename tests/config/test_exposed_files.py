@@ -132,7 +132,7 @@ def test_a_hook_that_others_may_write(tmp_path):
     hook.chmod(0o755)
     content = (EXAMPLES / "piactl.yaml").read_text("utf-8")
     path = tmp_path / "piactl.yaml"
-    path.write_text(content.replace("/usr/local/sbin/end-sessions", str(hook)))
+    path.write_text(f"{content}\nhooks: {{changes: [{{kinds: [lock], run: [{hook}]}}]}}\n")
     assert read_settings(path).change_hooks[0].command == (str(hook),)
     hook.chmod(0o757)
     assert f"hooks.changes: others may change it: {hook} has mode 0757" in refusal(read_settings, path)

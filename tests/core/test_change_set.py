@@ -176,7 +176,7 @@ IMPLIED = {"address", "other_mails", "identifiers", "aliases", "given_name", "fa
 """Fields that a creation, a rename or an end lists whether they change or not."""
 
 ORDINARY = settings(
-    max_examples=examples(60),
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

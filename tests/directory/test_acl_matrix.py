@@ -40,6 +40,14 @@ FRESH = "nouvelle phrase de passe"
 LATE = f"cn=late.example,cn=piactl-nightly,{SERVICES}"
 """The nightly identity of a host that does not hold the run lock; `nightly` holds it."""
 
+BASES = (
+    "ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
+    "ou=ac-amiens,ou=education,o=gouv,c=fr",
+    "ou=education,o=gouv,c=fr",
+    "o=gouv,c=fr",
+)
+"""From where programs search for accounts: the base of the accounts and all above."""
+
 APPLICATION = f"cn=portail,ou=consumers,{SERVICES}"
 """The entry of an application that reads accounts, as docs/consumers.md adds one."""
 
@@ -236,6 +244,16 @@ def find(kind: str, query: str) -> Do:
     return do
 
 
+def below(base: str, query: str) -> Do:
+    """Allowed means that a search below the base finds one entry; a base that is not there refuses."""
+
+    def do(connection: ldap3.Connection, place: Place) -> bool:
+        connection.search(base, query.replace("{who}", place.who), ldap3.SUBTREE, attributes=["uid"])
+        return any(e.get("raw_attributes", {}).get("uid") for e in connection.response)
+
+    return do
+
+
 def filled(value: Any, place: Place) -> list[Any]:
     """The values with `{who}` replaced by the identity: no two entries may have the same address."""
     values = value if isinstance(value, list) else [value]
@@ -378,6 +396,15 @@ READS: dict[str, tuple[Do, set[str]]] = {
         find("account", "(&(objectClass=piactlAccount)(uid=a.{who})(!(pwdReset=TRUE)))"),
         APPLICATIONS,
     ),
+    **{
+        f"find below {base.partition(',')[0]}": (
+            below(base, "(&(objectClass=person)(uid=a.{who}))"),
+            APPLICATIONS | OWNERS,
+        )
+        for base in BASES
+    },
+    "find a protected account below a base": (below(BASES[1], "(uid=p.{who})"), APPLICATIONS),
+    "find an unmanaged entry below a base": (below(BASES[1], "(uid=u.{who})"), SEES),
     "find by some services": (
         find("account", "(eduPersonEntitlement=urn:mace:example.org:*:siecle:*)"),
         APPLICATIONS | OWNERS,
@@ -402,6 +429,7 @@ READS: dict[str, tuple[Do, set[str]]] = {
     "a service identity's password": (read(f"cn=piactl-desk,{SERVICES}", "userPassword"), NOBODY),
     "find by password": (find("account", "(userPassword=*)"), NOBODY),
     "a device's last step": (read("account", "oathTOTPLastTimeStep", "cn=otp,"), SEES),
+    "a protected device's last step": (read("protected", "oathTOTPLastTimeStep", "cn=otp,"), SEES),
     "a device's secret": (read("account", "oathSecret", "cn=otp,"), NOBODY),
     "a protected device's secret": (read("protected", "oathSecret", "cn=otp,"), NOBODY),
     "a device's sealed secret": (read("account", "piactlSealed", "cn=otp,"), SUPPORTS),
@@ -820,6 +848,27 @@ def test_each_identity_reads_what_the_table_allows_and_no_more(kept: Callable[[s
                 require_refusal(who, refused)
     # the run lock concerns only writes
     assert allowed == expected | ({"late"} if "nightly" in expected else set())
+
+
+@pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
+def test_a_search_from_above_shows_nothing_above(kept: Callable[[str], Any], form: str) -> None:
+    """An application finds accounts, groups and structures, and a person the own entry alone."""
+    sandbox = kept(form)
+    places = places_of(sandbox)
+    containers = {f"{name},{BASES[1]}" for name in ("ou=groupes", "ou=structures")}
+    accounts = set(sandbox.entries(BASES[0], "(objectClass=piactlAccount)"))
+    assert len(accounts) > 50
+    for who, expected in {
+        "consumer": accounts | containers,
+        "self": {places["self"].account},
+        "other": set(),
+    }.items():
+        with bound(sandbox, who, places[who]) as connection:
+            for base in BASES:
+                for query in ("(objectClass=*)", "(!(uid=x))"):
+                    connection.search(base, query, ldap3.SUBTREE, attributes=["1.1"])
+                    found = {e["dn"] for e in connection.response if "dn" in e}
+                    assert found == {dn for dn in expected if dn.endswith(base)}, (who, base)
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -184,7 +184,7 @@ def test_complete_certificates_are_taken(certificates: Certificates) -> None:
 
 def test_the_documented_commands_mend_a_plain_ca(certificates: Certificates, tmp_path: Path) -> None:
     """With the new certificate of the CA, certificates that it signed before are valid too."""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tls.md").read_text(encoding="utf-8")
     [lines] = [
         block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "openssl req -x509" in block
     ]

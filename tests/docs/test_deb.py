@@ -17,20 +17,17 @@ INSTALLED = """
 export DEBIAN_FRONTEND=noninteractive
 # no systemd runs here
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
-printf '#!/bin/sh\\n' >/usr/local/bin/systemctl
+cat >/usr/local/bin/systemctl <<'END'
+#!/bin/sh
+[ "$*" != "restart slapd" ] || slapd -h ldapi:/// -u openldap -g openldap
+END
 chmod +x /usr/sbin/policy-rc.d /usr/local/bin/systemctl
 apt-get update
 apt-get install -y --no-install-recommends /tmp/*.deb slapd slapd-contrib ldap-utils gettext-base openssl sudo
 """
 STEPS = """
-/usr/share/piactl/new-directory ou=ac-amiens,ou=education,o=gouv,c=fr 192.0.2.10
-! /usr/share/piactl/new-directory ou=ac-amiens,ou=education,o=gouv,c=fr 192.0.2.10 || exit 9
 install -d -o openldap /run/slapd
-slapd -h 'ldapi:/// ldap://127.0.0.1/' -u openldap -g openldap -F /etc/ldap/slapd.d
-until ldapsearch -x -H ldapi:/// -b '' -s base >/dev/null; do :; done
-cd /usr/share/piactl
-install -o root -g piactl -m 0640 examples/{piactl.yaml,policy.yaml,establishments.csv} /etc/piactl/
-sed -i -e 's#^  servers:.*#  servers: ["ldapi:///"]#' -e '/tell-owner/d' /etc/piactl/piactl.yaml
+/usr/share/piactl/new-directory ou=ac-amiens,ou=education,o=gouv,c=fr
 piactl doctor -o tsv || [ $? = 1 ]
 runuser -u piactl -- piactl nightly
 visudo -c

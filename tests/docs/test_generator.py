@@ -345,12 +345,11 @@ def test_the_policy_of_the_examples_is_that_of_the_sandbox() -> None:
         assert (EXAMPLES / name).resolve() == ROOT / "schemas" / "sandbox" / name
 
 
-@pytest.mark.parametrize("name", ["piactl-nightly", "piactl-applied"])
-def test_the_systemd_services_are_hardened(name: str) -> None:
+def test_the_night_is_hardened_by_systemd() -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not here")
-    unit = EXAMPLES / "systemd" / f"{name}.service"
+    unit = EXAMPLES / "systemd" / "piactl-nightly.service"
     command = [analyze, "security", "--offline=true", "--no-pager", "--threshold=15", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "Overall exposure level" in done.stdout, done.stderr
@@ -362,11 +361,27 @@ def test_systemd_finds_nothing_wrong_in_the_units() -> None:
     if analyze is None:
         pytest.skip("systemd-analyze is not here")
     units = sorted(str(unit) for unit in (EXAMPLES / "systemd").iterdir())
-    assert len(units) == 4
+    assert len(units) == 3
     done = subprocess.run(
         [analyze, "verify", "--man=no", *units], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_configuration_units_and_folders_have_the_same_paths() -> None:
+    settings = read_settings(EXAMPLES / "piactl.yaml")
+    unit = (EXAMPLES / "systemd" / "piactl-nightly.service").read_text(encoding="utf-8")
+    folders = (EXAMPLES / "tmpfiles" / "piactl.conf").read_text(encoding="utf-8")
+    made = {line.split()[1] for line in folders.splitlines() if line.startswith("d ")}
+    named = [settings.state_folder, settings.plans_folder, str(Path(settings.metrics_file).parent)]
+    named += [str(Path(settings.journal_file).parent), "/etc/piactl", "/etc/piactl/secrets"]
+    assert {*named, "/srv/piactl", "/srv/piactl/applied"} == made
+    for setting in ("StateDirectory=piactl", "LogsDirectory=piactl", "BindPaths=/srv/piactl", "User=piactl"):
+        assert f"\n{setting}\n" in unit
+    [hidden] = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("InaccessiblePaths=")]
+    passwords = {Path(one.password_file).name: name for name, one in settings.directory.identities.items()}
+    assert {*passwords} == {*passwords.values()} == {"reader", "nightly", "desk", "administrator", "approver"}
+    assert {path.rpartition("/")[2] for path in hidden.split()} == {*passwords} - {"reader", "nightly"}
 
 
 def test_logrotate_has_the_journal_and_no_unsafe_option() -> None:
@@ -374,7 +389,10 @@ def test_logrotate_has_the_journal_and_no_unsafe_option() -> None:
     words = {word for line in text.splitlines() if not line.startswith("#") for word in line.split()}
     assert read_settings(EXAMPLES / "piactl.yaml").journal_file in words
     assert "nocopytruncate" in words
-    assert not words & {"copytruncate", "olddir", "extension", "compresscmd"}
+    assert "compresscmd gzip\n    uncompresscmd gunzip\n    compressext .gz\n" in text, (
+        "not those of logrotate.conf"
+    )
+    assert not words & {"copytruncate", "olddir", "extension"}
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,17 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert not re.search(r"<[A-Za-z]", shown.out), "a type of Python"
 
 
+def test_the_help_groups_the_commands_by_what_people_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    sections = re.findall(r"^(\w[^:\n]*):\n((?:  .*\n)+)", capsys.readouterr().out, re.MULTILINE)
+    groups = {title: re.findall(r"^  (\S+)  ", text, re.MULTILINE) for title, text in sections[1:]}
+    assert next(iter(groups)) == "Every day"
+    daily = "nightly plan apply undo status doctor why account exception match password otp"
+    assert groups["Every day"] == daily.split()
+    shown = [word for words in groups.values() for word in words]
+    assert sorted(shown) == sorted({words.split()[0] for words in COMMANDS})
+
+
 def test_exit_codes_are_those_of_the_code() -> None:
     page = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
     documented = [int(number) for number in re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)]

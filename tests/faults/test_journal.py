@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import itertools
 import json
+import lzma
 import os
 import random
 import subprocess
@@ -487,11 +489,14 @@ def test_a_doubt_in_a_rotated_file_is_found(make_journal, intend, journal_path, 
     assert lines(journal_path)[-1]["clean"] == 2
 
 
-def test_a_damaged_compressed_file_is_reported_and_stops_a_new_run(make_journal, intend, journal_path):
+@pytest.mark.parametrize(("ending", "form"), [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+def test_a_damaged_compressed_file_is_reported_and_stops_a_new_run(
+    make_journal, intend, journal_path, ending, form
+):
     one_run(make_journal("one"), intend, "a.b")
-    packed = gzip.compress(Path(journal_path).read_bytes())
+    packed = form.compress(Path(journal_path).read_bytes())
     Path(journal_path).unlink()
-    Path(journal_path + ".1.gz").write_bytes(packed[: len(packed) // 2])
+    Path(f"{journal_path}.1.{ending}").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(JournalUnusable, match="cannot be decompressed"):
         make_journal("blind").begin()  # what is in doubt cannot be known
     assert "cannot be decompressed" in str(verify(journal_path).problem)

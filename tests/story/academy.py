@@ -166,9 +166,9 @@ class Academy:
 
     # Commands
 
-    def night(self, as_of: str, *feeds: Path, code: int = 0) -> Ran:
-        """Runs `nightly` as of a day; it must end with this exit code."""
-        ran = self.run("nightly", *feeds, "--as-of", as_of, "-o", "json")
+    def night(self, as_of: str, *words: str | Path, code: int = 0) -> Ran:
+        """Runs `nightly` as of a day, with feeds and options; it must end with this exit code."""
+        ran = self.run("nightly", *words, "--as-of", as_of, "-o", "json")
         assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
         return ran
 

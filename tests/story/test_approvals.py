@@ -104,14 +104,14 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     assert (ran.code, "approved by bruno for 2 hours" in ran.out) == (0, True), ran
     (record,) = answers(people).values()
     assert (record["by"], record["approved"], record["reason"]) == (OTHER, True, WHY[1])
-    (status,) = people.run("status", "-o", "json", "--as-of", DAY).json
+    status = people.run("status", "-o", "json", "--as-of", DAY).json
     assert [approval["verdict"] for approval in status["approvals"]] == ["approved"]
     ran = people.run("apply", file)
     assert (ran.code, "approved by bruno" in ran.err) == (0, True), ran
     shown = people.run("runs", "show", "last", "-o", "json").json
     assert (shown["approved_by"], shown["author"]) == ([OTHER], MAKER)
     # the approval is used up, and the host knows the plan, although it was in her own file
-    assert people.run("status", "-o", "json", "--as-of", DAY).json[0]["approvals"] == []
+    assert people.run("status", "-o", "json", "--as-of", DAY).json["approvals"] == []
     steps = people.run("why", "louise.vaubanaaa", "--run", "last", "-o", "json").json["steps"]
     assert [step["code"] for step in steps][2:] == ["differs", "changes", "within-limits", "applied"], steps
     (line,) = [journal_line for journal_line in journal(people) if journal_line.get("kinds") == ["approve"]]
@@ -295,7 +295,7 @@ def test_break_glass_applies_a_plan_and_raises_an_alarm(people: Academy) -> None
     assert [(row["run"], row["outcome"], row["login"]) for row in rows] == [(shown["run"], "applied", MAKER)]
     assert people.run("journal", "verify").code == 0
     # the alarm is raised until somebody has seen it
-    (alarm,) = people.run("status", "-o", "json").json[0]["break_glass"]
+    (alarm,) = people.run("status", "-o", "json").json["break_glass"]
     assert alarm["run"] == shown["run"]
     assert "applied without another person" in people.run("status").out
     assert (

@@ -434,10 +434,12 @@ RADIUS = """
 prefix = /usr
 logdir = {folder}
 raddbdir = {folder}
+cadir = {folder}
 run_dir = {folder}
 libdir = /usr/lib/freeradius
 pidfile = {folder}/radius.pid
 max_request_time = 30
+max_requests = 1024
 thread pool {{
   start_servers = 2
   max_servers = 4
@@ -450,20 +452,49 @@ client localhost {{
 }}
 modules {{
   $INCLUDE {folder}/ldap
+  $INCLUDE {folder}/eap
+  always reject {{
+    rcode = reject
+  }}
 }}
 $INCLUDE {folder}/site
 """
 
 
-def test_freeradius(site: Site) -> None:
+EAPOL = """
+network={{
+  ssid="academie"
+  key_mgmt=WPA-EAP
+  eap=TTLS
+  phase2="auth=PAP"
+  ca_cert="{ca}"
+  anonymous_identity="anonymous"
+  identity="{name}"
+  password="{password}"
+}}
+"""
+
+
+@pytest.mark.parametrize("eap", [False, True])
+def test_freeradius(site: Site, ca: Certificates, eap: bool) -> None:
+    """With Debian's eap module it takes TTLS with PAP, and without it PAP alone."""
     binary = program("freeradius", "freeradius freeradius-ldap")
-    client = program("radclient", "freeradius-utils")
+    client = program("eapol_test", "eapoltest") if eap else program("radclient", "freeradius-utils")
     site.application("freeradius")
     folder, port = site.folder / "radius", free_port()
     folder.mkdir()
     (folder / "ldap").write_text(
         site.example("freeradius-ldap", **{"password = EDIT": f"password = '{WORD}'"})
     )
+    module = Path("/etc/freeradius/3.0/mods-available/eap").read_text(encoding="utf-8") if eap else ""
+    for old, new in (
+        ("/etc/ssl/private/ssl-cert-snakeoil.key", "server.key"),
+        ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "server.pem"),
+        ("/etc/ssl/certs/ca-certificates.crt", "right.pem"),
+    ):
+        assert old in module or not eap
+        module = module.replace(old, str(ca.folder / new))
+    (folder / "eap").write_text(module)
     text = (EXAMPLES / "freeradius-site").read_text(encoding="utf-8")
     (folder / "site").write_text(text.replace("port = 1812", f"port = {port}"))
     (folder / "radiusd.conf").write_text(RADIUS.format(folder=folder))
@@ -471,10 +502,14 @@ def test_freeradius(site: Site) -> None:
     def login(name: str, password: str) -> bool:
         request = f'User-Name = "{name}", User-Password = "{password}"\n'
         command = [client, "-r", "1", "-t", "20", f"127.0.0.1:{port}", "auth", "testing"]
+        if eap:
+            (folder / "network").write_text(EAPOL.format(ca=site.ca, name=name, password=password))
+            command = [client, "-c", str(folder / "network"), "-a", "127.0.0.1", "-p", str(port)]
+            command += ["-s", "testing", "-t", "20"]
         done = subprocess.run(command, input=request.encode(), capture_output=True, check=False, timeout=30)
-        out = done.stdout.decode()
-        assert "Access-" in out or "Received" in out, out + done.stderr.decode()
-        return "Access-Accept" in out
+        out = done.stdout.decode(errors="replace")
+        assert eap or "Access-" in out or "Received" in out, out + done.stderr.decode()
+        return out.endswith("SUCCESS\n") if eap else "Access-Accept" in out
 
     def ready() -> None:
         if "Ready to process requests" not in (folder / "out.txt").read_text(errors="replace"):

@@ -57,9 +57,6 @@ def test_a_night_goes_on_without_a_refused_source(two: Academy, bad: bytes) -> N
     plan = two.run("plan", refused, good, "--as-of", NEXT)
     assert plan.code == 6
     assert "go on without it" in plan.out
-    applied = (two.sandbox.folder / "state" / "applied.sha256").read_text()
-    assert str(good) in applied
-    assert str(refused) not in applied
 
 
 PEAK = """
@@ -217,6 +214,5 @@ def test_a_source_that_is_left_out_stays_out_while_drift_waits(academy: Academy)
         assert "loosening" in ran.err
         assert "feed refused of agape: dates and the other sources go on without it" in ran.err
         assert str(refused) in ran.err
-        assert str(refused) not in (academy.sandbox.folder / "state" / "applied.sha256").read_text()
         assert {academy.values(uid, "piactlState")[0] for uid in people.values()} == {"active"}
     assert academy.plan("--as-of", "2026-09-08", code=4)["absents"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ def feed(academy: Academy, day: str, **ends: str) -> Path:
         row(matricule=m, prenom=name, date_naissance=f"1970-01-{m}", fin=fins.get(m, ""), **fixed)
         for m, name in NAMES.items()
     ]
+    # a supply teacher: a post without end, and the last place where she replaces somebody
+    rosa = {"matricule": "16", "prenom": "Rosa", "date_naissance": "1970-01-16", "nom_famille": "Hugo"}
+    people.append(row(**rosa, fonction="RPL", debut="2025-09-01"))
+    people.append(row(**rosa, uai=MICHELIS, debut="2026-03-01", fin="2026-08-31"))
     return academy.feed(*people, day=day)
 
 
@@ -57,7 +62,8 @@ def test_contracts_are_extended_until_hr_confirms_them(academy: Academy) -> None
     assert posts(academy, "claire.hugo") == [("2025-09-01", "2026-09-30"), ("2026-10-01", "2026-12-31")]
     rights = {e["service"]: (e["from"], e["to"]) for e in shown(academy, "claire.hugo")["entitlements"]}
     assert rights["iprof"] == ("2025-09-01", "2026-12-31"), "without a gap"
-    assert act(academy, "extend", "claire.hugo", "--until", "2026-12-31").json[0]["outcome"] == "unchanged"
+    again = act(academy, "extend", "claire.hugo", "--until", "2026-12-31").json[0]
+    assert (again["outcome"], again["message"]) == ("unchanged", "it lasts until 2026-12-31 already")
     early = refused(academy, "extend", "claire.hugo", "--until", "2026-11-01")
     assert "it lasts until 2026-12-31 already" in early
     act(academy, "extend", "claire.hugo", "--until", "2027-01-31")
@@ -70,7 +76,13 @@ def test_contracts_are_extended_until_hr_confirms_them(academy: Academy) -> None
     assert posts(academy, "emma.hugo")[1:] == [(DAY, "2026-12-31")], "closed meanwhile"
     assert shown(academy, "emma.hugo")["state"] == "active"
     later = ("--until", "2027-01-31")
-    assert "it has no end: ENS at" in act(academy, "extend", "ida.hugo", *later).json[0]["message"]
+    assert "ida.hugo: it has no end: ENS at" in refused(academy, "extend", "ida.hugo", *later)
+    supply = refused(academy, "extend", "rosa.hugo", *later)
+    assert "rosa.hugo: it has no end: RPL at" in supply
+    printed = re.search(r"ENS at 0800010B beyond 2026-08-31: piactl (assignment add .*) --reason", supply)
+    assert printed, supply
+    assert academy.run(*printed[1].split(), *WHY, "--as-of", DAY).code == 0
+    assert posts(academy, "rosa.hugo")[-1] == (DAY, "2027-01-31")
     assert "needs no sponsor" in refused(academy, "extend", "denis.hugo", *later, "--sponsor", "ida.hugo")
 
     open_ = act(academy, "reopen", "ida.hugo")

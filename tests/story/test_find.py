@@ -70,7 +70,7 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     assert staff.run(*words, "private_mail").code == 2
     assert reads(staff) == []
     wrong = staff.run(*words, "nom", "-o", "json")
-    assert (wrong.code, wrong.out) == (2, "")
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, 2)
     assert "--columns nom: is not a column; valid values:" in wrong.err
 
 
@@ -193,3 +193,73 @@ def test_accounts_are_listed_by_lock_sponsor_service_and_last_login(academy: Aca
     assert table.splitlines()[0].endswith(",last_login")
     last_logins = {line.split(",")[0]: line.split(",")[-1] for line in table.splitlines()}
     assert (last_logins["anne.hugo"][:4], last_logins["carla.hugo"]) == (str(today.year), "")
+
+
+def test_who_leaves_in_august(staff: Academy) -> None:
+    """Those who have no post left from then on, also by hand; not who only changes posts, or goes back."""
+    fixed = {"date_naissance": "1980-03-04", "debut": "2020-09-01"}
+    posts = [
+        {"matricule": "2001", "prenom": "Anne", "fin": "2027-08-31"},
+        {"matricule": "2002", "prenom": "Bea", "fin": "2027-08-31"},
+        {"matricule": "2002", "prenom": "Bea", "debut": "2027-09-01", "uai": MICHELIS},
+        {"matricule": "2003", "prenom": "Chloe", "fin": "2027-08-31"},
+        {"matricule": "2003", "prenom": "Chloe", "debut": "2028-03-01", "uai": MICHELIS},
+        {"matricule": "2004", "prenom": "Dora", "fin": "2027-07-31"},
+        {"matricule": "2005", "prenom": "Elsa"},
+    ]
+    rows = [row(**{"nom_famille": "Hugo", **fixed, **post}) for post in posts]
+    staff.night("2026-09-06", staff.feed(*rows, day="2026-09-06"))
+    today = ("--as-of", "2026-09-07")
+    close = ("account", "close", "elsa.hugo", "--from", "2027-08-16", "--until", "2027-12-31")
+    assert staff.run(*close, "--reason", "muted", *today).code == 0
+
+    def leaving(*words: str) -> dict[str, str]:
+        ran = staff.run("account", "list", *words, *today, "-o", "csv", "--columns", "uid,last_day")
+        return dict(line.split(",") for line in ran.out.splitlines()[1:] if "hugo" in line)
+
+    august = leaving("--ending-from", "2027-08-01", "--ending-to", "2027-08-31")
+    assert august == {"anne.hugo": "2027-08-31", "chloe.hugo": "2027-08-31", "elsa.hugo": "2027-08-15"}
+    assert leaving("--ending-to", "2027-08-15") == {"dora.hugo": "2027-07-31", "elsa.hugo": "2027-08-15"}
+    assert leaving("--ending-from", "2027-08-20").keys() == {"anne.hugo", "chloe.hugo"}
+    wrong = staff.run("account", "list", "--ending-from", "2027-08-02", "--ending-to", "2027-08-01")
+    assert (wrong.code, "is after --ending-to" in wrong.err) == (2, True), wrong
+
+
+def test_show_says_what_is_by_hand(staff: Academy) -> None:
+    """Each override, exception and lock, with its author, reason and end; none that has ended."""
+    today, claire = ("--as-of", DAY), "claire.dubreuil"
+    acts = (
+        ("exception", "deny", claire, "--service", "iprof", "--until", "2026-10-31", "--reason", "litige"),
+        ("account", "rename", claire, "--usage-name", "Petit", "--until", "2027-01-31", "--reason", "nom"),
+        ("account", "lock", claire, "--until", "2026-12-01", "--reason", "vol"),
+    )
+    for act in acts:
+        ran = staff.run(*act, *today)
+        assert ran.code == 0, ran
+    shown = staff.show(claire, DAY)
+    by = shown["lock"]["by"]
+    assert shown["lock"] == {"since": DAY, "until": "2026-12-01", "by": by, "reason": "vol"}
+    (override,) = shown["overrides"]
+    assert {k: override[k] for k in ("kind", "until", "made", "by", "reason")} == {
+        "kind": "name", "until": "2027-01-31", "made": DAY, "by": by, "reason": "nom",
+    }  # fmt: skip
+    (exception,) = shown["exceptions"]
+    assert exception == {
+        "kind": "deny", "service": "iprof", "uai": None, "start": DAY, "end": "2026-10-31", "by": by,
+        "reason": "litige",
+    }  # fmt: skip
+    text = staff.run("account", "show", claire, *today).out
+    assert f"  locked by  {by}: vol ({DAY} to 2026-12-01)\n" in text
+    assert (
+        "  by hand\n"
+        f"    the usage name is Petit instead of none, by hand until 2027-01-31 ({by}: nom)\n"
+        f"    iprof denied, {DAY} to 2026-10-31 ({by}: litige)\n"
+    ) in text
+    french = staff.run_in_french("account", "show", claire, *today).out
+    assert (
+        "  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 2027-01-31" in french
+    )
+    assert f"    iprof refusé du {DAY} au 2026-10-31 ({by}: litige)\n" in french
+    later = staff.show(claire, "2027-03-01")
+    assert (later["overrides"], later["exceptions"]) == ([], [])
+    assert "by hand" not in staff.run("account", "show", claire, "--as-of", "2027-03-01").out

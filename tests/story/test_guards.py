@@ -297,7 +297,7 @@ def test_terminal_page_and_status_say_the_same_number(academy: Academy) -> None:
     assert "|revoke</td>|all accounts</td>|4</td>|3</td>" in cells
     assert "|create</td>|all accounts</td>|20</td>|27</td>" in cells
     assert "|service_growth</td>|service annuaire</td>|16</td>|10</td>" in cells
-    why = academy.run("status", "-o", "json").json[0]["refused_plan"]["why"]
+    why = academy.run("status", "-o", "json").json["refused_plan"]["why"]
     assert "revoke (4, 3 are allowed)" in why
     assert "service_growth (service annuaire: 16, 10 are allowed)" in why
     french = academy.run_in_french("status").out

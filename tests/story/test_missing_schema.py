@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
+import ldap3
 import pytest
 
 from tests.directory.official_supann import official_schema
@@ -91,3 +93,42 @@ def test_the_official_schema_and_ours_are_not_loaded_together(academy: Academy) 
     tested = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
     assert "Duplicate attributeType" in tested
     assert "Duplicate attributeType" in (ROOT / "docs" / "administration.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def older(academy: Academy) -> Academy:
+    """An academy whose server has the schema of password policies that OpenLDAP 2.5 has."""
+    folder = academy.sandbox.folder / "slapd"
+    with academy.sandbox.root() as root:
+        root.search(
+            "cn=Subschema", "(objectClass=*)", ldap3.BASE, attributes=["attributeTypes", "objectClasses"]
+        )
+        of_server = root.response[0]["raw_attributes"]
+    academy.sandbox.stop()
+    lines = []
+    for kind, values in (("attributetype", "attributeTypes"), ("objectclass", "objectClasses")):
+        found = [value.decode() for value in of_server[values] if b"NAME 'pwd" in value]
+        found = [value for value in found if "'pwdUseCheckModule'" not in value and "'pwdLast" not in value]
+        lines += [f"{kind} {re.sub(r' NO-USER.*| USAGE .*', ' )', value)}" for value in found]
+    (folder / "schema" / "ppolicy.schema").write_text("\n".join(lines).replace(" $ pwdUseCheckModule", ""))
+    conf = (folder / "slapd.conf").read_text()
+    conf = re.sub(r"(?m)^(moduleload ppolicy|overlay ppolicy|ppolicy_.*)\n|,olcPPolicy\w+", "", conf)
+    (folder / "slapd.conf").write_text(
+        conf.replace("\nmoduleload", f"\ninclude {folder}/schema/ppolicy.schema\nmoduleload", 1)
+    )
+    academy.sandbox.start()
+    return academy
+
+
+def test_a_server_older_than_2_6_is_refused_at_once(older: Academy) -> None:
+    feed = older.feed(row(), day=DAYS[0])
+    with older.nothing_written():
+        for command in ("plan", "nightly"):
+            ran = older.run(command, feed, "--as-of", DAYS[0])
+            assert ran.code == 10, ran
+            assert "OpenLDAP 2.5 or earlier" in ran.err
+            assert "piactl needs OpenLDAP 2.6 (Debian 13)" in ran.err
+    examined = older.run("doctor", "-o", "json")
+    [finding] = [finding for finding in examined.json if finding["id"] == "D73"]
+    assert (finding["result"], examined.code) == ("error", 10)
+    assert "OpenLDAP 2.5 or earlier" in finding["found"]

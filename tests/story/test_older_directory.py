@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import shutil
 from pathlib import Path
 
@@ -166,9 +168,33 @@ def test_a_journal_removed_without_its_head_file_is_refused(academy: Academy) ->
 
 
 def test_a_rotated_journal_is_no_missing_one(academy: Academy) -> None:
+    """Whatever compresses it, and whatever is in its name; what cannot be read is named."""
     academy.night(DAY, academy.feed(row(), day=DAY))
-    journal_of(academy).rename(journal_of(academy).with_name(journal_of(academy).name + ".1"))
+    journal = journal_of(academy)
+    journal.rename(f"{journal}.1")
     academy.night(NEXT)
+    for name, packed in ((".2.bz2", bz2.compress), ("-20260906031500.xz", lzma.compress)):
+        Path(f"{journal}{name}").write_bytes(packed(journal.read_bytes()))
+        journal.write_bytes(b"")
+        academy.night(NEXT)
+    first = academy.run("journal", "verify")
+    assert (first.code, "begins with" in first.out) == (0, False), first.out + first.err
+    unknown = Path(f"{journal}-20260906.zst")
+    journal.rename(unknown)
+    refused = academy.run("nightly", "--as-of", NEXT)
+    assert (refused.code, f"not read: {unknown} (unknown compression)" in refused.err) == (1, True), (
+        refused.err
+    )
+    verified = academy.run("journal", "verify")
+    assert (verified.code, f"not read: {unknown}" in verified.err) == (1, True), verified.err
+    unknown.rename(f"{journal}-20260906")
+    academy.night(NEXT)
+    old = Path(f"{journal}.1")
+    old.rename(f"{old}.zst")
+    academy.night(LATER)
+    pruned = academy.run("journal", "verify")
+    assert pruned.code == 0
+    assert f"not read: {old}.zst" in pruned.out
 
 
 def test_a_lock_without_the_journal_warns_and_nights_stay_refused(academy: Academy) -> None:

@@ -54,7 +54,7 @@ def test_refused_nights_and_plans_print_their_json_object(academy: Academy) -> N
     # a wrong clock, and a run that cannot begin
     ran = academy.night("2026-09-01", code=4)
     assert (ran.json["refusals"], "is before that of the last one" in ran.json["error"]) == ([], True)
-    assert academy.run("nightly", "--as-of", "soon", "-o", "json").out == ""
+    assert [*academy.run("nightly", "--as-of", "soon", "-o", "json").json] == ["error"]
 
 
 def test_feed_check(academy: Academy) -> None:
@@ -135,3 +135,6 @@ def test_refused_one_off_commands_print_their_json_object(academy: Academy) -> N
     )
     assert (ran.code, ran.json[0]["outcome"]) == (4, "refused")
     assert "is before that of the last one" in ran.json[0]["message"]
+    # changes by hand do not move that day
+    for words, day in ((("unlock",), "2026-11-01"), (("lock", "--allow", "lock=1"), DAYS[0])):
+        assert academy.run("account", words[0], IDA, *words[1:], *WHY, "--as-of", day).code == 0

@@ -175,7 +175,7 @@ def test_a_rehearsal_stopped_killed_or_of_very_many_people_writes_equal_files(
     pid = pid_of_server(temporary, process)
     listens_on_a_private_socket_alone(temporary, pid)
     while process.poll() is None and not nights.exists():  # it saves what it has after thirty nights
-        pass
+        time.sleep(0.01)
     process.kill()
     process.communicate()
     until = time.monotonic() + 20
@@ -205,6 +205,7 @@ def pid_of_server(temporary: Path, process: subprocess.Popen[bytes]) -> int:
         for file in temporary.glob("piactl-slapd-*/slapd.pid"):
             if pid := file.read_text().strip():
                 return int(pid)
+        time.sleep(0.002)
     raise AssertionError("it ended")
 
 

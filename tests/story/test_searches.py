@@ -37,8 +37,8 @@ class CountingReader:
     def facts(self) -> ServerFacts:
         return self._reader.facts()
 
-    def has_class(self, name: str) -> bool:
-        return self._reader.has_class(name)
+    def schema_meets(self, query: str) -> bool:
+        return self._reader.schema_meets(query)
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         self.asked += 1

@@ -37,7 +37,7 @@ UNIX = "  posix: {first: 70000, last: 170000, group: 500, home: '/home/{uid}', s
 SEALS = {"fingerprint", "signature", "made_by"}
 """What differs between two plans by nature: who made them, and the seals over that and over all the rest."""
 LASTING = {
-    "plans", "sets", "rejects", "notices", "applied.sha256", "older.sha256", "holds.json", "hooks.json",
+    "plans", "sets", "rejects", "notices", "older.sha256", "holds.json", "hooks.json",
     "journal-head", "run.lock",
 }  # fmt: skip
 """What is in the state folder and is no cache."""
@@ -335,7 +335,7 @@ def several_sources(nights: Nights) -> None:
         row = [*nights.posts[matricule][0]]
         row[AT["matricule"]], row[AT["uai"]] = f"{number + 1:04}", nights.uais[number % len(nights.uais)]
         row[AT["debut"]], row[AT["fin"]] = french(WINTER), ""
-        if number % 6 == 3:  # the identity alone says it, so somebody is asked
+        if number % 6 == 3 and number < 60:  # the identity alone says it, so somebody is asked
             row[AT["numen"]] = row[AT["courriel_prive"]] = ""
         if number % 3 == 1:  # nothing says that it is the same person
             row[AT["numen"]] = row[AT["date_naissance"]] = row[AT["courriel_prive"]] = ""

@@ -40,7 +40,7 @@ def test_one_screen(academy: Academy) -> None:
     academy.change("claire.dubreuil", title=["Proviseur"])
     assert academy.spawn("nightly", "--as-of", TODAY.isoformat()).code == 0
 
-    view = academy.run("status", "-o", "json").json[0]
+    view = academy.run("status", "-o", "json").json
     assert view["accounts"] == 2
     assert view["running"] is None
     assert [run["status"] for run in view["runs"]] == ["done"] * 4

@@ -22,10 +22,11 @@ def live(
     *,
     sources: tuple[str, ...] = ("epp", "assed", "agape", "renoirh"),
     own_numbers: bool = True,
+    busy: bool = False,
     nightly: int = 66,
     calm: int = 16,
 ) -> tuple[Nights, Figures]:
-    world = World(setting, people, seed, days, sources=sources, own_numbers=own_numbers)
+    world = World(setting, people, seed, days, sources=sources, own_numbers=own_numbers, busy=busy)
     nights = Nights(academy, world, seed)
     figures = nights.live(days, nightly=nightly, every=7, calm=calm)
     print(figures.text())
@@ -86,6 +87,12 @@ def test_an_ordinary_year_needs_few_cases(academy: Academy, seed: int) -> None:
     _, figures = live(academy, ORDINARY, 1000, seed, 365)
     assert figures.faults == []
     assert figures.per_thousand <= MOST_CASES
+
+
+@pytest.mark.long
+def test_a_year_as_busy_as_a_rentree_mixes_up_nobody(academy: Academy) -> None:
+    _, figures = live(academy, ORDINARY, 1000, 0, 365, busy=True)
+    assert figures.faults == []
 
 
 @pytest.mark.long

@@ -68,14 +68,21 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """How often each event happens, among 1,000 people in nine weeks; `rentree` once, for 1 September.
-    `sources`: how often in nine weeks something happens to the files of each source. `tangled`: further
-    events may happen to a person whose last one is recent."""
+    """How often each event happens, among 1,000 people in the nine weeks of the rentrée; `rentree` once, for
+    1 September. `sources`: how often in nine weeks something happens to the files of each source. `tangled`:
+    further events may happen to a person whose last one is recent."""
 
     weekly: Mapping[str, float]
     rentree: Mapping[str, float]
     sources: Mapping[str, float]
     tangled: bool = False
+
+    @property
+    def calm(self) -> float:
+        """How much HR types in other weeks, as a share of what it types in those of the rentrée. So much
+        rarer are then the events that come of typing: slips, new numbers, and who resembles somebody."""
+        life = sum(rate for kind, rate in LIFE.items() if kind != "late_row")
+        return life / (life + sum(self.rentree.values()))
 
 
 LIFE = {
@@ -254,7 +261,8 @@ def resembling(left: Row, right: Row) -> bool:
 
 
 class World:
-    """The humans, and what happens to them from day to day. `owners` are the humans to whom HR gave a number
+    """The humans, and what happens to them from day to day. `busy`: the whole year is like the weeks of the
+    rentrée. `owners` are the humans to whom HR gave a number
     (namespace, number), `typed` those for whom it was typed by mistake."""
 
     def __init__(
@@ -266,7 +274,9 @@ class World:
         *,
         sources: Sequence[str] = ("epp", "assed", "agape", "renoirh"),
         own_numbers: bool = True,
+        busy: bool = False,
     ) -> None:
+        self.busy = busy
         self.random = Random(f"{seed}/{people}")
         self.setting, self.people, self.day = setting, people, FIRST
         self.last = FIRST + timedelta(days=days)
@@ -379,8 +389,14 @@ class World:
     def _events(self, days: int) -> Iterator[tuple[date, str]]:
         later = max(days - 4, 1)
         for kind, rate in self.setting.weekly.items():
-            for _ in range(self._times(rate * self.people / 1000 * days / NINE_WEEKS)):
-                yield FIRST + timedelta(days=2 + self.random.randrange(later)), kind
+            calm = 1.0 if kind in LIFE or self.busy else self.setting.calm
+            whole = min(days, NINE_WEEKS)
+            for first, number, share in ((0, whole, 1.0), (whole, days - whole, calm)):
+                if not number:
+                    continue
+                for _ in range(self._times(rate * share * self.people / 1000 * number / NINE_WEEKS)):
+                    day = 2 + first + self.random.randrange(max(min(number, later - first), 1))
+                    yield FIRST + timedelta(days=day), kind
         for kind, rate in self.setting.sources.items():
             for source in self.sources:
                 for _ in range(self._times(rate * days / NINE_WEEKS)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,24 +16,28 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     of_each,
+    put,
+    read_columns,
     reading,
     say,
     show_views,
     this_configuration,
+    today,
 )
 from piactl.cli.framework.options import (
+    LAST_DAY,
     AsOf,
     Columns,
+    Form,
     Names,
     Output,
     ShowOutput,
-    read_columns,
+    day_option,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.core.model.policy import Policy
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
@@ -73,6 +78,17 @@ class ListOptions:
     never: Annotated[
         bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")
     ] = False
+    ending_from: Annotated[
+        date | None,
+        day_option(
+            "--ending-from",
+            "Only accounts whose last post ends on this day or later, also by hand; today by default.",
+        ),
+    ] = None
+    ending_to: Annotated[
+        date | None,
+        day_option("--ending-to", "Only accounts whose last post ends on this day or before."),
+    ] = None
     columns: Columns = ""
 
 
@@ -86,12 +102,13 @@ def list_(
     """List the accounts, by uid; with -o ndjson in the order of the directory, while it is read.
 
     The column `drift` is what another program changed: see `piactl drift list`. --idle and
-    --never-logged-in need a server that keeps last log ins.
+    --never-logged-in need a server that keeps last log ins. --ending-from and --ending-to list who leaves in
+    that time: who has no post from then on, at least for a time. Their last day is the column `last_day`.
 
     Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
-    return _listed(configuration, options, _filters(configuration.policy, options), drifted=drift)
+    return _listed(configuration, options, _filters(configuration, options), drifted=drift)
 
 
 @with_shared_options
@@ -104,17 +121,19 @@ def find(
     """Find accounts by the names of people.
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are
-    listed.
+    listed; if there are none, the exit code is 9, and json an empty list.
 
     Example: piactl account find claire dubr
     """
     configuration, name = this_configuration(), " ".join(words)
-    filters = _filters(configuration.policy, options)
+    filters = _filters(configuration, options)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
         by_uid = {entry.account.uid: entry for entry in entries}
         accounts, exact = find_by_name([entry.account for entry in by_uid.values()], name)
         if not accounts:
+            if options.output in (Form.JSON, Form.NDJSON):
+                put(rendered([], (), options.output))
             raise NotFound(
                 f"{name}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
             )
@@ -136,7 +155,8 @@ def _listed(
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
-    usual = (*COLUMNS, *(name for name, about in asked.items() if about))
+    first = ("uid", "last_day") if filters.ending else ("uid",)
+    usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
@@ -172,9 +192,10 @@ def _row(view: Mapping[str, Any]) -> dict[str, Any]:
     return {**view, "drift": [*dict.fromkeys(drift["class"] for drift in view["drift"])]}
 
 
-def _filters(policy: Policy, options: ListOptions) -> Filters:
+def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     """The filters of the options. Raises UsageError and NotFound for a word that fits nothing: an empty list
     would look as if nobody had it."""
+    policy = configuration.policy
     valid = [state.value for state in State]
     wrong = [
         f"--state {word}: is not a state; the states are: {', '.join(valid)}"
@@ -185,6 +206,10 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
         known_uai, why = read_uai(options.uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
+    first = options.ending_from or options.as_of or today(configuration)
+    last = options.ending_to or LAST_DAY
+    if first > last:
+        wrong.append(f"--ending-from {first} is after --ending-to {last}")
     names = {
         "profile": (options.profile, [p.name for p in policy.profiles]),
         "service": (options.service, [*policy.services]),
@@ -207,6 +232,7 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
         options.locked,
         options.idle,
         options.never,
+        (first, last) if options.ending_from or options.ending_to else None,
     )
 
 

@@ -59,8 +59,8 @@ def doctor(
     directory.servers instead, once the servers had directory.replication_seconds to catch up.
 
     Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
-    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 a server differs or cannot be
-    read.
+    configuration, policy or secrets cannot be used, or a server is too old. With --compare: 0 equal, 1 a
+    server differs or cannot be read.
 
     Example: piactl doctor -o json
     """

@@ -13,6 +13,7 @@ from piactl.cli.framework.context import (
     ProgressLine,
     display,
     layout_or_default,
+    read_columns,
     reading,
     say,
     this_configuration,
@@ -23,7 +24,6 @@ from piactl.cli.framework.options import (
     Columns,
     Output,
     day_option,
-    read_columns,
 )
 from piactl.cli.framework.run_context import journal_private_reading
 from piactl.core.text import counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,11 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
+from piactl.cli.framework.host import has_user
 from piactl.errors import Exit
 from piactl.private_files import refuse_output
 from piactl.resources import schemas_folder
+from piactl.roles import SERVICE_USER
 from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 from piactl.trials.first_configuration import FILES, write_first_files
 
@@ -63,8 +66,9 @@ _NEXT = """\
 Next steps (docs/administration.md has the details):
   1. edit the marked lines: grep -n EDIT {files}
   2. load the schema and the server settings:    {schemas}
-  3. create the four service identities in the directory, and put their passwords into
-     {secrets}/reader, nightly, desk and administrator (mode 0600, one line each)
+  3. create the five service identities in the directory, and put their passwords into
+     {secrets}/reader, nightly, desk, administrator and approver
+     (mode 0600, one line each); the script new-directory does steps 2 and 3
   4. store a copy of {secrets}/keys elsewhere: a lost key cannot be restored
   5. piactl{config} doctor
      piactl{config} plan FEED...
@@ -90,7 +94,8 @@ def init(
     """
     refuse_output("--dir", folder)
     place = Path(folder).absolute()
-    begun = write_first_files(place)
+    of_host = os.geteuid() == 0 and place == SYSTEM_CONFIGURATION.parent and has_user()
+    begun = write_first_files(place, SERVICE_USER if of_host else "")
     for path in begun.left:
         say(f"{path}: already exists; left unchanged")
     put(f"{path}\n" for path in begun.written)

@@ -42,7 +42,7 @@ from piactl.core.text import counted, facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
-from piactl.journal.files import closed_chains, newest_lines
+from piactl.journal.files import closed_chains, newest_lines, unread
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
@@ -195,9 +195,11 @@ def verify(
     stored = stored.with_syslog(anchors)
     proof = verify_journal(path, stored.heads, runs=stored.runs)
     if proof.problem is not None:
-        say(str(proof.problem))
+        say("\n".join(filter(None, (str(proof.problem), unread(path)))))
         return int(Exit.FAILED)
     put([_proof_text(proof, len(stored.heads) if recorded or anchors else None, stored.begun)])
+    if missed := unread(path):
+        put([shown(missed) + "\n"])
     if not _closed_chains_intact(path, proof.closed):
         return int(Exit.FAILED)
     if not recorded:

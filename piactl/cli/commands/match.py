@@ -8,6 +8,7 @@ import typer
 
 from piactl.cli.framework.account_batch import EditOptions, Manner, begin
 from piactl.cli.framework.context import (
+    read_columns,
     reading,
     say,
     show_rows,
@@ -22,7 +23,6 @@ from piactl.cli.framework.options import (
     Output,
     OwnColumns,
     Reason,
-    read_columns,
     with_shared_options,
 )
 from piactl.core.model.settings import IdentityName

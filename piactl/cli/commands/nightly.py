@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,7 @@ from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
@@ -80,6 +82,12 @@ def nightly(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
+    move_applied: Annotated[
+        str,
+        typer.Option(
+            "--move-applied", metavar="DIR", help="Move the applied feeds to DIR, on the same disk."
+        ),
+    ] = "",
     html: Annotated[
         str, typer.Option("--html", metavar="FILE", help="Also write a page about the night; replaces FILE.")
     ] = "",
@@ -89,7 +97,8 @@ def nightly(
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds, makes the changes due by date and policy alone.
+    Without feeds, makes the changes due by date and policy alone. With --move-applied the applied feeds, and
+    the .md5 beside them, go to DIR: all if all was applied, none if the night was refused.
 
     Exit codes: 0 done, 4 refused by a guard, a clock or an old copy of the policy, 5 done in part, what other
     programs changed stays because a guard is broken, somebody is held who was not before or for too long
@@ -101,6 +110,8 @@ def nightly(
     Example: piactl nightly rh.csv
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
+    if move_applied:
+        refuse_output("--move-applied", move_applied)
     if html:
         refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
     elif public:
@@ -110,7 +121,9 @@ def nightly(
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(
-                configuration, order, feeds or [], accept_feed or [], output, strict=strict
+                *(configuration, order, feeds or [], accept_feed or [], output),
+                strict=strict,
+                move_applied=move_applied,
             )
     except PiactlError as error:
         refused: ReadyPlan | None = getattr(error, "ready", None)
@@ -143,6 +156,7 @@ def _run(
     output: Form,
     *,
     strict: bool,
+    move_applied: str,
 ) -> tuple[int, ReadyPlan, Done]:
     for missing in missing_programs(configuration.settings):
         say(f"warning: {missing}")
@@ -190,8 +204,9 @@ def _run(
     if lost is not None:
         say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
         code = int(lost.exit_code)
-    if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
-        _keep_applied(configuration, report.feeds)
+    if move_applied and (code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds)):
+        moved = _move_applied(report.feeds, Path(move_applied))
+        code = code or moved
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
         since = counted(configuration.settings.matching.max_hold_days, "day")
@@ -201,17 +216,24 @@ def _run(
     return code, ready, done
 
 
-def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
-    """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
-    sha256sum, so that a script can move away exactly these, and no feeds that arrived meanwhile."""
-    # sha256sum escapes line breaks, so files with such names are left out
-    lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
-    try:
-        update_private(
-            Path(configuration.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines))
-        )
-    except PiactlError as error:
-        say(f"the feeds were applied, but their list could not be written; move them yourself: {error}")
+def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
+    """Moves the applied feeds, and each .md5 beside one, to `folder`. One that is not as it was read stays;
+    a file of the same name there is numbered. Returns the exit code."""
+    code = Exit.DONE
+    for digest, path in read:
+        if digest_of_feed(path) != digest:
+            say(f"{path}: was changed after it was read, and stays")
+            continue
+        moved = folder / path.name
+        free = (folder / f"{path.name}.~{number}~" for number in count(1))
+        try:
+            if os.path.lexists(moved):
+                moved.rename(next(name for name in free if not os.path.lexists(name)))
+            path.rename(moved)
+        except OSError as error:
+            say(f"{path}: was applied, and cannot be moved to {folder} ({error.strerror}): move it yourself")
+            code = Exit.PARTLY
+    return int(code)
 
 
 def _metrics(

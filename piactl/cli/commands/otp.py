@@ -40,7 +40,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.terminal import ask_secret
+from piactl.cli.framework.terminal import ask_secret, interruptible
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
@@ -398,7 +398,8 @@ def ask_code(label: str, source: str | None = None) -> str:
     if sys.stdin.isatty() and sys.stderr.isatty():
         print(translated(f"{label}: "), end="", file=sys.stderr, flush=True)
     try:
-        line = sys.stdin.readline()
+        with interruptible():
+            line = sys.stdin.readline()
     except UnicodeDecodeError:
         line = ""
     if not line.strip():

@@ -18,7 +18,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     writing,
 )
-from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes
+from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.directory.client.reader import shown_uri
@@ -58,8 +58,7 @@ def recover(
     """
     if reason and not accept:
         raise UsageError("--reason needs --accept")
-    if accept and not reason.strip():
-        raise UsageError('add --reason "..." to --accept')
+    need_reason(reason, "--accept", ["--accept"] if accept else [])
     configuration = this_configuration()
     with _asking(configuration) as reader:
         settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable

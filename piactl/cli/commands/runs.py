@@ -17,6 +17,7 @@ from piactl.cli.framework.context import (
     layout_or_default,
     put,
     put_text,
+    read_columns,
     reading,
     say,
     show_rows,
@@ -35,7 +36,6 @@ from piactl.cli.framework.options import (
     ShowOutput,
     day_option,
     need_reason,
-    read_columns,
 )
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
@@ -48,7 +48,9 @@ from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.status_text import status_text
 from piactl.runs.rewind_day import rewind as set_back
 
-COLUMNS = ("run", "as_of", "status", "author", "user", "host", "started", "ended", "outcomes", "note")
+COLUMNS = (
+    "run", "as_of", "status", "command", "outcomes", "author", "user", "host", "started", "ended", "note",
+)  # fmt: skip
 
 
 def list_(
@@ -64,7 +66,10 @@ def list_(
     rows = [_shown(record) for record in _records()]
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
-        rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
+        rows = [
+            {**row, "outcomes": _plain("outcomes", row["outcomes"]), "note": row["note"].replace("\n", "; ")}
+            for row in rows
+        ]
     show_rows(rows[:most] if most else rows, chosen, layout, only=bool(columns))
 
 
@@ -200,5 +205,5 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
             utc_now(),
             say,
         )
-    show_views([view], status_text, tuple(view), output, single=False)
+    show_views([view], status_text, tuple(view), output, single=True)
     return int(Exit.DONE)

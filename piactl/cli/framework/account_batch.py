@@ -59,7 +59,7 @@ from piactl.edits.batch import (
 )
 from piactl.edits.found_accounts import AccountStore, person_row
 from piactl.edits.one_off_change import prepare
-from piactl.errors import Exit, PiactlError, UnsafePlan, UsageError
+from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
 from piactl.night.housekeeping import after_merges
@@ -114,11 +114,11 @@ def begin(
     manner: Manner, *, usual_reason: str = "", changes: bool = True, emergency: bool = False
 ) -> AccountCommand:
     """The command, once its options are read; `usual_reason` is that of one without a reason. Raises
-    UsageError if a command that `changes` something has no reason, and if guards are approved without one, or
-    by anyone other than an administrator."""
+    ReasonMissing if a command that `changes` something has no reason, or guards are approved without one, and
+    UsageError if anyone other than an administrator approves them."""
     reason = manner.reason if manner.reason.strip() else usual_reason
     if changes and not reason.strip():
-        raise UsageError('a change by hand needs a reason: add --reason "..."')
+        raise ReasonMissing('a change by hand needs a reason: add --reason "..."')
     if manner.allow and changes:
         need_reason(manner.reason, "--allow", manner.allow)
         if manner.identity != IdentityName.ADMINISTRATOR:

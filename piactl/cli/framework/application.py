@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from piactl import __version__
-from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
-from piactl.cli.framework.context import chosen, say
+from piactl.cli.framework.commands import COMMANDS, GROUPS, NOUNS, asked
+from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names
-from piactl.cli.framework.terminal import discard
-from piactl.errors import Exit, UsageError
+from piactl.cli.framework.terminal import ask_reason, discard
+from piactl.errors import Exit, Interrupted, ReasonMissing, UsageError
 
 
 class PlainCommand(TyperCommand):
@@ -32,6 +32,17 @@ class PlainCommand(TyperCommand):
             if rows := [row for p in parameters if (row := plain_help(p, ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+class GroupedCommands(TyperGroup):
+    """The commands in the help, in groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, words in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{w:<10}", self.commands[w].get_short_help_str(70)) for w in words.split()]
+                )
 
 
 def plain_help(parameter: Any, ctx: Any) -> tuple[str, str] | None:
@@ -92,6 +103,7 @@ def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
 def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
     app = typer.Typer(
         name="piactl",
+        cls=GroupedCommands,
         help=_HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -129,7 +141,16 @@ def _loaded(words: str) -> Callable[..., Any]:
         refuse_command(words)
         if "names" in values:
             values["names"] = read_names(values["names"])
-        return function(*args, **values)
+        try:
+            try:
+                return function(*args, **values)
+            except ReasonMissing:
+                values["reason"] = ask_reason()
+                if not values["reason"]:
+                    raise
+                return function(*args, **values)
+        except KeyboardInterrupt as interrupt:  # typer would end with 130 and say nothing
+            raise Interrupted(*interrupt.args) from None
 
     return permitted
 
@@ -198,6 +219,7 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 
 def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
+    chosen.printed = False
     _refuse_undecodable(arguments)
     chosen.words = tuple(arguments)
     try:
@@ -208,15 +230,16 @@ def application(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return int(leave.exit_code)
     except typer.Abort:
-        return 130
+        raise Interrupted from None
     except Exception as error:
         if not isinstance(error, _COMMAND_LINE_ERROR):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
             _show_help(error)
-        else:
-            say(_wrong_words(error))
-        return int(Exit.USAGE)
+            return int(Exit.USAGE)
+        raise UsageError(_wrong_words(error)) from None
+    if result == Exit.INTERRUPTED:  # while typer read the options, which ends without a word
+        raise Interrupted
     return result if isinstance(result, int) else int(Exit.DONE)
 
 

@@ -7,7 +7,8 @@ the function is its help, and ends with an example.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from piactl.roles import Role
@@ -55,6 +56,15 @@ NOUNS: Mapping[str, str] = {
     "policy": "Compare and test policies before they are live.",
     "sandbox": "Run a private directory for trials.",
 }
+
+GROUPS: Mapping[str, str] = {
+    "Every day": "nightly plan apply undo status doctor why account exception match password otp",
+    "More about people and feeds": "assignment override drift feed runs forecast",
+    "As a second person": "approve reject",
+    "Policy and trials": "policy service profile guards rehearse sandbox",
+    "Set up, restore and audit": "init adopt recover roles key journal events completion",
+}
+"""The first words of the commands by what people do, as the help shows them."""
 
 COMMANDS: Mapping[str, Command] = {
     "init": Command("init", "init", "Write a first configuration to edit.", _ROOT),
@@ -243,6 +253,19 @@ COMMANDS: Mapping[str, Command] = {
     "sandbox stop": Command("init", "stop", "Stop the sandbox; its data stay.", _ROOT),
     "sandbox status": Command("init", "status", "Show whether the sandbox runs, and where.", _ROOT),
 }
+
+
+def asked_form(arguments: Sequence[str]) -> str:
+    """The form that `-o` asks for, "" if none does, also in words that cannot be parsed."""
+    form = ""
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        option = _OUTPUT.fullmatch(word)
+        if option:
+            form = option[1] or after
+    return form
+
+
+_OUTPUT = re.compile("(?:--output=|-y?o)(.+)|--output|-y?o")
 
 
 def asked(arguments: list[str]) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,10 +14,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
+from piactl.cli.framework.commands import asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.options import read_columns
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
+from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
@@ -44,6 +46,8 @@ class Chosen:
     words: Sequence[str] = ()
     config: str = ""
     configuration: Configuration | None = None
+    printed: bool = False
+    """Whether data were printed."""
 
 
 chosen = Chosen()
@@ -189,6 +193,47 @@ def go_on_as(*words: str) -> None:
     chosen.words = (*(("--config", chosen.config) if chosen.config else ()), *words)
 
 
+def say_error(message: str, code: int, arguments: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Prints the error that ends a command, and the command with the `options` that go on all the same: to
+    stderr, and where the arguments ask for json or ndjson and no data were printed, to stdout as
+    schemas/json/error.schema.json says."""
+    say(message)
+    if options:
+        say_again(options)
+    form = asked_form(arguments)
+    if form in ("json", "ndjson") and not chosen.printed:
+        print_utf8()
+        command = " ".join(asked(list(arguments))).strip()
+        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        if options:
+            facts["next"] = typed_again(chosen.words, options)
+        with suppress(PiactlError):  # stdout is lost
+            put_json({"error": facts}, 2 if form == "json" else None)
+
+
+def _next_step(message: str, code: int, command: str) -> str:
+    """The last command that the message names, else what is next after every error of this code."""
+    named = _COMMAND.findall(message)
+    if named:
+        return str(named[-1])
+    if code == Exit.USAGE:
+        return f"piactl {command} --help"
+    if code == Exit.NOT_FOUND and "no account has" in message:
+        return "piactl account find NAME"
+    return _NEXT.get(code, _CORRECT)
+
+
+_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
+_CORRECT = "correct what the message names, and repeat the command"
+_NEXT: dict[int, str] = {
+    Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
+    Exit.UNREACHABLE: "piactl doctor",
+    Exit.CONFIGURATION: "correct the file that the message names",
+    Exit.OLDER: "piactl recover",
+    Exit.BUG: "report it",
+}
+
+
 def say_text(text: str) -> None:
     """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
     lines without external characters."""
@@ -207,14 +252,16 @@ def put(pieces: Iterable[str]) -> None:
     another reason."""
     try:
         for piece in pieces:
+            chosen.printed = True
             sys.stdout.write(piece)
+        chosen.printed = True  # no rows are data, too
         sys.stdout.flush()
     except BrokenPipeError:
         # caught here, so that a run that wrote keeps its own exit code
         discard(sys.stdout)
 
 
-def put_json(value: object, indent: int = 2) -> None:
+def put_json(value: object, indent: int | None = 2) -> None:
     """Prints one JSON value. Raises as `put`."""
     put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
 
@@ -247,6 +294,16 @@ def show_rows(
     ndjson have no other columns. Raises as `put`."""
     layout = layout_or_default(output)
     display(rendered(rows, columns, layout, only=only), layout)
+
+
+def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
+    """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    valid = (*usual, *further)
+    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
+    if wrong or (text and not names):
+        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
+    return names or tuple(usual)
 
 
 def list_of_accounts(

@@ -29,7 +29,7 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
     """Becomes the user of piactl: as root at once, else by starting the command again through sudo. Does
     nothing where the command is nothing of this host, or this user reads its configuration. The words before
     the command decide only this; what it may do is decided once it is parsed. Raises NotPermitted."""
-    if not _is_of_host(arguments) or not _has_user():
+    if not _is_of_host(arguments) or not has_user():
         return
     if os.geteuid() == 0:
         if context.SYSTEM_CONFIGURATION.exists():
@@ -51,7 +51,7 @@ def _is_of_host(arguments: Sequence[str]) -> bool:
     return bool(first) and not named and first not in WITHOUT_HOST
 
 
-def _has_user() -> bool:
+def has_user() -> bool:
     try:
         pwd.getpwnam(roles.SERVICE_USER)
     except KeyError:

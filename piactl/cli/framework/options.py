@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 import typer
 
 from piactl.cli.framework.configuration import Configuration
+from piactl.cli.framework.context import this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
-from piactl.config.nearest_word import hint
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
-from piactl.errors import UsageError
+from piactl.errors import ReasonMissing, UsageError
 
 
 class Form(StrEnum):
@@ -46,16 +46,6 @@ class ImpactGroup(StrEnum):
     PROFILE = "profile"
     SERVICE = "service"
     SOURCE = "source"
-
-
-def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
-    """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    valid = (*usual, *further)
-    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
-    if wrong or (text and not names):
-        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
-    return names or tuple(usual)
 
 
 def use_form(form: Form) -> Form:
@@ -123,13 +113,23 @@ def read_date(option: str, text: str) -> date | None:
         return None
     day = _day(text)
     if day is None:
-        raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
+        raise UsageError(f"{option} {text}: not a valid date; use {_EXAMPLES}")
     if not FIRST_DAY <= day <= LAST_DAY:
         raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
     return day
 
 
+_EXAMPLES = "YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d"
+_NEAR = {"yesterday": "-1", "today": "0", "tomorrow": "1"}
+_AWAY = re.compile(r"([+-]\d{1,5})d")
+
+
 def _day(text: str) -> date | None:
+    """The day that a text names, a near one counted from the day of the policy's timezone."""
+    away = _AWAY.fullmatch(text)
+    if away or text in _NEAR:
+        number = int(away[1] if away else _NEAR[text])
+        return today(this_configuration()) + timedelta(days=number)
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
         try:
             return datetime.strptime(text, form).date()  # noqa: DTZ007
@@ -258,9 +258,9 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
 
 
 def need_reason(reason: str, why: str, options: Mapping[str, object] | Sequence[object]) -> None:
-    """Raises UsageError if `options` that need a reason are given without one."""
+    """Raises ReasonMissing if `options` that need a reason are given without one."""
     if options and not reason.strip():
-        raise UsageError(f'{why} needs a reason: add --reason "..."')
+        raise ReasonMissing(f'{why} needs a reason: add --reason "..."')
 
 
 Since = Annotated[
@@ -302,7 +302,7 @@ def _instant(
         return None
     moment, is_day = _read(text.strip(), zone)
     if moment is None:
-        problems.append(f"{option} {text}: not a valid date or time; use 2026-09-01 or 2026-09-01T03:15")
+        problems.append(f"{option} {text}: not a valid date or time; use 2026-09-01T03:15, {_EXAMPLES}")
     elif not FIRST_DAY <= moment.date() <= LAST_DAY:
         problems.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
     elif is_day and whole_day:

@@ -245,8 +245,11 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
             **_plan_facts(ready),
         )
         return
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
-    put_text([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
+    counts = dict(done.counts)
+    written = f": {counts.pop('applied', 0)} of {done.wanted} written" if done.stopped else ""
+    rest = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+    others = f"; {rest}" if rest else "" if written else "; nothing to do"
+    put_text([f"run {done.run}: {done.status}{written}{others}\n"])
 
 
 def put_run(**facts: Any) -> None:

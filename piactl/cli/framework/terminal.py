@@ -127,14 +127,39 @@ def paged(text: str) -> bool:
     return running.returncode not in (126, 127)
 
 
+def ask_reason() -> str:
+    """The reason of a command without --reason, asked for on a terminal; "" where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    with interruptible(), suppress(UnicodeDecodeError):
+        print(translated("Reason, in a sentence for the record: "), end="", file=sys.stderr, flush=True)
+        _wait_for_answer()
+        return sys.stdin.readline().strip()
+    return ""
+
+
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
-    print(translated(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
-    _wait_for_answer()
-    with suppress(UnicodeDecodeError):
-        if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
-            return
-    raise Declined("nothing was changed")
+    with interruptible():
+        print(translated(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
+        _wait_for_answer()
+        with suppress(UnicodeDecodeError):
+            if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
+                return
+    raise Declined(_UNCHANGED)
+
+
+_UNCHANGED = "nothing was changed"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around a question before anything is changed: an interrupt in it says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise KeyboardInterrupt(_UNCHANGED) from None
 
 
 def _wait_for_answer() -> None:
@@ -184,7 +209,8 @@ def _line_of_stdin(name: str, option: str) -> str:
 
 def _without_echo(name: str) -> str:
     try:
-        text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
+        with interruptible():
+            text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
     except EOFError:
         raise UsageError(f"{name}: none was given; nothing was changed") from None
     if not text:

@@ -142,7 +142,7 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
                 f"To go on after that, add another: piactl assignment add {account.uid} ..."
             )
         if day is None:
-            return Altered(account, hint=f"it has no end: {assignment_text(latest[0])}")
+            raise ActRefused(_endless(account, latest[0], current, until, rules))
         if until < rules.as_of:
             raise ActRefused(f"{account.uid}: --until {until} is past; give a later day")
         if until < day:
@@ -160,9 +160,28 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
                 )
             else:
                 altered = _renewed(altered, row, day + timedelta(days=1), until, author, sponsor, rules)
-        return _sponsored(account, altered, sponsor, author)
+        sponsored = _sponsored(account, altered, sponsor, author)
+        return replace(sponsored, hint=f"it lasts until {day} already")
 
     return act
+
+
+def _endless(
+    account: Account, row: Assignment, current: Sequence[Assignment], until: date, rules: Rules
+) -> str:
+    """Why an account without end is not extended, and how to prolong the place that ends last, as of a supply
+    teacher."""
+    words = f"{account.uid}: it has no end: {assignment_text(row)}"
+    places = [(a.end, a) for a in current if a.end is not None and a.end < until]
+    if not places:
+        return words
+    end, place = max(places, key=lambda pair: pair[0])
+    start = max(end + timedelta(days=1), rules.as_of)
+    return (
+        f"{words}\nTo prolong {place.function} at {place.uai} beyond {end}: "
+        f"piactl assignment add {account.uid} --uai {place.uai} --function {place.function} --from {start} "
+        f'--until {until} --reason "..."'
+    )
 
 
 def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:

@@ -32,7 +32,7 @@ from piactl.directory.client.result_codes import (
     unfinished,
 )
 from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
-from piactl.directory.filters import ANY_ENTRY, equals
+from piactl.directory.filters import ANY_ENTRY
 from piactl.directory.port import RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
@@ -250,10 +250,10 @@ class Session:
             raise unfinished(result, self.uri, "ask who is bound")
         return result.value.decode("utf-8", "replace").removeprefix("dn:")
 
-    def has_class(self, name: str) -> bool:
-        """Whether the schema has this object class. The server compares, so that little is sent."""
+    def schema_meets(self, query: str) -> bool:
+        """Whether the filter finds the schema. The server compares, so that little is sent."""
         place = self.facts.subschema
-        entries, result = self.page(place, "base", equals("objectClasses", name), ["1.1"])
+        entries, result = self.page(place, "base", query, ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
             raise unfinished(result, self.uri, f"read {place!r}")
         return bool(entries)

@@ -234,16 +234,16 @@ class DirectoryReader:
     def __init__(self, link: Link, page_size: int) -> None:
         self._link = link
         self._page_size = page_size
-        self._classes: dict[str, bool] = {}
+        self._schema: dict[str, bool] = {}
 
     def facts(self) -> ServerFacts:
         """The facts about the current server; a failover changes them."""
         return self._link.live().facts
 
-    def has_class(self, name: str) -> bool:
-        if name not in self._classes:
-            self._classes[name] = self._repeated(lambda session: session.has_class(name))
-        return self._classes[name]
+    def schema_meets(self, query: str) -> bool:
+        if query not in self._schema:
+            self._schema[query] = self._repeated(lambda session: session.schema_meets(query))
+        return self._schema[query]
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self._repeated(lambda session: session.entry(dn, attributes))

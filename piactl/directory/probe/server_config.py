@@ -69,6 +69,8 @@ _ATTRIBUTES = (
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
 _UNIQUE = re.compile(r"ldap:///(?P<base>[^?\s]*)\?(?P<attributes>[^?\s]*)\?(?P<scope>[^?\s]*)")
+_EVERYBODY = re.compile(r'by\s+set(\.\w+)?="this/-1/piactlProtected & \[TRUE\]"\s+read', re.IGNORECASE)
+_GOES_ON = re.compile(r"by\s+\*\s+(\+0\s+)?break\s*$", re.IGNORECASE)
 _COMPARISONS = re.compile(r"to\s+attrs=hasSubordinates\s+by\s+\*\s+(compare|search|read)", re.IGNORECASE)
 
 
@@ -104,6 +106,8 @@ class ServerConfig:
     has_number: bool = False
     """Whether it has a serverID."""
     ended_by_comparisons: tuple[str, ...] | None = None
+    shows_devices: bool = False
+    """Whether a rule of an earlier version lets everybody see the devices of protected accounts."""
 
     def unique_rule(self, attribute: str, base: str) -> UniqueRule | None:
         """The rule that keeps values of the attribute unique below `base`; None if there is none."""
@@ -136,6 +140,7 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
         has_number=bool(top.text("olcServerID")),
         checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
         ended_by_comparisons=_ended_by_comparisons(entries) if _ordered(holder, "olcAccess") else None,
+        shows_devices=any(_EVERYBODY.search(text) for text in _ordered(holder, "olcAccess")),
     )
 
 
@@ -144,7 +149,7 @@ def _ended_by_comparisons(entries: list[RawEntry]) -> tuple[str, ...]:
     before it. One without rules lets everybody read."""
     ended = []
     for entry in entries:
-        rules = [text for text in _ordered(entry, "olcAccess") if not text.rstrip().endswith("by * break")]
+        rules = [text for text in _ordered(entry, "olcAccess") if not _GOES_ON.search(text)]
         if (
             entry.text("olcDatabase").endswith("}mdb")
             and rules

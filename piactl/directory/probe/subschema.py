@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from piactl.directory.port import RawEntry
-from piactl.directory.store.attribute_map import OBJECT_CLASSES, POSIX_CLASS
+from piactl.directory import filters
+from piactl.directory.port import RawEntry, Reader
+from piactl.directory.store.attribute_map import (
+    EXPECTED_SCHEMA,
+    OBJECT_CLASSES,
+    POSIX_CLASS,
+    WITH_CHECK_MODULE,
+)
 from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.directory.store.records import RECORD_CLASS
+from piactl.errors import SchemaLacking
 from piactl.resources import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
@@ -27,6 +34,9 @@ _NAMES = re.compile(r"NAME\s+(?:'(?P<one>[^']+)'|\((?P<many>[^)]*)\))")
 _ALLOWED = re.compile(r"\b(MUST|MAY|SUP)\s+(?:\(([^)]*)\)|([\w.;-]+))")
 _WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUBSTR|SUP)\s+(?P<value>[\w.-]+)")
 _DEFINITION = re.compile(r"^attributetype\s*\((?P<text>.*?)\)\s*$", re.MULTILINE | re.DOTALL)
+
+_OLDER = filters.all_of(filters.with_class("pwdPolicyChecker"), filters.none_of(WITH_CHECK_MODULE))
+NEEDED_SERVER = "OpenLDAP 2.6 (Debian 13)"
 
 Read = Callable[[str, Sequence[str]], RawEntry | None]
 
@@ -72,6 +82,21 @@ class Subschema:
         """Whether an entry of these classes can have the attribute; true if one of the classes is missing."""
         every = [self.classes.get(object_class.lower()) for object_class in classes]
         return None in every or any(name.lower() in allowed for allowed in every if allowed)
+
+
+def why_older(schema_meets: Callable[[str], bool]) -> str:
+    """What shows that a server is too old for piactl, "" if nothing does."""
+    if schema_meets(EXPECTED_SCHEMA) or not schema_meets(_OLDER):
+        return ""
+    return "the server is OpenLDAP 2.5 or earlier: its password policies have no pwdUseCheckModule"
+
+
+def refuse_older_server(reader: Reader) -> None:
+    """Raises SchemaLacking for a server older than `NEEDED_SERVER`: there the settings of the password
+    policies do not load, and a rename fails in every night."""
+    why = why_older(reader.schema_meets)
+    if why:
+        raise SchemaLacking(f"{why}. piactl needs {NEEDED_SERVER}. Nothing was changed.")
 
 
 def read_subschema(read: Read, place: str) -> Subschema | None:

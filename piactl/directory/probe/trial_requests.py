@@ -104,9 +104,9 @@ class Probe:
         """The DN that the server knows this identity by."""
         return self._session.who_am_i()
 
-    def has_class(self, name: str) -> bool:
-        """Whether this identity sees the object class in the schema."""
-        return self._session.has_class(name)
+    def schema_meets(self, query: str) -> bool:
+        """Whether the filter finds the schema that this identity sees."""
+        return self._session.schema_meets(query)
 
     def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
         """All visible entries; none if the base is not visible. For cn=config and cn=monitor, which refuse

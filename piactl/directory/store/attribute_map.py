@@ -16,6 +16,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
+from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import (
@@ -59,6 +60,10 @@ SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
 """The class of slapo-otp for accounts that are linked to a device."""
+# pwdUseCheckModule, which OpenLDAP 2.5 lacks. By its number: an unknown name would make any filter undefined.
+WITH_CHECK_MODULE = filters.equals("attributeTypes", "1.3.6.1.4.1.4754.1.99.3")
+EXPECTED_SCHEMA = filters.all_of(filters.with_class(LINKED_CLASS), WITH_CHECK_MODULE)
+"""Finds the schema of OpenLDAP 2.6 with slapo-otp and ppolicy: most servers, so one request is enough."""
 POSIX_CLASS = "posixAccount"
 """The class for accounts that Unix hosts see (RFC 2307)."""
 FOLLOWING_CLASSES = {"oathTOTPToken": LINKED_CLASS, POSIX[0]: POSIX_CLASS}
@@ -130,7 +135,8 @@ class Encoding:
     def fitted_to(self, reader: Reader) -> Encoding:
         """The encoding for the directory behind `reader`. Without the schema of slapo-otp, closed accounts
         have no link."""
-        return self if reader.has_class(LINKED_CLASS) else self._without_otp
+        links = reader.schema_meets(EXPECTED_SCHEMA) or reader.schema_meets(filters.with_class(LINKED_CLASS))
+        return self if links else self._without_otp
 
     @cached_property
     def _without_otp(self) -> Encoding:

@@ -100,7 +100,10 @@ def shown_members(values: Values) -> str:
 
 def has_groups(reader: Reader, directory: DirectorySettings) -> bool:
     """Whether the server has the base of the groups, and their class."""
-    return reader.has_class(GROUP_CLASS) and reader.read(directory.groups, ["ou"]) is not None
+    return (
+        reader.schema_meets(filters.with_class(GROUP_CLASS))
+        and reader.read(directory.groups, ["ou"]) is not None
+    )
 
 
 def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
@@ -175,7 +178,10 @@ def structure_values(establishment: Establishment, directory: DirectorySettings)
 
 def has_structures(reader: Reader, directory: DirectorySettings) -> bool:
     """Whether the server has the base of the structures, and their class."""
-    return reader.has_class(CLASS) and reader.read(directory.structures, ["ou"]) is not None
+    return (
+        reader.schema_meets(filters.with_class(CLASS))
+        and reader.read(directory.structures, ["ou"]) is not None
+    )
 
 
 def read_structures(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:

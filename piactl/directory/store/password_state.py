@@ -297,8 +297,8 @@ class ActivationPasswordWriter:
     def facts(self) -> ServerFacts:
         return self.writer.facts()
 
-    def has_class(self, name: str) -> bool:
-        return self.writer.has_class(name)
+    def schema_meets(self, query: str) -> bool:
+        return self.writer.schema_meets(query)
 
     def who(self) -> str:
         return self.writer.who()

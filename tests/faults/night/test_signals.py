@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -52,7 +53,8 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
             name = "stopped"
             assert [r["status"] for r in records] == ["stopped"]
             assert asked.name in records[0]["note"]
-            assert f"run {records[0]['run']}: stopped" in ended.out
+            made = records[0]["outcomes"].get("applied", 0)
+            assert re.search(rf"run {records[0]['run']}: stopped: {made} of \d\d+ written", ended.out)
         elif ended.code == 0:
             name = "came too late"
             check_journal(world)
