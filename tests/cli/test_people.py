@@ -104,7 +104,7 @@ def test_a_week(host: Host) -> None:
     # an older file is refused, and an administrator accepts it as printed
     older = deliver(host, 0, odile, nadia)
     host.root(f"sed -i -E 's/date=[0-9-]+/date={TODAY - timedelta(days=5)}/' {older}")
-    night = host.service("piactl", "nightly", older)
+    night = host.service("piactl", "nightly", older, "--move-applied", "/srv/piactl/applied")
     assert night.returncode == Exit.FEED_REFUSED, night
     assert "To go on all the same (group piactl-admin): piactl nightly " in night.stderr
     accept = printed(night.stderr, "nightly")
