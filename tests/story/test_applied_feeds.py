@@ -186,14 +186,6 @@ def test_after_a_failed_night_all_feeds_stay(host: Host, run: Callable[[Host], i
     assert names(host.applied) == ["hr-1.csv"]
 
 
-def test_the_feed_of_a_night_with_held_people_is_moved(host: Host) -> None:
-    host.academy.edit("piactl.yaml", "strict: false", "strict: true")
-    wrong = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
-    host.deliver("hr-1.csv", row(), wrong, day=DAYS[0])
-    assert host.timer() == 5
-    assert names(host.feeds) == []
-
-
 def test_what_was_applied_beside_a_refused_feed_is_moved(host: Host) -> None:
     """If it stayed there, later nights would refuse it as older."""
     host.academy.edit("piactl.yaml", "any_date: true", "continue: [hr]\nany_date: true")
