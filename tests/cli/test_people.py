@@ -26,6 +26,15 @@ UNIT = Path(__file__).parents[2] / "examples" / "systemd" / "piactl-nightly.serv
 LETTERS = ("piactl", "password", "activate", IDA, "--administrator", "--yes")
 
 
+POLICY_CASE = """\
+cases:
+  - case: a teacher
+    posts: [{fonction: ENS, uai: "0800009A", debut: "2026-09-01"}]
+    day: "2026-09-10"
+    has: [messagerie]
+"""
+
+
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     load_with_matching_key(academy)
@@ -62,8 +71,9 @@ def test_a_week(host: Host) -> None:
     feed = deliver(host, 2, odile)
     night = host.service("piactl", "nightly", feed)
     assert night.returncode == Exit.REFUSED, night
-    approve = printed(night.stderr, "approve")
-    apply, file = ("piactl", "apply", approve[2]), approve[2]
+    assert "As another person (group piactl-approver): piactl approve " in night.stderr
+    approve, apply = printed(night.stderr, "approve"), printed(night.stderr, "apply")
+    file = approve[2]
     assert host.types("vera", "piactl", "plan", "show", file).returncode == Exit.DONE
     assert host.types("anne", *approve).returncode == Exit.CONFIGURATION
     assert host.types("anne", *apply).returncode == Exit.REFUSED
@@ -89,6 +99,17 @@ def test_a_week(host: Host) -> None:
     assert (done.returncode, "you are vera for the kernel, boss for sudo" in done.stderr) == (1, True), done
     assert host.types("vera", *from_stdin, stdin=made.stdout).returncode == Exit.DONE
     done = host.types("boss", "piactl", "apply", "-", stdin=made.stdout)
+    assert done.returncode == Exit.DONE, done
+
+    # an older file is refused, and an administrator accepts it as printed
+    older = deliver(host, 0, odile, nadia)
+    host.root(f"sed -i -E 's/date=[0-9-]+/date={TODAY - timedelta(days=5)}/' {older}")
+    night = host.service("piactl", "nightly", older, "--move-applied", "/srv/piactl/applied")
+    assert night.returncode == Exit.FEED_REFUSED, night
+    assert "To go on all the same (group piactl-admin): piactl nightly " in night.stderr
+    accept = printed(night.stderr, "nightly")
+    assert host.types("vera", *accept).returncode == Exit.CONFIGURATION
+    done = host.types("anne", *accept)
     assert done.returncode == Exit.DONE, done
 
     # the directory is restored from before an act of an administrator and one of the help desk; one person
@@ -141,11 +162,18 @@ def test_a_week(host: Host) -> None:
     ):
         done = host.types("anne", *words, **options)
         assert (done.returncode, "nobody else may read" in done.stderr) == (Exit.USAGE, True), done
-    host.root(f"rm {letters}")
-    names = f"{IDA}\nlucie.merle\n"
-    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
+    limit = r"s/( password(_operator|_day)?: +)\{floor: [0-9]+/\1{max: 2/"
+    host.root(f"rm {letters}; sed -i -E '{limit}' /etc/piactl/policy.yaml")
+    names = f"{IDA}\nodile.roussel\nnadia.kessler\n"
+    merge = ["piactl", "password", "activate", "-", "--administrator", "--yes", "--out", "-"]
     done = host.types("anne", *merge, stdin=names, out=letters)
+    assert (done.returncode, done.stderr.count("REFUSED by")) == (Exit.REFUSED, 3), done.stderr
+    done = host.types("anne", *printed(done.stderr, "password"), stdin=names, out=letters)
     assert (done.returncode, "in your file" in done.stderr) == (Exit.DONE, True), done.stderr
+    # who was adopted may have a password: an administrator replaces it on purpose
+    reset = ("piactl", "password", "reset", "lucie.merle", "--without-check", *WHY, "--yes", "--out", "-")
+    done = host.types("anne", *reset, out="/srv/home/anne/lucie.csv")
+    assert done.returncode == Exit.DONE, done.stderr
     header, *rows = host.root(f"cat {letters}").splitlines()
     assert [line.split(",")[0] for line in rows] == names.split()
     assert header.split(",")[:3] == ["uid", "address", "display_name"]
@@ -154,7 +182,11 @@ def test_a_week(host: Host) -> None:
     assert password not in done.stderr + done.stdout
     assert host.academy.sandbox.accepts(host.academy.dn(IDA), password)
 
-    # a day of the help desk
+    # a day of the help desk; a stolen laptop is for an administrator, who copies what it says
+    done = host.types("ope", "piactl", "account", "lock", IDA, "--reason", "laptop stolen", "--yes")
+    assert (done.returncode, "is for piactl-admin; you are ope" in done.stderr) == (10, True), done
+    assert host.types("anne", *printed(done.stderr, "account")).returncode == Exit.DONE
+    assert "laptop stolen" in host.types("anne", "piactl", "account", "show", IDA).stdout
     host.academy.change(CLAIRE, userPassword=["quatre chats gris et lents"])
     for words, code in (
         (("account", "find", "dubreuil"), Exit.DONE),
@@ -173,6 +205,43 @@ def test_a_week(host: Host) -> None:
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.types("portal", "piactl", "password", "check", CLAIRE, stdin="quatre chats gris et lents\n")
     assert done.returncode in (Exit.DONE, Exit.FAILED), done
+
+
+def test_an_administrator_types_what_the_pages_say(host: Host) -> None:
+    """A policy is tried, the guards fitted, a loss looked for, and the shell completes what may be run."""
+    rehearsals = "/var/lib/piactl/rehearsals"
+    days = f"{TODAY - timedelta(days=3)}..{TODAY}"
+    host.root("install -o anne -m 600 /etc/piactl/policy.yaml /srv/home/anne/draft.yaml")
+    drafted = f"piactl rehearse --feeds /srv/piactl/feeds --days {days} --policy - --out {rehearsals}/second"
+    for words, code in (
+        (("policy", "check", "--problems"), Exit.DONE),
+        (("policy", "test", "-"), Exit.DONE),
+        (("profile", "list"), Exit.DONE),
+        (("service", "show", "messagerie"), Exit.DONE),
+        (("guards", "suggest"), Exit.DONE),
+        (("recover",), Exit.DONE),
+        (("events",), Exit.DONE),
+        (
+            ("rehearse", "--feeds", "/srv/piactl/feeds", "--days", days, "--out", f"{rehearsals}/first"),
+            Exit.DONE,
+        ),
+        (("guards", "suggest", f"{rehearsals}/first"), Exit.DONE),
+        (("feed", "score", f"{rehearsals}/first"), Exit.DONE),
+    ):
+        done = host.types("anne", "piactl", *words, stdin=POLICY_CASE)
+        assert done.returncode == code, (words, done)
+    compared = "cd; piactl policy diff /etc/piactl/policy.yaml - <draft.yaml"
+    assert host.types("anne", "sh", "-c", compared).returncode == Exit.DONE
+    done = host.types("anne", "sh", "-c", f"cd; {drafted} --compare {rehearsals}/first <draft.yaml")
+    assert done.returncode == Exit.DONE, done
+    for person, words, completed in (
+        ("anne", ("account", "lock", "cl"), CLAIRE),
+        ("anne", ("service", "show", "mess"), "messagerie"),
+        ("vera", ("why", "cl"), CLAIRE),
+        ("eva", ("otp", "show", "cl"), CLAIRE),
+    ):
+        done = host.types(person, "piactl", "--complete", *words)
+        assert done.stdout.split()[:1] == [completed], (person, words, done)
 
 
 def test_the_night_does_not_see_the_other_passwords(host: Host) -> None:

@@ -76,9 +76,11 @@ def test_strict(academy: Academy) -> None:
 def test_people_who_are_newly_held_or_for_long_end_a_night_with_5(academy: Academy) -> None:
     """By default; a sandbox says otherwise. The feed counts as applied, and the night as a success."""
     academy.edit("piactl.yaml", "strict: false ", f"metrics: {academy.folder}/metrics.prom ")
-    ran = academy.night(DAY, academy.feed(GOOD, WRONG_DAY, WRONG_UAI, day=DAY), code=5)
+    feed, applied = academy.feed(GOOD, WRONG_DAY, WRONG_UAI, day=DAY), academy.folder / "applied"
+    applied.mkdir()
+    ran = academy.run("nightly", feed, "--as-of", DAY, "--move-applied", applied)
+    assert (ran.code, [*applied.iterdir()]) == (5, [applied / feed.name]), ran.err
     assert "2 people are held since this night: 1002, 1003; see: piactl runs show " in ran.err
-    assert "hr-001.csv" in (academy.sandbox.folder / "state" / "applied.sha256").read_text()
     metrics = (academy.folder / "metrics.prom").read_text()
     assert "piactl_last_run_exit_code 5" in metrics
     assert "piactl_last_success_timestamp_seconds 0" not in metrics

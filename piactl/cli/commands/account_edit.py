@@ -19,7 +19,7 @@ from piactl.cli.framework.account_batch import (
     begin,
     finish,
 )
-from piactl.cli.framework.context import chosen, reading, say, typed_again
+from piactl.cli.framework.context import reading, say, typed_again
 from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
     FirstDay,
@@ -300,7 +300,7 @@ def merge(
     settings = command.configuration.settings
     if not out:
         file = f"{settings.plans_folder}/merge-{command.order.run}.json"
-        first = f"To write its plan: {typed_again(chosen.words, (f'--out {file}',))}\n"
+        first = f"To write its plan: {typed_again((f'--out {file}',))}\n"
         return command.decide(
             lambda store: _approvable(
                 command,

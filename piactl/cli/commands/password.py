@@ -11,7 +11,6 @@ import typer
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
-    chosen,
     put_text,
     reading,
     say,
@@ -93,7 +92,7 @@ def hand_out(
 def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
     user = sudo_service()
-    again = typed_again(chosen.words, ("--out -",))
+    again = typed_again(("--out -",))
     own_file = f"for a new file of yours: (umask 077; {again} >FILE)" if user else "add --out FILE"
     if to and to != "-":
         refuse_output("--out", to, instead=own_file)

@@ -162,7 +162,8 @@ def show_impact(plan: Plan, configuration: Configuration, output: Form | None, b
 def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
     """The configuration with a draft of a policy, the value of an option or argument, in place of the policy;
     `-` is stdin. Raises UsageError."""
-    refuse_input(option, draft)
+    if draft != live.settings.policy_file:
+        refuse_input(option, draft)
     path = STDIN if draft == "-" else Path(draft)
     if path != STDIN and not path.exists():
         raise UsageError(f"{option} {draft}: there is no such file")

@@ -217,7 +217,10 @@ def _show(plan: Plan, old: str, new: str, output: Form | None, *, everything: bo
 
 def check_cases(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="The cases (YAML), see docs/policy.md.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FILE", help="The cases (YAML), see docs/policy.md; - is stdin.", show_default=False
+        ),
     ],
     draft: Annotated[
         str, typer.Option("--policy", metavar="FILE", help="Test this draft of a policy; - is stdin.")
@@ -238,13 +241,12 @@ def check_cases(
     """
     for name, value in (("FILE", file), ("--policy", draft), ("--establishments", establishments)):
         refuse_input(name, value or None)
-    for named in filter(None, (file, establishments, draft if draft != "-" else "")):
-        refuse_missing(named)
-    policy_file = STDIN if draft == "-" else Path(draft) if draft else None
-    policy = read_policy(policy_file) if policy_file else this_configuration().policy
-    register = read_register(Path(establishments)) if establishments else this_configuration().register
+        if value not in ("", "-"):
+            refuse_missing(value)
+    policy = read_policy(_named(draft)) if draft else this_configuration().policy
+    register = read_register(_named(establishments)) if establishments else this_configuration().register
     rows = []
-    for case in read_policy_cases(Path(file), policy):
+    for case in read_policy_cases(_named(file), policy):
         problems = list(case_problems(case, policy, register))
         rows.append({"line": case.line, "case": case.name, "ok": not problems, "problems": problems})
     failed = sum(not row["ok"] for row in rows)
@@ -256,3 +258,8 @@ def check_cases(
         say(missing)
     say(f"{counted(len(rows), 'case', 'cases')}: {failed} not as expected")
     return int(Exit.FAILED if failed else Exit.DONE)
+
+
+def _named(name: str) -> Path:
+    """The file that the command line names, `-` is stdin."""
+    return STDIN if name == "-" else Path(name)

@@ -98,12 +98,13 @@ def rehearse(
     Example: piactl rehearse --feeds feeds --days 2026-09-01..2026-09-30 --out september
     """
     first, last = _period(feeds, days, out)
-    if start not in (EMPTY, DIRECTORY):
-        refuse_input("--from", start)
     live = this_configuration()
-    refuse_output("--out", out, live.settings.rehearsals_folder)
+    folder_of_host = live.settings.rehearsals_folder
+    if start not in (EMPTY, DIRECTORY):
+        refuse_input("--from", start, folder_of_host)
+    refuse_output("--out", out, folder_of_host)
     if compare:
-        refuse_input("--compare", compare, live.settings.rehearsals_folder)
+        refuse_input("--compare", compare, folder_of_host)
     configuration = with_policy("--policy", draft, live) if draft else live
     other = RehearsalFolder(Path(compare)) if compare else None
     if other is not None:

@@ -161,20 +161,23 @@ def say(text: str) -> None:
 def say_again(options: Sequence[str]) -> None:
     """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
     to copy."""
-    by, again = as_one_of(Role.ADMINISTRATOR), typed_again(chosen.words, options)
+    by, again = as_one_of(Role.ADMINISTRATOR), typed_again(options)
     same = ", with the same input and output" if "-" in chosen.words else ""
     say(f"To go on all the same{by}{same}: {again}")
 
 
 _GIVEN_AGAIN = "--accept-feed"
 """The option whose earlier values count beside new ones."""
+_OF_TIMER = frozenset({"--move-applied", "--html"})
+"""The options of a night that people may not give through sudo; the next night moves the feed."""
 
 
-def typed_again(typed: Sequence[str], options: Sequence[str]) -> str:
-    """The command line of the words as typed, with more options, each with its value: one that was given
-    before is replaced, a reason stays."""
-    words = iter(word for word in typed if word not in options)
+def typed_again(options: Sequence[str]) -> str:
+    """The command line as it was typed, with more options, each with its value: one that was given before is
+    replaced, a reason stays."""
+    words = iter(word for word in chosen.words if word not in options)
     names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
+    names |= _OF_TIMER if as_one_of(Role.ADMINISTRATOR) else set()
     kept = []
     for word in words:
         name, sign, _ = word.partition("=")
@@ -206,7 +209,7 @@ def say_error(message: str, code: int, arguments: Sequence[str], options: Sequen
         command = " ".join(asked(list(arguments))).strip()
         facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
         if options:
-            facts["next"] = typed_again(chosen.words, options)
+            facts["next"] = typed_again(options)
         with suppress(PiactlError):  # stdout is lost
             put_json({"error": facts}, 2 if form == "json" else None)
 

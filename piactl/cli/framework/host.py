@@ -112,7 +112,7 @@ def refuse_command(words: str) -> None:
     try:
         roles.refuse_command(words, COMMANDS[words].roles)
     except NotPermitted as refused:
-        where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(context.chosen.words, ())
+        where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(())
         raise NotPermitted(f"{refused}\nThey type{where}: {typed}") from None
 
 

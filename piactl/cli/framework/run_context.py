@@ -15,7 +15,6 @@ from piactl.cli.framework.commands import asked
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     ProgressLine,
-    chosen,
     display,
     put,
     put_json,
@@ -217,7 +216,7 @@ def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     of another person, if the policy asks for it, and the command. `first` is what has to happen before."""
     if not name:
         name = this_configuration().settings.kept_plan(ready.fingerprint)
-        first += f"{typed_again(chosen.words, (f'--out {shlex.quote(name)}',))}, then "
+        first += f"{typed_again((f'--out {shlex.quote(name)}',))}, then "
     say_approval(ready, name)
     apply = apply_command(list(map(to_json, ready.plan.refusals)), name)
     say(f"To apply it{as_one_of(Role.ADMINISTRATOR)}: {first}{apply}")
