@@ -327,7 +327,7 @@ def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
     """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
     try:
-        then = f"\nThen, as an administrator: piactl apply {file}"
+        then = f"\nThen: piactl apply {file}"
         require_approval(run, ready, rules, str(file), by_timer=True, then=then)
     except ApprovalMissing as missing:
         message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]
