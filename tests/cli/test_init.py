@@ -119,6 +119,10 @@ def test_a_wheel_contains_the_examples_and_runs_when_installed(tmp_path: Path) -
         assert (tmp_path / "site" / "piactl" / "examples" / name).read_bytes() == (
             TOP / "examples" / name
         ).read_bytes()
+    (about,) = (tmp_path / "site").glob("piactl-*.dist-info/METADATA")
+    for word in ("Author: The piactl authors", "Project-URL: Source, ", "Classifier: Typing :: Typed"):
+        assert word in about.read_text(encoding="utf-8")
+    assert (tmp_path / "site" / "piactl" / "py.typed").is_file()
     data = {path.name for path in (TOP / "piactl").rglob("*") if path.suffix not in (".py", ".pyc")}
     assert data - {"__pycache__"} <= {path.name for path in (tmp_path / "site" / "piactl").rglob("*")}
     done = subprocess.run(

@@ -6,20 +6,25 @@ slapd as its unit does."""
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
+from datetime import date, timedelta
 
 import pytest
 
+from tests.outside import Exit, civil_today
 from tests.story.academy import Academy
+from tests.story.feeds import crowd, row, text
 
-from .conditions import load
+from .conditions import CLAIRE, NUMEN, WHY, load
 from .unix_host import EXAMPLES, TOP, Host, unix_host
 
 BASE = "ou=ac-lille,dc=ac-lille,dc=fr"
 FRESH = """
 mount -t tmpfs tmpfs /run; install -d -o openldap -g openldap /run/slapd; mkdir -p /var/backups
-rm -rf /etc/piactl/*.* /etc/piactl/secrets/* /etc/ldap/slapd.d /var/lib/ldap/*
+rm -rf /srv/piactl/feeds/* /etc/piactl/*.* /etc/piactl/secrets/* /etc/ldap/slapd.d /var/lib/ldap/*
 cat > /usr/bin/systemctl <<'END'
 #!/bin/sh
 ended() { pid=$(cat /run/slapd/slapd.pid 2>/dev/null) || return 0
@@ -27,7 +32,7 @@ ended() { pid=$(cat /run/slapd/slapd.pid 2>/dev/null) || return 0
 [ ! -e /run/fails ] || exit 1
 case "$*" in
 "stop slapd") ended ;;
-"restart slapd")
+"start slapd" | "restart slapd")
     ended; . /etc/default/slapd; slapd -h "$SLAPD_SERVICES" -u openldap -g openldap -F /etc/ldap/slapd.d ;;
 esac
 END
@@ -75,6 +80,13 @@ def host(academy: Academy) -> Iterator[Host]:
             yield host
         finally:
             host.root("rm -f /run/fails; systemctl stop slapd")
+
+
+def errors(host: Host) -> set[str]:
+    """The checks of doctor, as root, that find an error. The access log must be read."""
+    found = [line.split("\t") for line in host.root("piactl doctor -o tsv || [ $? = 1 ]").splitlines()]
+    assert [line[3] for line in found if line[0] == "D51"] == ["ok"]
+    return {line[0] for line in found if line[3] == "error"}
 
 
 def new_directory(host: Host, *words: str) -> tuple[int, str]:
@@ -125,9 +137,7 @@ def test_a_new_directory_is_set_up_beside_what_is_there_and_can_be_started_again
 dn: ou=of the site,{BASE}
 objectClass: organizationalUnit
 END""")
-    findings = [line.split("\t") for line in host.root("piactl doctor -o tsv || [ $? = 1 ]").splitlines()]
-    assert {line[0] for line in findings if "error" in line[:4]} <= {"D50", "D53"}, findings
-    assert [line[3] for line in findings if line[0] == "D51"] == ["ok"], "the access log is loaded"
+    assert errors(host) <= {"D50", "D53"}, "there is no syslog, and a rule of the tests"
     assert host.service("piactl", "nightly").returncode == 0
 
     code, said = new_directory(host, BASE)
@@ -135,6 +145,9 @@ END""")
     assert "none, they were there" in said
     assert host.secrets() == secrets
     assert "of the site" in host.root(f"slapcat -b dc=ac-lille,dc=fr -s '{BASE}'")
+    host.root("mv /etc/piactl/secrets/keys /srv/keys")
+    code, said = new_directory(host, BASE)
+    assert (code, "keys is gone, and the directory relies on it" in said) == (1, True), said
     code, said = new_directory(host, "ou=ac-amiens,dc=ac-lille,dc=fr")
     assert (code, "several databases" in said) == (1, True), said
 
@@ -216,6 +229,10 @@ END""")
         )
 
     assert let_in() == "127.0.0.1 False\n192.0.2.10 True\n"
+    # the portal may be on this host: slapd calls its socket /var/run/slapd/ldapi, whatever the client says
+    socket = "ldapi://%2Frun%2Fslapd%2Fldapi"
+    tried = f"ldapwhoami -x -H {socket} -D '{person}' -y /srv/one"
+    host.root(f"printf 'quatre chats gris' >/srv/one; {tried}; rm /srv/one")
     if shutil.which("haproxy") is None:
         pytest.skip("haproxy is not here")
     host.root(f"{behind}cat > /srv/haproxy <<'END'\n{haproxy}END\nhaproxy -D -p /run/haproxy -f /srv/haproxy")
@@ -223,3 +240,128 @@ END""")
         assert let_in() == "127.0.0.1 False\n192.0.2.10 True\n"
     finally:
         host.root("kill $(cat /run/haproxy)")
+
+
+# ---- the first weeks
+
+UNIT = "/etc/systemd/system/piactl-nightly.service"
+
+
+def block(page: str, beginning: str) -> str:
+    [found] = [block for block in blocks(page) if block.startswith(beginning)]
+    return found
+
+
+def night(host: Host) -> subprocess.CompletedProcess[str]:
+    """The installed unit's command, as its user, without what it hides."""
+    unit = host.root(f"cat {UNIT}").replace("\\\n", " ")
+    values = dict(re.findall(r"(?m)^(\w+)=(.*)$", unit))
+    assert values["User"] == "piactl"
+    hidden = [path.removeprefix("-") for path in values["InaccessiblePaths"].split()]
+    hide = "".join(f"mount --bind /run/hidden {path}; " for path in hidden)
+    command = values["ExecStart"].replace("$$", "$")
+    script = f"{hide}exec runuser -u piactl -- {command}"
+    host.root("touch /run/hidden; chmod 0 /run/hidden")
+    return host.as_root("unshare", "--mount", "--propagation", "private", "bash", "-euc", script)
+
+
+def as_printed(
+    host: Host, who: str, done: subprocess.CompletedProcess[str], verb: str, **how: str
+) -> subprocess.CompletedProcess[str]:
+    """What comes of the first such command that was printed, typed by somebody with a reason."""
+    printed = re.search(rf"piactl {verb}\b[^\n]*", done.stdout + done.stderr)
+    assert printed, (verb, done)
+    words = printed[0].replace('"..."', "'seen with the head of HR'").replace("TEXT", "'backup of Sunday'")
+    return host.types(who, *shlex.split(words), **how)
+
+
+def deliver(host: Host, day: date, ended: int = 0) -> None:
+    """The feed of a day, as HR delivers it; so many posts ended on the eve."""
+    people = [row(numen=NUMEN), *crowd(40, debut="2020-09-01")]
+    end = (day - timedelta(days=1)).isoformat()
+    rows = [
+        f"{line[: line.rindex(';')]};{end}" if number < ended else line for number, line in enumerate(people)
+    ]
+    name = f"/srv/piactl/feeds/agape-{day}.csv"
+    host.root(f"cat >{name} <<'END'\n{text(rows, day.isoformat())}END\nchmod 644 {name}")
+
+
+@pytest.mark.long
+def test_a_host_is_set_up_as_the_page_says_and_its_people_live_with_it(host: Host) -> None:
+    today = civil_today("Europe/Paris")
+    page = "administration.md"
+    host.root("rm /etc/sudoers.d/*; echo 127.0.0.1 ldap1.example.org >>/etc/hosts; mkdir /srv/tls")
+    host.root(f"cd /opt/source; {block(page, 'HR=')}{block(page, 'examples/new-directory ou=')}")
+    serve, private_key, sign, trust, *_ = blocks("tls.md")
+    host.root(f"cd /srv/tls; {private_key}{sign}{trust}{serve}")
+    host.root("sed -i 's#^  servers: .*#  servers: [\"ldaps://ldap1.example.org\"]#' /etc/piactl/piactl.yaml")
+    host.root("printf 'approvals:\n  required: [{refused: any}]\n' >>/etc/piactl/policy.yaml")
+    assert errors(host) <= {"D50"}, "there is no syslog"
+    host.root(block(page, "piactl doctor").replace("piactl doctor ", "true ").replace("PERSON", "anne"))
+
+    # the first load, and the timer
+    first = today - timedelta(days=2)
+    deliver(host, first)
+    host.root(block(page, "piactl feed check").replace("2026-11-24", f"{first}"))
+    host.root(f"cd /opt/source; {block(page, 'cp examples/logrotate')}")
+    deliver(host, today - timedelta(days=1))
+    done = night(host)
+    assert done.returncode == Exit.DONE, done
+    assert host.root("ls /srv/piactl/feeds") == ""
+    assert len(host.root("ls /srv/piactl/applied").split()) == 2
+
+    # a bad night: what HR sent is looked at, the second person approves, an administrator applies, as printed
+    deliver(host, today, ended=25)
+    done = night(host)
+    assert done.returncode == Exit.FEED_REFUSED, done
+    done = as_printed(host, "anne", done, "nightly")
+    assert done.returncode == Exit.REFUSED, done
+    approved = as_printed(host, "vera", done, "approve")
+    assert approved.returncode == Exit.DONE, approved
+    applied = as_printed(host, "anne", done, "apply")
+    assert applied.returncode == Exit.DONE, applied
+
+    # a mail merge of first passwords, and a reset by the help desk
+    names = host.root("slapcat -s 'ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr' -b o=gouv,c=fr")
+    uids = sorted(re.findall(r"(?m)^uid: (louise.*)$", names))
+    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
+    letters = "/srv/home/anne/letters.csv"
+    done = host.types("anne", *merge, stdin="\n".join(uids), out=letters)
+    assert done.returncode == Exit.REFUSED, done
+    done = as_printed(host, "anne", done, "password activate", stdin="\n".join(uids), out=letters)
+    assert done.returncode == Exit.DONE, done
+    assert len(host.root(f"cat {letters}").splitlines()) == 1 + len(uids)
+    reset = ("piactl", "password", "reset", CLAIRE, "--numen-file", "-")
+    done = host.types("ope", *reset, terminal=True, stdin=f"{NUMEN}\n")
+    assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
+
+    # a restore from before a lock: one person accepts the loss, and everything goes on
+    host.root(block("restore.md", "(umask"))
+    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
+    host.root(block("restore.md", "systemctl stop slapd"))
+    done = night(host)
+    assert done.returncode == Exit.OLDER, done
+    done = as_printed(host, "anne", done, "recover")
+    assert (done.returncode, CLAIRE in done.stdout) == (Exit.OLDER, True), done
+    done = as_printed(host, "anne", done, "recover --accept")
+    assert done.returncode == Exit.DONE, done
+    done = night(host)
+    assert done.returncode == Exit.DONE, done
+    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
+    assert host.types("anne", "piactl", "journal", "verify").returncode == Exit.DONE
+    assert errors(host) <= {"D50"}
+
+    # a second host, with an identity of its own
+    second = block(page, "host=HOST").replace("HOST", "second", 1)
+    host.root(
+        f"cd /root; {second}cp -a /etc/piactl /srv/second; mv nightly.second /srv/second/secrets/nightly"
+    )
+    own = "s#cn=piactl-nightly#cn=second,&#; s#/var/l[a-z]*/piactl#/srv/second#; /^metrics:/d"
+    host.root(f"sed -i '{own}' /srv/second/piactl.yaml; chown -R piactl: /srv/second")
+    nights = "piactl --config /srv/second/piactl.yaml"
+    command = f"hostname second; exec runuser -u piactl -- {nights}"
+    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} nightly")
+    assert done.returncode == Exit.DONE, done
+    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} doctor -o tsv")
+    found = {line[0]: line[3] for line in (line.split("\t") for line in done.stdout.splitlines())}
+    assert [found[check] for check in ("D12", "D23", "D39")] == ["ok", "ok", "ok"], done

@@ -146,9 +146,13 @@ class Host:
             stdin = ""
         return self._enter([*command, *typed], {}, stdin)
 
+    def as_root(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command as root, without a login record."""
+        return self._enter([*_login(str(_NO_LOGIN)), *words], {})
+
     def service(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs a command as a timer does: as user piactl, without a login record."""
-        return self._enter([*_login(str(_NO_LOGIN)), "runuser", "-u", "piactl", "--", *words], {})
+        return self.as_root("runuser", "-u", "piactl", "--", *words)
 
     def _enter(
         self, command: list[str], environment: Mapping[str, str], stdin: str = ""

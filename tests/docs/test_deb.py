@@ -1,18 +1,21 @@
-"""The Debian package is built and installed on a clean Debian, and its steps set up a new directory there."""
+"""A release is made by one command; its Debian package is installed on a clean Debian, and its steps set up a
+new directory there."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 TOP = Path(__file__).parents[2]
 NEEDED = ("dpkg-deb", "mmdebstrap", "unshare", "chroot")
-MOUNTED = "mount -t proc proc /proc; mount -t tmpfs tmpfs /run\n"
+MOUNTED = "unset TMPDIR; mount -t proc proc /proc; mount -t tmpfs tmpfs /run\n"
 INSTALLED = """
 export DEBIAN_FRONTEND=noninteractive
 # no systemd runs here
@@ -34,6 +37,37 @@ visudo -c
 """
 
 
+COMPLETIONS = (
+    "bash-completion/completions/piactl",
+    "zsh/vendor-completions/_piactl",
+    "fish/vendor_completions.d/piactl.fish",
+)
+
+
+def release_of(checkout: Path, done: Callable[..., str]) -> Path:
+    """Makes a release of the files of this checkout in a copy without changes; returns its folder."""
+    files = done("git", "-C", TOP, "ls-files", "-coz", "--exclude-standard").split("\0")
+    for name in filter(None, files):
+        if (TOP / name).exists():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TOP / name, checkout / name, follow_symlinks=False)
+    git = ("git", "-C", checkout, "-c", "user.name=Ida Rollin", "-c", "user.email=ida@example.org")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "A release")):
+        done(*git, *words)
+    done(checkout / "examples" / "release")
+    dist = checkout / "dist"
+    (sbom,) = dist.glob("*.cdx.json")
+    named = {(part["name"], part["version"]) for part in json.loads(sbom.read_text())["components"]}
+    locked = re.findall(r"(?m)^([\w.-]+)==(\S+)", (TOP / "requirements.lock").read_text())
+    assert named == set(locked)
+    assert len(list(dist.glob("*.whl"))) == 1
+    done("env", "-C", dist, "sha256sum", "--strict", "-c", "SHA256SUMS")
+    (checkout / "README.md").write_text("changed")
+    refused = subprocess.run([checkout / "examples" / "release"], capture_output=True, text=True, check=False)
+    assert (refused.returncode, "has changed" in refused.stderr) == (1, True)
+    return dist
+
+
 @pytest.mark.long
 def test_the_package_installs_and_works_on_a_clean_debian(tmp_path: Path) -> None:
     missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -45,15 +79,18 @@ def test_the_package_installs_and_works_on_a_clean_debian(tmp_path: Path) -> Non
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
-    built = done(TOP / "examples" / "deb" / "build")
-    deb = TOP / "dist" / re.findall(r"dist/(\S+\.deb)", built)[0]
+    dist = release_of(tmp_path / "checkout", done)
+    (deb,) = dist.glob("*.deb")
+    if shutil.which("lintian"):
+        done("lintian", "--fail-on", "error", deb)
     release = re.findall(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[0]
     root = tmp_path / "root"
     done("mmdebstrap", "--variant=minbase", "--include=systemd", release, root)
     shutil.copy(deb, root / "tmp")
     inside = ("unshare", "--mount", "--pid", "--fork", "chroot", root, "bash", "-euc")
     done(*inside, MOUNTED + INSTALLED)
-    for name in ("usr/bin/piactl", "usr/share/man/man1/piactl.1.gz", "etc/logrotate.d/piactl"):
+    completions = tuple(f"usr/share/{name}" for name in COMPLETIONS)
+    for name in ("usr/bin/piactl", "usr/share/man/man1/piactl.1.gz", "etc/logrotate.d/piactl", *completions):
         assert (root / name).is_file(), name
     units = root / "usr" / "lib" / "systemd" / "system"
     assert {unit.name for unit in (TOP / "examples" / "systemd").iterdir()} <= {

@@ -183,7 +183,7 @@ def test_no_journal_no_private_data(loaded: Academy) -> None:
     leavers = ("forecast", "--leavers", "300", "-o", "json", "--as-of", "2026-03-02")
     assert "claire.dubreuil" in loaded.run(*leavers).out
     ran = loaded.run(*leavers, "--private-mail")
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, [*ran.json]) == (1, ["error"])
     assert "Private data are shown only where the journal can record it" in ran.err
 
 

@@ -121,6 +121,10 @@ class Nights:
         """The people and their posts that had what belongs to them in the last night."""
         self.digests: dict[str, tuple[str, str]] = {}
         self.digested: set[tuple[str, str]] = set()
+        self.step = 1
+        """The days between two nights."""
+        self.heard: dict[Human, date] = {}
+        """The first night whose files list somebody as gone."""
         self.last_files: dict[str, date] = {}
         """The day of the last file of each source that was read."""
         self.tries: Counter[tuple[str, str]] = Counter()
@@ -152,12 +156,13 @@ class Nights:
         while (day - FIRST).days < days:
             self.world.live(day)
             self.night(day)
-            day += timedelta(days=1 if (day - FIRST).days < nightly else every)
+            self.step = 1 if (day - FIRST).days < nightly else every
+            day += timedelta(days=self.step)
         for human in self.world.humans:
             human.slips = [slip for slip in human.slips if slip.files > 1000]
         self.world.whole_files.clear()
         self.world.agenda = []
-        for _ in range(calm):
+        for _ in range(calm):  # the ends of the last weeks came by the rhythm before
             self.world.live(day)
             self.night(day)
             day += timedelta(days=1)
@@ -175,7 +180,7 @@ class Nights:
         written: dict[Path, tuple[str, list[Listed], str]] = {}
         first = day == FIRST
         for source in self.world.sources:
-            damage = "" if first else self.world.damage(source.name)
+            damage = "" if first else self.world.damage(source.name, self.step)
             if damage == "silent" or (not first and self.random.random() < 0.04):
                 continue
             rows = self.world.rows(source.name, day)
@@ -594,16 +599,20 @@ class Nights:
         return {meant.human if meant else None, *map(self.human_of, [case["matricule"], *case["of"]])}
 
     def _check_gone(self, human: Human, entries: list[Entry], last: str) -> None:
-        """The end that HR stated, and the grace and handover after it."""
-        ends = [p.stated_end(self.world.day) for p in human.posts if p.known <= self.world.day]
-        if any(end is None for end in ends) or not ends:
+        """The end that HR stated, and the grace and handover after it, from the first night whose files say
+        so. `last`: the last end that the files have. Where a row has gone, two files show it, and one may be
+        missing."""
+        day, slack = self.world.day, 5 if self.step == 1 else 3 * self.step + 2
+        ends = [p.stated_end(day) for p in human.posts if p.known <= day]
+        if any(end is None for end in ends) or not ends or last >= f"{day}":
+            self.heard.pop(human, None)
             return
-        gone = (self.world.day - max(end for end in ends if end)).days
+        gone = (day - max(self.heard.setdefault(human, day), *(end for end in ends if end))).days
         for entry in entries:
-            if gone > GRACE + 5 and entry.state.startswith("{COMPTE}A"):
+            if gone > GRACE + slack and entry.state.startswith("{COMPTE}A"):
                 why = self.academy.run("why", entry.uid, "--as-of", f"{self.world.day}").out
                 self.once("keeps log in", f"{human}, {gone} days after the end: {why}", human)
-            if gone > HANDOVER + 5 and any(uai for _, uai in entry.rights):
+            if gone > HANDOVER + slack and any(uai for _, uai in entry.rights):
                 self.once("keeps rights", f"{human}, {gone} days after the end: {entry.rights}", human)
 
     def _end(self, day: date) -> None:

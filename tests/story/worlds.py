@@ -294,7 +294,7 @@ class World:
         self.typed: dict[tuple[str, str], Human] = {}
         self.happened: Counter[str] = Counter()
         self.whole_files: dict[tuple[str, str], int] = {}
-        """(source, damage) -> the nights for which it lasts."""
+        """(source, damage) -> the days for which it lasts."""
         self.late: list[Late] = []
         self.delivered: dict[str, list[Listed]] = {}
         """The rows of the last file of each source that was read."""
@@ -848,12 +848,13 @@ class World:
         self.whole_files[source, "zeros"] = 1
         return True
 
-    def damage(self, source: str) -> str:
-        """What happens to tonight's file of a source: silent, cut, zeros, or nothing."""
-        for (name, what), nights in list(self.whole_files.items()):
+    def damage(self, source: str, days: int) -> str:
+        """What happens to tonight's file of a source: silent, cut, zeros, or nothing. The next file comes
+        after so many days."""
+        for (name, what), left in list(self.whole_files.items()):
             if name == source:
-                self.whole_files[name, what] = nights - 1
-                if nights <= 1:
+                self.whole_files[name, what] = left - days
+                if left <= days:
                     del self.whole_files[name, what]
                 return what
         return ""

@@ -74,6 +74,9 @@ from piactl.runs.run import Order
 _FEW = 5
 """How many of the people who are held a night names at its end."""
 
+OF_FEEDS = "/srv/piactl"
+"""The folder of root on a host that has those of the feeds, and of the applied ones."""
+
 
 def nightly(
     feeds: Feeds = None,
@@ -111,7 +114,7 @@ def nightly(
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     if move_applied:
-        refuse_output("--move-applied", move_applied)
+        refuse_output("--move-applied", move_applied, OF_FEEDS)
     if html:
         refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
     elif public:
