@@ -93,7 +93,7 @@ def refuse_command(words: str, roles: Iterable[str]) -> None:
     has each."""
     if _held is None or not _held.isdisjoint({*roles, Role.ROOT}):
         return
-    raise NotPermitted(f"the command {words} is for {_who(roles)}; {_you_are()}")
+    raise NotPermitted(f"the command {words} is for {groups_of(roles)}; {_you_are()}")
 
 
 def may_use(identity: str) -> bool:
@@ -105,7 +105,7 @@ def refuse_identity(identity: str) -> None:
     """Raises NotPermitted if no role of the caller has this identity of the directory."""
     if not may_use(identity):
         having = [role for role in (*GROUPS, Role.SERVICE) if identity in IDENTITIES[role]]
-        raise NotPermitted(f"the identity {identity} is for {_who(having)}; {_you_are()}")
+        raise NotPermitted(f"the identity {identity} is for {groups_of(having)}; {_you_are()}")
 
 
 def matches_feeds() -> bool:
@@ -119,12 +119,7 @@ def is_help_desk_alone() -> bool:
     return _held is not None and _held.isdisjoint({Role.ADMINISTRATOR, Role.ROOT})
 
 
-def as_one_of(role: Role) -> str:
-    """The words that name the group of a role, for the caller of a host who has it not; "" for others."""
-    return "" if _held is None or not _held.isdisjoint({role, Role.ROOT}) else f" (group {GROUPS[role]})"
-
-
-def _who(roles: Iterable[str]) -> str:
+def groups_of(roles: Iterable[str]) -> str:
     """The groups of these roles; root, if none has a group."""
     return ", ".join(GROUPS[role] for role in map(Role, roles) if role in GROUPS) or "root"
 

@@ -118,11 +118,10 @@ def refuse_different(
     differ = [name for name, same in compared.items() if same is False]
     if {*differ} <= {*despite}:
         return
-    words = " ".join(f"--despite {name}" for name in differ)
     raise ActRefused(
         f"{source.uid} and {into.uid} may be two people: {_all_words(compared)}\n"
-        f"If HR says that they are one person, add {words}"
-    )
+        "Go on if HR says that they are one person"
+    ).with_options(*(f"--despite {name}" for name in differ))
 
 
 def _all_words(compared: Mapping[str, bool | None]) -> str:

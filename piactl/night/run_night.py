@@ -23,7 +23,7 @@ from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.edits.found_accounts import AccountStore
-from piactl.errors import REASON, FeedRefused, PiactlError, UnsafePlan
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
@@ -121,7 +121,7 @@ def run_nightly(
             made = build_continuing(
                 accounts, rules, settings, scans, state, night, accepted, run.lock.renew, before=made
             )
-            run.say(_waiting_words(waiting, f"{settings.plans_folder}/drift-{run.order.run}.json"))
+            run.say(_waiting_words(run, waiting))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
@@ -178,13 +178,13 @@ def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
     return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
 
 
-def _waiting_words(broken: Sequence[Refusal], file: str) -> str:
+def _waiting_words(run: Run, broken: Sequence[Refusal]) -> str:
     which = "; ".join(refusal.words for refusal in broken)
-    totals = {refusal.kind: refusal.total for refusal in broken}
-    allow = " ".join(f"--allow {kind}={total}" for kind, total in totals.items())
+    file = f"{run.settings.plans_folder}/drift-{run.order.run}.json"
+    day = f" --as-of {run.order.as_of}" if run.order.explicit else ""
     return (
         f"warning: what other programs changed stays, because it breaks {which}; the rest is applied.\n"
-        f"To take it back: piactl plan --out {file}, then piactl apply {file} {allow} {REASON}"
+        f"To take it back, by the command that this prints: piactl plan{day} --out {file}"
     )
 
 
@@ -327,7 +327,7 @@ def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
     """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
     try:
-        then = f"\nThen, as an administrator: piactl apply {file}"
+        then = f"\nThen: piactl apply {file}"
         require_approval(run, ready, rules, str(file), by_timer=True, then=then)
     except ApprovalMissing as missing:
         message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]

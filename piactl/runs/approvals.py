@@ -54,7 +54,6 @@ from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.roles import Role, as_one_of
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.approved_rest import INTERRUPTED
 from piactl.runs.run import Run
@@ -195,7 +194,7 @@ def require_approval(
     says who approved it. `file` is the file of the plan, `first` and `then` say what comes before and after
     the approval. `by_timer`: the person who applies it need not be known. Raises ApprovalMissing before the
     first write, and UnknownOperator if that person has to be known and is not."""
-    why, by = reasons(ready.plan, rules), as_one_of(Role.APPROVER)
+    why = reasons(ready.plan, rules)
     # read now: another person may reject a plan until it is written
     records = _records(run)
     approvals = records.all()
@@ -217,8 +216,8 @@ def require_approval(
     if no is not None:
         raise ApprovalMissing(
             f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
-            "Nothing was written. Make a plan from a corrected feed, or another person approves this one"
-            f"{by}: piactl approve {file} {REASON}"
+            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
+            f"piactl approve {file} {REASON}"
         )
     if not why:
         return
@@ -236,7 +235,7 @@ def require_approval(
     has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
     raise ApprovalMissing(
         f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f"{first}As another person{by}: piactl approve {file} {REASON}{then}"
+        f"{first}As another person: piactl approve {file} {REASON}{then}"
     )
 
 

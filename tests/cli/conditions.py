@@ -399,7 +399,7 @@ CASES: dict[str, Case] = {
     "account merge": Case(
         ("account", "merge", "ida.roy", CLAIRE, "--despite", "name", *WHY),
         wrong=(
-            (("account", "merge", "ida.roy", CLAIRE, *WHY), "", 1, "add --despite name"),
+            (("account", "merge", "ida.roy", CLAIRE, *WHY), "", 1, "--despite name\n"),
             (("account", "merge", "ida.roy", CLAIRE, "--despite", "\x1b", *WHY), "", 2, "is expected"),
             (("account", "merge", "nobody.here", CLAIRE, *WHY), "", 9, NOBODY),
             (("account", "merge", CLAIRE, "nobody.here", *WHY), "", 9, NOBODY),

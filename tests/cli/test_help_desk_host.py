@@ -89,10 +89,16 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
     done = host.types("ope", "piactl", "why", CLAIRE, environment={"LANG": "fr_FR.UTF-8"})
     assert "actif" in done.stdout
     # the others have no password here, and the desk no role for them
-    for caller, words in (
-        ("root", ["nightly"]),
-        ("boss", ["account", "lock", CLAIRE, "--reason", "x", "--yes"]),
-        ("stranger", ["account", "lock", CLAIRE, "--reason", "x", "--yes"]),
+    lock = ["account", "lock", CLAIRE, "--reason", "x", "--yes"]
+    for caller, words, way_on in (
+        ("root", ["nightly"], "on a host that has it, such as that of the nights"),
+        ("boss", lock, "on a host that has it, such as that of the nights"),
+        (
+            "stranger",
+            lock,
+            "They type, on a host with the identity administrator, such as that of the nights "
+            f"(group piactl-admin): piactl account lock {CLAIRE} --reason x --yes\n",
+        ),
     ):
         done = host.types(caller, "piactl", *words)
-        assert done.returncode == Exit.CONFIGURATION, done
+        assert (done.returncode, way_on in done.stderr) == (Exit.CONFIGURATION, True), done

@@ -186,7 +186,9 @@ def test_a_week(host: Host) -> None:
     done = host.types("ope", "piactl", "account", "lock", IDA, "--reason", "laptop stolen", "--yes")
     assert (done.returncode, "is for piactl-admin; you are ope" in done.stderr) == (10, True), done
     assert host.types("anne", *printed(done.stderr, "account")).returncode == Exit.DONE
-    assert "laptop stolen" in host.types("anne", "piactl", "account", "show", IDA).stdout
+    for person, group in (("anne", ""), ("eva", " (group piactl-admin)")):
+        said = host.types(person, "piactl", "why", IDA, "login").stdout
+        assert re.search(rf"\S{re.escape(group)}\n +piactl account unlock {IDA} ", said), said
     host.academy.change(CLAIRE, userPassword=["quatre chats gris et lents"])
     for words, code in (
         (("account", "find", "dubreuil"), Exit.DONE),

@@ -66,7 +66,7 @@ def test_people_act_by_their_roles_and_have_one_journal(host: Host) -> None:
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     reset = ("piactl", "password", "reset", CLAIRE, *PROOF)
     done = host.types("ope", *reset, stdin=f"{NUMEN}\n")
-    assert (done.returncode, "--out FILE" in done.stderr) == (Exit.USAGE, True), "only on a terminal"
+    assert (done.returncode, "--out - >FILE)" in done.stderr) == (Exit.USAGE, True), "only on a terminal"
     done = host.service("piactl", "nightly", "/srv/piactl/feeds/hr.csv", "-o", "json")
     assert done.returncode == Exit.DONE, done.stderr
     done = host.types("boss", "piactl", "plan", "--out", f"{PLANS}/own.json")

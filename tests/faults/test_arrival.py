@@ -55,6 +55,11 @@ def activate(pair: Pair, uid: str, file: str) -> tuple[str, ...]:
     return ("password", "activate", uid, "--administrator", "--out", out, "--reason", "trial", "--yes")
 
 
+def reset(pair: Pair, uid: str, file: str) -> tuple[str, ...]:
+    """The same for an account whose owner has chosen a password."""
+    return ("password", "reset", uid, "--without-check", *activate(pair, uid, file)[4:])
+
+
 def value(world: World, uid: str, attribute: str) -> list[bytes]:
     dn = f"uid={uid},{ACCOUNTS}"
     return list(world.entries(dn, (attribute,))[dn].get(attribute, ()))
@@ -100,9 +105,8 @@ def test_a_lock_and_a_closure_have_arrived_when_the_command_ends(pair: Pair) -> 
         pair, "otp", "verify", device, "--code-file", str(code), "--administrator", "--reason", "x"
     )
     assert verified.code == 0, verified.said
-    reset = ("password", "reset", an_uid(pair, 3), "--without-check", *activate(pair, "", "reset")[4:])
     compromised = (*lock(an_uid(pair, 3)), "--compromised")
-    for words in (lock(an_uid(pair)), close, suspend, reset, compromised):
+    for words in (lock(an_uid(pair)), close, suspend, reset(pair, an_uid(pair, 3), "reset"), compromised):
         before = value(pair.one, words[2], "entryCSN")
         ended = done(pair, *words)
         assert (ended.code, "not yet on" in ended.said) == (0, False), ended.said
@@ -132,7 +136,7 @@ def test_a_password_changed_elsewhere_within_the_lag_is_noticed(pair: Pair, late
     uid = an_uid(pair)
     thief = own_password(pair, uid)
     pair.lag(LAG)
-    run, began = begun(pair, *activate(pair, uid, "second"))
+    run, began = begun(pair, *reset(pair, uid, "second"))
     stamp = pair.one.stamps(f"uid={uid},{ACCOUNTS}")
     while pair.one.stamps(f"uid={uid},{ACCOUNTS}") == stamp:
         assert time.monotonic() - began < 20

@@ -177,13 +177,19 @@ def test_a_feed_that_adds_nothing_is_moved_too(host: Host) -> None:
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_after_a_failed_night_all_feeds_stay(host: Host, run: Callable[[Host], int]) -> None:
+def test_after_a_refused_night_all_feeds_stay(host: Host, run: Callable[[Host], int]) -> None:
+    """One that ends with 5 because somebody is newly held was applied."""
     host.deliver("hr-1.csv", day=DAYS[1])
     assert run(host) == 0
     host.deliver("hr-2.csv", day=DAYS[0])
     assert run(host) == 6
     assert names(host.feeds) == ["hr-2.csv"]
-    assert names(host.applied) == ["hr-1.csv"]
+    host.academy.edit("piactl.yaml", "strict: false", "strict: true")
+    wrong = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
+    host.deliver("hr-2.csv", row(), wrong, day=DAYS[2])
+    assert run(host) == 5
+    assert names(host.feeds) == []
+    assert names(host.applied) == ["hr-1.csv", "hr-2.csv"]
 
 
 def test_what_was_applied_beside_a_refused_feed_is_moved(host: Host) -> None:

@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "a new assignment": ("assignment", "add", CLAIRE, *POST, "--until", day(90).isoformat(), *WHY),
     "an exception": ("exception", "grant", CLAIRE, "--service", "siecle", "--uai", "0800009A", "--until",
                      day(90).isoformat(), *WHY),
-    "a first code": ("password", "activate", IDA, "--out", "CODES", "--administrator", *WHY),
+    "a code of the administrator": ("password", "reset", IDA, "--without-check", "--out", "CODES", *WHY),
     "a code after a check": ("password", "reset", CLAIRE, "--numen-file", "-", "--out", "CODES"),
     "unblock": ("password", "unblock", CLAIRE),
     "verify": ("otp", "verify", CLAIRE, "--proof-file", "-"),

@@ -71,6 +71,17 @@ def test_what_was_not_approved_counts_on_and_an_approval_of_the_day_begins_it_ag
     assert give(*people[11:]).code == 0, "of this operator"
 
 
+def test_a_refused_plan_is_written_and_applied_by_the_two_commands_that_it_prints(school: Academy) -> None:
+    day = "2026-12-02"
+    more = school.feed(*crowd(60, debut="2026-01-01"), day=day)
+    with school.nothing_written():
+        ran = school.run("plan", more, "--as-of", day)
+        assert ran.code == 4
+        write, apply = (words.strip() for words in " ".join(again(ran, "To apply it")).split(", then piactl"))
+        assert school.run(*shlex.split(write)).code == 4
+    assert school.run(*shlex.split(apply.replace("vu avec la DRH", "'vu avec la DRH'"))).code == 0
+
+
 def test_a_lock_of_many_accounts(school: Academy) -> None:
     with school.nothing_written():
         ran = school.run("account", "lock", *school.left, "--reason", "enquête sur l'un d'eux")

@@ -19,7 +19,7 @@ from piactl.caller import Caller
 from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
 from piactl.journal import who
-from tests.cli.test_password import CLAIRE, IDA, LEA, given, lets_in, passwords_in, staff
+from tests.cli.test_password import CLAIRE, IDA, LEA, lets_in, passwords_in, staff
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy, Ran
@@ -393,4 +393,5 @@ def test_a_directory_without_the_folder_says_what_to_do(people: Academy) -> None
     assert people.run("password", "requests", "-o", "json").json == []
     doctor = {finding["id"]: finding for finding in people.run("doctor", "-o", "json").json}
     assert "ou=requests" in doctor["D15"]["found"]
-    given(people, IDA, words=("--administrator", *WHY))
+    new = ("--out", people.folder / "reset.csv", "--yes")
+    assert people.run("password", "reset", IDA, "--without-check", *WHY, *new).code == 0

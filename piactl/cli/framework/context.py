@@ -14,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
-from piactl.cli.framework.commands import asked, asked_form
+from piactl import roles
+from piactl.cli.framework.commands import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
@@ -30,7 +31,6 @@ from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.roles import Role, as_one_of
 from piactl.translation import translated, use
 
 View = Mapping[str, Any]
@@ -152,18 +152,55 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
 def say(text: str) -> None:
     """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
     try:
-        for line in translated(text).split("\n"):
+        for line in _for_people(text).split("\n"):
             print(_painted(f"piactl: {shown(line)}", sys.stderr), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 
 
+def _for_people(text: str) -> str:
+    """A text in the language of people. On a host it names the group of each command in it that its reader
+    may not give: the caller, or for a timer whoever reads its mail."""
+    text = translated(text)
+    held = roles.held()
+    if held is None or roles.Role.ROOT in held:
+        return text
+    lines: list[str] = []
+    for line in text.split("\n"):
+        match = _PRINTED.match(line)
+        of_command = _roles_of(match[3]) if match else ()
+        if match and of_command and held.isdisjoint({*of_command} - {roles.Role.SERVICE}):
+            who = roles.groups_of(of_command)
+            groups = translated(f"(group {who})") if who != roles.Role.ROOT else f"({who})"
+            if match[1].strip():
+                line = f"{match[1]} {groups}{match[2]}{match[3]}"
+            elif lines:
+                lines[-1] += f" {groups}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+_PRINTED = re.compile(r"(.*?)( ?: | {2,}|^ *)(piactl [a-z-].*)$")
+"""A command at the end of a line, and what separates it from the words before."""
+_OF_ADMINISTRATOR = frozenset({"--administrator", "--without-check", "--allow"})
+"""Options that need the role of the administrator, whoever has the command."""
+
+
+def _roles_of(command: str) -> Iterable[roles.Role]:
+    """The roles that may give a printed command; nothing for words that are none."""
+    words = command.split()[1:]
+    first, second = asked(words)
+    line = COMMANDS.get(f"{first} {second}") or COMMANDS.get(first)
+    if line is not None and not _OF_ADMINISTRATOR.isdisjoint(words):
+        return (roles.Role.ADMINISTRATOR,)
+    return line.roles if line is not None else ()
+
+
 def say_again(options: Sequence[str]) -> None:
     """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
     to copy."""
-    by, again = as_one_of(Role.ADMINISTRATOR), typed_again(options)
     same = ", with the same input and output" if "-" in chosen.words else ""
-    say(f"To go on all the same{by}{same}: {again}")
+    say(f"To go on all the same{same}: {typed_again(options)}")
 
 
 _GIVEN_AGAIN = "--accept-feed"
@@ -177,7 +214,7 @@ def typed_again(options: Sequence[str]) -> str:
     replaced, a reason stays."""
     words = iter(word for word in chosen.words if word not in options)
     names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
-    names |= _OF_TIMER if as_one_of(Role.ADMINISTRATOR) else set()
+    names |= _OF_TIMER if roles.held() is not None else set()
     kept = []
     for word in words:
         name, sign, _ = word.partition("=")
@@ -271,7 +308,7 @@ def put_json(value: object, indent: int | None = 2) -> None:
 
 def put_text(pieces: Iterable[str]) -> None:
     """Prints text for people without a pager, so that nothing waits for a reader. Raises as `put`."""
-    put([translated("".join(pieces))])
+    put([_for_people("".join(pieces))])
 
 
 def display(pieces: Iterable[str], layout: str = "text") -> None:
@@ -281,7 +318,7 @@ def display(pieces: Iterable[str], layout: str = "text") -> None:
     if layout not in ("text", "table"):
         put(pieces)
         return
-    text = translated("".join(pieces)) if layout == "text" else "".join(pieces)
+    text = _for_people("".join(pieces)) if layout == "text" else "".join(pieces)
     if not sys.stdout.isatty():
         put([text])
         return

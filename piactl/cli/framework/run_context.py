@@ -54,7 +54,6 @@ from piactl.planning.signed_plan_file import plan_document, plan_pieces
 from piactl.private_files import make_private_folder, write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
-from piactl.roles import Role, as_one_of
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, Order, journal_reading
@@ -219,14 +218,13 @@ def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
         first += f"{typed_again((f'--out {shlex.quote(name)}',))}, then "
     say_approval(ready, name)
     apply = apply_command(list(map(to_json, ready.plan.refusals)), name)
-    say(f"To apply it{as_one_of(Role.ADMINISTRATOR)}: {first}{apply}")
+    say(f"To apply it: {first}{apply}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
     """Says that the plan in the file `name` needs the approval of another person, if so."""
     if reasons(ready.plan, this_configuration().policy.approvals):
-        by = as_one_of(Role.APPROVER)
-        say(f"It needs the approval of another person{by}: piactl approve {shlex.quote(name)} {REASON}")
+        say(f"It needs the approval of another person: piactl approve {shlex.quote(name)} {REASON}")
 
 
 def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:

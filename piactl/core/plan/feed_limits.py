@@ -261,12 +261,13 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
     if rows < MOST_ZEROS and rows < ZEROS_SHARE * facts.rows:
         return None
     limit = f"(limit: {MOST_ZEROS}, or {_percent(ZEROS_SHARE)} of the rows)"
-    lines = sorted(messages)[:SAMPLE]
-    wrong = "".join(f"\n  line {line}: {messages[line].partition(': ')[0]}" for line in lines)
+    samples = {line: messages[line].partition("; ") for line in sorted(messages)[:SAMPLE]}
+    wrong = "".join(f"\n  line {line}: {what}" for line, (what, _, _) in samples.items())
+    ask = next(iter(samples.values()))[2]
     return (
         LEADING_ZEROS,
         f"{rows} of its {facts.rows} rows have a matricule that differs from a known one only by leading "
-        f"zeros {limit}{wrong};\n  {messages[lines[0]].partition(': ')[2]};\n"
+        f"zeros {limit}{wrong};\n  {ask};\n"
         "  then feed that one. To hold these people and apply the other rows, accept it",
     )
 
