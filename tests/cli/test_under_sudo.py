@@ -37,6 +37,7 @@ OWN = "under sudo piactl reads only files of others for you"
 ADVICE = {
     "": r"^leave \S+ out and redirect the output|^name one in \S+/state/(plans|rehearsals)$",
     "--html": "piactl runs show last -o html >FILE",
+    "--move-applied": "^name one in /srv/piactl$",
     "--svg": "give --svg - and redirect",
     "--png": "on a terminal",
     "--uri-file": "on a terminal",
@@ -67,6 +68,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("feed score", "DIR"): (("{own}",), READS),
     ("nightly", "FEED"): (("hr={own}",), OWN),
     ("nightly", "--html"): (("--html", "{new}"), WRITES),
+    ("nightly", "--move-applied"): (("--move-applied", "{new}"), WRITES),
     ("apply", "PLAN"): (("{own}",), OWN),
     ("approve", "PLAN"): (("{own}", *WHY), OWN),
     ("reject", "PLAN"): (("{own}", *WHY), OWN),

@@ -26,10 +26,9 @@ from ldap3.core.exceptions import (
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
-from piactl.sandbox.folder import IDENTITIES, POLICIES, tree_settings
+from piactl.sandbox.folder import IDENTITIES, tree_settings
 from tests.directory.config_server import config_server, settings_for
 from tests.directory.test_acl_matrix import hold_lock
-from tests.outside import CONSUMERS
 
 PASSWORD = "correct horse battery"
 FRESH = "another long passphrase"
@@ -425,31 +424,6 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
     for identity in ("reader", "desk"):
         with sandbox.connect(identity) as connection, pytest.raises(LDAPNoSuchObjectResult):
             logged(connection, dn)
-
-
-def test_the_documented_extra_rule_gives_one_application_one_attribute(sandbox: Any) -> None:
-    """With the rule of docs/consumers.md one application reads one more attribute; nothing else changes."""
-    page = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
-    rule = page.split("```\n")[1].replace("cn=annuaire", "cn=a")
-    path = sandbox.folder / "slapd" / "slapd.conf"
-    before, comment, after = path.read_text(encoding="utf-8").partition("# Your own rules for accounts")
-    sandbox.stop()
-    path.write_text(f"{before}{rule}{comment}{after}", encoding="utf-8")
-    sandbox.start()
-    dn = account(sandbox, "a", title="Professeure")
-    policy = f"cn=services,{POLICIES}"
-    for name in ("a", "b"):
-        entry = {"objectClass": ["applicationProcess", "simpleSecurityObject"], "userPassword": PASSWORD}
-        sandbox.add(f"cn={name},{CONSUMERS}", {**entry, "pwdPolicySubentry": policy})
-    read = {}
-    for name in ("a", "b"):
-        with sandbox.bind(f"cn={name},{CONSUMERS}", PASSWORD) as connection:
-            connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*"])
-            read[name] = {n for n, values in connection.response[0]["raw_attributes"].items() if values}
-    assert read == {"a": {"uid", "cn", "mail", "title"}, "b": {"uid", "cn", "mail"}}
-    with sandbox.connect("administrator") as administrator:
-        administrator.modify(dn, {"title": [(ldap3.MODIFY_REPLACE, ["CPE"])]})
-    assert sandbox.entry(dn)["title"] == [b"CPE"]
 
 
 def test_what_the_help_desk_can_write_is_small(sandbox: Any) -> None:

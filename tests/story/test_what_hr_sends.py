@@ -220,9 +220,10 @@ def test_a_refused_column_shows_values_with_their_lines_and_the_form_expected(ac
         "expected 01/09/2026 or 2026-09-01",
         "piactl:   line 3: '01-09-2026' is not a valid date: expected 01/09/2026 or 2026-09-01",
         "piactl:   line 4: '09/13/2026' is not a valid date: expected 01/09/2026 or 2026-09-01;",
-        *ran.err.splitlines()[-1:],
+        *ran.err.splitlines()[-2:],
     ]
-    assert "ask HR for a correct feed" in ran.err.splitlines()[-1]
+    assert "ask HR for a correct feed" in ran.err.splitlines()[-2]
+    assert f"nightly {feed} --accept-feed" in ran.err.splitlines()[-1]
     # so does one that only the policy knows
     rows = [
         row(matricule=str(n), prenom="Lou", nom_famille="Vidal", fonction="PROF") for n in range(100, 140)
