@@ -199,3 +199,13 @@ def test_a_removed_or_forged_base_holds_the_account(begun: Academy) -> None:
     assert begun.run(*end, *day).code == 0
     begun.quiet_night(DAYS[4], begun.feed(*PEOPLE, day=DAYS[4]))
     assert begun.values(CLAIRE, "piactlDigest") == bases[0]
+
+
+def test_a_night_that_leaves_what_another_program_changed_does_not_blame_itself(begun: Academy) -> None:
+    begun.change(IDA, mail=["une.autre@ac-amiens.fr"])
+    (before,) = begun.run("drift", "list", "-o", "json", *DAY).json
+    assert "last modified by cn=root" in before["by"]
+    begun.night(DAYS[1])
+    (after,) = begun.run("drift", "list", "-o", "json", *DAY).json
+    assert (after["uid"], after["attribute"]) == (IDA, "mail")
+    assert "nightly" not in str(after["by"])
