@@ -21,6 +21,8 @@ from tests.story.feeds import crowd, row, text
 from .conditions import CLAIRE, NUMEN, WHY, load
 from .unix_host import EXAMPLES, TOP, Host, unix_host
 
+pytestmark = pytest.mark.long
+
 BASE = "ou=ac-lille,dc=ac-lille,dc=fr"
 FRESH = """
 mount -t tmpfs tmpfs /run; install -d -o openldap -g openldap /run/slapd; mkdir -p /var/backups
@@ -287,7 +289,6 @@ def deliver(host: Host, day: date, ended: int = 0) -> None:
     host.root(f"cat >{name} <<'END'\n{text(rows, day.isoformat())}END\nchmod 644 {name}")
 
 
-@pytest.mark.long
 def test_a_host_is_set_up_as_the_page_says_and_its_people_live_with_it(host: Host) -> None:
     today = civil_today("Europe/Paris")
     page = "administration.md"
