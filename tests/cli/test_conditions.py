@@ -282,6 +282,8 @@ def test_an_error_says_what_to_do_next(shared: Academy, unusable: list[Path]) ->
     assert next_of("runs", "show", "x") == "piactl runs list"
     assert next_of("account", "lock", CLAIRE) == "piactl account lock --help"
     assert next_of("account", "show", "nobody.here") == "piactl account find NAME"
+    assert shared.run("-o", "json", "status").json["error"]["next"] == "piactl --help"
+    assert shared.run("account", "show", "nobody.here", "-o=json").json["error"]["code"] == Exit.USAGE
     assert next_of("--config", str(unusable[0]), "status") == "correct the file that the message names"
     assert next_of("--config", str(unusable[1]), "status") == "piactl doctor"
     merge = next_of("account", "rekey", CLAIRE, "--from", "1001", "--to", "1999", *WHY)

@@ -130,6 +130,18 @@ def test_a_usage_name_by_hand_ends_after_its_last_day(claire: Academy, fed: bool
     claire.quiet_night("2026-09-12")
 
 
+def test_a_usage_name_by_hand_stays_though_the_post_that_hr_lists_has_ended(claire: Academy) -> None:
+    """Claire is in her grace."""
+    left = row(fin="2026-09-05")
+    night(claire, "2026-09-06", left, IDA)
+    words = ("account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-10-20")
+    act(claire, *words, day="2026-09-06")
+    [override] = claire.run("override", "list", "--as-of", "2026-09-06", "-o", "json").json
+    assert (override["uid"], override["until"]) == (CLAIRE, "2026-10-20")
+    night(claire, "2026-09-07", left, IDA)
+    assert claire.values(CLAIRE, "mail") == ["claire.aubry@ac-amiens.fr"]
+
+
 def test_a_name_that_gives_no_address_is_refused(claire: Academy) -> None:
     with claire.nothing_written():
         ran = act(claire, "account", "rename", CLAIRE, "--usage-name", "?", "--until", "2026-12-31", code=1)

@@ -229,7 +229,8 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, *crowd(12, debut="2025-09-01"), day=DAY))
     with academy.nothing_written():
         ran = academy.run("undo", "last", "--as-of", DAY, *WHY)
-        assert academy.run("undo", "last", "--as-of", DAY, "--dry-run").code == 4
+        trial = academy.run("undo", "last", "--as-of", DAY, "--dry-run")
+    assert (trial.code, "dry-run" in trial.err.partition("To go on")[2]) == (4, False), trial.err
     assert ran.code == 4
     assert "REFUSED by the guard deactivate" in ran.err
     assert "--reason 'sur demande' --allow deactivate=12" in ran.err

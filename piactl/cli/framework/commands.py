@@ -261,7 +261,7 @@ def asked_form(arguments: Sequence[str]) -> str:
     for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
         option = _OUTPUT.fullmatch(word)
         if option:
-            form = option[1] or after
+            form = (option[1] or after).removeprefix("=")
     return form
 
 

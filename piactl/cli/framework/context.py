@@ -211,8 +211,8 @@ _OF_TIMER = frozenset({"--html"})
 
 def typed_again(options: Sequence[str]) -> str:
     """The command line as it was typed, with more options, each with its value: one that was given before is
-    replaced, a reason stays."""
-    words = iter(word for word in chosen.words if word not in options)
+    replaced, a reason stays, and a trial is one no more."""
+    words = iter(word for word in chosen.words if word not in (*options, "--dry-run"))
     names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
     names |= _OF_TIMER if roles.held() is not None else set()
     kept = []
@@ -255,9 +255,9 @@ def _next_step(message: str, code: int, command: str) -> str:
     """The last command that the message names, else what is next after every error of this code."""
     named = _COMMAND.findall(message)
     if named:
-        return str(named[-1])
+        return str(named[-1]).removesuffix(")")
     if code == Exit.USAGE:
-        return f"piactl {command} --help"
+        return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
     if code == Exit.NOT_FOUND and "no account has" in message:
         return "piactl account find NAME"
     return _NEXT.get(code, _CORRECT)

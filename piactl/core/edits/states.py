@@ -295,7 +295,8 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
         if account.usage_name == usage_name and (before is None or until in (None, before.until)):
             return Altered(account)
         overrides = tuple(o for o in account.overrides if o.kind is not OverrideKind.NAME)
-        if not known_to_hr(account, rules.as_of):
+        # HR may list a post that has ended: its name would come back with the next feed
+        if until is None and not known_to_hr(account, rules.as_of):
             return Altered(replace(account, usage_name=usage_name, overrides=overrides), author.note)
         hr_name = before.was if before else account.usage_name
         if usage_name == hr_name:
