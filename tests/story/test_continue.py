@@ -171,6 +171,14 @@ def test_a_text_file_among_the_feeds_does_not_stop_the_night(academy: Academy) -
     assert academy.run("feed", "check", note).code == 2
 
 
+def test_a_folder_in_place_of_its_files_stops_the_night(academy: Academy) -> None:
+    """Dates alone would close accounts, and nobody would see that no feed was read."""
+    folder = academy.feed(HUGO, day=DAY).parent
+    with academy.nothing_written():
+        ran = academy.run("nightly", folder, "--as-of", DAY)
+    assert (ran.code, f"name the files in it: {folder}/*" in ran.err) == (2, True), ran.err
+
+
 @pytest.mark.parametrize("name", ["agape_2026.csv", "agappe-001.csv", "EPP-001.csv"])
 def test_a_file_named_almost_like_a_feed_stops_the_night(two: Academy, name: str) -> None:
     slip = two.folder / name

@@ -26,7 +26,7 @@ from piactl.core.plan.feed_limits import (
 )
 from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.core.text import counted
-from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
+from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
 from piactl.feed.formats.kept_sets import keep_set
@@ -151,6 +151,8 @@ def _named(
     strange = [unread for unread in strange if unread.path not in checked]
     if warn is None or not named:
         for unread in strange:
+            if unread.path.is_dir():
+                raise UsageError(f"{unread.path}: is a folder; name the files in it: {unread.path}/*")
             if warn is None or not unread.is_other:
                 raise unread
     for unread in strange:
