@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .academy import Academy
@@ -278,6 +280,29 @@ def test_a_birth_date_that_another_source_confirms_is_no_case(academy: Academy) 
     agape = academy.feed(row(**reused), *REST, day=DAYS[3], source="agape")
     epp = academy.feed(row(**JUSTINE, uai=MICHELIS), row(matricule="77"), day=DAYS[3], source="epp")
     academy.night(DAYS[3], agape, epp)
+    assert [c["doubt"] for c in cases(academy)] == ["birth-changed"]
+
+
+def test_a_birth_date_is_not_asked_about_while_another_source_is_late(academy: Academy) -> None:
+    """Two sources differ all the time. On a night without the one that has the date of the account nobody is
+    asked, and the rest of the row is applied; after some days without it somebody is."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    wrong = {**JUSTINE, "date_naissance": "1979-08-19"}
+
+    def of_epp(day: str) -> Path:
+        return academy.feed(row(**JUSTINE, uai=MICHELIS), row(matricule="77"), day=day, source="epp")
+
+    def of_agape(day: str, **values: str) -> Path:
+        return academy.feed(row(**{**wrong, **values}), *REST, day=day, source="agape")
+
+    academy.night(DAYS[0], of_epp(DAYS[0]), academy.feed(row(**JUSTINE), *REST, day=DAYS[0], source="agape"))
+    born = academy.values("justine.roche", "piactlBirthDigest")
+    academy.night(DAYS[1], of_epp(DAYS[1]), of_agape(DAYS[1]))
+    academy.night(DAYS[2], of_agape(DAYS[2], fonction="DIR"))
+    assert cases(academy) == []
+    assert "direction" in academy.values("justine.roche", "piactlProfile")
+    assert academy.values("justine.roche", "piactlBirthDigest") == born
+    academy.night(DAYS[20], of_agape(DAYS[20], fonction="ENS"))
     assert [c["doubt"] for c in cases(academy)] == ["birth-changed"]
 
 

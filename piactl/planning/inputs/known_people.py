@@ -3,7 +3,7 @@ person. Else it is a case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from piactl.core.model.account import Account
@@ -65,12 +65,15 @@ def those_let_in(
     held.
     """
     let_in = []
+    names = {sourced.source.name for sourced in feeds}
     for sourced in feeds:
         source, people = sourced.source.name, dict(sourced.feed.people)
+        # a delta does not say again what was left out, so it waits for nobody
+        heard = names if sourced.feed.facts.full else {*memory.sources}
         for matricule, person in sourced.feed.people.items():
             account, waiting = accounts.get(matricule), memory.waiting.get(matricule)
             if account is not None or waiting is not None:
-                gate = _Gate(person, account, waiting, source, rules, memory)
+                gate = _Gate(person, account, waiting, source, heard, rules, memory)
                 case = gate.case(index, [o.feed.people.get(matricule) for o in feeds if o is not sourced])
                 if case is not None:
                     case = _asked_already(case, person, merged, rules.keys)
@@ -117,6 +120,8 @@ class _Gate:
     account: Account | None
     waiting: Waiting | None
     source: str
+    heard: Collection[str]
+    """The sources that are not waited for: those that have a feed tonight."""
     rules: Rules
     memory: Memory
     without_birth: bool = False
@@ -141,7 +146,8 @@ class _Gate:
     def _confirmed(self, elsewhere: Sequence[Person | None]) -> bool:
         """Whether a changed birth date needs no decision: the account had it before somebody decided about
         the one that it has now, or another source states the same one. It is an error if HR has corrected it
-        once, or if another source states that of the account and the NUMEN is that of the account."""
+        once, or if the NUMEN is that of the account and another source states the date of the account, or may
+        still do so."""
         person, keys = self.person, self.rules.keys
         self.without_birth = any(states_again(case, person, keys) for case in self.memory.cases.values())
         if self.without_birth:
@@ -164,10 +170,21 @@ class _Gate:
         if account is None or person.numen is None:
             return False
         same_numen = account.numen_digest in keys.candidates(NUMEN, person.numen.reveal())
-        self.without_birth = same_numen and any(
-            same_birth(other, *births_of(account), keys) for other in others
+        self.without_birth = same_numen and (
+            any(same_birth(other, *births_of(account), keys) for other in others)
+            or self._may_be_heard(account)
         )
         return self.without_birth
+
+    def _may_be_heard(self, account: Account) -> bool:
+        """Whether another source, of which a post runs, has no feed tonight and had one lately: one that
+        states another birth date all the time is asked about at no night on which the other one is late."""
+        rules, sources = self.rules, self.memory.sources
+        running = [a for a in account.assignments if not a.is_over(rules.as_of)]
+        names = {a.source for a in rules.supplements.authoritative(running)} - {*self.heard}
+        last = [sources[name].record.date for name in names & sources.keys()]
+        most = rules.matching.max_hold_days
+        return any(day is not None and (rules.as_of - day).days <= most for day in last)
 
 
 def _also_of(
