@@ -306,6 +306,18 @@ def test_a_birth_date_is_not_asked_about_while_another_source_is_late(academy: A
     assert [c["doubt"] for c in cases(academy)] == ["birth-changed"]
 
 
+def test_a_birth_date_of_a_delta_waits_for_no_other_source(academy: Academy) -> None:
+    """A delta does not say it again, so it would be lost; the case stays beside a lock by hand."""
+    academy.sources(agape="kind: full", deltas="kind: delta")
+    academy.night(DAYS[0], academy.feed(row(**JUSTINE), *REST, day=DAYS[0], source="agape"))
+    lock = ("account", "lock", "justine.roche", "--as-of", DAYS[0], "--reason", "appel", "--yes")
+    assert academy.run(*lock).code == 0
+    wrong = row(**{**JUSTINE, "date_naissance": "1979-08-19"}, uai=MICHELIS)
+    academy.night(DAYS[1], academy.feed(wrong, day=DAYS[1], source="deltas"))
+    assert [c["doubt"] for c in cases(academy)] == ["birth-changed"]
+    assert academy.values("justine.roche", "piactlLock")
+
+
 def test_a_number_joins_although_a_supplement_lists_the_person_that_night(academy: Academy) -> None:
     academy.sources(
         assed="kind: full", epp="kind: full",
