@@ -91,7 +91,7 @@ class PlanRows:
     _by: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, desired: Sequence[Desired], decided: Set[str]) -> list[Write]:
-        """The writes, each with its changes, accounts that lose something first. `decided` are the accounts
+        """The writes, each with its changes, in no order. `decided` are the accounts
         about which the run decides something, by uid: these and others."""
         later = decided - {wanted.account.uid for wanted in desired}
         drifted = [e for e in self.index.entries() if e.drift is not None and e.account.uid not in later]

@@ -24,7 +24,8 @@ _OUTCOMES = {WriteState.MADE: "applied", WriteState.NOT_MADE: "failed"}
 
 
 class JournalledWriting:
-    """The writes of a run; writes that remove something come first.
+    """The writes of a run, in their order; those at the beginning that remove something are all answered
+    before the others are sent.
 
     At the end, each intent has one outcome, except for writes in doubt, which the next run settles.
     `stopped` says what asked to stop ("" if nothing did). `unmade` counts the intents that were not sent

@@ -25,7 +25,7 @@ class Write:
     The entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion if the server has
     it), else nothing is changed. An attribute that is UNREADABLE in `delete` is replaced, whatever it holds:
     passwords are written like this, because nobody may read them. delete: `delete` are values that the entry
-    must still hold. `csn`: the entryCSN that the entry must still have, b"" for any.
+    must still hold.
 
     The write of an account or a group says what it is for: `uid` of the account, or the name of the group,
     `kinds` of change and `reason`, which the journal and the undo log keep, the `changes` of the plan that it
@@ -39,7 +39,6 @@ class Write:
     # values are not in the repr of a write, because some are secrets
     add: Values = field(default_factory=dict, repr=False)
     delete: Values = field(default_factory=dict, repr=False)
-    csn: bytes = b""
     uid: str = ""
     kinds: tuple[str, ...] = ()
     reason: str = ""

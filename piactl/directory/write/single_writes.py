@@ -167,8 +167,7 @@ class DirectoryWriter(DirectoryReader):
         controls = csn_controls(write.op, supported)
         if write.op != "add" and self._asserts():
             absent = _new_values(write) if strict and write.op == "modify" else {}
-            present = {**_readable(write.delete), **({"entryCSN": (write.csn,)} if write.csn else {})}
-            assertion = assertion_control(present, absent)
+            assertion = assertion_control(_readable(write.delete), absent)
             controls += [assertion] if assertion else []
         return controls
 

@@ -40,10 +40,9 @@ from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
 from piactl.planning.inputs.traced_people import TracedPeople, TracedPerson
 
 
-def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> dict[str, Traces]:
+def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
     """Holds each newcomer who may be the person of an account, or another newcomer; the account stays. A
-    NUMEN that another account has is not taken over by a known person. The cases are in `merged`. Returns
-    the traces of the newcomers, by matricule.
+    NUMEN that another account has is not taken over by a known person. The cases are in `merged`.
 
     A case of an earlier run stays open until its newcomer is in a feed again.
     """
@@ -51,9 +50,7 @@ def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: 
         unheard = case.matricule not in merged.people
         if case.of_newcomer and case.listed and unheard and index.entry(case.matricule, rules.keys) is None:
             merged.hold(case.matricule, case.why, HoldCode.CASE)
-    search = _Search(merged, index, memory, rules, TracedPeople(index, memory, rules))
-    search.find()
-    return {matricule: newcomer.traces for matricule, newcomer in search.traced.newcomers.items()}
+    _Search(merged, index, memory, rules, TracedPeople(index, memory, rules)).find()
 
 
 @dataclass(slots=True)
