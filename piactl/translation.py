@@ -16,6 +16,8 @@ from importlib.resources import files
 
 import polib
 
+from piactl.phrase import Phrase
+
 _PLACEHOLDER = re.compile(r"\{([a-z]+)[0-9]*\}")
 _KINDS = {
     "day": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
@@ -266,16 +268,63 @@ def _catalogue() -> Catalogue:
     return Catalogue((entry.msgid, entry.msgstr) for entry in polib.pofile(content) if entry.msgstr)
 
 
+@lru_cache(maxsize=1)
+def _phrases() -> Mapping[str, tuple[str, ...]]:
+    content = files("piactl").joinpath("locale/fr/LC_MESSAGES/phrases.po").read_text(encoding="utf-8")
+    return {e.msgid: (*e.msgstr_plural.values(),) or (e.msgstr,) for e in polib.pofile(content)}
+
+
+def _of_phrase(phrase: Phrase) -> str:
+    forms = _phrases().get(phrase.form) or (phrase.form, phrase.plural)
+    if not forms[0]:
+        return phrase
+    form = forms[-1] if phrase.number > 1 and phrase.plural else forms[0]
+    values = {name: _of_value(value) for name, value in phrase.values.items()}
+    return form.format_map(values) if values else form
+
+
+def _of_value(value: object) -> object:
+    if isinstance(value, Phrase):
+        return _of_phrase(value)
+    return recognised(value) if isinstance(value, str) else value
+
+
+def recognised(text: str) -> str:
+    translation = _catalogue().whole(text)
+    if (path := os.environ.get("PIACTL_FR_LOG")) and translation != text:
+        import json
+        import sys
+
+        frame, where = sys._getframe(1), []
+        while frame and len(where) < 8:
+            where.append(f"{frame.f_code.co_filename.rpartition('/piactl/')[2]}:{frame.f_lineno}")
+            frame = frame.f_back
+        with open(f"{path}.{os.getpid()}", "a") as file:  # noqa: PTH123
+            file.write(json.dumps([text, translation, where], ensure_ascii=False) + "\n")
+    return translation
+
+
 def translated(text: str) -> str:
     """A text for people, of one or more lines, in the language of the process."""
-    return _catalogue().text(text) if _used == "fr" else text
+    if _used == "en" and not os.environ.get("PIACTL_FR_LOG"):
+        return text
+    if isinstance(text, Phrase):
+        translation = _of_phrase(text)
+    else:
+        translation = _catalogue().text(text)
+        if translation != text:
+            [recognised(line) for line in text.split("\n")]
+    return translation if _used == "fr" else text
 
 
 def in_french(text: str) -> str:
     """A sentence in French, whatever the language of the process, for pages that have French readers."""
-    return _catalogue().whole(text)
+    return _of_phrase(text) if isinstance(text, Phrase) else recognised(text)
 
 
 def sentence(text: str) -> str:
     """One sentence, or one cell of a table, in the language of the process."""
-    return _catalogue().whole(text) if _used == "fr" else text
+    if _used == "en" and not os.environ.get("PIACTL_FR_LOG"):
+        return text
+    translation = in_french(text)
+    return translation if _used == "fr" else text

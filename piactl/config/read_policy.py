@@ -14,8 +14,8 @@ from piactl.config.typed_reading import read_typed
 from piactl.core.model.policy import MERGE, GraceRule, Policy, Profile, When
 from piactl.core.naming.names import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
-from piactl.core.text import counted
 from piactl.errors import Mistake
+from piactl.phrase import counted
 
 DEFAULT_GRACE_DAYS = 30
 

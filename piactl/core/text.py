@@ -8,11 +8,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
-    `counted(n, "guard is broken", "guards are broken")`."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+from piactl.phrase import Phrase
 
 
 def few(items: Sequence[object], most: int) -> str:
@@ -51,7 +47,9 @@ def utc_instant(text: str) -> datetime:
 
 def condition(when: Mapping[str, Iterable[str]]) -> str:
     """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
-    return ", ".join(f"{name} {' or '.join(sorted(v))}" for name, v in when.items()) or "every assignment"
+    return ", ".join(f"{name} {' or '.join(sorted(v))}" for name, v in when.items()) or Phrase(
+        "every assignment"
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

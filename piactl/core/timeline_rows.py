@@ -29,6 +29,7 @@ from piactl.core.rules.rights_over_time import (
     right_by,
     waiting_periods,
 )
+from piactl.phrase import Phrase
 
 _ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 
@@ -43,26 +44,26 @@ class Shade(Enum):
 
     COUNTS = "counts"
     LEAVE = "leave"
-    UNCOUNTED = "not counted"
-    ENDING = "ends all"
+    UNCOUNTED = Phrase("not counted")
+    ENDING = Phrase("ends all")
     ACTIVE = "active"
     ON_LEAVE = "on-leave"
     GRACE = "grace"
     ANTICIPATED = "anticipated"
     DEACTIVATED = "deactivated"
     ARCHIVED = "archived"
-    LOGIN = "log in"
+    LOGIN = Phrase("log in")
     LOCK = "locked"
     HELD = "held"
     KEPT = "kept"
     HANDOVER = "handover"
-    IN_GRACE = "in grace"
+    IN_GRACE = Phrase("in grace")
     GRANTED = "granted"
     WAITING = "waiting"
     DENIED = "denied"
     GRANT = "grant"
     DENIAL = "denial"
-    OVERRIDE = "by hand"
+    OVERRIDE = Phrase("by hand")
 
 
 class RowGroup(Enum):
@@ -173,19 +174,19 @@ def _lock_periods(account: Account) -> list[Period]:
 
 
 def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:
-    row = Row(RowGroup.LOGIN, "log in")
+    row = Row(RowGroup.LOGIN, Phrase("log in"))
     for inside, career in pieces:
         row.spans += _spans(difference(career.login, _lock_periods(account)), inside, Shade.LOGIN)
     return row
 
 
 def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
-    position = Row(RowGroup.LOCKS, "by position", "locked by an administrative position")
+    position = Row(RowGroup.LOCKS, Phrase("by position"), Phrase("locked by an administrative position"))
     for inside, career in pieces:
         position.spans += _spans(career.locked, inside, Shade.LOCK)
     yield position
     if account.lock is not None:
-        by_hand = Row(RowGroup.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
+        by_hand = Row(RowGroup.LOCKS, Phrase("by hand"), f"{account.lock.by}: {account.lock.reason}")
         by_hand.spans = [Span(first, last, Shade.LOCK) for first, last in _lock_periods(account)]
         yield by_hand
 

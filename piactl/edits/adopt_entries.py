@@ -28,7 +28,6 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import sentence, state_reason
-from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import read_accounts
@@ -44,6 +43,7 @@ from piactl.directory.store.unmanaged_entries import (
     replaced_values,
 )
 from piactl.errors import UsageError
+from piactl.phrase import counted
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
 from piactl.planning.inputs.find_cases import find_cases
 from piactl.planning.inputs.load_feeds import check_limits

@@ -16,11 +16,11 @@ from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone
 from piactl.runs.begin_run import begin_run
 from piactl.runs.notifications import OwnerNotice
@@ -34,11 +34,11 @@ class AccountOutcome(StrEnum):
     UNCHANGED = "unchanged"
     CONFLICT = "conflict"
     FAILED = "failed"
-    WOULD_CHANGE = "would change"
-    NOT_FOUND = "not found"
+    WOULD_CHANGE = Phrase("would change")
+    NOT_FOUND = Phrase("not found")
     REFUSED = "refused"
-    NOT_MADE = "not made"
-    IN_DOUBT = "in doubt"
+    NOT_MADE = Phrase("not made")
+    IN_DOUBT = Phrase("in doubt")
 
     @property
     def is_good(self) -> bool:
@@ -131,8 +131,8 @@ class BatchResult:
         if self.error is None:
             return AccountOutcome.NOT_MADE, f"stopped by {self.stopped}"
         if account.write.dn in getattr(self.error, "doubtful", ()):
-            return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
-        return AccountOutcome.NOT_MADE, "the command had to end"
+            return AccountOutcome.IN_DOUBT, Phrase("no answer came: it is made or not")
+        return AccountOutcome.NOT_MADE, Phrase("the command had to end")
 
 
 class Delivery(Protocol):
@@ -153,7 +153,7 @@ def prepare_each(
     store: AccountStore,
     names: Iterable[str],
     prepare: Callable[[str, Entry], PreparedAccount],
-    once: str = "it is changed once",
+    once: str = Phrase("it is changed once"),
 ) -> tuple[PreparedAccount, ...]:
     """The accounts of `names`, in their order, each prepared on its own.
 

@@ -14,7 +14,6 @@ from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.memory import Vanished
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
-from piactl.core.text import counted
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
@@ -25,6 +24,7 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase, counted
 from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.planning.drift_fates import resolved, wanted
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -44,11 +44,11 @@ _LOST = {
     "piactlAssignment": "an assignment",
 }
 """What a value of an attribute is, in words."""
-_ITS_OWN = (
+_ITS_OWN = Phrase(
     "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
     "on the entry: look at each of them"
 )
-_OTHERWISE = "a correction in HR, or piactl assignment add"
+_OTHERWISE = Phrase("a correction in HR, or piactl assignment add")
 
 
 def standing_drift(
@@ -108,8 +108,12 @@ def _given_up(entry: Entry, store: AccountStore) -> str:
     """The values that a revert gives up, because nobody knows them; "" if there are none."""
     unknown = entry.drift.unknown if entry.drift is not None and not entry.drift.baseless else ()
     names = {store.encoding.name(default): word for default, word in _LOST.items()}
-    words = [f"{names.get(name, 'a value')} ({name})" for name in unknown]
-    return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
+    words = [f"{names.get(name, Phrase('a value'))} ({name})" for name in unknown]
+    return (
+        Phrase("gives up {words} that another program removed: its words are lost", words=" and ".join(words))
+        if words
+        else ""
+    )
 
 
 def _settling(store: AccountStore, entry: Entry) -> Entry:
@@ -162,8 +166,13 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
                 )
             if drift.drift_class == DriftClass.PRESENTATION:
                 raise ActRefused(
-                    f"{name}: {drift.attribute} follows from the names of HR. To keep it: piactl drift "
-                    f"override {entry.account.uid} --until DATE; another name: piactl account rename"
+                    Phrase(
+                        "{name}: {attribute} follows from the names of HR. To keep it: piactl drift "
+                        "override {uid} --until DATE; another name: piactl account rename",
+                        name=name,
+                        attribute=drift.attribute,
+                        uid=entry.account.uid,
+                    )
                 )
         account = with_ledger(entry.account, {})
         former = {
@@ -254,8 +263,11 @@ def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
     """
     if not gone.matricule:
         raise ActRefused(
-            f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
-            "it from a backup of the server if you need it"
+            Phrase(
+                "{uid}: the account was archived, and its entry held only names, which nobody gets; "
+                "restore it from a backup of the server if you need it",
+                uid=uid,
+            )
         )
     last_values = logged_values(store.reader, store.directory.state, uid, store.unreadable)
     encoding, dn = store.encoding, account_dn(store.directory, uid)
@@ -297,10 +309,12 @@ def _rebuilt_words(account: Account) -> str:
         ("lock", (account.lock,) if account.lock else ()),
     )
     parts = [counted(len(some), name, f"{name}s") for name, some in lists if some]
-    return (
-        f"made again with what the undo logs have: {', '.join(parts) or 'names alone'}. What was written "
-        "before they begin is not known here: HR repeats its own, and the journal names the rest (piactl "
-        f"account history {account.uid}). The password and devices do not come back"
+    return Phrase(
+        "made again with what the undo logs have: {parts}. What was written before they begin is not known "
+        "here: HR repeats its own, and the journal names the rest (piactl account history {uid}). The "
+        "password and devices do not come back",
+        parts=", ".join(parts) or "names alone",
+        uid=account.uid,
     )
 
 
@@ -318,4 +332,4 @@ def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: A
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:
-    return PreparedAccount(name, entry.account.uid, note="no other program has changed it")
+    return PreparedAccount(name, entry.account.uid, note=Phrase("no other program has changed it"))

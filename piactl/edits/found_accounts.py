@@ -47,6 +47,7 @@ from piactl.directory.store.foreign_changes import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
 View = Mapping[str, Any]
@@ -157,17 +158,24 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     """
     name = name.strip()
     if not name:
-        raise NotFound("no account is named; give a uid, an address or a matricule")
+        raise NotFound(Phrase("no account is named; give a uid, an address or a matricule"))
     if (numen := read_numen(name)) is not None:
         raise NotFound(
-            f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
-            "matricule"
+            Phrase(
+                "{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address "
+                "or a matricule",
+                numen=numen,
+            )
         )
     entries = find_named(store, name)
     if not entries:
         if name in vanished_in(store.records, UnreadableRecords()):
             raise NotFound(
-                f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
+                Phrase(
+                    "{name}: another program deleted the entry, or took it from piactl: piactl drift show "
+                    "{name}",
+                    name=name,
+                )
             )
         raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
     if len(entries) > 1:
@@ -175,7 +183,11 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         if len(exact) != 1:
             uids = ", ".join(sorted(e.account.uid if isinstance(e, Entry) else e.uid for e in entries))
             raise PiactlError(
-                f"{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE"
+                Phrase(
+                    "{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE",
+                    name=name,
+                    uids=uids,
+                )
             )
         entries = [*exact]
     entry = store.decided(entries[0])
@@ -265,10 +277,19 @@ def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
     words = [f"{a.function} at {a.uai}" for a in today]
     if not today and ahead:
         soonest = min(ahead, key=lambda a: a.start)
-        words = [f"{soonest.function} at {soonest.uai} from {soonest.start}"]
+        words = [
+            Phrase(
+                "{function} at {uai} from {start}",
+                function=soonest.function,
+                uai=soonest.uai,
+                start=soonest.start,
+            )
+        ]
     elif not today and posts:
         last = max(posts, key=lambda a: (a.end or a.start, a.start))
-        words = [f"{last.function} at {last.uai} until {last.end}"]
+        words = [
+            Phrase("{function} at {uai} until {end}", function=last.function, uai=last.uai, end=last.end)
+        ]
     return {
         "uid": account.uid,
         "display_name": account.display_name or None,
@@ -282,7 +303,14 @@ def private_mail(account: Account, holdoff_days: int, day: date, say: Callable[[
     until = held_off_until(account, MAIL_PROOF, holdoff_days, day)
     if account.private_mail and until is not None:
         changed = account.proof_changed(MAIL_PROOF)
-        say(f"{account.uid}: its private address changed on {changed}, and is not shown before {until}")
+        say(
+            Phrase(
+                "{uid}: its private address changed on {changed}, and is not shown before {until}",
+                uid=account.uid,
+                changed=changed,
+                until=until,
+            )
+        )
         return None
     return account.private_mail or None
 

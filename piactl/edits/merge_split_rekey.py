@@ -51,6 +51,7 @@ from piactl.edits.found_accounts import AccountStore, find_account, find_entry
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
+from piactl.phrase import Phrase
 from piactl.planning.drift_fates import held_words
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.plan_rows import foreign_values
@@ -75,17 +76,31 @@ def prepare_merge(
     accounts, and for two people who differ in more than `despite` names."""
     source, into = find_entry(store, name), find_entry(store, into_name)
     if source.dn == into.dn:
-        raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
+        raise ActRefused(
+            Phrase(
+                "{name} and {into_name} are the same account, {uid}",
+                name=name,
+                into_name=into_name,
+                uid=into.account.uid,
+            )
+        )
     for account in (source.account, into.account):
         if account.state is State.ARCHIVED and (other := merged_into(account, store.keys)):
-            raise ActRefused(f"{account.uid}: it was merged into {other}; name that one")
+            raise ActRefused(
+                Phrase("{uid}: it was merged into {other}; name that one", uid=account.uid, other=other)
+            )
         if account.state is State.ARCHIVED:
             raise ActRefused(f"{account.uid}: it is archived, so there is nothing to merge")
         if account.protected and not protected:
-            raise ActRefused(f"{account.uid}: it is protected").with_options("--administrator")
+            raise ActRefused(Phrase("{uid}: it is protected", uid=account.uid)).with_options(
+                "--administrator"
+            )
         if merged_into(account, store.keys) is not None:
             raise ActRefused(
-                f"{account.uid}: a merge of it is not finished; the next command that writes does it"
+                Phrase(
+                    "{uid}: a merge of it is not finished; the next command that writes does it",
+                    uid=account.uid,
+                )
             )
     if held := held_words(source):
         raise ActRefused(held)
@@ -239,7 +254,7 @@ def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unread
             continue
         uid, into = source.account.uid, merged_into(source.account, store.keys)
         if into is None:
-            run.say(f"{uid}: another program marked it as merged; piactl ignores the mark")
+            run.say(Phrase("{uid}: another program marked it as merged; piactl ignores the mark", uid=uid))
             continue
         try:
             problem = _finished(run, store, source, find_entry(store, into))
@@ -251,7 +266,7 @@ def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unread
 
 def _finished(run: Run, store: AccountStore, source: Entry, into: Entry) -> str:
     """Makes the remaining writes of a merge in order; returns the message of the first that failed, or ""."""
-    author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
+    author = Author(run.order.actor.user, Phrase("the merge into {uid} was cut short", uid=into.account.uid))
     for row in _rows(store, source, into, author)[0]:
         for _, _, message in write_beside(run, [row]).problems:
             return message
@@ -292,7 +307,9 @@ def prepare_split(
     entry = find_entry(store, name)
     account = entry.account
     if account.protected:
-        raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
+        raise ActRefused(
+            Phrase("{uid}: it is protected; remove it from `protected` of the policy first", uid=account.uid)
+        )
     numbered = [source for source in sources if source.namespace == namespace_of(matricule)]
     if numbered and all(source.supplement for source in numbered):
         return _without_number(store, name, entry, matricule, numbered[0].name, author)

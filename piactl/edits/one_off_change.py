@@ -38,6 +38,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import taken_names
 from piactl.planning.drift_fates import held_words, resolved
 from piactl.planning.inputs.account_index import ManagedAccounts, numbers_of
@@ -81,7 +82,9 @@ def prepared_account(
     current = entry.account
     into = merged_into(current, store.keys) if current.merged else None
     if into is not None:
-        raise ActRefused(f"{name}: this account was merged into {into}; name that one")
+        raise ActRefused(
+            Phrase("{name}: this account was merged into {into}; name that one", name=name, into=into)
+        )
     if current.state is State.ARCHIVED:
         raise ActRefused(
             f"{name}: the account is archived; what is left of it is only kept so that its addresses are "

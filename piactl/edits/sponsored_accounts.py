@@ -21,6 +21,7 @@ from piactl.edits.found_accounts import AccountStore, find_account
 from piactl.edits.one_off_change import intended, owner_of, prepare
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
+from piactl.phrase import Phrase
 
 OWN_MATRICULES = "EXT-"
 """The beginning of matricules of people whom HR does not know."""
@@ -73,8 +74,11 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, re
     desired = desired_account(subject, store.rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {store.policy.open_before} days ahead; "
-            "create the account then"
+            Phrase(
+                "the start, {start}, is more than {open_before} days ahead; create the account then",
+                start=post.start,
+                open_before=store.policy.open_before,
+            )
         )
     refuse_too_long(desired.account, store.rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"
@@ -100,7 +104,7 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
     needed = ("family_name", "given_name", "uai", "function", "until", "sponsor")
     missing = [f"--{name.replace('_', '-')}" for name in needed if not getattr(newcomer, name)]
     if missing:
-        raise UsageError(f"a new account needs more: add {', '.join(missing)}")
+        raise UsageError(Phrase("a new account needs more: add {missing}", missing=", ".join(missing)))
     uai, why = read_uai(newcomer.uai)
     if uai is None:
         raise UsageError(f"--uai: {why}")

@@ -23,7 +23,7 @@ from piactl.core.plan.memory import LastRun, Memory, RunStatus
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted, utc_instant
+from piactl.core.text import utc_instant
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
@@ -31,6 +31,7 @@ from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_last, read_memory
 from piactl.edits.undo_account import WHO, Inverting, Reversal, UndoFate
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import counted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.runs.run_lock import alive_alone

@@ -11,9 +11,10 @@ from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
-from piactl.core.text import counted, few
+from piactl.core.text import few
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import ColumnLayout, shown
+from piactl.phrase import Phrase, counted
 
 _FEW = 5
 _EXAMPLES = 3
@@ -52,18 +53,26 @@ def layout_remarks(layout: ColumnLayout) -> list[Remark]:
     remarks = []
     if layout.extras:
         names = few([*map(shown, layout.extras)], _FEW)
-        remarks.append(Remark("unknown-columns", f"columns not read: {names}", len(layout.extras)))
+        remarks.append(
+            Remark("unknown-columns", Phrase("columns not read: {names}", names=names), len(layout.extras))
+        )
     if layout.is_rejects:
-        remarks.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
+        remarks.append(Remark("rejects-file", Phrase("a file of corrected rejects; nobody counts as absent")))
     return remarks
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
     """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
     if trailer is None and named is None:
-        return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
+        return [
+            Remark("no-date", Phrase("the feed has no date, so its age cannot be compared with the last one"))
+        ]
     if trailer is not None and named is not None and trailer != named:
-        both = f"the #FIN line says {trailer}, the file name {named}; the #FIN line counts"
+        both = Phrase(
+            "the #FIN line says {trailer}, the file name {named}; the #FIN line counts",
+            trailer=trailer,
+            named=named,
+        )
         return [Remark("date-differs", both)]
     return []
 
@@ -79,7 +88,7 @@ def set_remarks(written: RowWriter) -> list[Remark]:
         )
     if written.at:
         most = few([f"{uai} {number}" for uai, number in written.at.most_common()], _FEW)
-        remarks.append(Remark("understood", f"posts by structure: {most}", len(written.at)))
+        remarks.append(Remark("understood", Phrase("posts by structure: {most}", most=most), len(written.at)))
     if written.local:
         local = len(written.local)
         remarks.append(

@@ -7,13 +7,14 @@ import re
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import Refusal, refusal
 from piactl.feed.header import CODECS, DELIMITERS, REQUIRED, read_layout
+from piactl.phrase import Phrase
 
 HEAD = 8_192
 """The bytes at the beginning of a file by which it is recognised."""
 _TITLE_LINES = 20
-_WORKBOOK = "open it and save it as CSV UTF-8"
-_UNPACK = "unpack it first"
-_ARCHIVE, _XML_FILE = ("an archive", _UNPACK), ("XML", "request the export as CSV")
+_WORKBOOK = Phrase("open it and save it as CSV UTF-8")
+_UNPACK = Phrase("unpack it first")
+_ARCHIVE, _XML_FILE = ("an archive", _UNPACK), ("XML", Phrase("request the export as CSV"))
 _GZIP, _BZIP2, _XZ = (
     ("compressed (gzip)", _UNPACK),
     ("compressed (bzip2)", _UNPACK),
@@ -28,7 +29,7 @@ _BEGINNINGS = {
     b"\x28\xb5\x2f\xfd": ("compressed (zstd)", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": _ARCHIVE,
     b"Rar!": _ARCHIVE,
-    b"%PDF": ("a PDF", "request the export as CSV"),
+    b"%PDF": ("a PDF", Phrase("request the export as CSV")),
 }
 _HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|table|meta)\b", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml\b")
@@ -49,7 +50,7 @@ def other_kind(head: bytes, *, may_be_set: bool = False) -> Refusal | None:
         else:
             kind = _ARCHIVE
     elif _HTML.match(bare):
-        kind = "a page of HTML", "fetch the export again"
+        kind = "a page of HTML", Phrase("fetch the export again")
     elif _XML.match(bare):
         kind = _XML_FILE
     if kind is None or (may_be_set and kind in _OF_SETS):
@@ -62,19 +63,24 @@ def other_header(head: bytes, header: str, source: SourceSettings) -> Refusal | 
     None if there is no such explanation of missing columns."""
     hint = _HINT.fullmatch(header.strip())
     if hint:
-        return refusal("title-line", f"line 1 is `{header.strip().lower()}`, a hint for Excel, and no header")
+        return refusal(
+            "title-line",
+            Phrase("line 1 is `{header}`, a hint for Excel, and no header", header=header.strip().lower()),
+        )
     if _delimiter_of(header, source, ()):
         return None
     lines = head.decode(CODECS[source.encoding], "replace").splitlines()[1:_TITLE_LINES]
     for number, line in enumerate(lines, 2):
         if _delimiter_of(line, source, DELIMITERS):
-            detail = f"line 1 is a title, and the header is line {number}"
-            return refusal("title-line", detail, "remove the lines before the header")
+            detail = Phrase("line 1 is a title, and the header is line {number}", number=number)
+            return refusal("title-line", detail, Phrase("remove the lines before the header"))
     other = _delimiter_of(header, source, (*DELIMITERS, "|"))
     if other:
         usual = source.delimiter or DELIMITERS[0]
-        detail = f"the fields are apart by {_named(other)}, not {_named(usual)}"
-        advice = f"save it with {_named(usual)}, or set `delimiter` of the source"
+        detail = Phrase(
+            "the fields are apart by {named}, not {named2}", named=_named(other), named2=_named(usual)
+        )
+        advice = Phrase("save it with {named}, or set `delimiter` of the source", named=_named(usual))
         return refusal("other-delimiter", detail, advice)
     return None
 

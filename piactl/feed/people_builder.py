@@ -12,6 +12,7 @@ from piactl.core.text import few
 from piactl.feed.csv_row_validator import NONE_WHEN_BLANK, BrokenRow, Row
 from piactl.feed.error_codes import PERSON_DOUBLED, rejection_message
 from piactl.feed.header import COLUMNS
+from piactl.phrase import Phrase
 
 _PERSON_FIELDS = {
     "numen": "numen",
@@ -109,7 +110,11 @@ class PeopleBuilder:
             return
         if len(prior.assignments) >= _MOST_ASSIGNMENTS:
             self._reject(
-                line, "debut", "too-many-assignments", f"more than {_MOST_ASSIGNMENTS} rows", prior.matricule
+                line,
+                "debut",
+                "too-many-assignments",
+                Phrase("more than {most_assignments} rows", most_assignments=_MOST_ASSIGNMENTS),
+                prior.matricule,
             )
             return
         assignment = person.assignments[0]
@@ -135,7 +140,11 @@ class PeopleBuilder:
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (_, line), (_, other) in ((first, second), (second, first)):
-            detail = f"another row of this assignment, line {other}, disagrees in {', '.join(columns)}"
+            detail = Phrase(
+                "another row of this assignment, line {other}, disagrees in {columns}",
+                other=other,
+                columns=", ".join(columns),
+            )
             post = (first[0].uai, first[0].function)
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)
 
@@ -190,7 +199,11 @@ class PeopleBuilder:
         for matricule, (columns, rows) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *(line for line, _ in rows)})
             self.unusable += [(person, frozenset(columns)) for _, person in rows]
-            where = f"rows of one person disagree in {', '.join(columns)}: lines {few(everywhere, _FEW)}"
+            where = Phrase(
+                "rows of one person disagree in {columns}: lines {everywhere}",
+                columns=", ".join(columns),
+                everywhere=few(everywhere, _FEW),
+            )
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         lines = list(self.rejected_lines)

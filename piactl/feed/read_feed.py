@@ -46,6 +46,7 @@ from piactl.feed.header import (
 from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
 from piactl.feed.row_table import RowTable
+from piactl.phrase import Phrase
 
 T = TypeVar("T")
 
@@ -235,8 +236,8 @@ class FeedReader:
         if kind is not None:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
-            detail = f"{self.source.encoding} is expected, but the file is UTF-16"
-            self._stop_with(refusal("wrong-encoding", detail, "save it as CSV UTF-8"))
+            detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self.source.encoding)
+            self._stop_with(refusal("wrong-encoding", detail, Phrase("save it as CSV UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
@@ -246,16 +247,24 @@ class FeedReader:
         self._check_end(raw, 1)
         if has_bom and self.source.encoding != "utf-8":
             self._refuse(
-                "wrong-encoding", f"{self.source.encoding} is expected, but the file starts like UTF-8"
+                "wrong-encoding",
+                Phrase(
+                    "{encoding} is expected, but the file starts like UTF-8", encoding=self.source.encoding
+                ),
             )
         if not bare.strip() or is_trailer(bare):
-            self._stop("empty", "the file has no header: the first line is blank or a #FIN line")
+            self._stop("empty", Phrase("the file has no header: the first line is blank or a #FIN line"))
         try:
             header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
             instead = likely_encoding(bare, self.source.encoding)
             self._stop(
-                "wrong-encoding", f"{self.source.encoding} is expected, but the header looks like {instead}"
+                "wrong-encoding",
+                Phrase(
+                    "{encoding} is expected, but the header looks like {instead}",
+                    encoding=self.source.encoding,
+                    instead=instead,
+                ),
             )
         self.layout, refusals = read_layout(header, self.source)
         if any(code == "missing-column" for code, _ in refusals):
@@ -268,7 +277,9 @@ class FeedReader:
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
-                    self._refuse("bad-constant", f"constant {column.name}: {fault[1]}")
+                    self._refuse(
+                        "bad-constant", Phrase("constant {name}: {fault}", name=column.name, fault=fault[1])
+                    )
 
     def _check_end(self, raw: bytes, line: int) -> None:
         self.ended = raw.endswith(b"\n")
@@ -301,11 +312,15 @@ class FeedReader:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:
             self._stop(
-                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
+                "unclosed-quote",
+                Phrase("line {line}: a quote is not closed on its line, so rows would be lost", line=line),
             )
         except FieldTooLong:
             most = self.source.limits.max_field
-            self._stop("field-too-long", f"line {line}: a field has more than {most} characters")
+            self._stop(
+                "field-too-long",
+                Phrase("line {line}: a field has more than {most} characters", line=line, most=most),
+            )
         if isinstance(row, BrokenRow):
             self.broken += 1
             self._check_whole_file(raw, line)
@@ -314,13 +329,13 @@ class FeedReader:
     def _check_count(self) -> None:
         most = self.source.limits.max_rows
         if self.count > most:
-            self._stop("too-many-rows", f"more than the {most} rows that the source allows")
+            self._stop("too-many-rows", Phrase("more than the {most} rows that the source allows", most=most))
 
     def _read_trailer(self, raw: bytes, line: int) -> None:
         self.trailer_line = line
         self.trailer = read_trailer(raw)
         if self.trailer is None:
-            self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
+            self._refuse("bad-trailer", Phrase("line {line}: the #FIN line is cut or wrong", line=line))
         if self.trailer is not None and self.trailer.sha256 not in ("", self.digest.hexdigest()):
             self._refuse("wrong-digest")
 
@@ -329,24 +344,41 @@ class FeedReader:
         if len(self.damaged_text) < _SAMPLE and not raw.isascii():
             self.damaged_text += raw
         if self.broken > _MOSTLY and 2 * self.broken > line - 1:
-            self._stop("mostly-rejected", f"{self.broken} of the first {line - 1} rows cannot be read")
+            self._stop(
+                "mostly-rejected",
+                Phrase("{broken} of the first {line} rows cannot be read", broken=self.broken, line=line - 1),
+            )
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
-                self._refuse("second-header", f"line {line} repeats the header: files were joined")
+                self._refuse(
+                    "second-header", Phrase("line {line} repeats the header: files were joined", line=line)
+                )
 
     def check_complete(self) -> None:
         """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
         if self.trailer_line and self.lines > self.trailer_line:
             after = self.lines - self.trailer_line
-            self._refuse("after-trailer", f"{after} lines follow the #FIN line {self.trailer_line}")
+            self._refuse(
+                "after-trailer",
+                Phrase(
+                    "{after} lines follow the #FIN line {trailer_line}",
+                    after=after,
+                    trailer_line=self.trailer_line,
+                ),
+            )
         if self.trailer is not None and self.trailer.rows != self.count:
             self._refuse(
-                "wrong-count", f"the file has {self.count} rows, but the #FIN line says {self.trailer.rows}"
+                "wrong-count",
+                Phrase(
+                    "the file has {count} rows, but the #FIN line says {rows}",
+                    count=self.count,
+                    rows=self.trailer.rows,
+                ),
             )
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", f"line {self.lines} has no line end: the file was cut")
+            self._refuse("cut", Phrase("line {lines} has no line end: the file was cut", lines=self.lines))
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
@@ -529,5 +561,7 @@ def _read(path: Path, source: SourceSettings, read: Callable[[FeedReader], T]) -
     except MemoryError:
         pass
     gc.collect()  # what was read may be in cycles, and commands collect nothing by themselves
-    why = refusal("too-many-bytes", "there is too little memory to read it", "check it, then add memory")
+    why = refusal(
+        "too-many-bytes", Phrase("there is too little memory to read it"), Phrase("check it, then add memory")
+    )
     raise FeedRefused(str(path), [why], source.name)

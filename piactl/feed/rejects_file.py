@@ -21,12 +21,13 @@ from piactl.feed.header import (
     read_layout,
     unquoted_formulas,
 )
+from piactl.phrase import Phrase
 from piactl.private_files import write_private
 from piactl.translation import sentence
 
 _MASKED = b"?" * 13
 """Replaces a mistyped NUMEN: the row stays rejected until the right one is typed."""
-_HELD_WITH_OTHERS = "held because of other rows of this person"
+_HELD_WITH_OTHERS = Phrase("held because of other rows of this person")
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:

@@ -15,6 +15,7 @@ from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.naming.names import without_invisible
 from piactl.feed.header import shown
+from piactl.phrase import Phrase
 
 Fault = tuple[str, str]
 Checked = tuple[Any, Fault | None]
@@ -56,7 +57,7 @@ def check_matricule(text: str) -> Checked:
         return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits such as 0012345")
     numen = read_numen(text) if len(text) == _NUMEN_LENGTH else None
     if numen is not None and not numen.unusual:
-        return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
+        return _fault("matricule-is-numen", Phrase("the column matricule contains a NUMEN"))
     return text, None
 
 
@@ -65,7 +66,7 @@ def check_numen(text: str) -> Checked:
     numen = read_numen(text)
     if numen is None:
         return _fault(
-            "bad-numen", "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)"
+            "bad-numen", Phrase("not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)")
         )
     return numen, None
 
@@ -153,7 +154,7 @@ class DateCheck:
             empty = f"{day.isoformat()} is what a spreadsheet makes of an empty date"
             return _fault("date-out-of-range", f"{empty}: expected the date of birth, or nothing")
         if not self._first <= day <= self._last:
-            between = f"{self._first.isoformat()} and {self._last.isoformat()}"
+            between = Phrase("{first} and {last}", first=self._first.isoformat(), last=self._last.isoformat())
             return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
         return day, None
 

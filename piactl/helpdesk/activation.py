@@ -43,6 +43,7 @@ from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_e
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
+from piactl.phrase import Phrase
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
@@ -97,7 +98,7 @@ class ActivationDelivery:
         def prepare(name: str, entry: Entry) -> PreparedAccount:
             return self._prepared(store, name, entry, reason, now, identity)
 
-        accounts = prepare_each(store, names, prepare, "it gets one activation password")
+        accounts = prepare_each(store, names, prepare, Phrase("it gets one activation password"))
         return self.guard.guarded(store.reader, PASSWORD, accounts)
 
     def _prepared(
@@ -114,7 +115,9 @@ class ActivationDelivery:
         password = new_activation_password(secrets.choice)
         self._activations[account.uid] = Activation(account, password, ends)
         write = activation_write(store.reader, entry.dn, password, ends, activation_policy(self.settings))
-        note = f"an activation password, valid until {shown_time(ends, timezone)}"
+        note = Phrase(
+            "an activation password, valid until {shown_time}", shown_time=shown_time(ends, timezone)
+        )
         note += _with_device(account, store.encoding)
         if opens:
             note += f"; the account opens on {opens}"
@@ -222,7 +225,7 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
     would not open, or that `identity` may not change."""
 
     def instead() -> str:
-        return "\n".join(store.held_by_cases(uid)) or f"See: piactl why {uid} login"
+        return "\n".join(store.held_by_cases(uid)) or Phrase("See: piactl why {uid} login", uid=uid)
 
     uid, as_of = account.uid, store.as_of
     _, status = career_and_status(account, store.rules)

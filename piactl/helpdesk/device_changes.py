@@ -52,6 +52,7 @@ from piactl.helpdesk.limits import (
 )
 from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
+from piactl.phrase import Phrase
 from piactl.private_files import create_private, write_private
 
 
@@ -219,7 +220,7 @@ def prepare_verification(
     prove(holder)
     holder = as_proved(store, holder)
     device = holder.named(named) or device
-    code = read_code(ask(f"Code of {named} for {uid}"))
+    code = read_code(ask(Phrase("Code of {named} for {uid}", named=named, uid=uid)))
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     match = checked_match(uid, device, secret, code, instant)
@@ -266,12 +267,18 @@ def prepare_resync(
     devices = [device for device in tried if device is not None]
     uid = holder.account.uid
     if not devices:
-        raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
+        raise ActRefused(
+            Phrase(
+                "{uid}: it has no device in force and none that waits; see: piactl otp show {uid}", uid=uid
+            )
+        )
     opened_ = [(device, opened(store.keys, uid, device)) for device in devices]
-    first = read_code(ask(f"First code for {uid}"))
-    second = read_code(ask("The code that came after it"))
+    first = read_code(ask(Phrase("First code for {uid}", uid=uid)))
+    second = read_code(ask(Phrase("The code that came after it")))
     if first == second:
-        raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
+        raise WrongCode(
+            Phrase("{uid}: this is the same code twice; wait until the telephone shows another one", uid=uid)
+        )
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
@@ -313,7 +320,7 @@ def _went_back(uid: str, device: DeviceEntry, now: datetime) -> str:
     to reach that step again."""
     ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
     if ahead <= 3 * PERIOD:
-        return f"{uid}: these codes, or later ones, were used before; give the next two"
+        return Phrase("{uid}: these codes, or later ones, were used before; give the next two", uid=uid)
     until = now + timedelta(seconds=ahead)
     return (
         f"{uid}: codes up to {until:%H:%M} UTC on this device's clock were used while it was ahead; none of "
@@ -342,10 +349,12 @@ def prepare_suspension(
         mark = None
         if device is not None and device.device.state is not DeviceState.SUSPENDED:
             mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
-        effect = "logging in is refused" if holder.encoding.links else "no code is good"
-        note = (
-            f"the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or this "
-            f"one is found (piactl otp resume {uid})"
+        effect = Phrase("logging in is refused") if holder.encoding.links else Phrase("no code is good")
+        note = Phrase(
+            "the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or "
+            "this one is found (piactl otp resume {uid})",
+            effect=effect,
+            uid=uid,
         )
         return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
 
@@ -365,14 +374,22 @@ def prepare_resumption(
     def prepare(holder: DeviceHolder) -> PreparedAccount:
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
-            return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
+            return prepared(
+                holder,
+                "otp-resume",
+                author.reason,
+                [],
+                Phrase("{device} is in force", device=holder.account.device),
+            )
         device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
         if device is None:
             raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
         prove(holder)
         named = device.device.name
         mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
-        note = f"{named} is in force again: {login_words(holder, named)}"
+        note = Phrase(
+            "{named} is in force again: {login_words}", named=named, login_words=login_words(holder, named)
+        )
         return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
     return prepare_holders(store, names, identity, prepare)
@@ -398,9 +415,13 @@ def prepare_removal(
             prove(holder)
             holder = as_proved(store, holder)
         words = login_words(holder, "")
-        note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
+        note = (
+            Phrase("it has no device any more: {words}", words=words)
+            if holder.devices or holder.account.device
+            else ""
+        )
         writes = [link(holder, ""), *deletions(holder.devices)]
-        removed = prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+        removed = prepared(holder, "otp-remove", author.reason, writes, note or Phrase("it has no device"))
         return replace(removed, notice=guard.notice(holder.account, DEVICE))
 
     batch = prepare_holders(store, names, identity, prepare)

@@ -24,6 +24,7 @@ from piactl.directory.store.devices import (
 )
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Devi
             f"{name}: the account is protected, and out of the help desk's reach: an administrator can go on"
         ).with_options("--administrator")
     if entry.account.state is State.ARCHIVED:
-        raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
+        raise ActRefused(
+            Phrase("{name}: the account is archived; it logs in nowhere and has no device", name=name)
+        )
     devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))
     return DeviceHolder(name, entry, devices, store.encoding)
 
@@ -127,9 +130,13 @@ def deletions(devices: Iterable[DeviceEntry]) -> list[Write]:
 def login_words(holder: DeviceHolder, device: str) -> str:
     """What logging in requires once `device` is in force for the account."""
     if not holder.encoding.links:
-        words = "the portal asks for its codes" if device else "the portal asks for no code"
+        words = Phrase("the portal asks for its codes") if device else Phrase("the portal asks for no code")
     else:
-        words = "logging in takes the password followed by a code" if device else "the password alone logs in"
+        words = (
+            Phrase("logging in takes the password followed by a code")
+            if device
+            else Phrase("the password alone logs in")
+        )
     return f"{holder.shut_words}; once it opens again, {words}" if holder.account.shut else words
 
 
@@ -160,7 +167,7 @@ def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str
 def _login(holder: DeviceHolder, *, active: bool) -> str:
     if _refused_by(holder, active=active) is not None:
         return "refused"
-    return "password and code" if holder.encoding.link(holder.account) else "password"
+    return Phrase("password and code") if holder.encoding.link(holder.account) else "password"
 
 
 def _refused_by(holder: DeviceHolder, *, active: bool) -> str | None:
@@ -175,7 +182,7 @@ def _use(holder: DeviceHolder, entry: DeviceEntry) -> str:
     """The use of a device: in force, waits (to be verified), suspended, or left over from a command that
     died."""
     if entry is holder.in_force:
-        return "in force"
+        return Phrase("in force")
     if entry.device.state is DeviceState.PENDING:
         return "waits"
-    return "suspended" if holder.is_suspended else "left over"
+    return "suspended" if holder.is_suspended else Phrase("left over")

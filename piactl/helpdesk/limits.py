@@ -22,7 +22,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import PasswordSettings, Settings
 from piactl.core.plan.change import OPERATIONS
 from piactl.core.plan.guards import Refusal, operation_refusals
-from piactl.core.text import counted
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.password_state import policy_exists
@@ -44,6 +43,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.state_records import read_last
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
+from piactl.phrase import Phrase, counted
 from piactl.runs.notifications import OwnerNotice, owner_notice
 from piactl.runs.run import Run
 from piactl.runs.run_checks import require_default_policy
@@ -338,8 +338,8 @@ class _Counts:
         return tuple(min(instant, self._now) for instant in failures)
 
     def _report_ahead(self, dn: str) -> None:
-        why = "the count of identity checks is of an instant that lies ahead, and counts as of now"
-        self._unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
+        why = Phrase("the count of identity checks is of an instant that lies ahead, and counts as of now")
+        self._unreadable.add(UnreadableRecord(dn, why, Phrase("look at the clocks of the hosts")))
 
     def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
         change_record(self._writer, dn, change)
@@ -364,8 +364,11 @@ def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Reco
             # an entry below it keeps it from being deleted; an empty count is as good as none
             change = _empty
         elif result.outcome is Outcome.FAILED or not _is_ours(writer, dn):
-            raise UnreadableRecord(dn, f"the count of identity checks cannot be written ({result.message})")
-    raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+            raise UnreadableRecord(
+                dn,
+                Phrase("the count of identity checks cannot be written ({message})", message=result.message),
+            )
+    raise PiactlError(Phrase("the count of identity checks changes faster than it can be written; try again"))
 
 
 def _is_ours(writer: Writer, dn: str) -> bool:
@@ -413,8 +416,11 @@ class OperationGuard:
                 counts = self._counts(data)
                 if self._refusals(writer, operation, uids, counts, self.allowed):
                     raise UnsafePlan(
-                        f"{counted(len(uids), 'account')}: another command used up what was left "
-                        "of today; nothing was written. Repeat it to see the guard"
+                        Phrase(
+                            "{count}: another command used up what was left of today; nothing was written. "
+                            "Repeat it to see the guard",
+                            count=counted(len(uids), "account"),
+                        )
                     )
                 return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}
 

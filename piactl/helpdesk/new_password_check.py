@@ -11,6 +11,7 @@ from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state import POLICY, read_minimum
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,11 @@ def check_password(
     remarks = []
     asked = read_minimum(reader, policy) if policy else None
     if asked is None:
-        missing = f"{policy} is not there" if policy else "password.policy is not set in the configuration"
+        missing = (
+            Phrase("{policy} is not there", policy=policy)
+            if policy
+            else "password.policy is not set in the configuration"
+        )
         remarks.append(f"the directory's own rules are not known: {missing}")
     minimum = max(minimum, asked or 0)
     problems = password_problems(password, minimum, owner)

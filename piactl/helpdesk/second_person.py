@@ -54,6 +54,7 @@ from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_hol
 from piactl.helpdesk.holders_of_devices import row as device_row
 from piactl.helpdesk.limits import delete_malformed, shown_time
 from piactl.journal.actor import Actor, known_operator
+from piactl.phrase import Phrase
 from piactl.runs.run import Run
 
 HOURS = timedelta(hours=8)
@@ -101,7 +102,7 @@ class Request:
     @property
     def approving_reason(self) -> str:
         """The reason of the run that approves it."""
-        return f"requested by {self.by} ({self.name}): {self.reason}"
+        return Phrase("requested by {by} ({name}): {reason}", by=self.by, name=self.name, reason=self.reason)
 
 
 def _records(reader: Reader, state: str) -> list[RawEntry]:
@@ -205,7 +206,11 @@ class Requests:
         """The requests for an activation password, or for the device that waits to be verified. Raises
         PiactlError in a directory that has no place for requests."""
         if self.reader.read(self._folder, ["ou"]) is None:
-            raise PiactlError(f"{self._folder} is missing; add it: docs/upgrade-directory.md, section 8")
+            raise PiactlError(
+                Phrase(
+                    "{folder} is missing; add it: docs/upgrade-directory.md, section 8", folder=self._folder
+                )
+            )
 
         def prepared(name: str, entry: Entry) -> PreparedAccount:
             uid, device, changed = entry.account.uid, "", ""
@@ -258,7 +263,7 @@ class Requests:
     def _read(self, name: str, record: Record) -> Request:
         request: Request = from_json(Request, {**record, "name": name})
         if not self.keys.matches(text_of(record, "seal"), "request", _sealed(request)):
-            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+            raise Misshapen(Phrase("its seal is not of piactl's keys: another program wrote it"))
         return request
 
     def _end(self, name: str) -> Record | None:
@@ -273,7 +278,11 @@ def refuse_changed(store: AccountStore, settings: PasswordSettings, request: Req
     used, though its end was removed, or nobody needs it any more."""
     if _changed(store, find_entry(store, request.account), settings) != request.changed:
         raise ActRefused(
-            f"{request.name}: {request.account} has got another password since; request it again"
+            Phrase(
+                "{name}: {account} has got another password since; request it again",
+                name=request.name,
+                account=request.account,
+            )
         )
 
 
@@ -300,7 +309,7 @@ def forget_old_requests(run: Run) -> int:
         if name.removesuffix(_ENDED) in entries:
             del entries[name]  # readable or not: without it the request would be open again
         else:
-            why = "it ends a request that does not exist"
+            why = Phrase("it ends a request that does not exist")
             run.unreadable.add(UnreadableRecord(entries[name].dn, why))
     return gone + delete_malformed(run, folder, entries.values())
 

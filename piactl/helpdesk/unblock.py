@@ -21,6 +21,7 @@ from piactl.directory.store.password_state import (
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.helpdesk.limits import shown_time
+from piactl.phrase import Phrase
 
 
 def prepare_unblocking(
@@ -37,7 +38,7 @@ def prepare_unblocking(
             store,
             names,
             lambda name, entry: _prepared(store, passwords, name, entry, reason, now, identity),
-            "it is unblocked once",
+            Phrase("it is unblocked once"),
         )
     )
 
@@ -53,7 +54,9 @@ def _prepared(
 ) -> PreparedAccount:
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
-        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
+        raise ActRefused(
+            Phrase("{uid}: the account is archived; nobody can log in with it any more", uid=uid)
+        )
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(f"{uid}: the account is protected: only an administrator unblocks it").with_options(
             "--administrator"
@@ -61,8 +64,11 @@ def _prepared(
     credentials = read_credentials(store.reader, entry.dn, "", passwords)
     if credentials.blocked_for_good:
         raise ActRefused(
-            f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
-            "the administrator of the directory who set it has to remove it"
+            Phrase(
+                "{uid}: the directory holds a lock without an end that wrong passwords do not make; the "
+                "administrator of the directory who set it has to remove it",
+                uid=uid,
+            )
         )
     timezone = store.policy.timezone
     ends = activation_end(credentials, entry, timezone, passwords.activation_hours, now)
@@ -123,7 +129,9 @@ def _note(
 ) -> str:
     """The blocks and other obstacles, in words for the operator."""
     uid = entry.account.uid
-    note = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
+    note = (
+        Phrase("the block by wrong passwords is gone") if blocked else Phrase("no wrong passwords block it")
+    )
     if ends is not None:
         note += f"; it has an activation password, valid until {shown_time(ends, store.policy.timezone)}"
     elif credentials.changed is None:

@@ -26,6 +26,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.otp_secret import OtpSecret, sealed, unsealed
+from piactl.phrase import Phrase
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -35,9 +36,9 @@ class CodeOutcome(StrEnum):
 
     GOOD = "good"
     WRONG = "wrong"
-    USED = "used already"
-    SUSPENDED = "device suspended"
-    NONE = "no device"
+    USED = Phrase("used already")
+    SUSPENDED = Phrase("device suspended")
+    NONE = Phrase("no device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def read_code(text: str) -> str:
     """The code in typed text, without blanks. Raises WrongCode, without the text, if it cannot be a code."""
     code = "".join(text.split())
     if not _CODE.fullmatch(code):
-        raise WrongCode(f"not a code: it has {DIGITS} digits, as the telephone shows them now")
+        raise WrongCode(
+            Phrase("not a code: it has {digits} digits, as the telephone shows them now", digits=DIGITS)
+        )
     return code
 
 
@@ -76,7 +79,9 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
     try:
         match = match_code(entry.device, secret.code, read_code(code), now)
     except CodeUsed:
-        raise WrongCode(f"{uid}: this code, or a later one, was used before; wait for the next one") from None
+        raise WrongCode(
+            Phrase("{uid}: this code, or a later one, was used before; wait for the next one", uid=uid)
+        ) from None
     if match is None:
         raise WrongCode(
             f"{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
@@ -139,6 +144,7 @@ def use_code(
     outcome = stored(write) if stored else write_one(writer, write).outcome
     if outcome is not Outcome.APPLIED:
         return CheckedCode(
-            CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
+            CodeOutcome.USED,
+            Phrase("{uid}: this code was used at the same moment; wait for the next one", uid=uid),
         )
     return CheckedCode(CodeOutcome.GOOD)

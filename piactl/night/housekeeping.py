@@ -11,7 +11,6 @@ from functools import partial
 
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.store.password_state import policy_writes
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
@@ -20,6 +19,7 @@ from piactl.edits.merge_split_rekey import finish_merges
 from piactl.errors import DirectoryRefused
 from piactl.helpdesk.limits import forget_old_attempts
 from piactl.helpdesk.second_person import forget_old_requests
+from piactl.phrase import counted
 from piactl.runs.apply_plan import Housekeeping, write_beside
 from piactl.runs.approvals import forget_old_approvals
 from piactl.runs.run import Run

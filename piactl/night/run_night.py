@@ -18,7 +18,6 @@ from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
@@ -30,6 +29,7 @@ from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
+from piactl.phrase import counted
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds

@@ -17,6 +17,7 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Desired, Rules
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
+from piactl.phrase import Phrase
 
 RESTORED = "attributes"
 """The fact of a change that names the attributes which another program changed."""
@@ -61,7 +62,9 @@ def changes_of_write(
     if foreign:
         changes.append(_restored(desired, write, foreign, rules, encoding))
     if formed:
-        reason = "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        reason = Phrase(
+            "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        )
         changes.append(_update(desired, {LAYOUT: formed}, {LAYOUT: formed}, reason, rules))
     return changes
 
@@ -93,7 +96,7 @@ def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterato
                 "class": drift_class.value,
                 "ours": [f"{d.attribute}: {v}" for d in some for v in d.ours],
             },
-            reason="another program changed it" + (f", {by}" if by else ""),
+            reason=Phrase("another program changed it") + (f", {by}" if by else ""),
             effective=rules.as_of,
             establishments=home_establishments(desired.account, rules.as_of),
             profiles=desired.account.profiles,
@@ -121,7 +124,7 @@ def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, en
     reason = "managed attributes were changed by another program: " + ", ".join(names)
     link = encoding.name("oathTOTPToken")
     if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
-        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", Phrase("link to no device")]}
         shut = "locked" if desired.account.locked else "closed"
         reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
     return _update(desired, before, after, reason, rules)

@@ -30,6 +30,7 @@ from piactl.directory.store.foreign_changes import (
     compare,
     rows_of,
 )
+from piactl.phrase import Phrase
 
 Since = Mapping[str, Mapping[str, date]]
 
@@ -76,7 +77,7 @@ def resolved(
         return entry
     if drift.baseless:
         name = encoding.name(BASE)
-        theirs = ("another value",) if entry.base else ()
+        theirs = (Phrase(Phrase("another value")),) if entry.base else ()
         row = Drift("", name, DriftClass.LOOSENING.value, ("?",), theirs, DriftFate.WAITS.value)
         return replace(entry, drift=replace(drift, rows=(row,), unknown=(name,)))
     values, names = encoding.values(account), {text.encode() for text in _names_of(entry, encoding)}
@@ -196,12 +197,16 @@ def held_words(entry: Entry, *decided: str) -> str:
     if drift is None or not names or drift.settles:
         return ""
     if drift.baseless:
-        return (
-            f"another program removed the base ({names}), so what else it changed cannot be seen; the "
-            f"account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
-            f"{uid}, then piactl drift revert {uid}"
+        return Phrase(
+            "another program removed the base ({names}), so what else it changed cannot be seen; the "
+            "account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
+            "{uid}, then piactl drift revert {uid}",
+            names=names,
+            uid=uid,
         )
-    return (
-        f"another program changed {names}, and what it was is not known here; the account gains nothing "
-        f"until HR or somebody says what: piactl drift show {uid}"
+    return Phrase(
+        "another program changed {names}, and what it was is not known here; the account gains nothing "
+        "until HR or somebody says what: piactl drift show {uid}",
+        names=names,
+        uid=uid,
     )

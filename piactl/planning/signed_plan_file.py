@@ -34,6 +34,7 @@ from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
+from piactl.phrase import Phrase
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
@@ -228,13 +229,18 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
         digest = fingerprint(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
-            f"{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE"
+            Phrase(
+                "{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE", name=name
+            )
         ) from None
     if not hmac.compare_digest(digest.encode(), str(claimed).encode()) or not keys.matches(
         str(signature), _PURPOSE, signed
     ):
         raise StalePlan(
-            f"{name}: was edited since it was made, or made with another key; make the plan again"
+            Phrase(
+                "{name}: was edited since it was made, or made with another key; make the plan again",
+                name=name,
+            )
         )
     if document["version"] != VERSION:
         raise _of_another_version(name)
@@ -254,7 +260,7 @@ def read_kept_plan(settings: Settings, keys: DigestKeys, record: Mapping[str, An
 
 
 def _of_another_version(name: str) -> StalePlan:
-    return StalePlan(f"{name}: was made by another version of piactl; make the plan again")
+    return StalePlan(Phrase("{name}: was made by another version of piactl; make the plan again", name=name))
 
 
 def _read_document(document: Mapping[str, Any]) -> ReadyPlan:

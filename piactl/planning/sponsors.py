@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 from piactl.core.model.account import State
 from piactl.directory.store.accounts import Entry, read_accounts_named
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
 
-_LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: "is archived"}
-ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
+_LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: Phrase("is archived")}
+ADVICE = Phrase("piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close")
 
 
 def leaving_sponsors(

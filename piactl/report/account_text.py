@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.core.plan.drift import fate_words
 from piactl.core.rules.career import NEVER
+from piactl.phrase import Phrase
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
@@ -31,8 +32,8 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         ("matricule", ", ".join(view["matricules"])),
         ("profiles", ", ".join(view["profiles"])),
         ("sponsor", view["sponsor"]),
-        ("log in", _login(view)),
-        ("next due", view["next_due"]),
+        (Phrase("log in"), _login(view)),
+        (Phrase("next due"), view["next_due"]),
     ]
     for name, value in rows:
         if value:
@@ -79,10 +80,10 @@ def _drift(view: View) -> Iterator[str]:
 
 def _span(first: str | None, last: str | None) -> str:
     if first and last:
-        return f"{first} to {last}"
+        return Phrase("{first} to {last}", first=first, last=last)
     if last:
-        return f"until {last}"
-    return f"from {first}" if first else ""
+        return Phrase("until {last}", last=last)
+    return Phrase("from {first}", first=first) if first else ""
 
 
 def _login(view: View) -> str:
@@ -145,31 +146,31 @@ def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
 
 def _device_login(view: View) -> str:
     refused = {
-        "closure": "the account is closed",
-        "lock": "the account is locked",
-        "device": "its device is suspended",
+        "closure": Phrase("the account is closed"),
+        "lock": Phrase("the account is locked"),
+        "device": Phrase("its device is suspended"),
     }
     if view["refused_by"]:
         return f"logging in is REFUSED: {refused[view['refused_by']]}"
     if view["enforced_by"] == "portal":
-        return "the portal asks for codes, not the directory"
+        return Phrase("the portal asks for codes, not the directory")
     return {
-        "password": "logs in with the password alone",
-        "password and code": "logs in with the password followed by a code",
+        "password": Phrase("logs in with the password alone"),
+        "password and code": Phrase("logs in with the password followed by a code"),
     }[view["login"]]
 
 
 def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
     uses = {
-        "waits": f"waits: piactl otp verify {uid}",
-        "left over": "left over from an interrupted command",
+        "waits": Phrase("waits: piactl otp verify {uid}", uid=uid),
+        "left over": Phrase("left over from an interrupted command"),
     }
     yield f"  {device['device']}  {uses.get(device['use'], device['use'])}"
     rows = [
         ("made", f"{_minute(device['made'], zone)} by {device['by']}"),
         ("verified", _minute(device["verified"], zone)),
         ("suspended", _minute(device["suspended"], zone)),
-        ("last code", _minute(device["last_use"], zone) or "never"),
+        (Phrase("last code"), _minute(device["last_use"], zone) or "never"),
         ("clock", clock_words(device["drift_seconds"] // PERIOD)),
     ]
     for name, value in rows:

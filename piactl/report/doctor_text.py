@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from piactl.core.text import counted
+from piactl.phrase import counted
 from piactl.report.escaping import shown
 
 _QUIET = ("ok", "skipped")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
 from piactl.translation import sentence
 
@@ -25,7 +25,13 @@ def case_text(view: View) -> str:
 
 
 def _lines(view: View) -> Iterator[str]:
-    yield f"Case {view['case']}: {view['doubt']}, since {view['since']} ({counted(view['days'], 'day')})"
+    yield Phrase(
+        "Case {view}: {view2}, since {view3} ({count})",
+        view=view["case"],
+        view2=view["doubt"],
+        view3=view["since"],
+        count=counted(view["days"], "day"),
+    )
     yield f"  HR, {view['source']}  {view['matricule']} [{view['origin']}]"
     stated, *others = view["sides"]
     for other in others:

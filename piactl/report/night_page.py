@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page
 from piactl.report.plan_text import MEANING, ORDER, change_text, parted_holds
@@ -21,7 +21,11 @@ MOST = 12
 """The most rows of one table; the rest is only counted."""
 
 _FATES = tuple(
-    zip(FATES, ("account changed", "unchanged", "rejected", "person held", "ignored"), strict=True)
+    zip(
+        FATES,
+        (Phrase("account changed"), "unchanged", "rejected", Phrase("person held"), "ignored"),
+        strict=True,
+    )
 )
 """The outcomes of rows, in words for people."""
 
@@ -42,7 +46,7 @@ def night_page(view: View, *, public: bool = False) -> str:
     colour = "bad" if record["status"] != RunStatus.DONE else "waits" if rest else "good"
     return html_page(
         "night.html.j2",
-        title=f"Night of {record['as_of']}",
+        title=Phrase("Night of {record}", record=record["as_of"]),
         status=record["status"],
         colour=Typed(colour),
         verdict=verdict,
@@ -81,8 +85,8 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
     words = {
         RunStatus.DONE: f"Done: {counted(changed, 'account')} changed."
         if changed
-        else "Done: nothing to change.",
-        RunStatus.REFUSED: "Refused: nothing was written.",
+        else Phrase("Done: nothing to change."),
+        RunStatus.REFUSED: Phrase("Refused: nothing was written."),
     }.get(status, f"{str(status).capitalize()}: {counted(changed, 'account')} known to be changed.")
     rest = [
         counted(number, "account") + f" {outcome}"
@@ -100,10 +104,10 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
 
 def _lines(record: View, plan: View, *, public: bool) -> Iterator[str]:
     if record.get("approved_by") and not public:
-        yield f"approved by {' and '.join(record['approved_by'])}"
+        yield Phrase("approved by {record}", record=" and ".join(record["approved_by"]))
     broken = dict.fromkeys(refusal["kind"] for refusal in plan["refusals"])
     if broken:
-        yield f"Stopped by {', '.join(broken)}."
+        yield Phrase("Stopped by {broken}.", broken=", ".join(broken))
 
 
 def _used(guard: View) -> Bar:
@@ -182,7 +186,7 @@ def _feeds(qualities: Sequence[View]) -> Rows:
         if quality[fate]
     ]
     return rows + [
-        (quality["source"], f"column {name} differs", quality["rows"])
+        (quality["source"], Phrase("column {name} differs", name=name), quality["rows"])
         for quality in qualities
         for name in quality["warned"]
     ]
@@ -224,7 +228,12 @@ def _record(record: View, plan: View | None, *, public: bool) -> Rows:
         *(("feed", _feed(feed)) for feed in (plan["basis"]["feeds"] if plan else ())),
         ("began", record.get("started", "")),
         ("ended", record.get("ended", "")),
-        ("journal", f"line {journal['seq']}, hash {journal['hash']}" if journal else ""),
+        (
+            "journal",
+            Phrase("line {journal}, hash {journal2}", journal=journal["seq"], journal2=journal["hash"])
+            if journal
+            else "",
+        ),
     ]
     if not public:
         by = " on ".join(filter(None, (record.get("author") or record.get("user"), record.get("host"))))
@@ -237,5 +246,5 @@ def _record(record: View, plan: View | None, *, public: bool) -> Rows:
 
 
 def _feed(feed: View) -> str:
-    date_ = feed["date"] or "without a date"
+    date_ = feed["date"] or Phrase("without a date")
     return f"{feed['file']}, {date_}: {counted(feed['rows'], 'row')}, source {feed['source']}"

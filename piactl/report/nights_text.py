@@ -7,6 +7,7 @@ from typing import Any
 
 from piactl.core.model.policy import Limit
 from piactl.core.plan.guards import broken_words
+from piactl.phrase import Phrase
 from piactl.report.plan_text import ORDER, refusal_lines
 from piactl.report.table import rendered
 
@@ -29,7 +30,7 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
     lines = [{**dict.fromkeys(kinds, "" if people else 0), **row} for row in rows]
     if people and len(lines) > 1:
         sums = {name: sum(int(row.get(name) or 0) for row in rows) for name in (*kinds, "accounts")}
-        lines.append({"date": "in all", **sums, "stopped_by": []})
+        lines.append({"date": Phrase("in all"), **sums, "stopped_by": []})
     if people:
         lines = [{**line, "guards": " ".join(line["stopped_by"])} for line in lines]
         return rendered(lines, ("date", *kinds, "accounts", "guards"), layout)
@@ -55,7 +56,9 @@ def leaver_table(rows: Iterable[Row], layout: str, columns: Sequence[str]) -> It
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:
     """The guards that would stop a night, one per line."""
     lines = [line.strip() for line in refusal_lines(refusals) if line.strip()]
-    return "\n".join([f"{day}: guards would stop this night, and nothing would be written:", *lines])
+    return "\n".join(
+        [Phrase("{day}: guards would stop this night, and nothing would be written:", day=day), *lines]
+    )
 
 
 def _ending(right: Row) -> str:

@@ -14,7 +14,7 @@ from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
@@ -26,25 +26,25 @@ ORDER = (
     *"revoke lock deactivate archive group".split(),
 )
 MEANING = {
-    "drift": "changed by another program, put back",
-    "identity": "NUMEN or private address changed",
-    "create": "accounts made",
-    "adopt": "entries become accounts",
-    "reopen": "come back",
-    "grant": "get services",
-    "unlock": "locks lifted",
-    "update": "data brought up to date",
-    "rename": "get another address",
-    "suspend": "go on leave",
-    "revoke": "lose services or enter grace",
+    "drift": Phrase("changed by another program, put back"),
+    "identity": Phrase("NUMEN or private address changed"),
+    "create": Phrase("accounts made"),
+    "adopt": Phrase("entries become accounts"),
+    "reopen": Phrase("come back"),
+    "grant": Phrase("get services"),
+    "unlock": Phrase("locks lifted"),
+    "update": Phrase("data brought up to date"),
+    "rename": Phrase("get another address"),
+    "suspend": Phrase("go on leave"),
+    "revoke": Phrase("lose services or enter grace"),
     "lock": "locked",
     "deactivate": "closed",
-    "archive": "emptied for good",
-    "group": "groups defined",
+    "archive": Phrase("emptied for good"),
+    "group": Phrase("groups defined"),
 }
 
 
-def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
+def plan_text(document: Document, *, most: int = 3, rest: str = Phrase("every change: --all")) -> str:
     """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to show
     all."""
     return "\n".join(_lines(document, most, rest)) + "\n"
@@ -52,13 +52,18 @@ def plan_text(document: Document, *, most: int = 3, rest: str = "every change: -
 
 def difference_text(document: Document, *, most: int = 3) -> str:
     """The changes by the policy `new` in place of `old`; `most` as for `plan_text`."""
-    head = f"Policy {shown(document['old'])} -> {shown(document['new'])} as of {document['basis']['as_of']}"
-    return "\n".join([head, *_changes(document, most, "every change: --all")]) + "\n"
+    head = Phrase(
+        "Policy {document} -> {document2} as of {document3}",
+        document=shown(document["old"]),
+        document2=shown(document["new"]),
+        document3=document["basis"]["as_of"],
+    )
+    return "\n".join([head, *_changes(document, most, Phrase("every change: --all"))]) + "\n"
 
 
 def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     basis = document["basis"]
-    yield f"Plan {document['fingerprint'][:12]} as of {basis['as_of']}"
+    yield Phrase("Plan {document} as of {basis}", document=document["fingerprint"][:12], basis=basis["as_of"])
     for feed in basis["feeds"]:
         of = f" of {feed['date']}" if feed["date"] else ""
         sort = "full" if feed["full"] else "delta"
@@ -74,7 +79,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield ""
     summary = document["summary"]
     if not summary:
-        yield "Nothing to change."
+        yield Phrase("Nothing to change.")
     counts, first, accounts = _of_each_kind(document["changes"], most)
     for kind in ORDER:
         if kind not in summary:
@@ -174,18 +179,24 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The proofs of identity that change; a plan has them masked."""
     parts = []
     if "numen" in after:
-        parts.append("NUMEN changed" if before.get("numen") else "first NUMEN")
+        parts.append(Phrase("NUMEN changed") if before.get("numen") else Phrase("first NUMEN"))
     if "private_mail" in after:
-        parts.append(f"private address {_text(before['private_mail'])} -> {_text(after['private_mail'])}")
+        parts.append(
+            Phrase(
+                "private address {text} -> {text2}",
+                text=_text(before["private_mail"]),
+                text2=_text(after["private_mail"]),
+            )
+        )
     return ", ".join(parts)
 
 
 def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The filter that finds the members of a group, old to new."""
     if not after:
-        return f"removed, {before['members'] or before['label']}"
+        return Phrase("removed, {before}", before=before["members"] or before["label"])
     if not before:
-        return f"new, {after['members'] or after['label']}"
+        return Phrase("new, {after}", after=after["members"] or after["label"])
     parts = [
         f"{old} -> {new}" for old, new in ((before[n], after[n]) for n in ("members", "label")) if old != new
     ]
@@ -196,7 +207,7 @@ def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The account that an entry becomes, and each value of the entry that is replaced."""
     parts = [f"{after['state']}, {after['address']}"]
     if after["aliases"]:
-        parts.append(f"also {_text(after['aliases'])}")
+        parts.append(Phrase("also {text}", text=_text(after["aliases"])))
     parts += [f"{name} {_text(old)} -> {_text(after.get(name))}" for name, old in before.items()]
     return ", ".join(parts)
 
@@ -253,24 +264,28 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif change["kind"] == "group":
         text = _group(before, after)
     elif "locked" in after:
-        text = "locked" if after["locked"] else "no longer locked"
+        text = "locked" if after["locked"] else Phrase("no longer locked")
     return text
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:
     unchanged, gaining_nothing = parted_holds(document.get("holds", ()))
     groups = (
-        (document.get("rejections"), "rows rejected", _rejection),
-        (unchanged, "held: left unchanged", _hold),
-        (gaining_nothing, "held: gain nothing, and lose what HR or a date ends", _hold),
+        (document.get("rejections"), Phrase("rows rejected"), _rejection),
+        (unchanged, Phrase("held: left unchanged"), _hold),
+        (gaining_nothing, Phrase("held: gain nothing, and lose what HR or a date ends"), _hold),
         (
             document.get("disagreements"),
-            "disagreements between two sources: names and private address of accounts stay unchanged",
+            Phrase("disagreements between two sources: names and private address of accounts stay unchanged"),
             _hold,
         ),
-        (document.get("contradictions"), "changes by hand that HR contradicts", _contradiction),
-        (document.get("archivals"), "archivals due, confirmed by the next night", _archival),
-        (document.get("absents"), "assignments absent from the feed, waiting for confirmation", _absent),
+        (document.get("contradictions"), Phrase("changes by hand that HR contradicts"), _contradiction),
+        (document.get("archivals"), Phrase("archivals due, confirmed by the next night"), _archival),
+        (
+            document.get("absents"),
+            Phrase("assignments absent from the feed, waiting for confirmation"),
+            _absent,
+        ),
     )
     for facts, meaning, line in groups:
         if facts:

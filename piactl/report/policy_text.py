@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from piactl.core.text import condition, counted
+from piactl.core.text import condition
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
 
 View = Mapping[str, Any]
 
 _OTP = {
-    "never": "no one-time code",
-    "off-site": "a one-time code from outside the establishment",
-    "always": "always a one-time code",
+    "never": Phrase("no one-time code"),
+    "off-site": Phrase("a one-time code from outside the establishment"),
+    "always": Phrase("always a one-time code"),
 }
 
 
@@ -32,14 +33,16 @@ def profile_text(view: View, file: str) -> str:
 def _service_lines(view: View, file: str) -> Iterator[str]:
     yield f"{view['label']}  {view['name']}"
     per = view["scope"] == "establishment"
-    yield _line("scope", "one right for each establishment" if per else "one right for the person")
+    yield _line(
+        "scope", Phrase("one right for each establishment") if per else Phrase("one right for the person")
+    )
     yield _line("urn", view["urn"])
     yield _line("begins", _begins(view))
     if per:
         yield _line("ends", f"with the post{_handover(view)}")
     else:
-        yield _line("ends", "with the last post that gives it")
-    yield _line("in grace", "lasts through the grace" if view["in_grace"] else "no")
+        yield _line("ends", Phrase("with the last post that gives it"))
+    yield _line(Phrase("in grace"), Phrase("lasts through the grace") if view["in_grace"] else "no")
     yield _line("otp", _OTP.get(str(view["otp"]), str(view["otp"])))
     yield _line("policy", f"{file}:{view['line']}")
     if view["when"]:
@@ -56,13 +59,13 @@ def _service_lines(view: View, file: str) -> Iterator[str]:
 def _begins(view: View) -> str:
     grant, mutation = view["grant_delay"], view["mutation_delay"]
     if not grant and not mutation:
-        return "with the post"
+        return Phrase("with the post")
     meanwhile = "; an existing right continues meanwhile" if view["meanwhile"] == "keep" else ""
     return f"{_after(grant)}, {_after(mutation)} of a mutation{meanwhile}"
 
 
 def _after(days: int) -> str:
-    return f"{counted(days, 'day')} after the start" if days else "on the first day"
+    return f"{counted(days, 'day')} after the start" if days else Phrase("on the first day")
 
 
 def _handover(view: View) -> str:
@@ -74,14 +77,14 @@ def _leaves(entry: View) -> str:
     lock = ", locks the account" if entry["lock"] else ""
     if entry["ends"]:
         return f"ends all assignments{lock}"
-    return ("keeps it" if entry["keeps"] else "takes it away") + lock
+    return (Phrase("keeps it") if entry["keeps"] else Phrase("takes it away")) + lock
 
 
 def _profile_lines(view: View, file: str) -> Iterator[str]:
     yield view["name"]
     yield _line("fits", condition(view["when"]))
     if view["tried_before"]:
-        yield _line("after", f"none of these fits: {', '.join(view['tried_before'])}")
+        yield _line("after", Phrase("none of these fits: {view}", view=", ".join(view["tried_before"])))
     yield _line("policy", f"{file}:{view['line']}")
     yield "  gives the services"
     for entry in view["services"]:

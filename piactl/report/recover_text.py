@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
 
 _MOST = 5
@@ -24,18 +24,23 @@ def lost_text(report: Mapping[str, Any]) -> str:
     ]
     if report["first_on"]:
         lines.append(
-            f"The last run that it has was made on {report['first_on']}: run piactl recover --accept there "
-            "first, because only the journal there has the names that later runs gave"
+            Phrase(
+                "The last run that it has was made on {report}: run piactl recover --accept there first, "
+                "because only the journal there has the names that later runs gave",
+                report=report["first_on"],
+            )
         )
     for run in report["runs"]:
         lines += ["", *_run(run)]
     if report["feeds"]:
-        lines += ["", "Feeds to apply again, in this order:"]
+        lines += ["", Phrase("Feeds to apply again, in this order:")]
         lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
     lines += [
         "",
-        "Restore a later backup, or name the right server first; or accept the loss and this server: "
-        "piactl recover --accept --reason TEXT",
+        Phrase(
+            "Restore a later backup, or name the right server first; or accept the loss and this server: "
+            "piactl recover --accept --reason TEXT"
+        ),
     ]
     return "".join(f"{shown(line)}\n" for line in lines)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.table import rendered
 
 View = Mapping[str, Any]
@@ -21,7 +21,10 @@ def status_text(view: View) -> str:
     parts = (
         ("", [f"{view['as_of']}: {counted(view['accounts'], 'account')} in use"]),
         ("running", [*_running(view["running"])]),
-        ("last runs", _lines([_run(run) for run in view["runs"]]) or ["none has written yet"]),
+        (
+            Phrase("last runs"),
+            _lines([_run(run) for run in view["runs"]]) or [Phrase("none has written yet")],
+        ),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
         ("alarms", _lines([*_alarms(view["break_glass"])])),
         ("approvals", _lines([*_approvals(view["approvals"])])),
@@ -30,9 +33,9 @@ def status_text(view: View) -> str:
             _lines([*_refused(view["refused_plan"]), *_waiting(view["waiting"]), *_held(view["runs"])])
             or ["nothing"],
         ),
-        ("end soon", _lines([*_ending(view)])),
+        (Phrase("end soon"), _lines([*_ending(view)])),
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
-        ("coming", _lines([_night(night) for night in view["coming"]]) or ["nothing is due"]),
+        ("coming", _lines([_night(night) for night in view["coming"]]) or [Phrase("nothing is due")]),
     )
     lines = []
     for title, content in parts:
@@ -51,17 +54,23 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = [str(n) for n in range(len(rows[0]))]
     named = [{str(n): text for n, text in row.items()} for row in shown]
     lines = "".join(rendered(named, columns, "table")).splitlines()[1:]
-    return [*lines, *([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else [])]
+    return [*lines, *([Phrase("and {rows} more", rows=len(rows) - _MOST)] if len(rows) > _MOST else [])]
 
 
 def _running(running: View | None) -> Iterator[str]:
     if running:
-        yield f"run {running['run']} of {running['who']} on {running['host']} since {running['since']}"
+        yield Phrase(
+            "run {running} of {running2} on {running3} since {running4}",
+            running=running["run"],
+            running2=running["who"],
+            running3=running["host"],
+            running4=running["since"],
+        )
 
 
 def _run(run: View) -> tuple[str, ...]:
     outcomes = ", ".join(f"{number} {name}" for name, number in sorted((run.get("outcomes") or {}).items()))
-    holds = f"{run['held']} held" if run.get("held") else ""
+    holds = Phrase("{run} held", run=run["held"]) if run.get("held") else ""
     words = takewhile(
         lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
     )
@@ -71,7 +80,7 @@ def _run(run: View) -> tuple[str, ...]:
 
 def _feed(feed: View) -> tuple[str, ...]:
     if feed["date"] is None:
-        return feed["source"], "no feed with a date yet", "", ""
+        return feed["source"], Phrase("no feed with a date yet"), "", ""
     age = "today" if not feed["days"] else f"{counted(feed['days'], 'day')} ago"
     return (
         feed["source"],
@@ -106,7 +115,9 @@ def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
     """The runs that had no approval although their plan needed one."""
     for run in runs:
         yield (
-            f"applied without another person by {run['author']}: {run['break_glass']}",
+            Phrase(
+                "applied without another person by {run}: {run2}", run=run["author"], run2=run["break_glass"]
+            ),
             f"piactl runs show {run['run']}",
         )
 
@@ -114,7 +125,11 @@ def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
 def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
     for answer in answers:
         until = f" until {answer['until'][:16].replace('T', ' ')} UTC" if answer["until"] else ""
-        yield f"plan {answer['plan'][:12]}", f"{answer['verdict']} by {answer['by']}{until}", answer["reason"]
+        yield (
+            Phrase("plan {answer}", answer=answer["plan"][:12]),
+            f"{answer['verdict']} by {answer['by']}{until}",
+            answer["reason"],
+        )
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
@@ -148,5 +163,9 @@ def _guard(guard: View) -> str:
 
 def _night(night: View) -> tuple[str, str, str]:
     kinds = {name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")}
-    stopped = f"stopped by guards: {', '.join(night['stopped_by'])}" if night["stopped_by"] else ""
+    stopped = (
+        Phrase("stopped by guards: {night}", night=", ".join(night["stopped_by"]))
+        if night["stopped_by"]
+        else ""
+    )
     return night["date"], ", ".join(f"{number} {kind}" for kind, number in kinds.items()), stopped

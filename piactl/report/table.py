@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import MIN_PADDING, tabulate
 
+from piactl.phrase import Phrase
 from piactl.report.escaping import neutral, shown
 from piactl.translation import sentence
 
@@ -111,7 +112,7 @@ def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     if sys.stdout.isatty():
         cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
-    why = sentence("left out for want of room (-o tsv has all)")
+    why = sentence(Phrase("left out for want of room (-o tsv has all)"))
     return text + (f"{why}: {', '.join(left_out)}\n" if left_out else "")
 
 

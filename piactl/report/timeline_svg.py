@@ -13,12 +13,13 @@ from typing import Any
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
+from piactl.phrase import Phrase
 from piactl.report.escaping import shown
 from piactl.report.pages import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
 from piactl.translation import sentence
 
-MEANING = {Shade.LEAVE: "on leave", Shade.LOCK: "locked"}
+MEANING = {Shade.LEAVE: Phrase("on leave"), Shade.LOCK: "locked"}
 """The shades that the legend of a picture explains in its own words."""
 
 WIDTH, LEFT, RIGHT = 1120, 214, 22
@@ -29,11 +30,11 @@ _LETTER = 6.3
 _GROUPS = {
     RowGroup.ASSIGNMENTS: "Assignments",
     RowGroup.STATES: "State",
-    RowGroup.LOGIN: "Log in",
+    RowGroup.LOGIN: Phrase("Log in"),
     RowGroup.LOCKS: "Locks",
     RowGroup.SERVICES: "Services",
     RowGroup.EXCEPTIONS: "Exceptions",
-    RowGroup.OVERRIDES: "By hand",
+    RowGroup.OVERRIDES: Phrase("By hand"),
 }
 
 
@@ -57,10 +58,15 @@ def timeline_svg(title: str, rows: Sequence[Row], *, as_of: date, first: date, l
     return html_page(
         "timeline.svg.j2",
         title=title,
-        description="Assignments, states, log in, locks, services and exceptions "
-        f"from {first} to {last}, as of {as_of}.",
+        description=Phrase(
+            "Assignments, states, log in, locks, services and exceptions from {first} to {last}, as of "
+            "{as_of}.",
+            first=first,
+            last=last,
+            as_of=as_of,
+        ),
         spoken=_spoken(rows),
-        period=f"{first} to {last}",
+        period=Phrase("{first} to {last}", first=first, last=last),
         width=WIDTH,
         total=height + 3 * LEGEND if keys else height,
         right=WIDTH - RIGHT,
@@ -176,7 +182,7 @@ def _today(scale: _Scale, as_of: date) -> dict[str, Any] | None:
     if not scale.first <= as_of.toordinal() <= scale.last:
         return None
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    word = sentence(f"today {as_of}")
+    word = sentence(Phrase("today {as_of}", as_of=as_of))
     wide = len(word) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     places = {"x": x, "left": left, "width": wide, "word_x": left + wide / 2}

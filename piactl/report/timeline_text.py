@@ -8,6 +8,7 @@ from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
+from piactl.phrase import Phrase
 from piactl.report.escaping import shown
 from piactl.translation import sentence
 
@@ -15,16 +16,16 @@ _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
 _ASCII = "#=+-.x"
 LOOKS: Mapping[Shade, tuple[int, str, str]] = {
-    Shade.HELD: (_SOLID, "held", "by the policy"),
-    Shade.KEPT: (_DENSE, "kept", "kept over a delay"),
-    Shade.HANDOVER: (_LIGHT, "handover", "after a mutation"),
-    Shade.IN_GRACE: (_LIGHT, "grace", "through the grace"),
-    Shade.GRANTED: (_SOLID, "granted", "by a grant"),
-    Shade.WAITING: (_FAINT, "faint", "not yet: a delay runs"),
+    Shade.HELD: (_SOLID, "held", Phrase("by the policy")),
+    Shade.KEPT: (_DENSE, "kept", Phrase("kept over a delay")),
+    Shade.HANDOVER: (_LIGHT, "handover", Phrase("after a mutation")),
+    Shade.IN_GRACE: (_LIGHT, "grace", Phrase("through the grace")),
+    Shade.GRANTED: (_SOLID, "granted", Phrase("by a grant")),
+    Shade.WAITING: (_FAINT, "faint", Phrase("not yet: a delay runs")),
     Shade.DENIED: (_NOT, "denied", "denied"),
-    Shade.LEAVE: (_DENSE, "leave", "position keeps some rights or none"),
-    Shade.UNCOUNTED: (_FAINT, "faint", "does not count"),
-    Shade.ENDING: (_NOT, "stop", "ends all posts"),
+    Shade.LEAVE: (_DENSE, "leave", Phrase("position keeps some rights or none")),
+    Shade.UNCOUNTED: (_FAINT, "faint", Phrase("does not count")),
+    Shade.ENDING: (_NOT, "stop", Phrase("ends all posts")),
     Shade.COUNTS: (_SOLID, "post", ""),
     Shade.ACTIVE: (_SOLID, "active", ""),
     Shade.ON_LEAVE: (_DENSE, "leave", ""),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
 from piactl.report.plan_text import first_lines, what_changes
 
@@ -16,13 +16,13 @@ Result = Mapping[str, Any]
 _ALL = "; all of them: --all"
 
 _MEANING = {
-    "would be reversed": "would be put back as before the run",
-    "reversed": "put back as before the run",
-    "kept": "kept as they are",
-    "impossible": "cannot be put back",
-    "conflict": "changed during the undo: kept as they are",
-    "failed": "could not be written",
-    "not made": "not reached",
+    "would be reversed": Phrase("would be put back as before the run"),
+    "reversed": Phrase("put back as before the run"),
+    "kept": Phrase("kept as they are"),
+    "impossible": Phrase("cannot be put back"),
+    "conflict": Phrase("changed during the undo: kept as they are"),
+    "failed": Phrase("could not be written"),
+    "not made": Phrase("not reached"),
 }
 
 
@@ -32,7 +32,7 @@ def undo_text(result: Result, *, most: int = 5) -> str:
 
 
 def _lines(result: Result, most: int) -> Iterator[str]:
-    yield f"Undo of run {result['undoes']}: {result['command']}"
+    yield Phrase("Undo of run {result}: {result2}", result=result["undoes"], result2=result["command"])
     yield f"  by {result['user']} as of {result['as_of']}, started {result['started']}"
     by_outcome: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for account in result["accounts"]:
@@ -45,7 +45,7 @@ def _lines(result: Result, most: int) -> Iterator[str]:
     if result["unchanged"]:
         yield f"{result['unchanged']:>7}  already as before the run"
     if not result["accounts"]:
-        yield "Nothing to undo."
+        yield Phrase("Nothing to undo.")
     yield from _returning(result, most)
 
 
@@ -96,7 +96,7 @@ def undo_summary(result: Result) -> str:
     for account in result["accounts"]:
         counts[account["outcome"]] += 1
     if result["unchanged"]:
-        counts["as before already"] = result["unchanged"]
+        counts[Phrase("as before already")] = result["unchanged"]
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
     accounts = counted(sum(counts.values()), "account", "accounts")
     return f"run {result['run']}: {result['status']}; of {accounts} {outcomes}\n"

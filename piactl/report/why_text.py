@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from piactl.phrase import Phrase
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
@@ -58,7 +59,15 @@ def step_rows(view: View) -> Iterator[dict[str, Any]]:
 def step_lines(view: View) -> str:
     """The steps of a person in a run, one line for each."""
     who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"
-    lines = [f"{who}: run {view['run']} as of {view['as_of']}: {view['status']}"]
+    lines = [
+        Phrase(
+            "{who}: run {view} as of {view2}: {view3}",
+            who=who,
+            view=view["run"],
+            view2=view["as_of"],
+            view3=view["status"],
+        )
+    ]
     for step in view["steps"]:
         verdict = _SHOWN.get(step["verdict"], step["verdict"])
         lines.append(f"  {step['step']:<{_WIDTH}} {verdict:<8} {step['code']:<14} {step['text']}")
@@ -111,7 +120,7 @@ def _details(view: View, answer: View, *, indent: str = "  ", named: bool = Fals
         timeline = f"piactl account timeline {view['uid']}"
         yield _field(indent, "", f"and {len(coming) - _FIRST_DAYS} more; see: {timeline}")
     for number, remedy in enumerate(answer["remedies"]):
-        yield _field(indent, "" if number else "to change", remedy["text"])
+        yield _field(indent, "" if number else Phrase("to change"), remedy["text"])
         if remedy["command"]:
             yield _field(indent, "", f"  {remedy['command']}")
 
@@ -127,7 +136,7 @@ def _place(view: View, rule: View) -> str:
 
 
 def _causes(answer: View) -> Iterator[str]:
-    marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": "LET IN"}
+    marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": Phrase("LET IN")}
     for number, cause in enumerate(answer["causes"], 1):
         yield f"  {number}. {marks[cause['effect']]:<8} {cause['text']}"
         if cause["command"]:

@@ -28,7 +28,6 @@ from piactl.core.plan.approval_rules import (
 )
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.records import (
@@ -53,6 +52,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshape
 from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
+from piactl.phrase import counted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.approved_rest import INTERRUPTED

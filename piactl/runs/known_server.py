@@ -32,6 +32,7 @@ from piactl.journal.end_of_journal import (
     lines_lost,
     stamped_writes,
 )
+from piactl.phrase import Phrase
 from piactl.private_files import this_user
 from piactl.runs.run_lock import MARGIN
 
@@ -135,7 +136,12 @@ def compare_runs(
             _check_directory(met.records, settings, now, journal.recorded, last)
         _check_accounts(met, settings.directory.accounts, journal.lately)
     except tolerated as error:
-        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        say(
+            Phrase(
+                "warning: {splitlines}; the change is made nevertheless",
+                splitlines=str(error).splitlines()[0],
+            )
+        )
         return False
     return True
 
@@ -186,7 +192,11 @@ def check_server(
     )
     if not isinstance(error, tolerated):
         raise error
-    say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+    say(
+        Phrase(
+            "warning: {splitlines}; the change is made nevertheless", splitlines=str(error).splitlines()[0]
+        )
+    )
     return False
 
 

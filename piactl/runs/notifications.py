@@ -30,11 +30,12 @@ from typing import Any
 from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import Change, Kind
-from piactl.core.text import counted, read_json
+from piactl.core.text import read_json
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor
+from piactl.phrase import Phrase, counted
 from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 
 Say = Callable[[str], None]
@@ -76,7 +77,9 @@ def read_outbox(settings: Settings) -> Outbox | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, PiactlError):
         raise PiactlError(
-            f"{file}: cannot be read; move it away, and the hooks begin with the next change"
+            Phrase(
+                "{file}: cannot be read; move it away, and the hooks begin with the next change", file=file
+            )
         ) from None
 
 
@@ -104,7 +107,13 @@ def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
             with _said(settings, say):
                 _empty(settings, say)
         if why := _send(settings, say=say):
-            say(f"the hook {settings.proof_hook[0]} {why}: notices to owners wait for the next run")
+            say(
+                Phrase(
+                    "the hook {proof_hook} {why}: notices to owners wait for the next run",
+                    proof_hook=settings.proof_hook[0],
+                    why=why,
+                )
+            )
 
 
 @contextmanager
@@ -112,7 +121,7 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     try:
         yield
     except PiactlError as error:
-        say(f"the hooks were not called: {error}")
+        say(Phrase("the hooks were not called: {error}", error=error))
     except OSError as error:
         say(f"the hooks were not called: {outbox_file(settings)}: {error.strerror}")
 
@@ -151,7 +160,11 @@ def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
     try:
         events = list(islice(stream.new(), _AT_ONCE))
     except NotFound as lost:
-        say(f"warning: hooks may have missed events: {str(lost).splitlines()[0]}")
+        say(
+            Phrase(
+                "warning: hooks may have missed events: {splitlines}", splitlines=str(lost).splitlines()[0]
+            )
+        )
         stream = EventStream(settings.journal_file, None)
         events = list(islice(stream.new(), _AT_ONCE))
     for hook in settings.change_hooks:
@@ -197,7 +210,9 @@ def _locked(settings: Settings, patience: int) -> Iterator[None]:
                 break
             time.sleep(0.1)
         else:
-            raise PiactlError("another run is calling them, and it or the next run does it for this one, too")
+            raise PiactlError(
+                Phrase("another run is calling them, and it or the next run does it for this one, too")
+            )
         yield
 
 
@@ -220,7 +235,7 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
     """Runs a command with a text on its stdin, and nothing else of this process; returns why it failed, or
     ""."""
     if exposed := exposure(command[0]) if command[0].startswith("/") else "":
-        return f"is not run: {exposed}"
+        return Phrase("is not run: {exposed}", exposed=exposed)
     try:
         with subprocess.Popen(
             list(command),
@@ -235,21 +250,27 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
             try:
                 process.communicate(text, timeout=seconds)
             except subprocess.TimeoutExpired:
-                return f"did not end within {seconds} seconds"
+                return Phrase("did not end within {seconds} seconds", seconds=seconds)
             finally:
                 with suppress(ProcessLookupError):  # what it started ends with it
                     os.killpg(process.pid, signal.SIGKILL)
     except OSError as error:
-        return f"could not be started: {error.strerror}"
-    return f"ended with exit code {process.returncode}" if process.returncode else ""
+        return Phrase("could not be started: {strerror}", strerror=error.strerror)
+    return (
+        Phrase("ended with exit code {returncode}", returncode=process.returncode)
+        if process.returncode
+        else ""
+    )
 
 
 def say_sessions_go_on(settings: Settings, say: Say) -> None:
     """Says after a lock that open sessions continue, if no hook ends them."""
     if not any(Kind.LOCK.value in hook.kinds for hook in settings.change_hooks):
         say(
-            "open sessions continue: end them in each application, or name a command in hooks.changes "
-            "that does"
+            Phrase(
+                "open sessions continue: end them in each application, or name a command in hooks.changes "
+                "that does"
+            )
         )
 
 
@@ -292,9 +313,9 @@ def notify_owners(
             + (", ..." if len(notices) > 5 else "")
         )
         try:
-            note(f"owners not told: {', '.join(notice.uid for notice in notices)}")
+            note(Phrase("owners not told: {uid}", uid=", ".join(notice.uid for notice in notices)))
         except PiactlError as error:
-            say(f"the journal cannot say so: {error}")
+            say(Phrase("the journal cannot say so: {error}", error=error))
 
 
 def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:
@@ -314,9 +335,11 @@ def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: S
             for file in waiting:
                 file.unlink()
     except PiactlError as error:
-        return _told(settings, unstored) if unstored else f"was not called: {error}"
+        return _told(settings, unstored) if unstored else Phrase("was not called: {error}", error=error)
     except OSError as error:
-        return f"is called again: {_folder(settings)}: {error.strerror}"
+        return Phrase(
+            "is called again: {folder}: {strerror}", folder=_folder(settings), strerror=error.strerror
+        )
     return ""
 
 
@@ -343,7 +366,12 @@ def _waiting(settings: Settings, say: Say | None) -> Iterator[tuple[Path, list[M
             sorted(map(itemgetter("when"), accounts), key=datetime.fromisoformat)
         except (OSError, ValueError, KeyError, TypeError):
             if say is not None:
-                say(f"{file}: a notice to owners cannot be read: move it away, and tell its owners")
+                say(
+                    Phrase(
+                        "{file}: a notice to owners cannot be read: move it away, and tell its owners",
+                        file=file,
+                    )
+                )
         else:
             yield file, accounts
 

@@ -17,7 +17,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
-from piactl.core.text import counted, read_json, utc_instant
+from piactl.core.text import read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.open import open_reader
@@ -44,6 +44,7 @@ from piactl.host_secrets import identity_password
 from piactl.journal import Intent, state_of_intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
+from piactl.phrase import Phrase, counted
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.key_fence import announce_key, check_needed_keys
@@ -124,7 +125,7 @@ def _lacking_writes(
         alone = replace(directory, servers=(uri,))
         with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as other:
             known += [(uri, csn) for csn in server_csns(other, alone.suffix).values()]
-    known += [("the journal", write.csn) for write in stamped_writes(settings.journal_file)]
+    known += [(Phrase("the journal"), write.csn) for write in stamped_writes(settings.journal_file)]
     newest: dict[str, tuple[str, str]] = {}
     for place, csn in known:
         number = csn.split("#")[2]
@@ -282,7 +283,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
-            raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+            raise PiactlError(Phrase("the directory lacks no run of this host; there is nothing to accept"))
         check_needed_keys(writer, settings, keys)
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
 from piactl.directory.store.records import DATA, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.journal import in_doubt, repeated
+from piactl.phrase import counted
 from piactl.runs.run import Run
 from piactl.runs.run_lock import RunLock, alive_alone
 from piactl.runs.write_ahead import read_back

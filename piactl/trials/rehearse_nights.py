@@ -34,7 +34,7 @@ from piactl.core.model.settings import (
 from piactl.core.plan.change import Change
 from piactl.core.plan.memory import RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted, read_json
+from piactl.core.text import read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
 from piactl.directory.port import RawEntry, Writer
@@ -49,6 +49,7 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
 from piactl.feed.read_feed import last_line, read_trailer
+from piactl.phrase import Phrase, counted
 from piactl.planning.build import Continued, build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import (
@@ -94,11 +95,15 @@ def feeds_by_night(
             source = source_of(path, sources)
         except UsageError as error:
             why = error.why if isinstance(error, NoSource) else ""
-            sentences.append(why or f"{path}: not read: it matches the `files` of no single source")
+            sentences.append(
+                why or Phrase("{path}: not read: it matches the `files` of no single source", path=path)
+            )
             continue
         day = file_date(path.name, source.date_pattern) or _date_inside(path)
         if day is None:
-            sentences.append(f"{path}: not read: neither its name nor its last line has a date")
+            sentences.append(
+                Phrase("{path}: not read: neither its name nor its last line has a date", path=path)
+            )
         elif first <= day <= last:
             feeds.setdefault(day, []).append(path)
             facts.append((path.name, path.stat().st_size))
@@ -109,7 +114,19 @@ def feeds_by_night(
             f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}"
         )
     if not feeds:
-        raise UsageError("\n".join([*sentences[:3], f"{folder}: no feed of the days from {first} to {last}"]))
+        raise UsageError(
+            "\n".join(
+                [
+                    *sentences[:3],
+                    Phrase(
+                        "{folder}: no feed of the days from {first} to {last}",
+                        folder=folder,
+                        first=first,
+                        last=last,
+                    ),
+                ]
+            )
+        )
     return FeedsByNight(
         {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
     )
@@ -117,11 +134,13 @@ def feeds_by_night(
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is not a folder; name the one with the feeds")
+        raise UsageError(Phrase("{folder}: is not a folder; name the one with the feeds", folder=folder))
     try:
         files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
-        raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})") from None
+        raise UsageError(
+            Phrase("{folder}: the folder cannot be read ({strerror})", folder=folder, strerror=error.strerror)
+        ) from None
     return sorted(files)
 
 
@@ -155,14 +174,22 @@ class RehearsalFolder:
         earlier_facts = self._known()
         if earlier_facts is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
+                raise UsageError(
+                    Phrase(
+                        "--out {folder}: is not a folder of a rehearsal; name a new one", folder=self.folder
+                    )
+                )
             return 0
         if earlier_facts != json.loads(_text(facts)):
             other = ", ".join(
                 name for name in facts if earlier_facts.get(name) != json.loads(_text(facts[name]))
             )
             raise UsageError(
-                f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
+                Phrase(
+                    "--out {folder}: has a rehearsal with other inputs ({other}); name a new folder",
+                    folder=self.folder,
+                    other=other,
+                )
             )
         return self._done()[0]
 
@@ -206,7 +233,12 @@ class RehearsalFolder:
     def nights(self) -> list[dict[str, Any]]:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
         if self._known() is None:
-            raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
+            raise UsageError(
+                Phrase(
+                    "{folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER",
+                    folder=self.folder,
+                )
+            )
         return [read_json(line) for line in self._lines(_NIGHTS)]
 
     def changes(self) -> dict[str, bytes]:
@@ -353,7 +385,7 @@ def _change_texts(change: Change) -> list[str]:
 
 
 def _refused(error: PiactlError) -> dict[str, Any]:
-    return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
+    return {"status": Phrase("feed refused"), "why": str(error), "refused_feeds": refused_feeds([error])}
 
 
 EMPTY, DIRECTORY = "empty", "directory"
@@ -496,5 +528,9 @@ def _digest(path: Path) -> str:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise UsageError(
-            f"--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty"
+            Phrase(
+                "--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty",
+                path=path,
+                why=why,
+            )
         ) from None

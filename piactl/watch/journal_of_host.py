@@ -9,7 +9,6 @@ from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, watch
 from piactl.core.model.settings import DirectorySettings, IdentityName
-from piactl.core.text import counted
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
@@ -19,6 +18,7 @@ from piactl.journal import in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
+from piactl.phrase import counted
 from piactl.private_files import this_user
 from piactl.roles import held
 from piactl.runs.journal_heads import recorded_heads

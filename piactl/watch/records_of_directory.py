@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import IN_ACCOUNTS
@@ -45,6 +44,7 @@ from piactl.helpdesk.limits import (
     read_attempts,
     read_operations,
 )
+from piactl.phrase import counted
 from piactl.runs.approvals import ApprovalRecords, read_approvals
 from piactl.runs.key_fence import read_announced
 from piactl.runs.run_lock import LONGEST, MARGIN, read_lock

@@ -16,9 +16,9 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
-from piactl.core.text import counted
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password, read_own_keys
+from piactl.phrase import counted
 from piactl.private_files import run_as, user_name
 from piactl.roles import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules

@@ -13,8 +13,8 @@ import pytest
 
 from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
 from piactl.clock import civil_today
-from piactl.core.text import counted
 from piactl.errors import Exit
+from piactl.phrase import counted
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.watch.checks import CHECKS
 from tests.story.academy import Academy

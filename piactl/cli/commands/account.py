@@ -41,6 +41,7 @@ from piactl.core.model.person import read_uai
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.phrase import Phrase
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -135,10 +136,14 @@ def find(
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
             raise NotFound(
-                f"{name}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
+                Phrase(
+                    "{name}: nobody has this name or a similar one; try fewer words, or the beginnings of "
+                    "them",
+                    name=name,
+                )
             )
         if not exact:
-            say(f"{name}: nobody has this name; the nearest:")
+            say(Phrase("{name}: nobody has this name; the nearest:", name=name))
         return [by_uid[account.uid] for account in accounts]
 
     return _listed(configuration, options, filters, named)
@@ -198,7 +203,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     policy = configuration.policy
     valid = [state.value for state in State]
     wrong = [
-        f"--state {word}: is not a state; the states are: {', '.join(valid)}"
+        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=", ".join(valid))
         for word in options.state or ()
         if word not in valid
     ]
@@ -209,7 +214,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
     if first > last:
-        wrong.append(f"--ending-from {first} is after --ending-to {last}")
+        wrong.append(Phrase("--ending-from {first} is after --ending-to {last}", first=first, last=last))
     names = {
         "profile": (options.profile, [p.name for p in policy.profiles]),
         "service": (options.service, [*policy.services]),

@@ -43,6 +43,7 @@ from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_re
 from piactl.edits.one_off_change import prepare
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import REASON, Exit, UsageError
+from piactl.phrase import Phrase
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.private_files import refuse_output
@@ -155,7 +156,7 @@ def extend(
     """
     command = begin(options)
     if until is None:
-        raise UsageError("the new last day is missing: add --until DATE")
+        raise UsageError(Phrase("the new last day is missing: add --until DATE"))
     last_day, author, reason = until, command.author, command.order.reason
     return command.decide(lambda store: prepare_extension(store, names, author, last_day, sponsor, reason))
 
@@ -179,7 +180,9 @@ def rename(
     """
 
     if usage_name is None:
-        raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
+        raise UsageError(
+            Phrase('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
+        )
     command = begin(options)
     act = accounts.rename(command.author, usage_name.strip(), until)
     return command.act_on([account], act)
@@ -295,7 +298,7 @@ def merge(
     """
     differing = frozenset(despite or ())
     for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
-        raise UsageError(f"--despite {word}: birth-date, numen or name is expected")
+        raise UsageError(Phrase("--despite {word}: birth-date, numen or name is expected", word=word))
     command = begin(options)
     settings = command.configuration.settings
     if not out:
@@ -316,7 +319,7 @@ def merge(
         _, ready = _merge(command, store, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
-    say(f"To apply it: piactl apply {out}")
+    say(Phrase("To apply it: piactl apply {out}", out=out))
     return int(Exit.DONE)
 
 

@@ -49,12 +49,12 @@ from piactl.clock import utc_now
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
 from piactl.edits.found_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
+from piactl.phrase import Phrase, counted
 from piactl.planning.drift_fates import drift_row, drift_summary
 from piactl.private_files import refuse_output, write_private
 from piactl.report.establishments import legend
@@ -99,13 +99,15 @@ def history(
     writes = _logged(configuration, uid, {change.dn for change in changes}, first) if uid else []
     if read_numen(name) is not None:
         raise NotFound(
-            "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
+            Phrase("a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule")
         )
     if not uid and not changes and not _of_journal(configuration, name, None, None):
         if code is Exit.UNREACHABLE:
-            say(f"{name}: the journal of this host has no such uid")
+            say(Phrase("{name}: the journal of this host has no such uid", name=name))
             return int(code)
-        raise NotFound(f"{name}: no such account in the directory or in the journal of this host")
+        raise NotFound(
+            Phrase("{name}: no such account in the directory or in the journal of this host", name=name)
+        )
     identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
     writes = [w for w in writes if datetime.fromisoformat(w.time).timestamp() <= limit]
@@ -136,7 +138,7 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     if row["run"]:
         author = "" if row["author"] == roles.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
-        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or "nobody with a role"
+        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or Phrase("nobody with a role")
     hidden = dict.fromkeys(("run", "host", "reason", "attributes", "message"))
     return {**row, "time": row["time"][:10], "author": role, "identity": role, **hidden}
 
@@ -183,7 +185,11 @@ def _logged(
         place = f" ({', '.join(hidden)})" if hidden else ""
         say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
     else:
-        say("the server keeps no access log: changes by other programs or hosts are not in this history")
+        say(
+            Phrase(
+                "the server keeps no access log: changes by other programs or hosts are not in this history"
+            )
+        )
     return []
 
 
@@ -278,15 +284,21 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
     if file == "-":
         put([picture])
         return
-    refuse_output("--svg", file, instead="give --svg - and redirect: >FILE")
+    refuse_output("--svg", file, instead=Phrase("give --svg - and redirect: >FILE"))
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as written:
             written.write(picture)
     except FileExistsError:
-        raise PiactlError(f"--svg {file}: already exists; add --force to replace it") from None
+        raise PiactlError(
+            Phrase("--svg {file}: already exists; add --force to replace it", file=file)
+        ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise PiactlError(f"--svg {file}: cannot be written ({reason}); choose another file") from None
+        reason = getattr(error, "strerror", None) or Phrase("the path is not valid")
+        raise PiactlError(
+            Phrase(
+                "--svg {file}: cannot be written ({reason}); choose another file", file=file, reason=reason
+            )
+        ) from None
     say(f"drawn: {file}")
 
 
@@ -326,10 +338,10 @@ def export(
     name = document["uid"] or document["matricule"]
     journal_private_reading(configuration, "export", [name], identity)
     if document["undo"] is None:
-        say("undo records are left out: only nightly and the administrator read them")
+        say(Phrase("undo records are left out: only nightly and the administrator read them"))
     if page is not None:
         write_private(Path(page), person_page(document).encode(), new=True)
-        say(f"written to {page} (mode 0600): hand it over, then delete it")
+        say(Phrase("written to {page} (mode 0600): hand it over, then delete it", page=page))
     if output is Form.JSON:
         put_json(document)
     elif page is None:

@@ -34,7 +34,6 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
-from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch, PreparedAccount
@@ -44,6 +43,7 @@ from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
 from piactl.journal.actor import known_operator
+from piactl.phrase import Phrase, counted
 from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside
 
@@ -143,7 +143,7 @@ def approve_device(name: Name, output: ShowOutput = None) -> int:
 
     def prove(holder: DeviceHolder) -> None:
         if waiting_device(holder) != request.device:
-            raise ActRefused(f"{name}: another device was enrolled since; request it again")
+            raise ActRefused(Phrase("{name}: another device was enrolled since; request it again", name=name))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, request.account)
@@ -201,7 +201,7 @@ def _withdraw(name: str, manner: Manner) -> int:
         all_requests = requests_of(command.configuration, store.reader)
         request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
-        uid, note = request.account, f"{name} is withdrawn"
+        uid, note = request.account, Phrase("{name} is withdrawn", name=name)
         row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
         people = find_named(store, uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))

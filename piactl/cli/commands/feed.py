@@ -45,13 +45,14 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.memory import Memory, SourceMemory
-from piactl.core.text import counted, iso
+from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
+from piactl.phrase import Phrase, counted
 from piactl.planning.count_rows import column_warnings_of
 from piactl.planning.inputs.linked_matricules import linked_matricules
 from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
@@ -108,7 +109,7 @@ def check(
     if lengths:
         columns["matricule"] = lengths
     document: dict[str, Any] = {
-        "status": "partly usable" if rejections else "usable",
+        "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
         "source": facts.source,
         "digest": facts.digest,
@@ -167,7 +168,7 @@ def rejects(
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
     if out != "-":
-        refuse_output("--out", out, instead="give --out - and redirect: >FILE")
+        refuse_output("--out", out, instead=Phrase("give --out - and redirect: >FILE"))
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
     feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
@@ -175,7 +176,11 @@ def rejects(
         print_utf8("latin-1")  # byte for byte
         put([rejects_content(feed, sourced.source).decode("latin-1")])
     count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed, sourced.source)
-    say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
+    say(
+        f"{counted(count, 'row')} written to {out}"
+        if count
+        else Phrase("no row is rejected; nothing was written")
+    )
     return int(Exit.DONE)
 
 
@@ -212,7 +217,11 @@ def score(
     settings = configuration.settings
     if source and source not in settings.sources:
         raise UsageError(
-            f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
+            Phrase(
+                "--source {source}: no source has this name; there are: {sources}",
+                source=source,
+                sources=", ".join(settings.sources),
+            )
         )
     scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
     tables = {
@@ -223,7 +232,7 @@ def score(
     }
     layout = layout_or_default(output)
     if not scores["nights"]:
-        say("no feed was applied" + (f" of source {source}" if source else ""))
+        say(Phrase("no feed was applied") + (f" of source {source}" if source else ""))
     if by is None and layout == "json":
         put_json(scores)
         return int(Exit.DONE)
@@ -288,7 +297,7 @@ def _print(document: dict[str, Any]) -> None:
         f"{rows} of {counted(document['rows'], 'row')} rejected, "
         f"{counted(len(document['held']), 'person', 'people')} would be held"
         if rows
-        else "nothing is rejected"
+        else Phrase("nothing is rejected")
     )
     put_text(shown(line) + "\n" for line in lines)
 
@@ -303,7 +312,7 @@ def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
 def _comparison(compared: int | None, warnings: int) -> str:
     """What the columns were compared with."""
     if compared is None:
-        return "not compared with the last feeds: --compare does, and asks the directory"
+        return Phrase("not compared with the last feeds: --compare does, and asks the directory")
     if compared < WARNING_PAST:
         last = counted(compared, "full feed")
         return f"compared with nothing: the directory knows {last} of the source, {WARNING_PAST} are needed"

@@ -26,10 +26,10 @@ from piactl.cli.framework.options import (
     day_option,
 )
 from piactl.cli.framework.run_context import journal_private_reading
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted
 from piactl.report.nights_text import (
     LEAVER_COLUMNS,
     change_table,
@@ -91,7 +91,12 @@ def forecast(
         first = first_night(accounts, configuration.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:
-            say(f"the forecast begins on {first}, the day of the last night: nothing is due before it")
+            say(
+                Phrase(
+                    "the forecast begins on {first}, the day of the last night: nothing is due before it",
+                    first=first,
+                )
+            )
         run = Forecast(
             accounts,
             configuration.rules,
@@ -114,11 +119,11 @@ def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: 
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
         problems.append(f"--leavers {leavers}: give a number of days from 1 to {_MOST_DAYS}")
     if leavers is not None and until:
-        problems.append("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead")
+        problems.append(Phrase("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead"))
     if leavers is not None and list_:
-        problems.append("--list and --leavers: give one of them; --leavers already is a list")
+        problems.append(Phrase("--list and --leavers: give one of them; --leavers already is a list"))
     if leavers is None:
-        problems += [f"{name}: only with --leavers DAYS" for name in of_leavers]
+        problems += [Phrase("{name}: only with --leavers DAYS", name=name) for name in of_leavers]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -126,9 +131,15 @@ def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: 
 def _last_day(first: date, until: date | None, leavers: int | None) -> date:
     last = until or first + timedelta(days=leavers or _USUAL_DAYS)
     if last < first:
-        raise UsageError(f"--until {last}: is before the first night of the forecast, {first}")
+        raise UsageError(
+            Phrase(
+                "--until {last}: is before the first night of the forecast, {first}", last=last, first=first
+            )
+        )
     if (last - first).days > _MOST_DAYS:
-        raise UsageError(f"--until {last}: is more than {_MOST_DAYS} days ahead")
+        raise UsageError(
+            Phrase("--until {last}: is more than {most_days} days ahead", last=last, most_days=_MOST_DAYS)
+        )
     return last
 
 
@@ -147,7 +158,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
         if layout != "table" or days:
             display(day_table(days, layout), layout)
         if layout == "table" and days:
-            say("To show every change: piactl forecast --list")
+            say(Phrase("To show every change: piactl forecast --list"))
     return nights
 
 
@@ -166,7 +177,9 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
     holdoff = this_configuration().settings.password.holdoff_days
     rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None, departures=departures)
     if private_mail and rows:
-        journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
+        journal_private_reading(
+            this_configuration(), Phrase("private addresses"), [row["uid"] for row in rows]
+        )
     if rows or layout != "table":
         display(leaver_table(rows, layout, columns), layout)
     else:
@@ -178,7 +191,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     """Prints the remarks below the table: no change due, held people, guards that would stop a
     night."""
     if not any(night.plan.changes for night in nights):
-        say(f"nothing is due until {last}")
+        say(Phrase("nothing is due until {last}", last=last))
     holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if holds:
         person, why = next(iter(holds.items()))

@@ -47,13 +47,13 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
-from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
+from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
@@ -116,9 +116,11 @@ def nightly(
     if move_applied:
         refuse_output("--move-applied", move_applied, OF_FEEDS)
     if html:
-        refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
+        refuse_output(
+            "--html", html, instead=Phrase("read it afterwards: piactl runs show last -o html >FILE")
+        )
     elif public:
-        raise UsageError("--public needs --html FILE")
+        raise UsageError(Phrase("--public needs --html FILE"))
     configuration = this_configuration()
     order = new_order(configuration, as_of, reason)
     try:
@@ -190,7 +192,7 @@ def _run(
     lost = None
     try:
         if output is Form.TEXT:
-            rest = f"every change: piactl plan show {report.file} --all"
+            rest = Phrase("every change: piactl plan show {file} --all", file=report.file)
             text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
     except StdoutLost as error:
@@ -225,7 +227,7 @@ def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
     code = Exit.DONE
     for digest, path in read:
         if digest_of_feed(path) != digest:
-            say(f"{path}: was changed after it was read, and stays")
+            say(Phrase("{path}: was changed after it was read, and stays", path=path))
             continue
         moved = folder / path.name
         free = (folder / f"{path.name}.~{number}~" for number in count(1))
@@ -234,7 +236,14 @@ def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
                 moved.rename(next(name for name in free if not os.path.lexists(name)))
             path.rename(moved)
         except OSError as error:
-            say(f"{path}: was applied, and cannot be moved to {folder} ({error.strerror}): move it yourself")
+            say(
+                Phrase(
+                    "{path}: was applied, and cannot be moved to {folder} ({strerror}): move it yourself",
+                    path=path,
+                    folder=folder,
+                    strerror=error.strerror,
+                )
+            )
             code = Exit.PARTLY
     return int(code)
 

@@ -62,6 +62,7 @@ from piactl.helpdesk.device_changes import (
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
@@ -137,9 +138,9 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     """Raises UsageError if the secret would reach nobody, or would go into a pipe."""
     for option, file in (("--png", png), ("--uri-file", uri_file)):
         if file:
-            refuse_output(option, file, instead=f"leave {option} out, on a terminal")
+            refuse_output(option, file, instead=Phrase("leave {option} out, on a terminal", option=option))
     if png and len(names) != 1:
-        raise UsageError("--png is for one account; for several: --uri-file FILE")
+        raise UsageError(Phrase("--png is for one account; for several: --uri-file FILE"))
     if not (png or uri_file or otherwise):
         ways = "" if sudo_service() else ", or add --png FILE or --uri-file FILE"
         raise UsageError(
@@ -168,7 +169,11 @@ def _picture(enrolment: Enrolment) -> str:
 
 def _show_once(enrolment: Enrolment) -> None:
     put([_picture(enrolment), f"{enrolment.uri}\n"])
-    say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")
+    say(
+        Phrase(
+            "scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen"
+        )
+    )
 
 
 @with_shared_options
@@ -224,13 +229,13 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     Example: piactl otp check claire.dubreuil
     """
     refuse_input("--code-file", code_file)
-    command = begin(CodeOptions("log in", administrator=administrator))
+    command = begin(CodeOptions(Phrase("log in"), administrator=administrator))
     configuration, identity = command.configuration, command.manner.identity
     with writing(configuration, identity) as writer:
         checks = identity_checks(configuration, writer)
         holder = find_holder(command.accounts(writer), name, identity)
         uid = holder.account.uid
-        code = ask_code(f"Code for {uid}", code_file)
+        code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
     put_text([f"{uid}: the code is good, and used up\n"])
     return int(Exit.DONE)
@@ -363,7 +368,9 @@ def _proof(
         account = holder.account
         if manner.identity == IdentityName.ADMINISTRATOR:
             if not manner.reason.strip():
-                raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
+                raise UsageError(
+                    Phrase('{uid}: without a proof it needs a reason: add --reason "..."', uid=account.uid)
+                )
             return
         instead = "--administrator", REASON
         if not alone:
@@ -403,5 +410,7 @@ def ask_code(label: str, source: str | None = None) -> str:
     except UnicodeDecodeError:
         line = ""
     if not line.strip():
-        raise UsageError(f"{label}: none was given; type it, or write it to stdin. Nothing was changed")
+        raise UsageError(
+            Phrase("{label}: none was given; type it, or write it to stdin. Nothing was changed", label=label)
+        )
     return line

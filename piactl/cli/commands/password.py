@@ -38,6 +38,7 @@ from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
 
@@ -75,11 +76,11 @@ def hand_out(
                 )
                 for row in delivery.rows
             )
-            say("shown this once: read it out or hand it over, then clear the screen")
+            say(Phrase("shown this once: read it out or hand it over, then clear the screen"))
         else:
             file = "your file" if to == "-" else f"{to}, mode 0600"
             say(f"the activation passwords are in {file}; delete it once they are handed over")
-        say("applications that still log in with an old password stop; open sessions continue")
+        say(Phrase("applications that still log in with an old password stop; open sessions continue"))
 
     return command.decide(
         lambda store: approving(store.reader, delivery.prepare(store, names, reason, utc_now(), identity)),
@@ -97,7 +98,7 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     if to and to != "-":
         refuse_output("--out", to, instead=own_file)
     if to == "-" and manner.output is not None:
-        raise UsageError("--out - takes stdout for the passwords: leave -o out")
+        raise UsageError(Phrase("--out - takes stdout for the passwords: leave -o out"))
     if manner.dry_run:
         return
     if to == "-":
@@ -107,8 +108,11 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
         raise UsageError(f"printed results never hold an activation password: {without}")
     elif not to and not sys.stdout.isatty():
         raise UsageError(
-            "an activation password is shown on a terminal or written to a new file, never to a pipe: "
-            f"type it on a terminal, or {own_file}"
+            Phrase(
+                "an activation password is shown on a terminal or written to a new file, never to a pipe: "
+                "type it on a terminal, or {own_file}",
+                own_file=own_file,
+            )
         )
 
 
@@ -169,7 +173,7 @@ def activate(
             "an identity is checked for one account at a time; name one\n"
             "An administrator gives many activation passwords"
         ).with_options("--administrator")
-    command = begin(replace(options, yes=options.yes or checked), usual_reason="first connection")
+    command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None
     if checked:
@@ -271,7 +275,7 @@ def check(
     """
     configuration = this_configuration()
     source = password_file or (None if sys.stdin.isatty() else "-")
-    password = ask_secret("The new password", source, "--password-file")
+    password = ask_secret(Phrase("The new password"), source, "--password-file")
     with reading(configuration) as reader:
         entry = find_entry(configuration.accounts(reader), name) if name else None
         checked = check_password(reader, configuration.settings.password, entry, password)
@@ -307,10 +311,12 @@ def _identity_check(
         needed = proof_needed(configuration.accounts(reader), name, identity, holdoff, instead)
     uid = needed.entry.account.uid
     say_person(configuration, needed.entry.account, command.order.as_of)
-    numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
+    numen = understood_numen(ask_secret(Phrase("NUMEN of {uid}", uid=uid), numen_file, "--numen-file"))
     code = None
     if needed.one_time_code:
-        code = ask_secret(f"One-time code of {uid}", one_time_code_file, "--one-time-code-file")
+        code = ask_secret(
+            Phrase("One-time code of {uid}", uid=uid), one_time_code_file, "--one-time-code-file"
+        )
     run = command.run()
 
     def check(writer: Writer) -> None:

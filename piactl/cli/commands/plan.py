@@ -50,10 +50,10 @@ from piactl.cli.framework.run_context import (
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
 from piactl.core.plan.plan import Plan
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.journal import who
+from piactl.phrase import counted
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted

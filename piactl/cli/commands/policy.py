@@ -43,8 +43,9 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.explain.policy_test import case_problems
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
-from piactl.core.text import condition, counted
+from piactl.core.text import condition
 from piactl.errors import Exit
+from piactl.phrase import counted
 from piactl.planning.inputs.load_feeds import scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb

@@ -20,11 +20,11 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
 from piactl.clock import utc_now
-from piactl.core.text import counted
 from piactl.directory.client.reader import shown_uri
 from piactl.directory.port import Reader
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.journal import who
+from piactl.phrase import Phrase, counted
 from piactl.report.recover_text import lost_text
 from piactl.runs.recover_directory import accept_lost_runs, recovery_report
 
@@ -57,7 +57,7 @@ def recover(
     Example: piactl recover --dry-run
     """
     if reason and not accept:
-        raise UsageError("--reason needs --accept")
+        raise UsageError(Phrase("--reason needs --accept"))
     need_reason(reason, "--accept", ["--accept"] if accept else [])
     configuration = this_configuration()
     with _asking(configuration) as reader:
@@ -101,7 +101,12 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
         put_json(accepted, 1)
         return int(Exit.DONE)
     put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
-    say(f"{shown_uri(command.configuration.settings.directory.servers[0])} is the server that is written to")
+    say(
+        Phrase(
+            "{shown_uri} is the server that is written to",
+            shown_uri=shown_uri(command.configuration.settings.directory.servers[0]),
+        )
+    )
     for feed in feeds:
         say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
     return int(Exit.DONE)

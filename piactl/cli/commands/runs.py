@@ -41,9 +41,9 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
-from piactl.core.text import counted
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.status_text import status_text
 from piactl.runs.rewind_day import rewind as set_back
@@ -88,7 +88,7 @@ def show(
         _put_page(run, public=public)
         return
     if public:
-        raise UsageError("--public needs -o html")
+        raise UsageError(Phrase("--public needs -o html"))
     shown = _shown(find_run(_records(), run))
     plain = {name: _plain(name, value) for name, value in shown.items()}
     show_views(
@@ -145,9 +145,9 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record for output: both times to the second, so that no run ends before it started, and the outcomes
     as numbers by name."""
     notes = (
-        f"undo of run {record['undoes']}" if record.get("undoes") else "",
+        Phrase("undo of run {record}", record=record["undoes"]) if record.get("undoes") else "",
         str(record.get("note") or ""),
-        f"undone by run {record['undone_by']}" if record.get("undone_by") else "",
+        Phrase("undone by run {record}", record=record["undone_by"]) if record.get("undone_by") else "",
     )
     shown = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
     for name in ("started", "ended"):

@@ -42,7 +42,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
@@ -63,6 +62,7 @@ from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageErr
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
 from piactl.night.housekeeping import after_merges
+from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import named, with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
@@ -118,11 +118,11 @@ def begin(
     UsageError if anyone other than an administrator approves them."""
     reason = manner.reason if manner.reason.strip() else usual_reason
     if changes and not reason.strip():
-        raise ReasonMissing('a change by hand needs a reason: add --reason "..."')
+        raise ReasonMissing(Phrase('a change by hand needs a reason: add --reason "..."'))
     if manner.allow and changes:
         need_reason(manner.reason, "--allow", manner.allow)
         if manner.identity != IdentityName.ADMINISTRATOR:
-            raise UsageError("only an administrator approves guards of the help desk").with_options(
+            raise UsageError(Phrase("only an administrator approves guards of the help desk")).with_options(
                 "--administrator"
             )
     configuration, reason = this_configuration(), masked(reason)
@@ -320,7 +320,7 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
         say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
         return int(Exit.FAILED)
     for server in result.lagging:
-        say(f"not yet on {server}")
+        say(Phrase("not yet on {server}", server=server))
     for problem in result.late:
         say(problem)
     failed = [account for account in accounts if not result.of(account)[0].is_good]

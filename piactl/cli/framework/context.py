@@ -22,12 +22,12 @@ from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Reader, Writer
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
+from piactl.phrase import counted
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered

@@ -35,7 +35,6 @@ from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import (
     REASON,
@@ -49,6 +48,7 @@ from piactl.errors import (
 )
 from piactl.journal import who
 from piactl.night.run_night import run_apply
+from piactl.phrase import Phrase, counted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
 from piactl.private_files import make_private_folder, write_private
@@ -163,7 +163,7 @@ def write_plan(ready: ReadyPlan, file: str) -> None:
     if Path(file).parent == kept:
         make_private_folder(kept)
     write_private(Path(file), plan_pieces(ready))
-    say(f"Plan written to {file}")
+    say(Phrase("Plan written to {file}", file=file))
 
 
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
@@ -206,7 +206,7 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     for line in refusal_lines(list(map(to_json, broken))):
         if line:
             say(line)
-    say(f"To show it: piactl plan show {name}")
+    say(Phrase("To show it: piactl plan show {name}", name=name))
     say_next_steps(ready, name)
 
 

@@ -14,6 +14,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.rules.desired import Rules
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 
 class ActRefused(PiactlError):
@@ -43,7 +44,7 @@ class Author:
 
     @property
     def note(self) -> str:
-        return f"by hand, {self.by}: {self.reason}" if self.reason else f"by hand, {self.by}"
+        return f"by hand, {self.by}: {self.reason}" if self.reason else Phrase("by hand, {by}", by=self.by)
 
     def override(self, kind: OverrideKind, until: date, made: date, **values: Any) -> Override:
         """An override by this author; `values` are its other fields."""

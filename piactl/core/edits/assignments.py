@@ -13,6 +13,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridd
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text, post_text
+from piactl.phrase import Phrase
 
 _CODE_LENGTH = 40
 
@@ -42,7 +43,7 @@ def add(author: Author, new: Assignment, sponsor: str = "") -> Act:
 def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -> Override:
     """The override that records the author, reason and sponsor of an added assignment."""
     if new.end is None:
-        raise ActRefused("an assignment by hand needs an end: add --until DATE")
+        raise ActRefused(Phrase("an assignment by hand needs an end: add --until DATE"))
     return author.override(OverrideKind.ADD, new.end, as_of, sponsor=sponsor, **_identified(new))
 
 
@@ -60,7 +61,8 @@ def refuse_too_long(account: Account, rules: Rules) -> None:
     ends = [a.end for a in account.assignments if a.source == MANUAL and a.end is not None]
     if max(ends, default=latest) > latest:
         raise ActRefused(
-            f"{account.uid or 'the account'}: it has a sponsor, so it ends {days} days ahead at the latest, "
+            f"{account.uid or Phrase('the account')}: it has a sponsor, so it ends {days} days ahead at the "
+            f"latest, "
             f"on {latest} (accounts.sponsored_days of the policy).\n"
             "Give an earlier day, and extend it again later"
         )
@@ -75,9 +77,9 @@ def check_assignment(new: Assignment, rules: Rules) -> None:
     ]
     problems += [problem[3] for problem in assignment_problems([new], rules.policy, rules.register)]
     if new.is_over(new.start):
-        problems.append(f"the end, {new.end}, is before the start, {new.start}")
+        problems.append(Phrase("the end, {end}, is before the start, {start}", end=new.end, start=new.start))
     if new.is_over(rules.as_of):
-        problems.append(f"the end, {new.end}, is past")
+        problems.append(Phrase("the end, {end}, is past", end=new.end))
     if problems:
         raise ActRefused("\n".join(problems))
 

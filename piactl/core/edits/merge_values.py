@@ -13,6 +13,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import MATRICULE, Rules, archived, with_matricules
+from piactl.phrase import Phrase
 
 
 def rekey(author: Author, old: str, new: str) -> Act:
@@ -42,8 +43,15 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
     """The account without the digests of a matricule, and without the matricule if it is a further one; if it
     is the first, the caller removes it. Raises ActRefused if the account does not have it."""
     if matricule not in account.matricules:
-        matricules = ", ".join(account.matricules) or "none in clear"
-        raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {matricules}")
+        matricules = ", ".join(account.matricules) or Phrase("none in clear")
+        raise ActRefused(
+            Phrase(
+                "{uid}: it has no matricule {matricule}; it has {matricules}",
+                uid=account.uid,
+                matricule=matricule,
+                matricules=matricules,
+            )
+        )
     gone = rules.keys.candidates(MATRICULE, matricule)
     return replace(
         account,
@@ -188,7 +196,13 @@ def _taken_off(account: Account, matricule: str, rules: Rules) -> tuple[Account,
     remaining = without_matricule(account, matricule, rules)
     others = [other for other in account.matricules if other != matricule]
     if not others:
-        raise ActRefused(f"{account.uid}: {matricule} is its only known matricule; there is nothing to split")
+        raise ActRefused(
+            Phrase(
+                "{uid}: {matricule} is its only known matricule; there is nothing to split",
+                uid=account.uid,
+                matricule=matricule,
+            )
+        )
     first = others[0]
 
     def goes(post: Assignment) -> bool:

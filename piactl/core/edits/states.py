@@ -18,6 +18,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.posts import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
+from piactl.phrase import Phrase
 
 
 def lock(author: Author, until: date | None = None, *, compromised: bool = False) -> Act:
@@ -54,8 +55,11 @@ def unlock(author: Author) -> Act:
             return Altered(replace(account, assignments=rows), author.note)
         if account.locked:
             raise ActRefused(
-                f"{account.uid}: it is locked by its position in HR, not by an administrator; "
-                f"see: piactl why {account.uid}"
+                Phrase(
+                    "{uid}: it is locked by its position in HR, not by an administrator; see: piactl why "
+                    "{uid}",
+                    uid=account.uid,
+                )
             )
         return Altered(account)
 
@@ -147,21 +151,30 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
             raise ActRefused(f"{account.uid}: --until {until} is past; give a later day")
         if until < day:
             raise ActRefused(
-                f"{account.uid}: it lasts until {day} already; to end it sooner: piactl assignment end "
-                f'{account.uid} --on {until} --reason "..."'
+                Phrase(
+                    "{uid}: it lasts until {day} already; to end it sooner: "
+                    'piactl assignment end {uid} --on {until} --reason "..."',
+                    uid=account.uid,
+                    day=day,
+                    until=until,
+                )
             )
         for row in latest if until > day else ():
             if row.source == MANUAL:
                 altered = _extended_by_hand(altered, row, until, author, sponsor, rules)
             elif row not in altered.assignments:
                 raise ActRefused(
-                    f"{account.uid}: it ends on {day} by hand; end that change first: piactl override end "
-                    f'{account.uid} --kind end --reason "..."'
+                    Phrase(
+                        "{uid}: it ends on {day} by hand; end that change first: "
+                        'piactl override end {uid} --kind end --reason "..."',
+                        uid=account.uid,
+                        day=day,
+                    )
                 )
             else:
                 altered = _renewed(altered, row, day + timedelta(days=1), until, author, sponsor, rules)
         sponsored = _sponsored(account, altered, sponsor, author)
-        return replace(sponsored, hint=f"it lasts until {day} already")
+        return replace(sponsored, hint=Phrase("it lasts until {day} already", day=day))
 
     return act
 
@@ -192,8 +205,12 @@ def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
         return account, account.state
     if account.state not in _CLOSED:
         raise ActRefused(
-            f"{account.uid}: by hand it is to be closed on {closed[0].day}; take that back first: "
-            f'piactl account reopen {account.uid} --reason "..."'
+            Phrase(
+                "{uid}: by hand it is to be closed on {day}; take that back first: "
+                'piactl account reopen {uid} --reason "..."',
+                uid=account.uid,
+                day=closed[0].day,
+            )
         )
     account = replace(account, overrides=tuple(o for o in account.overrides if o not in closed))
     return account, _state(account, rules)
@@ -257,7 +274,9 @@ def _sponsored(account: Account, altered: Account, sponsor: str, author: Author)
     if any(a.source != MANUAL for a in altered.assignments):
         if sponsor:
             raise ActRefused(
-                f"{account.uid}: HR knows this person, who needs no sponsor; leave --sponsor out"
+                Phrase(
+                    "{uid}: HR knows this person, who needs no sponsor; leave --sponsor out", uid=account.uid
+                )
             )
     elif sponsor:
         added = OverrideKind.ADD
@@ -265,8 +284,11 @@ def _sponsored(account: Account, altered: Account, sponsor: str, author: Author)
         altered = replace(altered, overrides=tuple(overrides))
     elif not sponsor_of(altered.overrides):
         raise ActRefused(
-            f"{account.uid}: nobody is responsible for it any more; name somebody: piactl account extend "
-            f'{account.uid} --until DATE --sponsor ACCOUNT --reason "..."'
+            Phrase(
+                "{uid}: nobody is responsible for it any more; name somebody: "
+                'piactl account extend {uid} --until DATE --sponsor ACCOUNT --reason "..."',
+                uid=account.uid,
+            )
         )
     return Altered(account) if altered == account else Altered(altered, author.note)
 
@@ -281,7 +303,9 @@ def _last(account: Account, rules: Rules) -> Assignment:
     posts = [a for a in account.assignments if not rules.policy.ends_all(a)]
     if not posts:
         raise ActRefused(
-            f"{account.uid}: it never had an assignment; add one: piactl assignment add {account.uid} ..."
+            Phrase(
+                "{uid}: it never had an assignment; add one: piactl assignment add {uid} ...", uid=account.uid
+            )
         )
     return max(posts, key=lambda a: (a.end or a.start, a.start))
 

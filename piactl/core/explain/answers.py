@@ -33,6 +33,7 @@ from piactl.core.model.policy import Service
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import outlook
 from piactl.core.rules.reasons import answer_sentence, assignment_text, exception_text
+from piactl.phrase import Phrase
 
 OPEN_STATES = (*ASSIGNED, State.GRACE)
 
@@ -68,16 +69,18 @@ def _state_notes(question: Question) -> Iterator[str]:
         stays = f": {assignment_text(row)}" if row is not None else ""
         yield f"locked by a position in the HR data, {_from_to(first, last)}{stays}"
     if question.desired.state is State.ARCHIVED and question.account.state is not State.ARCHIVED:
-        yield "archival due: a first night notes it, the next night on a later day confirms it"
+        yield Phrase("archival due: a first night notes it, the next night on a later day confirms it")
     if question.account.protected:
-        yield "protected: neither imports nor the help desk change it"
+        yield Phrase("protected: neither imports nor the help desk change it")
     for override in running(question.account.overrides, question.as_of):
         yield override_text(override)
 
 
 def _from_to(first: date | None, last: date | None) -> str:
     start = f"from {first} " if first else ""
-    return f"{start}until {last}" if last else f"{start or 'at all times'}".rstrip() + ", no end known"
+    return (
+        f"{start}until {last}" if last else f"{start or Phrase('at all times')}".rstrip() + ", no end known"
+    )
 
 
 def _coming(question: Question) -> Iterator[tuple[date, str]]:
@@ -103,14 +106,14 @@ def _state_remedies(question: Question) -> Iterator[Remedy]:
                 "piactl account create --matricule M --family-name N --given-name N --uai UAI "
                 '--function CODE --until DATE --sponsor ACCOUNT --reason "..."'
             )
-            yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
+            yield Remedy(Phrase("if the person is back: an assignment in the HR data or by hand"), command)
     else:
         desired = question.desired
         if desired.locked and (desired.lock is not None or question.lock_left() is not None):
             yield from unlock_remedy(question)
         yield from wait_remedy(next_day(question.state_span()[1]), question)
         if question.state is State.ON_LEAVE:
-            yield Remedy("a position in the HR data that keeps all rights")
+            yield Remedy(Phrase("a position in the HR data that keeps all rights"))
         elif question.state is State.ACTIVE:
             yield from close_remedy(question, lambda changed: changed.state_days(*OPEN_STATES))
         else:

@@ -28,7 +28,7 @@ from piactl.core.rules.career import NEVER, Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
 from piactl.core.rules.rights_over_time import right_by
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 
 
 class LoginContext(NamedTuple):
@@ -47,13 +47,13 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     uid, credentials, show = question.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if credentials.changed is None:
-        yield Cause("no-password", REFUSED, "no password was ever set", activate)
+        yield Cause("no-password", REFUSED, Phrase("no password was ever set"), activate)
         return
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
         ends = credentials.activation_until
         if ends == NEVER_VALID:
-            text = "an administrator made its password useless; it needs an activation password"
+            text = Phrase("an administrator made its password useless; it needs an activation password")
             yield Cause("no-password", REFUSED, text, activate)
             return
         if blocked and until is None:
@@ -75,10 +75,10 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     elif credentials.failures:
         yield _wrong_tries(uid, credentials, show)
     if credentials.must_change:
-        text = "the password must be changed at the next log in"
+        text = Phrase("the password must be changed at the next log in")
         yield Cause("must-change", ASKED, text)
     if credentials.expires is not None and credentials.expires <= around.now:
-        text = f"the password expired at {show(credentials.expires)}"
+        text = Phrase("the password expired at {show}", show=show(credentials.expires))
         yield Cause("expired", REFUSED, text, f"piactl password reset {uid}")
 
 
@@ -114,7 +114,7 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
         return
     if not device.there:
         effect = REFUSED if around.by_server else SERVICE
-        text = f"the device {device.name} was reported lost and has not been replaced"
+        text = Phrase("the device {name} was reported lost and has not been replaced", name=device.name)
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
         seconds = abs(device.drift) * device.step
@@ -236,12 +236,16 @@ def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
     account = question.account
     window = _window(account.login_from, account.login_until)
     if _is_denied(question, credentials):
-        window = "it is linked to no device, as a closed or locked account is"
-    since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
+        window = Phrase("it is linked to no device, as a closed or locked account is")
+    since = (
+        Phrase("the last run was as of {last_run}", last_run=around.last_run)
+        if around.last_run
+        else Phrase("no run has been recorded")
+    )
     revert = look = "piactl nightly"
     drift = next(filter(None, map(question.drift.get, ("login_from", "login_until", "device"))), None)
     if drift is not None:
-        since = f"another program changed it, {drift_words(drift)}"
+        since = Phrase("another program changed it, {drift_words}", drift_words=drift_words(drift))
         # a refusal may be an emergency stop
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
     if entry_allows_login(question, credentials):
@@ -254,10 +258,10 @@ def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
 
 def _window(first: date | None, last: date | None) -> str:
     if first is not None and last is not None:
-        return f"from {first} to {last}"
+        return Phrase("from {first} to {last}", first=first, last=last)
     if last is not None:
-        return f"until {last}"
-    return f"from {first}" if first is not None else "without an end"
+        return Phrase("until {last}", last=last)
+    return Phrase("from {first}", first=first) if first is not None else Phrase("without an end")
 
 
 def _locks(question: Question) -> Iterator[Cause]:
@@ -274,9 +278,9 @@ def _locks(question: Question) -> Iterator[Cause]:
     post = locking_post(question.career, question.as_of)
     until = f" until {last}" if last else ", no end known"
     why = (
-        f"position {post.position.name}: {_text(post.assignment)}"
+        Phrase("position {name}: {text}", name=post.position.name, text=_text(post.assignment))
         if post
-        else "a position that ended all assignments"
+        else Phrase("a position that ended all assignments")
     )
     absent = question.lock_left() if post is None else None
     command = ""
@@ -306,7 +310,7 @@ def _by_state(question: Question) -> Iterator[Cause]:
     if question.state is State.ARCHIVED:
         yield Cause("archived", REFUSED, f"archived{from_when}: {text}")
     elif question.state is State.ANTICIPATED:
-        yield Cause("not-started", REFUSED, f"not yet started: {text}", "", until)
+        yield Cause("not-started", REFUSED, Phrase("not yet started: {text}", text=text), "", until)
     elif question.state is State.DEACTIVATED:
         yield Cause("closed", REFUSED, f"deactivated{from_when}: {text}", reopen, until)
     elif question.state is State.GRACE:
@@ -315,7 +319,7 @@ def _by_state(question: Question) -> Iterator[Cause]:
         note = "; login was refused on the last day and still is" if refused else ""
         yield Cause("grace", effect, f"in grace: {text}{note}", reopen, until)
     elif question.state is State.ON_LEAVE and not _may_log_in(question):
-        yield Cause("leave", REFUSED, f"on leave without login: {text}", "", until)
+        yield Cause("leave", REFUSED, Phrase("on leave without login: {text}", text=text), "", until)
 
 
 def _may_log_in(question: Question) -> bool:
@@ -354,15 +358,21 @@ def _notes(question: Question, around: LoginContext) -> Iterator[str]:
     yield from question.drift_notes()
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
-        yield f"the directory requires password and code of {device.name}, never the password alone"
+        yield Phrase(
+            "the directory requires password and code of {name}, never the password alone", name=device.name
+        )
     if question.account.shut and not question.as_of_option:
         yield _how_refused(around.credentials)
     if question.as_of_option:
-        yield f"passwords and devices are as they are now, {around.show(around.now)}"
+        yield Phrase("passwords and devices are as they are now, {show}", show=around.show(around.now))
 
 
 def _how_refused(credentials: Credentials) -> str:
     """How the directory refuses a closed or locked account."""
     if credentials.denied:
-        return "the directory refuses it by its dates and by a link to no device, under any password policy"
-    return "the directory refuses it by its dates alone, which count only where a password policy applies"
+        return Phrase(
+            "the directory refuses it by its dates and by a link to no device, under any password policy"
+        )
+    return Phrase(
+        "the directory refuses it by its dates alone, which count only where a password policy applies"
+    )

@@ -18,6 +18,7 @@ from piactl.core.rules.career import Career, careers_from
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import BY_HAND, Reason, Rule, answer_sentence, right_reason, state_reason
+from piactl.phrase import Phrase
 
 ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
@@ -36,7 +37,7 @@ class Remedy(NamedTuple):
     account_after: Account | None = None
 
 
-REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", "let in"
+REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", Phrase("let in")
 """The effect of a cause on a login: refused; something more is required; it works, but a service is missing;
 allowed although the rules refuse it. Of a service: the entry lacks or has it against the rules."""
 
@@ -150,9 +151,11 @@ class Question:
         if self.held:
             return self.held
         if self.merged:
-            return f"merged into {self.merged}; only the uid is left of it, and stays reserved"
+            return Phrase(
+                "merged into {merged}; only the uid is left of it, and stays reserved", merged=self.merged
+            )
         if self.account.state is State.ARCHIVED:
-            return "personal data are erased; the uid and the addresses stay reserved for this person"
+            return Phrase("personal data are erased; the uid and the addresses stay reserved for this person")
         return ""
 
     @property

@@ -12,12 +12,13 @@ from datetime import date, timedelta
 from enum import Enum
 
 from piactl.core.model.person import Assignment
+from piactl.phrase import Phrase
 
 MANUAL = "manual"
 """The source of assignments made by hand; no HR source may have this name."""
 
 
-HAND_ENDED = "a change by hand has ended: the HR data apply again"
+HAND_ENDED = Phrase("a change by hand has ended: the HR data apply again")
 """The effect on the day after the last day of an override."""
 
 
@@ -153,11 +154,15 @@ def next_end(overrides: Iterable[Override], as_of: date) -> date | None:
 def override_words(override: Override) -> str:
     """The effect of an override and its last day."""
     if override.kind is OverrideKind.CLOSE:
-        return f"closed by hand from {override.day} to {override.until} inclusive"
-    post = f"{override.function} at {override.uai} from {override.start}"
+        return Phrase(
+            "closed by hand from {day} to {until} inclusive", day=override.day, until=override.until
+        )
+    post = Phrase(
+        "{function} at {uai} from {start}", function=override.function, uai=override.uai, start=override.start
+    )
     names = override.value or "none", override.was or "none"
     effect = {
-        OverrideKind.ADD: f"{post} was added",
+        OverrideKind.ADD: Phrase("{post} was added", post=post),
         OverrideKind.END: f"{post} ends on {override.day}",
         OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
         OverrideKind.KEEP: f"{override.value} stays as another program changed it",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.naming.names import has_base
+from piactl.phrase import Phrase
 
 _UID = re.compile(r"[a-z0-9.-]+")
 _SHOWN = 40
@@ -106,12 +107,17 @@ def recognised(
 
 def _unknown(incumbent: Incumbent, matricules: Sequence[str]) -> str:
     if matricules:
-        return f"its identifiers name several people of the feed: matricules {', '.join(matricules)}"
+        return Phrase(
+            "its identifiers name several people of the feed: matricules {matricules}",
+            matricules=", ".join(matricules),
+        )
     if incumbent.matricules:
-        return f"matricule {', '.join(map(harmless, incumbent.matricules))} is not in the feed"
+        return Phrase(
+            "matricule {map} is not in the feed", map=", ".join(map(harmless, incumbent.matricules))
+        )
     if incumbent.numens:
-        return "its NUMEN is not in the feed, and it has no matricule"
-    return "it has no matricule"
+        return Phrase("its NUMEN is not in the feed, and it has no matricule")
+    return Phrase("it has no matricule")
 
 
 def harmless(text: str) -> str:
@@ -127,12 +133,14 @@ def obstacle(incumbent: Incumbent, domain: str) -> str:
     if incumbent.fault:
         return incumbent.fault
     if len(incumbent.uids) != 1:
-        return f"it has {len(incumbent.uids) or 'no'} uids; an account has exactly one"
+        return Phrase("it has {uids} uids; an account has exactly one", uids=len(incumbent.uids) or "no")
     if not _UID.fullmatch(incumbent.uid):
         uid = harmless(incumbent.uid)
-        return f"uid {uid} has characters other than a-z, 0-9, dot and hyphen; piactl renames no entry"
+        return Phrase(
+            "uid {uid} has characters other than a-z, 0-9, dot and hyphen; piactl renames no entry", uid=uid
+        )
     if not incumbent.mails:
-        return "it has no address; give it one by hand"
+        return Phrase("it has no address; give it one by hand")
     if not any(in_domain(mail, domain) for mail in incumbent.mails):
         shown = ", ".join(map(harmless, incumbent.mails))
         return f"its address {shown} is not in the domain {domain}; give it one by hand"
@@ -184,8 +192,12 @@ def clashes(
         taken = sorted(incumbent.names & accounts)
         shared = sorted(name for name in incumbent.names if owners[name] - {incumbent.dn})
         if taken:
-            reasons[incumbent.dn] = f"an account (perhaps archived) has or had {', '.join(taken)}"
+            reasons[incumbent.dn] = Phrase(
+                "an account (perhaps archived) has or had {taken}", taken=", ".join(taken)
+            )
         elif shared:
             others = ", ".join(sorted(owners[shared[0]] - {incumbent.dn}))
-            reasons[incumbent.dn] = f"{', '.join(shared)} is also on another entry: {others}"
+            reasons[incumbent.dn] = Phrase(
+                "{shared} is also on another entry: {others}", shared=", ".join(shared), others=others
+            )
     return reasons

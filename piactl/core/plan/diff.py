@@ -46,7 +46,8 @@ from piactl.core.rules.reasons import (
     sentence,
     state_reason,
 )
-from piactl.core.text import counted, iso
+from piactl.core.text import iso
+from piactl.phrase import Phrase, counted
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -213,7 +214,9 @@ class _Maker:
         reason = sentence(why) + self.note if self.account.lock is None else self.account.lock.reason
         if kind is Kind.UNLOCK:
             ended = (
-                "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
+                Phrase("the lock's end has passed")
+                if self.current.lock
+                else Phrase("no position locks it: {reason}", reason=self.reason)
             )
             reason = self.desired.subject.note or ended
         facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
@@ -234,7 +237,7 @@ class _Maker:
         if NUMEN_PROOF in self.proofs:
             before["numen"] = "known" if current.numen_digest else None
             after["numen"] = "another"
-            words.append("another NUMEN" if current.numen_digest else "first NUMEN")
+            words.append("another NUMEN" if current.numen_digest else Phrase("first NUMEN"))
         if MAIL_PROOF in self.proofs:
             before["private_mail"] = masked_mail(current.private_mail)
             after["private_mail"] = masked_mail(account.private_mail)
@@ -256,7 +259,7 @@ class _Maker:
         )
         reason = sentence(why)
         if why.code in OTHER_POSTS and self._same_posts():
-            reason = f"the policy no longer gives it: {reason}"
+            reason = Phrase("the policy no longer gives it: {reason}", reason=reason)
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
@@ -319,15 +322,15 @@ class _Maker:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
-            reason = "the rules give other values"
+            reason = Phrase("the rules give other values")
             if "ends" in after:  # the post of the day is another
                 reason, place = self.reason, self.place
             if after.keys() == {"unique_id", "next_due"}:  # it was due only for that
                 del before["next_due"], after["next_due"]
             if after.keys() == {"unique_id"}:
-                reason = "an account gets its identifier for federations the day after it is made"
+                reason = Phrase("an account gets its identifier for federations the day after it is made")
             if after.keys() == {"posix"}:
-                reason = "Unix hosts see the account as accounts.posix of the policy says"
+                reason = Phrase("Unix hosts see the account as accounts.posix of the policy says")
             if not after:
                 reason = self._digests(before, after)
         if not after and not before:
@@ -349,51 +352,56 @@ class _Maker:
         fresh = self.rules.keys.current
         if keys and keys != [fresh]:
             before["digest_key"], after["digest_key"] = " ".join(keys), fresh
-            return f"digests move to the current key, {fresh}"
+            return Phrase("digests move to the current key, {fresh}", fresh=fresh)
         if self.current.numen_digest != self.account.numen_digest:
-            before["digest_key"], after["digest_key"] = fresh, f"{fresh} and the matching key"
-            return "the digest of the NUMEN moves to the matching key"
+            before["digest_key"], after["digest_key"] = (
+                fresh,
+                Phrase("{fresh} and the matching key", fresh=fresh),
+            )
+            return Phrase("the digest of the NUMEN moves to the matching key")
         if any(getattr(self.current, name) != getattr(self.account, name) for name in _BIRTH):
             before["birth"] = "known" if self.current.birth_digest else None
             after["birth"] = "known" if self.account.birth_digest else None
             identity_digests = self.rules.matching.identity_digests
             return (
-                "the digests of the birth date follow HR"
+                Phrase("the digests of the birth date follow HR")
                 if identity_digests
-                else "digests of birth dates are not kept"
+                else Phrase("digests of birth dates are not kept")
             )
         if self.current.numen_verifier != self.account.numen_verifier:
             before["verifier"], after["verifier"] = None, "made"
-            return "a slow verifier of the NUMEN"
+            return Phrase("a slow verifier of the NUMEN")
         return ""
 
     def _reason_of(self, after: Mapping[str, object]) -> str:
         """The reason for a change of addresses by another program, or of HR data."""
         reasons = []
         if "identifiers" in after:
-            reasons.append("another program added the address: it stays, and no other account gets it")
+            reasons.append(
+                Phrase("another program added the address: it stays, and no other account gets it")
+            )
         if "address" in after:
-            reasons.append("another program removed the address: it is put back")
+            reasons.append(Phrase("another program removed the address: it is put back"))
         if after.keys() - {"identifiers", "address"} or not reasons:
-            reasons.insert(0, "changed in the HR data")
+            reasons.insert(0, Phrase("changed in the HR data"))
         return "; ".join(reasons)
 
     def _over(self) -> str:
         """The overrides and exceptions that ended, and what HR confirmed, as a reason."""
         ended = [
-            f"a change by hand has ended: {override_text(override)}"
+            Phrase("a change by hand has ended: {override_text}", override_text=override_text(override))
             for override in self.current.overrides
             if override.until < self.rules.as_of
         ]
         remaining = {(o.kind, o.uai, o.function, o.start) for o in self.account.overrides}
         ended += [
-            f"HR confirms a change by hand: {override_text(override)}"
+            Phrase("HR confirms a change by hand: {override_text}", override_text=override_text(override))
             for override in self.current.overrides
             if override.until >= self.rules.as_of
             and (override.kind, override.uai, override.function, override.start) not in remaining
         ]
         ended += [
-            f"an exception has ended: {exception_text(exception)}"
+            Phrase("an exception has ended: {exception_text}", exception_text=exception_text(exception))
             for exception in self.current.exceptions
             if exception.end < self.rules.as_of
         ]

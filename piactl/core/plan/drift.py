@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from piactl.phrase import Phrase
+
 
 class DriftClass(StrEnum):
     """What a drift does, in the order in which it is shown.
@@ -35,8 +37,8 @@ class DriftFate(StrEnum):
 
     REVERTED = "reverted"
     KEPT = "kept"
-    WAITS = "waits for a decision"
-    UNKNOWN = "waits for the next feed"
+    WAITS = Phrase("waits for a decision")
+    UNKNOWN = Phrase("waits for the next feed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +86,4 @@ def drift_words(drift: Drift) -> str:
     """Who changed it, since when, and what becomes of it."""
     since = f", seen since {drift.since}" if drift.since else ""
     until = f" until {drift.until}" if drift.until else ""
-    return f"{drift.by or 'author unknown'}{since}; {fate_words(drift.fate)}{until}"
+    return f"{drift.by or Phrase('author unknown')}{since}; {fate_words(drift.fate)}{until}"

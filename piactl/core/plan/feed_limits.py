@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
+from piactl.phrase import Phrase
 
 Refusal = tuple[str, str]
 """The code of a limit, and a message."""
@@ -212,8 +213,8 @@ LEFT = 0.1
 
 SAMPLE = 3
 """How many examples of what is wrong a message has."""
-BACK = "remove it, or accept it to go back to its data"
-_ASK = "ask HR for a correct feed; if this one is correct, accept it"
+BACK = Phrase("remove it, or accept it to go back to its data")
+_ASK = Phrase("ask HR for a correct feed; if this one is correct, accept it")
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
@@ -281,7 +282,7 @@ def order_refusals(
     if basis is None:
         return []
     if facts.later.intersection(applied):
-        message = (
+        message = Phrase(
             "a set of its day, or a later one, has been applied: remove it, or feed the next complete set."
         )
         return [("doubled-delta", f"{message}\nIf it has to count, accept it")]
@@ -291,7 +292,7 @@ def order_refusals(
         message = f"it comes {counted} days after the set of {basis.day} (limit: {days}, `delta_days`);"
     else:
         return []
-    first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
+    first = Phrase("feed the deltas after the set of {day} first, or the next complete set.", day=basis.day)
     return [("missing-delta", f"{message} {first}\nIf none is missing, accept it")]
 
 

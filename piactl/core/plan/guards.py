@@ -44,10 +44,11 @@ from piactl.core.plan.change import (
     NewPost,
 )
 from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
+from piactl.phrase import Phrase
 
 SAMPLE = 5
 
-ALL = "all accounts"
+ALL = Phrase("all accounts")
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
@@ -160,9 +161,10 @@ def no_own_guards(policy: Policy) -> str:
     """The remark about a policy without guards of its own, "" if it has some."""
     if policy.own_guards:
         return ""
-    return (
-        f"{policy.file} has no guards of its own: those of the shipped policy apply; "
-        "copy its `guards`, and fit them to your people"
+    return Phrase(
+        "{file} has no guards of its own: those of the shipped policy apply; copy its `guards`, and fit "
+        "them to your people",
+        file=policy.file,
     )
 
 
@@ -559,7 +561,7 @@ def operation_refusals(
     this command: of its operator, and of all operators. `accounts` are those that are not closed; if there
     are none, there is no guard."""
     guards = guards_on(policy, as_of)
-    scopes = ("one command", "one operator, one day", "all operators, one day")
+    scopes = (Phrase("one command"), Phrase("one operator, one day"), Phrase("all operators, one day"))
     refused = []
     for kind, scope, before in zip(OPERATIONS[operation], scopes, (0, *earlier), strict=True):
         name, guard = guards.get(kind, (kind, Guard()))

@@ -12,6 +12,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import STRONG, Doubt, folded, name_text
+from piactl.phrase import Phrase
 
 _WORDS = {
     Doubt.SAME_PERSON: "may be the person of",
@@ -161,7 +162,9 @@ class Case:
         """One sentence for plans and lists."""
         who = f"{self.origin}: {name_text(self.person)} under matricule {self.matricule}"
         if not self.evidence:
-            return f"case {self.id}: {who} is known to a school alone: piactl match show {self.id}"
+            return Phrase(
+                "case {id}: {who} is known to a school alone: piactl match show {id}", id=self.id, who=who
+            )
         rest = _WORDS.get(self.doubt, "may be another person than that of")
         whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
         return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"
@@ -200,9 +203,17 @@ def case_remarks(cases: Iterable[Case], settings: MatchingSettings, as_of: date)
     """The remarks of a plan about the cases that need a decision soon."""
     for case in cases:
         if case.overdue(settings, as_of):
-            yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
+            yield Phrase(
+                "ERROR: case {id} is undecided since {since}: piactl match show {id}",
+                id=case.id,
+                since=case.since,
+            )
         elif case.urgent(settings, as_of):
-            yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
+            yield Phrase(
+                "WARNING: case {id} is undecided, start {start}: piactl match show {id}",
+                id=case.id,
+                start=case.start,
+            )
 
 
 def closed_remarks(

@@ -22,7 +22,8 @@ from piactl.core.rules.rights_over_time import (
     Ground,
     denials,
 )
-from piactl.core.text import condition, counted
+from piactl.core.text import condition
+from piactl.phrase import Phrase, counted
 
 
 class Rule(NamedTuple):
@@ -58,12 +59,14 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "soon": ("{post} begins soon", ""),
     "assigned": ("assigned: {post}", ""),
     "leave": ("position {position}: {post}", ""),
-    "cancelled": ("no assignment is left: the start was cancelled or moved", ""),
+    "cancelled": (Phrase("no assignment is left: the start was cancelled or moved"), ""),
     "no-post": ("no assignment is left{left}", ""),
     "grace": ("{post} ended on {ended}; grace until {until}{left}", ""),
     "closed": ("the last assignment, {post}, ended on {ended}, its grace on {until}{left}", ""),
     "retained": (
-        "no assignment is left; the account is kept for the retention, counted from the day it was closed",
+        Phrase(
+            "no assignment is left; the account is kept for the retention, counted from the day it was closed"
+        ),
         "",
     ),
     # rights that are held
@@ -80,11 +83,11 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "kept during the delay of {delay} of {post}",
         "held before; kept until the delay of {delay} ({setting}) ends",
     ),
-    IN_GRACE: ("lasts through the grace", "lasts through the grace: {state}"),
+    IN_GRACE: (Phrase("lasts through the grace"), "lasts through the grace: {state}"),
     GRANT: ("{exception}", "an exception: {exception}"),
     # rights that are not
     DENIAL: ("{exception}", "an exception: {exception}"),
-    "no-service": ("the policy no longer has this service", ""),
+    "no-service": (Phrase("the policy no longer has this service"), ""),
     "ends-with-post": (
         "not kept in the grace: {state}",
         "it ended on {eve} with the last assignment, and does not last through the grace{left}",
@@ -115,9 +118,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "no-profile": (
         "no profile fits an assignment of the day ({post})",
-        "no profile fits an assignment of the day" + _SERVED,
+        Phrase("no profile fits an assignment of the day") + _SERVED,
     ),
-    "not-there": ("no assignment of today gives it", "no assignment of today gives it" + _SERVED),
+    "not-there": (
+        Phrase("no assignment of today gives it"),
+        Phrase("no assignment of today gives it") + _SERVED,
+    ),
 }
 """The sentences of each code: in plans, which name the assignment, and in answers, which show it beside the
 sentence ("": the same)."""
@@ -182,7 +188,7 @@ def exception_text(exception: ServiceException) -> str:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
     kind = "grant" if exception.grants else "denial"
     where = f" at {exception.uai}" if exception.uai else ""
-    period = f"from {exception.start} to {exception.end}"
+    period = Phrase("from {start} to {end}", start=exception.start, end=exception.end)
     return f"{kind} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
 
 
@@ -215,7 +221,7 @@ def lock_reason(career: Career, as_of: date, because: Reason) -> Reason:
 
 def _day(number: int) -> str:
     day = civil(number)
-    return day.isoformat() if day and number < OPEN else "an open end"
+    return day.isoformat() if day and number < OPEN else Phrase("an open end")
 
 
 def state_reason(
@@ -253,7 +259,7 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
         return Reason(code, {"left": left}, row, retention)
     post = assignment_text(last.assignment)
     if not last.position.keeps_all:
-        post = f"position {last.position.name}: {post}"
+        post = Phrase("position {name}: {post}", name=last.position.name, post=post)
     until = segment.last
     if not in_grace:
         graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
@@ -403,7 +409,7 @@ def _without_post(career: Career, uai: str, service: Service, as_of: date, polic
     """Why no assignment of the day gives a service, with the assignment that comes nearest."""
     own = _own_rules(service)[0]
     posts = [post for post in career.posts_on(as_of) if uai in ("", post.assignment.uai)]
-    served = {"served": ", ".join(sorted(service.profiles or ())) or "all profiles"}
+    served = {"served": ", ".join(sorted(service.profiles or ())) or Phrase("all profiles")}
     if not posts:
         return Reason("not-there", served, None, (own,), service.line)
     near = next((post for post in posts if service.serves(post.profile)), None)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.client.connection import Session
 from piactl.directory.client.reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import WriteResult
 from piactl.directory.write.single_writes import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
+from piactl.phrase import counted
 
 
 @dataclass(slots=True)

@@ -25,7 +25,6 @@ from piactl.core.plan.feed_limits import (
     zeros_refusal,
 )
 from piactl.core.plan.memory import Memory, SourceMemory
-from piactl.core.text import counted
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
@@ -35,6 +34,7 @@ from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
+from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
 
@@ -157,7 +157,10 @@ def _named(
                 raise unread
     for unread in strange:
         if warn is not None:
-            warn(unread.why or f"{unread.path}: not read: it matches the `files` of no source")
+            warn(
+                unread.why
+                or Phrase("{path}: not read: it matches the `files` of no source", path=unread.path)
+            )
     return by_date(named)
 
 
@@ -182,7 +185,13 @@ def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None
             if kept_set is not None:
                 keep_set(Path(sourced.source.state_folder), kept_set)
         except PiactlError as error:
-            warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
+            warn(
+                Phrase(
+                    "the people of {path} could not be kept, so deltas after it are refused: {error}",
+                    path=sourced.path,
+                    error=error,
+                )
+            )
 
 
 F = TypeVar("F", bound="FileOfRun")
@@ -245,8 +254,10 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
     """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
     day, most = sourced.facts.date, sourced.source.feed_days
     if day is not None and (day - today).days > most:
-        message = f"it is dated {day}, after today, {today} (limit: {most} days)"
-        advice = "correct the date, or check the clock"
+        message = Phrase(
+            "it is dated {day}, after today, {today} (limit: {most} days)", day=day, today=today, most=most
+        )
+        advice = Phrase("correct the date, or check the clock")
         raise _refused(sourced, [("another-day", f"{message}; {advice}")])
 
 

@@ -14,11 +14,12 @@ from piactl.core.plan.feed_limits import LEADING_ZEROS
 from piactl.core.plan.memory import Memory
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.desired import MATRICULE
-from piactl.core.text import counted, few
+from piactl.core.text import few
 from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.feed.error_codes import rejection_message
 from piactl.feed.feed import Feed
+from piactl.phrase import counted
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.linked_matricules import LinkedMatricules
 

@@ -21,9 +21,9 @@ from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
-from piactl.core.text import counted
 from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
+from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.disagreements import Resolver
 
 REMEMBERED = 100
@@ -57,7 +57,9 @@ class SourcedFeed:
         """Why the rows of the feed hold people, by matricule."""
         holds = dict(self.feed.held)
         for rejection in () if self.source.supplement else self.judgement:
-            holds.setdefault(rejection.matricule or "", f"rejected rows: {rejection.message}")
+            holds.setdefault(
+                rejection.matricule or "", Phrase("rejected rows: {message}", message=rejection.message)
+            )
         return holds
 
     @property
@@ -231,7 +233,7 @@ def _without_unreadable(feed: Feed, policy: Policy, register: Register) -> Feed:
     for matricule, person in feed.people.items():
         unusable = name_problem(person, policy)
         if unusable is not None:
-            held[matricule] = f"rejected rows: {unusable}"
+            held[matricule] = Phrase("rejected rows: {unusable}", unusable=unusable)
         problems = {problem[0] for problem in assignment_problems(person.assignments, policy, register)}
         if problems:
             unread.setdefault(matricule, set()).update((a.uai, a.function) for a in problems)
@@ -506,7 +508,10 @@ def _merge_assignments(
         if after != before:
             merged.assignments[matricule] = after
             if any(testimony.deletes(matricule, a) for a in before if a.source == source.name):
-                merged.notes.setdefault(matricule, f"{facts.file} of {source.name} deletes the person")
+                merged.notes.setdefault(
+                    matricule,
+                    Phrase("{file} of {name} deletes the person", file=facts.file, name=source.name),
+                )
     merged.absents = [a for a in merged.absents if a.source != source.name]
     merged.absents += [
         AbsentAssignment(
