@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib.resources import files
+from pathlib import Path
 
 import polib
 
@@ -270,8 +271,11 @@ def _catalogue() -> Catalogue:
 
 @lru_cache(maxsize=1)
 def _phrases() -> Mapping[str, tuple[str, ...]]:
-    content = files("piactl").joinpath("locale/fr/LC_MESSAGES/phrases.po").read_text(encoding="utf-8")
-    return {e.msgid: (*e.msgstr_plural.values(),) or (e.msgstr,) for e in polib.pofile(content)}
+    forms: dict[str, tuple[str, ...]] = {}
+    for file in sorted(Path(str(files("piactl").joinpath("locale/fr/LC_MESSAGES"))).glob("phrases*.po")):
+        for e in polib.pofile(file.read_text(encoding="utf-8")):
+            forms[e.msgid] = (*e.msgstr_plural.values(),) or (e.msgstr,)
+    return forms
 
 
 def _of_phrase(phrase: Phrase) -> str:
