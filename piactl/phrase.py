@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from typing import Any
 
 
 class Phrase(str):
@@ -43,3 +44,59 @@ def counted(number: int, singular: str, plural: str = "") -> Phrase:
     noun = Phrase(singular if number == 1 else plural)
     noun.form, noun.plural, noun.number = singular, plural, number
     return Phrase("{number} {noun}", number=number, noun=noun)
+
+
+FORMS = "forms"
+"""The key of the forms and values of the sentences of a JSON object, by their keys in it."""
+
+
+def keep_forms(facts: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The JSON object with the forms and values of these sentences of it, which are one Phrase or a list of
+    them. A sentence without values is its own form."""
+    forms = {name: kept for name in names if (kept := _kept(facts.get(name)))}
+    return {**facts, FORMS: forms} if forms else facts
+
+
+def _kept(sentences: object) -> object:
+    if isinstance(sentences, (list, tuple)):
+        each = [_kept(sentence) for sentence in sentences]
+        return each if any(each) else None
+    return _facts(sentences) if isinstance(sentences, Phrase) and sentences.values else None
+
+
+def _facts(phrase: Phrase) -> dict[str, Any]:
+    values = {name: _facts(v) if isinstance(v, Phrase) else v for name, v in phrase.values.items()}
+    values = {n: v if isinstance(v, (dict, str, int, float)) else str(v) for n, v in values.items()}
+    plural = {"plural": phrase.plural, "number": phrase.number} if phrase.plural else {}
+    return {"form": phrase.form, **({"values": values} if values else {}), **plural}
+
+
+def with_phrases(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The JSON object without its forms, and with these sentences as Phrases. One whose form and values are
+    missing or do not give it stays as it is, in English."""
+    forms = facts.get(FORMS) or {}
+    restored = {name: _restored(facts[name], forms.get(name)) for name in names if name in facts}
+    return {name: value for name, value in {**facts, **restored}.items() if name != FORMS}
+
+
+def _restored(sentences: Any, kept: Any) -> Any:
+    if isinstance(sentences, (list, tuple)):
+        each = kept if isinstance(kept, list) and len(kept) == len(sentences) else [None] * len(sentences)
+        return [_restored(sentence, one) for sentence, one in zip(sentences, each, strict=True)]
+    if not isinstance(sentences, str):
+        return sentences
+    try:
+        phrase = _phrase(kept) if kept else Phrase(sentences)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return Phrase(sentences)
+    return phrase if phrase == sentences else Phrase(sentences)
+
+
+def _phrase(kept: Mapping[str, Any]) -> Phrase:
+    values = kept.get("values", {})
+    made = Phrase(kept["form"], **{n: _phrase(v) if isinstance(v, dict) else v for n, v in values.items()})
+    if plural := kept.get("plural"):
+        number = int(kept["number"])
+        made = Phrase(kept["form"] if number == 1 else plural)
+        made.form, made.plural, made.number = kept["form"], plural, number
+    return made

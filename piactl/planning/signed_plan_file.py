@@ -34,11 +34,12 @@ from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
 VERSION = 1
+_SENTENCES, _REMARKS = ("reason",), ("remarks",)
 _PURPOSE = "plan"
 _SEALS = ("fingerprint", "made_by", "signature")
 
@@ -163,7 +164,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
 def plan_facts(plan: Plan) -> dict[str, Any]:
     """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
     changes = plan.changes
-    return {
+    facts = {
         "basis": to_json(plan.basis),
         "summary": dict(plan.summary),
         "totals": dict(plan.totals),
@@ -176,6 +177,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         **({"quality": to_json(plan.quality)} if plan.quality else {}),
         **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
     }
+    return keep_forms(facts, _REMARKS)
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -272,7 +274,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         basis=from_json(Basis, document["basis"]),
         changes=planned_changes(document["changes"]),
         refusals=tuple_of(Refusal, "refusals"),
-        remarks=tuple(document["remarks"]),
+        remarks=tuple(with_phrases(document, _REMARKS)["remarks"]),
         cases=document.get("cases", {}),
         summary=document["summary"],
         totals=document.get("totals", {}),
@@ -339,13 +341,16 @@ _LISTS: Mapping[str, type] = {
 }
 """The lists that every plan has."""
 LAYOUTS[Limit] = Layout(only=("max", "share"))
+LAYOUTS[Rejection] = Layout(sentences=("message",))
+LAYOUTS[Hold] = LAYOUTS[Disagreement] = Layout(sentences=("why",))
+LAYOUTS[Contradiction] = Layout(sentences=("what", "why"))
 _AS_IT_IS = Form(lambda value: value, lambda value: value)
 LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 
 
 def change_facts(change: Change) -> dict[str, Any]:
     """A change as JSON values, without its effect."""
-    return {
+    facts = {
         "kind": change.kind.value,
         "uid": change.uid,
         "matricule": change.matricule,
@@ -362,10 +367,12 @@ def change_facts(change: Change) -> dict[str, Any]:
         **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
+    return keep_forms(facts, _SENTENCES)
 
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
-    values = {**facts, "kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
+    values = with_phrases(facts, _SENTENCES)
+    values |= {"kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
     scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
     return Change(**{**values, **scopes})
 
@@ -385,7 +392,7 @@ def _read_entry_write(facts: Mapping[str, Any]) -> Write:
 
 def _write_facts(write: Write) -> dict[str, Any]:
     """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
-    return {
+    facts = {
         "uid": write.uid,
         "kinds": list(write.kinds),
         "reason": write.reason,
@@ -393,6 +400,7 @@ def _write_facts(write: Write) -> dict[str, Any]:
         "waiting": to_json(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
+    return keep_forms(facts, _SENTENCES)
 
 
 def _read_write(facts: Mapping[str, Any]) -> Write:
@@ -400,7 +408,7 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
         _read_entry_write(facts),
         uid=facts["uid"],
         kinds=tuple(facts["kinds"]),
-        reason=facts["reason"],
+        reason=with_phrases(facts, _SENTENCES)["reason"],
         waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
         effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
     )
