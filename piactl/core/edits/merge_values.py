@@ -23,7 +23,11 @@ def rekey(author: Author, old: str, new: str) -> Act:
         if new in account.matricules and old not in account.matricules:
             return Altered(account)
         if new in account.matricules:
-            raise ActRefused(f"{account.uid}: it has matricule {new} already, beside {old}")
+            raise ActRefused(
+                Phrase(
+                    "{uid}: it has matricule {new} already, beside {old}", uid=account.uid, new=new, old=old
+                )
+            )
         without = without_matricule(account, old, rules)
         further, digests = without.further_matricules, without.matricule_digests
         posts = (replace(a, matricule=new) if a.matricule == old else a for a in account.assignments)
@@ -94,8 +98,12 @@ def joined(into: Account, source: Account, as_of: date) -> Account:
     """
     if any(override.kind is OverrideKind.CLOSE for override in running(source.overrides, as_of)):
         raise ActRefused(
-            f"{source.uid}: it is closed by hand, and {into.uid} would be.\n"
-            f"Reopen it first: piactl account reopen {source.uid}, or close {into.uid} afterwards"
+            Phrase(
+                "{uid}: it is closed by hand, and {into} would be.\n"
+                "Reopen it first: piactl account reopen {uid}, or close {into} afterwards",
+                uid=source.uid,
+                into=into.uid,
+            )
         )
     names = frozenset(name for name in source.names if "@" in name)
     further = {*into.further_matricules, *source.further_matricules, *filter(None, [source.matricule])}
@@ -161,8 +169,12 @@ def without_joined(account: Account, matricule: str, rules: Rules) -> Account:
     and devices stay. Raises ActRefused if it is the account's first matricule."""
     if matricule == account.matricule:
         raise ActRefused(
-            f"{account.uid}: {matricule} is its first matricule; to take it off: "
-            f'piactl account split {account.uid} --matricule {matricule} --reason "..."'
+            Phrase(
+                "{uid}: {matricule} is its first matricule; to take it off: "
+                'piactl account split {uid} --matricule {matricule} --reason "..."',
+                uid=account.uid,
+                matricule=matricule,
+            )
         )
     posts = (a for a in account.assignments if a.matricule != matricule or a.source == MANUAL)
     return replace(without_matricule(account, matricule, rules), assignments=tuple(posts))

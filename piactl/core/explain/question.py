@@ -141,7 +141,7 @@ class Question:
         reason = state_reason(self.career, self.as_of, policy, register, given=self.state)
         closed = [p for p in running(self.account.overrides, self.as_of) if p.kind is OverrideKind.CLOSE]
         if closed and self.state not in ASSIGNED and reason.code != "retained":
-            return reason._replace(values={**reason.values, BY_HAND: f"{override_text(closed[0])}; "})
+            return reason._replace(values={**reason.values, BY_HAND: override_text(closed[0])})
         return reason
 
     @property
@@ -215,7 +215,8 @@ class Question:
 
     def drift_notes(self) -> Iterator[str]:
         if self.drift:
-            yield f"{changed_words(self.drift.values())}: piactl drift show {self.account.uid}"
+            words = changed_words(self.drift.values())
+            yield Phrase("{drift}: piactl drift show {uid}", drift=words, uid=self.account.uid)
 
 
 def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:

@@ -86,7 +86,8 @@ def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Re
     for exception in question.account.exceptions:
         own = (exception.service, exception.uai) == (service.name, uai)
         if own and exception.grants and exception.start <= question.as_of <= exception.end:
-            yield from _end_remedy(question, service, uai, "grant", yes_days, yes=False)
+            text = Phrase("the end of the grant")
+            yield from _end_remedy(question, service, uai, text, yes_days, yes=False)
     until = _until(question)
     act = deny(_AUTHOR, service.name, uai, question.as_of, until)
     command = f"piactl exception deny {{}} {_service(service, uai)} --until {until}"
@@ -103,7 +104,8 @@ def gain_remedies(
         days = denials((service.name, uai), question.account.exceptions)
         denial = next(d.exception for d in days if d.first <= question.number <= d.last)
         at = denial.uai if denial is not None else uai
-        yield from _end_remedy(question, service, at, "denial", yes_days, yes=True)
+        text = Phrase("the end of the denial")
+        yield from _end_remedy(question, service, at, text, yes_days, yes=True)
     if (uai or not service.per_establishment) and not question.career.locked_on(question.as_of):
         last = min(_until(question), until or date.max)
         act = grant(_AUTHOR, service.name, uai, question.as_of, last)
@@ -116,33 +118,33 @@ def gain_remedies(
         positions = question.rules.policy.positions.values()
         keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
         yield Remedy(
-            Phrase("a position in the HR data that keeps it ({keeping})", keeping=", ".join(keeping))
+            Phrase("a position in the HR data that keeps it ({positions})", positions=", ".join(keeping))
         )
     elif code in WITHOUT_POST:
-        where = f" at {uai}" if uai else ""
-        profiles = ", ".join(sorted(service.profiles or ())) or "any"
+        profiles = ", ".join(sorted(service.profiles or ())) or Phrase("any")
         if service.when.conditions:
-            profiles += f", only where {condition(service.when.conditions)}"
-        text = f"an assignment{where} with a profile that has it ({profiles})"
-        yield Remedy(
-            text,
-            _command(
-                question, f"piactl assignment add {{}} --uai {uai or 'UAI'} --function CODE --until DATE"
-            ),
-        )
+            only = condition(service.when.conditions)
+            profiles = Phrase("{profiles}, only where {condition}", profiles=profiles, condition=only)
+        text = Phrase("an assignment with a profile that has it ({profiles})", profiles=profiles)
+        if uai:
+            text = Phrase(
+                "an assignment at {uai} with a profile that has it ({profiles})", uai=uai, profiles=profiles
+            )
+        command = f"piactl assignment add {{}} --uai {uai or 'UAI'} --function CODE --until DATE"
+        yield Remedy(text, _command(question, command))
 
 
 def _end_remedy(
-    question: Question, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
+    question: Question, service: Service, uai: str, text: Phrase, yes_days: YesDays, *, yes: bool
 ) -> Iterator[Remedy]:
     """The remedy to end an exception; `uai` "" ends the exceptions at every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"piactl exception end {{}} {_service(service, uai)}"
-    return _effective(question, act, f"the end of the {kind}", command, yes_days, yes=yes)
+    return _effective(question, act, text, command, yes_days, yes=yes)
 
 
 def _effective(
-    question: Question, act: Act, text: str, command: str, yes_days: YesDays, *, yes: bool
+    question: Question, act: Act, text: Phrase, command: str, yes_days: YesDays, *, yes: bool
 ) -> Iterator[Remedy]:
     """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not question.changeable:
@@ -154,8 +156,9 @@ def _effective(
     day = _first_changed_day(question, altered, yes_days, yes=yes)
     if day is None:
         return
-    later = f", from {day} on" if day > question.as_of else ""
-    yield Remedy(text + later, _command(question, command), day, altered)
+    if day > question.as_of:
+        text = Phrase("{change}, from {day} on", change=text, day=day)
+    yield Remedy(text, _command(question, command), day, altered)
 
 
 def _first_changed_day(question: Question, altered: Account, yes_days: YesDays, *, yes: bool) -> date | None:

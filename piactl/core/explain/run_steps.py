@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, scope_words
 from piactl.core.plan.plan import Hold, HoldCode, Plan
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 DONE, SKIPPED, HELD = "done", "skipped", "held"
 """The verdict on a step: done, skipped because there was nothing to do, or held."""
@@ -65,7 +65,7 @@ def _by_record(end: RunEnd) -> list[tuple[str, Found]]:
     if end.status == "refused":
         return [("row", (HELD, "refused", end.note or Phrase("the run was refused as a whole")))]
     unknown = (SKIPPED, "not-kept", Phrase("the plan of the run is not kept on this host"))
-    write = (SKIPPED, "no-write", Phrase("the run wrote nothing to the account"))
+    write: Found = (SKIPPED, "no-write", Phrase("the run wrote nothing to the account"))
     if end.status != "done" or end.writes or end.host:
         write = _write(end, "")
     return [*((step, unknown) for step in _STEPS[:-1]), ("write", write)]
@@ -105,14 +105,22 @@ def _row(plan: Plan, matricules: Collection[str], changes: Sequence[Change]) -> 
         return SKIPPED, "no-feed", Phrase("the run had no feed")
     for row in plan.rejections:
         if row.matricule in matricules:
-            return HELD, "rejected", f"{row.file}:{row.line}: {row.message} [{row.code}]"
+            where = f"{row.file}:{row.line}"
+            message = Phrase("{where}: {message} [{code}]", where=where, message=row.message, code=row.code)
+            return HELD, "rejected", message
     rows = dict.fromkeys(f"{c.feed}:{c.line}" for c in changes if c.feed and c.line)
     if rows:
         return DONE, "read", ", ".join(rows)
     for absent in plan.absents:
         if absent.matricule in matricules:
-            seen = f"{absent.seen} of {absent.needed} feeds without it"
-            return DONE, "absent", f"{absent.function} at {absent.uai} is absent: {seen}"
+            text = Phrase(
+                "{function} at {uai} is absent: {seen} of {needed} feeds without it",
+                function=absent.function,
+                uai=absent.uai,
+                seen=absent.seen,
+                needed=absent.needed,
+            )
+            return DONE, "absent", text
     return SKIPPED, "no-news", Phrase("no row of the feeds of the run changes the account")
 
 
@@ -128,8 +136,10 @@ def _matching(uid: str, matricules: Collection[str], changes: Sequence[Change]) 
 def _rules(changes: Sequence[Change]) -> Found:
     if not changes:
         return DONE, "same", Phrase("the rules give what the account has")
-    reasons = dict.fromkeys(f"{c.reason} ({c.rule})" if c.rule else c.reason for c in changes)
-    return DONE, "differs", "; ".join(reasons)
+    reasons = dict.fromkeys(
+        Phrase("{reason} ({rule})", reason=c.reason, rule=c.rule) if c.rule else c.reason for c in changes
+    )
+    return DONE, "differs", joined(reasons)
 
 
 def _guards(plan: Plan, end: RunEnd) -> Found:
@@ -153,7 +163,7 @@ def _write(end: RunEnd, note: str) -> Found:
     )
     unknown = (HELD, outcome.replace(" ", "-"), Phrase("nobody knows yet whether it was made"))
     verdict, code, text = _WRITES.get(outcome, unknown)
-    return verdict, code, f"{text}: {message}" if message else text
+    return verdict, code, joined(filter(None, [text, message]), "{first}: {second}")
 
 
 def _change_text(change: Change) -> str:
@@ -170,6 +180,6 @@ def _refusal_text(refusal: Refusal) -> str:
         kind=refusal.kind,
         found=refusal.found,
         of=refusal.of,
-        scope=refusal.scope,
+        scope=scope_words(refusal.scope),
         most=most,
     )

@@ -160,17 +160,29 @@ def override_words(override: Override) -> str:
     post = Phrase(
         "{function} at {uai} from {start}", function=override.function, uai=override.uai, start=override.start
     )
-    names = override.value or "none", override.was or "none"
-    effect = {
-        OverrideKind.ADD: Phrase("{post} was added", post=post),
-        OverrideKind.END: f"{post} ends on {override.day}",
-        OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
-        OverrideKind.KEEP: f"{override.value} stays as another program changed it",
-    }[override.kind]
-    return f"{effect}, by hand until {override.until}"
+    if override.kind is OverrideKind.ADD:
+        return Phrase("{post} was added, by hand until {until}", post=post, until=override.until)
+    if override.kind is OverrideKind.END:
+        return Phrase(
+            "{post} ends on {day}, by hand until {until}", post=post, day=override.day, until=override.until
+        )
+    if override.kind is OverrideKind.NAME:
+        return Phrase(
+            "the usage name is {name} instead of {was}, by hand until {until}",
+            name=override.value or Phrase("none"),
+            was=override.was or Phrase("none"),
+            until=override.until,
+        )
+    return Phrase(
+        "{attribute} stays as another program changed it, by hand until {until}",
+        attribute=override.value,
+        until=override.until,
+    )
 
 
 def override_text(override: Override) -> str:
     """An override in a sentence, with its author and reason."""
-    sponsor = f", sponsor {override.sponsor}" if override.sponsor else ""
-    return f"{override_words(override)} ({override.by}: {override.reason}{sponsor})"
+    values = {"override": override_words(override), "by": override.by, "reason": override.reason}
+    if override.sponsor:
+        return Phrase("{override} ({by}: {reason}, sponsor {sponsor})", **values, sponsor=override.sponsor)
+    return Phrase("{override} ({by}: {reason})", **values)

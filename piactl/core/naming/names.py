@@ -94,11 +94,10 @@ def name_words(text: str, part: str) -> str:
     Raises UnusableName for names that need a decision: damaged text, placeholders, honorifics, digits,
     marginal notes, other alphabets. `part` is the column in the message.
     """
-    fault = damaged(text)
-    if fault or "?" in text:
-        raise UnusableName(
-            part, "name-damaged", f"{part} {fault or 'contains a question mark'}: correct it in HR"
-        )
+    fault = damaged(text) or (Phrase("contains a question mark") if "?" in text else "")
+    if fault:
+        message = Phrase("{part} {fault}: correct it in HR", part=part, fault=fault)
+        raise UnusableName(part, "name-damaged", message)
     text = plain_letters(text)
     _refuse(text, part)
     text = re.sub(r" *' *", "", text)
@@ -140,7 +139,7 @@ def _refuse(text: str, part: str) -> None:
             part,
             "name-honorific",
             Phrase(
-                "{part} begins with {words}, which is not a name: correct it in HR", part=part, words=words[0]
+                "{part} begins with {word}, which is not a name: correct it in HR", part=part, word=words[0]
             ),
         )
     note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""

@@ -44,8 +44,8 @@ class Numbers:
     def remarks(self) -> Iterator[str]:
         """The remarks of a plan about accounts that have no number, or share it with another entry."""
         if self.lacking:
-            yield Phrase("WARNING: accounts without a uidNumber: {lacking}", lacking=len(self.lacking))
-            yield f"WARNING: {self.none_left}"
+            yield Phrase("WARNING: accounts without a uidNumber: {number}", number=len(self.lacking))
+            yield Phrase("WARNING: {warning}", warning=self.none_left)
         for uid, number in sorted(self.shared.items()):
             yield (
                 Phrase(

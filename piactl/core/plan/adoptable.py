@@ -100,7 +100,11 @@ def recognised(
             matches += claimed
             continue
         uids = ", ".join(sorted(match.incumbent.uid or match.incumbent.dn for match in claimed))
-        why = f"several entries have matricule {matricule}: {uids}; decide which is the account"
+        why = Phrase(
+            "several entries have matricule {matricule}: {uids}; decide which is the account",
+            matricule=matricule,
+            uids=uids,
+        )
         unmatched += [Unmatched(match.incumbent, why, matricule) for match in claimed]
     return matches, unmatched
 
@@ -113,7 +117,8 @@ def _unknown(incumbent: Incumbent, matricules: Sequence[str]) -> str:
         )
     if incumbent.matricules:
         return Phrase(
-            "matricule {map} is not in the feed", map=", ".join(map(harmless, incumbent.matricules))
+            "matricule {matricule} is not in the feed",
+            matricule=", ".join(map(harmless, incumbent.matricules)),
         )
     if incumbent.numens:
         return Phrase("its NUMEN is not in the feed, and it has no matricule")
@@ -133,7 +138,9 @@ def obstacle(incumbent: Incumbent, domain: str) -> str:
     if incumbent.fault:
         return incumbent.fault
     if len(incumbent.uids) != 1:
-        return Phrase("it has {uids} uids; an account has exactly one", uids=len(incumbent.uids) or "no")
+        if not incumbent.uids:
+            return Phrase("it has no uids; an account has exactly one")
+        return Phrase("it has {number} uids; an account has exactly one", number=len(incumbent.uids))
     if not _UID.fullmatch(incumbent.uid):
         uid = harmless(incumbent.uid)
         return Phrase(
@@ -143,7 +150,11 @@ def obstacle(incumbent: Incumbent, domain: str) -> str:
         return Phrase("it has no address; give it one by hand")
     if not any(in_domain(mail, domain) for mail in incumbent.mails):
         shown = ", ".join(map(harmless, incumbent.mails))
-        return f"its address {shown} is not in the domain {domain}; give it one by hand"
+        return Phrase(
+            "its address {address} is not in the domain {domain}; give it one by hand",
+            address=shown,
+            domain=domain,
+        )
     return ""
 
 
@@ -193,11 +204,11 @@ def clashes(
         shared = sorted(name for name in incumbent.names if owners[name] - {incumbent.dn})
         if taken:
             reasons[incumbent.dn] = Phrase(
-                "an account (perhaps archived) has or had {taken}", taken=", ".join(taken)
+                "an account (perhaps archived) has or had {names}", names=", ".join(taken)
             )
         elif shared:
             others = ", ".join(sorted(owners[shared[0]] - {incumbent.dn}))
             reasons[incumbent.dn] = Phrase(
-                "{shared} is also on another entry: {others}", shared=", ".join(shared), others=others
+                "{names} is also on another entry: {others}", names=", ".join(shared), others=others
             )
     return reasons

@@ -45,7 +45,7 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
             }
         )
         if broken:
-            grounds.append(Phrase("breaks guards: {broken}", broken=", ".join(broken)))
+            grounds.append(Phrase("breaks guards: {guards}", guards=", ".join(broken)))
         number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
         if number > rule.more_than and len(rule.kinds) > 1:  # one account may have several of them
             number = len({change.uid for change in plan.changes if _kinds(change) & rule.kinds})
@@ -62,9 +62,7 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
         protected = {change.uid for change in plan.changes if change.protected} if rule.protected else ()
         if protected:
             grounds.append(
-                Phrase(
-                    "changes protected accounts: {protected}", protected=", ".join(sorted(protected)[:SAMPLE])
-                )
+                Phrase("changes protected accounts: {uids}", uids=", ".join(sorted(protected)[:SAMPLE]))
             )
     return list(dict.fromkeys(grounds))
 
@@ -109,7 +107,7 @@ def serving(
 ) -> tuple[list[Approval], list[str]]:
     """The approvals of different people that count for the plan now, and why the other ones do not."""
     serve: dict[str, Approval] = {}  # by person
-    why_not = []
+    why_not: list[str] = []
     for approval in approvals:
         if not approval.approved or approval.plan != request.fingerprint:
             continue
@@ -136,6 +134,6 @@ def _wrong(approval: Approval, request: ApplyRequest, rules: Approvals, now: dat
     if now >= approval.at + timedelta(hours=rules.hours):
         yield Phrase("is older than {hours} hours", hours=rules.hours)
     if approval.name in request.used:
-        yield Phrase("was used by run {used}", used=request.used[approval.name])
+        yield Phrase("was used by run {run}", run=request.used[approval.name])
     if any(start > approval.at for start in request.later):
         yield Phrase("another plan was made since")

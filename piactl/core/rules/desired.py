@@ -502,7 +502,7 @@ def assignment_problems(
     assignments: Iterable[Assignment], policy: Policy, register: Register
 ) -> list[tuple[Assignment, str, str, str]]:
     """Assignments that the policy does not cover: (assignment, column, code, message)."""
-    problems = []
+    problems: list[tuple[Assignment, str, str, str]] = []
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is None:

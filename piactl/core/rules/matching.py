@@ -4,7 +4,7 @@ newcomer, by names, digests of birth dates, NUMENs and private addresses.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -203,11 +203,9 @@ def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
     }[born]
     if known.family_name == PLACEHOLDER:
         return (birth, Phrase("names unknown: archived"))
-    names = (
-        (Phrase("family name"), family_agrees(person, known)),
-        (Phrase("given name"), given_agrees(person, known)),
-    )
-    return (birth, *(f"{'same' if agrees else 'another'} {name}" for name, agrees in names))
+    family = Phrase("same family name") if family_agrees(person, known) else Phrase("another family name")
+    given = Phrase("same given name") if given_agrees(person, known) else Phrase("another given name")
+    return birth, family, given
 
 
 BIRTH_DATE, NUMEN_WORD, NAME = "birth-date", "numen", "name"
@@ -282,6 +280,16 @@ SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = (
     Phrase("same private address"),
 )
 FORMER = Phrase("former matricule")
+EVIDENCE: Mapping[str, Phrase] = {
+    words: words
+    for words in (
+        *(SAME_NUMEN, SAME_IDENTITY, SAME_MAIL, FORMER),
+        *(Phrase("same birth date"), Phrase("another birth date"), Phrase("birth date unknown")),
+        *(Phrase("same family name"), Phrase("another family name"), Phrase("names unknown: archived")),
+        *(Phrase("same given name"), Phrase("another given name")),
+    )
+}
+"""What may agree or not, and is read from the record of a case, in the words of people."""
 CERTAIN = frozenset({SAME_NUMEN, SAME_IDENTITY})
 """The evidence that, taken together, needs no decision unless the settings forbid it."""
 STRONG = frozenset({SAME_NUMEN, SAME_IDENTITY, FORMER})
