@@ -117,7 +117,7 @@ class Column:
         if text not in ("", "X"):
             result = (*self.check(text), 1)
         elif self.name in REQUIRED:
-            result = (None, ("missing-value", Phrase("{name} is blank", name=self.name)), 1)
+            result = (None, ("missing-value", Phrase("{column} is blank", column=self.name)), 1)
         else:
             result = (None if self.name in NONE_WHEN_BLANK else "", None, 0)
         if self.name not in _UNIQUE and len(self.memo) < _MEMO:
@@ -330,13 +330,18 @@ class RowValidator:
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
             self.bad[_AT_BIRTH] += 1
-            faults.append(
-                ("date_naissance", ("birth-after-start", Phrase("date_naissance is not before debut")))
-            )
+            detail = Phrase("date_naissance is not before debut")
+            faults.append(("date_naissance", ("birth-after-start", detail)))
         elif birth is not None and (age := _age(birth, start)) < _LEAST_AGE:
             self.bad[_AT_BIRTH] += 1
-            detail = f"date_naissance {birth} makes a person of {age} on debut {start}: expected at least"
-            faults.append(("date_naissance", ("too-young", f"{detail} {_LEAST_AGE}")))
+            detail = Phrase(
+                "date_naissance {birth} makes a person of {age} on debut {start}: expected at least {least}",
+                birth=birth,
+                age=age,
+                start=start,
+                least=_LEAST_AGE,
+            )
+            faults.append(("date_naissance", ("too-young", detail)))
         return faults
 
     def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:

@@ -18,7 +18,7 @@ _IN_SET = Phrase("correct it in the application that exports the set")
 _EXPORT = Phrase("request a new export")
 PERSON_DOUBLED = "person-doubled"
 
-REJECTIONS: Mapping[str, tuple[str, str]] = {
+REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
     "empty-row": (Phrase("the row is blank"), Phrase("remove it")),
     "too-few-fields": (Phrase("the row has fewer fields than the header"), _AT_SOURCE),
     "too-many-fields": (Phrase("the row has more fields than the header"), _AT_SOURCE),
@@ -68,7 +68,7 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
 }
 """Code of a rejected row -> (meaning, next step)."""
 
-REFUSALS: Mapping[str, tuple[str, str]] = {
+REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     "unreadable": (Phrase("the file cannot be read"), Phrase("check its name and its permissions")),
     "not-a-file": (Phrase("not a regular file"), Phrase("save it to a file first")),
     "changed": (Phrase("the file changed while it was read"), Phrase("feed it again when it is complete")),
@@ -163,13 +163,25 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 """Code of a refused feed -> (meaning, next step)."""
 
 
-def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> str:
+def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> Phrase:
     """One line: the problem (`detail`, or else the meaning of the code) and the next step. For a row `of_set`
     the next step differs, because the rejects file of a set, which is XML, cannot be fed."""
     meaning, advice = REJECTIONS[code]
     if of_set and advice == _AT_SOURCE:
         advice = _IN_SET
-    return f"{detail or meaning}; {advice}"
+    return Phrase("{problem}; {advice}", problem=detail or meaning, advice=advice)
+
+
+def held_words(place: str, column: str, message: str, code: str) -> Phrase:
+    """Why a rejected row holds its person."""
+    return Phrase(
+        "{place}: {column}: {message} [{code}]", place=place, column=column, message=message, code=code
+    )
+
+
+def problem_of(message: str) -> str:
+    """What a message says without its next step."""
+    return str(message.values.get("problem", message)) if isinstance(message, Phrase) else message
 
 
 Refusal = tuple[str, str]
@@ -179,7 +191,7 @@ Refusal = tuple[str, str]
 def refusal(code: str, detail: str = "", step: str = "") -> Refusal:
     """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code, `step` its next step."""
     meaning, advice = REFUSALS[code]
-    return code, f"{detail or meaning}; {step or advice}"
+    return code, Phrase("{problem}; {advice}", problem=detail or meaning, advice=step or advice)
 
 
 def refused(path: Path, code: str, detail: str = "", source: str = "") -> FeedRefused:

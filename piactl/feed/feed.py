@@ -12,6 +12,7 @@ from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
+from piactl.feed.error_codes import problem_of
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import ColumnLayout, shown
 from piactl.phrase import Phrase, counted
@@ -82,20 +83,22 @@ def set_remarks(written: RowWriter) -> list[Remark]:
     remarks = [Remark("understood", written.remark)] if written.remark else []
     if written.posts:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
-        where = f" at {counted(len(written.at), 'structure')}" if written.at else ""
-        remarks.append(
-            Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
-        )
+        words = Phrase("posts by function: {posts}", posts=posts)
+        if written.at:
+            structures = counted(len(written.at), "structure")
+            words = Phrase("posts by function at {structures}: {posts}", structures=structures, posts=posts)
+        remarks.append(Remark("understood", words, sum(written.posts.values())))
     if written.at:
         most = few([f"{uai} {number}" for uai, number in written.at.most_common()], _FEW)
-        remarks.append(Remark("understood", Phrase("posts by structure: {most}", most=most), len(written.at)))
+        words = Phrase("posts by structure: {posts}", posts=most)
+        remarks.append(Remark("understood", words, len(written.at)))
     if written.local:
         local = len(written.local)
-        remarks.append(
-            Remark("understood", f"people made by the head of a school: {local}; each is a case", local)
-        )
+        words = Phrase("people made by the head of a school: {number}; each is a case", number=local)
+        remarks.append(Remark("understood", words, local))
     for (subject, why), number in sorted(written.passed.items()):
-        remarks.append(Remark("passed-over", f"passed over: {subject} ({number}): {why}", number))
+        words = Phrase("passed over: {subject} ({number}): {why}", subject=subject, number=number, why=why)
+        remarks.append(Remark("passed-over", words, number))
     return remarks
 
 
@@ -122,15 +125,16 @@ def first_faults(
         column = rejection.column or ROW
         listed = faults.get(column, ())
         if len(listed) < _EXAMPLES:
-            problem = rejection.message.rpartition("; ")[0] or rejection.message
-            faults[column] = (*listed, f"line {rejection.line}: {problem}")
+            problem = problem_of(rejection.message)
+            faults[column] = (*listed, Phrase("line {line}: {problem}", line=rejection.line, problem=problem))
     return faults
 
 
 def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{problem} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
+    words = Phrase("{problem} (line {lines})", problem=problem, lines=first + ellipsis)
+    return Remark(code, words, len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

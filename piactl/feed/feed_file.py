@@ -20,7 +20,7 @@ from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.other_files import HEAD, other_kind
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -62,16 +62,33 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
         return next(iter(sources.values()))
     if not sources:
         raise UsageError(Phrase("{path}: no source is configured; add one under `sources:`", path=path))
-    several = ", ".join(s.name for s in fitting)
-    problem = f"matches several sources ({several})" if fitting else "matches the `files` of no source"
-    message = f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}"
+    names = ", ".join(sources)
     if fitting:
-        raise UsageError(message)
+        raise UsageError(
+            Phrase(
+                "{path}: matches several sources ({several}); write NAME={path}, where NAME is one of: "
+                "{sources}",
+                path=path,
+                several=", ".join(s.name for s in fitting),
+                sources=names,
+            )
+        )
     near = [source.name for source in sources.values() if _near(path.name, source)]
     kind = _other_kind(path, sources.values())
+    problem = kind or Phrase(
+        "{path}: matches the `files` of no source; write NAME={path}, where NAME is one of: {sources}",
+        path=path,
+        sources=names,
+    )
     if near:
-        raise UsageError(f"{kind or message}\nIts name is nearly that of a feed of {' or '.join(near)}")
-    raise NoSource(kind or message, path, is_other=is_other, why=kind)
+        raise UsageError(
+            Phrase(
+                "{problem}\nIts name is nearly that of a feed of {sources}",
+                problem=problem,
+                sources=joined(near, "{first} or {second}"),
+            )
+        )
+    raise NoSource(problem, path, is_other=is_other, why=kind)
 
 
 def _is_utf8(name: str) -> bool:
@@ -91,7 +108,7 @@ def _other_kind(path: Path, sources: Collection[SourceSettings]) -> str:
             kind = other_kind(stream.read(HEAD), may_be_set=may_be_set)
     except FeedRefused:
         return ""
-    return f"{path}: not read: {kind[1]}" if kind else ""
+    return Phrase("{path}: not read: {why}", path=path, why=kind[1]) if kind else ""
 
 
 def _near(name: str, source: SourceSettings) -> bool:
@@ -124,7 +141,7 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
                 "{text}: unknown source {name!r}; the sources are: {sources}",
                 text=text,
                 name=name,
-                sources=", ".join(sources) or "none",
+                sources=", ".join(sources) or Phrase("none"),
             )
         )
     return source_of(_existing(text), sources), Path(text)
@@ -184,7 +201,7 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "the name is not valid"
+        why = getattr(error, "strerror", None) or Phrase("the name is not valid")
         raise refused(path, "unreadable", Phrase("the file cannot be read ({why})", why=why)) from None
     try:
         refuse_own_file(str(path), descriptor)
@@ -192,9 +209,8 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream
     except OSError as error:
-        raise refused(
-            path, "unreadable", Phrase("the file cannot be read ({strerror})", strerror=error.strerror)
-        ) from None
+        detail = Phrase("the file cannot be read ({why})", why=error.strerror)
+        raise refused(path, "unreadable", detail) from None
     finally:
         os.close(descriptor)
 
@@ -214,8 +230,8 @@ def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> No
         raise refused(path, "not-a-file")
     if facts.st_size > source.limits.max_bytes:
         detail = Phrase(
-            "the file has {st_size} bytes, but the source allows {max_bytes}",
-            st_size=facts.st_size,
-            max_bytes=source.limits.max_bytes,
+            "the file has {size} bytes, but the source allows {most}",
+            size=facts.st_size,
+            most=source.limits.max_bytes,
         )
         raise refused(path, "too-many-bytes", detail)

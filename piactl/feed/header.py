@@ -69,12 +69,12 @@ def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> b
     return bad >= _SMALLEST and 2 * bad > rows
 
 
-def undecodable(raw: bytes, configured: str) -> str:
+def undecodable(raw: bytes, configured: str) -> Phrase:
     """The fault of bytes that do not decode: the encoding that was expected, and that of the bytes."""
     return Phrase(
-        "bytes are not {configured}, as expected; they look like {likely_encoding}",
+        "bytes are not {configured}, as expected; they look like {instead}",
         configured=configured,
-        likely_encoding=likely_encoding(raw, configured),
+        instead=likely_encoding(raw, configured),
     )
 
 
@@ -249,13 +249,13 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
         if column in layout.places or column in source.constants:
             continue
         name = _header_name(column, source)
-        problem = Phrase("column {column} is missing", column=column) + (
-            f" (header {shown(name)})" if name != column else ""
-        )
+        problem = Phrase("column {column} is missing", column=column)
+        if name != column:
+            problem = Phrase("{problem} (header {name})", problem=problem, name=shown(name))
         near = get_close_matches(name, layout.names, 1, 0.75)
-        refusals.append(
-            refusal("missing-column", problem + (f"; the file has {shown(near[0])}" if near else ""))
-        )
+        if near:
+            problem = Phrase("{problem}; the file has {near}", problem=problem, near=shown(near[0]))
+        refusals.append(refusal("missing-column", problem))
     return refusals
 
 

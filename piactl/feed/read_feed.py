@@ -246,26 +246,20 @@ class FeedReader:
             self._stop("bom-only")
         self._check_end(raw, 1)
         if has_bom and self.source.encoding != "utf-8":
-            self._refuse(
-                "wrong-encoding",
-                Phrase(
-                    "{encoding} is expected, but the file starts like UTF-8", encoding=self.source.encoding
-                ),
-            )
+            encoding = self.source.encoding
+            detail = Phrase("{encoding} is expected, but the file starts like UTF-8", encoding=encoding)
+            self._refuse("wrong-encoding", detail)
         if not bare.strip() or is_trailer(bare):
             self._stop("empty", Phrase("the file has no header: the first line is blank or a #FIN line"))
         try:
             header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
-            instead = likely_encoding(bare, self.source.encoding)
-            self._stop(
-                "wrong-encoding",
-                Phrase(
-                    "{encoding} is expected, but the header looks like {instead}",
-                    encoding=self.source.encoding,
-                    instead=instead,
-                ),
+            detail = Phrase(
+                "{encoding} is expected, but the header looks like {instead}",
+                encoding=self.source.encoding,
+                instead=likely_encoding(bare, self.source.encoding),
             )
+            self._stop("wrong-encoding", detail)
         self.layout, refusals = read_layout(header, self.source)
         if any(code == "missing-column" for code, _ in refusals):
             explanation = other_header(head, header, self.source)
@@ -277,14 +271,14 @@ class FeedReader:
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
-                    self._refuse(
-                        "bad-constant", Phrase("constant {name}: {fault}", name=column.name, fault=fault[1])
-                    )
+                    detail = Phrase("constant {column}: {fault}", column=column.name, fault=fault[1])
+                    self._refuse("bad-constant", detail)
 
     def _check_end(self, raw: bytes, line: int) -> None:
         self.ended = raw.endswith(b"\n")
         if not self.ended and len(raw) > self.longest:
-            self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
+            detail = Phrase("line {line} is longer than {most} bytes", line=line, most=self.longest)
+            self._stop("line-too-long", detail)
 
     def _raw_rows(self) -> Iterator[tuple[int, bytes]]:
         """The number and the bytes of each line after the header and before the #FIN line."""
@@ -311,16 +305,14 @@ class FeedReader:
         try:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:
-            self._stop(
-                "unclosed-quote",
-                Phrase("line {line}: a quote is not closed on its line, so rows would be lost", line=line),
+            detail = Phrase(
+                "line {line}: a quote is not closed on its line, so rows would be lost", line=line
             )
+            self._stop("unclosed-quote", detail)
         except FieldTooLong:
             most = self.source.limits.max_field
-            self._stop(
-                "field-too-long",
-                Phrase("line {line}: a field has more than {most} characters", line=line, most=most),
-            )
+            detail = Phrase("line {line}: a field has more than {most} characters", line=line, most=most)
+            self._stop("field-too-long", detail)
         if isinstance(row, BrokenRow):
             self.broken += 1
             self._check_whole_file(raw, line)
@@ -344,41 +336,33 @@ class FeedReader:
         if len(self.damaged_text) < _SAMPLE and not raw.isascii():
             self.damaged_text += raw
         if self.broken > _MOSTLY and 2 * self.broken > line - 1:
-            self._stop(
-                "mostly-rejected",
-                Phrase("{broken} of the first {line} rows cannot be read", broken=self.broken, line=line - 1),
-            )
+            rows = line - 1
+            detail = Phrase("{broken} of the first {rows} rows cannot be read", broken=self.broken, rows=rows)
+            self._stop("mostly-rejected", detail)
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
-                self._refuse(
-                    "second-header", Phrase("line {line} repeats the header: files were joined", line=line)
-                )
+                detail = Phrase("line {line} repeats the header: files were joined", line=line)
+                self._refuse("second-header", detail)
 
     def check_complete(self) -> None:
         """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
         if self.trailer_line and self.lines > self.trailer_line:
             after = self.lines - self.trailer_line
-            self._refuse(
-                "after-trailer",
-                Phrase(
-                    "{after} lines follow the #FIN line {trailer_line}",
-                    after=after,
-                    trailer_line=self.trailer_line,
-                ),
+            detail = Phrase(
+                "{number} lines follow the #FIN line {line}", number=after, line=self.trailer_line
             )
+            self._refuse("after-trailer", detail)
         if self.trailer is not None and self.trailer.rows != self.count:
-            self._refuse(
-                "wrong-count",
-                Phrase(
-                    "the file has {count} rows, but the #FIN line says {rows}",
-                    count=self.count,
-                    rows=self.trailer.rows,
-                ),
+            detail = Phrase(
+                "the file has {rows} rows, but the #FIN line says {stated}",
+                rows=self.count,
+                stated=self.trailer.rows,
             )
+            self._refuse("wrong-count", detail)
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", Phrase("line {lines} has no line end: the file was cut", lines=self.lines))
+            self._refuse("cut", Phrase("line {line} has no line end: the file was cut", line=self.lines))
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
@@ -396,10 +380,17 @@ class FeedReader:
             return
         damaged = rows.undecodable + rows.damaged
         if is_wholesale(damaged, self.count, self.not_ascii, self.source.limits):
-            fault = f"are not {configured}" if rows.undecodable else "contain damaged text"
-            instead = likely_encoding(self.damaged_text, configured)
-            finding = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
-            self._refuse("wrong-encoding", f"{finding}; they look like {instead}")
+            detail = Phrase(
+                "{encoding} is expected, but {damaged} of {rows} rows {fault}; they look like {instead}",
+                encoding=configured,
+                damaged=damaged,
+                rows=self.count,
+                fault=Phrase("are not {encoding}", encoding=configured)
+                if rows.undecodable
+                else Phrase("contain damaged text"),
+                instead=likely_encoding(self.damaged_text, configured),
+            )
+            self._refuse("wrong-encoding", detail)
 
     def facts(
         self, people: int, unattributed: int, sample: Sample, wrong: Mapping[str, tuple[str, ...]]

@@ -155,17 +155,20 @@ class Evaluation:
             other = self.index.by_matricule.get(matricule)
             if other is not None:
                 why = Phrase(
-                    "accounts {uid} and {uid2} both have matricule {matricule}",
+                    "accounts {uid} and {other} both have matricule {matricule}; if a split was cut short, "
+                    "the same command again ends it",
                     uid=other.account.uid,
-                    uid2=account_entry.account.uid,
+                    other=account_entry.account.uid,
                     matricule=matricule,
                 )
-                why += "; if a split was cut short, the same command again ends it"
                 merged.hold(matricule, why, HoldCode.ACCOUNTS)
                 merged.hold(account_entry.account.matricule or "", why, HoldCode.ACCOUNTS)
         for matricule, doubles in self.index.doubled.items():
-            why = Phrase("several accounts have this matricule: {doubles}", doubles=", ".join(doubles))
-            why += "; if a split was cut short, the same command again ends it"
+            why = Phrase(
+                "several accounts have this matricule: {uids}; if a split was cut short, the same command "
+                "again ends it",
+                uids=", ".join(doubles),
+            )
             merged.hold(matricule, why, HoldCode.ACCOUNTS)
         return merged
 
@@ -436,8 +439,11 @@ class Evaluation:
         for current in sorted(self.index.accounts(), key=lambda account: account.uid):
             account = by_uid[current.uid].account if current.uid in by_uid else current
             for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
-                words = override_words(override) + (", beyond the last day of HR" if beyond else "")
-                why = f"HR has {post_text(row, rules.policy)} [{row.origin}]"
+                words = override_words(override)
+                if beyond:
+                    words = Phrase("{change}, beyond the last day of HR", change=words)
+                post = post_text(row, rules.policy)
+                why = Phrase("HR has {post} [{row}]", post=post, row=row.origin)
                 yield Contradiction(account.matricule, account.uid, words, why)
 
     def cases(self, merged: MergedFeeds) -> dict[str, Case]:

@@ -56,10 +56,12 @@ def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> Plann
     if not directory.structures:
         return PlannedGroups()
     if not has_structures(reader, directory):
-        lacking = f"{directory.structures}, or {STRUCTURE_CLASS}"
-        return PlannedGroups(
-            remarks=(Phrase("WARNING: no structures are kept: the server lacks {lacking}", lacking=lacking),)
+        remark = Phrase(
+            "WARNING: no structures are kept: the server lacks {entry}, or {object_class}",
+            entry=directory.structures,
+            object_class=STRUCTURE_CLASS,
         )
+        return PlannedGroups(remarks=(remark,))
     current = read_structures(reader, directory)
     rows, remarks = [], []
     for uai, establishment in sorted(rules.register.items()):
@@ -90,10 +92,12 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
     if not directory.groups:
         return PlannedGroups()
     if not has_groups(reader, directory):
-        lacking = f"{directory.groups}, or {GROUP_CLASS}"
-        return PlannedGroups(
-            remarks=(Phrase("WARNING: no groups are kept: the server lacks {lacking}", lacking=lacking),)
+        remark = Phrase(
+            "WARNING: no groups are kept: the server lacks {entry}, or {object_class}",
+            entry=directory.groups,
+            object_class=GROUP_CLASS,
         )
+        return PlannedGroups(remarks=(remark,))
     current = read_groups(reader, directory)
     rows, remarks = [], []
     for group in groups_of(rules.policy, rules.register):

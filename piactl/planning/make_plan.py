@@ -182,9 +182,9 @@ class Planning:
         if strangers:
             raise UsageError(
                 Phrase(
-                    "--accept-feed {strangers}: no feed of this run has this digest; copy it from the "
+                    "--accept-feed {digest}: no feed of this run has this digest; copy it from the "
                     "message that refused the feed",
-                    strangers=strangers[0],
+                    digest=strangers[0],
                 )
             )
         if not accepted.date:
@@ -562,7 +562,7 @@ class Planning:
                 *case_remarks(cases.values(), self.rules.matching, as_of),
                 *closed_remarks(memory.cases, cases, lambda case: case.id in self.rows_gone),
                 *(
-                    f"WARNING: {sentence}: {ADVICE}"
+                    Phrase("WARNING: {sentence}: {advice}", sentence=sentence, advice=ADVICE)
                     for sentence in leaving_sponsors(self.accounts, self.sponsored, self.new_states)
                 ),
                 *(self.numbers.remarks() if isinstance(self.numbers, Numbers) else ()),
@@ -644,17 +644,27 @@ class Planning:
             if last is not None and last.record.digest == facts.digest:
                 yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
-                yield f"{facts.file}: {remark.message}"
+                yield Phrase("{file}: {remark}", file=facts.file, remark=remark.message)
             for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
-                yield f"WARNING: {facts.file}: column {column}: {difference}"
+                yield Phrase(
+                    "WARNING: {file}: column {column}: {difference}",
+                    file=facts.file,
+                    column=column,
+                    difference=difference,
+                )
             strangers = self.strangers[facts.file]
             if strangers:
-                yield (
-                    f"{facts.file}: {counted(strangers, 'person', 'people')} without an account: "
-                    f"{facts.source} makes none"
+                yield Phrase(
+                    "{file}: {people} without an account: {source} makes none",
+                    file=facts.file,
+                    people=counted(strangers, "person", "people"),
+                    source=facts.source,
                 )
             if facts.unattributed:
-                yield (
-                    f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
-                    f"no absence from source {facts.source} counts in this run"
+                rows = counted(facts.unattributed, "row has no known person", "rows have no known person")
+                yield Phrase(
+                    "{file}: {rows}: no absence from source {source} counts in this run",
+                    file=facts.file,
+                    rows=rows,
+                    source=facts.source,
                 )

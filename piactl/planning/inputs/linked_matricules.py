@@ -17,7 +17,7 @@ from piactl.core.rules.desired import MATRICULE
 from piactl.core.rules.feed_absences import PostName
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.feed.feed import Feed
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.planning.inputs.account_index import AccountIndex
 from piactl.planning.inputs.merge_feeds import merged_person
 
@@ -71,12 +71,12 @@ class LinkedMatricules:
                 person, contradictions = _joined(before, person)
                 if contradictions:
                     held[person.matricule] = Phrase(
-                        "{file}: rows of one person, matricules {matricule} and {matricule2}, disagree in "
+                        "{file}: rows of one person, matricules {matricule} and {other}, disagree in "
                         "{contradictions}",
                         file=feed.facts.file,
                         matricule=listed.matricule,
-                        matricule2=person.matricule,
-                        contradictions=", ".join(contradictions),
+                        other=person.matricule,
+                        contradictions=joined(contradictions, "{first}, {second}"),
                     )
             people[person.matricule] = person
         for matricule in held:
@@ -139,15 +139,13 @@ def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
         if known is post:
             lines.append(line)
         elif known != post:
-            contradictions = [
-                *contradictions,
-                Phrase(
-                    "the assignment {function} at {uai} from {start}",
-                    function=post.function,
-                    uai=post.uai,
-                    start=post.start,
-                ),
-            ]
+            assignment = Phrase(
+                "the assignment {function} at {uai} from {start}",
+                function=post.function,
+                uai=post.uai,
+                start=post.start,
+            )
+            contradictions.append(assignment)
     return replace(joined, assignments=tuple(posts.values()), lines=tuple(lines)), contradictions
 
 
