@@ -23,6 +23,7 @@ from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
+from piactl.translation import sentence
 
 _PASSWORD, _CHANGED = "userPassword", "pwdChangedTime"
 _PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", _CHANGED)
@@ -53,15 +54,19 @@ def not_arrived(
                 session = open_session(uri, settings, settings.identities[identity], password)
                 sessions[uri] = stack.enter_context(closing(session))
             except (Unusable, PiactlError) as error:
-                sentences[uri] = Phrase("cannot be reached: {error}", error=error)
+                sentences[uri] = Phrase("cannot be reached: {error}", error=str(error))
         try:
             behind = _level(sessions, settings.suffix, deadline)
             wrong = _until(deadline, partial(_compared, sessions, expected))
         except PiactlError as error:
-            return [str(error).replace("\n", " ")]
+            return [sentence(str(error)).replace("\n", " ")]
     sentences |= dict.fromkeys(behind, Phrase("does not have everything yet"))
     sentences |= wrong
-    return [f"{shown_uri(uri)}: {sentences[uri]}" for uri in settings.servers if uri in sentences]
+    return [
+        Phrase("{name}: {text}", name=shown_uri(uri), text=sentences[uri])
+        for uri in settings.servers
+        if uri in sentences
+    ]
 
 
 def _level(sessions: Mapping[str, Session], suffix: str, deadline: float) -> list[str]:

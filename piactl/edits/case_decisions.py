@@ -28,7 +28,7 @@ from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import owner_of, prepare
 from piactl.errors import NotFound
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
@@ -46,7 +46,9 @@ def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
 def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
     """A case as one row."""
     decision, matching = case.decision, settings.matching
-    urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
+    urgency = Phrase("soon") if case.urgent(matching, as_of) else ""
+    if case.overdue(matching, as_of):
+        urgency = Phrase("overdue")
     return {
         "case": case.id,
         **facts_of(case, "doubt", "source", "matricule", "since"),
@@ -101,10 +103,10 @@ def _side(
 
 def _answers(case: Case) -> dict[str, str]:
     """The effect of each answer, in words."""
-    whose = " or ".join(case.evidence)
+    whose = joined(case.evidence, "{first} or {second}")
     wrong = Phrase(
         "what {source} states of {matricule} is rejected until HR corrects it",
-        source=case.source or "HR",
+        source=case.source or Phrase("HR"),
         matricule=case.matricule,
     )
     if not case.others:
@@ -146,7 +148,7 @@ def _answers(case: Case) -> dict[str, str]:
                 "both have stays where it is",
                 matricule=case.matricule,
             ),
-            "wrong-row": f"{wrong}; nobody gets an account by it",
+            "wrong-row": joined([wrong, Phrase("nobody gets an account by it")]),
         }
     if case.doubt is Doubt.SHARED_NUMEN:
         return {
@@ -182,7 +184,7 @@ def _answers(case: Case) -> dict[str, str]:
             source=case.source,
             matricule=case.matricule,
         ),
-        "wrong-row": f"{wrong}; the account stays as it is",
+        "wrong-row": joined([wrong, Phrase("the account stays as it is")]),
     }
 
 
@@ -191,14 +193,20 @@ def refuse_second(case: Case, decision: Decision | None) -> None:
     opened again."""
     if decision is None:
         if case.open:
-            raise ActRefused(f"{case.id}: it is not decided; see: piactl match list --decided")
+            raise ActRefused(Phrase("{id}: it is not decided; see: piactl match list --decided", id=case.id))
     elif case.decision is not None:
         before = case.decision
         if before.answer is decision.answer:
-            raise ActRefused(f"{case.id}: this is the decision already")
+            raise ActRefused(Phrase("{id}: this is the decision already", id=case.id))
         raise ActRefused(
-            f"{case.id}: {before.by} decided on {before.day}: {before.answer.value}. For another answer, "
-            f'first: piactl match forget {case.id} --reason "..."'
+            Phrase(
+                "{id}: {by} decided on {day}: {answer}. For another answer, first: piactl match forget {id} "
+                '--reason "..."',
+                id=case.id,
+                by=before.by,
+                day=before.day,
+                answer=before.answer.value,
+            )
         )
 
 
@@ -231,20 +239,29 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     owner = owner_of(store, case.matricule)
     if owner is not None:
         raise ActRefused(
-            f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
-            f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
+            Phrase(
+                "{id}: matricule {matricule} has the account {uid} by now; if both are one person: "
+                'piactl account merge {uid} {other} --reason "..."',
+                id=id_,
+                matricule=case.matricule,
+                uid=owner.account.uid,
+                other=decision.one,
+            )
         )
     entry = find_entry(store, decision.one)
     if held := held_words(entry):
         raise ActRefused(held)
     if entry.account.protected:
         raise ActRefused(
-            f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
+            Phrase(
+                "{uid}: the account is protected; remove it from `protected` of the policy first",
+                uid=decision.one,
+            )
         )
     account = with_matricule(entry.account, case.matricule, store.keys)
     write = account_write(store.directory, store.encoding, entry, account)
     if write is None:
-        raise ActRefused(f"{id_}: this is the decision already")
+        raise ActRefused(Phrase("{id}: this is the decision already", id=id_))
     row = write.with_reason(
         decision.one, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=id_, reason=decision.reason)
     )
@@ -259,7 +276,7 @@ def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decisi
     record = to_json(replace(case, decision=decision))
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
-        raise ActRefused(f"{case.id}: this is the decision already")
+        raise ActRefused(Phrase("{id}: this is the decision already", id=case.id))
     return write.with_reason(
         uid, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=case.id, reason=decision.reason)
     )
@@ -348,8 +365,13 @@ def decision_on(
         return Decision(answer, by, reason, day)
     if case.doubt in (Doubt.SHARED_NUMEN, Doubt.SHARED_IDENTITY) and not merged:
         raise ActRefused(
-            f"{case.id}: these are two accounts. If they are of one person: "
-            f'piactl account merge {case.matricule} {name or others[0]} --reason "..."'
+            Phrase(
+                "{id}: these are two accounts. If they are of one person: piactl account merge {matricule} "
+                '{other} --reason "..."',
+                id=case.id,
+                matricule=case.matricule,
+                other=name or others[0],
+            )
         )
     if case.gates:
         return Decision(answer, by, reason, day, case.matricule)
@@ -361,9 +383,9 @@ def decision_on(
                 "{id}: {name} is not of this case; it is about {others}",
                 id=case.id,
                 name=name,
-                others=" and ".join(others),
+                others=joined(others, "{first} and {second}"),
             )
         )
     if len(others) > 1 and not name:
-        raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")
+        raise ActRefused(Phrase("{id}: add --account, one of {others}", id=case.id, others=", ".join(others)))
     return Decision(answer, by, reason, day, name or others[0])

@@ -20,7 +20,14 @@ from piactl.core.model.account import (
     merged_into,
 )
 from piactl.core.model.keyed_digests import DigestKeys, read_numen
-from piactl.core.model.overrides import overridden, override_words, running, sponsor_of
+from piactl.core.model.overrides import (
+    Override,
+    OverrideKind,
+    overridden,
+    override_words,
+    running,
+    sponsor_of,
+)
 from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
@@ -47,7 +54,7 @@ from piactl.directory.store.foreign_changes import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
 View = Mapping[str, Any]
@@ -177,7 +184,8 @@ def find_entry(store: AccountStore, name: str) -> Entry:
                     name=name,
                 )
             )
-        raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
+        unknown = Phrase("{name}: no account has this uid, address, alias or matricule", name=name)
+        raise NotFound(joined([unknown, *_nearest(store, name)]))
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
@@ -198,14 +206,15 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     return entry
 
 
-def _nearest(store: AccountStore, name: str) -> str:
-    """`; did you mean UID?` if there is one that differs by a typing error after its first letters."""
+def _nearest(store: AccountStore, name: str) -> Iterator[Phrase]:
+    """`did you mean UID?` if there is one that differs by a typing error after its first letters."""
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
-        return ""
+        return
     uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
-    return f"; did you mean {best[0]}?" if best else ""
+    if best:
+        yield Phrase("did you mean {word}?", word=best[0])
 
 
 def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
@@ -274,7 +283,7 @@ def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
     posts = [a for a in rows if not policy.ends_all(a)]
     today = [a for a in posts if a.covers(day)]
     ahead = [a for a in posts if a.start > day]
-    words = [f"{a.function} at {a.uai}" for a in today]
+    words = [Phrase("{function} at {uai}", function=a.function, uai=a.uai) for a in today]
     if not today and ahead:
         soonest = min(ahead, key=lambda a: a.start)
         words = [
@@ -293,7 +302,7 @@ def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
     return {
         "uid": account.uid,
         "display_name": account.display_name or None,
-        "post": " and ".join(dict.fromkeys(words)) or None,
+        "post": joined(dict.fromkeys(words), "{first} and {second}") or None,
     }
 
 
@@ -441,11 +450,30 @@ def override_rows(account: Account, as_of: date) -> list[dict[str, Any]]:
     return [
         {
             **facts_of(override, "kind"),
-            "what": override_words(override).partition(", by hand")[0],
+            "what": _effect(override),
             **facts_of(override, "until", "made", "by", "reason", "sponsor", null=("sponsor",)),
         }
         for override in running(account.overrides, as_of)
     ]
+
+
+def _effect(override: Override) -> str:
+    """What an override does, without its last day; of a closure, which has a first day too, with it."""
+    if override.kind is OverrideKind.CLOSE:
+        return override_words(override)
+    if override.kind is OverrideKind.NAME:
+        none = Phrase("none")
+        return Phrase(
+            "the usage name is {name} instead of {was}", name=override.value or none, was=override.was or none
+        )
+    if override.kind is OverrideKind.KEEP:
+        return Phrase("{attribute} stays as another program changed it", attribute=override.value)
+    post = Phrase(
+        "{function} at {uai} from {start}", function=override.function, uai=override.uai, start=override.start
+    )
+    if override.kind is OverrideKind.ADD:
+        return Phrase("{post} was added", post=post)
+    return Phrase("{post} ends on {day}", post=post, day=override.day)
 
 
 def exception_rows(account: Account, as_of: date) -> list[dict[str, Any]]:

@@ -87,8 +87,11 @@ def prepared_account(
         )
     if current.state is State.ARCHIVED:
         raise ActRefused(
-            f"{name}: the account is archived; what is left of it is only kept so that its addresses are "
-            "given to nobody else.\nIf the person is back: piactl account create with the same matricule"
+            Phrase(
+                "{name}: the account is archived; what is left of it is only kept so that its addresses are "
+                "given to nobody else.\nIf the person is back: piactl account create with the same matricule",
+                name=name,
+            )
         )
     altered = act(current, store.rules)
     if any(a not in current.assignments for a in altered.account.assignments):
@@ -103,7 +106,7 @@ def prepared_account(
     try:
         desired = desired_account(subject, store.rules)
     except UnusableName as error:
-        raise ActRefused(f"{name}: {error}") from None
+        raise ActRefused(Phrase("{name}: {text}", name=name, text=str(error))) from None
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
     # the act itself may have changed the name already
@@ -178,7 +181,7 @@ def _prepared(
     if over is not None:
         # what HR has applies again then, and gives other events
         _, then = career_and_status(desired.account, store.rules, over)
-        after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
+        after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.value))]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
     return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))

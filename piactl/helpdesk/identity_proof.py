@@ -120,10 +120,15 @@ def check_code(
     nobody logs in with a code."""
     account = entry.account
     if account.shut:
-        raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
+        shut = (
+            Phrase("it is locked: nobody logs in")
+            if account.locked
+            else Phrase("it is closed: nobody logs in")
+        )
+        raise ActRefused(Phrase("{name}: {text}", name=account.uid, text=shut))
     if account.device in ("", NO_DEVICE):
         why = Phrase("its device is suspended") if account.device else Phrase("no device is in force")
-        raise ActRefused(f"{account.uid}: {why}; enrol one: piactl otp enroll {account.uid}")
+        raise ActRefused(Phrase("{uid}: {why}; enrol one: piactl otp enroll {uid}", uid=account.uid, why=why))
     code = read_code(code)
     attempt = begin_attempt(checks, account.uid, command.now(), ProofKind.CODE)
     checked = _used(checks, entry, code, encoding, command)
@@ -163,16 +168,31 @@ def refuse_unprovable(
     operators go on, if there is one."""
     go_on = Phrase("An administrator who knows the person can go on")
     if two:
-        go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
+        go_on = Phrase(
+            '{go_on}\nSo can two operators: piactl {two} {uid} --second-person --reason "..."',
+            go_on=go_on,
+            two=two,
+            uid=account.uid,
+        )
     if account.numen_digest is None:
         raise ActRefused(
-            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
+            Phrase(
+                "{uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}",
+                uid=account.uid,
+                go_on=go_on,
+            )
         ).with_options(*instead)
     until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
     if until is not None:
         raise ActRefused(
-            f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
-            f"proves nothing before {until}.\n{go_on}"
+            Phrase(
+                "{uid}: the NUMEN of this person changed on {changed}, and proves nothing before {until}.\n"
+                "{go_on}",
+                uid=account.uid,
+                changed=account.proof_changed(NUMEN_PROOF),
+                until=until,
+                go_on=go_on,
+            )
         ).with_options(*instead)
 
 
@@ -227,11 +247,22 @@ def prove(
     if right:
         attempt.right()
         return
-    problem = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
     if len(answers) > 1:
-        problem = "the NUMEN and the one-time code do not both belong to"
-    message = f"{account.uid}: {problem}"
+        problem = Phrase("the NUMEN and the one-time code do not both belong to this account")
+    elif code is None:
+        problem = Phrase("the NUMEN is not that of this account")
+    else:
+        problem = Phrase("the one-time code is not one of this account")
     trace(f"{account.uid}: an identity check was wrong")
     tries = tries_left(checks, account.uid, now, *answers)
-    after = f"{counted(tries, 'try is', 'tries are')} left" if tries else Phrase("the next try has to wait")
-    raise NotProved(f"{message} this account; nothing was changed, and {after}")
+    after = Phrase("the next try has to wait")
+    if tries:
+        after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
+    raise NotProved(
+        Phrase(
+            "{uid}: {problem}; nothing was changed, and {after}",
+            uid=account.uid,
+            problem=problem,
+            after=after,
+        )
+    )

@@ -148,8 +148,13 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
         attempts = attempts.remembered(now)
         if attempts.open_at is not None and now < attempts.open_at:
             raise TooManyAttempts(
-                f"{uid}: too many identity checks were wrong (the last {attempts.failures}); the next "
-                f"can be made at {shown_time(attempts.open_at, checks.timezone)}",
+                Phrase(
+                    "{uid}: too many identity checks were wrong (the last {failures}); the next can be made "
+                    "at {time}",
+                    uid=uid,
+                    failures=attempts.failures,
+                    time=shown_time(attempts.open_at, checks.timezone),
+                ),
                 attempts.open_at,
             )
         return attempts.failed(now)
@@ -159,9 +164,13 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
         open_at = all_open_at(failures, limit)
         if open_at is not None:
             raise TooManyAttempts(
-                f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
-                "somebody may be guessing; each left a note in the journal of its host\n"
-                f"The next check of any account can be made at {shown_time(open_at, checks.timezone)}",
+                Phrase(
+                    "{failures} identity checks, of all accounts, were wrong within the last hour: somebody "
+                    "may be guessing; each left a note in the journal of its host\n"
+                    "The next check of any account can be made at {time}",
+                    failures=len(failures),
+                    time=shown_time(open_at, checks.timezone),
+                ),
                 open_at,
             )
         return (*failures, now)
@@ -221,7 +230,14 @@ def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
     """Deletes the records of the folder that were found malformed, names all of them, returns how many."""
     names = run.unreadable.delete(run.writer, entries)
     if names:
-        run.say(f"deleted {counted(len(names), 'malformed record')} of {folder}: {', '.join(names)}")
+        run.say(
+            Phrase(
+                "deleted {records} of {folder}: {names}",
+                records=counted(len(names), "malformed record"),
+                folder=folder,
+                names=", ".join(names),
+            )
+        )
     return len(names)
 
 
@@ -417,9 +433,9 @@ class OperationGuard:
                 if self._refusals(writer, operation, uids, counts, self.allowed):
                     raise UnsafePlan(
                         Phrase(
-                            "{count}: another command used up what was left of today; nothing was written. "
-                            "Repeat it to see the guard",
-                            count=counted(len(uids), "account"),
+                            "{accounts}: another command used up what was left of today; nothing was "
+                            "written. Repeat it to see the guard",
+                            accounts=counted(len(uids), "account"),
                         )
                     )
                 return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}

@@ -36,9 +36,9 @@ class CodeOutcome(StrEnum):
 
     GOOD = "good"
     WRONG = "wrong"
-    USED = Phrase("used already")
-    SUSPENDED = Phrase("device suspended")
-    NONE = Phrase("no device")
+    USED = "used already"
+    SUSPENDED = "device suspended"
+    NONE = "no device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,12 @@ def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
     SealBroken."""
     if not entry.sealed:
         raise PiactlError(
-            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
-            "there, or this identity may not read it.\nIf the account is not protected, enrol anew"
+            Phrase(
+                "{uid}: codes of {device} cannot be checked: the sealed copy of its secret is not there, or "
+                "this identity may not read it.\nIf the account is not protected, enrol anew",
+                uid=uid,
+                device=entry.device.name,
+            )
         ).with_options("--administrator")
     return unsealed(entry.sealed, keys, uid, entry.device.name)
 
@@ -84,8 +88,11 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
         ) from None
     if match is None:
         raise WrongCode(
-            f"{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
-            "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync " + uid
+            Phrase(
+                "{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
+                "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync {uid}",
+                uid=uid,
+            )
         )
     return match
 
@@ -129,12 +136,16 @@ def use_code(
     device = holder.in_force
     if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
         raise PiactlError(
-            f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
-            f"Delete that entry, then enrol another: piactl otp enroll {uid}"
+            Phrase(
+                "{uid}: codes of {device} cannot be checked: its entry cannot be read.\n"
+                "Delete that entry, then enrol another: piactl otp enroll {uid}",
+                uid=uid,
+                device=entry.account.device,
+            )
         )
     if device is None:
-        advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
-        return CheckedCode(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
+        advice = Phrase("{uid}: its device is suspended; enrol another: piactl otp enroll {uid}", uid=uid)
+        return CheckedCode(CodeOutcome.SUSPENDED, advice)
     try:
         match = checked_match(uid, device, opened(keys, uid, device), code, now)
     except WrongCode as wrong:

@@ -41,7 +41,7 @@ from piactl.core.model.person import read_uai
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -210,24 +210,28 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     if options.uai:
         known_uai, why = read_uai(options.uai)
         if known_uai is None:
-            wrong.append(f"--uai: {why}")
+            wrong.append(Phrase("{name}: {text}", name="--uai", text=why))
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
     if first > last:
         wrong.append(Phrase("--ending-from {first} is after --ending-to {last}", first=first, last=last))
-    names = {
-        "profile": (options.profile, [p.name for p in policy.profiles]),
-        "service": (options.service, [*policy.services]),
-    }
-    unknown = [
-        f"--{sort} {name}: the policy has no such {sort}; {hint(name, choices)}"
-        for sort, (name, choices) in names.items()
-        if name and name not in choices
-    ]
+    unknown = []
+    name, profiles = options.profile, [profile.name for profile in policy.profiles]
+    if name and name not in profiles:
+        why = hint(name, profiles)
+        unknown.append(
+            Phrase("--profile {name}: the policy has no such profile; {hint}", name=name, hint=why)
+        )
+    name = options.service
+    if name and name not in policy.services:
+        why = hint(name, policy.services)
+        unknown.append(
+            Phrase("--service {name}: the policy has no such service; {hint}", name=name, hint=why)
+        )
     if wrong:
-        raise UsageError("\n".join([*wrong, *unknown]))
+        raise UsageError(joined([*wrong, *unknown], "{first}\n{second}"))
     if unknown:
-        raise NotFound("\n".join(unknown))
+        raise NotFound(joined(unknown, "{first}\n{second}"))
     return Filters(
         options.state or (),
         options.profile,

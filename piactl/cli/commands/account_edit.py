@@ -303,14 +303,14 @@ def merge(
     settings = command.configuration.settings
     if not out:
         file = f"{settings.plans_folder}/merge-{command.order.run}.json"
-        first = f"To write its plan: {typed_again((f'--out {file}',))}\n"
+        first = Phrase("To write its plan: {command}\n", command=typed_again((f"--out {file}",)))
         return command.decide(
             lambda store: _approvable(
                 command,
                 *_merge(command, store, source, into, protected=administrator, despite=differing),
                 file,
                 first=first,
-                then=f"\nThen, as the one who made the plan: piactl apply {file}",
+                then=Phrase("\nThen, as the one who made the plan: piactl apply {file}", file=file),
             )
         )
     refuse_output("--out", out, settings.plans_folder)
@@ -372,9 +372,16 @@ def apply_merge(
         batch, made = _merge(command, store, source, into, protected=True, despite=despite)
         if made.fingerprint != ready.fingerprint:
             raise ActRefused(
-                f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
-                "Nothing was written. Make it again: "
-                f"piactl account merge {source} {into} {REASON} --out {file if file != '-' else 'FILE'}"
+                Phrase(
+                    "{file}: an account of this merge has changed since, or somebody else made the plan\n"
+                    "Nothing was written. Make it again: piactl account merge {source} {into} {reason} "
+                    "--out {out}",
+                    file=file,
+                    source=source,
+                    into=into,
+                    reason=REASON,
+                    out=file if file != "-" else "FILE",
+                )
             )
         return _approvable(command, batch, ready, file)
 

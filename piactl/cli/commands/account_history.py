@@ -54,13 +54,14 @@ from piactl.edits.found_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
 from piactl.private_files import refuse_output, write_private
 from piactl.report.establishments import legend
 from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
+from piactl.translation import sentence
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -121,12 +122,11 @@ def history(
         rows = [_flat(row, layout) for row in rows]
     show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
-        singular, plural = (
-            "note of the server about logging in is",
-            "notes of the server about logging in are",
+        number = len(noted)
+        notes = counted(
+            number, "note of the server about logging in is", "notes of the server about logging in are"
         )
-        notes = counted(len(noted), singular, plural)
-        say(f"{notes} left out; --logins shows them")
+        say(Phrase("{notes} left out; --logins shows them", notes=notes))
     return int(code)
 
 
@@ -134,7 +134,7 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     """An act as the help desk sees it: their own acts whole, of those of others day, kind and role."""
     if row["run"] and row["author"] == caller().name:
         return row
-    role = row["identity"] or "another program"
+    role = row["identity"] or Phrase("another program")
     if row["run"]:
         author = "" if row["author"] == roles.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
@@ -155,7 +155,7 @@ def _uid_of(configuration: Configuration, name: str) -> tuple[str, Exit]:
         with reading(configuration) as reader:
             return find_uid(configuration.accounts(reader), name), Exit.DONE
     except DirectoryUnreachable as error:
-        say(f"{error}\nThe answer is from the journal of this host alone.")
+        say(Phrase("{error}\nThe answer is from the journal of this host alone.", error=str(error)))
         return "", Exit.UNREACHABLE
 
 
@@ -181,9 +181,15 @@ def _logged(
         except PiactlError as error:
             refused.append(str(error))
     if hidden or refused:
-        why = f"; {'; '.join(refused)}" if refused else ""
-        place = f" ({', '.join(hidden)})" if hidden else ""
-        say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
+        unread = Phrase("no access log can be read here")
+        if hidden:
+            unread = Phrase("no access log ({names}) can be read here", names=", ".join(hidden))
+        say(
+            Phrase(
+                "{reasons}: the answer is from the journal of this host alone",
+                reasons=joined([unread, *refused]),
+            )
+        )
     else:
         say(
             Phrase(
@@ -209,7 +215,7 @@ def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
         "author": author,
         "what": " ".join(row["kinds"]) or row["operation"],
         "sources": " + ".join(row["sources"]),
-        "attributes": "(not shown)" if names is None else names,
+        "attributes": Phrase("(not shown)") if names is None else names,
     }
 
 
@@ -245,20 +251,24 @@ def timeline(
     else:
         put_text([_text(drawn, configuration.register)])
     if not drawn.rows:
-        say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+        nothing = Phrase(
+            "{uid}: nothing to draw from {first} to {last}",
+            uid=drawn.account.uid,
+            first=drawn.first,
+            last=drawn.last,
+        )
+        archived = drawn.account.state.value == "archived"
+        say(joined([nothing, Phrase("it is archived")]) if archived else nothing)
     for case in cases:
-        say(f"{drawn.account.uid}: {case['text']}")
+        say(Phrase("{name}: {text}", name=drawn.account.uid, text=case["text"]))
     if drifts:
         say(drift_summary(entry, drifts))
     return int(Exit.DONE)
 
 
-def _why(drawn: Timeline) -> str:
-    return "; it is archived" if drawn.account.state.value == "archived" else ""
-
-
 def _title(drawn: Timeline) -> str:
-    who = drawn.account.display_name if drawn.account.state.value != "archived" else "(archived)"
+    archived = drawn.account.state.value == "archived"
+    who = sentence(Phrase("(archived)")) if archived else drawn.account.display_name
     return f"{who} ({drawn.account.uid})"
 
 
@@ -299,7 +309,7 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
                 "--svg {file}: cannot be written ({reason}); choose another file", file=file, reason=reason
             )
         ) from None
-    say(f"drawn: {file}")
+    say(Phrase("drawn: {file}", file=file))
 
 
 def export(

@@ -46,6 +46,7 @@ from piactl.journal.actor import known_operator
 from piactl.phrase import Phrase, counted
 from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside
+from piactl.translation import sentence
 
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[
@@ -82,7 +83,7 @@ def reject(file: PlanFile, reason: Reason = "") -> int:
 
 
 def _answer(file: str, reason: str, *, approved: bool) -> int:
-    need_reason(reason, "approve" if approved else "reject", ["a reason"])
+    need_reason(reason, "approve" if approved else "reject", [file])
     configuration = this_configuration()
     ready = read_plan_file(file, configuration)
     order = new_order(configuration, ready.plan.basis.as_of, reason)
@@ -93,12 +94,18 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         answer = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]
     if not approved:
-        put_text([f"plan {short}: rejected by {answer.by}; its feeds are not applied\n"])
+        rejected = Phrase(
+            "plan {plan}: rejected by {by}; its feeds are not applied", plan=short, by=answer.by
+        )
+        put_text([f"{sentence(rejected)}\n"])
         return int(Exit.DONE)
-    hours = configuration.policy.approvals.hours
-    put_text(
-        [f"plan {short}: approved by {answer.by} for {counted(hours, 'hour')}; another person applies it\n"]
+    approved_plan = Phrase(
+        "plan {plan}: approved by {by} for {hours}; another person applies it",
+        plan=short,
+        by=answer.by,
+        hours=counted(configuration.policy.approvals.hours, "hour"),
     )
+    put_text([f"{sentence(approved_plan)}\n"])
     return int(Exit.DONE)
 
 

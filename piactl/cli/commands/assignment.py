@@ -124,5 +124,5 @@ def _uai(text: str) -> str:
         return ""
     known_uai, why = read_uai(text)
     if known_uai is None:
-        raise UsageError(f"{text}: {why}")
+        raise UsageError(Phrase("{name}: {text}", name=text, text=why))
     return known_uai

@@ -125,7 +125,11 @@ def _known(policy: Policy, name: str) -> Service:
     service_entry = policy.services.get(name)
     if service_entry is None:
         names = list(policy.services)
-        raise NotFound(f"--service {name}: the policy has no such service; {hint(name, names)}")
+        raise NotFound(
+            Phrase(
+                "--service {name}: the policy has no such service; {hint}", name=name, hint=hint(name, names)
+            )
+        )
     return service_entry
 
 
@@ -145,7 +149,7 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
         return ""
     known_uai, why = read_uai(uai)
     if known_uai is None:
-        raise UsageError(f"--uai: {why}")
+        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
     return known_uai
 
 

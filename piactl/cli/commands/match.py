@@ -170,11 +170,11 @@ def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> in
         return command.decide(lambda store: prepare_join(store, id_, decision))
     if options.dry_run:
         refuse_second(case, decision)
-        say(Phrase("case {id}: would be decided: {value}", id=id_, value=answer.value))
+        say(Phrase("case {id}: would be decided: {answer}", id=id_, answer=answer.value))
         return int(Exit.DONE)
     with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
         case = decide(writer, command.run(), id_, decision)
     if options.output is not None:
         show_rows([case_facts(case, configuration.settings, day)], CASE_COLUMNS, options.output)
-    say(Phrase("case {id}: {value}", id=id_, value=answer.value))
+    say(Phrase("case {id}: {answer}", id=id_, answer=answer.value))
     return int(Exit.DONE)

@@ -65,7 +65,7 @@ from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
-from piactl.translation import translated
+from piactl.translation import sentence, translated
 
 CodeFile = Annotated[
     str | None,
@@ -142,10 +142,18 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     if png and len(names) != 1:
         raise UsageError(Phrase("--png is for one account; for several: --uri-file FILE"))
     if not (png or uri_file or otherwise):
-        ways = "" if sudo_service() else ", or add --png FILE or --uri-file FILE"
+        if sudo_service():
+            raise UsageError(
+                Phrase(
+                    "the secret of a device is shown on a terminal or written to a new file, never to a "
+                    "pipe: type it on a terminal"
+                )
+            )
         raise UsageError(
-            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            f"type it on a terminal{ways}"
+            Phrase(
+                "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
+                "type it on a terminal, or add --png FILE or --uri-file FILE"
+            )
         )
 
 
@@ -156,13 +164,22 @@ def _picture(enrolment: Enrolment) -> str:
     except UnicodeEncodeError:
         blocks = False
     picture, columns = drawn(enrolment.uri, blocks=blocks)
-    instead = "add --png FILE, or --uri-file FILE. Nothing was changed"
     if not blocks and os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(f"this terminal cannot show a QR code (it has no UTF-8): {instead}")
+        raise UsageError(
+            Phrase(
+                "this terminal cannot show a QR code (it has no UTF-8): add --png FILE, or --uri-file FILE. "
+                "Nothing was changed"
+            )
+        )
     width = shutil.get_terminal_size((columns, 24)).columns
     if width < columns:
         raise UsageError(
-            f"a QR code takes {columns} columns here, and this terminal has {width}: widen it, or {instead}"
+            Phrase(
+                "a QR code takes {columns} columns here, and this terminal has {width}: widen it, or add "
+                "--png FILE, or --uri-file FILE. Nothing was changed",
+                columns=columns,
+                width=width,
+            )
         )
     return picture
 
@@ -237,7 +254,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         uid = holder.account.uid
         code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
-    put_text([f"{uid}: the code is good, and used up\n"])
+    put_text([f"{sentence(Phrase('{uid}: the code is good, and used up', uid=uid))}\n"])
     return int(Exit.DONE)
 
 
@@ -375,7 +392,7 @@ def _proof(
         instead = "--administrator", REASON
         if not alone:
             raise ActRefused(
-                f"{account.uid}: a proof of identity is for one account: name it alone"
+                Phrase("{uid}: a proof of identity is for one account: name it alone", uid=account.uid)
             ).with_options(*instead)
         holdoff = configuration.settings.password.holdoff_days
         active = account.device not in ("", NO_DEVICE)
@@ -385,10 +402,12 @@ def _proof(
             return
         if not named:
             say_person(configuration, account, order.as_of)
-        asked = f"A code of {account.device}, or the NUMEN," if active else "The NUMEN"
-        numen, code = understood_proof(
-            account, ask_secret(f"{asked} of {account.uid}", proof_file, "--proof-file")
-        )
+        asked = Phrase("The NUMEN of {uid}", uid=account.uid)
+        if active:
+            asked = Phrase(
+                "A code of {device}, or the NUMEN, of {uid}", device=account.device, uid=account.uid
+            )
+        numen, code = understood_proof(account, ask_secret(asked, proof_file, "--proof-file"))
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead, two)
         checks = identity_checks(configuration, writer)
@@ -403,7 +422,7 @@ def ask_code(label: str, source: str | None = None) -> str:
     if source is not None:
         return ask_secret(label, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
-        print(translated(f"{label}: "), end="", file=sys.stderr, flush=True)
+        print(translated(Phrase("{label}: ", label=label)), end="", file=sys.stderr, flush=True)
     try:
         with interruptible():
             line = sys.stdin.readline()

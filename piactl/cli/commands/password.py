@@ -41,6 +41,7 @@ from piactl.helpdesk.unblock import prepare_unblocking
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
+from piactl.translation import sentence
 
 
 def hand_out(
@@ -78,8 +79,12 @@ def hand_out(
             )
             say(Phrase("shown this once: read it out or hand it over, then clear the screen"))
         else:
-            file = "your file" if to == "-" else f"{to}, mode 0600"
-            say(f"the activation passwords are in {file}; delete it once they are handed over")
+            file = Phrase("your file") if to == "-" else Phrase("{file}, mode 0600", file=to)
+            say(
+                Phrase(
+                    "the activation passwords are in {file}; delete it once they are handed over", file=file
+                )
+            )
         say(Phrase("applications that still log in with an old password stop; open sessions continue"))
 
     return command.decide(
@@ -94,7 +99,9 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
     user = sudo_service()
     again = typed_again(("--out -",))
-    own_file = f"for a new file of yours: (umask 077; {again} >FILE)" if user else "add --out FILE"
+    own_file = Phrase("add --out FILE")
+    if user:
+        own_file = Phrase("for a new file of yours: (umask 077; {command} >FILE)", command=again)
     if to and to != "-":
         refuse_output("--out", to, instead=own_file)
     if to == "-" and manner.output is not None:
@@ -104,8 +111,10 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     if to == "-":
         refuse_shared_stdout("--out -")
     elif not to and manner.output is not None:
-        without = "leave -o out" if user else "with -o add --out FILE"
-        raise UsageError(f"printed results never hold an activation password: {without}")
+        without = Phrase("leave -o out") if user else Phrase("with -o add --out FILE")
+        raise UsageError(
+            Phrase("printed results never hold an activation password: {without}", without=without)
+        )
     elif not to and not sys.stdout.isatty():
         raise UsageError(
             Phrase(
@@ -170,8 +179,10 @@ def activate(
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
         raise UsageError(
-            "an identity is checked for one account at a time; name one\n"
-            "An administrator gives many activation passwords"
+            Phrase(
+                "an identity is checked for one account at a time; name one\n"
+                "An administrator gives many activation passwords"
+            )
         ).with_options("--administrator")
     command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
@@ -283,7 +294,8 @@ def check(
         say(remark)
     if output is None:
         put_text(
-            [*(f"{problem}\n" for problem in checked.problems)] or [f"good ({checked.minimum} or more)\n"]
+            [f"{sentence(problem)}\n" for problem in checked.problems]
+            or [f"{sentence(Phrase('good ({minimum} or more)', minimum=checked.minimum))}\n"]
         )
     else:
         facts = {

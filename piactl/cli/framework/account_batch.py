@@ -64,7 +64,7 @@ from piactl.host_secrets import identity_password
 from piactl.night.housekeeping import after_merges
 from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import change_facts
-from piactl.report.establishments import named, with_names
+from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
 from piactl.report.table import rendered
 from piactl.runs.notifications import notify_owners, say_sessions_go_on
@@ -254,11 +254,13 @@ class AccountCommand:
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)
         register = self.configuration.register
         texts = (with_names(result_text(facts), register) for facts in results)
-        question = f"Change {counted(batch.changed, 'account', 'accounts')}"
+        accounts = counted(batch.changed, "account")
+        question = Phrase("Change {accounts}?", accounts=accounts)
         people = [person for facts in results if facts["kinds"] for person in facts["people"]]
         if len(people) == 1:
-            question += f": {person_text(people[0])}"
-        ask(lambda: "".join(texts), named(f"{question}?", register), yes=self.manner.yes)
+            person = person_text(people[0])
+            question = Phrase("Change {accounts}: {person}?", accounts=accounts, person=person)
+        ask(lambda: "".join(texts), with_names(question, register), yes=self.manner.yes)
 
 
 def ask(text: Callable[[], str], question: str, *, yes: bool) -> None:
@@ -280,8 +282,8 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> 
         if line:
             say(line)
     if len(broken) > len(shown):
-        more_guards = counted(len(broken) - len(shown), "more guard")
-        say(f"... and {more_guards}; all of them: --dry-run -o json")
+        guards = counted(len(broken) - len(shown), "more guard")
+        say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 
 def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:
@@ -317,7 +319,13 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     except StdoutLost as lost:
         if not (result.run and batch.writes):
             raise
-        say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
+        say(
+            Phrase(
+                "{lost}\nThe changes were made; see: piactl journal show --run {run}",
+                lost=str(lost),
+                run=result.run,
+            )
+        )
         return int(Exit.FAILED)
     for server in result.lagging:
         say(Phrase("not yet on {server}", server=server))
@@ -329,7 +337,14 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)
-    say(f"{len(failed)} of {len(accounts)} accounts {'was' if len(failed) == 1 else 'were'} not changed")
+    if len(failed) == 1:
+        say(Phrase("1 of {accounts} accounts was not changed", accounts=len(accounts)))
+    else:
+        say(
+            Phrase(
+                "{failed} of {accounts} accounts were not changed", failed=len(failed), accounts=len(accounts)
+            )
+        )
     return int(Exit.PARTLY)
 
 

@@ -64,7 +64,8 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
     """On a terminal, names the person of an account before a question about them."""
     if can_ask(yes=False):
         person = person_text(person_row(account, configuration.policy, day))
-        say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
+        line = Phrase("{name}: {text}", name=account.uid, text=person)
+        say_text(with_names(line, configuration.register) + "\n")
 
 
 def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
