@@ -289,7 +289,7 @@ def what_changes(change: Mapping[str, Any]) -> str:
 def _left_alone(document: Document, most: int) -> Iterator[str]:
     unchanged, gaining_nothing = parted_holds(document.get("holds", ()))
     groups = (
-        (document.get("rejections"), Phrase("rows rejected"), _rejection),
+        (document.get("rejections"), Phrase("rows rejected"), rejection_words),
         (unchanged, Phrase("held: left unchanged"), _hold),
         (gaining_nothing, Phrase("held: gain nothing, and lose what HR or a date ends"), _hold),
         (
@@ -330,7 +330,8 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
         yield f"{'':11}{sentence(joined([more, *filter(None, [rest])]))}"
 
 
-def _rejection(rejection: Mapping[str, Any]) -> str:
+def rejection_words(rejection: Mapping[str, Any]) -> str:
+    """The place of a rejected row, and why it is rejected."""
     place = f"{rejection['file']}:{rejection['line']}"
     what = Phrase("{message} [{code}]", message=rejection["message"], code=rejection["code"])
     return joined([place, rejection["column"] or Phrase("row"), what], "{first}: {second}")

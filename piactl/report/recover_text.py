@@ -32,7 +32,7 @@ def lost_text(report: Mapping[str, Any]) -> str:
         lines += ["", *_run(run)]
     if report["feeds"]:
         lines += ["", Phrase("Feeds to apply again, in this order:")]
-        lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
+        lines += [f"  {feed_words(feed)}" for feed in report["feeds"]]
     lines += [
         "",
         Phrase(
@@ -63,7 +63,7 @@ def _run(run: Mapping[str, Any]) -> list[str]:
     writes: str = counted(len(run["accounts"]), "write")
     if counts:
         writes = Phrase("{writes}: {states}", writes=writes, states=numbers(dict(sorted(counts.items()))))
-    lines = [*(Phrase("feed {feed}", feed=_feed(feed)) for feed in run["feeds"]), writes]
+    lines = [*(Phrase("feed {feed}", feed=feed_words(feed)) for feed in run["feeds"]), writes]
     lacking = [account for account in run["accounts"] if account["state"] != "present"]
     lines += map(_account, lacking[:_MOST])
     if len(lacking) > _MOST:
@@ -77,5 +77,6 @@ def _account(account: Mapping[str, Any]) -> Phrase:
     return Phrase("{uid}: {state} ({what})", uid=account["uid"], state=state, what=what)
 
 
-def _feed(feed: Mapping[str, str]) -> str:
+def feed_words(feed: Mapping[str, str]) -> str:
+    """The source, the file and the digest of a feed."""
     return f"{feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)"
