@@ -209,7 +209,8 @@ def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
         "waits": Phrase("waits: piactl otp verify {uid}", uid=uid),
         "left over": Phrase("left over from an interrupted command"),
     }
-    yield f"  {device['device']}  {word(uses.get(device['use'], device['use']))}"
+    use = str(device["use"])
+    yield f"  {device['device']}  {word(uses.get(use, use))}"
     made = Phrase("{time} by {by}", time=_minute(device["made"], zone), by=device["by"])
     clock = clock_words(device["drift_seconds"] // PERIOD)
     rows = [

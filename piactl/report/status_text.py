@@ -21,7 +21,7 @@ _MOST = 10
 def status_text(view: View) -> str:
     """The object of `status_view` as text, part by part; parts without content are left out."""
     accounts = counted(view["accounts"], "account in use", "accounts in use")
-    parts = (
+    parts: tuple[tuple[str, Sequence[str]], ...] = (
         ("", [joined([view["as_of"], accounts], "{first}: {second}")]),
         ("running", [*_running(view["running"])]),
         (

@@ -61,7 +61,8 @@ def _account(account: Mapping[str, Any]) -> str:
         return joined(
             [account["uid"], account["message"] or ", ".join(account["kinds"])], "{first}: {second}"
         )
-    gets, loses = [], []
+    gets: list[str] = []
+    loses: list[str] = []
     others = []
     for change in account["changes"]:
         text = what_changes(change) or str(change["kind"])

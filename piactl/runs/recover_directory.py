@@ -120,7 +120,9 @@ def _lacking_writes(
     directory = settings.directory
     here = server_csns(reader, directory.suffix)
     last = read_last(reader, directory.state, unreadable)
-    known = [(Phrase("the last run"), csn) for csn in (last.csns.values() if last is not None else ())]
+    known: list[tuple[str, str]] = [
+        (Phrase("the last run"), csn) for csn in (last.csns.values() if last is not None else ())
+    ]
     for uri in directory.servers[1:]:
         alone = replace(directory, servers=(uri,))
         with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as other:

@@ -203,11 +203,11 @@ def diff(
             accepted,
         )
     if due.summary:
-        accounts = counted(len({change.uid for change in due.changes}), "account")
+        number = counted(len({change.uid for change in due.changes}), "account")
         say(
             Phrase(
                 "{accounts} would change under {policy} today; this is not shown",
-                accounts=accounts,
+                accounts=number,
                 policy=old,
             )
         )

@@ -136,10 +136,8 @@ def rewind(
         runs = counted(len(changed), "run is", "runs are")
         say(Phrase("{runs} after {day}. To undo them, the latest first:", runs=runs, day=done.after))
     for run in changed:
-        command, status = f'piactl undo {run["run"]} --reason "..."', word(run["status"])
-        say(
-            Phrase("  {command}    # as of {day}, {status}", command=command, day=run["as_of"], status=status)
-        )
+        facts = {"run": run["run"], "day": run["as_of"], "status": word(run["status"])}
+        say(Phrase('  piactl undo {run} --reason "..."    # as of {day}, {status}', **facts))
     return int(Exit.DONE)
 
 
