@@ -37,6 +37,13 @@ def joined(parts: Iterable[str], form: str = "{first}; {second}") -> str:
     return reduce(lambda first, second: Phrase(form, first=first, second=second), [*parts] or [""])
 
 
+def first_line(text: str) -> str:
+    """The first line of a text, with its form if the lines were `joined`."""
+    if isinstance(text, Phrase) and text.form == "{first}\n{second}":
+        return first_line(str(text.values["first"]))
+    return text.partition("\n")[0] if "\n" in text else text
+
+
 def counted(number: int, singular: str, plural: str = "") -> Phrase:
     """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
     `counted(n, "guard is broken", "guards are broken")`. `singular` is the `msgid`."""

@@ -321,8 +321,16 @@ def translated(text: str) -> str:
     return translation if _used == "fr" else text
 
 
+def word(text: str) -> str:
+    """A heading of a table or a code in a cell (`active`, `yes`), in the language of the process."""
+    return in_french(text) if _used == "fr" else text
+
+
 def in_french(text: str) -> str:
-    """A sentence in French, whatever the language of the process, for pages that have French readers."""
+    """A sentence or a word in French, whatever the language of the process, for pages that have French
+    readers."""
+    if not isinstance(text, Phrase) and text in _phrases():
+        text = Phrase(text)
     return _of_phrase(text) if isinstance(text, Phrase) else recognised(text)
 
 
@@ -330,5 +338,5 @@ def sentence(text: str) -> str:
     """One sentence, or one cell of a table, in the language of the process."""
     if _used == "en" and not os.environ.get("PIACTL_FR_LOG"):
         return text
-    translation = in_french(text)
+    translation = _of_phrase(text) if isinstance(text, Phrase) else recognised(text)
     return translation if _used == "fr" else text

@@ -28,7 +28,7 @@ from piactl.directory.store.base_digest import WITNESSED
 from piactl.edits.found_accounts import AccountStore, find_named
 from piactl.errors import PiactlError
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes, csns_since
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 
 JOURNAL, ACCESS_LOG = "journal", Phrase("access log")
 
@@ -97,10 +97,12 @@ def _row(
         if identity == write.by:
             origin = Phrase("by another program")
         row |= {"time": write.time, "dn": write.dn, "operation": write.op, "kinds": []}
-        row["author"] = write.by or "anonymous"
+        row["author"] = write.by or Phrase("anonymous")
         row["attributes"] = None if write.attributes is None else list(write.attributes)
         row["outcome"] = "failed" if write.result else "applied"
-        row["message"] = f"LDAP result {write.result}; {origin}" if write.result else origin
+        row["message"] = origin
+        if write.result:
+            row["message"] = Phrase("LDAP result {result}; {origin}", result=write.result, origin=origin)
     return row
 
 
@@ -187,14 +189,19 @@ class Unjournalled:
             return ""
         most = Counter(write.by for write in self.writes).most_common(NAMED)
         authors = ", ".join(f"{author} {number}" for author, number in most)
-        named = "; ".join(
+        parts = [
             Phrase("{dn} at {time} by {by}", dn=write.dn, time=write.time, by=write.by)
             for write in self.writes[:NAMED]
-        )
+        ]
         remaining = len(self.writes) - NAMED
-        rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
-        writes = counted(len(self.writes), "write")
-        return f"{writes} of accounts not in this journal: {named}{rest}"
+        if remaining > 0:
+            parts.append(Phrase("and {number} more ({authors})", number=remaining, authors=authors))
+        writes = counted(
+            len(self.writes),
+            "write of accounts not in this journal",
+            "writes of accounts not in this journal",
+        )
+        return Phrase("{writes}: {parts}", writes=writes, parts=joined(parts))
 
 
 def _alone(
@@ -207,7 +214,7 @@ def _alone(
     journalled = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
     identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
     alone = [
-        replace(write, by=_identity(write.by, identities) or "anonymous")
+        replace(write, by=_identity(write.by, identities) or Phrase("anonymous"))
         for change, write in paired(journalled, writes)
         if change is None and write is not None
     ]

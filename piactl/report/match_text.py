@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
-from piactl.translation import sentence
+from piactl.translation import sentence, word
 
 View = Mapping[str, Any]
 
@@ -25,22 +25,26 @@ def case_text(view: View) -> str:
 
 
 def _lines(view: View) -> Iterator[str]:
-    yield Phrase(
-        "Case {view}: {view2}, since {view3} ({count})",
-        view=view["case"],
-        view2=view["doubt"],
-        view3=view["since"],
-        count=counted(view["days"], "day"),
+    head = Phrase(
+        "Case {case}: {doubt}, since {day} ({days})",
+        case=view["case"],
+        doubt=word(view["doubt"]),
+        day=view["since"],
+        days=counted(view["days"], "day"),
     )
-    yield f"  HR, {view['source']}  {view['matricule']} [{view['origin']}]"
+    yield sentence(head)
+    source = sentence(Phrase("HR, {source}", source=view["source"]))
+    yield f"  {source}  {view['matricule']} [{view['origin']}]"
     stated, *others = view["sides"]
     for other in others:
         yield ""
         yield from _beside(stated, other)
     yield ""
     if view["decision"]:
-        yield from _labelled("decided", f"{view['decision']}, by {view['by']}: {view['reason']}")
-        yield f'            to take it back: piactl match forget {view["case"]} --reason "..."'
+        facts = {name: view[name] for name in ("decision", "by", "reason")}
+        yield from _labelled("decided", Phrase("{decision}, by {by}: {reason}", **facts))
+        back = Phrase('to take it back: piactl match forget {case} --reason "..."', case=view["case"])
+        yield f"{'':12}{sentence(back)}"
         return
     for answer, meaning in view["answers"].items():
         yield from _labelled(answer, meaning)
@@ -57,7 +61,7 @@ def _which(view: View, answer: str) -> str:
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap(sentence(text), _WIDTH, initial_indent=f"  {sentence(label):<9} ", subsequent_indent=" " * 12)
+    return wrap(sentence(text), _WIDTH, initial_indent=f"  {word(label):<9} ", subsequent_indent=" " * 12)
 
 
 def _beside(stated: View, other: View) -> Iterator[str]:
@@ -68,12 +72,12 @@ def _beside(stated: View, other: View) -> Iterator[str]:
         ("private", stated["private_mail"], other["private_mail"]),
         ("state", stated["state"], other["state"]),
         *(("post", *pair) for pair in posts),
-        ("evidence", "", ", ".join(other["evidence"])),
+        ("evidence", "", ", ".join(map(word, other["evidence"]))),
     ]
-    cells = [[shown(sentence(text or "")) for text in row] for row in rows if any(row[1:])]
+    cells = [[shown(word(text or "")) for text in row] for row in rows if any(row[1:])]
     text = tabulate(
         cells,
-        headers=["", "HR", shown(other["who"])],
+        headers=["", word("HR"), shown(other["who"])],
         tablefmt="plain",
         disable_numparse=True,
         maxcolwidths=[None, _COLUMN, _COLUMN],

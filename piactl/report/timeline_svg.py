@@ -13,13 +13,13 @@ from typing import Any
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
 from piactl.report.pages import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
-from piactl.translation import sentence
+from piactl.translation import sentence, word
 
-MEANING = {Shade.LEAVE: Phrase("on leave"), Shade.LOCK: "locked"}
+MEANING = {Shade.LEAVE: Phrase("on leave"), Shade.LOCK: Phrase("locked")}
 """The shades that the legend of a picture explains in its own words."""
 
 WIDTH, LEFT, RIGHT = 1120, 214, 22
@@ -84,15 +84,19 @@ def _spoken(rows: Sequence[Row]) -> str:
     """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
-        spans = "; ".join(f"{sentence(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
-        sentences.append(f"{sentence(row.group.value)}, {sentence(row.label)}: {spans}.")
+        spans = joined(f"{word(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
+        label = f"{word(row.group.value)}, {sentence(row.label)}"
+        sentences.append(sentence(Phrase("{label}: {spans}.", label=label, spans=spans)))
     return " ".join(sentences)
 
 
 def _days(span: Span) -> str:
     first, last = civil(span.first), civil(span.last)
-    begin = f"from {first} " if first and span.first > 1 else ""
-    return f"{begin}to {last}" if last else begin.strip() or "always"
+    if not first or span.first <= 1:
+        return Phrase("to {day}", day=last) if last else Phrase("always")
+    return (
+        Phrase("from {first} to {last}", first=first, last=last) if last else Phrase("from {day}", day=first)
+    )
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
@@ -137,7 +141,7 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
         yield {
             "y": y,
             "group": _GROUPS[row.group] if begins else "",
-            "note": f"{row.label}: {row.note}" if row.note else row.label,
+            "note": joined(filter(None, [row.label, row.note]), "{first}: {second}"),
             "label": Typed(label if len(label) <= room else label[: room - 1] + "…"),
             "bars": [
                 _bar(row, span, y + 5, scale)
@@ -150,14 +154,14 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> dict[str, Any]:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    word = sentence(span.shade.value)
-    fits = row.group is RowGroup.STATES and width > len(word) * _LETTER + 12
-    note = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
+    shade = word(span.shade.value)
+    fits = row.group is RowGroup.STATES and width > len(shade) * _LETTER + 12
+    note = Phrase("{label}: {shade}, {days}", label=row.label, shade=shade, days=_days(span))
     return {
-        "note": note,
+        "note": joined(filter(None, [note, row.note]), "{first}. {second}"),
         "look": Typed(LOOKS[span.shade][1]),
         "outline": Typed(_outline(x, y, width, span, scale)),
-        "word": Typed(word if fits else ""),
+        "word": Typed(shade if fits else ""),
         "word_x": f"{x + 6:.1f}",
     }
 
@@ -182,11 +186,11 @@ def _today(scale: _Scale, as_of: date) -> dict[str, Any] | None:
     if not scale.first <= as_of.toordinal() <= scale.last:
         return None
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    word = sentence(Phrase("today {as_of}", as_of=as_of))
-    wide = len(word) * 5.9 + 12
+    text = sentence(Phrase("today {day}", day=as_of))
+    wide = len(text) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     places = {"x": x, "left": left, "width": wide, "word_x": left + wide / 2}
-    return {"word": Typed(word), **{name: f"{place:.1f}" for name, place in places.items()}}
+    return {"word": Typed(text), **{name: f"{place:.1f}" for name, place in places.items()}}
 
 
 def _keys(rows: Sequence[Row], y: int) -> Iterator[dict[str, Any]]:

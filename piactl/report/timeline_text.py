@@ -10,7 +10,7 @@ from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.phrase import Phrase
 from piactl.report.escaping import shown
-from piactl.translation import sentence
+from piactl.translation import sentence, word
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
@@ -22,7 +22,7 @@ LOOKS: Mapping[Shade, tuple[int, str, str]] = {
     Shade.IN_GRACE: (_LIGHT, "grace", Phrase("through the grace")),
     Shade.GRANTED: (_SOLID, "granted", Phrase("by a grant")),
     Shade.WAITING: (_FAINT, "faint", Phrase("not yet: a delay runs")),
-    Shade.DENIED: (_NOT, "denied", "denied"),
+    Shade.DENIED: (_NOT, "denied", Phrase("denied")),
     Shade.LEAVE: (_DENSE, "leave", Phrase("position keeps some rights or none")),
     Shade.UNCOUNTED: (_FAINT, "faint", Phrase("does not count")),
     Shade.ENDING: (_NOT, "stop", Phrase("ends all posts")),
@@ -84,13 +84,13 @@ def timeline_text(
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
     columns = max(8, width - label - _DATES - 1)
     scale = _Scale(first.toordinal(), last.toordinal(), columns)
-    lines = [shown(title), ""]
+    lines = [shown(sentence(title)), ""]
     lines += [" " * label + line for line in _axis(scale, as_of, ascii_only=ascii_only)]
     group: RowGroup | None = None
     for row, name in zip(rows, names, strict=True):
         if row.group is not group:
             group = row.group
-            lines.append(sentence(group.value))
+            lines.append(word(group.value))
         picture = _picture(row, scale, as_of, glyphs, ascii_only=ascii_only)
         lines.append(f"  {_cut(name, label - 3):<{label - 2}}{picture} {_dates(row, as_of)}")
     lines += ["", *_legend(rows, glyphs, width)]
@@ -109,14 +109,14 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
-        _write(months, column, sentence(MONTHS[day.month - 1]))
+        _write(months, column, word(MONTHS[day.month - 1]))
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
         column = scale.column(as_of.toordinal())
-        mark, word = ("v" if ascii_only else "▼"), as_of.isoformat()
-        room = column + 2 + len(word) <= scale.columns
-        yield (" " * column + f"{mark} {word}") if room else f"{word} {mark}".rjust(column + 1)
+        mark, today = ("v" if ascii_only else "▼"), as_of.isoformat()
+        room = column + 2 + len(today) <= scale.columns
+        yield (" " * column + f"{mark} {today}") if room else f"{today} {mark}".rjust(column + 1)
 
 
 def month_starts(first: int, last: int) -> Iterator[date]:
@@ -129,11 +129,11 @@ def month_starts(first: int, last: int) -> Iterator[date]:
         day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
-def _write(line: list[str], column: int, word: str) -> None:
+def _write(line: list[str], column: int, text: str) -> None:
     """Writes a word into the line if there is room for it and a blank before it."""
-    end = column + len(word)
+    end = column + len(text)
     if end <= len(line) and all(c == " " for c in line[max(0, column - 1) : end]):
-        line[column:end] = word
+        line[column:end] = text
 
 
 def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: bool) -> str:

@@ -52,7 +52,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshape
 from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.approved_rest import INTERRUPTED
@@ -177,7 +177,9 @@ def _check_answer(
     if made:
         raise PiactlError(f"this plan was applied already, by run {made}")
     if is_one_of(operator, ready.made_by):
-        raise ApprovalMissing(f"{operator} made this plan, so another person has to approve it")
+        raise ApprovalMissing(
+            Phrase("{operator} made this plan, so another person has to approve it", operator=operator)
+        )
 
 
 def require_approval(
@@ -211,13 +213,19 @@ def require_approval(
     )
     no = rejection(ready.plan, ready.fingerprint, approvals)
     if run.order.break_glass and (why or no):
-        _break_glass(run, ready, [*why, *([f"was rejected by {no.by}"] if no else [])])
+        _break_glass(run, ready, [*why, *([Phrase("was rejected by {by}", by=no.by)] if no else [])])
         return
     if no is not None:
         raise ApprovalMissing(
-            f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
-            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
-            f"piactl approve {file} {REASON}"
+            Phrase(
+                "{by} rejected this plan, or a feed of it, at {time} UTC: {reason}\n"
+                "Nothing was written. Make a plan from a corrected feed, or another person approves this "
+                "one: {command}",
+                by=no.by,
+                time=f"{no.at:%Y-%m-%d %H:%M}",
+                reason=no.reason,
+                command=f"piactl approve {file} {REASON}",
+            )
         )
     if not why:
         return
@@ -227,16 +235,22 @@ def require_approval(
             known_operator(run.order.actor, TWO)
         run.facts["approvals"] = [approval.name for approval in serve]
         run.facts["approved_by"] = [approval.by for approval in serve]
-        approved_by = f"approved by {' and '.join(approval.by for approval in serve)}"
+        people = joined((approval.by for approval in serve), "{first} and {second}")
+        approved_by = Phrase("approved by {people}", people=people)
         run.journal.note(approved_by)
         run.say(approved_by)
         return
-    needed = counted(rules.count, "other person has", "other people have")
-    has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
-    raise ApprovalMissing(
-        f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f"{first}As another person: piactl approve {file} {REASON}{then}"
+    missing = Phrase(
+        "{people}, which {why}. Nothing was written",
+        people=counted(
+            rules.count, "other person has to approve this plan", "other people have to approve this plan"
+        ),
+        why=joined(why, "{first}; it {second}"),
     )
+    unfit = (Phrase("An approval does not serve, {why}", why=sentence) for sentence in not_serving)
+    approve = Phrase("As another person: {command}", command=f"piactl approve {file} {REASON}")
+    way_on = joined(filter(None, [first, approve, then]), "{first}{second}")
+    raise ApprovalMissing(joined([missing, *unfit, way_on], "{first}\n{second}"))
 
 
 def _used(runs: Iterable[Record]) -> dict[str, str]:
@@ -255,14 +269,15 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
     run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
-    reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
+    grounds = joined(why, "{first}; it {second}")
+    reason = Phrase("{reason} (the plan {grounds})", reason=run.order.reason, grounds=grounds)
     intent = Write("add", run.places.run(run.order.run)).with_reason(run.order.run, (BREAK_GLASS,), reason)
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(
         [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
     )
-    run.say(f"ALARM: this plan is applied without another person, though it {'; it '.join(why)}")
+    run.say(Phrase("ALARM: this plan is applied without another person, though it {why}", why=grounds))
 
 
 def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:

@@ -49,6 +49,7 @@ from piactl.runs.known_server import (
     check_server,
     compare_runs,
     meet,
+    nevertheless,
     server_of,
 )
 from piactl.runs.notifications import hooks_called
@@ -133,7 +134,7 @@ def meet_server(
         except PiactlError as error:
             if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise
-            say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+            say(nevertheless(error))
         identity = server_of(records, csn)
         same = check_server(records, settings, unreadable, identity, tolerated, warn)
         compared = compared and same
@@ -144,7 +145,7 @@ def meet_server(
     except UnsafePlan as error:
         if not emergency:
             raise
-        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        say(nevertheless(error))
     return MetServer(records, identity, met.csns, compared)
 
 

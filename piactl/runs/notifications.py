@@ -35,7 +35,7 @@ from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 
 Say = Callable[[str], None]
@@ -109,8 +109,8 @@ def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
         if why := _send(settings, say=say):
             say(
                 Phrase(
-                    "the hook {proof_hook} {why}: notices to owners wait for the next run",
-                    proof_hook=settings.proof_hook[0],
+                    "the hook {hook} {why}: notices to owners wait for the next run",
+                    hook=settings.proof_hook[0],
                     why=why,
                 )
             )
@@ -121,9 +121,9 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     try:
         yield
     except PiactlError as error:
-        say(Phrase("the hooks were not called: {error}", error=error))
+        say(Phrase("the hooks were not called: {why}", why=str(error)))
     except OSError as error:
-        say(f"the hooks were not called: {outbox_file(settings)}: {error.strerror}")
+        say(Phrase("the hooks were not called: {why}", why=f"{outbox_file(settings)}: {error.strerror}"))
 
 
 def _begin(settings: Settings) -> None:
@@ -150,8 +150,9 @@ def _empty(settings: Settings, say: Say) -> None:
             if not taken:  # else other runs may have written meanwhile, and left their events to this one
                 break
     for command, why in failed.items():
-        number = counted(len(outbox.waiting[command]), "event waits", "events wait")
-        say(f"the hook {command[0]} {why}: {number} for the next run")
+        facts = {"hook": command[0], "why": why}
+        events = counted(len(outbox.waiting[command]), "event waits", "events wait")
+        say(Phrase("the hook {hook} {why}: {events} for the next run", events=events, **facts))
 
 
 def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
@@ -160,11 +161,7 @@ def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
     try:
         events = list(islice(stream.new(), _AT_ONCE))
     except NotFound as lost:
-        say(
-            Phrase(
-                "warning: hooks may have missed events: {splitlines}", splitlines=str(lost).splitlines()[0]
-            )
-        )
+        say(Phrase("warning: hooks may have missed events: {why}", why=first_line(str(lost))))
         stream = EventStream(settings.journal_file, None)
         events = list(islice(stream.new(), _AT_ONCE))
     for hook in settings.change_hooks:
@@ -221,14 +218,15 @@ def missing_program(command: Sequence[str]) -> str:
     hook."""
     if not command or shutil.which(command[0]) is not None:
         return ""
-    return f"{command[0]}: there is no such program to run"
+    return Phrase("{program}: there is no such program to run", program=command[0])
 
 
 def missing_programs(settings: Settings) -> list[str]:
     """The hooks of the configuration whose program is missing, each with its name."""
     hooks = [("hooks.changes", hook.command) for hook in settings.change_hooks]
     hooks += [("hooks.proof_changed", settings.proof_hook)]
-    return [f"{name}: {why}" for name, command in hooks if (why := missing_program(command))]
+    missing = ((name, missing_program(command)) for name, command in hooks)
+    return [joined([name, why], "{first}: {second}") for name, why in missing if why]
 
 
 def called(command: Sequence[str], text: str, seconds: int) -> str:
@@ -255,12 +253,9 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
                 with suppress(ProcessLookupError):  # what it started ends with it
                     os.killpg(process.pid, signal.SIGKILL)
     except OSError as error:
-        return Phrase("could not be started: {strerror}", strerror=error.strerror)
-    return (
-        Phrase("ended with exit code {returncode}", returncode=process.returncode)
-        if process.returncode
-        else ""
-    )
+        return Phrase("could not be started: {reason}", reason=error.strerror)
+    code = process.returncode
+    return Phrase("ended with exit code {code}", code=code) if code else ""
 
 
 def say_sessions_go_on(settings: Settings, say: Say) -> None:
@@ -307,15 +302,19 @@ def notify_owners(
     ]
     why = _send(settings, accounts)
     if why:
+        uids = [notice.uid for notice in notices[:5]] + (["..."] if len(notices) > 5 else [])
         say(
-            f"the hook {command[0]} {why}: the owners may not know of it; tell them: "
-            + ", ".join(notice.uid for notice in notices[:5])
-            + (", ..." if len(notices) > 5 else "")
+            Phrase(
+                "the hook {hook} {why}: the owners may not know of it; tell them: {uids}",
+                hook=command[0],
+                why=why,
+                uids=", ".join(uids),
+            )
         )
         try:
             note(Phrase("owners not told: {uid}", uid=", ".join(notice.uid for notice in notices)))
         except PiactlError as error:
-            say(Phrase("the journal cannot say so: {error}", error=error))
+            say(Phrase("the journal cannot say so: {error}", error=str(error)))
 
 
 def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:

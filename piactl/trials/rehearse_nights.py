@@ -49,7 +49,7 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
 from piactl.feed.read_feed import last_line, read_trailer
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import Continued, build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import (
@@ -95,9 +95,8 @@ def feeds_by_night(
             source = source_of(path, sources)
         except UsageError as error:
             why = error.why if isinstance(error, NoSource) else ""
-            sentences.append(
-                why or Phrase("{path}: not read: it matches the `files` of no single source", path=path)
-            )
+            no_source = Phrase("{path}: not read: it matches the `files` of no single source", path=path)
+            sentences.append(why or no_source)
             continue
         day = file_date(path.name, source.date_pattern) or _date_inside(path)
         if day is None:
@@ -111,22 +110,18 @@ def feeds_by_night(
             outside += 1
     if outside:
         sentences.append(
-            f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}"
-        )
-    if not feeds:
-        raise UsageError(
-            "\n".join(
-                [
-                    *sentences[:3],
-                    Phrase(
-                        "{folder}: no feed of the days from {first} to {last}",
-                        folder=folder,
-                        first=first,
-                        last=last,
-                    ),
-                ]
+            Phrase(
+                "{folder}: not read: {feeds} of days before {first} or after {last}",
+                folder=folder,
+                feeds=counted(outside, "feed"),
+                first=first,
+                last=last,
             )
         )
+    if not feeds:
+        period = {"first": first, "last": last}
+        none = Phrase("{folder}: no feed of the days from {first} to {last}", folder=folder, **period)
+        raise UsageError(joined([*sentences[:3], none], "{first}\n{second}"))
     return FeedsByNight(
         {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
     )
@@ -139,7 +134,7 @@ def _files(folder: Path) -> list[Path]:
         files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(
-            Phrase("{folder}: the folder cannot be read ({strerror})", folder=folder, strerror=error.strerror)
+            Phrase("{folder}: the folder cannot be read ({why})", folder=folder, why=error.strerror)
         ) from None
     return sorted(files)
 
@@ -526,7 +521,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
+        why = getattr(error, "strerror", None) or Phrase("not a path")
         raise UsageError(
             Phrase(
                 "--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty",

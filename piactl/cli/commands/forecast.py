@@ -29,7 +29,7 @@ from piactl.cli.framework.run_context import journal_private_reading
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.nights_text import (
     LEAVER_COLUMNS,
     change_table,
@@ -93,8 +93,8 @@ def forecast(
         if first > asked:
             say(
                 Phrase(
-                    "the forecast begins on {first}, the day of the last night: nothing is due before it",
-                    first=first,
+                    "the forecast begins on {day}, the day of the last night: nothing is due before it",
+                    day=first,
                 )
             )
         run = Forecast(
@@ -115,9 +115,10 @@ def forecast(
 
 def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: Sequence[str]) -> None:
     """Raises UsageError with every conflict between the options."""
-    problems = []
+    problems: list[str] = []
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
-        problems.append(f"--leavers {leavers}: give a number of days from 1 to {_MOST_DAYS}")
+        given, most = f"--leavers {leavers}", _MOST_DAYS
+        problems.append(Phrase("{given}: give a number of days from 1 to {most}", given=given, most=most))
     if leavers is not None and until:
         problems.append(Phrase("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead"))
     if leavers is not None and list_:
@@ -125,7 +126,7 @@ def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: 
     if leavers is None:
         problems += [Phrase("{name}: only with --leavers DAYS", name=name) for name in of_leavers]
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(joined(problems, "{first}\n{second}"))
 
 
 def _last_day(first: date, until: date | None, leavers: int | None) -> date:
@@ -137,15 +138,13 @@ def _last_day(first: date, until: date | None, leavers: int | None) -> date:
             )
         )
     if (last - first).days > _MOST_DAYS:
-        raise UsageError(
-            Phrase("--until {last}: is more than {most_days} days ahead", last=last, most_days=_MOST_DAYS)
-        )
+        raise UsageError(Phrase("--until {last}: is more than {days} days ahead", last=last, days=_MOST_DAYS))
     return last
 
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     nights = []
-    with ProgressLine("days computed") as progress:
+    with ProgressLine(Phrase("days computed")) as progress:
         for night in run.nights():
             nights.append(night)
             progress((night.day - run.first).days + 1, (run.until - run.first).days + 2)
@@ -183,7 +182,8 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
     if rows or layout != "table":
         display(leaver_table(rows, layout, columns), layout)
     else:
-        say(f"nobody {'leaves' if departures else 'loses anything'} until {run.until}")
+        leaves = Phrase("nobody leaves until {day}", day=run.until)
+        say(leaves if departures else Phrase("nobody loses anything until {day}", day=run.until))
     return nights
 
 
@@ -195,8 +195,8 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if holds:
         person, why = next(iter(holds.items()))
-        people = counted(len(holds), "person is", "people are")
-        say(f"{people} held, such as {person}: {why}")
+        people = counted(len(holds), "person is held", "people are held")
+        say(Phrase("{people}, such as {person}: {why}", people=people, person=person, why=why))
     for night in nights:
         if night.plan.refusals:
             say(stopped_text(night.day.isoformat(), list(map(to_json, night.plan.refusals))))

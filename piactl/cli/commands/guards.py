@@ -65,14 +65,8 @@ def suggest(
     if rows or layout != "table":
         display(guards_table(rows, layout), layout)
     days = sorted(day for day, _ in ordinary)
-    say(
-        Phrase(
-            "{count} from {days} to {days2}",
-            count=counted(len(ordinary), "ordinary night"),
-            days=days[0],
-            days2=days[-1],
-        )
-    )
+    count = counted(len(ordinary), "ordinary night")
+    say(Phrase("{nights} from {first} to {last}", nights=count, first=days[0], last=days[-1]))
     return int(Exit.DONE)
 
 

@@ -53,7 +53,7 @@ from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
@@ -70,6 +70,7 @@ from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
 from piactl.runs.notifications import events_waiting, missing_programs
 from piactl.runs.run import Order
+from piactl.translation import word
 
 _FEW = 5
 """How many of the people who are held a night names at its end."""
@@ -164,11 +165,11 @@ def _run(
     move_applied: str,
 ) -> tuple[int, ReadyPlan, Done]:
     for missing in missing_programs(configuration.settings):
-        say(f"warning: {missing}")
+        say(Phrase("warning: {problem}", problem=missing))
     with (
         stop_on_signals() as stop,
         writing(configuration) as writer,
-        ProgressLine("written") as progress,
+        ProgressLine(Phrase("written")) as progress,
     ):
         try:
             report = run_nightly(
@@ -203,11 +204,13 @@ def _run(
         lost = error
     code = done_code(done)
     if code == Exit.DONE and ready.plan.rejections and strict:
-        rejected = counted(len(ready.plan.rejections), "row was", "rows were")
-        say(f"{rejected} rejected, and --strict is set")
+        rejected = counted(len(ready.plan.rejections), "row was rejected", "rows were rejected")
+        say(Phrase("{rows}, and --strict is set", rows=rejected))
         code = int(Exit.PARTLY)
     if lost is not None:
-        say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
+        status = word(done.status)
+        see = Phrase("The run itself is {status}; see: piactl runs show {run}", status=status, run=done.run)
+        say(joined([str(lost), see], "{first}\n{second}"))
         code = int(lost.exit_code)
     if move_applied and (code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds)):
         moved = _move_applied(report.feeds, Path(move_applied))
@@ -215,8 +218,8 @@ def _run(
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
         since = counted(configuration.settings.matching.max_hold_days, "day")
-        cases = counted(overdue, "case is", "cases are")
-        say(f"{cases} undecided for more than {since}: piactl match list")
+        cases = counted(overdue, "case is undecided", "cases are undecided")
+        say(Phrase("{cases} for more than {days}: piactl match list", cases=cases, days=since))
         code = int(Exit.PARTLY)
     return code, ready, done
 
@@ -238,10 +241,10 @@ def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
         except OSError as error:
             say(
                 Phrase(
-                    "{path}: was applied, and cannot be moved to {folder} ({strerror}): move it yourself",
+                    "{path}: was applied, and cannot be moved to {folder} ({reason}): move it yourself",
                     path=path,
                     folder=folder,
-                    strerror=error.strerror,
+                    reason=error.strerror,
                 )
             )
             code = Exit.PARTLY
@@ -280,7 +283,7 @@ def _metrics(
         )
         write_public(file, text.encode())
     except (PiactlError, OSError) as error:
-        say(f"the metrics could not be written: {error}")
+        say(Phrase("the metrics could not be written: {error}", error=str(error)))
 
 
 def _of_directory(
@@ -320,7 +323,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
     try:
         update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
-        say(f"the days since when people are held could not be stored: {error}")
+        say(Phrase("the days since when people are held could not be stored: {error}", error=str(error)))
     return since
 
 
@@ -341,11 +344,19 @@ def _say_held(
     oldest = order.as_of - timedelta(days=most)
     new = [name for name in since if name not in before]
     long = [name for name, first in since.items() if first < oldest and name not in of_cases]
-    for names, how_long in ((new, "since this night"), (long, f"for more than {counted(most, 'day')}")):
+    how_longs = (Phrase("since this night"), Phrase("for more than {days}", days=counted(most, "day")))
+    for names, how_long in zip((new, long), how_longs, strict=True):
         if names:
-            people = counted(len(names), "person is", "people are")
-            few = ", ".join([*names[:_FEW], *(["..."] if names[_FEW:] else [])])
-            say(f"{people} held {how_long}: {few}; see: piactl runs show {order.run}")
+            facts = {
+                "people": counted(len(names), "person is held", "people are held"),
+                "names": ", ".join([*names[:_FEW], *(["..."] if names[_FEW:] else [])]),
+                "run": order.run,
+            }
+            say(
+                Phrase(
+                    "{people} {how_long}: {names}; see: piactl runs show {run}", how_long=how_long, **facts
+                )
+            )
     return bool(new or long)
 
 
@@ -371,4 +382,5 @@ def _write_page(
         )
         (write_public if public else write_private)(Path(file), page.encode())
     except PiactlError as unwritten:
-        say(f"--html {file}: the page could not be written: {unwritten}")
+        why = str(unwritten)
+        say(Phrase("--html {file}: the page could not be written: {why}", file=file, why=why))

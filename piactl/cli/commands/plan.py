@@ -53,7 +53,7 @@ from piactl.core.plan.plan import Plan
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.journal import who
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
@@ -122,10 +122,11 @@ def plan(
     _show_plan(ready, configuration, output, by, everything=everything)
     if ready.plan.refusals:
         broken = counted(len(ready.plan.refusals), "guard is broken", "guards are broken")
-        say(f"{broken}; this plan would not be applied")
+        say(Phrase("{guards}; this plan would not be applied", guards=broken))
     if out or ready.plan.refusals:
         drafted = configuration.policy.digest != live.policy.digest
-        first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
+        file = live.settings.policy_file
+        first = Phrase("make {draft} the policy ({file})", draft=draft, file=file) if drafted else ""
         say_next_steps(ready, out, first)
     if ready.plan.refusals:
         return int(Exit.REFUSED)
@@ -156,7 +157,7 @@ def show_impact(plan: Plan, configuration: Configuration, output: Form | None, b
     if rows or layout != "table":
         display(impact_table(rows, layout), layout)
     else:
-        say("no account changes")
+        say(Phrase("no account changes"))
 
 
 def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
@@ -166,7 +167,7 @@ def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
         refuse_input(option, draft)
     path = STDIN if draft == "-" else Path(draft)
     if path != STDIN and not path.exists():
-        raise UsageError(f"{option} {draft}: there is no such file")
+        raise UsageError(Phrase("{option} {file}: there is no such file", option=option, file=draft))
     return replace(live, settings=replace(live.settings, policy_file=str(path)))
 
 
@@ -199,8 +200,8 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
         with _seekable(name, configuration.settings.plans_folder) as stream:
             return read_plan(name, stream, configuration.keys, folder)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
-        raise UsageError(f"{name}: the plan cannot be read ({why})") from None
+        why = getattr(error, "strerror", None) or Phrase("not a path")
+        raise UsageError(Phrase("{file}: the plan cannot be read ({why})", file=name, why=why)) from None
 
 
 def _seekable(name: str, plans: str) -> BinaryIO:

@@ -25,7 +25,7 @@ from piactl.directory.port import Reader
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.report.recover_text import lost_text
+from piactl.report.recover_text import feed_words, lost_text
 from piactl.runs.recover_directory import accept_lost_runs, recovery_report
 
 
@@ -68,7 +68,8 @@ def recover(
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
     if report["older"] or report["runs"]:
         runs = counted(len(report["runs"]), "run")
-        ask(lambda: lost_text(report), f"Accept that the directory lacks {runs}?", yes=yes)
+        question = Phrase("Accept that the directory lacks {runs}?", runs=runs)
+        ask(lambda: lost_text(report), question, yes=yes)
     return _accept(reason, report, output)
 
 
@@ -100,13 +101,10 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put_json(accepted, 1)
         return int(Exit.DONE)
-    put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
-    say(
-        Phrase(
-            "{shown_uri} is the server that is written to",
-            shown_uri=shown_uri(command.configuration.settings.directory.servers[0]),
-        )
-    )
+    runs = counted(len(lost), "run")
+    put_text([Phrase("run {run}: accepted that the directory lacks {runs}", run=order.run, runs=runs), "\n"])
+    server = shown_uri(command.configuration.settings.directory.servers[0])
+    say(Phrase("{server} is the server that is written to", server=server))
     for feed in feeds:
-        say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
+        say(Phrase("apply again: {feed}", feed=feed_words(feed)))
     return int(Exit.DONE)

@@ -30,7 +30,7 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
@@ -122,9 +122,9 @@ def rehearse(
     if stopped:
         say(
             Phrase(
-                "stopped by {stopped} after {done}; to continue, repeat the command",
-                stopped=stopped,
-                done=done[-1]["date"],
+                "stopped by {signal} after {day}; to continue, repeat the command",
+                signal=stopped,
+                day=done[-1]["date"],
             )
         )
         return int(Exit.PARTLY)
@@ -189,21 +189,19 @@ def _first_entries(start: str, configuration: Configuration) -> list[RawEntry]:
 def _period(feeds: str, days: str, out: str) -> tuple[date, date]:
     """The first and the last day. Raises UsageError with every missing or wrong option."""
     options = {"--feeds DIR": feeds, "--days A..B": days, "--out DIR": out}
-    problems = [f"{option}: is missing" for option, value in options.items() if not value]
+    problems = [Phrase("{option}: is missing", option=name) for name, value in options.items() if not value]
     a, sign, b = days.partition("..")
     if days and not (a and sign and b):
         problems.append(
             Phrase("--days {days}: write the first and the last night as 2026-08-24..2027-07-10", days=days)
         )
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(joined(problems, "{first}\n{second}"))
     first, last = read_date("--days", a) or date.min, read_date("--days", b) or date.min
     if not 0 <= (last - first).days < _MOST_DAYS:
         raise UsageError(
             Phrase(
-                "--days {days}: give from 1 to {most_days} days, the first one first",
-                days=days,
-                most_days=_MOST_DAYS,
+                "--days {days}: give from 1 to {most} days, the first one first", days=days, most=_MOST_DAYS
             )
         )
     return first, last
@@ -217,8 +215,16 @@ def _show(
         rows = list(differences(folder, other))
         if rows or layout != "table":
             show_rows(rows, DIFFERENCE_COLUMNS, layout)
-        say(Phrase("{count} from {folder}", count=counted(len(rows), "difference"), folder=other.folder))
+        count = counted(len(rows), "difference")
+        say(Phrase("{differences} from {folder}", differences=count, folder=other.folder))
         return int(Exit.CHANGES if rows else Exit.DONE)
     display(nights_table(nights, layout), layout)
-    say(f"{counted(len(nights), 'night')} rehearsed, {len(refused)} refused: {folder.folder}")
+    say(
+        Phrase(
+            "{nights}, {number} refused: {folder}",
+            nights=counted(len(nights), "night rehearsed", "nights rehearsed"),
+            number=len(refused),
+            folder=folder.folder,
+        )
+    )
     return int(Exit.PARTLY if refused else Exit.DONE)

@@ -29,7 +29,7 @@ from piactl.edits.batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
@@ -108,10 +108,9 @@ def undo(
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
         raise
-    accounts = counted(len(undoing.ready.writes), "account", "accounts")
-    question = (
-        f"Put back {accounts}?" if undoing.ready.writes else Phrase("Change no account, but record the undo?")
-    )
+    question = Phrase("Change no account, but record the undo?")
+    if undoing.ready.writes:
+        question = Phrase("Put back {accounts}?", accounts=counted(len(undoing.ready.writes), "account"))
     ask(lambda: undo_text(_result(undoing, configuration)), question, yes=yes)
     done = run_plan(configuration, order, undoing.ready, IDENTITY, Phrase("put back"))
     result = _result(undoing, configuration, done)
@@ -156,9 +155,8 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         if outcome == UndoFate.REVERSED and done is None:
             outcome = Phrase("would be reversed")
         elif outcome == UndoFate.REVERSED and done is not None:
-            written, message = done.results.get(
-                account["uid"], (Phrase("not made"), f"stopped by {done.stopped}")
-            )
+            not_made = (Phrase("not made"), Phrase("stopped by {signal}", signal=done.stopped))
+            written, message = done.results.get(account["uid"], not_made)
             made = written in (Outcome.APPLIED.value, Outcome.UNCHANGED.value)
             outcome = UndoFate.REVERSED.value if made else written
         accounts.append(
@@ -200,12 +198,19 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: Form, *, everyt
     except StdoutLost as error:
         if not result["run"]:
             raise
-        say(f"{error}\nThe undo itself was made; see: piactl runs show {result['run']}")
+        see = Phrase("The undo itself was made; see: piactl runs show {run}", run=result["run"])
+        say(joined([str(error), see], "{first}\n{second}"))
         return int(Exit.FAILED)
     remaining = [account for account in result["accounts"] if not _was_reversed(account)]
     if remaining:
-        accounts = counted(len(remaining), "account of the run is", "accounts of the run are")
-        say(f"{accounts} not as before it")
+        number = len(remaining)
+        say(
+            counted(
+                number,
+                "account of the run is not as before it",
+                "accounts of the run are not as before it",
+            )
+        )
     if undoing.incomplete:
         say(_INCOMPLETE)
     return int(Exit.PARTLY if remaining or undoing.incomplete else Exit.DONE)

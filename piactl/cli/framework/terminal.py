@@ -134,9 +134,8 @@ def ask_reason() -> str:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
     with interruptible(), suppress(UnicodeDecodeError):
-        print(
-            translated(Phrase("Reason, in a sentence for the record: ")), end="", file=sys.stderr, flush=True
-        )
+        question = translated(Phrase("Reason, in a sentence for the record: "))
+        print(question, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         return sys.stdin.readline().strip()
     return ""
@@ -145,7 +144,8 @@ def ask_reason() -> str:
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
     with interruptible():
-        print(translated(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
+        choice = translated(Phrase("{question} [y/N] ", question=question))
+        print(choice, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         with suppress(UnicodeDecodeError):
             if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
@@ -220,7 +220,7 @@ def _line_of_stdin(name: str, option: str) -> str:
 def _without_echo(name: str) -> str:
     try:
         with interruptible():
-            text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
+            text = getpass.getpass(translated(Phrase("{name} (not shown): ", name=name)), stream=sys.stderr)
     except EOFError:
         raise UsageError(Phrase("{name}: none was given; nothing was changed", name=name)) from None
     if not text:
