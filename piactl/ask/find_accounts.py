@@ -3,7 +3,7 @@ shows."""
 
 from __future__ import annotations
 
-import marshal
+import pickle  # nosec B403
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -187,7 +187,7 @@ class Views:
         self._file = NamelessFile(folder)
         self._places: list[tuple[str, int, int]] = []
         for view in views:
-            data = marshal.dumps(view)
+            data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
             self._places.append((view["uid"], self._file.add(data), len(data)))
 
     def sort(self) -> None:
@@ -197,7 +197,7 @@ class Views:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # this process alone has written what it reads here
         for _, place, length in self._places:
-            yield marshal.loads(self._file.read(place, length))  # noqa: S302 # nosec B302
+            yield pickle.loads(self._file.read(place, length))  # noqa: S301 # nosec B301
 
 
 def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:

@@ -229,7 +229,7 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
             foreign = not _is_ours(write.by, ours) and write.attributes is not None
             if foreign and not write.result and not write.of_logging_in:
                 logged[key] = max(logged.get(key, write), write, key=lambda logged_write: logged_write.time)
-    result = {}
+    result: dict[str, str] = {}
     for dn in dns:
         foreign_write = logged.get(normal_dn(dn))
         if foreign_write is not None:
