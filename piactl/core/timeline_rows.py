@@ -184,7 +184,7 @@ def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
         position.spans += _spans(career.locked, inside, Shade.LOCK)
     yield position
     if account.lock is not None:
-        note = joined([account.lock.by, account.lock.reason], "{first}: {second}")
+        note = joined([account.lock.by, account.lock.why], "{first}: {second}")
         by_hand = Row(RowGroup.LOCKS, Phrase("by hand"), note)
         by_hand.spans = [Span(first, last, Shade.LOCK) for first, last in _lock_periods(account)]
         yield by_hand

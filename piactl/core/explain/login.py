@@ -296,10 +296,10 @@ def _locks(question: Question) -> Iterator[Cause]:
         locked = Phrase("locked by {by}", by=lock.by)
         if lock.known_since:
             locked = Phrase("locked by {by} since {since}", by=lock.by, since=lock.since)
-        text = Phrase("{locked}, until it is lifted: {reason}", locked=locked, reason=lock.reason)
+        text = Phrase("{locked}, until it is lifted: {reason}", locked=locked, reason=lock.why)
         if lock.until:
             until = lock.until
-            text = Phrase("{locked} until {until}: {reason}", locked=locked, until=until, reason=lock.reason)
+            text = Phrase("{locked} until {until}: {reason}", locked=locked, until=until, reason=lock.why)
         command = f'piactl account unlock {question.account.uid} --reason "..."'
         yield Cause("lock", REFUSED, text, command, lock.until)
     if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):

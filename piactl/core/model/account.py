@@ -121,13 +121,19 @@ class Lock:
         return None if self.since == LOST_DAY else self.since
 
     @property
+    def why(self) -> str:
+        """Its reason, for people: that of a lock which HR has left is text in the directory."""
+        return LISTED_NO_MORE if self.reason == LISTED_NO_MORE else self.reason
+
+    @property
     def words(self) -> Phrase:
         if not self.known_since:
-            return Phrase("locked by {by}: {reason}", by=self.by, reason=self.reason)
+            return Phrase("locked by {by}: {reason}", by=self.by, reason=self.why)
         days = from_to(self.since, self.until)
-        return Phrase("locked {days} by {by}: {reason}", days=days, by=self.by, reason=self.reason)
+        return Phrase("locked {days} by {by}: {reason}", days=days, by=self.by, reason=self.why)
 
 
+LISTED_NO_MORE = Phrase("locked by its position in HR, which no longer lists it")
 LOST_DAY = date(2000, 1, 1)
 """The first day of a lock of which nobody knows it any more. It is stored, and never shown."""
 

@@ -129,9 +129,9 @@ def _lock_text(lock: Lock | None) -> str | None:
     if lock is None:
         return None
     if not lock.known_since:
-        return Phrase("({by}: {reason})", by=lock.by, reason=lock.reason)
+        return Phrase("({by}: {reason})", by=lock.by, reason=lock.why)
     days = from_to(lock.since, lock.until)
-    return Phrase("{days} ({by}: {reason})", days=days, by=lock.by, reason=lock.reason)
+    return Phrase("{days} ({by}: {reason})", days=days, by=lock.by, reason=lock.why)
 
 
 class _Maker:
@@ -217,7 +217,7 @@ class _Maker:
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
         why = lock_reason(self.desired.career, self.rules.as_of, self.because)
-        reason = self._noted(sentence(why)) if self.account.lock is None else self.account.lock.reason
+        reason = self._noted(sentence(why)) if self.account.lock is None else self.account.lock.why
         if kind is Kind.UNLOCK:
             ended = (
                 Phrase("the lock's end has passed")

@@ -288,8 +288,8 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
 
 def _halves(message: str) -> tuple[str, str]:
     """What is wrong, and the next step, of the message of a rejection."""
-    if isinstance(message, Phrase) and message.form == "{first}; {second}":
-        return str(message.values["first"]), str(message.values["second"])
+    if isinstance(message, Phrase) and message.form == "{problem}; {advice}":
+        return str(message.values["problem"]), str(message.values["advice"])
     what, _, step = message.partition("; ")
     return what, step
 

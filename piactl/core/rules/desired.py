@@ -9,7 +9,16 @@ from typing import Any
 from zlib import crc32
 
 from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
-from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, Lock, State, amended
+from piactl.core.model.account import (
+    LISTED_NO_MORE,
+    NO_DEVICE,
+    NUMEN_PROOF,
+    PLACEHOLDER,
+    Account,
+    Lock,
+    State,
+    amended,
+)
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -490,8 +499,7 @@ def _lock_of_hr(assignments: Iterable[Assignment]) -> Lock | None:
     row = max(rows, key=lambda row: row.locks_until or date.min)
     since = (row.end or row.start) + timedelta(days=1)
     until = None if row.locks_until == date.max else row.locks_until
-    reason = Phrase("locked by its position in HR, which no longer lists it")
-    return Lock(since, until, row.source, reason, row.source)
+    return Lock(since, until, row.source, LISTED_NO_MORE, row.source)
 
 
 def local_of(address: str) -> str:

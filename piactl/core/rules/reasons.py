@@ -165,8 +165,12 @@ def reason_facts(reason: Reason) -> dict[str, object]:
 
 def assignment_text(assignment: Assignment) -> Phrase:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
-    days = from_to(assignment.start, assignment.end)
-    return Phrase("{function} at {uai} {days}", function=assignment.function, uai=assignment.uai, days=days)
+    function, uai, start, end = assignment.function, assignment.uai, assignment.start, assignment.end
+    if end is None:
+        return Phrase("{function} at {uai} from {start}", function=function, uai=uai, start=start)
+    return Phrase(
+        "{function} at {uai} from {start} to {end}", function=function, uai=uai, start=start, end=end
+    )
 
 
 def post_text(assignment: Assignment, policy: Policy) -> Phrase:
