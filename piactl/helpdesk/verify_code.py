@@ -36,9 +36,9 @@ class CodeOutcome(StrEnum):
 
     GOOD = "good"
     WRONG = "wrong"
-    USED = "used already"
-    SUSPENDED = "device suspended"
-    NONE = "no device"
+    USED = "used"
+    SUSPENDED = "suspended"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

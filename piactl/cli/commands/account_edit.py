@@ -362,8 +362,9 @@ def apply_merge(
     ActRefused if it comes out different."""
     first, day = next(iter(ready.writes)), ready.plan.basis.as_of
     source, into = dict.fromkeys(row.uid for row in ready.writes)
-    command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day))
-    order = replace(command.order, reason=reason or first.reason, break_glass=break_glass)
+    typed = str.__str__(first.reason)  # as a sentence with a form it would make another plan
+    command = begin(Manner(typed, yes=True, allow=allow, as_of=day))
+    order = replace(command.order, reason=reason or typed, break_glass=break_glass)
     command = replace(command, order=order)
 
     def prepare(store: AccountStore) -> Batch:

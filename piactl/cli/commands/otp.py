@@ -116,7 +116,7 @@ def enroll(
     """
     on_screen = sys.stdout.isatty() and len(names) == 1 and options.output is None
     _need_a_way(names, png, uri_file, on_screen or options.dry_run)
-    command = begin(options, usual_reason="enrolment")
+    command = begin(options, usual_reason=Phrase("enrolment"))
     files = (None, None) if options.dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(names) == 1) as delivery:
 
@@ -142,19 +142,12 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     if png and len(names) != 1:
         raise UsageError(Phrase("--png is for one account; for several: --uri-file FILE"))
     if not (png or uri_file or otherwise):
-        if sudo_service():
-            raise UsageError(
-                Phrase(
-                    "the secret of a device is shown on a terminal or written to a new file, never to a "
-                    "pipe: type it on a terminal"
-                )
-            )
-        raise UsageError(
-            Phrase(
-                "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-                "type it on a terminal, or add --png FILE or --uri-file FILE"
-            )
+        never = Phrase(
+            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: type "
+            "it on a terminal"
         )
+        files = Phrase("{never}, or add --png FILE or --uri-file FILE", never=never)
+        raise UsageError(never if sudo_service() else files)
 
 
 def _picture(enrolment: Enrolment) -> str:
@@ -216,7 +209,7 @@ def verify(
     refuse_input("--proof-file", proof_file)
     if second_person:
         return request_approval(DEVICE, [name], options, code_file, proof_file, options.administrator)
-    command = begin(options, usual_reason="verification")
+    command = begin(options, usual_reason=Phrase("verification"))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, name)
@@ -267,7 +260,7 @@ def resync(name: OneName, options: CodeOptions) -> int:
 
     Example: piactl otp resync claire.dubreuil
     """
-    command = begin(options, usual_reason="resynchronisation")
+    command = begin(options, usual_reason=Phrase("resynchronisation"))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, name)

@@ -252,7 +252,7 @@ def unblock(names: Names, options: DeskOptions) -> int:
 
     Example: piactl password unblock claire.dubreuil
     """
-    command = begin(options, usual_reason="unblocked")
+    command = begin(options, usual_reason=Phrase("unblocked"))
     return command.decide(
         lambda store: prepare_unblocking(
             store,
