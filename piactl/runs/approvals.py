@@ -135,13 +135,19 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
     if records.records.entry(records.folder) is None:
-        raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
+        raise PiactlError(
+            Phrase(
+                "{folder} is missing; add it: docs/upgrade-directory.md, section 10", folder=records.folder
+            )
+        )
     if approved:
         _check_answer(run, ready, rules, records, operator)
     elif ready.plan.basis.policy != run.order.policy:
         raise PiactlError(
-            "this plan was made with another policy, a draft or an older one: it cannot be applied, and a "
-            "rejection would stop the next plan of its feeds too"
+            Phrase(
+                "this plan was made with another policy, a draft or an older one: it cannot be applied, and "
+                "a rejection would stop the next plan of its feeds too"
+            )
         )
     basis = ready.plan.basis
     approval = Approval(
@@ -159,23 +165,29 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     done = write_beside(run, [records.write(approval).with_reason(approval.name, (kind,), approval.reason)])
     run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
-        raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
+        raise PiactlError(
+            Phrase(
+                "{approval}: the approval cannot be written: {why}",
+                approval=approval.name,
+                why=_problem(done),
+            )
+        )
     return approval
 
 
 def _problem(done: Done) -> str:
-    return "; ".join(message for _, _, message in done.problems)
+    return joined(message for _, _, message in done.problems)
 
 
 def _check_answer(
     run: Run, ready: ReadyPlan, rules: Approvals, records: ApprovalRecords, operator: str
 ) -> None:
     if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
-        raise PiactlError("this plan needs no other person: piactl apply PLAN")
+        raise PiactlError(Phrase("this plan needs no other person: piactl apply PLAN"))
     last = last_in(run.records, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
     if made:
-        raise PiactlError(f"this plan was applied already, by run {made}")
+        raise PiactlError(Phrase("this plan was applied already, by run {run}", run=made))
     if is_one_of(operator, ready.made_by):
         raise ApprovalMissing(
             Phrase("{operator} made this plan, so another person has to approve it", operator=operator)

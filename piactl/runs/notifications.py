@@ -233,7 +233,7 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
     """Runs a command with a text on its stdin, and nothing else of this process; returns why it failed, or
     ""."""
     if exposed := exposure(command[0]) if command[0].startswith("/") else "":
-        return Phrase("is not run: {exposed}", exposed=exposed)
+        return Phrase("is not run: {why}", why=exposed)
     try:
         with subprocess.Popen(
             list(command),
@@ -312,9 +312,9 @@ def notify_owners(
             )
         )
         try:
-            note(Phrase("owners not told: {uid}", uid=", ".join(notice.uid for notice in notices)))
+            note(Phrase("owners not told: {uids}", uids=", ".join(notice.uid for notice in notices)))
         except PiactlError as error:
-            say(Phrase("the journal cannot say so: {error}", error=str(error)))
+            say(Phrase("the journal cannot say so: {why}", why=str(error)))
 
 
 def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:
@@ -334,11 +334,9 @@ def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: S
             for file in waiting:
                 file.unlink()
     except PiactlError as error:
-        return _told(settings, unstored) if unstored else Phrase("was not called: {error}", error=error)
+        return _told(settings, unstored) if unstored else Phrase("was not called: {why}", why=str(error))
     except OSError as error:
-        return Phrase(
-            "is called again: {folder}: {strerror}", folder=_folder(settings), strerror=error.strerror
-        )
+        return Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=error.strerror)
     return ""
 
 

@@ -511,9 +511,16 @@ def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
 def _outcome(night: dict[str, Any]) -> str:
     """A night in one line."""
     kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
-    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
+    status = night["status"]
+    broken = (
+        Phrase("{guard}: {number} of {total}", guard=guard["guard"], number=guard["found"], total=guard["of"])
+        for guard in night.get("guards", ())
+    )
     counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
-    return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
+    return joined([_STATUSES.get(status, status), *broken, *filter(None, [kinds]), *counts])
+
+
+_STATUSES = {"done": Phrase("done"), "refused": Phrase("refused"), "feed refused": Phrase("feed refused")}
 
 
 def _digest(path: Path) -> str:

@@ -78,8 +78,8 @@ class WatchedStdout:
         except OSError as error:
             discard(self._stream)
             self._lost = Phrase(
-                "stdout cannot be written ({strerror}); free space there, or send it elsewhere",
-                strerror=error.strerror,
+                "stdout cannot be written ({reason}); free space there, or send it elsewhere",
+                reason=error.strerror,
             )
             raise StdoutLost(self._lost) from None
 
