@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
+from string import Formatter
 from typing import Any
 
 
@@ -48,9 +49,13 @@ def counted(number: int, singular: str, plural: str = "") -> Phrase:
     """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
     `counted(n, "guard is broken", "guards are broken")`. `singular` is the `msgid`."""
     plural = plural or singular + "s"
+    return Phrase("{number} {noun}", number=number, noun=_noun(singular, plural, number))
+
+
+def _noun(singular: str, plural: str, number: int) -> Phrase:
     noun = Phrase(singular if number == 1 else plural)
     noun.form, noun.plural, noun.number = singular, plural, number
-    return Phrase("{number} {noun}", number=number, noun=noun)
+    return noun
 
 
 FORMS = "forms"
@@ -58,8 +63,8 @@ FORMS = "forms"
 
 
 def keep_forms(facts: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The JSON object with the forms and values of these sentences of it, which are one Phrase or a list of
-    them. A sentence without values is its own form."""
+    """The JSON object with the forms and values of those of these texts that are a Phrase, or a list with
+    some. A Phrase without values is its own form: `true`."""
     forms = {name: kept for name in names if (kept := _kept(facts.get(name)))}
     return {**facts, FORMS: forms} if forms else facts
 
@@ -68,19 +73,23 @@ def _kept(sentences: object) -> object:
     if isinstance(sentences, (list, tuple)):
         each = [_kept(sentence) for sentence in sentences]
         return each if any(each) else None
-    return _facts(sentences) if isinstance(sentences, Phrase) and sentences.values else None
+    if not isinstance(sentences, Phrase):
+        return None
+    return True if sentences == sentences.form else _facts(sentences)
 
 
-def _facts(phrase: Phrase) -> dict[str, Any]:
-    values = {name: _facts(v) if isinstance(v, Phrase) else v for name, v in phrase.values.items()}
-    values = {n: v if isinstance(v, (dict, str, int, float)) else str(v) for n, v in values.items()}
-    plural = {"plural": phrase.plural, "number": phrase.number} if phrase.plural else {}
-    return {"form": phrase.form, **({"values": values} if values else {}), **plural}
+def _facts(phrase: Phrase) -> list[Any]:
+    """`[form, {name: value}]`, and the plural and the number of a counted noun."""
+    plain = {n: v if isinstance(v, (str, int, float)) else str(v) for n, v in phrase.values.items()}
+    used = {name for _, name, _, _ in Formatter().parse(phrase.form) if name} & plain.keys()
+    values = {n: _facts(v) if isinstance(v, Phrase) else v for n, v in plain.items() if n in used}
+    plural = [phrase.plural, phrase.number] if phrase.plural else []
+    return [phrase.form, values, *plural]
 
 
 def with_phrases(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The JSON object without its forms, and with these sentences as Phrases. One whose form and values are
-    missing or do not give it stays as it is, in English."""
+    """The JSON object without its forms, and with those of these texts as Phrases that were some. One whose
+    form and values do not give it stays as it is, in English."""
     forms = facts.get(FORMS) or {}
     restored = {name: _restored(facts[name], forms.get(name)) for name in names if name in facts}
     return {name: value for name, value in {**facts, **restored}.items() if name != FORMS}
@@ -90,20 +99,16 @@ def _restored(sentences: Any, kept: Any) -> Any:
     if isinstance(sentences, (list, tuple)):
         each = kept if isinstance(kept, list) and len(kept) == len(sentences) else [None] * len(sentences)
         return [_restored(sentence, one) for sentence, one in zip(sentences, each, strict=True)]
-    if not isinstance(sentences, str):
+    if not isinstance(sentences, str) or not kept:
         return sentences
     try:
-        phrase = _phrase(kept) if kept else Phrase(sentences)
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return Phrase(sentences)
-    return phrase if phrase == sentences else Phrase(sentences)
+        phrase = Phrase(sentences) if kept is True else _phrase(*kept)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return sentences
+    return phrase if phrase == sentences else sentences
 
 
-def _phrase(kept: Mapping[str, Any]) -> Phrase:
-    values = kept.get("values", {})
-    made = Phrase(kept["form"], **{n: _phrase(v) if isinstance(v, dict) else v for n, v in values.items()})
-    if plural := kept.get("plural"):
-        number = int(kept["number"])
-        made = Phrase(kept["form"] if number == 1 else plural)
-        made.form, made.plural, made.number = kept["form"], plural, number
-    return made
+def _phrase(form: str, values: Mapping[str, Any], *plural: Any) -> Phrase:
+    if plural:
+        return _noun(form, *plural)
+    return Phrase(form, **{n: _phrase(*v) if isinstance(v, list) else v for n, v in values.items()})

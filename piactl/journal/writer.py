@@ -295,7 +295,7 @@ class Journal:
             "dn": write.dn,
             "op": write.op,
             "kinds": list(write.kinds),
-            "reason": write.reason if masked(write.reason) == write.reason else masked(write.reason),
+            "reason": masked(write.reason),
             **({"facts": dict(own)} if (own := self._facts(write)) else {}),
             **content,
         }
