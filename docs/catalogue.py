@@ -1,7 +1,7 @@
 """Updates the French catalogue from the code, and compiles it: python docs/catalogue.py
 
-Sentences that are new in the code get an empty translation, and those that no code has any more go. Write the
-French into piactl/locale/fr/LC_MESSAGES/piactl.po, and run it again. tests/docs/test_french.py checks both files.
+New sentences get an empty translation, and those that no code has any more go. Write the French into
+piactl/locale/fr/LC_MESSAGES/piactl.po, and run it again. tests/docs/test_french.py checks both files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 MO = PO.with_suffix(".mo")
 _KEYWORDS: Mapping[str, object] = {
     "Phrase": None,
-    "counted": {2: (2,), 3: (2, 3)},
+    "counted": (2, 3),
     "joined": (2,),
     "translate_word": None,
 }

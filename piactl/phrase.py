@@ -33,7 +33,10 @@ class Phrase(str):
         return self  # so that the text of an exception is the Phrase that it was raised with
 
 
-def joined(parts: Iterable[str], form: str = "{first}; {second}") -> str:
+_BOTH = Phrase("{first}; {second}")
+
+
+def joined(parts: Iterable[str], form: str = _BOTH) -> str:
     """The parts as one sentence, two and two by a form of the catalogue; "" for none."""
     return reduce(lambda first, second: Phrase(form, first=first, second=second), [*parts] or [""])
 
@@ -45,10 +48,8 @@ def first_line(text: str) -> str:
     return text.partition("\n")[0] if "\n" in text else text
 
 
-def counted(number: int, singular: str, plural: str = "") -> Phrase:
-    """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
-    `counted(n, "guard is broken", "guards are broken")`. `singular` is the `msgid`."""
-    plural = plural or singular + "s"
+def counted(number: int, singular: str, plural: str) -> Phrase:
+    """`1 row`, `2 rows`; `singular` and `plural` are the `msgid` and the `msgid_plural` of the noun."""
     return Phrase("{number} {noun}", number=number, noun=_noun(singular, plural, number))
 
 
@@ -62,11 +63,11 @@ FORMS = "forms"
 """The key of the forms and values of the sentences of a JSON object, by their keys in it."""
 
 
-def keep_forms(facts: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The JSON object with the forms and values of those of these texts that are a Phrase, or a list with
-    some. A Phrase without values is its own form: `true`."""
-    forms = {name: kept for name in names if (kept := _kept(facts.get(name)))}
-    return {**facts, FORMS: forms} if forms else facts
+def keep_forms(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object with the forms and values of those of its texts that are a Phrase, or a list with some.
+    A Phrase without values is its own form: `true`."""
+    forms = {name: kept for name, text in facts.items() if (kept := _kept(text))}
+    return {**facts, FORMS: forms} if forms else {**facts}
 
 
 def _kept(sentences: object) -> object:
@@ -87,12 +88,13 @@ def _facts(phrase: Phrase) -> list[Any]:
     return [phrase.form, values, *plural]
 
 
-def with_phrases(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The JSON object without its forms, and with those of these texts as Phrases that were some. One whose
+def with_phrases(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object without its forms, and with those of its texts as Phrases that were some. One whose
     form and values do not give it stays as it is, in English."""
-    forms = facts.get(FORMS) or {}
-    restored = {name: _restored(facts[name], forms.get(name)) for name in names if name in facts}
-    return {name: value for name, value in {**facts, **restored}.items() if name != FORMS}
+    forms = facts.get(FORMS)
+    if not isinstance(forms, dict):
+        return {**facts}
+    return {name: _restored(text, forms.get(name)) for name, text in facts.items() if name != FORMS}
 
 
 def _restored(sentences: Any, kept: Any) -> Any:

@@ -229,7 +229,9 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
     accounts_now = before if plan.refusals else after
     for row in losses_in_window(policy, accounts_now, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in broken_kinds:
-            rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
+            rows.append(
+                (WINDOW[row["kind"]], counted(row["days"], "day", "days"), row["accounts"], row["limit"])
+            )
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):
         yield {"kind": kind, "scope": scope, "accounts": accounts, "limit": limit, "broken": False}
 

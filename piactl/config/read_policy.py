@@ -213,7 +213,8 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {counted(days, 'day')} of grace and {policy.retention} of retention keep data for"
+            f"{label}: {counted(days, 'day', 'days')} of grace and {policy.retention} of retention keep data "
+            "for"
             f" {days + policy.retention} days; shorten one of them:"
             f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )

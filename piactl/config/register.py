@@ -116,7 +116,8 @@ class _RegisterReader:
             self.mistake(
                 line,
                 0,
-                f"{counted(len(row), 'value')} for {len(columns)} columns; check the separators and quotes",
+                f"{counted(len(row), 'value', 'values')} for {len(columns)} columns; "
+                "check the separators and quotes",
             )
             return None
         cells = dict(zip(columns, map(str.strip, row), strict=True))

@@ -326,10 +326,10 @@ def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
 
 def _rebuilt_words(account: Account) -> str:
     lists = (
-        counted(len(account.assignments), "assignment"),
-        counted(len(account.exceptions), "exception"),
-        counted(len(account.overrides), "override"),
-        counted(1 if account.lock else 0, "lock"),
+        counted(len(account.assignments), "assignment", "assignments"),
+        counted(len(account.exceptions), "exception", "exceptions"),
+        counted(len(account.overrides), "override", "overrides"),
+        counted(1 if account.lock else 0, "lock", "locks"),
     )
     counts = joined((count for count in lists if count.values["number"]), "{first}, {second}")
     return Phrase(

@@ -144,7 +144,7 @@ def _explain_nothing_kept(record: Record, days: int) -> None:
             "run {run}: its undo log is gone; it is deleted after {days} (keep_undo_days).\n"
             "What the run changed is in the journal: piactl journal show --run {run}",
             run=record["run"],
-            days=counted(days, "day"),
+            days=counted(days, "day", "days"),
         )
     )
 

@@ -85,7 +85,7 @@ def set_remarks(written: RowWriter) -> list[Remark]:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
         words = Phrase("posts by function: {posts}", posts=posts)
         if written.at:
-            structures = counted(len(written.at), "structure")
+            structures = counted(len(written.at), "structure", "structures")
             words = Phrase("posts by function at {structures}: {posts}", structures=structures, posts=posts)
         remarks.append(Remark("understood", words, sum(written.posts.values())))
     if written.at:

@@ -233,7 +233,7 @@ def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
         run.say(
             Phrase(
                 "deleted {records} of {folder}: {names}",
-                records=counted(len(names), "malformed record"),
+                records=counted(len(names), "malformed record", "malformed records"),
                 folder=folder,
                 names=", ".join(names),
             )
@@ -435,7 +435,7 @@ class OperationGuard:
                         Phrase(
                             "{accounts}: another command used up what was left of today; nothing was "
                             "written. Repeat it to see the guard",
-                            accounts=counted(len(uids), "account"),
+                            accounts=counted(len(uids), "account", "accounts"),
                         )
                     )
                 return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}

@@ -129,7 +129,7 @@ def intent_of(line: JournalLine) -> Intent:
             side: {n: tuple(both.get(side, ())) for n, both in f["attributes"].items() if both.get(side)}
             for side in ("added", "removed")
         }
-    reason = with_phrases(f, ("reason",))["reason"]
+    reason = with_phrases(f)["reason"]
     facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], tuple(f["kinds"]), reason)
     address = str(f.get("facts", {}).get("new", ""))
     return Intent(*facts, sides["added"], sides["removed"], address)

@@ -204,7 +204,7 @@ def _fits(change: JournalledChange, wanted: LineFilter) -> bool:
 
 def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
     facts: dict[str, Any] = {name: str(run.get(name, "")) for name in _OF_RUN}
-    fields = with_phrases(line.fields, ("reason",))
+    fields = with_phrases(line.fields)
     facts |= {name: str(fields.get(name, "")) for name in ("uid", "dn", "op", "reason")}
     facts |= {name: tuple(map(str, line.fields.get(name, ()))) for name in ("kinds", "attributes")}
     command = tuple(map(str, run.get("command", ())))

@@ -299,7 +299,7 @@ class Journal:
             **({"facts": dict(own)} if (own := self._facts(write)) else {}),
             **content,
         }
-        return keep_forms(facts, ("reason",))
+        return keep_forms(facts)
 
 
 def _texts(write: Write) -> tuple[str, ...]:

@@ -39,7 +39,6 @@ from piactl.planning.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
 VERSION = 1
-_SENTENCES, _REMARKS = ("reason",), ("remarks",)
 _PURPOSE = "plan"
 _SEALS = ("fingerprint", "made_by", "signature")
 
@@ -177,7 +176,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         **({"quality": to_json(plan.quality)} if plan.quality else {}),
         **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
     }
-    return keep_forms(facts, _REMARKS)
+    return keep_forms(facts)
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -274,7 +273,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         basis=from_json(Basis, document["basis"]),
         changes=planned_changes(document["changes"]),
         refusals=tuple_of(Refusal, "refusals"),
-        remarks=tuple(with_phrases(document, _REMARKS)["remarks"]),
+        remarks=tuple(with_phrases(document)["remarks"]),
         cases=document.get("cases", {}),
         summary=document["summary"],
         totals=document.get("totals", {}),
@@ -341,9 +340,7 @@ _LISTS: Mapping[str, type] = {
 }
 """The lists that every plan has."""
 LAYOUTS[Limit] = Layout(only=("max", "share"))
-LAYOUTS[Rejection] = Layout(sentences=("message",))
-LAYOUTS[Hold] = LAYOUTS[Disagreement] = Layout(sentences=("why",))
-LAYOUTS[Contradiction] = Layout(sentences=("what", "why"))
+LAYOUTS |= dict.fromkeys((Rejection, Hold, Disagreement, Contradiction), Layout(sentences=True))
 _AS_IT_IS = Form(lambda value: value, lambda value: value)
 LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 
@@ -354,8 +351,8 @@ def change_facts(change: Change) -> dict[str, Any]:
         "kind": change.kind.value,
         "uid": change.uid,
         "matricule": change.matricule,
-        "before": change.before,
-        "after": change.after,
+        "before": change.before and keep_forms(change.before),
+        "after": keep_forms(change.after),
         "reason": change.reason,
         "feed": change.feed,
         "line": change.line,
@@ -367,11 +364,12 @@ def change_facts(change: Change) -> dict[str, Any]:
         **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
-    return keep_forms(facts, _SENTENCES)
+    return keep_forms(facts)
 
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
-    values = with_phrases(facts, _SENTENCES)
+    values = with_phrases(facts)
+    values |= {side: with_phrases(facts[side]) for side in ("before", "after") if facts[side]}
     values |= {"kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
     scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
     return Change(**{**values, **scopes})
@@ -400,7 +398,7 @@ def _write_facts(write: Write) -> dict[str, Any]:
         "waiting": to_json(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
-    return keep_forms(facts, _SENTENCES)
+    return keep_forms(facts)
 
 
 def _read_write(facts: Mapping[str, Any]) -> Write:
@@ -408,7 +406,7 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
         _read_entry_write(facts),
         uid=facts["uid"],
         kinds=tuple(facts["kinds"]),
-        reason=with_phrases(facts, _SENTENCES)["reason"],
+        reason=with_phrases(facts)["reason"],
         waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
         effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
     )

@@ -30,7 +30,7 @@ def _lines(view: View) -> Iterator[str]:
         case=view["case"],
         doubt=word(view["doubt"]),
         day=view["since"],
-        days=counted(view["days"], "day"),
+        days=counted(view["days"], "day", "days"),
     )
     yield sentence(head)
     source = sentence(Phrase("HR, {source}", source=view["source"]))

@@ -111,7 +111,9 @@ def _problem(outcome: str, number: int) -> Phrase:
         return counted(number, "account failed", "accounts failed")
     if outcome == "conflict":
         return counted(number, "account conflict", "accounts conflict")
-    return Phrase("{accounts} {outcome}", accounts=counted(number, "account"), outcome=word(outcome))
+    return Phrase(
+        "{accounts} {outcome}", accounts=counted(number, "account", "accounts"), outcome=word(outcome)
+    )
 
 
 def _lines(record: View, plan: View, *, public: bool) -> Iterator[str]:
@@ -273,6 +275,6 @@ def _feed(feed: View) -> str:
         "{file}, {date}: {rows}, source {source}",
         file=feed["file"],
         date=feed["date"] or Phrase("without a date"),
-        rows=counted(feed["rows"], "row"),
+        rows=counted(feed["rows"], "row", "rows"),
         source=feed["source"],
     )

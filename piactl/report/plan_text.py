@@ -14,7 +14,7 @@ from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
-from piactl.phrase import Phrase, counted, joined
+from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
@@ -64,7 +64,7 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     yield sentence(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"]))
     for feed in basis["feeds"]:
         yield f"  {sentence(_feed(feed))}"
-    for remark in document["remarks"]:
+    for remark in with_phrases(document)["remarks"]:
         yield f"  {shown(sentence(remark))}"
     yield from _drift(document, most)
     yield from _changes(document, most, rest)
@@ -82,7 +82,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
         meaning: str = MEANING[kind]
         if counts[kind] > summary[kind]:
             meaning = Phrase(
-                "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change")
+                "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
             )
         yield f"{summary[kind]:>7}  {kind:<11}{sentence(meaning)}"
         every = (change for change in document["changes"] if change["kind"] == kind)
@@ -101,7 +101,11 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
 
 def _feed(feed: Mapping[str, Any]) -> Phrase:
     sort = Phrase("full") if feed["full"] else Phrase("delta")
-    facts = {"file": shown(feed["file"]), "rows": counted(feed["rows"], "row"), "source": feed["source"]}
+    facts = {
+        "file": shown(feed["file"]),
+        "rows": counted(feed["rows"], "row", "rows"),
+        "source": feed["source"],
+    }
     if feed["date"]:
         day = feed["date"]
         return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
@@ -248,7 +252,7 @@ def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
     """The changes of one kind of one account in one line; a shared reason is given once."""
     together: dict[str, list[str]] = {}
     last = ""
-    for change in changes:
+    for change in map(with_phrases, changes):
         where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
         why = change["reason"]
         if change["effective"] not in why:
@@ -263,7 +267,7 @@ def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
 
 def what_changes(change: Mapping[str, Any]) -> str:
     """The content of one change, without account and reason."""
-    before, after = change["before"] or {}, change["after"]
+    before, after = with_phrases(change["before"] or {}), with_phrases(change["after"])
     text = ""
     if change["kind"] == "adopt":
         text = _adopted(before, after)
@@ -324,7 +328,7 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
     """A line for each of the first `most` facts, 0 for all, and how many more there are; `rest` says how to
     show all."""
     for fact in facts[:most] if most else facts:
-        yield f"{'':11}{shown(sentence(line(fact)))}"
+        yield f"{'':11}{shown(sentence(line(with_phrases(fact) if isinstance(fact, Mapping) else fact)))}"
     if most and len(facts) > most:
         more = Phrase("... and {number} more", number=len(facts) - most)
         yield f"{'':11}{sentence(joined([more, *filter(None, [rest])]))}"
@@ -365,7 +369,9 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         limit, accounts, of = refusal["limit"], refusal["found"], refusal["of"]
         counts: str = Phrase("{number} of {of} accounts", number=accounts, of=of)
         if refusal["kind"] in GROWTH.values():
-            counts = Phrase("{accounts} more than {of}", accounts=counted(accounts, "account"), of=of)
+            counts = Phrase(
+                "{accounts} more than {of}", accounts=counted(accounts, "account", "accounts"), of=of
+            )
         if of:
             counts = joined([counts, f"{accounts / of:.1%}"], "{first}, {second}")
         counts = Phrase("{counts} ({scope})", counts=counts, scope=refusal["scope"])

@@ -69,13 +69,17 @@ def _begins(view: View) -> str:
 
 
 def _after(days: int) -> Phrase:
-    return Phrase("{days} after the start", days=counted(days, "day")) if days else Phrase("on the first day")
+    return (
+        Phrase("{days} after the start", days=counted(days, "day", "days"))
+        if days
+        else Phrase("on the first day")
+    )
 
 
 def _with_post(handover: int) -> Phrase:
     if not handover:
         return Phrase("with the post")
-    days = counted(handover, "day")
+    days = counted(handover, "day", "days")
     return Phrase("with the post, {days} later where a mutation follows", days=days)
 
 
@@ -103,7 +107,7 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
         yield _entry(entry["name"], entry, "  ".join(words))
     yield f"  {sentence(Phrase('grace after the last post, unless a position has its own'))}"
     for entry in view["grace"]:
-        yield _entry(sentence(counted(entry["days"], "day")), entry, condition(entry["when"]))
+        yield _entry(sentence(counted(entry["days"], "day", "days")), entry, condition(entry["when"]))
 
 
 def _entry(name: str, entry: View, text: str) -> str:

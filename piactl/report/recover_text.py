@@ -60,7 +60,7 @@ def _run(run: Mapping[str, Any]) -> list[str]:
     if run["ended"]:
         head = Phrase("run {run} of {user}, ended {ended}: {command}", ended=run["ended"], **facts)
     counts = Counter(account["state"] for account in run["accounts"])
-    writes: str = counted(len(run["accounts"]), "write")
+    writes: str = counted(len(run["accounts"]), "write", "writes")
     if counts:
         writes = Phrase("{writes}: {states}", writes=writes, states=numbers(dict(sorted(counts.items()))))
     lines = [*(Phrase("feed {feed}", feed=feed_words(feed)) for feed in run["feeds"]), writes]

@@ -81,17 +81,17 @@ def _run(run: View) -> tuple[str, ...]:
 def _feed(feed: View) -> tuple[str, ...]:
     if feed["date"] is None:
         return feed["source"], Phrase("no feed with a date yet"), "", ""
-    age = Phrase("{days} ago", days=counted(feed["days"], "day")) if feed["days"] else Phrase("today")
+    age = Phrase("{days} ago", days=counted(feed["days"], "day", "days")) if feed["days"] else Phrase("today")
     if (feed["days"] or 0) < 0:
         age = Phrase("-{number} days ago", number=-feed["days"])
     if feed["old"]:
         age = Phrase("{age}: too old", age=age)
-    return feed["source"], feed["date"], counted(feed["rows"], "row"), age
+    return feed["source"], feed["date"], counted(feed["rows"], "row", "rows"), age
 
 
 def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
     if waiting["cases"]:
-        cases: str = counted(waiting["cases"], "case")
+        cases: str = counted(waiting["cases"], "case", "cases")
         urgency = numbers({name: n for name in ("soon", "overdue") if (n := waiting[f"cases_{name}"])})
         if urgency:
             cases = Phrase("{cases}, {urgency}", cases=cases, urgency=urgency)
@@ -180,7 +180,7 @@ def _guard(guard: View) -> Phrase:
         guard=guard["kind"],
         accounts=guard["accounts"],
         limit=guard["limit"],
-        days=counted(guard["days"], "day"),
+        days=counted(guard["days"], "day", "days"),
     )
 
 

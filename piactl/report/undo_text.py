@@ -124,7 +124,7 @@ def undo_summary(result: Result) -> str:
         "run {run}: {status}; of {accounts} {outcomes}",
         run=result["run"],
         status=word(result["status"]),
-        accounts=counted(sum(counts.values()), "account"),
+        accounts=counted(sum(counts.values()), "account", "accounts"),
         outcomes=numbers(counts),
     )
     return f"{sentence(summary)}\n"

@@ -300,7 +300,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
             announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
-        lacking = counted(len(names), "run")
+        lacking = counted(len(names), "run", "runs")
         run.end(
             note=Phrase(
                 "accepted that the directory lacks {runs}: {names}", runs=lacking, names=", ".join(names)

@@ -113,7 +113,7 @@ def feeds_by_night(
             Phrase(
                 "{folder}: not read: {feeds} of days before {first} or after {last}",
                 folder=folder,
-                feeds=counted(outside, "feed"),
+                feeds=counted(outside, "feed", "feeds"),
                 first=first,
                 last=last,
             )

@@ -66,7 +66,7 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
             holders[name].add(account.uid)
     counts = {
-        drift_class: f"{counted(classes[drift_class], 'account')} with {drift_class}"
+        drift_class: f"{counted(classes[drift_class], 'account', 'accounts')} with {drift_class}"
         for drift_class in DriftClass
         if classes[drift_class]
     }

@@ -84,7 +84,7 @@ def _verified(content: Content) -> CheckResult:
         )
         return error(str(proof.problem), advice)
     last = "last " if proof.first > 1 else ""
-    words = f"journal intact: {last}{counted(proof.lines, 'line')}"
+    words = f"journal intact: {last}{counted(proof.lines, 'line', 'lines')}"
     if stored is None:
         return fine(f"{words}; stored heads not compared")
     agree = len(stored.heads) - len(proof.uncovered)
@@ -111,7 +111,7 @@ def doubts(content: Content) -> CheckResult:
     if not doubtful:
         return fine("none")
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
-    writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
+    writes, have = counted(len(doubtful), "write", "writes"), "has" if len(doubtful) == 1 else "have"
     words = f"{writes} of run {runs} {have} no outcome"
     return warning(
         words, "Run piactl nightly or apply: it first reads these entries and records the outcome."

@@ -288,7 +288,7 @@ def run_lock(server: Server) -> CheckResult:
         return skipped("not tried: a run of this host took the run lock meanwhile")
     if not answers:
         return skipped("the server's answers do not show the rights")
-    good = f"{counted(answers, 'change')} tried without the run lock, all refused"
+    good = f"{counted(answers, 'change', 'changes')} tried without the run lock, all refused"
     return worst(wrong, [], advice, good)
 
 

@@ -61,6 +61,8 @@ _EDGES = " \n.,;:!?()[]{}<>'\"/|=*-+%#&"
 _MARKUP = re.compile(r"</?[a-z]+[ >]|=\"|: #|[{};]\s*$")
 _PIECES = re.compile(r"\n|\{[a-z_]+\}|%d")
 """What separates the pieces of a literal: lines, and the values of a template."""
+
+
 def modules() -> list[Path]:
     paths = [
         path

@@ -103,7 +103,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         "plan {plan}: approved by {by} for {hours}; another person applies it",
         plan=short,
         by=answer.by,
-        hours=counted(configuration.policy.approvals.hours, "hour"),
+        hours=counted(configuration.policy.approvals.hours, "hour", "hours"),
     )
     put_text([f"{sentence(approved_plan)}\n"])
     return int(Exit.DONE)

@@ -121,7 +121,7 @@ def _compare(names: Sequence[str], output: Form | None) -> int:
         for sentence in sentences:
             say(sentence)
         if not sentences:
-            say(Phrase("the same on {servers}", servers=counted(len(directory.servers), "server")))
+            say(Phrase("the same on {servers}", servers=counted(len(directory.servers), "server", "servers")))
     else:
         put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
     return int(Exit.FAILED if sentences else Exit.DONE)

@@ -287,7 +287,7 @@ def _print(document: dict[str, Any]) -> None:
     head = Phrase(
         "{feed}: {rows}, {people}, source {source} ({sort})",
         feed=name,
-        rows=counted(document["rows"], "row"),
+        rows=counted(document["rows"], "row", "rows"),
         people=counted(document["people"], "person", "people"),
         source=document["source"],
         sort=Phrase("full") if document["full"] else Phrase("delta"),
@@ -302,7 +302,7 @@ def _print(document: dict[str, Any]) -> None:
     rejected = Phrase(
         "{number} of {rows} rejected, {people}",
         number=rows,
-        rows=counted(document["rows"], "row"),
+        rows=counted(document["rows"], "row", "rows"),
         people=counted(len(document["held"]), "person would be held", "people would be held"),
     )
     lines.append(rejected if rows else Phrase("nothing is rejected"))
@@ -323,7 +323,7 @@ def _comparison(compared: int | None, warnings: int) -> str:
     if compared < WARNING_PAST:
         return Phrase(
             "compared with nothing: the directory knows {feeds} of the source, {number} are needed",
-            feeds=counted(compared, "full feed"),
+            feeds=counted(compared, "full feed", "full feeds"),
             number=WARNING_PAST,
         )
     differ = (

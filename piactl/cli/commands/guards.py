@@ -65,7 +65,7 @@ def suggest(
     if rows or layout != "table":
         display(guards_table(rows, layout), layout)
     days = sorted(day for day, _ in ordinary)
-    count = counted(len(ordinary), "ordinary night")
+    count = counted(len(ordinary), "ordinary night", "ordinary nights")
     say(Phrase("{nights} from {first} to {last}", nights=count, first=days[0], last=days[-1]))
     return int(Exit.DONE)
 

@@ -120,7 +120,7 @@ def retire(
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            secrets = counted(sealed, "sealed secret")
+            secrets = counted(sealed, "sealed secret", "sealed secrets")
             first = f"{secrets} would move to {keys.current}, and " if sealed else ""
             say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)

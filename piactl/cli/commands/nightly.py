@@ -217,7 +217,7 @@ def _run(
         code = code or moved
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
-        since = counted(configuration.settings.matching.max_hold_days, "day")
+        since = counted(configuration.settings.matching.max_hold_days, "day", "days")
         cases = counted(overdue, "case is undecided", "cases are undecided")
         say(Phrase("{cases} for more than {days}: piactl match list", cases=cases, days=since))
         code = int(Exit.PARTLY)
@@ -344,7 +344,10 @@ def _say_held(
     oldest = order.as_of - timedelta(days=most)
     new = [name for name in since if name not in before]
     long = [name for name, first in since.items() if first < oldest and name not in of_cases]
-    how_longs = (Phrase("since this night"), Phrase("for more than {days}", days=counted(most, "day")))
+    how_longs = (
+        Phrase("since this night"),
+        Phrase("for more than {days}", days=counted(most, "day", "days")),
+    )
     for names, how_long in zip((new, long), how_longs, strict=True):
         if names:
             facts = {

@@ -122,7 +122,7 @@ def show_profile(
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
     grace = (
-        joined([counted(entry["days"], "day"), condition(entry["when"])], "{first}: {second}")
+        joined([counted(entry["days"], "day", "days"), condition(entry["when"])], "{first}: {second}")
         for entry in view["grace"]
     )
     row = {
@@ -203,7 +203,7 @@ def diff(
             accepted,
         )
     if due.summary:
-        number = counted(len({change.uid for change in due.changes}), "account")
+        number = counted(len({change.uid for change in due.changes}), "account", "accounts")
         say(
             Phrase(
                 "{accounts} would change under {policy} today; this is not shown",
@@ -268,7 +268,7 @@ def check_cases(
         show_rows(shown, ("line", "case", "ok", "problems"), layout)
     if missing := no_own_guards(policy):
         say(missing)
-    say(Phrase("{cases}: {number} not as expected", cases=counted(len(rows), "case"), number=failed))
+    say(Phrase("{cases}: {number} not as expected", cases=counted(len(rows), "case", "cases"), number=failed))
     return int(Exit.FAILED if failed else Exit.DONE)
 
 

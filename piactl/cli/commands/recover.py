@@ -67,7 +67,7 @@ def recover(
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
     if report["older"] or report["runs"]:
-        runs = counted(len(report["runs"]), "run")
+        runs = counted(len(report["runs"]), "run", "runs")
         question = Phrase("Accept that the directory lacks {runs}?", runs=runs)
         ask(lambda: lost_text(report), question, yes=yes)
     return _accept(reason, report, output)
@@ -101,7 +101,7 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put_json(accepted, 1)
         return int(Exit.DONE)
-    runs = counted(len(lost), "run")
+    runs = counted(len(lost), "run", "runs")
     put_text([Phrase("run {run}: accepted that the directory lacks {runs}", run=order.run, runs=runs), "\n"])
     server = shown_uri(command.configuration.settings.directory.servers[0])
     say(Phrase("{server} is the server that is written to", server=server))

@@ -215,7 +215,7 @@ def _show(
         rows = list(differences(folder, other))
         if rows or layout != "table":
             show_rows(rows, DIFFERENCE_COLUMNS, layout)
-        count = counted(len(rows), "difference")
+        count = counted(len(rows), "difference", "differences")
         say(Phrase("{differences} from {folder}", differences=count, folder=other.folder))
         return int(Exit.CHANGES if rows else Exit.DONE)
     display(nights_table(nights, layout), layout)

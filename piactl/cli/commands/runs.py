@@ -197,7 +197,7 @@ def _plain_item(item: object) -> str:
     if not isinstance(item, dict):
         return str(item)
     if "rows" in item:  # what became of the rows of a feed
-        facts = {"source": item.get("source"), "rows": counted(item["rows"], "row")}
+        facts = {"source": item.get("source"), "rows": counted(item["rows"], "row", "rows")}
         fates = numbers({fate: item.get(fate, 0) for fate in FATES})
         return Phrase("{source}: {rows}, {fates}", fates=fates, **facts)
     if "digest" in item:

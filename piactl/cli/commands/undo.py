@@ -110,7 +110,9 @@ def undo(
         raise
     question = Phrase("Change no account, but record the undo?")
     if undoing.ready.writes:
-        question = Phrase("Put back {accounts}?", accounts=counted(len(undoing.ready.writes), "account"))
+        question = Phrase(
+            "Put back {accounts}?", accounts=counted(len(undoing.ready.writes), "account", "accounts")
+        )
     ask(lambda: undo_text(_result(undoing, configuration)), question, yes=yes)
     done = run_plan(configuration, order, undoing.ready, IDENTITY, Phrase("put back"))
     result = _result(undoing, configuration, done)

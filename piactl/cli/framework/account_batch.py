@@ -254,7 +254,7 @@ class AccountCommand:
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)
         register = self.configuration.register
         texts = (with_names(result_text(facts), register) for facts in results)
-        accounts = counted(batch.changed, "account")
+        accounts = counted(batch.changed, "account", "accounts")
         question = Phrase("Change {accounts}?", accounts=accounts)
         people = [person for facts in results if facts["kinds"] for person in facts["people"]]
         if len(people) == 1:
@@ -282,7 +282,7 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> 
         if line:
             say(line)
     if len(broken) > len(shown):
-        guards = counted(len(broken) - len(shown), "more guard")
+        guards = counted(len(broken) - len(shown), "more guard", "more guards")
         say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 

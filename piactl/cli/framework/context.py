@@ -146,7 +146,7 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
             say(Phrase("skipped {record}", record=str(error)))
         if len(unreadable) > _MOST_UNREADABLE:
             omitted = len(unreadable) - _MOST_UNREADABLE
-            records = counted(omitted, "more record")
+            records = counted(omitted, "more record", "more records")
             say(Phrase("skipped {records} of piactl; all of them: piactl doctor", records=records))
 
 

@@ -209,7 +209,7 @@ class _Maker:
         effective = self.account.state_from or self.rules.as_of
         reason = self.reason
         if kind is Kind.ARCHIVE:
-            days = counted(self.rules.policy.retention, "day")
+            days = counted(self.rules.policy.retention, "day", "days")
             reason = Phrase("{reason}; the retention of {days} is over", reason=reason, days=days)
         because = self.because
         return self._change(kind, before, after, reason, effective, self.behind, self.place, because)

@@ -349,7 +349,7 @@ def _held(ground: Ground, service: Service, policy: Policy, because: Reason) -> 
     values = {
         **_delay_values(post, service),
         "mutation": Phrase(" of a mutation") if post.follows else "",
-        "handover": counted(service.handover, "day"),
+        "handover": counted(service.handover, "day", "days"),
         "ended": _day(post.last),
     }
     return _by_post(code, post, service, policy, values)
@@ -371,7 +371,7 @@ def _own_rules(service: Service) -> tuple[Rule, ...]:
 def _delay_values(post: Post, service: Service) -> dict[str, str]:
     delay = post.delay(service)
     return {
-        "delay": counted(delay, "day"),
+        "delay": counted(delay, "day", "days"),
         "setting": "mutation_delay" if post.follows else "grant_delay",
         "begins": _day(post.first + delay),
         "eve": _day(post.first + delay - 1),
@@ -415,7 +415,7 @@ def _not_held(
             **_post_values(over),
             "ended": _day(over.last),
             "which": Phrase("the post there") if right[1] else Phrase("the last post with it"),
-            "handover": counted(service.handover, "day"),
+            "handover": counted(service.handover, "day", "days"),
         }
         handed_over = any(g.code == HANDOVER and g.post is over for g in grounds)
         code = "handover-over" if handed_over else "post-over"

@@ -290,4 +290,6 @@ def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
     if isinstance(error, ReplyLost) and error.doubtful == tuple(doubtful):
         return error
     shown = ", ".join(doubtful[:3]) + (", ..." if len(doubtful) > 3 else "")
-    return ReplyLost(f"{error}\n{counted(len(doubtful), 'write')} in doubt, done or not: {shown}", doubtful)
+    return ReplyLost(
+        f"{error}\n{counted(len(doubtful), 'write', 'writes')} in doubt, done or not: {shown}", doubtful
+    )

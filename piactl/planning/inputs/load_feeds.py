@@ -245,7 +245,7 @@ def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collecti
 
 def _far(sourced: FileOfRun, as_of: date) -> Phrase:
     day = sourced.facts.date or as_of
-    apart = counted(abs((as_of - day).days), "day")
+    apart = counted(abs((as_of - day).days), "day", "days")
     return Phrase(
         "{path}: its date, {day}, is {apart} that of this run, {as_of} (limit: {most})",
         path=sourced.path,

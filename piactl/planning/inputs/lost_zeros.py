@@ -167,7 +167,7 @@ def _words(matricule: str, known: str) -> Phrase:
     written, right = (name.rpartition(":")[2] for name in (matricule, known))
     zeros = abs(len(written) - len(right))
     if len(written) > len(right):
-        many = counted(zeros, "zero")
+        many = counted(zeros, "zero", "zeros")
         return Phrase("{written} is {right} with {zeros} too many", written=written, right=right, zeros=many)
     its = Phrase("its zero") if zeros == 1 else Phrase("its {number} zeros", number=zeros)
     return Phrase(

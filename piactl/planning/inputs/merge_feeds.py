@@ -517,7 +517,7 @@ def _merge_assignments(
             since = absence.since.isoformat()
             absent = Phrase(
                 "absent from {feeds} of {source} since {since}",
-                feeds=counted(len(feeds), "feed"),
+                feeds=counted(len(feeds), "feed", "feeds"),
                 source=source.name,
                 since=since,
             )
