@@ -175,7 +175,8 @@ def devices_text(view: View, timezone: str) -> str:
 
 
 def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
-    yield f"{view['uid']}: {word(view['state'])}, {sentence(_device_login(view))}"
+    facts = {"uid": view["uid"], "state": word(view["state"]), "login": _device_login(view)}
+    yield sentence(Phrase("{uid}: {state}, {login}", **facts))
     if not view["devices"]:
         none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
         yield f"  {sentence(none)}"
