@@ -53,9 +53,11 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
             what = Phrase("{what}, by hand until {day}", what=what, day=o["until"])
         yield f"    {sentence(what)} ({o['by']}: {o['reason']})"
     for e in view["exceptions"]:
-        effect = word("granted" if e["kind"] == "grant" else "denied")
-        days = sentence(_span(e["start"], e["end"]))
-        yield f"    {sentence(right_words(e))} {effect}, {days} ({e['by']}: {e['reason']})"
+        facts = {"right": right_words(e), "days": _span(e["start"], e["end"])}
+        words = Phrase("{right} denied, {days}", **facts)
+        if e["kind"] == "grant":
+            words = Phrase("{right} granted, {days}", **facts)
+        yield f"    {sentence(words)} ({e['by']}: {e['reason']})"
     if view["assignments"]:
         yield f"  {word('assignments')}"
     for a in view["assignments"]:
