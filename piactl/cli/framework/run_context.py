@@ -141,7 +141,7 @@ def apply_plan(
     # the nightly identity may not write protected accounts
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
-    done = run_plan(configuration, order, ready, identity, "written")
+    done = run_plan(configuration, order, ready, identity, Phrase("written"))
     put_outcome(done, output)
     return done
 
