@@ -30,6 +30,7 @@ from piactl.edits.found_accounts import (
     person_facts,
 )
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase
 from piactl.private_files import NamelessFile
 
 _NEAR = 80
@@ -236,8 +237,10 @@ def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
     logins = dict(read_last_logins(store.reader, store.directory, store.encoding))
     if not any(login.at for login in logins.values()):
         raise PiactlError(
-            "the server keeps no last log in of any account: set `lastbind on` in the database of slapd.conf "
-            "(olcLastBind: TRUE).\nIt counts from then on, and is personal data: "
-            "see docs/personal-data.md"
+            Phrase(
+                "the server keeps no last log in of any account: set `lastbind on` in the database of "
+                "slapd.conf (olcLastBind: TRUE).\nIt counts from then on, and is personal data: see "
+                "docs/personal-data.md"
+            )
         )
     return logins

@@ -53,9 +53,11 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
             what = Phrase("{what}, by hand until {day}", what=what, day=o["until"])
         yield f"    {sentence(what)} ({o['by']}: {o['reason']})"
     for e in view["exceptions"]:
-        effect = word("granted" if e["kind"] == "grant" else "denied")
-        days = sentence(_span(e["start"], e["end"]))
-        yield f"    {sentence(right_words(e))} {effect}, {days} ({e['by']}: {e['reason']})"
+        facts = {"right": right_words(e), "days": _span(e["start"], e["end"])}
+        words = Phrase("{right} denied, {days}", **facts)
+        if e["kind"] == "grant":
+            words = Phrase("{right} granted, {days}", **facts)
+        yield f"    {sentence(words)} ({e['by']}: {e['reason']})"
     if view["assignments"]:
         yield f"  {word('assignments')}"
     for a in view["assignments"]:
@@ -175,7 +177,8 @@ def devices_text(view: View, timezone: str) -> str:
 
 
 def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
-    yield f"{view['uid']}: {word(view['state'])}, {sentence(_device_login(view))}"
+    facts = {"uid": view["uid"], "state": word(view["state"]), "login": _device_login(view)}
+    yield sentence(Phrase("{uid}: {state}, {login}", **facts))
     if not view["devices"]:
         none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
         yield f"  {sentence(none)}"

@@ -336,9 +336,9 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
 
 def rejection_words(rejection: Mapping[str, Any]) -> str:
     """The place of a rejected row, and why it is rejected."""
-    place = f"{rejection['file']}:{rejection['line']}: {rejection['column'] or word('row')}"
-    facts = {"message": rejection["message"], "code": rejection["code"]}
-    return Phrase("{place}: {message} [{code}]", place=place, **facts)
+    place = f"{rejection['file']}:{rejection['line']}"
+    why = Phrase("{message} [{code}]", message=rejection["message"], code=rejection["code"])
+    return joined([place, rejection["column"] or Phrase("row"), why], "{first}: {second}")
 
 
 def _hold(hold: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ def _spoken(rows: Sequence[Row]) -> str:
     sentences = []
     for row in rows:
         spans = joined(f"{word(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
-        label = f"{word(row.group.value)}, {sentence(row.label)}"
+        label = f"{word(row.group.value)}, {word(row.label)}"
         sentences.append(sentence(Phrase("{label}: {spans}.", label=label, spans=spans)))
     return " ".join(sentences)
 
@@ -137,12 +137,12 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
     for row in rows:
         begins, group = row.group is not group, row.group
         y += ROW + HEAD if begins else ROW
-        label = shown(sentence(row.label))
+        label, note = word(row.label), row.note
         yield {
             "y": y,
             "group": _GROUPS[row.group] if begins else "",
-            "note": joined(filter(None, [row.label, row.note]), "{first}: {second}"),
-            "label": Typed(label if len(label) <= room else label[: room - 1] + "…"),
+            "note": joined([label, note], "{first}: {second}") if note else label,
+            "label": Typed(_cut(shown(label), room)),
             "bars": [
                 _bar(row, span, y + 5, scale)
                 for span in row.spans
@@ -151,12 +151,16 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
         }
 
 
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> dict[str, Any]:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
     shade = word(span.shade.value)
     fits = row.group is RowGroup.STATES and width > len(shade) * _LETTER + 12
-    note = Phrase("{label}: {shade}, {days}", label=row.label, shade=shade, days=_days(span))
+    note = Phrase("{label}: {shade}, {days}", label=word(row.label), shade=shade, days=_days(span))
     return {
         "note": joined(filter(None, [note, row.note]), "{first}. {second}"),
         "look": Typed(LOOKS[span.shade][1]),

@@ -80,7 +80,7 @@ def timeline_text(
     column, the shortest is drawn. Dates are those of the current period, else of the next, else of the
     last."""
     glyphs = _ASCII if ascii_only else _UNICODE
-    names = [shown(sentence(row.label)) for row in rows]
+    names = [shown(word(row.label)) for row in rows]
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
     columns = max(8, width - label - _DATES - 1)
     scale = _Scale(first.toordinal(), last.toordinal(), columns)

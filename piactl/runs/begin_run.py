@@ -41,6 +41,7 @@ from piactl.errors import (
     UnsafePlan,
 )
 from piactl.journal.end_of_journal import has_run
+from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.runs.key_fence import check_current_key
 from piactl.runs.known_server import (
@@ -250,7 +251,7 @@ def _journalled(
             if lock.abandoned:
                 run.say(lock.abandoned)
                 run.journal.note(lock.abandoned)
-            mark_interrupted(run, lock.abandoned or "it ended without recording its outcome")
+            mark_interrupted(run, lock.abandoned or Phrase("it ended without recording its outcome"))
         settle_doubts(run)
         try:
             check_current_key(run.records, run.settings, run.keys, run.unreadable)
@@ -261,7 +262,7 @@ def _journalled(
             cause = lock.cause(error)
             with suppress(PiactlError):
                 for uid, words in made_late(run):
-                    run.say(f"warning: {uid}: {words}")
+                    run.say(Phrase("warning: {uid}: {words}", uid=uid, words=words))
             if not run.ended:
                 _end_badly(run, cause)
             if cause is error:
@@ -284,7 +285,7 @@ def _release(lock: RunLock, say: Callable[[str], None]) -> None:
     try:
         lock.release()
     except PiactlError as error:
-        say(f"the lock could not be released ({error}); it expires by itself")
+        say(Phrase("the lock could not be released ({why}); it expires by itself", why=str(error)))
 
 
 def _holder(order: Order) -> LockHolder:

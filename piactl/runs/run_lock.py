@@ -332,7 +332,9 @@ class RunLock:
 
     def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:
-            raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
+            raise PiactlError(
+                Phrase("{dn}: the lock cannot be written: {why}", dn=self._dn, why=result.message)
+            )
         return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
 
 

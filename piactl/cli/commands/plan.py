@@ -140,9 +140,11 @@ def plan(
 def check_form(output: Form | None, by: ImpactGroup | None) -> None:
     """Raises UsageError for a form of rows without --by, and for text with it."""
     if by is None and output not in (None, Form.TEXT, Form.JSON):
-        raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
+        raise UsageError(
+            Phrase("-o {output}: only with --by; otherwise give text or json", output=str(output))
+        )
     if by is not None and output is Form.TEXT:
-        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
+        raise UsageError(Phrase("-o text: not with --by; give table, json, ndjson, csv, tsv or excel"))
 
 
 def show_impact(plan: Plan, configuration: Configuration, output: Form | None, by: ImpactGroup) -> None:
@@ -187,7 +189,7 @@ def _show_plan(
 
 def _show(files: list[str], output: Form | None, by: ImpactGroup | None, *, everything: bool) -> int:
     if len(files) != 1:
-        raise UsageError("write: piactl plan show FILE")
+        raise UsageError(Phrase("write: piactl plan show FILE"))
     configuration = this_configuration()
     _show_plan(read_plan_file(files[0], configuration), configuration, output, by, everything=everything)
     return int(Exit.DONE)

@@ -58,7 +58,7 @@ from piactl.report.table import numbers
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, Order, journal_reading
-from piactl.translation import word as translated_word
+from piactl.translation import word
 
 
 def new_order(
@@ -102,13 +102,13 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         return words
     recorded = []
     before = ""
-    for word in words:
-        option, sign, _ = word.partition("=")
+    for text in words:
+        option, sign, _ = text.partition("=")
         hidden = before in PERSONAL or (sign and option in PERSONAL)
         recorded.append(
-            word if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
+            text if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
         )
-        before = "" if before in PERSONAL else word
+        before = "" if before in PERSONAL else text
     return recorded
 
 
@@ -141,7 +141,7 @@ def apply_plan(
     # the nightly identity may not write protected accounts
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
-    done = run_plan(configuration, order, ready, identity, "written")
+    done = run_plan(configuration, order, ready, identity, Phrase("written"))
     put_outcome(done, output)
     return done
 
@@ -239,7 +239,7 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:
-        say(joined([uid, translated_word(outcome), message], "{first}: {second}"))
+        say(joined([uid, word(outcome), message], "{first}: {second}"))
     if output is Form.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
@@ -251,7 +251,7 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
         )
         return
     counts = dict(sorted(done.counts.items()))
-    outcome = Phrase("run {run}: {status}", run=done.run, status=translated_word(done.status))
+    outcome = Phrase("run {run}: {status}", run=done.run, status=word(done.status))
     if done.stopped:
         facts = {"number": counts.pop("applied", 0), "wanted": done.wanted}
         outcome = Phrase("{outcome}: {number} of {wanted} written", outcome=outcome, **facts)
