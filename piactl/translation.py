@@ -61,7 +61,3 @@ def in_french(text: str) -> str:
     )
     values = {name: in_french(v) if isinstance(v, str) else v for name, v in text.values.items()}
     return form.format_map(values) if values else form
-
-
-sentence = translated = translate
-word = translate_word

@@ -23,7 +23,7 @@ from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
-from piactl.translation import sentence
+from piactl.translation import translate
 
 _PASSWORD, _CHANGED = "userPassword", "pwdChangedTime"
 _PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", _CHANGED)
@@ -59,7 +59,7 @@ def not_arrived(
             behind = _level(sessions, settings.suffix, deadline)
             wrong = _until(deadline, partial(_compared, sessions, expected))
         except PiactlError as error:
-            return [sentence(str(error)).replace("\n", " ")]
+            return [translate(str(error)).replace("\n", " ")]
     sentences |= dict.fromkeys(behind, Phrase("does not have everything yet"))
     sentences |= wrong
     return [

@@ -12,7 +12,7 @@ from piactl.core.plan.drift import fate_words
 from piactl.core.rules.career import NEVER
 from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -22,9 +22,9 @@ def account_text(view: View, as_of: str) -> str:
 
 
 def _lines(view: View, as_of: str) -> Iterator[str]:
-    yield f"{view['display_name'] or word('(archived)')}  {view['uid']}"
+    yield f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}"
     yield from _drift(view)
-    yield from (f"  {sentence(case['text'])}" for case in view["cases"])
+    yield from (f"  {translate(case['text'])}" for case in view["cases"])
     rows = [
         ("state", _state(view, as_of)),
         (Phrase("merged into"), view["merged_into"]),
@@ -33,48 +33,48 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
         ("matricule", ", ".join(view["matricules"])),
         ("profiles", ", ".join(view["profiles"])),
         ("sponsor", view["sponsor"]),
-        (Phrase("log in"), sentence(_login(view))),
+        (Phrase("log in"), translate(_login(view))),
         (Phrase("next due"), view["next_due"]),
     ]
     for name, value in rows:
         if value:
-            yield f"  {word(name):<10} {value}"
+            yield f"  {translate_word(name):<10} {value}"
     if view["lock"]:
         lock = view["lock"]
-        days = sentence(_span(lock["since"], lock["until"]))
-        yield f"  {sentence(Phrase('locked by')):<10} {lock['by']}: {lock['reason']}" + (
+        days = translate(_span(lock["since"], lock["until"]))
+        yield f"  {translate(Phrase('locked by')):<10} {lock['by']}: {lock['reason']}" + (
             f" ({days})" if days else ""
         )
     if view["overrides"] or view["exceptions"]:
-        yield f"  {sentence(Phrase('by hand'))}"
+        yield f"  {translate(Phrase('by hand'))}"
     for o in view["overrides"]:
         what = o["what"]
         if o["kind"] != "close":
             what = Phrase("{what}, by hand until {day}", what=what, day=o["until"])
-        yield f"    {sentence(what)} ({o['by']}: {o['reason']})"
+        yield f"    {translate(what)} ({o['by']}: {o['reason']})"
     for e in view["exceptions"]:
         facts = {"right": right_words(e), "days": _span(e["start"], e["end"])}
         words = Phrase("{right} denied, {days}", **facts)
         if e["kind"] == "grant":
             words = Phrase("{right} granted, {days}", **facts)
-        yield f"    {sentence(words)} ({e['by']}: {e['reason']})"
+        yield f"    {translate(words)} ({e['by']}: {e['reason']})"
     if view["assignments"]:
-        yield f"  {word('assignments')}"
+        yield f"  {translate_word('assignments')}"
     for a in view["assignments"]:
         extra = " ".join(filter(None, (a["corps"], a["position"], a["modality"])))
-        days = sentence(_span(a["start"], a["end"]))
+        days = translate(_span(a["start"], a["end"]))
         yield f"    {a['uai']} {a['function']:<5} {days}  {a['profile'] or '-'}  {extra}".rstrip()
     if view["entitlements"]:
-        yield f"  {word('services')}"
+        yield f"  {translate_word('services')}"
     for e in view["entitlements"]:
-        yield f"    {sentence(right_words(e)):<28} {sentence(_days(e, as_of))}".rstrip()
+        yield f"    {translate(right_words(e)):<28} {translate(_days(e, as_of))}".rstrip()
 
 
 def _state(view: View, as_of: str) -> str:
-    state = word(view["state"])
+    state = translate_word(view["state"])
     if view["locked"]:
-        return sentence(Phrase("{state}, LOCKED on {day}", state=state, day=as_of))
-    return sentence(Phrase("{state} on {day}", state=state, day=as_of))
+        return translate(Phrase("{state}, LOCKED on {day}", state=state, day=as_of))
+    return translate(Phrase("{state} on {day}", state=state, day=as_of))
 
 
 def right_words(right: View) -> str:
@@ -95,16 +95,16 @@ def _days(right: View, as_of: str) -> str:
 def _drift(view: View) -> Iterator[str]:
     if not view["drift"]:
         return
-    yield f"  {sentence(Phrase('CHANGED BY ANOTHER PROGRAM'))}"
+    yield f"  {translate(Phrase('CHANGED BY ANOTHER PROGRAM'))}"
     for drift in view["drift"]:
-        yield f"    {word(drift['class'])}: {sentence(drift_line(drift))}"
+        yield f"    {translate_word(drift['class'])}: {translate(drift_line(drift))}"
     if view["held"]:
         known = Phrase(
             "what it was is not known: state, log in and services are those that the last run gave"
         )
-        yield f"    {sentence(known)}"
+        yield f"    {translate(known)}"
     decide = Phrase("decide: piactl drift revert {uid}, or see: piactl drift show {uid}", uid=view["uid"])
-    yield f"    {sentence(decide)}"
+    yield f"    {translate(decide)}"
 
 
 def _span(first: str | None, last: str | None) -> str:
@@ -140,9 +140,9 @@ def activation_text(uid: str, display_name: str, address: str, password: str, un
     hint = Phrase("Type it as the password, including the hyphens; a new password is then required.")
     return (
         f"\n  {owner}\n"
-        f"  {sentence(Phrase('activation password')):<20} {password}\n"
-        f"  {sentence(Phrase('valid until')):<20} {until}\n"
-        f"  {sentence(hint)}\n\n"
+        f"  {translate(Phrase('activation password')):<20} {password}\n"
+        f"  {translate(Phrase('valid until')):<20} {until}\n"
+        f"  {translate(hint)}\n\n"
     )
 
 
@@ -177,19 +177,19 @@ def devices_text(view: View, timezone: str) -> str:
 
 
 def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
-    facts = {"uid": view["uid"], "state": word(view["state"]), "login": _device_login(view)}
-    yield sentence(Phrase("{uid}: {state}, {login}", **facts))
+    facts = {"uid": view["uid"], "state": translate_word(view["state"]), "login": _device_login(view)}
+    yield translate(Phrase("{uid}: {state}, {login}", **facts))
     if not view["devices"]:
         none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
-        yield f"  {sentence(none)}"
+        yield f"  {translate(none)}"
     for device in view["devices"]:
         yield from _one_device(view["uid"], device, zone)
     names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
     if names:
-        yield f"  {sentence(Phrase('services that ask for a code: {names}', names=names))}"
+        yield f"  {translate(Phrase('services that ask for a code: {names}', names=names))}"
     if view["blocked"]:
         blocked = ", ".join(view["blocked"])
-        yield f"  {sentence(Phrase('BLOCKED while no device is in force: {services}', services=blocked))}"
+        yield f"  {translate(Phrase('BLOCKED while no device is in force: {services}', services=blocked))}"
 
 
 def _device_login(view: View) -> str:
@@ -213,7 +213,7 @@ def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
         "left over": Phrase("left over from an interrupted command"),
     }
     use = str(device["use"])
-    yield f"  {device['device']}  {word(uses.get(use, use))}"
+    yield f"  {device['device']}  {translate_word(uses.get(use, use))}"
     made = Phrase("{time} by {by}", time=_minute(device["made"], zone), by=device["by"])
     clock = clock_words(device["drift_seconds"] // PERIOD)
     rows = [
@@ -225,7 +225,7 @@ def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
     ]
     for name, value in rows:
         if value:
-            yield f"    {word(name):<10} {sentence(value)}"
+            yield f"    {translate_word(name):<10} {translate(value)}"
 
 
 def _minute(text: str | None, zone: ZoneInfo) -> str:

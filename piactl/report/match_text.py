@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -28,12 +28,12 @@ def _lines(view: View) -> Iterator[str]:
     head = Phrase(
         "Case {case}: {doubt}, since {day} ({days})",
         case=view["case"],
-        doubt=word(view["doubt"]),
+        doubt=translate_word(view["doubt"]),
         day=view["since"],
         days=counted(view["days"], "day", "days"),
     )
-    yield sentence(head)
-    source = sentence(Phrase("HR, {source}", source=view["source"]))
+    yield translate(head)
+    source = translate(Phrase("HR, {source}", source=view["source"]))
     yield f"  {source}  {view['matricule']} [{view['origin']}]"
     stated, *others = view["sides"]
     for other in others:
@@ -44,7 +44,7 @@ def _lines(view: View) -> Iterator[str]:
         facts = {name: view[name] for name in ("decision", "by", "reason")}
         yield from _labelled("decided", Phrase("{decision}, by {by}: {reason}", **facts))
         back = Phrase('to take it back: piactl match forget {case} --reason "..."', case=view["case"])
-        yield f"{'':12}{sentence(back)}"
+        yield f"{'':12}{translate(back)}"
         return
     for answer, meaning in view["answers"].items():
         yield from _labelled(answer, meaning)
@@ -61,7 +61,9 @@ def _which(view: View, answer: str) -> str:
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap(sentence(text), _WIDTH, initial_indent=f"  {word(label):<9} ", subsequent_indent=" " * 12)
+    return wrap(
+        translate(text), _WIDTH, initial_indent=f"  {translate_word(label):<9} ", subsequent_indent=" " * 12
+    )
 
 
 def _beside(stated: View, other: View) -> Iterator[str]:
@@ -72,12 +74,12 @@ def _beside(stated: View, other: View) -> Iterator[str]:
         ("private", stated["private_mail"], other["private_mail"]),
         ("state", stated["state"], other["state"]),
         *(("post", *pair) for pair in posts),
-        ("evidence", "", ", ".join(map(word, other["evidence"]))),
+        ("evidence", "", ", ".join(map(translate_word, other["evidence"]))),
     ]
-    cells = [[shown(word(text or "")) for text in row] for row in rows if any(row[1:])]
+    cells = [[shown(translate_word(text) if text else "") for text in row] for row in rows if any(row[1:])]
     text = tabulate(
         cells,
-        headers=["", word("HR"), shown(other["who"])],
+        headers=["", "HR", shown(other["who"])],
         tablefmt="plain",
         disable_numparse=True,
         maxcolwidths=[None, _COLUMN, _COLUMN],

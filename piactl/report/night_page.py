@@ -13,7 +13,7 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page
 from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 Rows = list[tuple[object, ...]]
@@ -48,14 +48,14 @@ def night_page(view: View, *, public: bool = False) -> str:
     return html_page(
         "night.html.j2",
         title=Phrase("Night of {day}", day=record["as_of"]),
-        head=Phrase("Night of {day}: {status}", day=record["as_of"], status=word(record["status"])),
+        head=Phrase("Night of {day}: {status}", day=record["as_of"], status=translate_word(record["status"])),
         colour=Typed(colour),
         verdict=verdict,
         rest=joined(rest),
         break_glass=bool(record.get("break_glass")),
         lines=[*_lines(record, plan, public=public)],
         remarks=() if public else plan["remarks"],
-        error=() if public else sentence(view["error"]).splitlines(),
+        error=() if public else translate(view["error"]).splitlines(),
         public=public,
         most=MOST,
         more=lambda number: Phrase("and {number} more", number=number),
@@ -92,7 +92,10 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
         if changed
         else Phrase("Done: nothing to change."),
         RunStatus.REFUSED: Phrase("Refused: nothing was written."),
-    }.get(status, Phrase("{status}: {accounts}.", status=word(str(status).capitalize()), accounts=known))
+    }.get(
+        status,
+        Phrase("{status}: {accounts}.", status=translate_word(str(status).capitalize()), accounts=known),
+    )
     rest: list[str] = []
     for outcome, number in sorted(outcomes.items()):
         if number and outcome not in ("applied", "unchanged"):
@@ -112,7 +115,9 @@ def _problem(outcome: str, number: int) -> Phrase:
     if outcome == "conflict":
         return counted(number, "account conflict", "accounts conflict")
     return Phrase(
-        "{accounts} {outcome}", accounts=counted(number, "account", "accounts"), outcome=word(outcome)
+        "{accounts} {outcome}",
+        accounts=counted(number, "account", "accounts"),
+        outcome=translate_word(outcome),
     )
 
 

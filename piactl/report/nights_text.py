@@ -11,7 +11,7 @@ from piactl.phrase import Phrase, first_line, joined
 from piactl.report.account_text import right_words
 from piactl.report.plan_text import ORDER, refusal_lines
 from piactl.report.table import rendered
-from piactl.translation import sentence
+from piactl.translation import translate
 
 Row = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def leaver_table(rows: Iterable[Row], layout: str, columns: Sequence[str]) -> It
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:
     """The guards that would stop a night, one per line, in the language of people."""
     head = Phrase("{day}: guards would stop this night, and nothing would be written:", day=day)
-    return "\n".join([sentence(head), *filter(None, map(str.strip, refusal_lines(refusals)))])
+    return "\n".join([translate(head), *filter(None, map(str.strip, refusal_lines(refusals)))])
 
 
 def _ending(right: Row) -> str:

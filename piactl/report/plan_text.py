@@ -18,7 +18,7 @@ from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 Document = Mapping[str, Any]
 
@@ -55,17 +55,17 @@ def difference_text(document: Document, *, most: int = 3) -> str:
     """The changes by the policy `new` in place of `old`; `most` as for `plan_text`."""
     old, new, day = shown(document["old"]), shown(document["new"]), document["basis"]["as_of"]
     head = Phrase("Policy {old} -> {new} as of {day}", old=old, new=new, day=day)
-    return "\n".join([sentence(head), *_changes(document, most, Phrase("every change: --all"))]) + "\n"
+    return "\n".join([translate(head), *_changes(document, most, Phrase("every change: --all"))]) + "\n"
 
 
 def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     basis = document["basis"]
     plan = document["fingerprint"][:12]
-    yield sentence(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"]))
+    yield translate(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"]))
     for feed in basis["feeds"]:
-        yield f"  {sentence(_feed(feed))}"
+        yield f"  {translate(_feed(feed))}"
     for remark in with_phrases(document)["remarks"]:
-        yield f"  {shown(sentence(remark))}"
+        yield f"  {shown(translate(remark))}"
     yield from _drift(document, most)
     yield from _changes(document, most, rest)
 
@@ -74,7 +74,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield ""
     summary = document["summary"]
     if not summary:
-        yield sentence(Phrase("Nothing to change."))
+        yield translate(Phrase("Nothing to change."))
     counts, first, accounts = _of_each_kind(document["changes"], most)
     for kind in ORDER:
         if kind not in summary:
@@ -84,17 +84,17 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
             meaning = Phrase(
                 "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
             )
-        yield f"{summary[kind]:>7}  {kind:<11}{sentence(meaning)}"
+        yield f"{summary[kind]:>7}  {kind:<11}{translate(meaning)}"
         every = (change for change in document["changes"] if change["kind"] == kind)
         for changes in first[kind] if most else _by_account(every):
             yield f"{'':11}{_of(changes[0]['uid'], _changes_text(changes))}"
         if most and summary[kind] > most:
-            yield f"{'':11}{sentence(_omitted(kind, summary[kind] - most))}"
+            yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
     if len(summary.keys() - {"group"}) > 1:
-        yield f"{accounts:>7}  {sentence(Phrase('accounts in all, one write each'))}"
+        yield f"{accounts:>7}  {translate(Phrase('accounts in all, one write each'))}"
     yield from _totals(document)
     if most and any(number > most for number in summary.values()):
-        yield f"{'':9}{sentence(rest)}"
+        yield f"{'':9}{translate(rest)}"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
 
@@ -114,7 +114,7 @@ def _feed(feed: Mapping[str, Any]) -> Phrase:
 
 def _of(name: str, text: str) -> str:
     """`claire.dubreuil: TEXT` in the language of people."""
-    return sentence(joined([name, text], "{first}: {second}"))
+    return translate(joined([name, text], "{first}: {second}"))
 
 
 def _omitted(kind: str, number: int) -> Phrase:
@@ -134,7 +134,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         shorter = most if drift_class != "loosening" else 0
         yield ""
         head = Phrase("{drift_class} by another program", drift_class=drift_class)
-        yield f"{len(some):>7}  {sentence(head)}"
+        yield f"{len(some):>7}  {translate(head)}"
         yield from first_lines(some, lambda drift: _of(drift["uid"], drift_line(drift, THIS_PLAN)), shorter)
 
 
@@ -145,7 +145,7 @@ def _totals(document: Document) -> Iterator[str]:
             " ".join([shown(name), *(f"{sign}{counts[of]}" for sign, of in _SIGNS if counts[of])])
             for name, counts in names.items()
         )
-        yield f"{'':9}{_of(word(sort), ', '.join(parts))}"
+        yield f"{'':9}{_of(translate_word(sort), ', '.join(parts))}"
 
 
 _SIGNS = (("+", "gain"), ("-", "lose"))
@@ -191,11 +191,11 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             parts.append(_text(new))
         elif name in _SENTENCES:
             olds, news = old or (), new or ()
-            parts += [f"- {sentence(value)}" for value in olds if value not in news]
-            parts += [f"+ {sentence(value)}" for value in news if value not in olds]
+            parts += [f"- {translate(value)}" for value in olds if value not in news]
+            parts += [f"+ {translate(value)}" for value in news if value not in olds]
         else:
             label = _NAMES.get(name) or name.replace("_", " ")
-            parts.append(f"{word(label)} {_text(old)} -> {_text(new)}")
+            parts.append(f"{translate_word(label)} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
 
 
@@ -207,15 +207,15 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if "private_mail" in after:
         old, new = _text(before["private_mail"]), _text(after["private_mail"])
         parts.append(Phrase("private address {old} -> {new}", old=old, new=new))
-    return ", ".join(map(sentence, parts))
+    return ", ".join(map(translate, parts))
 
 
 def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The filter that finds the members of a group, old to new."""
     if not after:
-        return sentence(Phrase("removed, {members}", members=before["members"] or before["label"]))
+        return translate(Phrase("removed, {members}", members=before["members"] or before["label"]))
     if not before:
-        return sentence(Phrase("new, {members}", members=after["members"] or after["label"]))
+        return translate(Phrase("new, {members}", members=after["members"] or after["label"]))
     parts = [
         f"{old} -> {new}" for old, new in ((before[n], after[n]) for n in ("members", "label")) if old != new
     ]
@@ -224,9 +224,9 @@ def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The account that an entry becomes, and each value of the entry that is replaced."""
-    parts = [f"{word(after['state'])}, {after['address']}"]
+    parts = [f"{translate_word(after['state'])}, {after['address']}"]
     if after["aliases"]:
-        parts.append(sentence(Phrase("also {addresses}", addresses=_text(after["aliases"]))))
+        parts.append(translate(Phrase("also {addresses}", addresses=_text(after["aliases"]))))
     parts += [f"{name} {_text(old)} -> {_text(after.get(name))}" for name, old in before.items()]
     return ", ".join(parts)
 
@@ -236,10 +236,10 @@ _NEVER = NEVER.isoformat()
 
 def _text(value: Any) -> str:
     if value == _NEVER:
-        return word("never")
+        return translate_word("never")
     if isinstance(value, list):
-        return sentence(joined(map(str, value), "{first} and {second}")) or word("none")
-    return sentence(str(value)) if value not in (None, "") else word("none")
+        return translate(joined(map(str, value), "{first} and {second}")) or translate_word("none")
+    return translate(str(value)) if value not in (None, "") else translate_word("none")
 
 
 def change_text(change: Mapping[str, Any], *, with_uid: bool = True) -> str:
@@ -260,9 +260,9 @@ def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
         file, _, place = (change.get("rule") or "").rpartition(":")
         rule = f" ({'' if file == last else file}:{place})" if place else ""
         words, last = f"{what_changes(change)}{rule}", file
-        together.setdefault(f"{sentence(why)}{where}", []).append(words)
+        together.setdefault(f"{translate(why)}{where}", []).append(words)
     changed = (joined([", ".join(words), why]) for why, words in together.items())
-    return shown(sentence(joined(changed, "{first}; and {second}")))
+    return shown(translate(joined(changed, "{first}; and {second}")))
 
 
 def what_changes(change: Mapping[str, Any]) -> str:
@@ -276,7 +276,7 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif "address" in after and change["kind"] == "rename":
         text = f"{before.get('address')} -> {after['address']}"
     elif "state" in after and before.get("state") != after["state"]:
-        text = " -> ".join(map(word, filter(None, (before.get("state"), after["state"]))))
+        text = " -> ".join(map(translate_word, filter(None, (before.get("state"), after["state"]))))
     elif change["kind"] == "update":
         text = _update(before, after)
     elif change["kind"] == "drift":
@@ -286,7 +286,7 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif change["kind"] == "group":
         text = _group(before, after)
     elif "locked" in after:
-        text = sentence(Phrase("locked") if after["locked"] else Phrase("no longer locked"))
+        text = translate(Phrase("locked") if after["locked"] else Phrase("no longer locked"))
     return text
 
 
@@ -312,7 +312,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
     for facts, meaning, line in groups:
         if facts:
             yield ""
-            yield f"{len(facts):>7}  {sentence(meaning)}"
+            yield f"{len(facts):>7}  {translate(meaning)}"
             yield from first_lines(facts, line, most)
 
 
@@ -328,10 +328,10 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
     """A line for each of the first `most` facts, 0 for all, and how many more there are; `rest` says how to
     show all."""
     for fact in facts[:most] if most else facts:
-        yield f"{'':11}{shown(sentence(line(with_phrases(fact) if isinstance(fact, Mapping) else fact)))}"
+        yield f"{'':11}{shown(translate(line(with_phrases(fact) if isinstance(fact, Mapping) else fact)))}"
     if most and len(facts) > most:
         more = Phrase("... and {number} more", number=len(facts) - most)
-        yield f"{'':11}{sentence(joined([more, *filter(None, [rest])]))}"
+        yield f"{'':11}{translate(joined([more, *filter(None, [rest])]))}"
 
 
 def rejection_words(rejection: Mapping[str, Any]) -> str:
@@ -388,8 +388,8 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             option = f"--allow {refusal['kind']}={refusal['total']}"
             broken.append(Phrase("to approve it: {option}", option=option))
         yield ""
-        yield sentence(joined(broken))
-        yield f"  {sentence(Phrase('such as {uids}', uids=shown(', '.join(refusal['sample']))))}"
+        yield translate(joined(broken))
+        yield f"  {translate(Phrase('such as {uids}', uids=shown(', '.join(refusal['sample']))))}"
 
 
 def apply_command(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
@@ -413,8 +413,10 @@ def result_text(result: Result) -> str:
 
 def _result_lines(result: Result) -> Iterator[str]:
     uid = result["uid"] or result["account"]
-    first, *rest = sentence(result["message"]).split("\n")
-    yield sentence(joined([uid, word(result["outcome"]), *filter(None, [first])], "{first}: {second}"))
+    first, *rest = translate(result["message"]).split("\n")
+    yield translate(
+        joined([uid, translate_word(result["outcome"]), *filter(None, [first])], "{first}: {second}")
+    )
     yield from (f"  {line}" for line in rest)
     people = result["people"] if result["outcome"] == "would change" else []
     for person in people:
@@ -423,20 +425,20 @@ def _result_lines(result: Result) -> Iterator[str]:
         yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
-        yield f"  {event['day']} {sentence(event['what'])}"
+        yield f"  {event['day']} {translate(event['what'])}"
     if len(ahead) > _FIRST_DAYS:
         more = Phrase(
             "... and {number} more; see: piactl account timeline {uid}",
             number=len(ahead) - _FIRST_DAYS,
             uid=uid,
         )
-        yield f"  {sentence(more)}"
+        yield f"  {translate(more)}"
 
 
 def person_text(person: Mapping[str, Any]) -> str:
     """The person of an account, with function and establishment."""
     words = filter(None, (person["display_name"] or person["uid"], person["post"]))
-    return shown(sentence(joined(words, "{first}, {second}")))
+    return shown(translate(joined(words, "{first}, {second}")))
 
 
 _BEFORE, _AFTER = ("name", "label", "accounts", "of", "share"), ("guard", "found", "limit", "broken")

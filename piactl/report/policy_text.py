@@ -9,7 +9,7 @@ from piactl.core.text import condition
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -48,11 +48,11 @@ def _service_lines(view: View, file: str) -> Iterator[str]:
     yield _line("policy", f"{file}:{view['line']}")
     if view["when"]:
         yield _line("when", condition(view["when"]))
-    yield f"  {sentence(Phrase('given by the profiles'))}"
+    yield f"  {translate(Phrase('given by the profiles'))}"
     for entry in view["given_by"]:
         yield _entry(entry["name"], entry, condition(entry["when"]))
     if view["positions"]:
-        yield f"  {sentence(Phrase('and the positions'))}"
+        yield f"  {translate(Phrase('and the positions'))}"
         for entry in view["positions"]:
             yield _entry(entry["name"], entry, _leaves(entry))
 
@@ -97,26 +97,26 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
         before = ", ".join(view["tried_before"])
         yield _line("after", Phrase("none of these fits: {profiles}", profiles=before))
     yield _line("policy", f"{file}:{view['line']}")
-    yield f"  {sentence(Phrase('gives the services'))}"
+    yield f"  {translate(Phrase('gives the services'))}"
     for entry in view["services"]:
         words = [entry["label"]]
         if entry["scope"] == "establishment":
-            words.append(sentence(Phrase("at the establishment")))
+            words.append(translate(Phrase("at the establishment")))
         if entry["when"]:
-            words.append(sentence(Phrase("where {condition}", condition=condition(entry["when"]))))
+            words.append(translate(Phrase("where {condition}", condition=condition(entry["when"]))))
         yield _entry(entry["name"], entry, "  ".join(words))
-    yield f"  {sentence(Phrase('grace after the last post, unless a position has its own'))}"
+    yield f"  {translate(Phrase('grace after the last post, unless a position has its own'))}"
     for entry in view["grace"]:
-        yield _entry(sentence(counted(entry["days"], "day", "days")), entry, condition(entry["when"]))
+        yield _entry(translate(counted(entry["days"], "day", "days")), entry, condition(entry["when"]))
 
 
 def _entry(name: str, entry: View, text: str) -> str:
     """A line of a list, with the line of the policy."""
-    return f"    {name:<20} {word('line')} {entry['line']:<5} {sentence(text)}"
+    return f"    {name:<20} {translate_word('line')} {entry['line']:<5} {translate(text)}"
 
 
 def _line(name: str, value: str) -> str:
-    return f"  {word(name):<10} {sentence(value)}"
+    return f"  {translate_word(name):<10} {translate(value)}"
 
 
 GUARD_COLUMNS = ("kind", "period", "nights", "most", "of", "day", "limit", "suggested")

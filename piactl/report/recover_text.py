@@ -9,7 +9,7 @@ from typing import Any
 from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
 from piactl.report.table import numbers
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 _MOST = 5
 
@@ -17,8 +17,8 @@ _MOST = 5
 def lost_text(report: Mapping[str, Any]) -> str:
     """`report` as in `-o json`: older, first_on, writes, runs, feeds."""
     if not report["runs"] and not report["older"]:
-        return sentence(Phrase("the directory lacks no run of this host")) + "\n"
-    lines = sentence(report["older"]).split("\n") if report["older"] else []
+        return translate(Phrase("the directory lacks no run of this host")) + "\n"
+    lines = translate(report["older"]).split("\n") if report["older"] else []
     lines += map(_lacking, report["writes"])
     if report["first_on"]:
         lines.append(
@@ -40,7 +40,7 @@ def lost_text(report: Mapping[str, Any]) -> str:
             "piactl recover --accept --reason TEXT"
         ),
     ]
-    return "".join(f"{shown(sentence(line))}\n" for line in lines)
+    return "".join(f"{shown(translate(line))}\n" for line in lines)
 
 
 def _lacking(row: Mapping[str, Any]) -> Phrase:
@@ -68,12 +68,12 @@ def _run(run: Mapping[str, Any]) -> list[str]:
     lines += map(_account, lacking[:_MOST])
     if len(lacking) > _MOST:
         lines.append(Phrase("... and {number} more; all of them: -o json", number=len(lacking) - _MOST))
-    return [head, *(f"  {sentence(line)}" for line in lines)]
+    return [head, *(f"  {translate(line)}" for line in lines)]
 
 
 def _account(account: Mapping[str, Any]) -> Phrase:
     what = ", ".join(account["kinds"]) or ", ".join(account["attributes"])
-    state = word(account["state"])
+    state = translate_word(account["state"])
     return Phrase("{uid}: {state} ({what})", uid=account["uid"], state=state, what=what)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import right_words
 from piactl.report.table import numbers, rendered
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -40,12 +40,12 @@ def status_text(view: View) -> str:
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
         ("coming", _lines([_night(night) for night in view["coming"]]) or [Phrase("nothing is due")]),
     )
-    titles = [word(title) for title, content in parts if content]
+    titles = [translate_word(title) for title, content in parts if content]
     margin = max(_MARGIN, *(len(title) + 2 for title in titles))
     lines = []
     for title, content in zip(titles, filter(None, (content for _, content in parts)), strict=True):
         for number, line in enumerate(content):
-            lines.append(f"{title if not number else '':{margin if title else 0}}{sentence(line)}".rstrip())
+            lines.append(f"{title if not number else '':{margin if title else 0}}{translate(line)}".rstrip())
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -152,7 +152,7 @@ def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
     """The plan that the last run made and was not allowed to apply."""
     if plan:
-        why = sentence(plan["why"]).split("\n", 1)[0]
+        why = translate(plan["why"]).split("\n", 1)[0]
         show = f"piactl plan show {plan['file']}" if plan["file"] else f"piactl runs show {plan['run']}"
         yield Phrase("plan {plan}: {why}", plan=plan["plan"][:12], why=why), show
 

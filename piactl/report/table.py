@@ -13,7 +13,7 @@ from tabulate import MIN_PADDING, tabulate
 
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
@@ -55,7 +55,7 @@ def rendered(
         for row in rows:
             yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
     elif layout == "excel":
-        yield _BOM + _csv_line([word(name) for name in columns], ";")
+        yield _BOM + _csv_line([translate_word(name) for name in columns], ";")
         for row in rows:
             yield _csv_line([_spreadsheet(_said(row, name)) for name in columns], ";")
     elif layout == "tsv":
@@ -110,13 +110,13 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    names = [word(name) for name in columns]
+    names = [translate_word(name) for name in columns]
     cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
     left_out: list[str] = []
     if sys.stdout.isatty():
         cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
-    why = sentence(Phrase("left out for want of room (-o tsv has all)"))
+    why = translate(Phrase("left out for want of room (-o tsv has all)"))
     return text + (f"{why}: {', '.join(left_out)}\n" if left_out else "")
 
 
@@ -124,7 +124,7 @@ def _in_language(value: Any) -> Any:
     """A value in the language of people."""
     if isinstance(value, (list, tuple)):
         return [_in_language(item) for item in value]
-    return word(cell(value)) if isinstance(value, (str, bool)) else value
+    return translate_word(cell(value)) if isinstance(value, (str, bool)) else value
 
 
 def _said(row: Row, name: str) -> Any:

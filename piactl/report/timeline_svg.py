@@ -17,7 +17,7 @@ from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
 from piactl.report.pages import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 MEANING = {Shade.LEAVE: Phrase("on leave"), Shade.LOCK: Phrase("locked")}
 """The shades that the legend of a picture explains in its own words."""
@@ -84,9 +84,9 @@ def _spoken(rows: Sequence[Row]) -> str:
     """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
-        spans = joined(f"{word(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
-        label = f"{word(row.group.value)}, {word(row.label)}"
-        sentences.append(sentence(Phrase("{label}: {spans}.", label=label, spans=spans)))
+        spans = joined(f"{translate_word(span.shade.value)} {translate(_days(span))}" for span in row.spans)
+        label = f"{translate_word(row.group.value)}, {translate_word(row.label)}"
+        sentences.append(translate(Phrase("{label}: {spans}.", label=label, spans=spans)))
     return " ".join(sentences)
 
 
@@ -137,7 +137,7 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
     for row in rows:
         begins, group = row.group is not group, row.group
         y += ROW + HEAD if begins else ROW
-        label, note = word(row.label), row.note
+        label, note = translate_word(row.label), row.note
         yield {
             "y": y,
             "group": _GROUPS[row.group] if begins else "",
@@ -158,9 +158,9 @@ def _cut(text: str, room: int) -> str:
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> dict[str, Any]:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    shade = word(span.shade.value)
+    shade = translate_word(span.shade.value)
     fits = row.group is RowGroup.STATES and width > len(shade) * _LETTER + 12
-    note = Phrase("{label}: {shade}, {days}", label=word(row.label), shade=shade, days=_days(span))
+    note = Phrase("{label}: {shade}, {days}", label=translate_word(row.label), shade=shade, days=_days(span))
     return {
         "note": joined(filter(None, [note, row.note]), "{first}. {second}"),
         "look": Typed(LOOKS[span.shade][1]),
@@ -190,7 +190,7 @@ def _today(scale: _Scale, as_of: date) -> dict[str, Any] | None:
     if not scale.first <= as_of.toordinal() <= scale.last:
         return None
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    text = sentence(Phrase("today {day}", day=as_of))
+    text = translate(Phrase("today {day}", day=as_of))
     wide = len(text) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     places = {"x": x, "left": left, "width": wide, "word_x": left + wide / 2}

@@ -10,7 +10,7 @@ from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.phrase import Phrase
 from piactl.report.escaping import shown
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
@@ -80,17 +80,17 @@ def timeline_text(
     column, the shortest is drawn. Dates are those of the current period, else of the next, else of the
     last."""
     glyphs = _ASCII if ascii_only else _UNICODE
-    names = [shown(word(row.label)) for row in rows]
+    names = [shown(translate_word(row.label)) for row in rows]
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
     columns = max(8, width - label - _DATES - 1)
     scale = _Scale(first.toordinal(), last.toordinal(), columns)
-    lines = [shown(sentence(title)), ""]
+    lines = [shown(translate(title)), ""]
     lines += [" " * label + line for line in _axis(scale, as_of, ascii_only=ascii_only)]
     group: RowGroup | None = None
     for row, name in zip(rows, names, strict=True):
         if row.group is not group:
             group = row.group
-            lines.append(word(group.value))
+            lines.append(translate_word(group.value))
         picture = _picture(row, scale, as_of, glyphs, ascii_only=ascii_only)
         lines.append(f"  {_cut(name, label - 3):<{label - 2}}{picture} {_dates(row, as_of)}")
     lines += ["", *_legend(rows, glyphs, width)]
@@ -109,7 +109,7 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
-        _write(months, column, word(MONTHS[day.month - 1]))
+        _write(months, column, translate_word(MONTHS[day.month - 1]))
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
@@ -175,7 +175,7 @@ def legend(spans: Iterable[Span], look: Callable[[Shade], str], own: Mapping[Sha
     for shade, (_, _, usual) in LOOKS.items():
         meaning = own.get(shade, usual)
         if meaning and shade in used:
-            meanings.setdefault(look(shade), []).append(sentence(meaning))
+            meanings.setdefault(look(shade), []).append(translate(meaning))
     return {key: ", ".join(words) for key, words in meanings.items()}
 
 

@@ -11,7 +11,7 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
 from piactl.report.plan_text import first_lines, what_changes
 from piactl.report.table import numbers
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 Result = Mapping[str, Any]
 
@@ -30,20 +30,20 @@ _MEANING = {
 
 def undo_text(result: Result, *, most: int = 5) -> str:
     """The text of a result of `undo -o json`, with at most `most` accounts of each outcome, 0 for all."""
-    return "".join(f"{shown(sentence(line))}\n" for line in _lines(result, most))
+    return "".join(f"{shown(translate(line))}\n" for line in _lines(result, most))
 
 
 def _lines(result: Result, most: int) -> Iterator[str]:
     yield Phrase("Undo of run {run}: {command}", run=result["undoes"], command=result["command"])
     facts = {"user": result["user"], "day": result["as_of"], "started": result["started"]}
-    yield f"  {sentence(Phrase('by {user} as of {day}, started {started}', **facts))}"
+    yield f"  {translate(Phrase('by {user} as of {day}, started {started}', **facts))}"
     by_outcome: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for account in result["accounts"]:
         by_outcome[account["outcome"]].append(account)
     for outcome, meaning in _MEANING.items():
         accounts = by_outcome.get(outcome, [])
         if accounts:
-            yield _counted(len(accounts), joined([word(outcome), meaning], "{first}: {second}"))
+            yield _counted(len(accounts), joined([translate_word(outcome), meaning], "{first}: {second}"))
             yield from first_lines(accounts, _account, most, _ALL)
     if result["unchanged"]:
         yield _counted(result["unchanged"], Phrase("already as before the run"))
@@ -53,7 +53,7 @@ def _lines(result: Result, most: int) -> Iterator[str]:
 
 
 def _counted(number: int, meaning: str) -> str:
-    return f"{number:>7}  {sentence(meaning)}"
+    return f"{number:>7}  {translate(meaning)}"
 
 
 def _account(account: Mapping[str, Any]) -> str:
@@ -106,11 +106,11 @@ def _returning(result: Result, most: int) -> Iterator[str]:
             once = Phrase(
                 "{source} sends each change only once: HR has to send the correct rows again", source=source
             )
-            yield f"{'':9}{sentence(once)}"
+            yield f"{'':9}{translate(once)}"
     if back:
         for feed in result["feeds"]:
             file = f"{feed['source']}={feed['file']}"
-            yield f"{'':9}{sentence(Phrase('this file is refused from now on: {file}', file=file))}"
+            yield f"{'':9}{translate(Phrase('this file is refused from now on: {file}', file=file))}"
 
 
 def undo_summary(result: Result) -> str:
@@ -123,8 +123,8 @@ def undo_summary(result: Result) -> str:
     summary = Phrase(
         "run {run}: {status}; of {accounts} {outcomes}",
         run=result["run"],
-        status=word(result["status"]),
+        status=translate_word(result["status"]),
         accounts=counted(sum(counts.values()), "account", "accounts"),
         outcomes=numbers(counts),
     )
-    return f"{sentence(summary)}\n"
+    return f"{translate(summary)}\n"

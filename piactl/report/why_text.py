@@ -9,7 +9,7 @@ from typing import Any
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import right_words
 from piactl.report.escaping import shown
-from piactl.translation import sentence, word
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -60,27 +60,27 @@ def step_rows(view: View) -> Iterator[dict[str, Any]]:
 
 def step_lines(view: View) -> str:
     """The steps of a person in a run, one line for each."""
-    name = view["display_name"] or view["matricule"] or word("(archived)")
+    name = view["display_name"] or view["matricule"] or translate_word("(archived)")
     facts = {
-        "who": f"{name}  {view['uid'] or sentence(Phrase('(no account)'))}",
+        "who": f"{name}  {view['uid'] or translate(Phrase('(no account)'))}",
         "run": view["run"],
         "day": view["as_of"],
     }
-    head = Phrase("{who}: run {run} as of {day}: {status}", status=word(view["status"]), **facts)
-    lines = [sentence(head)]
+    head = Phrase("{who}: run {run} as of {day}: {status}", status=translate_word(view["status"]), **facts)
+    lines = [translate(head)]
     for step in view["steps"]:
-        verdict = word(_SHOWN.get(step["verdict"], step["verdict"]))
-        text = sentence(step["text"])
-        lines.append(f"  {word(step['step']):<{_WIDTH}} {verdict:<8} {step['code']:<14} {text}")
+        verdict = translate_word(_SHOWN.get(step["verdict"], step["verdict"]))
+        text = translate(step["text"])
+        lines.append(f"  {translate_word(step['step']):<{_WIDTH}} {verdict:<8} {step['code']:<14} {text}")
     return "\n".join(map(shown, lines)) + "\n"
 
 
 def _lines(view: View) -> Iterator[str]:
     first, *others = view["answers"]
-    who = f"{view['display_name'] or word('(archived)')}  {view['uid']}"
-    day, verdict = view["as_of"], word(first["verdict"])
+    who = f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}"
+    day, verdict = view["as_of"], translate_word(first["verdict"])
     if first["subject"] == "login":
-        verdict = word(first["verdict"].upper())
+        verdict = translate_word(first["verdict"].upper())
         head = Phrase("{who}: log in on {day}: {verdict}", who=who, day=day, verdict=verdict)
         yield _with_span(head, first)
         yield from _causes(first)
@@ -92,9 +92,9 @@ def _lines(view: View) -> Iterator[str]:
         yield from _services(others)
     else:
         service = f"{first['label']} ({first['subject']})"
-        yield sentence(Phrase("{who}: {service} on {day}", who=who, service=service, day=day))
+        yield translate(Phrase("{who}: {service} on {day}", who=who, service=service, day=day))
         for answer in view["answers"]:
-            words = word(answer["verdict"].upper())
+            words = translate_word(answer["verdict"].upper())
             if answer["uai"]:
                 words = Phrase("{verdict} at {uai}", verdict=words, uai=answer["uai"])
             yield f"  {_with_span(words, answer)}"
@@ -107,7 +107,7 @@ def _with_span(words: str, answer: View) -> str:
     span = _span(answer)
     if answer["since"] and not answer["until"]:
         span.append(Phrase("no end known"))
-    return sentence(joined([words, *span], "{first}, {second}"))
+    return translate(joined([words, *span], "{first}, {second}"))
 
 
 def _span(answer: View) -> list[str]:
@@ -128,12 +128,12 @@ def _details(view: View, answer: View, *, indent: str = "  ", named: bool = Fals
     row = answer["assignment"]
     if row:
         feed = f" [{row['origin']}]" if row["origin"] else f" [{row['source']}]" if row["source"] else ""
-        yield _field(indent, "assignment", sentence(row["text"]) + feed)
+        yield _field(indent, "assignment", translate(row["text"]) + feed)
     for note in answer["notes"]:
         yield _field(indent, "note", note)
     coming = answer["coming"]
     for number, event in enumerate(coming[:_FIRST_DAYS]):
-        yield _field(indent, "" if number else "next", f"{event['day']} {sentence(event['what'])}")
+        yield _field(indent, "" if number else "next", f"{event['day']} {translate(event['what'])}")
     if len(coming) > _FIRST_DAYS:
         facts = {"number": len(coming) - _FIRST_DAYS, "uid": view["uid"]}
         more = Phrase("and {number} more; see: piactl account timeline {uid}", **facts)
@@ -145,7 +145,7 @@ def _details(view: View, answer: View, *, indent: str = "  ", named: bool = Fals
 
 
 def _field(indent: str, name: str, value: str) -> str:
-    return f"{indent}{word(name):<{_WIDTH}} {sentence(value)}"
+    return f"{indent}{translate_word(name):<{_WIDTH}} {translate(value)}"
 
 
 def _place(view: View, rule: View) -> str:
@@ -157,7 +157,7 @@ def _place(view: View, rule: View) -> str:
 def _causes(answer: View) -> Iterator[str]:
     marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": Phrase("LET IN")}
     for number, cause in enumerate(answer["causes"], 1):
-        yield f"  {number}. {word(marks[cause['effect']]):<8} {sentence(cause['text'])}"
+        yield f"  {number}. {translate_word(marks[cause['effect']]):<8} {translate(cause['text'])}"
         if cause["command"]:
             yield f"              {cause['command']}"
 
@@ -165,11 +165,12 @@ def _causes(answer: View) -> Iterator[str]:
 def _services(answers: list[View]) -> Iterator[str]:
     if not answers:
         return
-    yield f"  {word('services')}"
-    names = [sentence(right_words({**answer, "service": answer["subject"]})) for answer in answers]
+    yield f"  {translate_word('services')}"
+    names = [translate(right_words({**answer, "service": answer["subject"]})) for answer in answers]
     width = max(map(len, names))
     for name, answer in zip(names, answers, strict=True):
-        yield f"    {word(answer['verdict']):<4}{name:<{width}}  {sentence(_shortly(answer))}".rstrip()
+        verdict = translate_word(answer["verdict"])
+        yield f"    {verdict:<4}{name:<{width}}  {translate(_shortly(answer))}".rstrip()
 
 
 def _shortly(answer: View) -> str:

@@ -61,7 +61,7 @@ from piactl.report.establishments import legend
 from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
-from piactl.translation import sentence
+from piactl.translation import translate
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -268,7 +268,7 @@ def timeline(
 
 def _title(drawn: Timeline) -> str:
     archived = drawn.account.state.value == "archived"
-    who = sentence(Phrase("(archived)")) if archived else drawn.account.display_name
+    who = translate(Phrase("(archived)")) if archived else drawn.account.display_name
     return f"{who} ({drawn.account.uid})"
 
 

@@ -46,7 +46,7 @@ from piactl.journal.actor import known_operator
 from piactl.phrase import Phrase, counted
 from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside
-from piactl.translation import sentence
+from piactl.translation import translate
 
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[
@@ -97,7 +97,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         rejected = Phrase(
             "plan {plan}: rejected by {by}; its feeds are not applied", plan=short, by=answer.by
         )
-        put_text([f"{sentence(rejected)}\n"])
+        put_text([f"{translate(rejected)}\n"])
         return int(Exit.DONE)
     approved_plan = Phrase(
         "plan {plan}: approved by {by} for {hours}; another person applies it",
@@ -105,7 +105,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         by=answer.by,
         hours=counted(configuration.policy.approvals.hours, "hour", "hours"),
     )
-    put_text([f"{sentence(approved_plan)}\n"])
+    put_text([f"{translate(approved_plan)}\n"])
     return int(Exit.DONE)
 
 

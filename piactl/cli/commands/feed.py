@@ -62,7 +62,7 @@ from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered
-from piactl.translation import sentence
+from piactl.translation import translate
 from piactl.trials.rehearse_nights import RehearsalFolder
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -296,7 +296,7 @@ def _print(document: dict[str, Any]) -> None:
     for warning in document["warnings"]:
         remarks.append(Phrase("warning: {column}: {message}", **warning))
     remarks.append(_comparison(document["compared"], len(document["warnings"])))
-    lines = [head, f"  sha256 {document['digest']}", *(f"  {sentence(remark)}" for remark in remarks)]
+    lines = [head, f"  sha256 {document['digest']}", *(f"  {translate(remark)}" for remark in remarks)]
     lines += [rejection_words(rejection) for rejection in document["rejections"]]
     rows = len({r["line"] for r in document["rejections"]})
     rejected = Phrase(
@@ -306,7 +306,7 @@ def _print(document: dict[str, Any]) -> None:
         people=counted(len(document["held"]), "person would be held", "people would be held"),
     )
     lines.append(rejected if rows else Phrase("nothing is rejected"))
-    put_text(shown(sentence(line)) + "\n" for line in lines)
+    put_text(shown(translate(line)) + "\n" for line in lines)
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:

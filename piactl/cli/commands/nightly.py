@@ -70,7 +70,7 @@ from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
 from piactl.runs.notifications import events_waiting, missing_programs
 from piactl.runs.run import Order
-from piactl.translation import word
+from piactl.translation import translate_word
 
 _FEW = 5
 """How many of the people who are held a night names at its end."""
@@ -208,7 +208,7 @@ def _run(
         say(Phrase("{rows}, and --strict is set", rows=rejected))
         code = int(Exit.PARTLY)
     if lost is not None:
-        status = word(done.status)
+        status = translate_word(done.status)
         see = Phrase("The run itself is {status}; see: piactl runs show {run}", status=status, run=done.run)
         say(joined([str(lost), see], "{first}\n{second}"))
         code = int(lost.exit_code)

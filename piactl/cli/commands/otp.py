@@ -65,7 +65,7 @@ from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
-from piactl.translation import sentence, translated
+from piactl.translation import translate
 
 CodeFile = Annotated[
     str | None,
@@ -247,7 +247,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         uid = holder.account.uid
         code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
-    put_text([f"{sentence(Phrase('{uid}: the code is good, and used up', uid=uid))}\n"])
+    put_text([f"{translate(Phrase('{uid}: the code is good, and used up', uid=uid))}\n"])
     return int(Exit.DONE)
 
 
@@ -415,7 +415,7 @@ def ask_code(label: str, source: str | None = None) -> str:
     if source is not None:
         return ask_secret(label, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
-        print(translated(Phrase("{label}: ", label=label)), end="", file=sys.stderr, flush=True)
+        print(translate(Phrase("{label}: ", label=label)), end="", file=sys.stderr, flush=True)
     try:
         with interruptible():
             line = sys.stdin.readline()

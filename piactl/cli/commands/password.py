@@ -41,7 +41,7 @@ from piactl.helpdesk.unblock import prepare_unblocking
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
-from piactl.translation import sentence
+from piactl.translation import translate
 
 
 def hand_out(
@@ -294,8 +294,8 @@ def check(
         say(remark)
     if output is None:
         put_text(
-            [f"{sentence(problem)}\n" for problem in checked.problems]
-            or [f"{sentence(Phrase('good ({minimum} or more)', minimum=checked.minimum))}\n"]
+            [f"{translate(problem)}\n" for problem in checked.problems]
+            or [f"{translate(Phrase('good ({minimum} or more)', minimum=checked.minimum))}\n"]
         )
     else:
         facts = {

@@ -48,7 +48,7 @@ from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.status_text import status_text
 from piactl.report.table import numbers
 from piactl.runs.rewind_day import rewind as set_back
-from piactl.translation import word
+from piactl.translation import translate_word
 
 COLUMNS = (
     "run", "as_of", "status", "command", "outcomes", "author", "user", "host", "started", "ended", "note",
@@ -136,7 +136,7 @@ def rewind(
         runs = counted(len(changed), "run is", "runs are")
         say(Phrase("{runs} after {day}. To undo them, the latest first:", runs=runs, day=done.after))
     for run in changed:
-        facts = {"run": run["run"], "day": run["as_of"], "status": word(run["status"])}
+        facts = {"run": run["run"], "day": run["as_of"], "status": translate_word(run["status"])}
         say(Phrase('  piactl undo {run} --reason "..."    # as of {day}, {status}', **facts))
     return int(Exit.DONE)
 

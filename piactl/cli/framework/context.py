@@ -31,7 +31,7 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.translation import translated, use
+from piactl.translation import translate, use
 
 View = Mapping[str, Any]
 Found = TypeVar("Found")
@@ -153,7 +153,7 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
 def say(text: str) -> None:
     """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
     try:
-        for line in _with_groups(translated(text)).split("\n"):
+        for line in _with_groups(translate(text)).split("\n"):
             print(_painted(f"piactl: {shown(line)}", sys.stderr), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
@@ -171,7 +171,7 @@ def _with_groups(text: str) -> str:
         of_command = _roles_of(match[3]) if match else ()
         if match and of_command and held.isdisjoint({*of_command} - {roles.Role.SERVICE}):
             who = roles.groups_of(of_command)
-            groups = translated(Phrase("(group {who})", who=who)) if who != roles.Role.ROOT else f"({who})"
+            groups = translate(Phrase("(group {who})", who=who)) if who != roles.Role.ROOT else f"({who})"
             if match[1].strip():
                 line = f"{match[1]} {groups}{match[2]}{match[3]}"
             elif lines:
@@ -280,7 +280,7 @@ _NEXT: dict[int, str] = {
 def say_text(text: str) -> None:
     """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
     lines without external characters."""
-    print(_painted(translated(text), sys.stderr), end="", file=sys.stderr)
+    print(_painted(translate(text), sys.stderr), end="", file=sys.stderr)
 
 
 def _painted(text: str, stream: TextIO) -> str:
@@ -311,7 +311,7 @@ def put_json(value: object, indent: int | None = 2) -> None:
 
 def put_text(pieces: Iterable[str]) -> None:
     """Prints text for people without a pager, so that nothing waits for a reader. Raises as `put`."""
-    put([_with_groups("".join(map(translated, pieces)))])
+    put([_with_groups("".join(map(translate, pieces)))])
 
 
 def display(pieces: Iterable[str], layout: str = "text") -> None:
@@ -321,7 +321,7 @@ def display(pieces: Iterable[str], layout: str = "text") -> None:
     if layout not in ("text", "table"):
         put(pieces)
         return
-    text = "".join(pieces) if layout == "table" else _with_groups("".join(map(translated, pieces)))
+    text = "".join(pieces) if layout == "table" else _with_groups("".join(map(translate, pieces)))
     if not sys.stdout.isatty():
         put([text])
         return
@@ -450,7 +450,7 @@ class ProgressLine:
         if sys.stderr.isatty():
             self.shown = True
             progress = Phrase("{task}: {done} of {total}", task=self.what, done=done, total=total)
-            print("\r" + translated(progress), end="", file=sys.stderr, flush=True)
+            print("\r" + translate(progress), end="", file=sys.stderr, flush=True)
             if done >= total:
                 self.close()
 

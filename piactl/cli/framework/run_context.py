@@ -58,7 +58,7 @@ from piactl.report.table import numbers
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, Order, journal_reading
-from piactl.translation import word
+from piactl.translation import translate_word
 
 
 def new_order(
@@ -239,7 +239,7 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:
-        say(joined([uid, word(outcome), message], "{first}: {second}"))
+        say(joined([uid, translate_word(outcome), message], "{first}: {second}"))
     if output is Form.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
@@ -251,7 +251,7 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
         )
         return
     counts = dict(sorted(done.counts.items()))
-    outcome = Phrase("run {run}: {status}", run=done.run, status=word(done.status))
+    outcome = Phrase("run {run}: {status}", run=done.run, status=translate_word(done.status))
     if done.stopped:
         facts = {"number": counts.pop("applied", 0), "wanted": done.wanted}
         outcome = Phrase("{outcome}: {number} of {wanted} written", outcome=outcome, **facts)

@@ -20,7 +20,7 @@ from piactl.errors import Declined, PiactlError, UsageError
 from piactl.host_secrets import read_password
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_missing, sudo_service
-from piactl.translation import translated
+from piactl.translation import translate
 
 _ESCAPED = "piactl-escaped"
 
@@ -134,7 +134,7 @@ def ask_reason() -> str:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
     with interruptible(), suppress(UnicodeDecodeError):
-        question = translated(Phrase("Reason, in a sentence for the record: "))
+        question = translate(Phrase("Reason, in a sentence for the record: "))
         print(question, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         return sys.stdin.readline().strip()
@@ -144,7 +144,7 @@ def ask_reason() -> str:
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
     with interruptible():
-        choice = translated(Phrase("{question} [y/N] ", question=question))
+        choice = translate(Phrase("{question} [y/N] ", question=question))
         print(choice, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         with suppress(UnicodeDecodeError):
@@ -220,7 +220,7 @@ def _line_of_stdin(name: str, option: str) -> str:
 def _without_echo(name: str) -> str:
     try:
         with interruptible():
-            text = getpass.getpass(translated(Phrase("{name} (not shown): ", name=name)), stream=sys.stderr)
+            text = getpass.getpass(translate(Phrase("{name} (not shown): ", name=name)), stream=sys.stderr)
     except EOFError:
         raise UsageError(Phrase("{name}: none was given; nothing was changed", name=name)) from None
     if not text:
