@@ -46,18 +46,17 @@ def translate(text: str) -> str:
 
 def translate_word(text: str) -> str:
     """A heading of a table or a code in a cell (`active`, `yes`), in the language of the process."""
-    return in_french(Phrase(text)) if _used == "fr" and text else text
+    return in_french(text) if _used == "fr" else text
 
 
 def in_french(text: str) -> str:
-    """A Phrase in French, whatever the language of the process, for pages that have French readers."""
-    if not isinstance(text, Phrase) or not text:
+    """A Phrase or a word in French, whatever the language of the process, for pages that have French
+    readers."""
+    phrase = text if isinstance(text, Phrase) else Phrase(text)
+    if not phrase.form:
         return text
-    catalogue = _french()
-    form = (
-        catalogue.ngettext(text.form, text.plural, text.number)
-        if text.plural
-        else catalogue.gettext(text.form)
-    )
-    values = {name: in_french(v) if isinstance(v, str) else v for name, v in text.values.items()}
+    if phrase.plural:
+        return _french().ngettext(phrase.form, phrase.plural, phrase.number)
+    values = {name: in_french(v) if isinstance(v, Phrase) else v for name, v in phrase.values.items()}
+    form = _french().gettext(phrase.form)
     return form.format_map(values) if values else form

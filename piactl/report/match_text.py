@@ -72,11 +72,15 @@ def _beside(stated: View, other: View) -> Iterator[str]:
     rows = [
         ("name", *(f"{side['civilite']} {side['name']}".strip() for side in (stated, other))),
         ("private", stated["private_mail"], other["private_mail"]),
-        ("state", stated["state"], other["state"]),
+        ("state", *(translate_word(side["state"]) for side in (stated, other))),
         *(("post", *pair) for pair in posts),
         ("evidence", "", ", ".join(map(translate_word, other["evidence"]))),
     ]
-    cells = [[shown(translate_word(text) if text else "") for text in row] for row in rows if any(row[1:])]
+    cells = [
+        [translate_word(label), *(shown(translate(text or "")) for text in row)]
+        for label, *row in rows
+        if any(row)
+    ]
     text = tabulate(
         cells,
         headers=["", "HR", shown(other["who"])],

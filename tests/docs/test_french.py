@@ -49,8 +49,12 @@ NOT_READ = (
 )  # fmt: skip
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",
-    "otp approve",  # commands
-    "feeds DIR", "days A..B", "out DIR",  # options
+    "otp approve", "password reset", "otp verify", "runs rewind", "until DATE --reason",  # commands
+    "feeds DIR", "days A..B", "out DIR", "a reason",  # options
+    "not applied", "not changed since", "would change", "would be reversed", "not made", "let in", "left over",
+    "password and code", "feed refused", "waits for a decision", "waits for the next feed",  # codes
+    "is wrong",  # how a reason of core begins
+    "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run
     "not a path",
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV

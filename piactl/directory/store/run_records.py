@@ -28,7 +28,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.typed_records import from_json
 from piactl.errors import NotFound
-from piactl.phrase import keep_forms, with_phrases
+from piactl.phrase import Phrase, keep_forms, with_phrases
 
 MARK = "description"
 """What the record of a run carries while it is running, so that a search finds it."""
@@ -139,7 +139,7 @@ def find_run(records: Iterable[Record], run: str) -> Record:
     for record in records:
         if run in (record["run"], "last"):
             return record
-    raise NotFound(f"{run}: no such run; see: piactl runs list")
+    raise NotFound(Phrase("{run}: no such run; see: piactl runs list", run=run))
 
 
 def author_of_run(r: Record) -> str:
