@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
+from piactl.phrase import Phrase, joined
+
 
 class Exit(IntEnum):
     """Exit codes of the command; each has one meaning."""
@@ -131,9 +133,11 @@ class FeedRefused(PiactlError):
         self.file, self.source, self.rows = file, source, rows
         self.options = accepting(digest) if digest else ()
         self.refusals = tuple(refusals)
-        super().__init__(
-            "\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals)
+        lines = (
+            Phrase("{file}: feed refused: {message} [{code}]", file=file, message=message, code=code)
+            for code, message in self.refusals
         )
+        super().__init__(joined(lines, "{first}\n{second}"))
 
     def feeds(self) -> list[dict[str, Any]]:
         """What is known of each refused feed, for the record of a run; it names no person."""
@@ -153,7 +157,7 @@ class FeedsRefused(FeedRefused):
         if all(error.options for error in errors):
             digests = dict.fromkeys(error.options[0] for error in errors)
             self.options = (*digests, REASON)
-        PiactlError.__init__(self, "\n".join(str(error) for error in errors))
+        PiactlError.__init__(self, joined(map(str, errors), "{first}\n{second}"))
 
     def feeds(self) -> list[dict[str, Any]]:
         return [facts for error in self.errors for facts in error.feeds()]

@@ -14,6 +14,7 @@ from pathlib import Path
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.errors import SecretUnusable
+from piactl.phrase import Phrase
 from piactl.private_files import exposure, may_not, user_name, write_private
 from piactl.roles import matches_feeds, refuse_identity
 
@@ -170,7 +171,7 @@ def _read_private(path: str) -> bytes:
 
 def _refuse_exposed(path: str, status: os.stat_result, *, is_credential: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise SecretUnusable(f"{path}: not a regular file; name a file")
+        raise SecretUnusable(Phrase("{path}: not a regular file; name a file", path=path))
     if status.st_uid not in (0, os.geteuid()) and os.geteuid() == 0:
         owner = user_name(status.st_uid)
         raise SecretUnusable(

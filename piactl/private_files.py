@@ -22,6 +22,7 @@ from piactl.caller import sudo_service as sudo_service
 from piactl.caller import this_user as this_user
 from piactl.caller import user_name as user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
+from piactl.phrase import Phrase
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
@@ -67,7 +68,7 @@ def refuse_missing(name: str) -> None:
         os.stat(name)  # noqa: PTH116 - Path cannot hold every name
     except (OSError, ValueError) as error:
         if getattr(error, "errno", ENOENT) in (ENOENT, ENOTDIR, ENAMETOOLONG):
-            raise UsageError(f"{name}: there is no such file; check the path") from None
+            raise UsageError(Phrase("{name}: there is no such file; check the path", name=name)) from None
 
 
 def refuse_input(option: str, name: str | None, folder: str = "") -> None:
@@ -228,7 +229,9 @@ def write_private(
     with suppress(OSError, ValueError):  # what hinders this hinders the writing, too
         there = path.lstat().st_mode
         if not (stat.S_ISREG(there) or stat.S_ISLNK(there) or stat.S_ISDIR(there)):
-            raise PiactlError(f"{path}: is a device, a pipe or a socket: name an ordinary file")
+            raise PiactlError(
+                Phrase("{path}: is a device, a pipe or a socket: name an ordinary file", path=path)
+            )
     temporary = path.parent / f".{path.name}.{os.urandom(8).hex()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -280,7 +283,9 @@ def create_private(path: Path) -> int:
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileExistsError:
-        raise PiactlError(f"{path}: already exists and is not overwritten; name a new file") from None
+        raise PiactlError(
+            Phrase("{path}: already exists and is not overwritten; name a new file", path=path)
+        ) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None

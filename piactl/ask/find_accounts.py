@@ -3,7 +3,7 @@ shows."""
 
 from __future__ import annotations
 
-import marshal
+import pickle  # nosec B403
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ from piactl.edits.found_accounts import (
     person_facts,
 )
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase
 from piactl.private_files import NamelessFile
 
 _NEAR = 80
@@ -187,7 +188,7 @@ class Views:
         self._file = NamelessFile(folder)
         self._places: list[tuple[str, int, int]] = []
         for view in views:
-            data = marshal.dumps(view)
+            data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
             self._places.append((view["uid"], self._file.add(data), len(data)))
 
     def sort(self) -> None:
@@ -197,7 +198,7 @@ class Views:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         # this process alone has written what it reads here
         for _, place, length in self._places:
-            yield marshal.loads(self._file.read(place, length))  # noqa: S302 # nosec B302
+            yield pickle.loads(self._file.read(place, length))  # noqa: S301 # nosec B301
 
 
 def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:
@@ -236,8 +237,10 @@ def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
     logins = dict(read_last_logins(store.reader, store.directory, store.encoding))
     if not any(login.at for login in logins.values()):
         raise PiactlError(
-            "the server keeps no last log in of any account: set `lastbind on` in the database of slapd.conf "
-            "(olcLastBind: TRUE).\nIt counts from then on, and is personal data: "
-            "see docs/personal-data.md"
+            Phrase(
+                "the server keeps no last log in of any account: set `lastbind on` in the database of "
+                "slapd.conf (olcLastBind: TRUE).\nIt counts from then on, and is personal data: see "
+                "docs/personal-data.md"
+            )
         )
     return logins

@@ -8,6 +8,7 @@ from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.text import facts_of
 from piactl.errors import NotFound
+from piactl.phrase import Phrase
 
 
 def service_rows(policy: Policy) -> list[dict[str, Any]]:
@@ -24,7 +25,11 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
     """
     service = policy.services.get(name)
     if service is None:
-        raise NotFound(f"{name}: the policy has no such service; {hint(name, policy.services)}")
+        raise NotFound(
+            Phrase(
+                "{name}: the policy has no such service; {hint}", name=name, hint=hint(name, policy.services)
+            )
+        )
     return {
         **_service(service, policy),
         "urn": policy.urn + name + (":UAI" if service.per_establishment else ""),
@@ -49,7 +54,9 @@ def profile_view(policy: Policy, name: str) -> dict[str, Any]:
     """
     names = [entry.name for entry in policy.profiles]
     if name not in names:
-        raise NotFound(f"{name}: the policy has no such profile; {hint(name, names)}")
+        raise NotFound(
+            Phrase("{name}: the policy has no such profile; {hint}", name=name, hint=hint(name, names))
+        )
     place = names.index(name)
     return {
         **_profile(policy.profiles[place]),

@@ -18,7 +18,6 @@ from itertools import islice
 from typing import Any
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Reader
@@ -29,8 +28,9 @@ from piactl.directory.store.base_digest import WITNESSED
 from piactl.edits.found_accounts import AccountStore, find_named
 from piactl.errors import PiactlError
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes, csns_since
+from piactl.phrase import Phrase, counted, joined
 
-JOURNAL, ACCESS_LOG = "journal", "access log"
+JOURNAL, ACCESS_LOG = "journal", Phrase("access log")
 
 APART = timedelta(seconds=5)
 """The largest clock difference between this host and the server at which a write is recognised in both."""
@@ -51,7 +51,13 @@ def find_uid(store: AccountStore, name: str) -> str:
     entries = find_named(store, name) if name else []
     uids = sorted({entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in entries})
     if len(uids) > 1 and name not in uids:
-        raise PiactlError(f"{name}: several accounts have this name ({', '.join(uids)}); give a uid")
+        raise PiactlError(
+            Phrase(
+                "{name}: several accounts have this name ({uids}); give a uid",
+                name=name,
+                uids=", ".join(uids),
+            )
+        )
     return name if name in uids else "".join(uids)
 
 
@@ -87,14 +93,16 @@ def _row(
         row |= {name: list(getattr(change, name)) for name in ("kinds", "attributes")}
         row["operation"] = change.op
     elif write is not None:
-        origin = "not in this journal: another host's, pruned, or by hand"
+        origin = Phrase("not in this journal: another host's, pruned, or by hand")
         if identity == write.by:
-            origin = "by another program"
+            origin = Phrase("by another program")
         row |= {"time": write.time, "dn": write.dn, "operation": write.op, "kinds": []}
-        row["author"] = write.by or "anonymous"
+        row["author"] = write.by or Phrase("anonymous")
         row["attributes"] = None if write.attributes is None else list(write.attributes)
         row["outcome"] = "failed" if write.result else "applied"
-        row["message"] = f"LDAP result {write.result}; {origin}" if write.result else origin
+        row["message"] = origin
+        if write.result:
+            row["message"] = Phrase("LDAP result {result}; {origin}", result=write.result, origin=origin)
     return row
 
 
@@ -176,16 +184,24 @@ class Unjournalled:
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
         if self.too_many:
-            return f"more than {MOST} writes of accounts are not in this journal"
+            return Phrase("more than {most} writes of accounts are not in this journal", most=MOST)
         if not self.writes:
             return ""
         most = Counter(write.by for write in self.writes).most_common(NAMED)
         authors = ", ".join(f"{author} {number}" for author, number in most)
-        named = "; ".join(f"{write.dn} at {write.time} by {write.by}" for write in self.writes[:NAMED])
+        parts = [
+            Phrase("{dn} at {time} by {by}", dn=write.dn, time=write.time, by=write.by)
+            for write in self.writes[:NAMED]
+        ]
         remaining = len(self.writes) - NAMED
-        rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
-        writes = counted(len(self.writes), "write")
-        return f"{writes} of accounts not in this journal: {named}{rest}"
+        if remaining > 0:
+            parts.append(Phrase("and {number} more ({authors})", number=remaining, authors=authors))
+        writes = counted(
+            len(self.writes),
+            "write of accounts not in this journal",
+            "writes of accounts not in this journal",
+        )
+        return Phrase("{writes}: {parts}", writes=writes, parts=joined(parts))
 
 
 def _alone(
@@ -198,7 +214,7 @@ def _alone(
     journalled = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
     identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
     alone = [
-        replace(write, by=_identity(write.by, identities) or "anonymous")
+        replace(write, by=_identity(write.by, identities) or Phrase("anonymous"))
         for change, write in paired(journalled, writes)
         if change is None and write is not None
     ]
@@ -359,7 +375,9 @@ def _unwitnessed(
     for write, places in sorted(writes, key=lambda logged: logged[0].time):
         change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
         journalled = change is not None or (bool(write.by) and normal_dn(write.by) in elsewhere)
-        words = f"no journal has the change of its device by {write.by} at {write.time}"
+        words = Phrase(
+            "no journal has the change of its device by {by} at {time}", by=write.by, time=write.time
+        )
         for uid, name in places:
             if not journalled:
                 changed.setdefault(uid, {})[name] = words

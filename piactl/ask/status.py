@@ -21,12 +21,13 @@ from piactl.core.plan.losses import losses_before, losses_since
 from piactl.core.plan.memory import LastRun, Memory, RunStatus
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted, iso
+from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.edits.found_accounts import AccountStore
 from piactl.helpdesk.second_person import Requests
+from piactl.phrase import counted
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
@@ -228,7 +229,9 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
     accounts_now = before if plan.refusals else after
     for row in losses_in_window(policy, accounts_now, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in broken_kinds:
-            rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
+            rows.append(
+                (WINDOW[row["kind"]], counted(row["days"], "day", "days"), row["accounts"], row["limit"])
+            )
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):
         yield {"kind": kind, "scope": scope, "accounts": accounts, "limit": limit, "broken": False}
 

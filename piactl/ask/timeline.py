@@ -13,6 +13,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.core.timeline_rows import Row, RowGroup, timeline_rows
 from piactl.errors import UsageError
+from piactl.phrase import Phrase
 
 _BACK, _AHEAD, _LEAST, _ROOM = 365, 400, 90, 15
 """In days: how far a picture reaches back and ahead by default, at least, and its margin."""
@@ -42,7 +43,7 @@ def timeline(account: Account, rules: Rules, first: date | None = None, last: da
     begin, end = _days(rows, as_of)
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:
-        raise UsageError(f"--until {last}: is before --from {first}")
+        raise UsageError(Phrase("--until {last}: is before --from {first}", last=last, first=first))
     inside = [row for row in rows if any(_meets(s.first, s.last, first, last) for s in row.spans)]
     return Timeline(account, inside, as_of, first, last)
 

@@ -13,13 +13,7 @@ from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
 _FILES = 256
-_NEEDED = {
-    "RLIMIT_FSIZE": "files of any size (ulimit -f)",
-    "RLIMIT_CPU": "CPU time without a limit (ulimit -t)",
-    "RLIMIT_AS": "memory without a limit (ulimit -v)",
-    "RLIMIT_DATA": "memory without a limit (ulimit -d)",
-    "RLIMIT_NOFILE": f"at least {_FILES} open files (ulimit -n)",
-}
+_NEEDED = ("RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_NOFILE")
 """What a command needs to end what it begins; its caller chooses these limits, also through sudo."""
 
 
@@ -70,17 +64,28 @@ def _refuse_limits() -> None:
     import resource
 
     from piactl.errors import NotPermitted
+    from piactl.phrase import Phrase, joined
 
+    needs = {
+        "RLIMIT_FSIZE": Phrase("files of any size (ulimit -f)"),
+        "RLIMIT_CPU": Phrase("CPU time without a limit (ulimit -t)"),
+        "RLIMIT_AS": Phrase("memory without a limit (ulimit -v)"),
+        "RLIMIT_DATA": Phrase("memory without a limit (ulimit -d)"),
+        "RLIMIT_NOFILE": Phrase("at least {number} open files (ulimit -n)", number=_FILES),
+    }
     lacking = []
-    for name, need in _NEEDED.items():
+    for name in _NEEDED:
         _, most = resource.getrlimit(getattr(resource, name))
         enough = _FILES if name == "RLIMIT_NOFILE" else most + 1
         if most != resource.RLIM_INFINITY and most < enough:
-            lacking.append(need)
+            lacking.append(needs[name])
     if lacking:
         raise NotPermitted(
-            f"piactl begins nothing that it might not end; it needs {'; '.join(lacking)}.\n"
-            "Start it without these limits of the shell or the unit"
+            Phrase(
+                "piactl begins nothing that it might not end; it needs {needs}.\n"
+                "Start it without these limits of the shell or the unit",
+                needs=joined(lacking),
+            )
         )
 
 
@@ -101,7 +106,9 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return _ended("interrupted", 130, arguments)
+        from piactl.phrase import Phrase
+
+        return _ended(Phrase("interrupted"), 130, arguments)
 
 
 def _outcome(arguments: list[str]) -> int:

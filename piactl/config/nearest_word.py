@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from rapidfuzz import fuzz, process
 
+from piactl.phrase import Phrase
+
 _NEAR_ENOUGH = 55
 _MOST_LISTED = 16
 
@@ -21,9 +23,9 @@ def hint(word: str, valid: Iterable[str]) -> str:
     """`did you mean X?`, a list of the valid words if none is close, or `none is defined`."""
     words = sorted(set(valid))
     if not words:
-        return "none is defined"
+        return Phrase("none is defined")
     meant = nearest(word, words)
     if meant is not None:
-        return f"did you mean {meant}?"
-    listed = ", ".join(words[:_MOST_LISTED])
-    return f"valid values: {listed}" + (", ..." if len(words) > _MOST_LISTED else "")
+        return Phrase("did you mean {word}?", word=meant)
+    listed = ", ".join([*words[:_MOST_LISTED], *(["..."] if len(words) > _MOST_LISTED else [])])
+    return Phrase("valid values: {words}", words=listed)

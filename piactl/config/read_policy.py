@@ -14,8 +14,8 @@ from piactl.config.typed_reading import read_typed
 from piactl.core.model.policy import MERGE, GraceRule, Policy, Profile, When
 from piactl.core.naming.names import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
-from piactl.core.text import counted
 from piactl.errors import Mistake
+from piactl.phrase import counted
 
 DEFAULT_GRACE_DAYS = 30
 
@@ -213,7 +213,8 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {counted(days, 'day')} of grace and {policy.retention} of retention keep data for"
+            f"{label}: {counted(days, 'day', 'days')} of grace and {policy.retention} of retention keep data "
+            "for"
             f" {days + policy.retention} days; shorten one of them:"
             f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )

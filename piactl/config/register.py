@@ -11,8 +11,8 @@ from pathlib import Path
 from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import read_content
 from piactl.core.model.person import Establishment, Register, read_uai
-from piactl.core.text import counted
 from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.phrase import counted
 
 MAX_REGISTER_BYTES = 50_000_000
 
@@ -116,7 +116,8 @@ class _RegisterReader:
             self.mistake(
                 line,
                 0,
-                f"{counted(len(row), 'value')} for {len(columns)} columns; check the separators and quotes",
+                f"{counted(len(row), 'value', 'values')} for {len(columns)} columns; "
+                "check the separators and quotes",
             )
             return None
         cells = dict(zip(columns, map(str.strip, row), strict=True))

@@ -8,17 +8,22 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
-    `counted(n, "guard is broken", "guards are broken")`."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+from piactl.phrase import Phrase, joined
 
 
 def few(items: Sequence[object], most: int) -> str:
     """The first items: `a, b and 3 more`."""
-    text = ", ".join(map(str, items[:most]))
-    return text if len(items) <= most else f"{text} and {len(items) - most} more"
+    names = ", ".join(map(str, items[:most]))
+    if len(items) <= most:
+        return names
+    return Phrase("{names} and {number} more", names=names, number=len(items) - most)
+
+
+def from_to(first: date, last: date | None) -> Phrase:
+    """`from 2026-09-01 to 2026-12-31`; `from 2026-09-01` without a last day."""
+    if last is None:
+        return Phrase("from {first}", first=first)
+    return Phrase("from {first} to {last}", first=first, last=last)
 
 
 def iso(day: date | None) -> str | None:
@@ -51,7 +56,11 @@ def utc_instant(text: str) -> datetime:
 
 def condition(when: Mapping[str, Iterable[str]]) -> str:
     """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
-    return ", ".join(f"{name} {' or '.join(sorted(v))}" for name, v in when.items()) or "every assignment"
+    conditions = (
+        Phrase("{name} {values}", name=name, values=joined(sorted(values), "{first} or {second}"))
+        for name, values in when.items()
+    )
+    return joined(conditions, "{first}, {second}") or Phrase("every assignment")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

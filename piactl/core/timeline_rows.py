@@ -18,7 +18,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import assignment_text, exception_text, lock_stays
+from piactl.core.rules.reasons import assignment_text, exception_text, with_lock_left
 from piactl.core.rules.rights_over_time import (
     GRANT,
     HANDOVER,
@@ -29,6 +29,7 @@ from piactl.core.rules.rights_over_time import (
     right_by,
     waiting_periods,
 )
+from piactl.phrase import Phrase, joined
 
 _ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 
@@ -41,40 +42,40 @@ class Shade(Enum):
     denied. Each state has a shade.
     """
 
-    COUNTS = "counts"
-    LEAVE = "leave"
-    UNCOUNTED = "not counted"
-    ENDING = "ends all"
-    ACTIVE = "active"
-    ON_LEAVE = "on-leave"
-    GRACE = "grace"
-    ANTICIPATED = "anticipated"
-    DEACTIVATED = "deactivated"
-    ARCHIVED = "archived"
-    LOGIN = "log in"
-    LOCK = "locked"
-    HELD = "held"
-    KEPT = "kept"
-    HANDOVER = "handover"
-    IN_GRACE = "in grace"
-    GRANTED = "granted"
-    WAITING = "waiting"
-    DENIED = "denied"
-    GRANT = "grant"
-    DENIAL = "denial"
-    OVERRIDE = "by hand"
+    COUNTS = Phrase("counts")
+    LEAVE = Phrase("leave")
+    UNCOUNTED = Phrase("not counted")
+    ENDING = Phrase("ends all")
+    ACTIVE = Phrase("active")
+    ON_LEAVE = Phrase("on-leave")
+    GRACE = Phrase("grace")
+    ANTICIPATED = Phrase("anticipated")
+    DEACTIVATED = Phrase("deactivated")
+    ARCHIVED = Phrase("archived")
+    LOGIN = Phrase("log in")
+    LOCK = Phrase("locked")
+    HELD = Phrase("held")
+    KEPT = Phrase("kept")
+    HANDOVER = Phrase("handover")
+    IN_GRACE = Phrase("in grace")
+    GRANTED = Phrase("granted")
+    WAITING = Phrase("waiting")
+    DENIED = Phrase("denied")
+    GRANT = Phrase("grant")
+    DENIAL = Phrase("denial")
+    OVERRIDE = Phrase("by hand")
 
 
 class RowGroup(Enum):
     """The groups of rows, in order; the values appear in JSON."""
 
-    ASSIGNMENTS = "assignments"
-    STATES = "states"
-    LOGIN = "login"
-    LOCKS = "locks"
-    SERVICES = "services"
-    EXCEPTIONS = "exceptions"
-    OVERRIDES = "overrides"
+    ASSIGNMENTS = Phrase("assignments")
+    STATES = Phrase("states")
+    LOGIN = Phrase("login")
+    LOCKS = Phrase("locks")
+    SERVICES = Phrase("services")
+    EXCEPTIONS = Phrase("exceptions")
+    OVERRIDES = Phrase("overrides")
 
 
 class Span(NamedTuple):
@@ -129,11 +130,9 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     for assignment in sorted(account.assignments, key=by_start):
-        note = (
-            assignment_text(assignment)
-            + lock_stays(assignment)
-            + (f", position {assignment.position}" if assignment.position else "")
-        )
+        note = with_lock_left(assignment_text(assignment), assignment)
+        if assignment.position:
+            note = Phrase("{post}, position {position}", post=note, position=assignment.position)
         row = Row(RowGroup.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, career in pieces:
             row.spans += _assigned(assignment, career, policy, inside)
@@ -157,7 +156,7 @@ def _is_of(post: Post, assignment: Assignment) -> bool:
 def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
     """One row per state. The days before the first post have no state, because there was no account."""
     for state in State:
-        row = Row(RowGroup.STATES, state.value)
+        row = Row(RowGroup.STATES, state.words)
         for inside, career in pieces:
             born = min((segment.first for segment in career.segments if segment.state in _ALIVE), default=0)
             days = [(s.first, s.last) for s in career.segments if s.state is state and s.last >= born]
@@ -173,19 +172,20 @@ def _lock_periods(account: Account) -> list[Period]:
 
 
 def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:
-    row = Row(RowGroup.LOGIN, "log in")
+    row = Row(RowGroup.LOGIN, Phrase("log in"))
     for inside, career in pieces:
         row.spans += _spans(difference(career.login, _lock_periods(account)), inside, Shade.LOGIN)
     return row
 
 
 def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
-    position = Row(RowGroup.LOCKS, "by position", "locked by an administrative position")
+    position = Row(RowGroup.LOCKS, Phrase("by position"), Phrase("locked by an administrative position"))
     for inside, career in pieces:
         position.spans += _spans(career.locked, inside, Shade.LOCK)
     yield position
     if account.lock is not None:
-        by_hand = Row(RowGroup.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
+        note = joined([account.lock.by, account.lock.why], "{first}: {second}")
+        by_hand = Row(RowGroup.LOCKS, Phrase("by hand"), note)
         by_hand.spans = [Span(first, last, Shade.LOCK) for first, last in _lock_periods(account)]
         yield by_hand
 
@@ -240,8 +240,9 @@ def _right_spans(right: Right, career: Career, policy: Policy, inside: Period) -
 
 def _manual_rows(account: Account) -> Iterable[Row]:
     for exception in sorted(account.exceptions, key=lambda e: (e.start, e.service, e.uai)):
-        label = f"{'grant' if exception.grants else 'deny'} {exception.service}" + (
-            f" {exception.uai}" if exception.uai else ""
+        right = " ".join(filter(None, [exception.service, exception.uai]))
+        label = (
+            Phrase("grant {right}", right=right) if exception.grants else Phrase("deny {right}", right=right)
         )
         shade = Shade.GRANT if exception.grants else Shade.DENIAL
         span = Span(exception.start.toordinal(), exception.end.toordinal(), shade)
@@ -250,7 +251,7 @@ def _manual_rows(account: Account) -> Iterable[Row]:
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(
             RowGroup.OVERRIDES,
-            f"{override.kind.value} {override.uai}".strip(),
+            " ".join(filter(None, [override.kind.value, override.uai])),
             override_text(override),
             [span],
         )

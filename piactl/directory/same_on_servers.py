@@ -22,6 +22,8 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
+from piactl.translation import translate
 
 _PASSWORD, _CHANGED = "userPassword", "pwdChangedTime"
 _PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", _CHANGED)
@@ -52,15 +54,19 @@ def not_arrived(
                 session = open_session(uri, settings, settings.identities[identity], password)
                 sessions[uri] = stack.enter_context(closing(session))
             except (Unusable, PiactlError) as error:
-                sentences[uri] = f"cannot be reached: {error}"
+                sentences[uri] = Phrase("cannot be reached: {error}", error=str(error))
         try:
             behind = _level(sessions, settings.suffix, deadline)
             wrong = _until(deadline, partial(_compared, sessions, expected))
         except PiactlError as error:
-            return [str(error).replace("\n", " ")]
-    sentences |= dict.fromkeys(behind, "does not have everything yet")
+            return [translate(str(error)).replace("\n", " ")]
+    sentences |= dict.fromkeys(behind, Phrase("does not have everything yet"))
     sentences |= wrong
-    return [f"{shown_uri(uri)}: {sentences[uri]}" for uri in settings.servers if uri in sentences]
+    return [
+        Phrase("{name}: {text}", name=shown_uri(uri), text=sentences[uri])
+        for uri in settings.servers
+        if uri in sentences
+    ]
 
 
 def _level(sessions: Mapping[str, Session], suffix: str, deadline: float) -> list[str]:
@@ -117,18 +123,18 @@ def _compared(sessions: Mapping[str, Session], expected: Expected) -> dict[str, 
 
 def _difference(dn: str, written: Write | None, first: RawEntry | None, entry: RawEntry | None) -> str:
     if entry is None and (first is not None or (written is not None and written.op != "delete")):
-        return f"{dn} is not there"
+        return Phrase("{dn} is not there", dn=dn)
     if entry is not None and first is None:
-        return f"{dn} is still there"
+        return Phrase("{dn} is still there", dn=dn)
     names = _differing(first, entry) if first is not None and entry is not None else ()
     if written is not None and state_of_entry(written, entry) is not WriteState.MADE:
         # the server takes these from the entry when its owner changes the password
         if _OF_A_PASSWORD & {*written.add, *written.delete}:
-            return f"the password of {dn} was changed meanwhile: give the command again"
-        return f"{dn} does not have what was written: somebody changed it meanwhile"
+            return Phrase("the password of {dn} was changed meanwhile: give the command again", dn=dn)
+        return Phrase("{dn} does not have what was written: somebody changed it meanwhile", dn=dn)
     if names and _OF_A_PASSWORD.issuperset(names):
-        return f"the password of {dn} is another one there: give the command again"
-    return f"{dn} differs there ({', '.join(names)})" if names else ""
+        return Phrase("the password of {dn} is another one there: give the command again", dn=dn)
+    return Phrase("{dn} differs there ({names})", dn=dn, names=", ".join(names)) if names else ""
 
 
 def merged(writes: Sequence[Write]) -> Write:

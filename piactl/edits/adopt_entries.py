@@ -28,7 +28,6 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import sentence, state_reason
-from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import read_accounts
@@ -44,6 +43,7 @@ from piactl.directory.store.unmanaged_entries import (
     replaced_values,
 )
 from piactl.errors import UsageError
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
 from piactl.planning.inputs.find_cases import find_cases
 from piactl.planning.inputs.load_feeds import check_limits
@@ -89,11 +89,15 @@ def _numens(merged: MergedFeeds, by: Recognition) -> dict[str, str]:
 def _obstacle(match: EntryMatch, merged: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
     entry = index.entry(match.matricule, rules.keys)
     if entry is not None:
-        return f"its person, matricule {match.matricule}, already has the account {entry.account.uid}"
+        return Phrase(
+            "its person, matricule {matricule}, already has the account {uid}",
+            matricule=match.matricule,
+            uid=entry.account.uid,
+        )
     if match.matricule in merged.held:
         return merged.held[match.matricule][1]
     if match.incumbent.uid in rules.policy.protected:
-        return "protected: no import touches it"
+        return Phrase("protected: no import touches it")
     return obstacle(match.incumbent, rules.policy.domain)
 
 
@@ -166,7 +170,8 @@ class _Adopting:
             unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
             strangers = {stranger.incumbent.dn: stranger for stranger in unmanaged}
         except ValueError as error:
-            raise UsageError(f"--matricule-attribute, --numen-attribute: {error}") from None
+            names = "--matricule-attribute, --numen-attribute"
+            raise UsageError(Phrase("{name}: {text}", name=names, text=str(error))) from None
         matches, self.holds = recognised_entries(strangers, merged, self.index, self.rules, self.by)
         adoptions = list(self._adoptions(matches, strangers, merged))
         return self._planned(adoptions, strangers, merged)
@@ -247,7 +252,7 @@ class _Adopting:
             matricule=account.matricule,
             before=before,
             after={**account_facts(account), "aliases": sorted(account.aliases), **after},
-            reason=f"adopted by its {match.by}; {sentence(because)}",
+            reason=Phrase("adopted by its {by}; {why}", by=match.by, why=sentence(because)),
             effective=account.state_from or self.as_of,
             feed=feed or None,
             line=int(line) if line.isdigit() else None,
@@ -286,22 +291,29 @@ class _Adopting:
         inside = [stranger for stranger in strangers.values() if stranger.inside]
         adopted = {adoption.match.matricule for adoption in adoptions}
         without_entry = [m for m in merged.people if m not in adopted and m not in self.index.by_matricule]
-        by = f"{self.by.matricule} and {self.by.numen}" if self.by.numen else self.by.matricule
-        yield (f"by {by}: {len(adopted)} of {counted(len(inside), 'entry', 'entries')} that were not managed")
+        yield Phrase(
+            "by {attributes}: {adopted} of {entries} that were not managed",
+            attributes=joined(filter(None, [self.by.matricule, self.by.numen]), "{first} and {second}"),
+            adopted=len(adopted),
+            entries=counted(len(inside), "entry", "entries"),
+        )
         if without_entry:
-            yield (
-                f"{counted(len(without_entry), 'person', 'people')} of the feed without an entry to adopt: "
-                "the next night with the feed makes accounts for those who have an open post, are not held "
-                "and are in no case; settle the entries on hold first, or a person may get a second account"
+            yield Phrase(
+                "{people} of the feed without an entry to adopt: the next night with the feed makes accounts "
+                "for those who have an open post, are not held and are in no case; settle the entries on "
+                "hold first, or a person may get a second account",
+                people=counted(len(without_entry), "person", "people"),
             )
         if not any(stranger.incumbent.matricules for stranger in inside) and inside:
-            yield (
-                f"no entry has the attribute {self.by.matricule}; name the attribute with the matricule: "
-                "--matricule-attribute"
+            yield Phrase(
+                "no entry has the attribute {attribute}; name the attribute with the matricule: "
+                "--matricule-attribute",
+                attribute=self.by.matricule,
             )
         shown = sum(stranger.shows_numen for stranger in inside)
         if shown:
-            yield (
-                f"{counted(shown, 'entry', 'entries')} with a NUMEN in clear text, a secret: piactl "
-                "stores a keyed digest; remove the NUMEN when nothing else needs it"
+            yield Phrase(
+                "{entries} with a NUMEN in clear text, a secret: piactl stores a keyed digest; remove the "
+                "NUMEN when nothing else needs it",
+                entries=counted(shown, "entry", "entries"),
             )

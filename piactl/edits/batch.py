@@ -16,11 +16,11 @@ from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
+from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone
 from piactl.runs.begin_run import begin_run
 from piactl.runs.notifications import OwnerNotice
@@ -30,15 +30,15 @@ from piactl.runs.run import CommandRun, Run
 class AccountOutcome(StrEnum):
     """What a command did with one account."""
 
-    APPLIED = "applied"
-    UNCHANGED = "unchanged"
-    CONFLICT = "conflict"
-    FAILED = "failed"
-    WOULD_CHANGE = "would change"
-    NOT_FOUND = "not found"
-    REFUSED = "refused"
-    NOT_MADE = "not made"
-    IN_DOUBT = "in doubt"
+    APPLIED = Phrase("applied")
+    UNCHANGED = Phrase("unchanged")
+    CONFLICT = Phrase("conflict")
+    FAILED = Phrase("failed")
+    WOULD_CHANGE = Phrase("would change")
+    NOT_FOUND = Phrase("not found")
+    REFUSED = Phrase("refused")
+    NOT_MADE = Phrase("not made")
+    IN_DOUBT = Phrase("in doubt")
 
     @property
     def is_good(self) -> bool:
@@ -129,10 +129,10 @@ class BatchResult:
             outcome = AccountOutcome[Outcome(word).name]
             return outcome, message or (account.note if outcome.is_good else "")
         if self.error is None:
-            return AccountOutcome.NOT_MADE, f"stopped by {self.stopped}"
+            return AccountOutcome.NOT_MADE, Phrase("stopped by {signal}", signal=self.stopped)
         if account.write.dn in getattr(self.error, "doubtful", ()):
-            return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
-        return AccountOutcome.NOT_MADE, "the command had to end"
+            return AccountOutcome.IN_DOUBT, Phrase("no answer came: it is made or not")
+        return AccountOutcome.NOT_MADE, Phrase("the command had to end")
 
 
 class Delivery(Protocol):
@@ -153,7 +153,7 @@ def prepare_each(
     store: AccountStore,
     names: Iterable[str],
     prepare: Callable[[str, Entry], PreparedAccount],
-    once: str = "it is changed once",
+    once: str = Phrase("it is changed once"),
 ) -> tuple[PreparedAccount, ...]:
     """The accounts of `names`, in their order, each prepared on its own.
 
@@ -169,7 +169,15 @@ def prepare_each(
             uid = entry.account.uid
             first = first_names.get(uid)
             if first is not None:
-                raise ActRefused(f"{name}: names the same account as {first} ({uid}); {once}")
+                raise ActRefused(
+                    Phrase(
+                        "{name}: names the same account as {other} ({uid}); {once}",
+                        name=name,
+                        other=first,
+                        uid=uid,
+                        once=once,
+                    )
+                )
             first_names[uid] = name
             prepared = prepare(name, entry)
             accounts.append(replace(prepared, people=prepared.people or (entry.account,)))
@@ -182,7 +190,8 @@ def refuse_broken_guards(refusals: Sequence[Refusal], allowed: Mapping[str, int]
     """Raises UnsafePlan, with `options_allowing` them, if guards are broken and not allowed."""
     broken = refused(refusals, allowed)
     if broken:
-        message = f"{counted(len(broken), 'guard is broken', 'guards are broken')}; nothing was written"
+        guards = counted(len(broken), "guard is broken", "guards are broken")
+        message = Phrase("{guards}; nothing was written", guards=guards)
         raise UnsafePlan(message, broken).with_options(*options_allowing(broken, allowed))
 
 

@@ -28,6 +28,7 @@ from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import owner_of, prepare
 from piactl.errors import NotFound
+from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
@@ -37,7 +38,7 @@ def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
     """A case, and the bytes of its record. Raises NotFound, UnreadableRecord."""
     entry = reader.read(Places(state).case(id_), [DATA])
     if entry is None:
-        raise NotFound(f"{id_}: there is no such case; see: piactl match list")
+        raise NotFound(Phrase("{id}: there is no such case; see: piactl match list", id=id_))
     data = entry.first(DATA) or b""
     return parsed(entry.dn, data, CASE), data
 
@@ -45,7 +46,9 @@ def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
 def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
     """A case as one row."""
     decision, matching = case.decision, settings.matching
-    urgency = "overdue" if case.overdue(matching, as_of) else "soon" if case.urgent(matching, as_of) else ""
+    urgency = Phrase("soon") if case.urgent(matching, as_of) else ""
+    if case.overdue(matching, as_of):
+        urgency = Phrase("overdue")
     return {
         "case": case.id,
         **facts_of(case, "doubt", "source", "matricule", "since"),
@@ -70,7 +73,9 @@ def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) 
             sides.append(_side(account.uid, name, account, account.state.value, words, policy))
     for person in case.newcomers:
         words = case.evidence.get(person.matricule, ())
-        sides.append(_side(person.matricule, name_text(person), person, "no account yet", words, policy))
+        sides.append(
+            _side(person.matricule, name_text(person), person, Phrase("no account yet"), words, policy)
+        )
     facts = case_facts(case, settings, as_of)
     answers = _answers(case)
     return {
@@ -98,45 +103,88 @@ def _side(
 
 def _answers(case: Case) -> dict[str, str]:
     """The effect of each answer, in words."""
-    whose = " or ".join(case.evidence)
-    wrong = f"what {case.source or 'HR'} states of {case.matricule} is rejected until HR corrects it"
+    whose = joined(case.evidence, "{first} or {second}")
+    wrong = Phrase(
+        "what {source} states of {matricule} is rejected until HR corrects it",
+        source=case.source or Phrase("HR"),
+        matricule=case.matricule,
+    )
     if not case.others:
         return {
-            "same": f"with --account, the matricule {case.matricule} joins that account, and the next "
-            "night with the feed brings its posts",
-            "different": f"{case.matricule} stays without an account; the case is closed",
+            "same": Phrase(
+                "with --account, the matricule {matricule} joins that account, and the next night with the "
+                "feed brings its posts",
+                matricule=case.matricule,
+            ),
+            "different": Phrase(
+                "{matricule} stays without an account; the case is closed", matricule=case.matricule
+            ),
         }
     if case.of_newcomer and not case.accounts:
         numbers = ", ".join([case.matricule, *case.people])
         return {
-            "same": f"the next night with a feed makes one account for the matricules {numbers}",
-            "different": "the next night with a feed makes an account for each; a NUMEN that both have "
-            "goes to the first",
-            "wrong-row": f"with --matricule, one of {numbers}: that row is rejected until HR corrects it",
+            "same": Phrase(
+                "the next night with a feed makes one account for the matricules {numbers}", numbers=numbers
+            ),
+            "different": Phrase(
+                "the next night with a feed makes an account for each; a NUMEN that both have goes to the "
+                "first"
+            ),
+            "wrong-row": Phrase(
+                "with --matricule, one of {numbers}: that row is rejected until HR corrects it",
+                numbers=numbers,
+            ),
         }
     if case.of_newcomer:
         return {
-            "same": f"the matricule {case.matricule} joins {whose}: no second account is made, and the next "
-            "night with the feed brings its posts",
-            "different": f"the next night with the feed makes an account of its own for {case.matricule}; a "
-            "NUMEN that both have stays where it is",
-            "wrong-row": f"{wrong}; nobody gets an account by it",
+            "same": Phrase(
+                "the matricule {matricule} joins {whose}: no second account is made, and the next night "
+                "with the feed brings its posts",
+                matricule=case.matricule,
+                whose=whose,
+            ),
+            "different": Phrase(
+                "the next night with the feed makes an account of its own for {matricule}; a NUMEN that "
+                "both have stays where it is",
+                matricule=case.matricule,
+            ),
+            "wrong-row": joined([wrong, Phrase("nobody gets an account by it")]),
         }
     if case.doubt is Doubt.SHARED_NUMEN:
         return {
-            "same": f"{case.matricule} and {whose} are two accounts of one person: piactl account merge",
-            "different": f"the NUMEN stays with {whose}; ask HR to correct it for {case.matricule}",
+            "same": Phrase(
+                "{matricule} and {whose} are two accounts of one person: piactl account merge",
+                matricule=case.matricule,
+                whose=whose,
+            ),
+            "different": Phrase(
+                "the NUMEN stays with {whose}; ask HR to correct it for {matricule}",
+                whose=whose,
+                matricule=case.matricule,
+            ),
         }
     if case.doubt is Doubt.SHARED_IDENTITY:
         return {
-            "same": f"{case.matricule} and {whose} are two accounts of one person: piactl account merge",
-            "different": "two people have the same names and birth date; both keep their accounts",
+            "same": Phrase(
+                "{matricule} and {whose} are two accounts of one person: piactl account merge",
+                matricule=case.matricule,
+                whose=whose,
+            ),
+            "different": Phrase("two people have the same names and birth date; both keep their accounts"),
         }
     return {
-        "same": f"the next night with the feed takes over what {case.source} states of {case.matricule}",
-        "different": f"what {case.source} states of {case.matricule} is another person's, and is not "
-        "applied; the case stays listed until HR corrects it",
-        "wrong-row": f"{wrong}; the account stays as it is",
+        "same": Phrase(
+            "the next night with the feed takes over what {source} states of {matricule}",
+            source=case.source,
+            matricule=case.matricule,
+        ),
+        "different": Phrase(
+            "what {source} states of {matricule} is another person's, and is not applied; the case stays "
+            "listed until HR corrects it",
+            source=case.source,
+            matricule=case.matricule,
+        ),
+        "wrong-row": joined([wrong, Phrase("the account stays as it is")]),
     }
 
 
@@ -145,14 +193,20 @@ def refuse_second(case: Case, decision: Decision | None) -> None:
     opened again."""
     if decision is None:
         if case.open:
-            raise ActRefused(f"{case.id}: it is not decided; see: piactl match list --decided")
+            raise ActRefused(Phrase("{id}: it is not decided; see: piactl match list --decided", id=case.id))
     elif case.decision is not None:
         before = case.decision
         if before.answer is decision.answer:
-            raise ActRefused(f"{case.id}: this is the decision already")
+            raise ActRefused(Phrase("{id}: this is the decision already", id=case.id))
         raise ActRefused(
-            f"{case.id}: {before.by} decided on {before.day}: {before.answer.value}. For another answer, "
-            f'first: piactl match forget {case.id} --reason "..."'
+            Phrase(
+                "{id}: {by} decided on {day}: {answer}. For another answer, first: piactl match forget {id} "
+                '--reason "..."',
+                id=case.id,
+                by=before.by,
+                day=before.day,
+                answer=before.answer.value,
+            )
         )
 
 
@@ -165,8 +219,10 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
     with begin_run(command, writer, locked=True) as run:
         case, data = find_case(writer, state, id_)
         refuse_second(case, decision)
-        answer = decision.answer.value if decision else "open again"
-        note = f"case {id_} of matricule {case.matricule}: {answer}"
+        answer = decision.answer.value if decision else Phrase("open again")
+        note = Phrase(
+            "case {id} of matricule {matricule}: {answer}", id=id_, matricule=case.matricule, answer=answer
+        )
         run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
         replace_record(writer, Places(state).case(id_), data, to_json(case))
@@ -183,22 +239,33 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     owner = owner_of(store, case.matricule)
     if owner is not None:
         raise ActRefused(
-            f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
-            f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
+            Phrase(
+                "{id}: matricule {matricule} has the account {uid} by now; if both are one person: "
+                'piactl account merge {uid} {other} --reason "..."',
+                id=id_,
+                matricule=case.matricule,
+                uid=owner.account.uid,
+                other=decision.one,
+            )
         )
     entry = find_entry(store, decision.one)
     if held := held_words(entry):
         raise ActRefused(held)
     if entry.account.protected:
         raise ActRefused(
-            f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
+            Phrase(
+                "{uid}: the account is protected; remove it from `protected` of the policy first",
+                uid=decision.one,
+            )
         )
     account = with_matricule(entry.account, case.matricule, store.keys)
     write = account_write(store.directory, store.encoding, entry, account)
     if write is None:
-        raise ActRefused(f"{id_}: this is the decision already")
-    row = write.with_reason(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}")
-    note = "the next night with the feed brings the posts of the matricule"
+        raise ActRefused(Phrase("{id}: this is the decision already", id=id_))
+    row = write.with_reason(
+        decision.one, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=id_, reason=decision.reason)
+    )
+    note = Phrase("the next night with the feed brings the posts of the matricule")
     then = (_decision_row(store, case, data, decision, decision.one),)
     people = (entry.account,)
     return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note, people=people),))
@@ -209,8 +276,10 @@ def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decisi
     record = to_json(replace(case, decision=decision))
     write = record_write(Places(store.directory.state).case(case.id), data, record)
     if write is None:
-        raise ActRefused(f"{case.id}: this is the decision already")
-    return write.with_reason(uid, (Kind.UPDATE.value,), f"case {case.id}: {decision.reason}")
+        raise ActRefused(Phrase("{id}: this is the decision already", id=case.id))
+    return write.with_reason(
+        uid, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=case.id, reason=decision.reason)
+    )
 
 
 def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
@@ -239,7 +308,7 @@ def prepare_separation(
     (prepared,) = batch.accounts
     if prepared.error is not None:
         raise prepared.error
-    note = f"matricule {matricule} and its posts are taken off {uid}"
+    note = Phrase("matricule {matricule} and its posts are taken off {uid}", matricule=matricule, uid=uid)
     then = (*prepared.then, _decision_row(store, case, data, decision, uid))
     return replace(batch, accounts=(replace(prepared, then=then, note=note),))
 
@@ -264,10 +333,23 @@ def wrong_matricule(case: Case, matricule: str) -> str:
     by_rule = case.decision is not None and case.decision.by_rule
     if matricule:
         if matricule not in rows:
-            raise ActRefused(f"{case.id}: {matricule} is not of this case; its rows are of {', '.join(rows)}")
+            raise ActRefused(
+                Phrase(
+                    "{id}: {matricule} is not of this case; its rows are of {rows}",
+                    id=case.id,
+                    matricule=matricule,
+                    rows=", ".join(rows),
+                )
+            )
         return matricule
     if len(rows) > 1 and not by_rule:
-        raise ActRefused(f"{case.id}: add --matricule, that of the wrong row, one of {', '.join(rows)}")
+        raise ActRefused(
+            Phrase(
+                "{id}: add --matricule, that of the wrong row, one of {rows}",
+                id=case.id,
+                rows=", ".join(rows),
+            )
+        )
     return case.matricule
 
 
@@ -283,15 +365,27 @@ def decision_on(
         return Decision(answer, by, reason, day)
     if case.doubt in (Doubt.SHARED_NUMEN, Doubt.SHARED_IDENTITY) and not merged:
         raise ActRefused(
-            f"{case.id}: these are two accounts. If they are of one person: "
-            f'piactl account merge {case.matricule} {name or others[0]} --reason "..."'
+            Phrase(
+                "{id}: these are two accounts. If they are of one person: piactl account merge {matricule} "
+                '{other} --reason "..."',
+                id=case.id,
+                matricule=case.matricule,
+                other=name or others[0],
+            )
         )
     if case.gates:
         return Decision(answer, by, reason, day, case.matricule)
     if not others and not name:
-        raise ActRefused(f"{case.id}: add --account, the account of this person")
+        raise ActRefused(Phrase("{id}: add --account, the account of this person", id=case.id))
     if name and others and name not in others:
-        raise ActRefused(f"{case.id}: {name} is not of this case; it is about {' and '.join(others)}")
+        raise ActRefused(
+            Phrase(
+                "{id}: {name} is not of this case; it is about {others}",
+                id=case.id,
+                name=name,
+                others=joined(others, "{first} and {second}"),
+            )
+        )
     if len(others) > 1 and not name:
-        raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")
+        raise ActRefused(Phrase("{id}: add --account, one of {others}", id=case.id, others=", ".join(others)))
     return Decision(answer, by, reason, day, name or others[0])

@@ -14,7 +14,6 @@ from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.memory import Vanished
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
-from piactl.core.text import counted
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
@@ -25,6 +24,7 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.planning.drift_fates import resolved, wanted
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -39,16 +39,16 @@ _REBUILT = (
 """The attributes that are restored for a deleted entry, as far as undo logs have them; the rules give the
 rest."""
 _LOST = {
-    "piactlException": "a denial or a grant",
-    "piactlOverride": "an end or a closure",
-    "piactlAssignment": "an assignment",
+    "piactlException": Phrase("a denial or a grant"),
+    "piactlOverride": Phrase("an end or a closure"),
+    "piactlAssignment": Phrase("an assignment"),
 }
 """What a value of an attribute is, in words."""
-_ITS_OWN = (
+_ITS_OWN = Phrase(
     "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
     "on the entry: look at each of them"
 )
-_OTHERWISE = "a correction in HR, or piactl assignment add"
+_OTHERWISE = Phrase("a correction in HR, or piactl assignment add")
 
 
 def standing_drift(
@@ -90,7 +90,7 @@ def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) ->
             *([_removed(entry.account, devices, store.rules, author)] if devices else []),
             *made.changes,
         )
-        note = "; ".join(filter(None, [_given_up(entry, store), made.note]))
+        note = joined(filter(None, [_given_up(entry, store), made.note]))
         return replace(
             made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
         )
@@ -98,7 +98,9 @@ def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) ->
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, name, gone)
         made = intended(store, name, None, desired, author.reason)
-        changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
+        changes = tuple(
+            replace(change, reason=joined([change.reason, author.note])) for change in made.changes
+        )
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return guarded(store, _each(store, names, prepared, made_again))
@@ -108,8 +110,15 @@ def _given_up(entry: Entry, store: AccountStore) -> str:
     """The values that a revert gives up, because nobody knows them; "" if there are none."""
     unknown = entry.drift.unknown if entry.drift is not None and not entry.drift.baseless else ()
     names = {store.encoding.name(default): word for default, word in _LOST.items()}
-    words = [f"{names.get(name, 'a value')} ({name})" for name in unknown]
-    return f"gives up {' and '.join(words)} that another program removed: its words are lost" if words else ""
+    if not unknown:
+        return ""
+    values = [
+        Phrase("{value} ({name})", value=names.get(name, Phrase("a value")), name=name) for name in unknown
+    ]
+    return Phrase(
+        "gives up {values} that another program removed: its words are lost",
+        values=joined(values, "{first} and {second}"),
+    )
 
 
 def _settling(store: AccountStore, entry: Entry) -> Entry:
@@ -133,8 +142,15 @@ def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Aut
         uid=account.uid,
         matricule=account.matricule,
         before={"attributes": [name], "theirs": []},
-        after={"attributes": [name], "class": DriftClass.LOOSENING.value, "ours": [f"{name}: made anew"]},
-        reason=f"its base is made anew: what the rules do not give counts as on the entry; {author.note}",
+        after={
+            "attributes": [name],
+            "class": DriftClass.LOOSENING.value,
+            "ours": [Phrase("{name}: made anew", name=name)],
+        },
+        reason=Phrase(
+            "its base is made anew: what the rules do not give counts as on the entry; {note}",
+            note=author.note,
+        ),
         effective=store.as_of,
     )
     changes = (base_change, *made.changes)
@@ -156,14 +172,25 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
         for drift in drifts:
             if drift.drift_class not in ADOPTABLE:
                 raise ActRefused(
-                    f"{name}: {drift.attribute} was changed by another program ({drift.drift_class}), which "
-                    f"nobody adopts.\nTo give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}; "
-                    f"to put it back: piactl drift revert {entry.account.uid}"
+                    Phrase(
+                        "{name}: {attribute} was changed by another program ({drift_class}), which nobody "
+                        "adopts.\nTo give it: {command}; to put it back: piactl drift revert {uid}",
+                        name=name,
+                        attribute=drift.attribute,
+                        drift_class=drift.drift_class,
+                        command=PROPERLY.get(drift.attribute, _OTHERWISE),
+                        uid=entry.account.uid,
+                    )
                 )
             if drift.drift_class == DriftClass.PRESENTATION:
                 raise ActRefused(
-                    f"{name}: {drift.attribute} follows from the names of HR. To keep it: piactl drift "
-                    f"override {entry.account.uid} --until DATE; another name: piactl account rename"
+                    Phrase(
+                        "{name}: {attribute} follows from the names of HR. To keep it: piactl drift "
+                        "override {uid} --until DATE; another name: piactl account rename",
+                        name=name,
+                        attribute=drift.attribute,
+                        uid=entry.account.uid,
+                    )
                 )
         account = with_ledger(entry.account, {})
         former = {
@@ -180,7 +207,7 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
             matricule=account.matricule,
             before={"identifiers": sorted(former)},
             after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
-            reason=f"what another program wrote is adopted; {author.note}",
+            reason=Phrase("what another program wrote is adopted; {note}", note=author.note),
             effective=store.as_of,
         )
         row = write.with_reason(account.uid, (change.kind.value,), author.reason)
@@ -205,8 +232,13 @@ def prepare_keep(
         for drift in drifts:
             if drift.drift_class == DriftClass.LOOSENING:
                 raise ActRefused(
-                    f"{name}: {drift.attribute} gives access that nobody granted, which does not stay.\n"
-                    f"To give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}"
+                    Phrase(
+                        "{name}: {attribute} gives access that nobody granted, which does not stay.\n"
+                        "To give it: {command}",
+                        name=name,
+                        attribute=drift.attribute,
+                        command=PROPERLY.get(drift.attribute, _OTHERWISE),
+                    )
                 )
         overrides = tuple(
             Override(OverrideKind.KEEP, until, store.as_of, author.by, author.reason, value=drift.attribute)
@@ -254,8 +286,11 @@ def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
     """
     if not gone.matricule:
         raise ActRefused(
-            f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
-            "it from a backup of the server if you need it"
+            Phrase(
+                "{uid}: the account was archived, and its entry held only names, which nobody gets; "
+                "restore it from a backup of the server if you need it",
+                uid=uid,
+            )
         )
     last_values = logged_values(store.reader, store.directory.state, uid, store.unreadable)
     encoding, dn = store.encoding, account_dn(store.directory, uid)
@@ -267,7 +302,7 @@ def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
     try:
         account = encoding.account(RawEntry(dn, {name: some for name, some in values.items() if some}))
     except UnreadableEntry as error:
-        raise ActRefused(f"{error}; its undo log holds it") from None
+        raise ActRefused(Phrase("{error}; its undo log holds it", error=str(error))) from None
     words = [word.title() for word in uid.rstrip("0123456789").split(".")]
     address = account.address or f"{uid}@{store.policy.domain}"
     digest = store.keys.digest(MATRICULE, gone.matricule)
@@ -291,16 +326,18 @@ def rebuilt(store: AccountStore, uid: str, gone: Vanished) -> Desired:
 
 def _rebuilt_words(account: Account) -> str:
     lists = (
-        ("assignment", account.assignments),
-        ("exception", account.exceptions),
-        ("override", account.overrides),
-        ("lock", (account.lock,) if account.lock else ()),
+        counted(len(account.assignments), "assignment", "assignments"),
+        counted(len(account.exceptions), "exception", "exceptions"),
+        counted(len(account.overrides), "override", "overrides"),
+        counted(1 if account.lock else 0, "lock", "locks"),
     )
-    parts = [counted(len(some), name, f"{name}s") for name, some in lists if some]
-    return (
-        f"made again with what the undo logs have: {', '.join(parts) or 'names alone'}. What was written "
-        "before they begin is not known here: HR repeats its own, and the journal names the rest (piactl "
-        f"account history {account.uid}). The password and devices do not come back"
+    counts = joined((count for count in lists if count.values["number"]), "{first}, {second}")
+    return Phrase(
+        "made again with what the undo logs have: {counts}. What was written before they begin is not known "
+        "here: HR repeats its own, and the journal names the rest (piactl account history {uid}). The "
+        "password and devices do not come back",
+        counts=counts or Phrase("names alone"),
+        uid=account.uid,
     )
 
 
@@ -312,10 +349,10 @@ def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: A
         matricule=account.matricule,
         before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
         after={"class": DriftClass.LOOSENING.value, "ours": []},
-        reason=f"another program added a device; {author.note}",
+        reason=Phrase("another program added a device; {note}", note=author.note),
         effective=rules.as_of,
     )
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:
-    return PreparedAccount(name, entry.account.uid, note="no other program has changed it")
+    return PreparedAccount(name, entry.account.uid, note=Phrase("no other program has changed it"))

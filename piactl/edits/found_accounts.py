@@ -20,7 +20,14 @@ from piactl.core.model.account import (
     merged_into,
 )
 from piactl.core.model.keyed_digests import DigestKeys, read_numen
-from piactl.core.model.overrides import overridden, override_words, running, sponsor_of
+from piactl.core.model.overrides import (
+    Override,
+    OverrideKind,
+    overridden,
+    override_words,
+    running,
+    sponsor_of,
+)
 from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
 from piactl.core.model.policy import Policy
@@ -47,6 +54,7 @@ from piactl.directory.store.foreign_changes import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
 
 View = Mapping[str, Any]
@@ -157,25 +165,37 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     """
     name = name.strip()
     if not name:
-        raise NotFound("no account is named; give a uid, an address or a matricule")
+        raise NotFound(Phrase("no account is named; give a uid, an address or a matricule"))
     if (numen := read_numen(name)) is not None:
         raise NotFound(
-            f"{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address or a "
-            "matricule"
+            Phrase(
+                "{numen}: this is a NUMEN, which is a secret and names no account; give a uid, an address "
+                "or a matricule",
+                numen=numen,
+            )
         )
     entries = find_named(store, name)
     if not entries:
         if name in vanished_in(store.records, UnreadableRecords()):
             raise NotFound(
-                f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
+                Phrase(
+                    "{name}: another program deleted the entry, or took it from piactl: piactl drift show "
+                    "{name}",
+                    name=name,
+                )
             )
-        raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
+        unknown = Phrase("{name}: no account has this uid, address, alias or matricule", name=name)
+        raise NotFound(joined([unknown, *_nearest(store, name)]))
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
             uids = ", ".join(sorted(e.account.uid if isinstance(e, Entry) else e.uid for e in entries))
             raise PiactlError(
-                f"{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE"
+                Phrase(
+                    "{name}: several accounts have this name ({uids}); give a uid, or NAMESPACE:MATRICULE",
+                    name=name,
+                    uids=uids,
+                )
             )
         entries = [*exact]
     entry = store.decided(entries[0])
@@ -186,14 +206,15 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     return entry
 
 
-def _nearest(store: AccountStore, name: str) -> str:
-    """`; did you mean UID?` if there is one that differs by a typing error after its first letters."""
+def _nearest(store: AccountStore, name: str) -> Iterator[Phrase]:
+    """`did you mean UID?` if there is one that differs by a typing error after its first letters."""
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
-        return ""
+        return
     uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
-    return f"; did you mean {best[0]}?" if best else ""
+    if best:
+        yield Phrase("did you mean {word}?", word=best[0])
 
 
 def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
@@ -262,17 +283,26 @@ def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
     posts = [a for a in rows if not policy.ends_all(a)]
     today = [a for a in posts if a.covers(day)]
     ahead = [a for a in posts if a.start > day]
-    words = [f"{a.function} at {a.uai}" for a in today]
+    words = [Phrase("{function} at {uai}", function=a.function, uai=a.uai) for a in today]
     if not today and ahead:
         soonest = min(ahead, key=lambda a: a.start)
-        words = [f"{soonest.function} at {soonest.uai} from {soonest.start}"]
+        words = [
+            Phrase(
+                "{function} at {uai} from {start}",
+                function=soonest.function,
+                uai=soonest.uai,
+                start=soonest.start,
+            )
+        ]
     elif not today and posts:
         last = max(posts, key=lambda a: (a.end or a.start, a.start))
-        words = [f"{last.function} at {last.uai} until {last.end}"]
+        words = [
+            Phrase("{function} at {uai} until {end}", function=last.function, uai=last.uai, end=last.end)
+        ]
     return {
         "uid": account.uid,
         "display_name": account.display_name or None,
-        "post": " and ".join(dict.fromkeys(words)) or None,
+        "post": joined(dict.fromkeys(words), "{first} and {second}") or None,
     }
 
 
@@ -282,7 +312,14 @@ def private_mail(account: Account, holdoff_days: int, day: date, say: Callable[[
     until = held_off_until(account, MAIL_PROOF, holdoff_days, day)
     if account.private_mail and until is not None:
         changed = account.proof_changed(MAIL_PROOF)
-        say(f"{account.uid}: its private address changed on {changed}, and is not shown before {until}")
+        say(
+            Phrase(
+                "{uid}: its private address changed on {changed}, and is not shown before {until}",
+                uid=account.uid,
+                changed=changed,
+                until=until,
+            )
+        )
         return None
     return account.private_mail or None
 
@@ -413,11 +450,30 @@ def override_rows(account: Account, as_of: date) -> list[dict[str, Any]]:
     return [
         {
             **facts_of(override, "kind"),
-            "what": override_words(override).partition(", by hand")[0],
+            "what": _effect(override),
             **facts_of(override, "until", "made", "by", "reason", "sponsor", null=("sponsor",)),
         }
         for override in running(account.overrides, as_of)
     ]
+
+
+def _effect(override: Override) -> str:
+    """What an override does, without its last day; of a closure, which has a first day too, with it."""
+    if override.kind is OverrideKind.CLOSE:
+        return override_words(override)
+    if override.kind is OverrideKind.NAME:
+        none = Phrase("none")
+        return Phrase(
+            "the usage name is {name} instead of {was}", name=override.value or none, was=override.was or none
+        )
+    if override.kind is OverrideKind.KEEP:
+        return Phrase("{attribute} stays as another program changed it", attribute=override.value)
+    post = Phrase(
+        "{function} at {uai} from {start}", function=override.function, uai=override.uai, start=override.start
+    )
+    if override.kind is OverrideKind.ADD:
+        return Phrase("{post} was added", post=post)
+    return Phrase("{post} ends on {day}", post=post, day=override.day)
 
 
 def exception_rows(account: Account, as_of: date) -> list[dict[str, Any]]:

@@ -51,6 +51,7 @@ from piactl.edits.found_accounts import AccountStore, find_account, find_entry
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
+from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.plan_rows import foreign_values
@@ -75,17 +76,31 @@ def prepare_merge(
     accounts, and for two people who differ in more than `despite` names."""
     source, into = find_entry(store, name), find_entry(store, into_name)
     if source.dn == into.dn:
-        raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
+        raise ActRefused(
+            Phrase(
+                "{name} and {into_name} are the same account, {uid}",
+                name=name,
+                into_name=into_name,
+                uid=into.account.uid,
+            )
+        )
     for account in (source.account, into.account):
         if account.state is State.ARCHIVED and (other := merged_into(account, store.keys)):
-            raise ActRefused(f"{account.uid}: it was merged into {other}; name that one")
+            raise ActRefused(
+                Phrase("{uid}: it was merged into {other}; name that one", uid=account.uid, other=other)
+            )
         if account.state is State.ARCHIVED:
-            raise ActRefused(f"{account.uid}: it is archived, so there is nothing to merge")
+            raise ActRefused(Phrase("{uid}: it is archived, so there is nothing to merge", uid=account.uid))
         if account.protected and not protected:
-            raise ActRefused(f"{account.uid}: it is protected").with_options("--administrator")
+            raise ActRefused(Phrase("{uid}: it is protected", uid=account.uid)).with_options(
+                "--administrator"
+            )
         if merged_into(account, store.keys) is not None:
             raise ActRefused(
-                f"{account.uid}: a merge of it is not finished; the next command that writes does it"
+                Phrase(
+                    "{uid}: a merge of it is not finished; the next command that writes does it",
+                    uid=account.uid,
+                )
             )
     if held := held_words(source):
         raise ActRefused(held)
@@ -103,8 +118,11 @@ def prepare_merge(
         write=rows[0],
         outlook=taking.outlook,
         then=tuple(rows[1:]),
-        note=f"{_all_words(compared)}\n"
-        f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
+        note=Phrase(
+            "{compared}\nit is merged into {uid}, which has its addresses; its password and devices end",
+            compared=_all_words(compared),
+            uid=into.account.uid,
+        ),
         people=(source.account, into.account),
         undo=(undo, *filter(None, [taking.write])),
     )
@@ -119,18 +137,25 @@ def refuse_different(
     if {*differ} <= {*despite}:
         return
     raise ActRefused(
-        f"{source.uid} and {into.uid} may be two people: {_all_words(compared)}\n"
-        "Go on if HR says that they are one person"
+        Phrase(
+            "{uid} and {other} may be two people: {compared}\nGo on if HR says that they are one person",
+            uid=source.uid,
+            other=into.uid,
+            compared=_all_words(compared),
+        )
     ).with_options(*(f"--despite {name}" for name in differ))
 
 
 def _all_words(compared: Mapping[str, bool | None]) -> str:
-    return ", ".join(_compared_words(name, same=same) for name, same in compared.items())
+    words = (_compared_words(name, same=same) for name, same in compared.items())
+    return joined(words, "{first}, {second}")
 
 
-def _compared_words(name: str, *, same: bool | None) -> str:
-    compared = {BIRTH_DATE: "birth dates", NUMEN_WORD: "NUMENs", NAME: "names"}[name]
-    return f"their {compared} {({True: 'agree', False: 'differ', None: 'cannot be compared'})[same]}"
+def _compared_words(name: str, *, same: bool | None) -> Phrase:
+    what = {BIRTH_DATE: Phrase("birth dates"), NUMEN_WORD: Phrase("NUMENs"), NAME: Phrase("names")}[name]
+    if same is None:
+        return Phrase("their {what} cannot be compared", what=what)
+    return Phrase("their {what} agree", what=what) if same else Phrase("their {what} differ", what=what)
 
 
 def merge_plan(batch: Batch, store: AccountStore) -> ReadyPlan:
@@ -217,14 +242,21 @@ def _buried(store: AccountStore, source: Entry) -> Write | None:
 
 
 def _going(source: Account, into: Account, rules: Rules, author: Author, differ: Sequence[str]) -> Change:
-    although = f" although {', '.join(differ)}" if differ else ""
+    reason = Phrase("merged into {into} ({note})", into=into.uid, note=author.note)
+    if differ:
+        reason = Phrase(
+            "merged into {into} although {differ} ({note})",
+            into=into.uid,
+            differ=joined(differ, "{first}, {second}"),
+            note=author.note,
+        )
     return Change(
         kind=Kind.DEACTIVATE,
         uid=source.uid,
         matricule=source.matricule,
         before={"state": source.state.value, "address": source.address},
         after={"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid},
-        reason=f"merged into {into.uid}{although} ({author.note})",
+        reason=reason,
         effective=rules.as_of,
         establishments=home_establishments(source, rules.as_of),
         profiles=source.profiles,
@@ -239,19 +271,30 @@ def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unread
             continue
         uid, into = source.account.uid, merged_into(source.account, store.keys)
         if into is None:
-            run.say(f"{uid}: another program marked it as merged; piactl ignores the mark")
+            run.say(Phrase("{uid}: another program marked it as merged; piactl ignores the mark", uid=uid))
             continue
         try:
             problem = _finished(run, store, source, find_entry(store, into))
         except PiactlError as error:
             problem = str(error)
-        ended = f"is not finished: {problem}" if problem else "had been cut short, and is finished"
-        run.say(f"{uid}: its merge into {into} {ended}")
+        if problem:
+            run.say(
+                Phrase(
+                    "{uid}: its merge into {into} is not finished: {problem}",
+                    uid=uid,
+                    into=into,
+                    problem=problem,
+                )
+            )
+        else:
+            run.say(
+                Phrase("{uid}: its merge into {into} had been cut short, and is finished", uid=uid, into=into)
+            )
 
 
 def _finished(run: Run, store: AccountStore, source: Entry, into: Entry) -> str:
     """Makes the remaining writes of a merge in order; returns the message of the first that failed, or ""."""
-    author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
+    author = Author(run.order.actor.user, Phrase("the merge into {uid} was cut short", uid=into.account.uid))
     for row in _rows(store, source, into, author)[0]:
         for _, _, message in write_beside(run, [row]).problems:
             return message
@@ -292,7 +335,9 @@ def prepare_split(
     entry = find_entry(store, name)
     account = entry.account
     if account.protected:
-        raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
+        raise ActRefused(
+            Phrase("{uid}: it is protected; remove it from `protected` of the policy first", uid=account.uid)
+        )
     numbered = [source for source in sources if source.namespace == namespace_of(matricule)]
     if numbered and all(source.supplement for source in numbered):
         return _without_number(store, name, entry, matricule, numbered[0].name, author)
@@ -320,11 +365,22 @@ def prepare_split(
     changes = (*remaining.changes, *(new.changes if new else ()))
     addresses, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
     contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
-    has = f"the account {new.uid}" if new else "no account, because none of its posts is open"
-    has = "the account that was made before" if made else has
-    note = (
-        f"{account.uid} keeps its addresses: {addresses}; matricule {matricule} has {has}\n"
-        f"password and devices end. Contact both: {contact}; matricule {matricule}, {places or 'no post'}"
+    other = Phrase(
+        "matricule {matricule} has no account, because none of its posts is open", matricule=matricule
+    )
+    if made:
+        other = Phrase("matricule {matricule} has the account that was made before", matricule=matricule)
+    elif new:
+        other = Phrase("matricule {matricule} has the account {uid}", matricule=matricule, uid=new.uid)
+    note = Phrase(
+        "{uid} keeps its addresses: {addresses}; {other}\n"
+        "password and devices end. Contact both: {contact}; matricule {matricule}, {places}",
+        uid=account.uid,
+        addresses=addresses,
+        other=other,
+        matricule=matricule,
+        contact=contact,
+        places=places or Phrase("no post"),
     )
     split = PreparedAccount(
         name,
@@ -369,9 +425,12 @@ def _without_number(
         case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
     record = record_write(place, data, to_json(case))
     rows = [write.with_reason(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
-    note = (
-        f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
-        f"To take that back: piactl match same {case.id}"
+    note = Phrase(
+        "no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
+        "To take that back: piactl match same {id}",
+        matricule=matricule,
+        uid=uid,
+        id=case.id,
     )
     return guarded(store, (replace(taken_off, then=tuple(rows), note=note),))
 
@@ -390,8 +449,13 @@ def prepare_rekey(
     owner = owner_of(store, new)
     if owner is not None and owner.account.uid != uid:
         raise ActRefused(
-            f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
-            f'piactl account merge {owner.account.uid} {uid} --reason "..."'
+            Phrase(
+                "matricule {matricule} is that of the account {owner}; if both are one person: piactl "
+                'account merge {owner} {uid} --reason "..."',
+                matricule=new,
+                owner=owner.account.uid,
+                uid=uid,
+            )
         )
     return prepare(store, [name], values_after_merge_or_split.rekey(author, old, new), author.reason)
 
@@ -400,5 +464,5 @@ def _new_matricule(text: str) -> str:
     """The matricule of --to, with its namespace. Raises UsageError if HR cannot write it in this form."""
     fault = check_matricule(text.strip().rpartition(":")[2])[1]
     if fault is not None:
-        raise UsageError(f"--to: {fault[1]}")
+        raise UsageError(Phrase("{name}: {text}", name="--to", text=fault[1]))
     return read_matricule(text)

@@ -38,6 +38,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import taken_names
 from piactl.planning.drift_fates import held_words, resolved
 from piactl.planning.inputs.account_index import ManagedAccounts, numbers_of
@@ -81,11 +82,16 @@ def prepared_account(
     current = entry.account
     into = merged_into(current, store.keys) if current.merged else None
     if into is not None:
-        raise ActRefused(f"{name}: this account was merged into {into}; name that one")
+        raise ActRefused(
+            Phrase("{name}: this account was merged into {into}; name that one", name=name, into=into)
+        )
     if current.state is State.ARCHIVED:
         raise ActRefused(
-            f"{name}: the account is archived; what is left of it is only kept so that its addresses are "
-            "given to nobody else.\nIf the person is back: piactl account create with the same matricule"
+            Phrase(
+                "{name}: the account is archived; what is left of it is only kept so that its addresses are "
+                "given to nobody else.\nIf the person is back: piactl account create with the same matricule",
+                name=name,
+            )
         )
     altered = act(current, store.rules)
     if any(a not in current.assignments for a in altered.account.assignments):
@@ -100,7 +106,7 @@ def prepared_account(
     try:
         desired = desired_account(subject, store.rules)
     except UnusableName as error:
-        raise ActRefused(f"{name}: {error}") from None
+        raise ActRefused(Phrase("{name}: {text}", name=name, text=str(error))) from None
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
     # the act itself may have changed the name already
@@ -175,7 +181,7 @@ def _prepared(
     if over is not None:
         # what HR has applies again then, and gives other events
         _, then = career_and_status(desired.account, store.rules, over)
-        after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
+        after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.value))]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
     return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))

@@ -21,6 +21,7 @@ from piactl.edits.found_accounts import AccountStore, find_account
 from piactl.edits.one_off_change import intended, owner_of, prepare
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
+from piactl.phrase import Phrase, joined
 
 OWN_MATRICULES = "EXT-"
 """The beginning of matricules of people whom HR does not know."""
@@ -61,10 +62,11 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, re
     )
     unusable = name_problem(person, store.policy)
     if unusable is not None:
-        raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
+        name = f"{person.given_name} {person.family_name}"
+        raise ActRefused(Phrase("{name}: {text}", name=name, text=unusable))
     internal = internal_address(person.private_mail, store.policy.domain)
     if internal:
-        raise ActRefused(f"--private-mail: {internal}")
+        raise ActRefused(Phrase("{name}: {text}", name="--private-mail", text=internal))
     sponsor = find_sponsor(store, newcomer.sponsor)
     entry = _earlier(store, matricule)
     override = added_override(post, author, sponsor, store.as_of)
@@ -73,8 +75,11 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, re
     desired = desired_account(subject, store.rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {store.policy.open_before} days ahead; "
-            "create the account then"
+            Phrase(
+                "the start, {start}, is more than {open_before} days ahead; create the account then",
+                start=post.start,
+                open_before=store.policy.open_before,
+            )
         )
     refuse_too_long(desired.account, store.rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"
@@ -91,19 +96,19 @@ def _check_values(newcomer: Newcomer) -> None:
         "--matricule": (bare.removeprefix(OWN_MATRICULES), check_matricule),
     }
     faults = {name: check(text.strip())[1] for name, (text, check) in options.items() if text.strip()}
-    wrong = [f"{name}: {fault[1]}" for name, fault in faults.items() if fault]
+    wrong = [Phrase("{name}: {text}", name=name, text=fault[1]) for name, fault in faults.items() if fault]
     if wrong:
-        raise UsageError("\n".join(wrong))
+        raise UsageError(joined(wrong, "{first}\n{second}"))
 
 
 def _post(newcomer: Newcomer, as_of: date) -> Assignment:
     needed = ("family_name", "given_name", "uai", "function", "until", "sponsor")
     missing = [f"--{name.replace('_', '-')}" for name in needed if not getattr(newcomer, name)]
     if missing:
-        raise UsageError(f"a new account needs more: add {', '.join(missing)}")
+        raise UsageError(Phrase("a new account needs more: add {missing}", missing=", ".join(missing)))
     uai, why = read_uai(newcomer.uai)
     if uai is None:
-        raise UsageError(f"--uai: {why}")
+        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
     return Assignment(
         uai=uai,
         function=newcomer.function.strip().upper(),
@@ -121,8 +126,12 @@ def _earlier(store: AccountStore, matricule: str) -> Entry | None:
     if entry is not None and entry.account.state is not State.ARCHIVED:
         uid = entry.account.uid
         raise ActRefused(
-            f"matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
-            f"An assignment more: piactl assignment add {uid} ..."
+            Phrase(
+                "matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
+                "An assignment more: piactl assignment add {uid} ...",
+                matricule=matricule,
+                uid=uid,
+            )
         )
     return entry
 
@@ -132,9 +141,15 @@ def find_sponsor(store: AccountStore, name: str) -> str:
     try:
         sponsor = find_account(store, name)
     except NotFound as error:
-        raise NotFound(f"--sponsor {error}") from None
+        raise NotFound(Phrase("--sponsor {error}", error=str(error))) from None
     if sponsor.state not in LIVE:
-        raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name an open account")
+        raise ActRefused(
+            Phrase(
+                "--sponsor {uid}: is {state}; name an open account",
+                uid=sponsor.uid,
+                state=sponsor.state.value,
+            )
+        )
     return sponsor.uid
 
 

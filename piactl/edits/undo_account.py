@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, State, right_text
 from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
@@ -36,6 +36,7 @@ from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
 from piactl.edits.found_accounts import career_and_status
+from piactl.phrase import Phrase
 from piactl.planning.change_set import changes_of_write
 from piactl.planning.drift_fates import decided, held_words
 from piactl.planning.group_changes import group_row
@@ -46,15 +47,16 @@ _HR_ATTRIBUTES = (
     "sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest",
     "piactlIdentityDigest", "piactlBirthDigest",
 )  # fmt: skip
+_GONE = Phrase("the entry is gone")
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
 class UndoFate(StrEnum):
     """The fate of an account in an undo. BEFORE: it already is as before the run."""
 
-    REVERSED = "reversed"
-    KEPT = "kept"
-    IMPOSSIBLE = "impossible"
+    REVERSED = Phrase("reversed")
+    KEPT = Phrase("kept")
+    IMPOSSIBLE = Phrase("impossible")
     BEFORE = "before"
 
 
@@ -132,11 +134,12 @@ class Inverting:
             return self._group(logged_write, raw)
         creation = logged_write.op == "add"
         if raw is None:
-            fate, why = (UndoFate.BEFORE, "") if creation else (UndoFate.IMPOSSIBLE, "the entry is gone")
+            fate, why = (UndoFate.BEFORE, "") if creation else (UndoFate.IMPOSSIBLE, _GONE)
             return Reversal(logged_write.uid, None, fate, why)
         if not is_undoable(logged_write):
-            archived = Kind.ARCHIVE.value in logged_write.kinds
-            why = "it was archived: its data are gone" if archived else "its earlier values were not kept"
+            why = Phrase("its earlier values were not kept")
+            if Kind.ARCHIVE.value in logged_write.kinds:
+                why = Phrase("it was archived: its data are gone")
             return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, why)
         where = WriteState.MADE if creation else state_of_entry(logged_write, raw)
         if where is WriteState.NOT_MADE:
@@ -156,7 +159,7 @@ class Inverting:
         if held := held_words(entry):
             return self._kept(entry, held)
         if self._protected(entry.account) and "alone" not in self.record:
-            return self._kept(entry, "protected: only changes by hand are undone")
+            return self._kept(entry, Phrase("protected: only changes by hand are undone"))
         if creation or (self._was_archived(logged_write) and not self._was_merged(logged_write)):
             return self._closed(logged_write, raw, entry, where)
         if where is WriteState.CHANGED:
@@ -172,16 +175,15 @@ class Inverting:
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         if where is WriteState.CHANGED:
             if raw is None:
-                return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, "the entry is gone")
+                return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, _GONE)
             why = self.since(logged_write, raw, differing(_opposite(logged_write), raw))
             return Reversal(logged_write.uid, None, UndoFate.KEPT, why)
         before: Values = raw.values if raw is not None else {}
         write = _opposite(logged_write)
         after = {} if write.op == "delete" else write.made_on(before)
         row = group_row(write, before, after, self.reason, self.rules)
-        again = (
-            ("the group of the policy",) if self._is_wanted(logged_write.dn) != (write.op == "add") else ()
-        )
+        wanted = self._is_wanted(logged_write.dn) != (write.op == "add")
+        again = (Phrase("the group of the policy"),) if wanted else ()
         return Reversal(logged_write.uid, None, UndoFate.REVERSED, write=row, returns=again)
 
     def _is_wanted(self, dn: str) -> bool:
@@ -230,7 +232,7 @@ class Inverting:
     def _restored(self, logged_write: Write, raw: RawEntry, entry: Entry) -> Reversal:
         write = self._linked(raw, _inverse(logged_write, raw))
         if not write.add and not write.delete:
-            return self._kept(entry, "a closed or locked account keeps its link to no device")
+            return self._kept(entry, Phrase("a closed or locked account keeps its link to no device"))
         after = RawEntry(raw.dn, write.made_on(raw.values))
         account = entry.account
         if not _managed(after):
@@ -245,7 +247,8 @@ class Inverting:
             return self._kept(entry, undone.why)
         if Kind.DRIFT.value in logged_write.kinds and _stops(account) - _stops(undone.account):
             # without it the entry would count as it is, and the next night would open the account
-            return self._kept(entry, "the run put back what shut it and another program had removed")
+            why = Phrase("the run put back what shut it and another program had removed")
+            return self._kept(entry, why)
         if undone.account.state is State.ARCHIVED:  # merged again: the password that it got since ends too
             write = replace(write, delete={**write.delete, "userPassword": ()})
         returns = self._returns(account, undone.account)
@@ -367,21 +370,26 @@ def _in_one(raw: RawEntry, first: Write, second: Write) -> Write:
 def comes_back(current: Account, undone: Account, redone: Account) -> tuple[str, ...]:
     """What the next night would change back, in words. `current` is the account before the undo, `undone`
     after it, `redone` the account that the rules then give."""
-    returning = []
+    returning: list[str] = []
     if undone.state is not current.state and redone.state is current.state:
-        returning.append(f"state {current.state.value}")
+        returning.append(Phrase("state {state}", state=current.state.value))
     if undone.locked != current.locked and redone.locked == current.locked:
-        returning.append("locked" if current.locked else "no longer locked")
+        returning.append(Phrase("locked") if current.locked else Phrase("no longer locked"))
     if undone.surname != current.surname and redone.surname == current.surname:
-        returning.append(f"the name {current.display_name}")
+        returning.append(Phrase("the name {name}", name=current.display_name))
     for right in sorted(current.entitlements ^ undone.entitlements):
         if (right in redone.entitlements) == (right in current.entitlements):
-            verb = "gets" if right in current.entitlements else "loses"
-            returning.append(f"{verb} {':'.join(filter(None, right))}")
+            gets = right in current.entitlements
+            text = right_text(right)
+            returning.append(
+                Phrase("gets {right}", right=text) if gets else Phrase("loses {right}", right=text)
+            )
     window = (current.login_from, current.login_until)
     same = (redone.login_from, redone.login_until) == window != (undone.login_from, undone.login_until)
     if same and not returning:
         returning.append(
-            f"log in until {current.login_until}" if current.login_until else "log in without an end"
+            Phrase("log in until {until}", until=current.login_until)
+            if current.login_until
+            else Phrase("log in without an end")
         )
     return tuple(returning)

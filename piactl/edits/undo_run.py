@@ -23,7 +23,7 @@ from piactl.core.plan.memory import LastRun, Memory, RunStatus
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted, utc_instant
+from piactl.core.text import utc_instant
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
@@ -31,6 +31,7 @@ from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_last, read_memory
 from piactl.edits.undo_account import WHO, Inverting, Reversal, UndoFate
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.runs.run_lock import alive_alone
@@ -74,16 +75,25 @@ def propose_undo(
     before = len(unreadable)
     if record.get("decided"):
         case, answer = record["decided"]
-        back = "forget" if answer in [*CaseAnswer] else "different"
+        back, answer = ("forget", answer) if answer in [*CaseAnswer] else ("different", Phrase("open again"))
         raise PiactlError(
-            f"run {record['run']} changed no account. It decided case {case}: {answer}.\n"
-            f'To take that back: piactl match {back} {case} --reason "...". See: piactl match show {case}'
+            Phrase(
+                "run {run} changed no account. It decided case {case}: {answer}.\n"
+                'To take that back: piactl match {back} {case} --reason "...". See: piactl match show {case}',
+                run=record["run"],
+                case=case,
+                answer=answer,
+                back=back,
+            )
         )
     undo_entries = list(read_undo(reader, directory.state, record["run"], unreadable))
     incomplete = len(unreadable) > before
     if not undo_entries and incomplete:
         raise PiactlError(
-            f"run {record['run']}: its undo log cannot be read; nothing was changed. See: piactl doctor"
+            Phrase(
+                "run {run}: its undo log cannot be read; nothing was changed. See: piactl doctor",
+                run=record["run"],
+            )
         )
     if (
         not undo_entries
@@ -91,12 +101,13 @@ def propose_undo(
         and record["status"] != RunStatus.REFUSED
     ):
         _explain_nothing_kept(record, settings.keep_undo_days)
-    words = f"undo of run {record['run']}"
-    reason = f"{words}: {reason}" if reason else words
+    words = Phrase("undo of run {run}", run=record["run"])
+    if reason:
+        words = Phrase("undo of run {run}: {reason}", run=record["run"], reason=reason)
     since = _Since(reader, directory.state, unreadable, records, record)
     encoding = encoding_of(rules.policy, directory, rules.keys)
     last = read_last(reader, directory.state, UnreadableRecords())
-    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, last)
+    inverting = Inverting(reader, directory, encoding, rules, record, words, since.words, last)
     reversals = tuple(inverting.reversals(undo_entries))
     ready = _planned(reader, directory, rules, unreadable, records, record, reversals)
     plan = sealed(ready, rules.keys, Path(settings.state_folder), made_by)
@@ -109,22 +120,32 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
     )
     chosen = next(changing, None) if name == "last" else next((r for r in records if r["run"] == name), None)
     if chosen is None:
-        which = "no run has changed accounts" if name == "last" else f"{name}: no such run"
+        which = (
+            Phrase("no run has changed accounts")
+            if name == "last"
+            else Phrase("{name}: no such run", name=name)
+        )
         raise NotFound(
-            f"{which}; see: piactl runs list\n"
-            "Changes of passwords and devices by the help desk are not runs; "
-            "they are in the journal and cannot be undone"
+            Phrase(
+                "{which}; see: piactl runs list\n"
+                "Changes of passwords and devices by the help desk are not runs; they are in the journal and "
+                "cannot be undone",
+                which=which,
+            )
         )
     if chosen["status"] == RunStatus.RUNNING and alive_alone(chosen, now):
-        raise PiactlError(f"run {chosen['run']} is still running; undo it when it has ended")
+        raise PiactlError(Phrase("run {run} is still running; undo it when it has ended", run=chosen["run"]))
     return chosen
 
 
 def _explain_nothing_kept(record: Record, days: int) -> None:
     raise PiactlError(
-        f"run {record['run']}: its undo log is gone; it is deleted after {counted(days, 'day')} "
-        "(keep_undo_days).\nWhat the run changed is in the journal: piactl journal show --run "
-        f"{record['run']}"
+        Phrase(
+            "run {run}: its undo log is gone; it is deleted after {days} (keep_undo_days).\n"
+            "What the run changed is in the journal: piactl journal show --run {run}",
+            run=record["run"],
+            days=counted(days, "day", "days"),
+        )
     )
 
 
@@ -147,11 +168,18 @@ class _Since:
         attributes = {*logged_write.attributes} if not logged_write.made else set()
         for record, touched in self.later.get(logged_write.uid, ()):
             if not attributes or touched & attributes:
-                author, command = author_of_run(record), record.get("command", "")
-                return f"changed since by run {record['run']} of {author}: {command}"
-        author, when = raw.text(WHO[0]) or "somebody", _spoken_time(raw.text(WHO[1]))
-        fields = f" in {', '.join(names)}" if names else ""
-        return f"changed since{fields}; last modified by {author} {when}"
+                return Phrase(
+                    "changed since by run {run} of {author}: {command}",
+                    run=record["run"],
+                    author=author_of_run(record),
+                    command=record.get("command", ""),
+                )
+        author, when = raw.text(WHO[0]) or Phrase("somebody"), _spoken_time(raw.text(WHO[1]))
+        modified = Phrase("last modified by {author} {when}", author=author, when=when)
+        changed = Phrase("changed since")
+        if names:
+            changed = Phrase("changed since in {names}", names=", ".join(names))
+        return joined([changed, modified])
 
     def _read_later(self) -> dict[str, list[tuple[Record, frozenset[str]]]]:
         later: dict[str, list[tuple[Record, frozenset[str]]]] = defaultdict(list)
@@ -163,12 +191,12 @@ class _Since:
         return later
 
 
-def _spoken_time(text: str) -> str:
+def _spoken_time(text: str) -> Phrase:
     """A GeneralizedTime in words."""
     try:
-        return f"at {utc_instant(text[:14]):%Y-%m-%d %H:%M:%S} UTC"
+        return Phrase("at {time} UTC", time=f"{utc_instant(text[:14]):%Y-%m-%d %H:%M:%S}")
     except ValueError:
-        return "at an unknown time"
+        return Phrase("at an unknown time")
 
 
 def _planned(
@@ -210,7 +238,10 @@ def _planned(
             Hold(reversal.matricule, reversal.uid, reversal.why, HoldCode.UNDO) for reversal in remaining
         ),
         refusals=tuple(counts.refusals(last.census, rules.policy, as_of)) if last else (),
-        remarks=(f"undo of run {record['run']}: {record.get('command', '')}", *counts.remarks()),
+        remarks=(
+            Phrase("undo of run {run}: {reason}", run=record["run"], reason=record.get("command", "")),
+            *counts.remarks(),
+        ),
         summary=counts.by_kind(),
     )
     after = None

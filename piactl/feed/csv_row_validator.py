@@ -29,6 +29,7 @@ from piactl.feed.header import (
     unquoted_formulas,
 )
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
+from piactl.phrase import Phrase
 
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" means none), a date or None, a Numen or None."""
@@ -116,7 +117,7 @@ class Column:
         if text not in ("", "X"):
             result = (*self.check(text), 1)
         elif self.name in REQUIRED:
-            result = (None, ("missing-value", f"{self.name} is blank"), 1)
+            result = (None, ("missing-value", Phrase("{column} is blank", column=self.name)), 1)
         else:
             result = (None if self.name in NONE_WHEN_BLANK else "", None, 0)
         if self.name not in _UNIQUE and len(self.memo) < _MEMO:
@@ -325,15 +326,22 @@ class RowValidator:
         faults: list[tuple[str, Fault]] = []
         if end is not None and end < start:
             self.bad[_AT_END] += 1
-            detail = f"fin {end.isoformat()} is before debut {start.isoformat()}"
+            detail = Phrase("fin {end} is before debut {start}", end=end.isoformat(), start=start.isoformat())
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
             self.bad[_AT_BIRTH] += 1
-            faults.append(("date_naissance", ("birth-after-start", "date_naissance is not before debut")))
+            detail = Phrase("date_naissance is not before debut")
+            faults.append(("date_naissance", ("birth-after-start", detail)))
         elif birth is not None and (age := _age(birth, start)) < _LEAST_AGE:
             self.bad[_AT_BIRTH] += 1
-            detail = f"date_naissance {birth} makes a person of {age} on debut {start}: expected at least"
-            faults.append(("date_naissance", ("too-young", f"{detail} {_LEAST_AGE}")))
+            detail = Phrase(
+                "date_naissance {birth} makes a person of {age} on debut {start}: expected at least {least}",
+                birth=birth,
+                age=age,
+                start=start,
+                least=_LEAST_AGE,
+            )
+            faults.append(("date_naissance", ("too-young", detail)))
         return faults
 
     def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:
@@ -377,7 +385,9 @@ class RowValidator:
         if not any(field.strip(BLANKS) for field in fields):
             return self._shapeless(fields, "empty-row", "")
         code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
-        detail = f"the row has {len(fields)} fields, the header {self.layout.width}"
+        detail = Phrase(
+            "the row has {fields} fields, the header {width}", fields=len(fields), width=self.layout.width
+        )
         return self._shapeless(fields, code, detail)
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:

@@ -11,9 +11,11 @@ from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
-from piactl.core.text import counted, few
+from piactl.core.text import few
+from piactl.feed.error_codes import problem_of
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import ColumnLayout, shown
+from piactl.phrase import Phrase, counted
 
 _FEW = 5
 _EXAMPLES = 3
@@ -52,18 +54,26 @@ def layout_remarks(layout: ColumnLayout) -> list[Remark]:
     remarks = []
     if layout.extras:
         names = few([*map(shown, layout.extras)], _FEW)
-        remarks.append(Remark("unknown-columns", f"columns not read: {names}", len(layout.extras)))
+        remarks.append(
+            Remark("unknown-columns", Phrase("columns not read: {names}", names=names), len(layout.extras))
+        )
     if layout.is_rejects:
-        remarks.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
+        remarks.append(Remark("rejects-file", Phrase("a file of corrected rejects; nobody counts as absent")))
     return remarks
 
 
 def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
     """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
     if trailer is None and named is None:
-        return [Remark("no-date", "the feed has no date, so its age cannot be compared with the last one")]
+        return [
+            Remark("no-date", Phrase("the feed has no date, so its age cannot be compared with the last one"))
+        ]
     if trailer is not None and named is not None and trailer != named:
-        both = f"the #FIN line says {trailer}, the file name {named}; the #FIN line counts"
+        both = Phrase(
+            "the #FIN line says {trailer}, the file name {named}; the #FIN line counts",
+            trailer=trailer,
+            named=named,
+        )
         return [Remark("date-differs", both)]
     return []
 
@@ -73,20 +83,22 @@ def set_remarks(written: RowWriter) -> list[Remark]:
     remarks = [Remark("understood", written.remark)] if written.remark else []
     if written.posts:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
-        where = f" at {counted(len(written.at), 'structure')}" if written.at else ""
-        remarks.append(
-            Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
-        )
+        words = Phrase("posts by function: {posts}", posts=posts)
+        if written.at:
+            structures = counted(len(written.at), "structure", "structures")
+            words = Phrase("posts by function at {structures}: {posts}", structures=structures, posts=posts)
+        remarks.append(Remark("understood", words, sum(written.posts.values())))
     if written.at:
         most = few([f"{uai} {number}" for uai, number in written.at.most_common()], _FEW)
-        remarks.append(Remark("understood", f"posts by structure: {most}", len(written.at)))
+        words = Phrase("posts by structure: {posts}", posts=most)
+        remarks.append(Remark("understood", words, len(written.at)))
     if written.local:
         local = len(written.local)
-        remarks.append(
-            Remark("understood", f"people made by the head of a school: {local}; each is a case", local)
-        )
+        words = Phrase("people made by the head of a school: {number}; each is a case", number=local)
+        remarks.append(Remark("understood", words, local))
     for (subject, why), number in sorted(written.passed.items()):
-        remarks.append(Remark("passed-over", f"passed over: {subject} ({number}): {why}", number))
+        words = Phrase("passed over: {subject} ({number}): {why}", subject=subject, number=number, why=why)
+        remarks.append(Remark("passed-over", words, number))
     return remarks
 
 
@@ -113,15 +125,16 @@ def first_faults(
         column = rejection.column or ROW
         listed = faults.get(column, ())
         if len(listed) < _EXAMPLES:
-            problem = rejection.message.rpartition("; ")[0] or rejection.message
-            faults[column] = (*listed, f"line {rejection.line}: {problem}")
+            problem = problem_of(rejection.message)
+            faults[column] = (*listed, Phrase("line {line}: {problem}", line=rejection.line, problem=problem))
     return faults
 
 
 def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{problem} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
+    words = Phrase("{problem} (line {lines})", problem=problem, lines=first + ellipsis)
+    return Remark(code, words, len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.other_files import HEAD, other_kind
+from piactl.phrase import Phrase, joined
 from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -46,27 +47,48 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     suffixes = {Path(pattern).suffix for source in sources.values() for pattern in source.files}
     is_other = bool(suffixes) and path.suffix not in suffixes
     if not _is_utf8(str(path)):
-        why = f"{path}: not read: its name is not UTF-8; give it another name"
+        why = Phrase("{path}: not read: its name is not UTF-8; give it another name", path=path)
         raise NoSource(why, path, is_other=is_other, why=why)
     if is_md5(path.name):
-        raise NoSource(f"{path}: a .md5 is not a feed; name the feed that it belongs to", path, is_other=True)
+        raise NoSource(
+            Phrase("{path}: a .md5 is not a feed; name the feed that it belongs to", path=path),
+            path,
+            is_other=True,
+        )
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting and len(sources) == 1 and not is_other:
         return next(iter(sources.values()))
     if not sources:
-        raise UsageError(f"{path}: no source is configured; add one under `sources:`")
-    several = ", ".join(s.name for s in fitting)
-    problem = f"matches several sources ({several})" if fitting else "matches the `files` of no source"
-    message = f"{path}: {problem}; write NAME={path}, where NAME is one of: {', '.join(sources)}"
+        raise UsageError(Phrase("{path}: no source is configured; add one under `sources:`", path=path))
+    names = ", ".join(sources)
     if fitting:
-        raise UsageError(message)
+        raise UsageError(
+            Phrase(
+                "{path}: matches several sources ({several}); write NAME={path}, where NAME is one of: "
+                "{sources}",
+                path=path,
+                several=", ".join(s.name for s in fitting),
+                sources=names,
+            )
+        )
     near = [source.name for source in sources.values() if _near(path.name, source)]
     kind = _other_kind(path, sources.values())
+    problem = kind or Phrase(
+        "{path}: matches the `files` of no source; write NAME={path}, where NAME is one of: {sources}",
+        path=path,
+        sources=names,
+    )
     if near:
-        raise UsageError(f"{kind or message}\nIts name is nearly that of a feed of {' or '.join(near)}")
-    raise NoSource(kind or message, path, is_other=is_other, why=kind)
+        raise UsageError(
+            Phrase(
+                "{problem}\nIts name is nearly that of a feed of {sources}",
+                problem=problem,
+                sources=joined(near, "{first} or {second}"),
+            )
+        )
+    raise NoSource(problem, path, is_other=is_other, why=kind)
 
 
 def _is_utf8(name: str) -> bool:
@@ -86,7 +108,7 @@ def _other_kind(path: Path, sources: Collection[SourceSettings]) -> str:
             kind = other_kind(stream.read(HEAD), may_be_set=may_be_set)
     except FeedRefused:
         return ""
-    return f"{path}: not read: {kind[1]}" if kind else ""
+    return Phrase("{path}: not read: {why}", path=path, why=kind[1]) if kind else ""
 
 
 def _near(name: str, source: SourceSettings) -> bool:
@@ -110,11 +132,18 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
     name, sign, rest = text.partition("=")
     if sign and name in sources:
         if not rest:
-            raise UsageError(f"{text}: the file is missing; write {name}=PATH")
+            raise UsageError(Phrase("{text}: the file is missing; write {name}=PATH", text=text, name=name))
         return sources[name], _existing(rest)
     # unlike Path.exists, this also answers for a name that is too long
     if sign and "/" not in name and not os.path.exists(text):  # noqa: PTH110
-        raise NotFound(f"{text}: unknown source {name!r}; the sources are: {', '.join(sources) or 'none'}")
+        raise NotFound(
+            Phrase(
+                "{text}: unknown source {name!r}; the sources are: {sources}",
+                text=text,
+                name=name,
+                sources=", ".join(sources) or Phrase("none"),
+            )
+        )
     return source_of(_existing(text), sources), Path(text)
 
 
@@ -172,15 +201,16 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "the name is not valid"
-        raise refused(path, "unreadable", f"the file cannot be read ({why})") from None
+        why = getattr(error, "strerror", None) or Phrase("the name is not valid")
+        raise refused(path, "unreadable", Phrase("the file cannot be read ({why})", why=why)) from None
     try:
         refuse_own_file(str(path), descriptor)
         _check_kind(path, os.fstat(descriptor), source)
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream
     except OSError as error:
-        raise refused(path, "unreadable", f"the file cannot be read ({error.strerror})") from None
+        detail = Phrase("the file cannot be read ({why})", why=error.strerror)
+        raise refused(path, "unreadable", detail) from None
     finally:
         os.close(descriptor)
 
@@ -199,5 +229,9 @@ def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> No
     if not stat.S_ISREG(facts.st_mode):
         raise refused(path, "not-a-file")
     if facts.st_size > source.limits.max_bytes:
-        detail = f"the file has {facts.st_size} bytes, but the source allows {source.limits.max_bytes}"
+        detail = Phrase(
+            "the file has {size} bytes, but the source allows {most}",
+            size=facts.st_size,
+            most=source.limits.max_bytes,
+        )
         raise refused(path, "too-many-bytes", detail)

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.core.naming.names import MOJIBAKE
 from piactl.feed.error_codes import Refusal, refusal
+from piactl.phrase import Phrase
 
 CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15"}
 """Encoding of a source -> Python codec; each is decoded strictly."""
@@ -39,9 +40,11 @@ def text_fault(text: str) -> tuple[str, str] | None:
     control = _CONTROL.search(text)
     if control:
         character = f"U+{ord(control.group()):04X}"
-        return "control-character", f"{shown(text)} contains the control character {character}"
+        return "control-character", Phrase(
+            "{text} contains the control character {character}", text=shown(text), character=character
+        )
     if _DAMAGED.search(text):
-        return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
+        return "damaged-text", Phrase("{text} was damaged by a wrong change of encoding", text=shown(text))
     return None
 
 
@@ -66,9 +69,13 @@ def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> b
     return bad >= _SMALLEST and 2 * bad > rows
 
 
-def undecodable(raw: bytes, configured: str) -> str:
+def undecodable(raw: bytes, configured: str) -> Phrase:
     """The fault of bytes that do not decode: the encoding that was expected, and that of the bytes."""
-    return f"bytes are not {configured}, as expected; they look like {likely_encoding(raw, configured)}"
+    return Phrase(
+        "bytes are not {configured}, as expected; they look like {instead}",
+        configured=configured,
+        instead=likely_encoding(raw, configured),
+    )
 
 
 def likely_encoding(sample: bytes, configured: str) -> str:
@@ -206,12 +213,12 @@ def read_layout(
         try:
             names = tuple(_plain(name) for name in split_record(header, delimiter))
         except UnclosedQuote:
-            return None, [refusal("unclosed-quote", "line 1: a quote is not closed on its line")]
+            return None, [refusal("unclosed-quote", Phrase("line 1: a quote is not closed on its line"))]
         except StrayQuote:
             continue
         layouts.append(_placed(delimiter, names, source))
     if not layouts:
-        return None, [refusal("missing-column", "the header is not quoted as RFC 4180 requires")]
+        return None, [refusal("missing-column", Phrase("the header is not quoted as RFC 4180 requires"))]
     best = max(layouts, key=lambda layout: len(layout.places))
     refusals = [*_missing(best, source), *_doubled(best, source)]
     return (None if refusals else best), refusals
@@ -242,14 +249,19 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
         if column in layout.places or column in source.constants:
             continue
         name = _header_name(column, source)
-        problem = f"column {column} is missing" + (f" (header {shown(name)})" if name != column else "")
+        problem = Phrase("column {column} is missing", column=column)
+        if name != column:
+            problem = Phrase("{problem} (header {name})", problem=problem, name=shown(name))
         near = get_close_matches(name, layout.names, 1, 0.75)
-        refusals.append(
-            refusal("missing-column", problem + (f"; the file has {shown(near[0])}" if near else ""))
-        )
+        if near:
+            problem = Phrase("{problem}; the file has {near}", problem=problem, near=shown(near[0]))
+        refusals.append(refusal("missing-column", problem))
     return refusals
 
 
 def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
     doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
-    return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]
+    return [
+        refusal("doubled-column", Phrase("column {column} appears twice in the header", column=column))
+        for column in doubled
+    ]

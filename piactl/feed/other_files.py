@@ -7,28 +7,29 @@ import re
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import Refusal, refusal
 from piactl.feed.header import CODECS, DELIMITERS, REQUIRED, read_layout
+from piactl.phrase import Phrase
 
 HEAD = 8_192
 """The bytes at the beginning of a file by which it is recognised."""
 _TITLE_LINES = 20
-_WORKBOOK = "open it and save it as CSV UTF-8"
-_UNPACK = "unpack it first"
-_ARCHIVE, _XML_FILE = ("an archive", _UNPACK), ("XML", "request the export as CSV")
-_GZIP, _BZIP2, _XZ = (
-    ("compressed (gzip)", _UNPACK),
-    ("compressed (bzip2)", _UNPACK),
-    ("compressed (xz)", _UNPACK),
-)
+_WORKBOOK = Phrase("open it and save it as CSV UTF-8")
+_UNPACK = Phrase("unpack it first")
+_AS_CSV = Phrase("request the export as CSV")
+_ARCHIVE, _XML_FILE = (Phrase("an archive"), _UNPACK), (Phrase("XML"), _AS_CSV)
+_GZIP = Phrase("compressed (gzip)"), _UNPACK
+_BZIP2 = Phrase("compressed (bzip2)"), _UNPACK
+_XZ = Phrase("compressed (xz)"), _UNPACK
+_EXCEL = Phrase("an Excel workbook"), _WORKBOOK
 _OF_SETS = (_ARCHIVE, _XML_FILE, _GZIP, _BZIP2, _XZ)
 _BEGINNINGS = {
-    bytes.fromhex("d0cf11e0a1b11ae1"): ("an Excel workbook", _WORKBOOK),
+    bytes.fromhex("d0cf11e0a1b11ae1"): _EXCEL,
     b"\x1f\x8b": _GZIP,
     b"BZh": _BZIP2,
     b"\xfd7zXZ\0": _XZ,
-    b"\x28\xb5\x2f\xfd": ("compressed (zstd)", _UNPACK),
+    b"\x28\xb5\x2f\xfd": (Phrase("compressed (zstd)"), _UNPACK),
     b"7z\xbc\xaf\x27\x1c": _ARCHIVE,
     b"Rar!": _ARCHIVE,
-    b"%PDF": ("a PDF", "request the export as CSV"),
+    b"%PDF": (Phrase("a PDF"), _AS_CSV),
 }
 _HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|table|meta)\b", re.IGNORECASE)
 _XML = re.compile(rb"\s*<\?xml\b")
@@ -43,18 +44,18 @@ def other_kind(head: bytes, *, may_be_set: bool = False) -> Refusal | None:
     kind = next((kind for beginning, kind in _BEGINNINGS.items() if head.startswith(beginning)), None)
     if head.startswith(_ZIP):
         if b"opendocument.spreadsheet" in head:
-            kind = "a LibreOffice workbook", _WORKBOOK
+            kind = Phrase("a LibreOffice workbook"), _WORKBOOK
         elif b"[Content_Types].xml" in head or b"xl/" in head:
-            kind = "an Excel workbook", _WORKBOOK
+            kind = _EXCEL
         else:
             kind = _ARCHIVE
     elif _HTML.match(bare):
-        kind = "a page of HTML", "fetch the export again"
+        kind = Phrase("a page of HTML"), Phrase("fetch the export again")
     elif _XML.match(bare):
         kind = _XML_FILE
     if kind is None or (may_be_set and kind in _OF_SETS):
         return None
-    return refusal("not-csv", f"the file is {kind[0]}, not CSV", kind[1])
+    return refusal("not-csv", Phrase("the file is {kind}, not CSV", kind=kind[0]), kind[1])
 
 
 def other_header(head: bytes, header: str, source: SourceSettings) -> Refusal | None:
@@ -62,25 +63,28 @@ def other_header(head: bytes, header: str, source: SourceSettings) -> Refusal | 
     None if there is no such explanation of missing columns."""
     hint = _HINT.fullmatch(header.strip())
     if hint:
-        return refusal("title-line", f"line 1 is `{header.strip().lower()}`, a hint for Excel, and no header")
+        return refusal(
+            "title-line",
+            Phrase("line 1 is `{header}`, a hint for Excel, and no header", header=header.strip().lower()),
+        )
     if _delimiter_of(header, source, ()):
         return None
     lines = head.decode(CODECS[source.encoding], "replace").splitlines()[1:_TITLE_LINES]
     for number, line in enumerate(lines, 2):
         if _delimiter_of(line, source, DELIMITERS):
-            detail = f"line 1 is a title, and the header is line {number}"
-            return refusal("title-line", detail, "remove the lines before the header")
+            detail = Phrase("line 1 is a title, and the header is line {number}", number=number)
+            return refusal("title-line", detail, Phrase("remove the lines before the header"))
     other = _delimiter_of(header, source, (*DELIMITERS, "|"))
     if other:
-        usual = source.delimiter or DELIMITERS[0]
-        detail = f"the fields are apart by {_named(other)}, not {_named(usual)}"
-        advice = f"save it with {_named(usual)}, or set `delimiter` of the source"
+        usual = _named(source.delimiter or DELIMITERS[0])
+        detail = Phrase("the fields are apart by {mark}, not {usual}", mark=_named(other), usual=usual)
+        advice = Phrase("save it with {usual}, or set `delimiter` of the source", usual=usual)
         return refusal("other-delimiter", detail, advice)
     return None
 
 
 def _named(delimiter: str) -> str:
-    return "tabs" if delimiter == "\t" else f'"{delimiter}"'
+    return Phrase("tabs") if delimiter == "\t" else f'"{delimiter}"'
 
 
 def _delimiter_of(line: str, source: SourceSettings, others: tuple[str, ...]) -> str:

@@ -10,8 +10,9 @@ from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
 from piactl.feed.csv_row_validator import NONE_WHEN_BLANK, BrokenRow, Row
-from piactl.feed.error_codes import PERSON_DOUBLED, rejection_message
+from piactl.feed.error_codes import PERSON_DOUBLED, held_words, rejection_message
 from piactl.feed.header import COLUMNS
+from piactl.phrase import Phrase
 
 _PERSON_FIELDS = {
     "numen": "numen",
@@ -108,9 +109,8 @@ class PeopleBuilder:
             self._contradict(person, differ, line)
             return
         if len(prior.assignments) >= _MOST_ASSIGNMENTS:
-            self._reject(
-                line, "debut", "too-many-assignments", f"more than {_MOST_ASSIGNMENTS} rows", prior.matricule
-            )
+            detail = Phrase("more than {most} rows", most=_MOST_ASSIGNMENTS)
+            self._reject(line, "debut", "too-many-assignments", detail, prior.matricule)
             return
         assignment = person.assignments[0]
         for other, other_line in zip(prior.assignments, prior.lines, strict=True):
@@ -135,7 +135,11 @@ class PeopleBuilder:
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (_, line), (_, other) in ((first, second), (second, first)):
-            detail = f"another row of this assignment, line {other}, disagrees in {', '.join(columns)}"
+            detail = Phrase(
+                "another row of this assignment, line {line}, disagrees in {columns}",
+                line=other,
+                columns=", ".join(columns),
+            )
             post = (first[0].uai, first[0].function)
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)
 
@@ -183,14 +187,19 @@ class PeopleBuilder:
             lines = self._held_lines.setdefault(matricule, [])
             if line not in lines[-1:]:
                 lines.append(line)
-            self.held.setdefault(matricule, f"{self._where(line)}: {column or 'row'}: {message} [{code}]")
+            why = held_words(self._where(line), column or Phrase("row"), message, code)
+            self.held.setdefault(matricule, why)
 
     def finish(self) -> list[int]:
         """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
         for matricule, (columns, rows) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *(line for line, _ in rows)})
             self.unusable += [(person, frozenset(columns)) for _, person in rows]
-            where = f"rows of one person disagree in {', '.join(columns)}: lines {few(everywhere, _FEW)}"
+            where = Phrase(
+                "rows of one person disagree in {columns}: lines {lines}",
+                columns=", ".join(columns),
+                lines=few(everywhere, _FEW),
+            )
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         lines = list(self.rejected_lines)

@@ -46,6 +46,7 @@ from piactl.feed.header import (
 from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
 from piactl.feed.row_table import RowTable
+from piactl.phrase import Phrase
 
 T = TypeVar("T")
 
@@ -235,8 +236,8 @@ class FeedReader:
         if kind is not None:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
-            detail = f"{self.source.encoding} is expected, but the file is UTF-16"
-            self._stop_with(refusal("wrong-encoding", detail, "save it as CSV UTF-8"))
+            detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self.source.encoding)
+            self._stop_with(refusal("wrong-encoding", detail, Phrase("save it as CSV UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
@@ -245,18 +246,20 @@ class FeedReader:
             self._stop("bom-only")
         self._check_end(raw, 1)
         if has_bom and self.source.encoding != "utf-8":
-            self._refuse(
-                "wrong-encoding", f"{self.source.encoding} is expected, but the file starts like UTF-8"
-            )
+            encoding = self.source.encoding
+            detail = Phrase("{encoding} is expected, but the file starts like UTF-8", encoding=encoding)
+            self._refuse("wrong-encoding", detail)
         if not bare.strip() or is_trailer(bare):
-            self._stop("empty", "the file has no header: the first line is blank or a #FIN line")
+            self._stop("empty", Phrase("the file has no header: the first line is blank or a #FIN line"))
         try:
             header = without_end(bare).decode(CODECS[self.source.encoding])
         except UnicodeDecodeError:
-            instead = likely_encoding(bare, self.source.encoding)
-            self._stop(
-                "wrong-encoding", f"{self.source.encoding} is expected, but the header looks like {instead}"
+            detail = Phrase(
+                "{encoding} is expected, but the header looks like {instead}",
+                encoding=self.source.encoding,
+                instead=likely_encoding(bare, self.source.encoding),
             )
+            self._stop("wrong-encoding", detail)
         self.layout, refusals = read_layout(header, self.source)
         if any(code == "missing-column" for code, _ in refusals):
             explanation = other_header(head, header, self.source)
@@ -268,12 +271,14 @@ class FeedReader:
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
-                    self._refuse("bad-constant", f"constant {column.name}: {fault[1]}")
+                    detail = Phrase("constant {column}: {fault}", column=column.name, fault=fault[1])
+                    self._refuse("bad-constant", detail)
 
     def _check_end(self, raw: bytes, line: int) -> None:
         self.ended = raw.endswith(b"\n")
         if not self.ended and len(raw) > self.longest:
-            self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
+            detail = Phrase("line {line} is longer than {most} bytes", line=line, most=self.longest)
+            self._stop("line-too-long", detail)
 
     def _raw_rows(self) -> Iterator[tuple[int, bytes]]:
         """The number and the bytes of each line after the header and before the #FIN line."""
@@ -300,12 +305,14 @@ class FeedReader:
         try:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:
-            self._stop(
-                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
+            detail = Phrase(
+                "line {line}: a quote is not closed on its line, so rows would be lost", line=line
             )
+            self._stop("unclosed-quote", detail)
         except FieldTooLong:
             most = self.source.limits.max_field
-            self._stop("field-too-long", f"line {line}: a field has more than {most} characters")
+            detail = Phrase("line {line}: a field has more than {most} characters", line=line, most=most)
+            self._stop("field-too-long", detail)
         if isinstance(row, BrokenRow):
             self.broken += 1
             self._check_whole_file(raw, line)
@@ -314,13 +321,13 @@ class FeedReader:
     def _check_count(self) -> None:
         most = self.source.limits.max_rows
         if self.count > most:
-            self._stop("too-many-rows", f"more than the {most} rows that the source allows")
+            self._stop("too-many-rows", Phrase("more than the {most} rows that the source allows", most=most))
 
     def _read_trailer(self, raw: bytes, line: int) -> None:
         self.trailer_line = line
         self.trailer = read_trailer(raw)
         if self.trailer is None:
-            self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
+            self._refuse("bad-trailer", Phrase("line {line}: the #FIN line is cut or wrong", line=line))
         if self.trailer is not None and self.trailer.sha256 not in ("", self.digest.hexdigest()):
             self._refuse("wrong-digest")
 
@@ -329,24 +336,33 @@ class FeedReader:
         if len(self.damaged_text) < _SAMPLE and not raw.isascii():
             self.damaged_text += raw
         if self.broken > _MOSTLY and 2 * self.broken > line - 1:
-            self._stop("mostly-rejected", f"{self.broken} of the first {line - 1} rows cannot be read")
+            rows = line - 1
+            detail = Phrase("{broken} of the first {rows} rows cannot be read", broken=self.broken, rows=rows)
+            self._stop("mostly-rejected", detail)
         if self.layout is not None and not self.second_header:
             fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
             if self.layout.is_header(fields):
                 self.second_header = line
-                self._refuse("second-header", f"line {line} repeats the header: files were joined")
+                detail = Phrase("line {line} repeats the header: files were joined", line=line)
+                self._refuse("second-header", detail)
 
     def check_complete(self) -> None:
         """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
         if self.trailer_line and self.lines > self.trailer_line:
             after = self.lines - self.trailer_line
-            self._refuse("after-trailer", f"{after} lines follow the #FIN line {self.trailer_line}")
-        if self.trailer is not None and self.trailer.rows != self.count:
-            self._refuse(
-                "wrong-count", f"the file has {self.count} rows, but the #FIN line says {self.trailer.rows}"
+            detail = Phrase(
+                "{number} lines follow the #FIN line {line}", number=after, line=self.trailer_line
             )
+            self._refuse("after-trailer", detail)
+        if self.trailer is not None and self.trailer.rows != self.count:
+            detail = Phrase(
+                "the file has {rows} rows, but the #FIN line says {stated}",
+                rows=self.count,
+                stated=self.trailer.rows,
+            )
+            self._refuse("wrong-count", detail)
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", f"line {self.lines} has no line end: the file was cut")
+            self._refuse("cut", Phrase("line {line} has no line end: the file was cut", line=self.lines))
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
@@ -364,10 +380,17 @@ class FeedReader:
             return
         damaged = rows.undecodable + rows.damaged
         if is_wholesale(damaged, self.count, self.not_ascii, self.source.limits):
-            fault = f"are not {configured}" if rows.undecodable else "contain damaged text"
-            instead = likely_encoding(self.damaged_text, configured)
-            finding = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
-            self._refuse("wrong-encoding", f"{finding}; they look like {instead}")
+            detail = Phrase(
+                "{encoding} is expected, but {damaged} of {rows} rows {fault}; they look like {instead}",
+                encoding=configured,
+                damaged=damaged,
+                rows=self.count,
+                fault=Phrase("are not {encoding}", encoding=configured)
+                if rows.undecodable
+                else Phrase("contain damaged text"),
+                instead=likely_encoding(self.damaged_text, configured),
+            )
+            self._refuse("wrong-encoding", detail)
 
     def facts(
         self, people: int, unattributed: int, sample: Sample, wrong: Mapping[str, tuple[str, ...]]
@@ -529,5 +552,7 @@ def _read(path: Path, source: SourceSettings, read: Callable[[FeedReader], T]) -
     except MemoryError:
         pass
     gc.collect()  # what was read may be in cycles, and commands collect nothing by themselves
-    why = refusal("too-many-bytes", "there is too little memory to read it", "check it, then add memory")
+    why = refusal(
+        "too-many-bytes", Phrase("there is too little memory to read it"), Phrase("check it, then add memory")
+    )
     raise FeedRefused(str(path), [why], source.name)

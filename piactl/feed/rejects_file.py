@@ -21,12 +21,13 @@ from piactl.feed.header import (
     read_layout,
     unquoted_formulas,
 )
+from piactl.phrase import Phrase
 from piactl.private_files import write_private
-from piactl.translation import sentence
+from piactl.translation import translate
 
 _MASKED = b"?" * 13
 """Replaces a mistyped NUMEN: the row stays rejected until the right one is typed."""
-_HELD_WITH_OTHERS = "held because of other rows of this person"
+_HELD_WITH_OTHERS = Phrase("held because of other rows of this person")
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
@@ -120,8 +121,8 @@ def _is_like_numen(text: str) -> bool:
 def _reason(rejections: list[Rejection], delimiter: str) -> str:
     """Codes and messages in one field without quotes, so that it can be removed again."""
     text = " | ".join(
-        f"{r.code}: {r.column + ': ' if r.column else ''}{sentence(r.message)}" for r in rejections
-    ) or sentence(_HELD_WITH_OTHERS)
+        f"{r.code}: {r.column + ': ' if r.column else ''}{translate(r.message)}" for r in rejections
+    ) or translate(_HELD_WITH_OTHERS)
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
     text = text.replace(f" {delimiter} ", f"{instead} ").replace(delimiter, instead).replace('"', "'")
     return "".join(c if c.isprintable() else " " for c in text)

@@ -15,6 +15,7 @@ from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.naming.names import without_invisible
 from piactl.feed.header import shown
+from piactl.phrase import Phrase, joined
 
 Fault = tuple[str, str]
 Checked = tuple[Any, Fault | None]
@@ -41,8 +42,8 @@ _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
 _EXAMPLE = date(2026, 9, 1)
 _EXCEL_ORIGIN, _EXCEL_FIRST, _EXCEL_LAST = date(1899, 12, 30), 10_000, 80_000
-FOUND = "!"
-"""Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
+UNKNOWN, DOUBLED, DOUBLED_IN_FILE = "!structure-unknown", "!person-doubled", "!doubled-in-file"
+"""Begin a cell `!FAULT VALUE`: the format of a set found this fault in its place."""
 
 
 def is_matricule(text: str) -> bool:
@@ -53,10 +54,14 @@ def is_matricule(text: str) -> bool:
 def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None or text.lower() in _NO_MATRICULES:
-        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits such as 0012345")
+        detail = Phrase(
+            "{value} is not a matricule: expected 1 to 20 letters and digits such as 0012345",
+            value=shown(text),
+        )
+        return _fault("bad-matricule", detail)
     numen = read_numen(text) if len(text) == _NUMEN_LENGTH else None
     if numen is not None and not numen.unusual:
-        return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
+        return _fault("matricule-is-numen", Phrase("the column matricule contains a NUMEN"))
     return text, None
 
 
@@ -64,9 +69,8 @@ def check_numen(text: str) -> Checked:
     """The NUMEN. The message never shows the value."""
     numen = read_numen(text)
     if numen is None:
-        return _fault(
-            "bad-numen", "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)"
-        )
+        detail = Phrase("not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)")
+        return _fault("bad-numen", detail)
     return numen, None
 
 
@@ -79,33 +83,55 @@ def check_name(text: str) -> Checked:
 def check_code(text: str) -> Checked:
     if len(text) <= _CODE_LENGTH and text.isprintable():
         return text, None
-    return _not(text, "bad-code", "a code", f"at most {_CODE_LENGTH} printable characters")
+    detail = Phrase(
+        "{value} is not a code: expected at most {most} printable characters",
+        value=shown(text),
+        most=_CODE_LENGTH,
+    )
+    return _fault("bad-code", detail)
 
 
 def check_uai(text: str) -> Checked:
     uai, why = read_uai(text)
     if uai is not None:
         return uai, None
-    code, _, detail = text.removeprefix(FOUND).partition(" ")
-    if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
-        return _fault(code, detail)
+    found, _, value = text.partition(" ")
+    if found == UNKNOWN:
+        return _fault("structure-unknown", Phrase("no structure {structure} in the set", structure=value))
+    if found == DOUBLED:
+        return _fault("person-doubled", Phrase("the set has {key} twice, with other content", key=value))
+    if found == DOUBLED_IN_FILE:
+        return _fault("person-doubled", Phrase("the file has {key} twice, with other content", key=value))
     if "is wrong" in why:
         return _fault("bad-uai", why)
-    return _not(text, "bad-uai", "a UAI", "seven digits and a letter")
+    detail = Phrase("{value} is not a UAI: expected seven digits and a letter", value=shown(text))
+    return _fault("bad-uai", detail)
 
 
 def check_mail(text: str) -> Checked:
     if len(text.encode()) > _MAIL_LENGTH:
-        return _not(text, "bad-mail", "a mail address", f"at most {_MAIL_LENGTH} characters")
+        detail = Phrase(
+            "{value} is not a mail address: expected at most {most} characters",
+            value=shown(text),
+            most=_MAIL_LENGTH,
+        )
+        return _fault("bad-mail", detail)
     if _MAIL.fullmatch(text) and text.isprintable():
         return text, None
-    return _not(text, "bad-mail", "a mail address", "the address alone, such as claire@example.org")
+    detail = Phrase(
+        "{value} is not a mail address: expected the address alone, such as claire@example.org",
+        value=shown(text),
+    )
+    return _fault("bad-mail", detail)
 
 
 def check_modality(text: str) -> Checked:
     if text.lower() in _MODALITIES:
         return text.lower(), None
-    return _not(text, "bad-modality", "a modalite", "principale, secondaire or suppleance")
+    detail = Phrase(
+        "{value} is not a modalite: expected principale, secondaire or suppleance", value=shown(text)
+    )
+    return _fault("bad-modality", detail)
 
 
 def check_quotite(text: str) -> Checked:
@@ -115,15 +141,14 @@ def check_quotite(text: str) -> Checked:
         return text, None
     if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
         return text, None
-    return _not(text, "bad-quotite", "a quotite", "0 to 100, or a fraction such as 9/18")
+    detail = Phrase(
+        "{value} is not a quotite: expected 0 to 100, or a fraction such as 9/18", value=shown(text)
+    )
+    return _fault("bad-quotite", detail)
 
 
 def _fault(code: str, message: str) -> Checked:
     return None, (code, message)
-
-
-def _not(text: str, code: str, kind: str, expected: str) -> Checked:
-    return _fault(code, f"{shown(text)} is not {kind}: expected {expected}")
 
 
 class DateCheck:
@@ -141,28 +166,39 @@ class DateCheck:
         self._formats = tuple(formats)
         self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
-        self._forms = " or ".join(dict.fromkeys(_EXAMPLE.strftime(style) for style in formats))
+        examples = dict.fromkeys(_EXAMPLE.strftime(style) for style in formats)
+        self._forms = joined(examples, "{first} or {second}")
 
     def __call__(self, text: str) -> Checked:
         day = self._read(text)
         if day is None:
-            return _fault("bad-date", f"{shown(text)} {self._why(text)}: expected {self._forms}")
+            return _fault("bad-date", self._why(text))
         if self._may_be_open and day == _OPEN:
             return None, None
         if day in self._empty:
-            empty = f"{day.isoformat()} is what a spreadsheet makes of an empty date"
-            return _fault("date-out-of-range", f"{empty}: expected the date of birth, or nothing")
+            detail = Phrase(
+                "{day} is what a spreadsheet makes of an empty date: expected the date of birth, or nothing",
+                day=day,
+            )
+            return _fault("date-out-of-range", detail)
         if not self._first <= day <= self._last:
-            between = f"{self._first.isoformat()} and {self._last.isoformat()}"
-            return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
+            detail = Phrase(
+                "{day} is not between {first} and {last}", day=day, first=self._first, last=self._last
+            )
+            return _fault("date-out-of-range", detail)
         return day, None
 
-    @staticmethod
-    def _why(text: str) -> str:
+    def _why(self, text: str) -> Phrase:
         """Why a text is no date; Excel shows a day as the number of days since 1900 in a cell of numbers."""
+        value, forms = shown(text), self._forms
         if text.isascii() and text.isdigit() and _EXCEL_FIRST <= int(text) <= _EXCEL_LAST:
-            return f"is the number that Excel has for {_EXCEL_ORIGIN + timedelta(int(text))}"
-        return "is not a valid date"
+            return Phrase(
+                "{value} is the number that Excel has for {day}: expected {forms}",
+                value=value,
+                day=_EXCEL_ORIGIN + timedelta(int(text)),
+                forms=forms,
+            )
+        return Phrase("{value} is not a valid date: expected {forms}", value=value, forms=forms)
 
     def _read(self, text: str) -> date | None:
         if self._may_be_open and text in ("31/12/9999", "9999-12-31"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -43,6 +43,7 @@ from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_e
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
+from piactl.phrase import Phrase, joined
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
@@ -90,14 +91,18 @@ class ActivationDelivery:
         faults = policy_faults(store.reader, policy)
         if faults:
             raise PiactlError(
-                f"{policy}: no activation password can be given out under this policy: {'; '.join(faults)}.\n"
-                "Set it as cn=activation in schemas/ldap/tree.ldif.in; see: piactl doctor"
+                Phrase(
+                    "{policy}: no activation password can be given out under this policy: {faults}.\n"
+                    "Set it as cn=activation in schemas/ldap/tree.ldif.in; see: piactl doctor",
+                    policy=policy,
+                    faults=joined(faults),
+                )
             )
 
         def prepare(name: str, entry: Entry) -> PreparedAccount:
             return self._prepared(store, name, entry, reason, now, identity)
 
-        accounts = prepare_each(store, names, prepare, "it gets one activation password")
+        accounts = prepare_each(store, names, prepare, Phrase("it gets one activation password"))
         return self.guard.guarded(store.reader, PASSWORD, accounts)
 
     def _prepared(
@@ -114,19 +119,22 @@ class ActivationDelivery:
         password = new_activation_password(secrets.choice)
         self._activations[account.uid] = Activation(account, password, ends)
         write = activation_write(store.reader, entry.dn, password, ends, activation_policy(self.settings))
-        note = f"an activation password, valid until {shown_time(ends, timezone)}"
-        note += _with_device(account, store.encoding)
+        notes = [*_password_words(account, store.encoding, shown_time(ends, timezone))]
         if opens:
-            note += f"; the account opens on {opens}"
+            notes.append(Phrase("the account opens on {opens}", opens=opens))
         held_off = self._mail_held_off(account)
         if self.private_mail and held_off:
-            note += (
-                f"; its private address changed on {account.proof_changed(MAIL_PROOF)}, and is not handed "
-                f"out before {held_off}: give the password another way"
+            notes.append(
+                Phrase(
+                    "its private address changed on {changed}, and is not handed out before {day}: give the "
+                    "password another way",
+                    changed=account.proof_changed(MAIL_PROOF),
+                    day=held_off,
+                )
             )
         row = write.with_reason(account.uid, ("password",), reason)
         notice = self.guard.notice(account, PASSWORD)
-        return PreparedAccount(name, account.uid, write=row, note=note, notice=notice)
+        return PreparedAccount(name, account.uid, write=row, note=joined(notes), notice=notice)
 
     def begin(self, writer: Writer) -> Writer:
         if self.to is not None:
@@ -189,9 +197,13 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
     uid = entry.account.uid
     if chose_password(store, entry, settings):
         raise ActRefused(
-            f"{uid}: its owner has chosen a password, so a proof of identity is needed.\n"
-            f"With the NUMEN: piactl password reset {uid}\n"
-            f"An administrator who knows the person: piactl password reset {uid} --without-check {REASON}"
+            Phrase(
+                "{uid}: its owner has chosen a password, so a proof of identity is needed.\n"
+                "With the NUMEN: piactl password reset {uid}\n"
+                "An administrator who knows the person: piactl password reset {uid} --without-check {reason}",
+                uid=uid,
+                reason=REASON,
+            )
         )
 
 
@@ -202,19 +214,28 @@ def activation_policy(settings: Settings) -> str:
         example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
         raise ConfigurationInvalid.of(
             settings.file,
-            f"activation passwords need a password policy of their own: add\n{example}\n"
-            "with the policies of schemas/ldap/tree.ldif.in",
+            Phrase(
+                "activation passwords need a password policy of their own: add\n{example}\n"
+                "with the policies of schemas/ldap/tree.ldif.in",
+                example=example,
+            ),
         )
     return policy
 
 
-def _with_device(account: Account, encoding: Encoding) -> str:
-    """What the server asks for besides the activation password."""
-    if not account.device or not encoding.links:
-        return ""
-    if account.device == NO_DEVICE:
-        return "; its device is suspended, so logging in is refused until another is verified"
-    return ", followed by a one-time code of the device as before"
+def _password_words(account: Account, encoding: Encoding, until: str) -> Iterator[str]:
+    """The activation password, and what the server asks for besides."""
+    linked = account.device if encoding.links else ""
+    if linked not in ("", NO_DEVICE):
+        yield Phrase(
+            "an activation password, valid until {until}, followed by a one-time code of the device as "
+            "before",
+            until=until,
+        )
+        return
+    yield Phrase("an activation password, valid until {until}", until=until)
+    if linked:
+        yield Phrase("its device is suspended, so logging in is refused until another is verified")
 
 
 def refuse_activation(store: AccountStore, account: Account, identity: str) -> AccountStatus:
@@ -222,34 +243,51 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
     would not open, or that `identity` may not change."""
 
     def instead() -> str:
-        return "\n".join(store.held_by_cases(uid)) or f"See: piactl why {uid} login"
+        held = joined(store.held_by_cases(uid), "{first}\n{second}")
+        return held or Phrase("See: piactl why {uid} login", uid=uid)
 
     uid, as_of = account.uid, store.as_of
     _, status = career_and_status(account, store.rules)
     if account.state is State.ARCHIVED:
-        why = "\n".join(["", *store.held_by_cases(uid)])
-        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")
+        archived = Phrase("{uid}: the account is archived; nobody can log in with it any more", uid=uid)
+        raise ActRefused(joined([archived, *store.held_by_cases(uid)], "{first}\n{second}"))
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
-            f"{uid}: the account is protected: only an administrator gives it an activation password"
+            Phrase(
+                "{uid}: the account is protected: only an administrator gives it an activation password",
+                uid=uid,
+            )
         ).with_options("--administrator")
     lock = account.lock
     if lock is not None and lock.covers(as_of):
         raise ActRefused(
-            f"{uid}: {lock.words}\n"
-            "An activation password would not open it. "
-            f'If the lock is to end: piactl account unlock {uid} --reason "..."'
+            Phrase(
+                "{uid}: {lock}\nAn activation password would not open it. If the lock is to end: piactl "
+                'account unlock {uid} --reason "..."',
+                uid=uid,
+                lock=lock.words,
+            )
         )
     if status.locked:
         raise ActRefused(
-            f"{uid}: locked by its position in HR; an activation password would not open it.\n{instead()}"
+            Phrase(
+                "{uid}: locked by its position in HR; an activation password would not open it.\n{instead}",
+                uid=uid,
+                instead=instead(),
+            )
         )
     closed = status.login_until is not None and status.login_until < as_of
     if status.state is State.DEACTIVATED or closed:
-        since = f" since {status.state_from}" if status.state_from else ""
+        state: str = status.state.value
+        if status.state_from:
+            state = Phrase("{state} since {day}", state=state, day=status.state_from)
         raise ActRefused(
-            f"{uid}: {status.state.value}{since}, and nobody may log in; an activation password would "
-            f"not open it.\n{instead()}"
+            Phrase(
+                "{uid}: {state}, and nobody may log in; an activation password would not open it.\n{instead}",
+                uid=uid,
+                state=state,
+                instead=instead(),
+            )
         )
     return status
 
@@ -271,8 +309,11 @@ class ActivationFile:
         self.columns = columns
         if os.path.lexists(self.unfinished):
             raise PiactlError(
-                f"{self.unfinished}: left by a command that did not end; any of its passwords may be set.\n"
-                "Give those accounts new ones, then delete it; or name another file"
+                Phrase(
+                    "{file}: left by a command that did not end; any of its passwords may be set.\n"
+                    "Give those accounts new ones, then delete it; or name another file",
+                    file=self.unfinished,
+                )
             )
         os.close(create_private(self.path))
 
@@ -293,7 +334,9 @@ class ActivationFile:
             write_private(self.path, self._content(rows))
         except PiactlError as error:
             raise ActivationFileUnfinished(
-                f"{error}\nThe activation passwords are in {self.unfinished}"
+                Phrase(
+                    "{error}\nThe activation passwords are in {file}", error=str(error), file=self.unfinished
+                )
             ) from None
         self.unfinished.unlink(missing_ok=True)
 
@@ -337,7 +380,9 @@ class StdoutFile:
             os.ftruncate(descriptor, len(content))
             os.fsync(descriptor)
         except OSError as error:
-            raise ActivationFileUnfinished(f"stdout cannot be written ({error.strerror})") from None
+            raise ActivationFileUnfinished(
+                Phrase("stdout cannot be written ({reason})", reason=error.strerror)
+            ) from None
 
 
 def columns_of_file(*, private_mail: bool) -> tuple[str, ...]:

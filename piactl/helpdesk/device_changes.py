@@ -52,6 +52,7 @@ from piactl.helpdesk.limits import (
 )
 from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
+from piactl.phrase import Phrase
 from piactl.private_files import create_private, write_private
 
 
@@ -131,8 +132,11 @@ class EnrolmentDelivery:
                 self._fill(Path(self.uri_file), _uris(self.made, alone=self.alone))
         except PiactlError as error:
             raise PiactlError(
-                f"{error}\nThe device is made, but its file is not: enrol once more, with a file that can be "
-                "written"
+                Phrase(
+                    "{error}\nThe device is made, but its file is not: enrol once more, with a file that can "
+                    "be written",
+                    error=str(error),
+                )
             ) from None
 
     def drop(self) -> None:
@@ -164,24 +168,29 @@ def _enrolled(
     writes = [device_add(holder.entry.dn, device, secret.raw, copy), *deletions(abandoned)]
     address = account.address or account.uid
     enrolment = Enrolment(account.uid, address, secret.uri(issuer, address))
-    note = f"device {name} is made; {_until(holder)}.\nNext: piactl otp verify {account.uid}"
+    note = Phrase(
+        "device {name} is made; {until}.\nNext: piactl otp verify {uid}",
+        name=name,
+        until=_until(holder),
+        uid=account.uid,
+    )
     return prepared(holder, "otp-enroll", author.reason, writes, note), enrolment
 
 
-def _until(holder: DeviceHolder) -> str:
+def _until(holder: DeviceHolder) -> Phrase:
     """What is true until the new device is verified."""
     if holder.account.shut:
-        return f"{holder.shut_words}, before it is verified and after"
+        return Phrase("{shut}, before it is verified and after", shut=holder.shut_words)
     if holder.is_suspended:
-        return "until it is verified, which asks for the NUMEN, logging in stays refused"
+        return Phrase("until it is verified, which asks for the NUMEN, logging in stays refused")
     if holder.in_force is not None:
-        return (
-            f"until it is verified, {holder.account.device} stays in force; that asks for one of its codes, "
-            "or for the NUMEN"
+        return Phrase(
+            "until it is verified, {device} stays in force; that asks for one of its codes, or for the NUMEN",
+            device=holder.account.device,
         )
     if not holder.encoding.links:
-        return "until it is verified, the portal does not count it"
-    return "until it is verified, the password alone logs in"
+        return Phrase("until it is verified, the portal does not count it")
+    return Phrase("until it is verified, the password alone logs in")
 
 
 Prove = Callable[[DeviceHolder], None]
@@ -219,7 +228,7 @@ def prepare_verification(
     prove(holder)
     holder = as_proved(store, holder)
     device = holder.named(named) or device
-    code = read_code(ask(f"Code of {named} for {uid}"))
+    code = read_code(ask(Phrase("Code of {named} for {uid}", named=named, uid=uid)))
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     match = checked_match(uid, device, secret, code, instant)
@@ -230,7 +239,11 @@ def prepare_verification(
         *deletions(holder.others(device)),
     ]
     words = login_words(holder, named)
-    note = f"device {named} is in force: {words}. This code is used up; the next one logs in"
+    note = Phrase(
+        "device {named} is in force: {words}. This code is used up; the next one logs in",
+        named=named,
+        words=words,
+    )
     verified = prepared(holder, "otp-verify", author.reason, writes, note)
     verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
     if not holder.account.device:
@@ -238,11 +251,15 @@ def prepare_verification(
     return guard.guarded(store.reader, DEVICE, (verified,))
 
 
-def _nothing_waits(holder: DeviceHolder) -> str:
+def _nothing_waits(holder: DeviceHolder) -> Phrase:
     uid = holder.account.uid
     if holder.in_force is not None:
-        return f"{uid}: {holder.account.device} is in force already, and no new device waits to be verified"
-    return f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}"
+        return Phrase(
+            "{uid}: {device} is in force already, and no new device waits to be verified",
+            uid=uid,
+            device=holder.account.device,
+        )
+    return Phrase("{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}", uid=uid)
 
 
 def prepare_resync(
@@ -266,12 +283,18 @@ def prepare_resync(
     devices = [device for device in tried if device is not None]
     uid = holder.account.uid
     if not devices:
-        raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
+        raise ActRefused(
+            Phrase(
+                "{uid}: it has no device in force and none that waits; see: piactl otp show {uid}", uid=uid
+            )
+        )
     opened_ = [(device, opened(store.keys, uid, device)) for device in devices]
-    first = read_code(ask(f"First code for {uid}"))
-    second = read_code(ask("The code that came after it"))
+    first = read_code(ask(Phrase("First code for {uid}", uid=uid)))
+    second = read_code(ask(Phrase("The code that came after it")))
     if first == second:
-        raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
+        raise WrongCode(
+            Phrase("{uid}: this is the same code twice; wait until the telephone shows another one", uid=uid)
+        )
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
@@ -280,9 +303,11 @@ def prepare_resync(
     else:
         attempt.take_back()
     writes = [used_up(store.keys, uid, device, match)]
-    words = clock_words(match.drift)
-    clock = "right" if not match.drift else f"{words} of the time"
-    note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
+    named, error = device.device.name, clock_words(match.drift)
+    clock = Phrase("the clock of {device} is right", device=named)
+    if match.drift:
+        clock = Phrase("the clock of {device} is {error} of the time", device=named, error=error)
+    note = Phrase("{clock}; its codes count so from now on, the next one first", clock=clock)
     return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
 
 
@@ -302,22 +327,28 @@ def _matching(
         if match is not None:
             return device, match
     raise WrongCode(
-        f"{uid}: these are not two codes of its device that follow each other, or its clock is more than "
-        f"{reach_minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's "
-        f"time to automatic; or enrol anew: piactl otp enroll {uid}"
+        Phrase(
+            "{uid}: these are not two codes of its device that follow each other, or its clock is more than "
+            "{minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's "
+            "time to automatic; or enrol anew: piactl otp enroll {uid}",
+            uid=uid,
+            minutes=reach_minutes,
+        )
     )
 
 
-def _went_back(uid: str, device: DeviceEntry, now: datetime) -> str:
+def _went_back(uid: str, device: DeviceEntry, now: datetime) -> Phrase:
     """The message for used codes: codes up to the last step stay used up, and a clock that was set back has
     to reach that step again."""
     ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
     if ahead <= 3 * PERIOD:
-        return f"{uid}: these codes, or later ones, were used before; give the next two"
+        return Phrase("{uid}: these codes, or later ones, were used before; give the next two", uid=uid)
     until = now + timedelta(seconds=ahead)
-    return (
-        f"{uid}: codes up to {until:%H:%M} UTC on this device's clock were used while it was ahead; none of "
-        f"them is good again.\nWait until then, or enrol anew: piactl otp enroll {uid}"
+    return Phrase(
+        "{uid}: codes up to {time} UTC on this device's clock were used while it was ahead; none of "
+        "them is good again.\nWait until then, or enrol anew: piactl otp enroll {uid}",
+        uid=uid,
+        time=f"{until:%H:%M}",
     )
 
 
@@ -335,17 +366,22 @@ def prepare_suspension(
         uid = holder.account.uid
         if not holder.account.device:
             raise ActRefused(
-                f"{uid}: no device is in force, so none can be suspended.\n"
-                f'To keep the account shut: piactl account lock {uid} --reason "..."'
+                Phrase(
+                    "{uid}: no device is in force, so none can be suspended.\n"
+                    'To keep the account shut: piactl account lock {uid} --reason "..."',
+                    uid=uid,
+                )
             )
         device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
         mark = None
         if device is not None and device.device.state is not DeviceState.SUSPENDED:
             mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
-        effect = "logging in is refused" if holder.encoding.links else "no code is good"
-        note = (
-            f"the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or this "
-            f"one is found (piactl otp resume {uid})"
+        effect = Phrase("logging in is refused") if holder.encoding.links else Phrase("no code is good")
+        note = Phrase(
+            "the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or "
+            "this one is found (piactl otp resume {uid})",
+            effect=effect,
+            uid=uid,
         )
         return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
 
@@ -365,14 +401,18 @@ def prepare_resumption(
     def prepare(holder: DeviceHolder) -> PreparedAccount:
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
-            return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
+            note = Phrase("{device} is in force", device=holder.account.device)
+            return prepared(holder, "otp-resume", author.reason, [], note)
         device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
         if device is None:
-            raise ActRefused(f"{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}")
+            raise ActRefused(
+                Phrase("{uid}: it has no suspended device.\nEnrol one: piactl otp enroll {uid}", uid=uid)
+            )
         prove(holder)
         named = device.device.name
         mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
-        note = f"{named} is in force again: {login_words(holder, named)}"
+        words = login_words(holder, named)
+        note = Phrase("{named} is in force again: {words}", named=named, words=words)
         return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
     return prepare_holders(store, names, identity, prepare)
@@ -397,10 +437,11 @@ def prepare_removal(
         if holder.account.device:
             prove(holder)
             holder = as_proved(store, holder)
-        words = login_words(holder, "")
-        note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
+        note = Phrase("it has no device")
+        if holder.devices or holder.account.device:
+            note = Phrase("it has no device any more: {words}", words=login_words(holder, ""))
         writes = [link(holder, ""), *deletions(holder.devices)]
-        removed = prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
+        removed = prepared(holder, "otp-remove", author.reason, writes, note)
         return replace(removed, notice=guard.notice(holder.account, DEVICE))
 
     batch = prepare_holders(store, names, identity, prepare)
@@ -415,7 +456,11 @@ def _refuse_needed(policy: Policy, holder: DeviceHolder, password_alone: bool) -
         uid = holder.account.uid
         names = ", ".join(f"{service.name} ({service.otp})" for service in services)
         raise ActRefused(
-            f"{uid}: services of this account ask for a code: {names}.\n"
-            f"For a lost telephone: piactl otp suspend {uid}; for a new one: piactl otp enroll {uid}; "
-            "to go back to the password alone all the same, add --password-alone"
+            Phrase(
+                "{uid}: services of this account ask for a code: {services}.\n"
+                "For a lost telephone: piactl otp suspend {uid}; for a new one: piactl otp enroll {uid}; "
+                "to go back to the password alone all the same, add --password-alone",
+                uid=uid,
+                services=names,
+            )
         )

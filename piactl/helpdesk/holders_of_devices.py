@@ -24,6 +24,7 @@ from piactl.directory.store.devices import (
 )
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,11 @@ class DeviceHolder:
         return [entry.device for entry in self.devices]
 
     @property
-    def shut_words(self) -> str:
+    def shut_words(self) -> Phrase:
         """Why nobody logs in to a closed or locked account, whatever its device."""
-        return f"the account is {'locked' if self.account.locked else 'closed'}, so nobody logs in"
+        if self.account.locked:
+            return Phrase("the account is locked, so nobody logs in")
+        return Phrase("the account is closed, so nobody logs in")
 
     @property
     def is_suspended(self) -> bool:
@@ -76,10 +79,16 @@ def find_holder(store: AccountStore, name: str, identity: str = "") -> DeviceHol
 def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> DeviceHolder:
     if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
-            f"{name}: the account is protected, and out of the help desk's reach: an administrator can go on"
+            Phrase(
+                "{name}: the account is protected, and out of the help desk's reach: an administrator can go "
+                "on",
+                name=name,
+            )
         ).with_options("--administrator")
     if entry.account.state is State.ARCHIVED:
-        raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
+        raise ActRefused(
+            Phrase("{name}: the account is archived; it logs in nowhere and has no device", name=name)
+        )
     devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))
     return DeviceHolder(name, entry, devices, store.encoding)
 
@@ -124,13 +133,17 @@ def deletions(devices: Iterable[DeviceEntry]) -> list[Write]:
     return [device_delete(entry) for entry in devices]
 
 
-def login_words(holder: DeviceHolder, device: str) -> str:
+def login_words(holder: DeviceHolder, device: str) -> Phrase:
     """What logging in requires once `device` is in force for the account."""
     if not holder.encoding.links:
-        words = "the portal asks for its codes" if device else "the portal asks for no code"
+        words = Phrase("the portal asks for its codes") if device else Phrase("the portal asks for no code")
+    elif device:
+        words = Phrase("logging in takes the password followed by a code")
     else:
-        words = "logging in takes the password followed by a code" if device else "the password alone logs in"
-    return f"{holder.shut_words}; once it opens again, {words}" if holder.account.shut else words
+        words = Phrase("the password alone logs in")
+    if holder.account.shut:
+        return Phrase("{shut}; once it opens again, {words}", shut=holder.shut_words, words=words)
+    return words
 
 
 def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str, Any]:
@@ -157,10 +170,10 @@ def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str
     }
 
 
-def _login(holder: DeviceHolder, *, active: bool) -> str:
+def _login(holder: DeviceHolder, *, active: bool) -> Phrase:
     if _refused_by(holder, active=active) is not None:
-        return "refused"
-    return "password and code" if holder.encoding.link(holder.account) else "password"
+        return Phrase("refused")
+    return Phrase("password and code") if holder.encoding.link(holder.account) else Phrase("password")
 
 
 def _refused_by(holder: DeviceHolder, *, active: bool) -> str | None:
@@ -171,11 +184,11 @@ def _refused_by(holder: DeviceHolder, *, active: bool) -> str | None:
     return "device" if linked and not active else None
 
 
-def _use(holder: DeviceHolder, entry: DeviceEntry) -> str:
+def _use(holder: DeviceHolder, entry: DeviceEntry) -> Phrase:
     """The use of a device: in force, waits (to be verified), suspended, or left over from a command that
     died."""
     if entry is holder.in_force:
-        return "in force"
+        return Phrase("in force")
     if entry.device.state is DeviceState.PENDING:
-        return "waits"
-    return "suspended" if holder.is_suspended else "left over"
+        return Phrase("waits")
+    return Phrase("suspended") if holder.is_suspended else Phrase("left over")

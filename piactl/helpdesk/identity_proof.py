@@ -13,7 +13,6 @@ from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
@@ -27,6 +26,7 @@ from piactl.helpdesk.limits import (
     tries_left,
 )
 from piactl.helpdesk.verify_code import CheckedCode, CodeOutcome, WrongCode, read_code, use_code
+from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
@@ -45,7 +45,7 @@ def understood_numen(text: str) -> Numen:
     numen = read_numen(text)
     if numen is None:
         raise UsageError(
-            "this is not a NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed"
+            Phrase("this is not a NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed")
         )
     return numen
 
@@ -66,11 +66,11 @@ def reset_terms(
     """The terms of a reset. Raises UsageError for a reset without a check that gives no reason, and for a
     check of more than one account."""
     if without_check and not reason.strip():
-        raise ReasonMissing('a reset without a check of identity needs a reason: add --reason "..."')
+        raise ReasonMissing(Phrase('a reset without a check of identity needs a reason: add --reason "..."'))
     if not without_check and not dry_run and len(names) != 1:
-        raise UsageError("an identity is checked for one account at a time; name one")
+        raise UsageError(Phrase("an identity is checked for one account at a time; name one"))
     identity = IdentityName.ADMINISTRATOR if administrator or without_check else IdentityName.DESK
-    return ResetTerms(identity, reason or "reset after a check of identity", not without_check)
+    return ResetTerms(identity, reason or Phrase("reset after a check of identity"), not without_check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,15 @@ def check_code(
     nobody logs in with a code."""
     account = entry.account
     if account.shut:
-        raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
+        shut = (
+            Phrase("it is locked: nobody logs in")
+            if account.locked
+            else Phrase("it is closed: nobody logs in")
+        )
+        raise ActRefused(Phrase("{name}: {text}", name=account.uid, text=shut))
     if account.device in ("", NO_DEVICE):
-        why = "its device is suspended" if account.device else "no device is in force"
-        raise ActRefused(f"{account.uid}: {why}; enrol one: piactl otp enroll {account.uid}")
+        why = Phrase("its device is suspended") if account.device else Phrase("no device is in force")
+        raise ActRefused(Phrase("{uid}: {why}; enrol one: piactl otp enroll {uid}", uid=account.uid, why=why))
     code = read_code(code)
     attempt = begin_attempt(checks, account.uid, command.now(), ProofKind.CODE)
     checked = _used(checks, entry, code, encoding, command)
@@ -161,18 +166,33 @@ def refuse_unprovable(
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
     last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
     operators go on, if there is one."""
-    go_on = "An administrator who knows the person can go on"
+    go_on = Phrase("An administrator who knows the person can go on")
     if two:
-        go_on += f'\nSo can two operators: piactl {two} {account.uid} --second-person --reason "..."'
+        go_on = Phrase(
+            '{go_on}\nSo can two operators: piactl {two} {uid} --second-person --reason "..."',
+            go_on=go_on,
+            two=two,
+            uid=account.uid,
+        )
     if account.numen_digest is None:
         raise ActRefused(
-            f"{account.uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}"
+            Phrase(
+                "{uid}: no NUMEN is known of this person, so nobody can prove to be them by it.\n{go_on}",
+                uid=account.uid,
+                go_on=go_on,
+            )
         ).with_options(*instead)
     until = held_off_until(account, NUMEN_PROOF, holdoff_days, today)
     if until is not None:
         raise ActRefused(
-            f"{account.uid}: the NUMEN of this person changed on {account.proof_changed(NUMEN_PROOF)}, and "
-            f"proves nothing before {until}.\n{go_on}"
+            Phrase(
+                "{uid}: the NUMEN of this person changed on {changed}, and proves nothing before {until}.\n"
+                "{go_on}",
+                uid=account.uid,
+                changed=account.proof_changed(NUMEN_PROOF),
+                until=until,
+                go_on=go_on,
+            )
         ).with_options(*instead)
 
 
@@ -185,10 +205,12 @@ def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | N
     code = "".join(text.split())
     if account.device in ("", NO_DEVICE):
         raise UsageError(
-            f"{account.uid}: this is not a NUMEN; no device is in force, so no code counts either"
+            Phrase(
+                "{uid}: this is not a NUMEN; no device is in force, so no code counts either", uid=account.uid
+            )
         )
     if not (code.isascii() and code.isdigit()):
-        raise UsageError(f"{account.uid}: neither a code nor a NUMEN; nothing was changed")
+        raise UsageError(Phrase("{uid}: neither a code nor a NUMEN; nothing was changed", uid=account.uid))
     return None, code
 
 
@@ -225,11 +247,22 @@ def prove(
     if right:
         attempt.right()
         return
-    problem = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
     if len(answers) > 1:
-        problem = "the NUMEN and the one-time code do not both belong to"
-    message = f"{account.uid}: {problem}"
+        problem = Phrase("the NUMEN and the one-time code do not both belong to this account")
+    elif code is None:
+        problem = Phrase("the NUMEN is not that of this account")
+    else:
+        problem = Phrase("the one-time code is not one of this account")
     trace(f"{account.uid}: an identity check was wrong")
     tries = tries_left(checks, account.uid, now, *answers)
-    after = f"{counted(tries, 'try is', 'tries are')} left" if tries else "the next try has to wait"
-    raise NotProved(f"{message} this account; nothing was changed, and {after}")
+    after = Phrase("the next try has to wait")
+    if tries:
+        after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
+    raise NotProved(
+        Phrase(
+            "{uid}: {problem}; nothing was changed, and {after}",
+            uid=account.uid,
+            problem=problem,
+            after=after,
+        )
+    )

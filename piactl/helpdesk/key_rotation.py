@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -20,7 +20,6 @@ from piactl.core.model.account import State
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
@@ -31,18 +30,19 @@ from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import NotFound
 from piactl.otp_secret import sealed, unsealed
+from piactl.phrase import Phrase, counted, joined
 
-WHAT: Mapping[str, tuple[str, str]] = {
-    "matricules": ("matricule of an account", "matricules of accounts"),
-    "archived": ("matricule of an archived account", "matricules of archived accounts"),
-    "numens": ("NUMEN", "NUMENs"),
-    "births": ("digest of a birth date", "digests of birth dates"),
-    "waiting": ("person in waiting", "people in waiting"),
-    "devices": ("sealed secret of a device", "sealed secrets of devices"),
-    "attempts": ("count of identity checks", "counts of identity checks"),
-    "bases": ("base of an account", "bases of accounts"),
+WHAT: Mapping[str, Callable[[int], Phrase]] = {
+    "matricules": lambda n: counted(n, "matricule of an account", "matricules of accounts"),
+    "archived": lambda n: counted(n, "matricule of an archived account", "matricules of archived accounts"),
+    "numens": lambda n: counted(n, "NUMEN", "NUMENs"),
+    "births": lambda n: counted(n, "digest of a birth date", "digests of birth dates"),
+    "waiting": lambda n: counted(n, "person in waiting", "people in waiting"),
+    "devices": lambda n: counted(n, "sealed secret of a device", "sealed secrets of devices"),
+    "attempts": lambda n: counted(n, "count of identity checks", "counts of identity checks"),
+    "bases": lambda n: counted(n, "base of an account", "bases of accounts"),
 }
-"""The kinds of values that need a key: the word of `key list`, singular and plural."""
+"""The kinds of values that need a key: the word of `key list`, and how so many are called."""
 
 
 @dataclass(slots=True)
@@ -111,7 +111,8 @@ def _key_in(beginning: bytes) -> str:
 
 def need_words(need: Need) -> str:
     """What needs a key, in words."""
-    return ", ".join(counted(need.counts[kind], *words) for kind, words in WHAT.items() if need.counts[kind])
+    counts = (words(need.counts[kind]) for kind, words in WHAT.items() if need.counts[kind])
+    return joined(counts, "{first}, {second}")
 
 
 def reseals(store: AccountStore, key: str) -> Iterator[tuple[str, Write]]:
@@ -135,30 +136,49 @@ def check_retirable(keys: DigestKeys, key: str) -> None:
     """Raises NotFound, and ActRefused for the current key."""
     if key not in keys.keys:
         known = ", ".join(keys.keys)
-        raise NotFound(f"{key}: the key file has no such key; it has {known}")
+        raise NotFound(Phrase("{key}: the key file has no such key; it has {known}", key=key, known=known))
     if key == keys.current:
-        raise ActRefused(f"{key}: it is the current key; make another one current first: piactl key add")
+        raise ActRefused(
+            Phrase("{key}: it is the current key; make another one current first: piactl key add", key=key)
+        )
 
 
 def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) -> None:
     """Raises ActRefused, with the next step, if anything needs the key or may need it."""
     unsure = next(iter(unreadable), None)
     if unsure is not None:
-        raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")
+        raise ActRefused(
+            Phrase(
+                "key {key} stays: a record that may need it cannot be read: {unsure}",
+                key=key,
+                unsure=str(unsure),
+            )
+        )
     if need is None or not need.counts.total():
         return
     counts = need.counts
     ways = []
     if counts["matricules"] or counts["numens"] or counts["births"] or counts["waiting"]:
         ways.append(
-            "matricules, NUMENs and birth dates move to the current key in a night with a feed that has them"
+            Phrase(
+                "matricules, NUMENs and birth dates move to the current key in a night with a feed that "
+                "has them"
+            )
         )
     if counts["attempts"]:
-        ways.append("counts of identity checks are forgotten after a week")
+        ways.append(Phrase("counts of identity checks are forgotten after a week"))
     if counts["archived"]:
-        ways.append("those of archived accounts can never move: the key stays as long as they do")
+        ways.append(Phrase("those of archived accounts can never move: the key stays as long as they do"))
     total = counted(counts.total(), "value needs it", "values need it")
-    raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
+    raise ActRefused(
+        Phrase(
+            "key {key} stays: {total} ({needs}).\n{ways}",
+            key=key,
+            total=total,
+            needs=need_words(need),
+            ways=joined(ways),
+        )
+    )
 
 
 def prepare_reseals(store: AccountStore, key: str, reason: str) -> Batch:

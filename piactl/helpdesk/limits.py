@@ -22,7 +22,6 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import PasswordSettings, Settings
 from piactl.core.plan.change import OPERATIONS
 from piactl.core.plan.guards import Refusal, operation_refusals
-from piactl.core.text import counted
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.password_state import policy_exists
@@ -44,6 +43,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.state_records import read_last
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
+from piactl.phrase import Phrase, counted
 from piactl.runs.notifications import OwnerNotice, owner_notice
 from piactl.runs.run import Run
 from piactl.runs.run_checks import require_default_policy
@@ -148,8 +148,13 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
         attempts = attempts.remembered(now)
         if attempts.open_at is not None and now < attempts.open_at:
             raise TooManyAttempts(
-                f"{uid}: too many identity checks were wrong (the last {attempts.failures}); the next "
-                f"can be made at {shown_time(attempts.open_at, checks.timezone)}",
+                Phrase(
+                    "{uid}: too many identity checks were wrong (the last {failures}); the next can be made "
+                    "at {time}",
+                    uid=uid,
+                    failures=attempts.failures,
+                    time=shown_time(attempts.open_at, checks.timezone),
+                ),
                 attempts.open_at,
             )
         return attempts.failed(now)
@@ -159,9 +164,13 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
         open_at = all_open_at(failures, limit)
         if open_at is not None:
             raise TooManyAttempts(
-                f"{len(failures)} identity checks, of all accounts, were wrong within the last hour: "
-                "somebody may be guessing; each left a note in the journal of its host\n"
-                f"The next check of any account can be made at {shown_time(open_at, checks.timezone)}",
+                Phrase(
+                    "{failures} identity checks, of all accounts, were wrong within the last hour: somebody "
+                    "may be guessing; each left a note in the journal of its host\n"
+                    "The next check of any account can be made at {time}",
+                    failures=len(failures),
+                    time=shown_time(open_at, checks.timezone),
+                ),
                 open_at,
             )
         return (*failures, now)
@@ -221,7 +230,14 @@ def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
     """Deletes the records of the folder that were found malformed, names all of them, returns how many."""
     names = run.unreadable.delete(run.writer, entries)
     if names:
-        run.say(f"deleted {counted(len(names), 'malformed record')} of {folder}: {', '.join(names)}")
+        run.say(
+            Phrase(
+                "deleted {records} of {folder}: {names}",
+                records=counted(len(names), "malformed record", "malformed records"),
+                folder=folder,
+                names=", ".join(names),
+            )
+        )
     return len(names)
 
 
@@ -338,8 +354,8 @@ class _Counts:
         return tuple(min(instant, self._now) for instant in failures)
 
     def _report_ahead(self, dn: str) -> None:
-        why = "the count of identity checks is of an instant that lies ahead, and counts as of now"
-        self._unreadable.add(UnreadableRecord(dn, why, "look at the clocks of the hosts"))
+        why = Phrase("the count of identity checks is of an instant that lies ahead, and counts as of now")
+        self._unreadable.add(UnreadableRecord(dn, why, Phrase("look at the clocks of the hosts")))
 
     def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
         change_record(self._writer, dn, change)
@@ -364,8 +380,11 @@ def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Reco
             # an entry below it keeps it from being deleted; an empty count is as good as none
             change = _empty
         elif result.outcome is Outcome.FAILED or not _is_ours(writer, dn):
-            raise UnreadableRecord(dn, f"the count of identity checks cannot be written ({result.message})")
-    raise PiactlError("the count of identity checks changes faster than it can be written; try again")
+            raise UnreadableRecord(
+                dn,
+                Phrase("the count of identity checks cannot be written ({message})", message=result.message),
+            )
+    raise PiactlError(Phrase("the count of identity checks changes faster than it can be written; try again"))
 
 
 def _is_ours(writer: Writer, dn: str) -> bool:
@@ -413,8 +432,11 @@ class OperationGuard:
                 counts = self._counts(data)
                 if self._refusals(writer, operation, uids, counts, self.allowed):
                     raise UnsafePlan(
-                        f"{counted(len(uids), 'account')}: another command used up what was left "
-                        "of today; nothing was written. Repeat it to see the guard"
+                        Phrase(
+                            "{accounts}: another command used up what was left of today; nothing was "
+                            "written. Repeat it to see the guard",
+                            accounts=counted(len(uids), "account", "accounts"),
+                        )
                     )
                 return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}
 

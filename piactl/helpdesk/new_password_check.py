@@ -11,6 +11,7 @@ from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state import POLICY, read_minimum
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,24 @@ def check_password(
     remarks = []
     asked = read_minimum(reader, policy) if policy else None
     if asked is None:
-        missing = f"{policy} is not there" if policy else "password.policy is not set in the configuration"
-        remarks.append(f"the directory's own rules are not known: {missing}")
+        missing = (
+            Phrase("{policy} is not there", policy=policy)
+            if policy
+            else Phrase("password.policy is not set in the configuration")
+        )
+        remarks.append(Phrase("the directory's own rules are not known: {missing}", missing=missing))
     minimum = max(minimum, asked or 0)
     problems = password_problems(password, minimum, owner)
     return CheckedPassword(entry.account.uid if entry else "", minimum, tuple(problems), tuple(remarks))
 
 
 def _words(account: Account) -> list[tuple[str, str]]:
-    words = [(account.uid, "the identifier")]
+    words: list[tuple[str, str]] = [(account.uid, Phrase("the identifier"))]
     names = (account.given_name, account.family_name, account.usage_name)
     for name in names:
-        words += [(part, "a name of its owner") for part in name.replace("-", " ").replace("'", " ").split()]
-    words += [(address.partition("@")[0], "an address of its owner") for address in account.names]
+        parts = name.replace("-", " ").replace("'", " ").split()
+        words += [(part, Phrase("a name of its owner")) for part in parts]
+    words += [(address.partition("@")[0], Phrase("an address of its owner")) for address in account.names]
     if account.matricule:
-        words.append((account.matricule, "the matricule"))
+        words.append((account.matricule, Phrase("the matricule")))
     return words

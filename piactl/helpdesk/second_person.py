@@ -54,13 +54,14 @@ from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_hol
 from piactl.helpdesk.holders_of_devices import row as device_row
 from piactl.helpdesk.limits import delete_malformed, shown_time
 from piactl.journal.actor import Actor, known_operator
+from piactl.phrase import Phrase
 from piactl.runs.run import Run
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
 COMMANDS = {PASSWORD: "password approve", DEVICE: "otp approve"}
 """The commands that approve, by what is requested."""
-TWO = "two operators are needed"
+TWO = Phrase("two operators are needed")
 APPROVED, WITHDRAWN = "approved", "withdrawn"
 _ENDED = "-ended"
 
@@ -101,7 +102,7 @@ class Request:
     @property
     def approving_reason(self) -> str:
         """The reason of the run that approves it."""
-        return f"requested by {self.by} ({self.name}): {self.reason}"
+        return Phrase("requested by {by} ({name}): {reason}", by=self.by, name=self.name, reason=self.reason)
 
 
 def _records(reader: Reader, state: str) -> list[RawEntry]:
@@ -142,14 +143,20 @@ class Requests:
         dn = child(self._folder, "cn", name)
         data = stored(self.reader.read(dn, [DATA]))
         if data is None:
-            raise RequestNotFound(f"{name}: there is no such request. See: piactl password requests")
+            raise RequestNotFound(
+                Phrase("{name}: there is no such request. See: piactl password requests", name=name)
+            )
         request = replace(parsed(dn, data, partial(self._read, name)), ended=self._end(name))
         if request.ended is not None:
-            raise ActRefused(f"{name}: {request.ended.get('outcome')} by {request.ended.get('by')} already")
+            raise ActRefused(Phrase("{name}: {text}", name=name, text=_end_words(request.ended)))
         if now >= request.until:
             raise ActRefused(
-                f"{name}: the request of {request.by} is over since "
-                f"{shown_time(request.until, self.timezone)}; request it again"
+                Phrase(
+                    "{name}: the request of {by} is over since {time}; request it again",
+                    name=name,
+                    by=request.by,
+                    time=shown_time(request.until, self.timezone),
+                )
             )
         return request
 
@@ -159,9 +166,19 @@ class Requests:
         request = self.open_one(name, now)
         operator = known_operator(actor, TWO)
         if request.kind != kind:
-            raise ActRefused(f"{name}: requests a {request.kind}: piactl {COMMANDS[request.kind]} {name}")
+            if request.kind == PASSWORD:
+                raise ActRefused(
+                    Phrase("{name}: requests a password: piactl password approve {name}", name=name)
+                )
+            raise ActRefused(Phrase("{name}: requests a device: piactl otp approve {name}", name=name))
         if is_one_of(operator, [request.by]):
-            raise ActRefused(f"{name}: {operator} requested it, so somebody else has to approve it")
+            raise ActRefused(
+                Phrase(
+                    "{name}: {operator} requested it, so somebody else has to approve it",
+                    name=name,
+                    operator=operator,
+                )
+            )
         return request, operator
 
     def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> Write:
@@ -177,9 +194,17 @@ class Requests:
         """Uses the request up. Raises ActRefused if another operator was faster."""
         result = write_one(writer, self.end_write(request, APPROVED, operator, run, now))
         if result.outcome is Outcome.CONFLICT:
-            raise ActRefused(f"{request.name}: another operator ended this request at the same moment")
+            raise ActRefused(
+                Phrase("{name}: another operator ended this request at the same moment", name=request.name)
+            )
         if result.outcome is not Outcome.APPLIED:
-            raise PiactlError(f"{request.name}: the request cannot be used up: {result.message}")
+            raise PiactlError(
+                Phrase(
+                    "{name}: the request cannot be used up: {reason}",
+                    name=request.name,
+                    reason=result.message,
+                )
+            )
 
     def approving(self, batch: Batch, request: Request, operator: str, run: str, now: datetime) -> Batch:
         """The batch, which uses the request up once no guard refuses it and before the first write."""
@@ -205,7 +230,11 @@ class Requests:
         """The requests for an activation password, or for the device that waits to be verified. Raises
         PiactlError in a directory that has no place for requests."""
         if self.reader.read(self._folder, ["ou"]) is None:
-            raise PiactlError(f"{self._folder} is missing; add it: docs/upgrade-directory.md, section 8")
+            raise PiactlError(
+                Phrase(
+                    "{folder} is missing; add it: docs/upgrade-directory.md, section 8", folder=self._folder
+                )
+            )
 
         def prepared(name: str, entry: Entry) -> PreparedAccount:
             uid, device, changed = entry.account.uid, "", ""
@@ -218,9 +247,11 @@ class Requests:
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
             record = {**request.record, "seal": self.keys.digest("request", _sealed(request))}
             write = new_record(child(self._folder, "cn", request.name), record)
-            note = (
-                f"requested; another operator approves it until {shown_time(request.until, self.timezone)}: "
-                f"piactl {COMMANDS[kind]} {request.name}"
+            note = Phrase(
+                "requested; another operator approves it until {time}: piactl {command} {name}",
+                time=shown_time(request.until, self.timezone),
+                command=COMMANDS[kind],
+                name=request.name,
             )
             return PreparedAccount(
                 name, uid, write=write.with_reason(uid, (f"{kind}-request",), reason), note=note
@@ -258,7 +289,7 @@ class Requests:
     def _read(self, name: str, record: Record) -> Request:
         request: Request = from_json(Request, {**record, "name": name})
         if not self.keys.matches(text_of(record, "seal"), "request", _sealed(request)):
-            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+            raise Misshapen(Phrase("its seal is not of piactl's keys: another program wrote it"))
         return request
 
     def _end(self, name: str) -> Record | None:
@@ -273,7 +304,11 @@ def refuse_changed(store: AccountStore, settings: PasswordSettings, request: Req
     used, though its end was removed, or nobody needs it any more."""
     if _changed(store, find_entry(store, request.account), settings) != request.changed:
         raise ActRefused(
-            f"{request.name}: {request.account} has got another password since; request it again"
+            Phrase(
+                "{name}: {account} has got another password since; request it again",
+                name=request.name,
+                account=request.account,
+            )
         )
 
 
@@ -300,7 +335,7 @@ def forget_old_requests(run: Run) -> int:
         if name.removesuffix(_ENDED) in entries:
             del entries[name]  # readable or not: without it the request would be open again
         else:
-            why = "it ends a request that does not exist"
+            why = Phrase("it ends a request that does not exist")
             run.unreadable.add(UnreadableRecord(entries[name].dn, why))
     return gone + delete_malformed(run, folder, entries.values())
 
@@ -319,11 +354,22 @@ def _names(store: AccountStore, request: Request, uid: str) -> bool:
     return False
 
 
+def _end_words(ended: Record) -> str:
+    by, outcome = ended.get("by"), ended.get("outcome")
+    if outcome == APPROVED:
+        return Phrase("approved by {by} already", by=by)
+    if outcome == WITHDRAWN:
+        return Phrase("withdrawn by {by} already", by=by)
+    return f"{outcome} by {by} already"  # a record of another program
+
+
 def _waiting(holder: DeviceHolder) -> str:
     """The name of the device that waits to be verified. Raises ActRefused."""
     uid, device = holder.account.uid, waiting_device(holder)
     if not device:
-        raise ActRefused(f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}")
+        raise ActRefused(
+            Phrase("{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}", uid=uid)
+        )
     return device
 
 

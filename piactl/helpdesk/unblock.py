@@ -21,6 +21,7 @@ from piactl.directory.store.password_state import (
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.helpdesk.limits import shown_time
+from piactl.phrase import Phrase, joined
 
 
 def prepare_unblocking(
@@ -37,7 +38,7 @@ def prepare_unblocking(
             store,
             names,
             lambda name, entry: _prepared(store, passwords, name, entry, reason, now, identity),
-            "it is unblocked once",
+            Phrase("it is unblocked once"),
         )
     )
 
@@ -53,34 +54,45 @@ def _prepared(
 ) -> PreparedAccount:
     account, uid = entry.account, entry.account.uid
     if account.state is State.ARCHIVED:
-        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
-    if account.protected and identity != IdentityName.ADMINISTRATOR:
-        raise ActRefused(f"{uid}: the account is protected: only an administrator unblocks it").with_options(
-            "--administrator"
+        raise ActRefused(
+            Phrase("{uid}: the account is archived; nobody can log in with it any more", uid=uid)
         )
+    if account.protected and identity != IdentityName.ADMINISTRATOR:
+        raise ActRefused(
+            Phrase("{uid}: the account is protected: only an administrator unblocks it", uid=uid)
+        ).with_options("--administrator")
     credentials = read_credentials(store.reader, entry.dn, "", passwords)
     if credentials.blocked_for_good:
         raise ActRefused(
-            f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
-            "the administrator of the directory who set it has to remove it"
+            Phrase(
+                "{uid}: the directory holds a lock without an end that wrong passwords do not make; the "
+                "administrator of the directory who set it has to remove it",
+                uid=uid,
+            )
         )
     timezone = store.policy.timezone
     ends = activation_end(credentials, entry, timezone, passwords.activation_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
-            f"{uid}: its activation password ended unused at {shown_time(ends, timezone)}.\n"
-            f"Give another: piactl password activate {uid}"
+            Phrase(
+                "{uid}: its activation password ended unused at {time}.\nGive another: piactl password "
+                "activate {uid}",
+                uid=uid,
+                time=shown_time(ends, timezone),
+            )
         )
     blocked, until = credentials.blocked_until(now)
     delayed = until is not None and until == credentials.delayed
     policy = _policy(credentials, passwords, protected=account.protected)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
-    note = _note(store, credentials, entry, blocked=blocked and not delayed, ends=ends)
+    notes = [_note(store, credentials, entry, blocked=blocked and not delayed, ends=ends)]
     if delayed and until is not None:
-        ends_at = shown_time(until, timezone)
-        note = f"wrong passwords delay it until {ends_at}, and only time ends this; {note}"
+        time_of_end = shown_time(until, timezone)
+        delay = Phrase("wrong passwords delay it until {time}, and only time ends this", time=time_of_end)
+        notes.insert(0, delay)
     if policy:
-        note += "; from now on wrong passwords do not block it"
+        notes.append(Phrase("from now on wrong passwords do not block it"))
+    note = joined(notes)
     if write is None:
         return PreparedAccount(name, uid, note=note)
     return PreparedAccount(name, uid, write=write.with_reason(uid, ("unblock",), reason), note=note)
@@ -123,16 +135,19 @@ def _note(
 ) -> str:
     """The blocks and other obstacles, in words for the operator."""
     uid = entry.account.uid
-    note = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
+    notes = [
+        Phrase("the block by wrong passwords is gone") if blocked else Phrase("no wrong passwords block it")
+    ]
     if ends is not None:
-        note += f"; it has an activation password, valid until {shown_time(ends, store.policy.timezone)}"
+        until = shown_time(ends, store.policy.timezone)
+        notes.append(Phrase("it has an activation password, valid until {until}", until=until))
     elif credentials.changed is None:
-        note += f"; no password was ever set: piactl password activate {uid}"
+        notes.append(Phrase("no password was ever set: piactl password activate {uid}", uid=uid))
     _, status = career_and_status(entry.account, store.rules)
     first, last = status.login_from or store.as_of, status.login_until or store.as_of
     if status.locked or not first <= store.as_of <= last:
-        note += f"; but something else keeps it closed: piactl why {uid} login"
-        note = "\n".join([note, *store.held_by_cases(uid)])
-    elif not blocked:
-        note += f"; if the login does not work: piactl why {uid} login"
-    return note
+        notes.append(Phrase("but something else keeps it closed: piactl why {uid} login", uid=uid))
+        return joined([joined(notes), *store.held_by_cases(uid)], "{first}\n{second}")
+    if not blocked:
+        notes.append(Phrase("if the login does not work: piactl why {uid} login", uid=uid))
+    return joined(notes)

@@ -26,6 +26,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.otp_secret import OtpSecret, sealed, unsealed
+from piactl.phrase import Phrase
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -35,9 +36,9 @@ class CodeOutcome(StrEnum):
 
     GOOD = "good"
     WRONG = "wrong"
-    USED = "used already"
-    SUSPENDED = "device suspended"
-    NONE = "no device"
+    USED = "used"
+    SUSPENDED = "suspended"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def read_code(text: str) -> str:
     """The code in typed text, without blanks. Raises WrongCode, without the text, if it cannot be a code."""
     code = "".join(text.split())
     if not _CODE.fullmatch(code):
-        raise WrongCode(f"not a code: it has {DIGITS} digits, as the telephone shows them now")
+        raise WrongCode(
+            Phrase("not a code: it has {digits} digits, as the telephone shows them now", digits=DIGITS)
+        )
     return code
 
 
@@ -65,8 +68,12 @@ def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
     SealBroken."""
     if not entry.sealed:
         raise PiactlError(
-            f"{uid}: codes of {entry.device.name} cannot be checked: the sealed copy of its secret is not "
-            "there, or this identity may not read it.\nIf the account is not protected, enrol anew"
+            Phrase(
+                "{uid}: codes of {device} cannot be checked: the sealed copy of its secret is not there, or "
+                "this identity may not read it.\nIf the account is not protected, enrol anew",
+                uid=uid,
+                device=entry.device.name,
+            )
         ).with_options("--administrator")
     return unsealed(entry.sealed, keys, uid, entry.device.name)
 
@@ -76,11 +83,16 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
     try:
         match = match_code(entry.device, secret.code, read_code(code), now)
     except CodeUsed:
-        raise WrongCode(f"{uid}: this code, or a later one, was used before; wait for the next one") from None
+        raise WrongCode(
+            Phrase("{uid}: this code, or a later one, was used before; wait for the next one", uid=uid)
+        ) from None
     if match is None:
         raise WrongCode(
-            f"{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
-            "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync " + uid
+            Phrase(
+                "{uid}: the code is wrong. Is it that of this account, typed while the telephone showed it?\n"
+                "If its clock is wrong: set the telephone's time to automatic, or piactl otp resync {uid}",
+                uid=uid,
+            )
         )
     return match
 
@@ -124,12 +136,16 @@ def use_code(
     device = holder.in_force
     if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
         raise PiactlError(
-            f"{uid}: codes of {entry.account.device} cannot be checked: its entry cannot be read.\n"
-            f"Delete that entry, then enrol another: piactl otp enroll {uid}"
+            Phrase(
+                "{uid}: codes of {device} cannot be checked: its entry cannot be read.\n"
+                "Delete that entry, then enrol another: piactl otp enroll {uid}",
+                uid=uid,
+                device=entry.account.device,
+            )
         )
     if device is None:
-        advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
-        return CheckedCode(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
+        advice = Phrase("{uid}: its device is suspended; enrol another: piactl otp enroll {uid}", uid=uid)
+        return CheckedCode(CodeOutcome.SUSPENDED, advice)
     try:
         match = checked_match(uid, device, opened(keys, uid, device), code, now)
     except WrongCode as wrong:
@@ -139,6 +155,7 @@ def use_code(
     outcome = stored(write) if stored else write_one(writer, write).outcome
     if outcome is not Outcome.APPLIED:
         return CheckedCode(
-            CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
+            CodeOutcome.USED,
+            Phrase("{uid}: this code was used at the same moment; wait for the next one", uid=uid),
         )
     return CheckedCode(CodeOutcome.GOOD)

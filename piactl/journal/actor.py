@@ -11,6 +11,7 @@ from pathlib import Path
 
 from piactl.caller import caller, login_record
 from piactl.journal.unusable import UnknownOperator
+from piactl.phrase import Phrase
 from piactl.private_files import this_user
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
@@ -47,15 +48,22 @@ def known_operator(actor: Actor, why: str) -> str:
     if actor.login and actor.sudo_user and actor.login != actor.sudo_user:
         # a process without a login record can give itself that of a colleague
         raise UnknownOperator(
-            f"{why}, and you are "
-            f"{actor.login} for the kernel, {actor.sudo_user} for sudo.\n"
-            "Log in to this host as yourself, and run sudo from there"
+            Phrase(
+                "{why}, and you are {login} for the kernel, {sudo_user} for sudo.\n"
+                "Log in to this host as yourself, and run sudo from there",
+                why=why,
+                login=actor.login,
+                sudo_user=actor.sudo_user,
+            )
         )
     name = actor.login or actor.sudo_user
     if name in ("", "root"):  # root may be anybody
         raise UnknownOperator(
-            f"{why}, and neither the kernel nor sudo knows who you are.\n"
-            "Log in to this host as yourself, or come by sudo as docs/administration.md says"
+            Phrase(
+                "{why}, and neither the kernel nor sudo knows who you are.\n"
+                "Log in to this host as yourself, or come by sudo as docs/administration.md says",
+                why=why,
+            )
         )
     return name
 

@@ -18,6 +18,7 @@ from piactl.errors import NotFound, UsageError
 from piactl.journal.append_file import stored_head
 from piactl.journal.files import files_from, lines_of, newest_lines
 from piactl.journal.intent_format import settlement_of
+from piactl.phrase import Phrase
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
@@ -41,7 +42,9 @@ def read_cursor(text: str) -> Cursor:
     """The cursor in the text of an event id. Raises UsageError."""
     match = _ID.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--since {text}: is not the id of an event; give the last one that was dealt with")
+        raise UsageError(
+            Phrase("--since {id}: is not the id of an event; give the last one that was dealt with", id=text)
+        )
     return Cursor(int(match[1]), int(match[2]), match[3])
 
 
@@ -147,14 +150,19 @@ class EventStream:
             if met and line.type in ("run", "end"):
                 return min(int(line.fields.get("clean", 0)), since.seq)
         if not met:
-            raise self._lost(since.seq, "are not there any more: the files with them were removed")
+            raise self._lost(since.seq, Phrase("are not there any more: the files with them were removed"))
         return 0
 
     def _lost(self, seq: int, why: str) -> NotFound:
         return NotFound(
-            f"{self._path}: the lines after event line {seq} {why}.\n"
-            "Take the accounts as they are (piactl account list), then the events that are left: without "
-            "--since"
+            Phrase(
+                "{path}: the lines after event line {line} {why}.\n"
+                "Take the accounts as they are (piactl account list), then the events that are left: without "
+                "--since",
+                path=self._path,
+                line=seq,
+                why=why,
+            )
         )
 
 

@@ -19,6 +19,7 @@ from piactl.core.plan.write import Values, WriteState, state_of_write
 from piactl.journal.append_file import alive_runs
 from piactl.journal.files import newest_lines
 from piactl.journal.unusable import unreadable
+from piactl.phrase import with_phrases
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
 """Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""
@@ -128,7 +129,8 @@ def intent_of(line: JournalLine) -> Intent:
             side: {n: tuple(both.get(side, ())) for n, both in f["attributes"].items() if both.get(side)}
             for side in ("added", "removed")
         }
-    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], tuple(f["kinds"]), f["reason"])
+    reason = with_phrases(f)["reason"]
+    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], tuple(f["kinds"]), reason)
     address = str(f.get("facts", {}).get("new", ""))
     return Intent(*facts, sides["added"], sides["removed"], address)
 

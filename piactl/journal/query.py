@@ -18,6 +18,7 @@ from piactl.journal.append_file import alive_runs
 from piactl.journal.files import chains_of, files_from, files_of, lines_of, raw_lines
 from piactl.journal.intent_format import settlement_of
 from piactl.journal.unusable import unreadable
+from piactl.phrase import with_phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ def _fits(change: JournalledChange, wanted: LineFilter) -> bool:
 
 def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
     facts: dict[str, Any] = {name: str(run.get(name, "")) for name in _OF_RUN}
-    facts |= {name: str(line.fields.get(name, "")) for name in ("uid", "dn", "op", "reason")}
+    fields = with_phrases(line.fields)
+    facts |= {name: str(fields.get(name, "")) for name in ("uid", "dn", "op", "reason")}
     facts |= {name: tuple(map(str, line.fields.get(name, ()))) for name in ("kinds", "attributes")}
     command = tuple(map(str, run.get("command", ())))
     return JournalledChange(line.seq, line.time, line.run, command=command, **facts)

@@ -39,6 +39,7 @@ from piactl.journal.intent_format import (
 from piactl.journal.query import text_of
 from piactl.journal.syslog import log_head
 from piactl.journal.unusable import refused_by_system
+from piactl.phrase import keep_forms
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
@@ -288,16 +289,17 @@ class Journal:
         return {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
 
     def _intent(self, write: Write, content: Body) -> Body:
-        return {
+        facts = {
             "type": "intent",
             "uid": write.uid,
             "dn": write.dn,
             "op": write.op,
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
-            **({"facts": dict(facts)} if (facts := self._facts(write)) else {}),
+            **({"facts": dict(own)} if (own := self._facts(write)) else {}),
             **content,
         }
+        return keep_forms(facts)
 
 
 def _texts(write: Write) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from functools import partial
 
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.store.password_state import policy_writes
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
@@ -20,6 +19,7 @@ from piactl.edits.merge_split_rekey import finish_merges
 from piactl.errors import DirectoryRefused
 from piactl.helpdesk.limits import forget_old_attempts
 from piactl.helpdesk.second_person import forget_old_requests
+from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Housekeeping, write_beside
 from piactl.runs.approvals import forget_old_approvals
 from piactl.runs.run import Run
@@ -60,16 +60,20 @@ def correct_policies(run: Run) -> int:
     for uid, write, foreign in policy_writes(run.writer, run.settings.directory, run.settings.password):
         if foreign:
             run.say(
-                f"{uid}: names a foreign password policy, {foreign}, which this run removes. Find out who "
-                "set it."
+                Phrase(
+                    "{uid}: names a foreign password policy, {policy}, which this run removes. Find out who "
+                    "set it.",
+                    uid=uid,
+                    policy=foreign,
+                )
             )
-            reason = f"its password policy {foreign} is none of the configuration"
+            reason = Phrase("its password policy {policy} is none of the configuration", policy=foreign)
             others.append(write.with_reason(uid, ("password",), reason))
         else:
-            reason = "its owner has replaced the activation password"
+            reason = Phrase("its owner has replaced the activation password")
             released.append(write.with_reason(uid, ("password",), reason))
-    return _written(run, others, "under a foreign password policy") + _written(
-        run, released, "under the policy of activation passwords"
+    return _written(run, others, Phrase("under a foreign password policy")) + _written(
+        run, released, Phrase("under the policy of activation passwords")
     )
 
 
@@ -78,8 +82,17 @@ def _written(run: Run, writes: Sequence[Write], where: str) -> int:
     try:
         done = write_beside(run, writes)
     except DirectoryRefused as refused:
-        run.say(f"{counted(len(writes), 'account')} stay {where}: {refused}")
+        accounts = counted(len(writes), "account stay", "accounts stay")
+        run.say(Phrase("{accounts} {where}: {why}", accounts=accounts, where=where, why=str(refused)))
         return 0
     for uid, outcome, message in done.problems:
-        run.say(f"{uid}: still {where}: {outcome}: {message}")
+        run.say(
+            Phrase(
+                "{uid}: still {where}: {outcome}: {message}",
+                uid=uid,
+                where=where,
+                outcome=outcome,
+                message=message,
+            )
+        )
     return len(writes) - len(done.problems)

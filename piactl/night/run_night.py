@@ -18,7 +18,6 @@ from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer, WriteResult
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
@@ -30,6 +29,7 @@ from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.rejects_file import with_rejections, write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
@@ -178,13 +178,13 @@ def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
     return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
 
 
-def _waiting_words(run: Run, broken: Sequence[Refusal]) -> str:
-    which = "; ".join(refusal.words for refusal in broken)
-    file = f"{run.settings.plans_folder}/drift-{run.order.run}.json"
-    day = f" --as-of {run.order.as_of}" if run.order.explicit else ""
-    return (
-        f"warning: what other programs changed stays, because it breaks {which}; the rest is applied.\n"
-        f"To take it back, by the command that this prints: piactl plan{day} --out {file}"
+def _waiting_words(run: Run, broken: Sequence[Refusal]) -> Phrase:
+    return Phrase(
+        "warning: what other programs changed stays, because it breaks {guards}; the rest is applied.\n"
+        "To take it back, by the command that this prints: piactl plan{day} --out {file}",
+        guards=joined(refusal.words for refusal in broken),
+        day=f" --as-of {run.order.as_of}" if run.order.explicit else "",
+        file=f"{run.settings.plans_folder}/drift-{run.order.run}.json",
     )
 
 
@@ -208,10 +208,13 @@ def _canaries_let_in(run: Run, settings: Settings) -> int:
     try:
         for result in try_canaries(run.writer, settings):
             if result.let_in is not False:
-                run.say(f"canary {result}{'; it must be refused: piactl doctor' if result.let_in else ''}")
+                words = Phrase("canary {result}", result=str(result))
+                if result.let_in:
+                    words = Phrase("canary {result}; it must be refused: piactl doctor", result=str(result))
+                run.say(words)
             let_in += bool(result.let_in)
     except PiactlError as error:
-        run.say(f"the canaries could not be tried: {error}")
+        run.say(Phrase("the canaries could not be tried: {error}", error=str(error)))
     return let_in
 
 
@@ -230,13 +233,14 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
         watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
         changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
         for uid in state.special.at_no_device if first is not None else ():
-            changed.setdefault(uid, {})[NO_DEVICE] = "it is where suspended accounts are linked"
+            changed.setdefault(uid, {})[NO_DEVICE] = Phrase("it is where suspended accounts are linked")
     except PiactlError as error:
-        run.say(f"warning: writes without the journal cannot be looked for: {error}")
+        why = Phrase("warning: writes without the journal cannot be looked for: {error}", error=str(error))
+        run.say(why)
         return state
     sentence = watched.accounts.sentence()
     if sentence:
-        run.say(f"warning: {sentence}. See: piactl doctor")
+        run.say(Phrase("warning: {sentence}. See: piactl doctor", sentence=sentence))
     return state.with_unwitnessed(changed)
 
 
@@ -244,8 +248,11 @@ def _name_other_writers(run: Run, last: LastRun | None) -> None:
     """Says which other servers were written to since the last night began."""
     for number in written_elsewhere(run.server, run.csns, last):
         run.say(
-            f"warning: serverID {int(number, 16)} was written to since the last night: other programs have "
-            "to write at the server that piactl writes to (docs/administration.md, Several servers)"
+            Phrase(
+                "warning: serverID {number} was written to since the last night: other programs have to "
+                "write at the server that piactl writes to (docs/administration.md, Several servers)",
+                number=int(number, 16),
+            )
         )
 
 
@@ -255,7 +262,12 @@ def _keep_known(run: Run, night: NightDb) -> None:
         night.take_as_known()
         night.keep()
     except PiactlError as error:
-        run.say(f"what is known of the accounts was not kept, so the next night evaluates everybody: {error}")
+        run.say(
+            Phrase(
+                "what is known of the accounts was not kept, so the next night evaluates everybody: {error}",
+                error=str(error),
+            )
+        )
 
 
 def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
@@ -282,8 +294,8 @@ def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> N
         make_private_folder(folder)
         file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
         count = write_rejects(file, feed, sourced.source)
-        rows = counted(count, "row was", "rows were")
-        run.say(f"{rows} rejected or held; correct them and feed them again: {file}")
+        rows = counted(count, "row was rejected or held", "rows were rejected or held")
+        run.say(Phrase("{rows}; correct them and feed them again: {file}", rows=rows, file=file))
 
 
 def _csv_name(file: str) -> str:
@@ -308,9 +320,9 @@ def _check_guards(run: Run, ready: ReadyPlan, file: Path) -> None:
     if not refused(refusals, run.order.allowed):
         return
     broken = counted(len(refusals), "guard is broken", "guards are broken")
-    which = "; ".join(refusal.words for refusal in refusals)
-    message = f"{broken}; nothing was written. The plan is kept in {file}"
-    raise RefusedPlan(message, f"{broken}: {which}", ready, file)
+    which = joined(refusal.words for refusal in refusals)
+    message = Phrase("{broken}; nothing was written. The plan is kept in {file}", broken=broken, file=file)
+    raise RefusedPlan(message, Phrase("{broken}: {which}", broken=broken, which=which), ready, file)
 
 
 def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
@@ -327,10 +339,11 @@ def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
     """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
     try:
-        then = f"\nThen: piactl apply {file}"
+        then = Phrase("\nThen: piactl apply {file}", file=file)
         require_approval(run, ready, rules, str(file), by_timer=True, then=then)
     except ApprovalMissing as missing:
-        message, note = f"{missing}\nThe plan is kept in {file}", str(missing).split("\n", 1)[0]
+        message = Phrase("{missing}\nThe plan is kept in {file}", missing=str(missing), file=file)
+        note = str(missing).split("\n", 1)[0]
         raise RefusedPlan(message, note, ready, file, broken=False) from None
 
 

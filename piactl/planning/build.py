@@ -20,6 +20,7 @@ from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.feed import Feed
+from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -274,7 +275,10 @@ def build_continuing(
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
             if files := refused_before(error, older):
-                remarks += [f"{file}: skipped: an older feed, refused before; remove it" for file in files]
+                remarks += [
+                    Phrase("{file}: skipped: an older feed, refused before; remove it", file=file)
+                    for file in files
+                ]
                 remaining = _without(
                     night, remaining, [scan for scan in remaining if str(scan.path) in files]
                 )
@@ -287,7 +291,12 @@ def build_continuing(
             sources += sorted(names)
             remaining = _without(night, remaining, [scan for scan in remaining if scan.source.name in names])
     if sources:
-        remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
+        remarks.append(
+            Phrase(
+                "feed refused of {sources}: dates and the other sources go on without it",
+                sources=", ".join(sources),
+            )
+        )
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
     return Continued(feeds, ready, tuple(refused), tuple(remarks), tuple(remaining))

@@ -17,6 +17,7 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Desired, Rules
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
+from piactl.phrase import Phrase
 
 RESTORED = "attributes"
 """The fact of a change that names the attributes which another program changed."""
@@ -61,7 +62,9 @@ def changes_of_write(
     if foreign:
         changes.append(_restored(desired, write, foreign, rules, encoding))
     if formed:
-        reason = "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        reason = Phrase(
+            "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        )
         changes.append(_update(desired, {LAYOUT: formed}, {LAYOUT: formed}, reason, rules))
     return changes
 
@@ -93,7 +96,9 @@ def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterato
                 "class": drift_class.value,
                 "ours": [f"{d.attribute}: {v}" for d in some for v in d.ours],
             },
-            reason="another program changed it" + (f", {by}" if by else ""),
+            reason=Phrase("another program changed it, {by}", by=by)
+            if by
+            else Phrase("another program changed it"),
             effective=rules.as_of,
             establishments=home_establishments(desired.account, rules.as_of),
             profiles=desired.account.profiles,
@@ -118,12 +123,17 @@ def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, en
     that the directory refuses it."""
     before: Facts = {RESTORED: names}
     after: Facts = {RESTORED: names}
-    reason = "managed attributes were changed by another program: " + ", ".join(names)
+    reason = Phrase("managed attributes were changed by another program: {names}", names=", ".join(names))
     link = encoding.name("oathTOTPToken")
     if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
-        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
-        shut = "locked" if desired.account.locked else "closed"
-        reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", Phrase("link to no device")]}
+        reason = Phrase(
+            "the account is closed, and its dates alone count only where a password policy applies"
+        )
+        if desired.account.locked:
+            reason = Phrase(
+                "the account is locked, and its dates alone count only where a password policy applies"
+            )
     return _update(desired, before, after, reason, rules)
 
 

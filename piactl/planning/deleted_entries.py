@@ -25,6 +25,7 @@ from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.journal.intent_format import digest_text, tag_of
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.planning.inputs.merge_feeds import MergedFeeds
 
@@ -85,13 +86,15 @@ def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> d
 
 def vanished_words(uid: str, *, unmanaged: bool) -> str:
     if unmanaged:
-        return (
-            f"another program took the class piactlAccount from the entry of {uid}; no other account is "
-            "made: adopt the entry (piactl adopt)"
+        return Phrase(
+            "another program took the class piactlAccount from the entry of {uid}; no other account is "
+            "made: adopt the entry (piactl adopt)",
+            uid=uid,
         )
-    return (
-        f"another program deleted the entry of {uid}; no other account is made until somebody decides: "
-        f"piactl drift revert {uid}"
+    return Phrase(
+        "another program deleted the entry of {uid}; no other account is made until somebody decides: "
+        "piactl drift revert {uid}",
+        uid=uid,
     )
 
 
@@ -106,7 +109,7 @@ def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) 
             attribute=ENTRY,
             drift_class=DriftClass.VANISHED.value,
             ours=("managed" if gone.unmanaged else dn,),
-            theirs=("not managed",) if gone.unmanaged else (),
+            theirs=(Phrase("not managed"),) if gone.unmanaged else (),
             fate=DriftFate.WAITS.value,
             since=gone.since,
             by=by.get(dn, ""),
@@ -120,7 +123,9 @@ def hold_unmanaged(
     known = {*index.by_matricule, *index.further, *merged.held}
     newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
     for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
-        why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
+        why = Phrase(
+            "{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it", dn=dn
+        )
         merged.hold(matricule, why, HoldCode.UNMANAGED)
 
 

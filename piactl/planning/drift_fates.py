@@ -30,6 +30,7 @@ from piactl.directory.store.foreign_changes import (
     compare,
     rows_of,
 )
+from piactl.phrase import Phrase, joined
 
 Since = Mapping[str, Mapping[str, date]]
 
@@ -76,7 +77,7 @@ def resolved(
         return entry
     if drift.baseless:
         name = encoding.name(BASE)
-        theirs = ("another value",) if entry.base else ()
+        theirs = (Phrase("another value"),) if entry.base else ()
         row = Drift("", name, DriftClass.LOOSENING.value, ("?",), theirs, DriftFate.WAITS.value)
         return replace(entry, drift=replace(drift, rows=(row,), unknown=(name,)))
     values, names = encoding.values(account), {text.encode() for text in _names_of(entry, encoding)}
@@ -179,7 +180,9 @@ def standing(drifts: Iterable[Drift]) -> Since:
 def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
     """The drift of an account in a sentence."""
     uid = entry.account.uid
-    return held_words(entry) or f"{uid}: {changed_words(drift)}: piactl drift show {uid}"
+    return held_words(entry) or Phrase(
+        "{uid}: {changes}: piactl drift show {uid}", uid=uid, changes=changed_words(drift)
+    )
 
 
 def is_settled(entry: Entry) -> bool:
@@ -192,16 +195,22 @@ def held_words(entry: Entry, *decided: str) -> str:
     that is not known here. "" if it gains what the rules give, also if an act has `decided` these
     attributes."""
     drift, uid = entry.drift, entry.account.uid
-    names = " and ".join(name for name in drift.unknown if name not in decided) if drift is not None else ""
-    if drift is None or not names or drift.settles:
+    if drift is None or drift.settles:
+        return ""
+    names = joined((name for name in drift.unknown if name not in decided), "{first} and {second}")
+    if not names:
         return ""
     if drift.baseless:
-        return (
-            f"another program removed the base ({names}), so what else it changed cannot be seen; the "
-            f"account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
-            f"{uid}, then piactl drift revert {uid}"
+        return Phrase(
+            "another program removed the base ({names}), so what else it changed cannot be seen; the "
+            "account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
+            "{uid}, then piactl drift revert {uid}",
+            names=names,
+            uid=uid,
         )
-    return (
-        f"another program changed {names}, and what it was is not known here; the account gains nothing "
-        f"until HR or somebody says what: piactl drift show {uid}"
+    return Phrase(
+        "another program changed {names}, and what it was is not known here; the account gains nothing "
+        "until HR or somebody says what: piactl drift show {uid}",
+        names=names,
+        uid=uid,
     )

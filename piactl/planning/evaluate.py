@@ -30,6 +30,7 @@ from piactl.core.rules.matching import Births, Doubt, birth_digests, with_matric
 from piactl.core.rules.reasons import post_text
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_scans import read_owners
+from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import hold_unmanaged, vanished_words
 from piactl.planning.drift_fates import decided
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
@@ -148,21 +149,26 @@ class Evaluation:
         for matricule, account_entry in self.index.by_matricule.items():
             into = account_entry.account.merged and merged_into(account_entry.account, self.rules.keys)
             if into:
-                why = f"its merge into {into} is not finished; the next night does it"
+                why = Phrase("its merge into {into} is not finished; the next night does it", into=into)
                 merged.hold(matricule, why, HoldCode.MERGE)
         for matricule, account_entry in self.index.further.items():
             other = self.index.by_matricule.get(matricule)
             if other is not None:
-                why = (
-                    f"accounts {other.account.uid} and {account_entry.account.uid} "
-                    f"both have matricule {matricule}"
+                why = Phrase(
+                    "accounts {uid} and {other} both have matricule {matricule}; if a split was cut short, "
+                    "the same command again ends it",
+                    uid=other.account.uid,
+                    other=account_entry.account.uid,
+                    matricule=matricule,
                 )
-                why += "; if a split was cut short, the same command again ends it"
                 merged.hold(matricule, why, HoldCode.ACCOUNTS)
                 merged.hold(account_entry.account.matricule or "", why, HoldCode.ACCOUNTS)
         for matricule, doubles in self.index.doubled.items():
-            why = f"several accounts have this matricule: {', '.join(doubles)}"
-            why += "; if a split was cut short, the same command again ends it"
+            why = Phrase(
+                "several accounts have this matricule: {uids}; if a split was cut short, the same command "
+                "again ends it",
+                uids=", ".join(doubles),
+            )
             merged.hold(matricule, why, HoldCode.ACCOUNTS)
         return merged
 
@@ -277,7 +283,7 @@ class Evaluation:
                 and subject.matricule in absent
             ):
                 # an archival erases what a return of the assignment would need
-                why = "its archival waits until the absence of an assignment is confirmed"
+                why = Phrase("its archival waits until the absence of an assignment is confirmed")
                 self.holds.append(Hold(subject.matricule, uid, why, HoldCode.ABSENCE))
                 continue
             if desired is not None:
@@ -433,8 +439,11 @@ class Evaluation:
         for current in sorted(self.index.accounts(), key=lambda account: account.uid):
             account = by_uid[current.uid].account if current.uid in by_uid else current
             for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
-                words = override_words(override) + (", beyond the last day of HR" if beyond else "")
-                why = f"HR has {post_text(row, rules.policy)} [{row.origin}]"
+                words = override_words(override)
+                if beyond:
+                    words = Phrase("{change}, beyond the last day of HR", change=words)
+                post = post_text(row, rules.policy)
+                why = Phrase("HR has {post} [{row}]", post=post, row=row.origin)
                 yield Contradiction(account.matricule, account.uid, words, why)
 
     def cases(self, merged: MergedFeeds) -> dict[str, Case]:
@@ -443,7 +452,7 @@ class Evaluation:
         before = self.memory.cases.items()
         remaining = {id_: case for id_, case in before if self._remains(case, merged)}
         # asked once: if HR states the wrong birth date again, it is known to be an error
-        reason = "HR went back to the birth date of the account"
+        reason = Phrase("HR went back to the birth date of the account")
         error = Decision(CaseAnswer.WRONG_ROW, BY_RULE, reason, self.as_of)
         corrected = {
             id_: replace(case, decision=error)

@@ -30,6 +30,7 @@ from piactl.directory.store.groups import (
     structure_values,
     structure_write,
 )
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
 
 
@@ -55,22 +56,33 @@ def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> Plann
     if not directory.structures:
         return PlannedGroups()
     if not has_structures(reader, directory):
-        lacking = f"{directory.structures}, or {STRUCTURE_CLASS}"
-        return PlannedGroups(remarks=(f"WARNING: no structures are kept: the server lacks {lacking}",))
+        remark = Phrase(
+            "WARNING: no structures are kept: the server lacks {entry}, or {object_class}",
+            entry=directory.structures,
+            object_class=STRUCTURE_CLASS,
+        )
+        return PlannedGroups(remarks=(remark,))
     current = read_structures(reader, directory)
     rows, remarks = [], []
     for uai, establishment in sorted(rules.register.items()):
         entry = current.pop(normal_dn(structure_dn(directory, uai)), None)
         if entry is not None and not entry.owned:
-            remarks.append(f"WARNING: {entry.name} is not kept: another program has a structure of this name")
+            remarks.append(
+                Phrase(
+                    "WARNING: {name} is not kept: another program has a structure of this name",
+                    name=entry.name,
+                )
+            )
             continue
         write = structure_write(establishment, entry, directory)
         if write is not None:
-            reason = "another program changed it" if same else "the register has the establishment"
+            reason = (
+                Phrase("another program changed it") if same else Phrase("the register has the establishment")
+            )
             rows.append(_row(write, entry, structure_values(establishment, directory), reason, rules))
     for entry in current.values():
         if entry.owned:
-            reason = "the register has no such establishment"
+            reason = Phrase("the register has no such establishment")
             rows.append(_row(structure_deletion(entry), entry, {}, reason, rules))
     return PlannedGroups(tuple(rows), tuple(remarks))
 
@@ -80,26 +92,42 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
     if not directory.groups:
         return PlannedGroups()
     if not has_groups(reader, directory):
-        lacking = f"{directory.groups}, or {GROUP_CLASS}"
-        return PlannedGroups(remarks=(f"WARNING: no groups are kept: the server lacks {lacking}",))
+        remark = Phrase(
+            "WARNING: no groups are kept: the server lacks {entry}, or {object_class}",
+            entry=directory.groups,
+            object_class=GROUP_CLASS,
+        )
+        return PlannedGroups(remarks=(remark,))
     current = read_groups(reader, directory)
     rows, remarks = [], []
     for group in groups_of(rules.policy, rules.register):
         entry = current.pop(normal_dn(group_dn(directory, group)), None)
         if entry is not None and not entry.owned:
-            remarks.append(f"WARNING: {entry.name} is not kept: another program has a group of this name")
+            remarks.append(
+                Phrase(
+                    "WARNING: {name} is not kept: another program has a group of this name", name=entry.name
+                )
+            )
             continue
         if entry is not None and entry.lists_members:
-            remarks.append(f"WARNING: {entry.name} lists its members, and nobody keeps them: piactl doctor")
+            remarks.append(
+                Phrase(
+                    "WARNING: {name} lists its members, and nobody keeps them: piactl doctor", name=entry.name
+                )
+            )
             continue
         write = group_write(group, entry, directory, encoding)
         if write is not None:
             values = group_values(group, directory, encoding)
-            reason = "another program changed it" if same else f"the policy has the group {group.label}"
+            reason = (
+                Phrase("another program changed it")
+                if same
+                else Phrase("the policy has the group {label}", label=group.label)
+            )
             rows.append(_row(write, entry, values, reason, rules, group.line))
     for entry in current.values():
         if entry.owned and not entry.lists_members:
-            rows.append(_row(group_deletion(entry), entry, {}, "the policy has no such group", rules))
+            rows.append(_row(group_deletion(entry), entry, {}, Phrase("the policy has no such group"), rules))
     return PlannedGroups(tuple(rows), tuple(remarks))
 
 

@@ -44,12 +44,12 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject
-from piactl.core.text import counted
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.feed.feed import Remark, first_faults
+from piactl.phrase import Phrase, counted
 from piactl.planning.count_rows import Fate, FeedQualityCount, column_warnings_of
 from piactl.planning.deleted_entries import taken_names, vanished_drift
 from piactl.planning.drift_fates import device_drift, standing
@@ -181,8 +181,11 @@ class Planning:
         strangers = sorted(set(accepted.feeds) - {feed.facts.digest for feed in feeds})
         if strangers:
             raise UsageError(
-                f"--accept-feed {strangers[0]}: no feed of this run has this digest; copy it from the "
-                "message that refused the feed"
+                Phrase(
+                    "--accept-feed {digest}: no feed of this run has this digest; copy it from the "
+                    "message that refused the feed",
+                    digest=strangers[0],
+                )
             )
         if not accepted.date:
             check_feed_dates(feeds, rules.as_of, accepted.feeds)
@@ -559,7 +562,7 @@ class Planning:
                 *case_remarks(cases.values(), self.rules.matching, as_of),
                 *closed_remarks(memory.cases, cases, lambda case: case.id in self.rows_gone),
                 *(
-                    f"WARNING: {sentence}: {ADVICE}"
+                    Phrase("WARNING: {sentence}: {advice}", sentence=sentence, advice=ADVICE)
                     for sentence in leaving_sponsors(self.accounts, self.sponsored, self.new_states)
                 ),
                 *(self.numbers.remarks() if isinstance(self.numbers, Numbers) else ()),
@@ -628,25 +631,40 @@ class Planning:
     def _remarks(self) -> Iterator[str]:
         run, policy = self.memory.last, self.rules.policy
         if run is not None and run.policy not in ("", policy.digest):
-            yield f"the policy has changed since run {run.run} of {run.as_of}: {policy.file}"
+            yield Phrase(
+                "the policy has changed since run {run} of {as_of}: {file}",
+                run=run.run,
+                as_of=run.as_of,
+                file=policy.file,
+            )
         yield from filter(None, [no_own_guards(policy)])
         for feed in self.feeds:
             facts = feed.facts
             last = self.memory.sources.get(facts.source)
             if last is not None and last.record.digest == facts.digest:
-                yield f"{facts.file}: this file has already been applied"
+                yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
-                yield f"{facts.file}: {remark.message}"
+                yield Phrase("{file}: {remark}", file=facts.file, remark=remark.message)
             for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
-                yield f"WARNING: {facts.file}: column {column}: {difference}"
+                yield Phrase(
+                    "WARNING: {file}: column {column}: {difference}",
+                    file=facts.file,
+                    column=column,
+                    difference=difference,
+                )
             strangers = self.strangers[facts.file]
             if strangers:
-                yield (
-                    f"{facts.file}: {counted(strangers, 'person', 'people')} without an account: "
-                    f"{facts.source} makes none"
+                yield Phrase(
+                    "{file}: {people} without an account: {source} makes none",
+                    file=facts.file,
+                    people=counted(strangers, "person", "people"),
+                    source=facts.source,
                 )
             if facts.unattributed:
-                yield (
-                    f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
-                    f"no absence from source {facts.source} counts in this run"
+                rows = counted(facts.unattributed, "row has no known person", "rows have no known person")
+                yield Phrase(
+                    "{file}: {rows}: no absence from source {source} counts in this run",
+                    file=facts.file,
+                    rows=rows,
+                    source=facts.source,
                 )

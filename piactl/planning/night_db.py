@@ -41,6 +41,7 @@ from piactl.directory.store.accounts import (
 from piactl.errors import PiactlError
 from piactl.feed.read_feed import ScannedFeed
 from piactl.feed.row_table import RowTable
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_account
 from piactl.private_files import make_private_folder, nameless_database, room_on_disk
 
@@ -450,7 +451,8 @@ class NightDb:
             finally:
                 new.unlink(missing_ok=True)
         except (OSError, sqlite3.Error) as error:
-            raise PiactlError(f"{self._folder / FILE}: cannot be written ({error})") from None
+            file = self._folder / FILE
+            raise PiactlError(Phrase("{file}: cannot be written ({why})", file=file, why=error)) from None
 
     def _left_over(self) -> list[Path]:
         """What a killed run left, and what versions until 0.2 had instead of the database."""

@@ -34,14 +34,15 @@ from piactl.directory.store.base_digest import is_sealed
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.foreign_changes import Drifted
 from piactl.directory.store.special_entries import SpecialEntries
+from piactl.phrase import Phrase
 from piactl.planning.change_set import changes_of_write
 from piactl.planning.drift_fates import Since, drift_of, held_words, resolved
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
 
 _STRUCTURAL = "structuralObjectClass"
 
-PROTECTED = "protected: no import touches it"
-SEALS = "the base that shows what another program changes"
+PROTECTED = Phrase("protected: no import touches it")
+SEALS = Phrase("the base that shows what another program changes")
 
 
 def planned_row(
@@ -305,7 +306,7 @@ class PlanRows:
         dns = [row.dn for row in archived]
         deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)
         return [
-            write.with_reason(row.uid, row.kinds, "the account is archived")
+            write.with_reason(row.uid, row.kinds, Phrase("the account is archived"))
             for row in archived
             for write in deletions.get(normal_dn(row.dn), [])
         ]
@@ -327,7 +328,7 @@ def devices_at_no_device(
     """The deletions of devices that have the name to which suspended accounts are linked."""
     if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
         return
-    reason = "no device may have the name to which suspended accounts are linked"
+    reason = Phrase("no device may have the name to which suspended accounts are linked")
     for uid, write in special.at_no_device.items():
         yield write.with_reason(uid, (Kind.UPDATE.value,), reason)
 

@@ -34,6 +34,7 @@ from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
+from piactl.phrase import Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
@@ -162,7 +163,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
 def plan_facts(plan: Plan) -> dict[str, Any]:
     """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
     changes = plan.changes
-    return {
+    facts = {
         "basis": to_json(plan.basis),
         "summary": dict(plan.summary),
         "totals": dict(plan.totals),
@@ -175,6 +176,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         **({"quality": to_json(plan.quality)} if plan.quality else {}),
         **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
     }
+    return keep_forms(facts)
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -228,13 +230,18 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
         digest = fingerprint(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
-            f"{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE"
+            Phrase(
+                "{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE", name=name
+            )
         ) from None
     if not hmac.compare_digest(digest.encode(), str(claimed).encode()) or not keys.matches(
         str(signature), _PURPOSE, signed
     ):
         raise StalePlan(
-            f"{name}: was edited since it was made, or made with another key; make the plan again"
+            Phrase(
+                "{name}: was edited since it was made, or made with another key; make the plan again",
+                name=name,
+            )
         )
     if document["version"] != VERSION:
         raise _of_another_version(name)
@@ -254,7 +261,7 @@ def read_kept_plan(settings: Settings, keys: DigestKeys, record: Mapping[str, An
 
 
 def _of_another_version(name: str) -> StalePlan:
-    return StalePlan(f"{name}: was made by another version of piactl; make the plan again")
+    return StalePlan(Phrase("{name}: was made by another version of piactl; make the plan again", name=name))
 
 
 def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
@@ -266,7 +273,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         basis=from_json(Basis, document["basis"]),
         changes=planned_changes(document["changes"]),
         refusals=tuple_of(Refusal, "refusals"),
-        remarks=tuple(document["remarks"]),
+        remarks=tuple(with_phrases(document)["remarks"]),
         cases=document.get("cases", {}),
         summary=document["summary"],
         totals=document.get("totals", {}),
@@ -333,18 +340,19 @@ _LISTS: Mapping[str, type] = {
 }
 """The lists that every plan has."""
 LAYOUTS[Limit] = Layout(only=("max", "share"))
+LAYOUTS |= dict.fromkeys((Rejection, Hold, Disagreement, Contradiction), Layout(sentences=True))
 _AS_IT_IS = Form(lambda value: value, lambda value: value)
 LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 
 
 def change_facts(change: Change) -> dict[str, Any]:
     """A change as JSON values, without its effect."""
-    return {
+    facts = {
         "kind": change.kind.value,
         "uid": change.uid,
         "matricule": change.matricule,
-        "before": change.before,
-        "after": change.after,
+        "before": change.before and keep_forms(change.before),
+        "after": keep_forms(change.after),
         "reason": change.reason,
         "feed": change.feed,
         "line": change.line,
@@ -356,10 +364,13 @@ def change_facts(change: Change) -> dict[str, Any]:
         **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
+    return keep_forms(facts)
 
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
-    values = {**facts, "kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
+    values = with_phrases(facts)
+    values |= {side: with_phrases(facts[side]) for side in ("before", "after") if facts[side]}
+    values |= {"kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
     scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
     return Change(**{**values, **scopes})
 
@@ -379,7 +390,7 @@ def _read_entry_write(facts: Mapping[str, Any]) -> Write:
 
 def _write_facts(write: Write) -> dict[str, Any]:
     """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
-    return {
+    facts = {
         "uid": write.uid,
         "kinds": list(write.kinds),
         "reason": write.reason,
@@ -387,6 +398,7 @@ def _write_facts(write: Write) -> dict[str, Any]:
         "waiting": to_json(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
+    return keep_forms(facts)
 
 
 def _read_write(facts: Mapping[str, Any]) -> Write:
@@ -394,7 +406,7 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
         _read_entry_write(facts),
         uid=facts["uid"],
         kinds=tuple(facts["kinds"]),
-        reason=facts["reason"],
+        reason=with_phrases(facts)["reason"],
         waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
         effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
     )

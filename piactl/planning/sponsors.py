@@ -8,10 +8,15 @@ from types import MappingProxyType
 
 from piactl.core.model.account import State
 from piactl.directory.store.accounts import Entry, read_accounts_named
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
 
-_LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: "is archived"}
-ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
+_LEAVING = {
+    State.GRACE: Phrase("is in grace"),
+    State.DEACTIVATED: Phrase("is closed"),
+    State.ARCHIVED: Phrase("is archived"),
+}
+ADVICE = Phrase("piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close")
 
 
 def leaving_sponsors(
@@ -24,7 +29,7 @@ def leaving_sponsors(
     sponsored: dict[str, list[str]] = defaultdict(list)
     for uid, name in sponsor.items():
         sponsored[name].append(uid)
-    leaving = dict.fromkeys(sponsored, "has no account any more")
+    leaving: dict[str, str] = dict.fromkeys(sponsored, Phrase("has no account any more"))
     for entry in read_accounts_named(*accounts, sorted(sponsored)):
         if isinstance(entry, Entry):
             uid = entry.account.uid
@@ -33,4 +38,10 @@ def leaving_sponsors(
             leaving.pop(entry.uid, None)
     for name, words in sorted(leaving.items()):
         if words:
-            yield f"sponsor {name} {words}, and answers for {', '.join(sorted(sponsored[name]))}"
+            accounts_of = ", ".join(sorted(sponsored[name]))
+            yield Phrase(
+                "sponsor {name} {leaves}, and answers for {accounts}",
+                name=name,
+                leaves=words,
+                accounts=accounts_of,
+            )

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.core.plan.drift import fate_words
 from piactl.core.rules.career import NEVER
+from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -20,106 +22,150 @@ def account_text(view: View, as_of: str) -> str:
 
 
 def _lines(view: View, as_of: str) -> Iterator[str]:
-    yield f"{view['display_name'] or '(archived)'}  {view['uid']}"
+    yield f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}"
     yield from _drift(view)
-    yield from (f"  {case['text']}" for case in view["cases"])
+    yield from (f"  {translate(case['text'])}" for case in view["cases"])
     rows = [
-        ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
-        ("merged into", view["merged_into"]),
+        ("state", _state(view, as_of)),
+        (Phrase("merged into"), view["merged_into"]),
         ("address", view["address"]),
         ("aliases", ", ".join(view["aliases"])),
         ("matricule", ", ".join(view["matricules"])),
         ("profiles", ", ".join(view["profiles"])),
         ("sponsor", view["sponsor"]),
-        ("log in", _login(view)),
-        ("next due", view["next_due"]),
+        (Phrase("log in"), translate(_login(view))),
+        (Phrase("next due"), view["next_due"]),
     ]
     for name, value in rows:
         if value:
-            yield f"  {name:<10} {value}"
+            yield f"  {translate_word(name):<10} {value}"
     if view["lock"]:
         lock = view["lock"]
-        days = _span(lock["since"], lock["until"])
-        yield f"  locked by  {lock['by']}: {lock['reason']}" + (f" ({days})" if days else "")
+        days = translate(_span(lock["since"], lock["until"]))
+        yield f"  {translate(Phrase('locked by')):<10} {lock['by']}: {lock['reason']}" + (
+            f" ({days})" if days else ""
+        )
     if view["overrides"] or view["exceptions"]:
-        yield "  by hand"
+        yield f"  {translate(Phrase('by hand'))}"
     for o in view["overrides"]:
-        until = "" if o["kind"] == "close" else f", by hand until {o['until']}"
-        yield f"    {o['what']}{until} ({o['by']}: {o['reason']})"
+        what = o["what"]
+        if o["kind"] != "close":
+            what = Phrase("{what}, by hand until {day}", what=what, day=o["until"])
+        yield f"    {translate(what)} ({o['by']}: {o['reason']})"
     for e in view["exceptions"]:
-        right = e["service"] + (f" at {e['uai']}" if e["uai"] else "")
-        effect = "granted" if e["kind"] == "grant" else "denied"
-        yield f"    {right} {effect}, {_span(e['start'], e['end'])} ({e['by']}: {e['reason']})"
+        facts = {"right": right_words(e), "days": _span(e["start"], e["end"])}
+        words = Phrase("{right} denied, {days}", **facts)
+        if e["kind"] == "grant":
+            words = Phrase("{right} granted, {days}", **facts)
+        yield f"    {translate(words)} ({e['by']}: {e['reason']})"
     if view["assignments"]:
-        yield "  assignments"
+        yield f"  {translate_word('assignments')}"
     for a in view["assignments"]:
         extra = " ".join(filter(None, (a["corps"], a["position"], a["modality"])))
-        days = _span(a["start"], a["end"])
+        days = translate(_span(a["start"], a["end"]))
         yield f"    {a['uai']} {a['function']:<5} {days}  {a['profile'] or '-'}  {extra}".rstrip()
     if view["entitlements"]:
-        yield "  services"
+        yield f"  {translate_word('services')}"
     for e in view["entitlements"]:
-        name = e["service"] + (f" at {e['uai']}" if e["uai"] else "")
-        begins = f"{'begins' if e['from'] > as_of else 'since'} {e['from']}" if e["from"] else ""
-        until = f" until {e['to']}" if e["to"] else ""
-        yield f"    {name:<28} {begins}{until}".rstrip()
+        yield f"    {translate(right_words(e)):<28} {translate(_days(e, as_of))}".rstrip()
+
+
+def _state(view: View, as_of: str) -> str:
+    state = translate_word(view["state"])
+    if view["locked"]:
+        return translate(Phrase("{state}, LOCKED on {day}", state=state, day=as_of))
+    return translate(Phrase("{state} on {day}", state=state, day=as_of))
+
+
+def right_words(right: View) -> str:
+    """`siecle at 0800001A`, or the service alone."""
+    if not right["uai"]:
+        return str(right["service"])
+    return Phrase("{service} at {uai}", service=right["service"], uai=right["uai"])
+
+
+def _days(right: View, as_of: str) -> str:
+    first, last = right["from"], right["to"]
+    words: str = ""
+    if first:
+        words = Phrase("begins {day}", day=first) if first > as_of else Phrase("since {day}", day=first)
+    return Phrase("{words} until {day}", words=words, day=last) if last else words
 
 
 def _drift(view: View) -> Iterator[str]:
     if not view["drift"]:
         return
-    uid = view["uid"]
-    yield "  CHANGED BY ANOTHER PROGRAM"
+    yield f"  {translate(Phrase('CHANGED BY ANOTHER PROGRAM'))}"
     for drift in view["drift"]:
-        yield f"    {drift['class']}: {drift_line(drift)}"
+        yield f"    {translate_word(drift['class'])}: {translate(drift_line(drift))}"
     if view["held"]:
-        yield "    what it was is not known: state, log in and services are those that the last run gave"
-    yield f"    decide: piactl drift revert {uid}, or see: piactl drift show {uid}"
+        known = Phrase(
+            "what it was is not known: state, log in and services are those that the last run gave"
+        )
+        yield f"    {translate(known)}"
+    decide = Phrase("decide: piactl drift revert {uid}, or see: piactl drift show {uid}", uid=view["uid"])
+    yield f"    {translate(decide)}"
 
 
 def _span(first: str | None, last: str | None) -> str:
     if first and last:
-        return f"{first} to {last}"
+        return Phrase("{first} to {last}", first=first, last=last)
     if last:
-        return f"until {last}"
-    return f"from {first}" if first else ""
+        return Phrase("until {last}", last=last)
+    return Phrase("from {first}", first=first) if first else ""
 
 
 def _login(view: View) -> str:
     """The login window, and what refuses the log in on the day."""
     never = view["login_until"] == NEVER.isoformat()
-    dates = "never" if never else _span(view["login_from"], view["login_until"])
+    dates = Phrase("never") if never else _span(view["login_from"], view["login_until"])
     shut = view["locked"] or view["state"] in ("deactivated", "archived")
     if shut and not view["refused_by"]:
-        return f"{dates}; LET IN, because another program removed what refuses it"
+        return Phrase("{dates}; LET IN, because another program removed what refuses it", dates=dates)
     if "link" in view["refused_by"]:
-        return f"{dates}; REFUSED by a link to no device as well, whatever the password policy"
+        return Phrase(
+            "{dates}; REFUSED by a link to no device as well, whatever the password policy", dates=dates
+        )
     if shut:
-        return f"{dates}; REFUSED by these dates alone, which count only where a password policy applies"
+        return Phrase(
+            "{dates}; REFUSED by these dates alone, which count only where a password policy applies",
+            dates=dates,
+        )
     return dates
 
 
 def activation_text(uid: str, display_name: str, address: str, password: str, until: str) -> str:
     """The activation password of one account, with blank lines around it."""
     owner = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
+    hint = Phrase("Type it as the password, including the hyphens; a new password is then required.")
     return (
         f"\n  {owner}\n"
-        f"  activation password  {password}\n"
-        f"  valid until          {until}\n"
-        "  Type it as the password, including the hyphens; a new password is then required.\n\n"
+        f"  {translate(Phrase('activation password')):<20} {password}\n"
+        f"  {translate(Phrase('valid until')):<20} {until}\n"
+        f"  {translate(hint)}\n\n"
     )
 
 
-def drift_line(drift: Mapping[str, Any], whose: str = "the next night") -> str:
+NEXT_NIGHT = Phrase("the next night")
+
+
+def drift_line(drift: Mapping[str, Any], whose: str = NEXT_NIGHT) -> str:
     """What another program changed of one attribute, what piactl wrote, and what becomes of it; `whose` run
     puts back what does not stay."""
-    ours, theirs = (" and ".join(map(str, drift[side])) or "none" for side in ("ours", "theirs"))
-    until = f" until {drift['until']}" if drift["until"] else ""
-    owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
-    by = f"; {drift['by']}" if drift["by"] else ""
-    since = f", since {drift['since']}" if drift["since"] else ""
+    ours, theirs = (
+        joined(map(str, drift[side]), "{first} and {second}") or Phrase("none") for side in ("ours", "theirs")
+    )
+    changed: str = Phrase(
+        "{attribute} {ours} -> {theirs}", attribute=drift["attribute"], ours=ours, theirs=theirs
+    )
+    if drift["since"]:
+        changed = Phrase("{changed}, since {day}", changed=changed, day=drift["since"])
+    if drift["owner"]:
+        changed = Phrase("{changed}, although it is a name of {owner}", changed=changed, owner=drift["owner"])
     fate = fate_words(drift["fate"], whose)
-    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {fate}{until}{by}"
+    if drift["until"]:
+        fate = Phrase("{fate} until {day}", fate=fate, day=drift["until"])
+    return joined([Phrase("{changed}: {fate}", changed=changed, fate=fate), *filter(None, [drift["by"]])])
 
 
 DEVICE_COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
@@ -131,50 +177,55 @@ def devices_text(view: View, timezone: str) -> str:
 
 
 def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
-    yield f"{view['uid']}: {view['state']}, {_device_login(view)}"
+    facts = {"uid": view["uid"], "state": translate_word(view["state"]), "login": _device_login(view)}
+    yield translate(Phrase("{uid}: {state}, {login}", **facts))
     if not view["devices"]:
-        yield f"  no device; to enrol one: piactl otp enroll {view['uid']}"
+        none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
+        yield f"  {translate(none)}"
     for device in view["devices"]:
         yield from _one_device(view["uid"], device, zone)
     names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
     if names:
-        yield f"  services that ask for a code: {names}"
+        yield f"  {translate(Phrase('services that ask for a code: {names}', names=names))}"
     if view["blocked"]:
-        yield f"  BLOCKED while no device is in force: {', '.join(view['blocked'])}"
+        blocked = ", ".join(view["blocked"])
+        yield f"  {translate(Phrase('BLOCKED while no device is in force: {services}', services=blocked))}"
 
 
 def _device_login(view: View) -> str:
-    refused = {
-        "closure": "the account is closed",
-        "lock": "the account is locked",
-        "device": "its device is suspended",
-    }
     if view["refused_by"]:
-        return f"logging in is REFUSED: {refused[view['refused_by']]}"
+        return {
+            "closure": Phrase("logging in is REFUSED: the account is closed"),
+            "lock": Phrase("logging in is REFUSED: the account is locked"),
+            "device": Phrase("logging in is REFUSED: its device is suspended"),
+        }[view["refused_by"]]
     if view["enforced_by"] == "portal":
-        return "the portal asks for codes, not the directory"
+        return Phrase("the portal asks for codes, not the directory")
     return {
-        "password": "logs in with the password alone",
-        "password and code": "logs in with the password followed by a code",
+        "password": Phrase("logs in with the password alone"),
+        "password and code": Phrase("logs in with the password followed by a code"),
     }[view["login"]]
 
 
 def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
     uses = {
-        "waits": f"waits: piactl otp verify {uid}",
-        "left over": "left over from an interrupted command",
+        "waits": Phrase("waits: piactl otp verify {uid}", uid=uid),
+        "left over": Phrase("left over from an interrupted command"),
     }
-    yield f"  {device['device']}  {uses.get(device['use'], device['use'])}"
+    use = str(device["use"])
+    yield f"  {device['device']}  {translate_word(uses.get(use, use))}"
+    made = Phrase("{time} by {by}", time=_minute(device["made"], zone), by=device["by"])
+    clock = clock_words(device["drift_seconds"] // PERIOD)
     rows = [
-        ("made", f"{_minute(device['made'], zone)} by {device['by']}"),
+        ("made", made),
         ("verified", _minute(device["verified"], zone)),
         ("suspended", _minute(device["suspended"], zone)),
-        ("last code", _minute(device["last_use"], zone) or "never"),
-        ("clock", clock_words(device["drift_seconds"] // PERIOD)),
+        (Phrase("last code"), _minute(device["last_use"], zone) or Phrase("never")),
+        ("clock", Phrase("right") if clock == "none" else clock),
     ]
     for name, value in rows:
         if value:
-            yield f"    {name:<10} {'right' if value == 'none' else value}"
+            yield f"    {translate_word(name):<10} {translate(value)}"
 
 
 def _minute(text: str | None, zone: ZoneInfo) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from piactl.core.text import counted
 from piactl.report.escaping import shown
 
 _QUIET = ("ok", "skipped")
@@ -35,6 +34,7 @@ def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:
 
 def _check_summary(rows: Sequence[Mapping[str, str]]) -> str:
     counts = Counter(row["result"] for row in rows)
-    results = [counted(counts[name], name) for name in ("error", "warning", "note") if counts[name]]
+    several = {name: f"{name}{'s' if counts[name] != 1 else ''}" for name in ("error", "warning", "note")}
+    results = [f"{counts[name]} {noun}" for name, noun in several.items() if counts[name]]
     results += [f"{counts[name]} {name}" for name in ("skipped", "ok") if counts[name]]
     return f"{len(rows)} checks: {', '.join(results)}"

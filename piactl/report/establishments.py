@@ -6,7 +6,7 @@ import re
 
 from piactl.core.model.person import Register
 from piactl.report.escaping import shown
-from piactl.translation import translated
+from piactl.translation import translate
 
 _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 """A UAI as a word, but not in a command, a right or a file name, which may be copied."""
@@ -15,7 +15,7 @@ _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 def with_names(text: str, register: Register) -> str:
     """The text in the language of people, with the name of each establishment behind the first mention of its
     UAI."""
-    return named(translated(text), register)
+    return named(translate(text), register)
 
 
 def named(text: str, register: Register) -> str:

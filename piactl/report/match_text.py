@@ -9,9 +9,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
-from piactl.translation import sentence
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -25,16 +25,26 @@ def case_text(view: View) -> str:
 
 
 def _lines(view: View) -> Iterator[str]:
-    yield f"Case {view['case']}: {view['doubt']}, since {view['since']} ({counted(view['days'], 'day')})"
-    yield f"  HR, {view['source']}  {view['matricule']} [{view['origin']}]"
+    head = Phrase(
+        "Case {case}: {doubt}, since {day} ({days})",
+        case=view["case"],
+        doubt=translate_word(view["doubt"]),
+        day=view["since"],
+        days=counted(view["days"], "day", "days"),
+    )
+    yield translate(head)
+    source = translate(Phrase("HR, {source}", source=view["source"]))
+    yield f"  {source}  {view['matricule']} [{view['origin']}]"
     stated, *others = view["sides"]
     for other in others:
         yield ""
         yield from _beside(stated, other)
     yield ""
     if view["decision"]:
-        yield from _labelled("decided", f"{view['decision']}, by {view['by']}: {view['reason']}")
-        yield f'            to take it back: piactl match forget {view["case"]} --reason "..."'
+        facts = {name: view[name] for name in ("decision", "by", "reason")}
+        yield from _labelled("decided", Phrase("{decision}, by {by}: {reason}", **facts))
+        back = Phrase('to take it back: piactl match forget {case} --reason "..."', case=view["case"])
+        yield f"{'':12}{translate(back)}"
         return
     for answer, meaning in view["answers"].items():
         yield from _labelled(answer, meaning)
@@ -51,7 +61,9 @@ def _which(view: View, answer: str) -> str:
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap(sentence(text), _WIDTH, initial_indent=f"  {sentence(label):<9} ", subsequent_indent=" " * 12)
+    return wrap(
+        translate(text), _WIDTH, initial_indent=f"  {translate_word(label):<9} ", subsequent_indent=" " * 12
+    )
 
 
 def _beside(stated: View, other: View) -> Iterator[str]:
@@ -60,11 +72,15 @@ def _beside(stated: View, other: View) -> Iterator[str]:
     rows = [
         ("name", *(f"{side['civilite']} {side['name']}".strip() for side in (stated, other))),
         ("private", stated["private_mail"], other["private_mail"]),
-        ("state", stated["state"], other["state"]),
+        ("state", *(translate_word(side["state"]) for side in (stated, other))),
         *(("post", *pair) for pair in posts),
-        ("evidence", "", ", ".join(other["evidence"])),
+        ("evidence", "", ", ".join(map(translate_word, other["evidence"]))),
     ]
-    cells = [[shown(sentence(text or "")) for text in row] for row in rows if any(row[1:])]
+    cells = [
+        [translate_word(label), *(shown(translate(text or "")) for text in row)]
+        for label, *row in rows
+        if any(row)
+    ]
     text = tabulate(
         cells,
         headers=["", "HR", shown(other["who"])],

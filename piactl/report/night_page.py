@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page
-from piactl.report.plan_text import MEANING, ORDER, change_text, parted_holds
+from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 Rows = list[tuple[object, ...]]
@@ -21,7 +22,11 @@ MOST = 12
 """The most rows of one table; the rest is only counted."""
 
 _FATES = tuple(
-    zip(FATES, ("account changed", "unchanged", "rejected", "person held", "ignored"), strict=True)
+    zip(
+        FATES,
+        (Phrase("account changed"), "unchanged", "rejected", Phrase("person held"), "ignored"),
+        strict=True,
+    )
 )
 """The outcomes of rows, in words for people."""
 
@@ -42,17 +47,19 @@ def night_page(view: View, *, public: bool = False) -> str:
     colour = "bad" if record["status"] != RunStatus.DONE else "waits" if rest else "good"
     return html_page(
         "night.html.j2",
-        title=f"Night of {record['as_of']}",
-        status=record["status"],
+        title=Phrase("Night of {day}", day=record["as_of"]),
+        head=Phrase("Night of {day}: {status}", day=record["as_of"], status=translate_word(record["status"])),
         colour=Typed(colour),
         verdict=verdict,
-        rest="; ".join(rest),
+        rest=joined(rest),
         break_glass=bool(record.get("break_glass")),
         lines=[*_lines(record, plan, public=public)],
         remarks=() if public else plan["remarks"],
-        error=() if public else view["error"].splitlines(),
+        error=() if public else translate(view["error"]).splitlines(),
         public=public,
         most=MOST,
+        more=lambda number: Phrase("and {number} more", number=number),
+        first_changes=Phrase("the first {number} changes of each kind", number=MOST),
         guards=[(Typed(g["kind"]), g["scope"], g["accounts"], g["limit"], _used(g)) for g in view["guards"]],
         drift=_drift(plan["drift"], public=public),
         kinds=_kinds(plan["summary"]),
@@ -78,17 +85,21 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
     """What became of the night, and what somebody has to look at: with any of it the page is not green."""
     status, outcomes = record["status"], record.get("outcomes") or {}
     changed = outcomes.get("applied", 0)
+    accounts = counted(changed, "account changed", "accounts changed")
+    known = counted(changed, "account known to be changed", "accounts known to be changed")
     words = {
-        RunStatus.DONE: f"Done: {counted(changed, 'account')} changed."
+        RunStatus.DONE: Phrase("Done: {accounts}.", accounts=accounts)
         if changed
-        else "Done: nothing to change.",
-        RunStatus.REFUSED: "Refused: nothing was written.",
-    }.get(status, f"{str(status).capitalize()}: {counted(changed, 'account')} known to be changed.")
-    rest = [
-        counted(number, "account") + f" {outcome}"
-        for outcome, number in sorted(outcomes.items())
-        if number and outcome not in ("applied", "unchanged")
-    ]
+        else Phrase("Done: nothing to change."),
+        RunStatus.REFUSED: Phrase("Refused: nothing was written."),
+    }.get(
+        status,
+        Phrase("{status}: {accounts}.", status=translate_word(str(status).capitalize()), accounts=known),
+    )
+    rest: list[str] = []
+    for outcome, number in sorted(outcomes.items()):
+        if number and outcome not in ("applied", "unchanged"):
+            rest.append(_problem(outcome, number))
     if plan["holds"]:
         rest.append(counted(len(plan["holds"]), "person is held", "people are held"))
     if plan["cases"].get("open"):
@@ -98,16 +109,29 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
     return words, rest
 
 
+def _problem(outcome: str, number: int) -> Phrase:
+    if outcome == "failed":
+        return counted(number, "account failed", "accounts failed")
+    if outcome == "conflict":
+        return counted(number, "account conflict", "accounts conflict")
+    return Phrase(
+        "{accounts} {outcome}",
+        accounts=counted(number, "account", "accounts"),
+        outcome=translate_word(outcome),
+    )
+
+
 def _lines(record: View, plan: View, *, public: bool) -> Iterator[str]:
     if record.get("approved_by") and not public:
-        yield f"approved by {' and '.join(record['approved_by'])}"
+        yield Phrase("approved by {people}", people=joined(record["approved_by"], "{first} and {second}"))
     broken = dict.fromkeys(refusal["kind"] for refusal in plan["refusals"])
     if broken:
-        yield f"Stopped by {', '.join(broken)}."
+        yield Phrase("Stopped by {guards}.", guards=", ".join(broken))
 
 
 def _used(guard: View) -> Bar:
-    label = f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']}"
+    facts = {"guard": guard["kind"], "accounts": guard["accounts"], "limit": guard["limit"]}
+    label = Phrase("{guard}: {accounts} of at most {limit}", **facts)
     return _bar(label, guard["accounts"], guard["limit"], guard["broken"])
 
 
@@ -119,7 +143,7 @@ def _bar(label: str, number: int, total: int, bad: bool = False) -> Bar:
 def _drift(drifts: Sequence[View], *, public: bool) -> Rows:
     if public:
         return [*Counter(drift["drift_class"] for drift in drifts).items()]
-    return [(drift["uid"], drift["drift_class"], drift_line(drift, "this plan")) for drift in drifts]
+    return [(drift["uid"], drift["drift_class"], drift_line(drift, THIS_PLAN)) for drift in drifts]
 
 
 def _kinds(summary: View) -> Rows:
@@ -182,7 +206,7 @@ def _feeds(qualities: Sequence[View]) -> Rows:
         if quality[fate]
     ]
     return rows + [
-        (quality["source"], f"column {name} differs", quality["rows"])
+        (quality["source"], Phrase("column {name} differs", name=name), quality["rows"])
         for quality in qualities
         for name in quality["warned"]
     ]
@@ -197,10 +221,14 @@ def _rejections(rejections: Sequence[View], *, public: bool) -> Rows:
         (
             code,
             number,
-            "" if public else f"{first[code]['file']}:{first[code]['line']}: {first[code]['message']}",
+            "" if public else _rejection(first[code]),
         )
         for code, number in counts.most_common()
     ]
+
+
+def _rejection(rejection: View) -> str:
+    return joined([f"{rejection['file']}:{rejection['line']}", rejection["message"]], "{first}: {second}")
 
 
 def _coming(nights: Sequence[View]) -> Rows:
@@ -208,9 +236,10 @@ def _coming(nights: Sequence[View]) -> Rows:
     names = ("date", "accounts", "stopped_by")
     rows: Rows = []
     for night in nights:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
+        text = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
         stopped = night["stopped_by"]
-        text = kinds + (f"; stopped by {', '.join(stopped)}" if stopped else "")
+        if stopped:
+            text = Phrase("{kinds}; stopped by {guards}", kinds=text, guards=", ".join(stopped))
         bar = _bar(f"{night['date']}: {night['accounts']}", night["accounts"], most, bool(stopped))
         rows.append((night["date"], night["accounts"], bar, text))
     return rows
@@ -224,18 +253,33 @@ def _record(record: View, plan: View | None, *, public: bool) -> Rows:
         *(("feed", _feed(feed)) for feed in (plan["basis"]["feeds"] if plan else ())),
         ("began", record.get("started", "")),
         ("ended", record.get("ended", "")),
-        ("journal", f"line {journal['seq']}, hash {journal['hash']}" if journal else ""),
+        (
+            "journal",
+            Phrase("line {number}, hash {hash}", number=journal["seq"], hash=journal["hash"])
+            if journal
+            else "",
+        ),
     ]
     if not public:
-        by = " on ".join(filter(None, (record.get("author") or record.get("user"), record.get("host"))))
-        rows[-1:-1] = [("by", by), ("server", record.get("server", ""))]
+        by, host = record.get("author") or record.get("user"), record.get("host")
+        if by and host:
+            by = Phrase("{author} on {host}", author=by, host=host)
+        rows[-1:-1] = [("by", by or host or ""), ("server", record.get("server", ""))]
         rows += [
-            ("problem", ": ".join(str(problem.get(part, "")) for part in ("uid", "outcome", "message")))
+            (
+                "problem",
+                joined((problem.get(p, "") for p in ("uid", "outcome", "message")), "{first}: {second}"),
+            )
             for problem in record.get("problems") or ()
         ]
     return [row for row in rows if row[1]]
 
 
 def _feed(feed: View) -> str:
-    date_ = feed["date"] or "without a date"
-    return f"{feed['file']}, {date_}: {counted(feed['rows'], 'row')}, source {feed['source']}"
+    return Phrase(
+        "{file}, {date}: {rows}, source {source}",
+        file=feed["file"],
+        date=feed["date"] or Phrase("without a date"),
+        rows=counted(feed["rows"], "row", "rows"),
+        source=feed["source"],
+    )

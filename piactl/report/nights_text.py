@@ -7,8 +7,11 @@ from typing import Any
 
 from piactl.core.model.policy import Limit
 from piactl.core.plan.guards import broken_words
+from piactl.phrase import Phrase, first_line, joined
+from piactl.report.account_text import right_words
 from piactl.report.plan_text import ORDER, refusal_lines
 from piactl.report.table import rendered
+from piactl.translation import translate
 
 Row = Mapping[str, Any]
 
@@ -29,7 +32,7 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
     lines = [{**dict.fromkeys(kinds, "" if people else 0), **row} for row in rows]
     if people and len(lines) > 1:
         sums = {name: sum(int(row.get(name) or 0) for row in rows) for name in (*kinds, "accounts")}
-        lines.append({"date": "in all", **sums, "stopped_by": []})
+        lines.append({"date": Phrase("in all"), **sums, "stopped_by": []})
     if people:
         lines = [{**line, "guards": " ".join(line["stopped_by"])} for line in lines]
         return rendered(lines, ("date", *kinds, "accounts", "guards"), layout)
@@ -48,19 +51,18 @@ def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
 def leaver_table(rows: Iterable[Row], layout: str, columns: Sequence[str]) -> Iterable[str]:
     """One line per person, with these columns."""
     if layout not in ("json", "ndjson"):
-        rows = ({**row, "services_ending": "; ".join(map(_ending, row["services_ending"]))} for row in rows)
+        rows = ({**row, "services_ending": joined(map(_ending, row["services_ending"]))} for row in rows)
     return rendered(rows, columns, layout, only=True)
 
 
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:
-    """The guards that would stop a night, one per line."""
-    lines = [line.strip() for line in refusal_lines(refusals) if line.strip()]
-    return "\n".join([f"{day}: guards would stop this night, and nothing would be written:", *lines])
+    """The guards that would stop a night, one per line, in the language of people."""
+    head = Phrase("{day}: guards would stop this night, and nothing would be written:", day=day)
+    return "\n".join([translate(head), *filter(None, map(str.strip, refusal_lines(refusals)))])
 
 
 def _ending(right: Row) -> str:
-    where = f" at {right['uai']}" if right["uai"] else ""
-    return f"{right['service']}{where} {right['last_day']}"
+    return Phrase("{right} {day}", right=right_words(right), day=right["last_day"])
 
 
 def _facts(facts: Row | None) -> str:
@@ -112,5 +114,5 @@ def _night_row(night: Row) -> dict[str, Any]:
         "accounts": night.get("accounts", 0),
         **{kind: summary.get(kind, 0) for kind in ORDER},
         **{name: night.get(name, 0) for name in _COUNTS},
-        "why": "; ".join([*(night.get("why", "").splitlines()[:1]), *broken]),
+        "why": joined([*filter(None, [first_line(night.get("why", ""))]), *broken]),
     }

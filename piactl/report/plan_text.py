@@ -14,10 +14,11 @@ from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
+from piactl.translation import translate, translate_word
 
 Document = Mapping[str, Any]
 
@@ -26,25 +27,25 @@ ORDER = (
     *"revoke lock deactivate archive group".split(),
 )
 MEANING = {
-    "drift": "changed by another program, put back",
-    "identity": "NUMEN or private address changed",
-    "create": "accounts made",
-    "adopt": "entries become accounts",
-    "reopen": "come back",
-    "grant": "get services",
-    "unlock": "locks lifted",
-    "update": "data brought up to date",
-    "rename": "get another address",
-    "suspend": "go on leave",
-    "revoke": "lose services or enter grace",
-    "lock": "locked",
-    "deactivate": "closed",
-    "archive": "emptied for good",
-    "group": "groups defined",
+    "drift": Phrase("changed by another program, put back"),
+    "identity": Phrase("NUMEN or private address changed"),
+    "create": Phrase("accounts made"),
+    "adopt": Phrase("entries become accounts"),
+    "reopen": Phrase("come back"),
+    "grant": Phrase("get services"),
+    "unlock": Phrase("locks lifted"),
+    "update": Phrase("data brought up to date"),
+    "rename": Phrase("get another address"),
+    "suspend": Phrase("go on leave"),
+    "revoke": Phrase("lose services or enter grace"),
+    "lock": Phrase("locked"),
+    "deactivate": Phrase("closed"),
+    "archive": Phrase("emptied for good"),
+    "group": Phrase("groups defined"),
 }
 
 
-def plan_text(document: Document, *, most: int = 3, rest: str = "every change: --all") -> str:
+def plan_text(document: Document, *, most: int = 3, rest: str = Phrase("every change: --all")) -> str:
     """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to show
     all."""
     return "\n".join(_lines(document, most, rest)) + "\n"
@@ -52,20 +53,19 @@ def plan_text(document: Document, *, most: int = 3, rest: str = "every change: -
 
 def difference_text(document: Document, *, most: int = 3) -> str:
     """The changes by the policy `new` in place of `old`; `most` as for `plan_text`."""
-    head = f"Policy {shown(document['old'])} -> {shown(document['new'])} as of {document['basis']['as_of']}"
-    return "\n".join([head, *_changes(document, most, "every change: --all")]) + "\n"
+    old, new, day = shown(document["old"]), shown(document["new"]), document["basis"]["as_of"]
+    head = Phrase("Policy {old} -> {new} as of {day}", old=old, new=new, day=day)
+    return "\n".join([translate(head), *_changes(document, most, Phrase("every change: --all"))]) + "\n"
 
 
 def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     basis = document["basis"]
-    yield f"Plan {document['fingerprint'][:12]} as of {basis['as_of']}"
+    plan = document["fingerprint"][:12]
+    yield translate(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"]))
     for feed in basis["feeds"]:
-        of = f" of {feed['date']}" if feed["date"] else ""
-        sort = "full" if feed["full"] else "delta"
-        rows = counted(feed["rows"], "row")
-        yield f"  feed {shown(feed['file'])}{of}: {rows}, source {feed['source']} ({sort})"
-    for remark in document["remarks"]:
-        yield f"  {shown(remark)}"
+        yield f"  {translate(_feed(feed))}"
+    for remark in with_phrases(document)["remarks"]:
+        yield f"  {shown(translate(remark))}"
     yield from _drift(document, most)
     yield from _changes(document, most, rest)
 
@@ -74,29 +74,56 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield ""
     summary = document["summary"]
     if not summary:
-        yield "Nothing to change."
+        yield translate(Phrase("Nothing to change."))
     counts, first, accounts = _of_each_kind(document["changes"], most)
     for kind in ORDER:
         if kind not in summary:
             continue
-        of = f" ({counts[kind]} changes)" if counts[kind] > summary[kind] else ""
-        yield f"{summary[kind]:>7}  {kind:<11}{MEANING[kind]}{of}"
+        meaning: str = MEANING[kind]
+        if counts[kind] > summary[kind]:
+            meaning = Phrase(
+                "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
+            )
+        yield f"{summary[kind]:>7}  {kind:<11}{translate(meaning)}"
         every = (change for change in document["changes"] if change["kind"] == kind)
         for changes in first[kind] if most else _by_account(every):
-            yield f"{'':11}{changes[0]['uid']}: {_changes_text(changes)}"
+            yield f"{'':11}{_of(changes[0]['uid'], _changes_text(changes))}"
         if most and summary[kind] > most:
-            omitted = summary[kind] - most
-            yield f"{'':11}... and {omitted} more {'groups' if kind == 'group' else 'accounts'}"
+            yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
     if len(summary.keys() - {"group"}) > 1:
-        yield f"{accounts:>7}  accounts in all, one write each"
+        yield f"{accounts:>7}  {translate(Phrase('accounts in all, one write each'))}"
     yield from _totals(document)
     if most and any(number > most for number in summary.values()):
-        yield f"{'':9}{rest}"
+        yield f"{'':9}{translate(rest)}"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
 
 
-_BY = "this plan"
+def _feed(feed: Mapping[str, Any]) -> Phrase:
+    sort = Phrase("full") if feed["full"] else Phrase("delta")
+    facts = {
+        "file": shown(feed["file"]),
+        "rows": counted(feed["rows"], "row", "rows"),
+        "source": feed["source"],
+    }
+    if feed["date"]:
+        day = feed["date"]
+        return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
+    return Phrase("feed {file}: {rows}, source {source} ({sort})", sort=sort, **facts)
+
+
+def _of(name: str, text: str) -> str:
+    """`claire.dubreuil: TEXT` in the language of people."""
+    return translate(joined([name, text], "{first}: {second}"))
+
+
+def _omitted(kind: str, number: int) -> Phrase:
+    if kind == "group":
+        return Phrase("... and {groups}", groups=counted(number, "more groups", "more groups"))
+    return Phrase("... and {accounts}", accounts=counted(number, "more accounts", "more accounts"))
+
+
+THIS_PLAN = Phrase("this plan")
 
 
 def _drift(document: Document, most: int) -> Iterator[str]:
@@ -106,8 +133,9 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         some = [drift for drift in drifts if drift["drift_class"] == drift_class]
         shorter = most if drift_class != "loosening" else 0
         yield ""
-        yield f"{len(some):>7}  {drift_class} by another program"
-        yield from first_lines(some, lambda drift: f"{drift['uid']}: {drift_line(drift, _BY)}", shorter)
+        head = Phrase("{drift_class} by another program", drift_class=drift_class)
+        yield f"{len(some):>7}  {translate(head)}"
+        yield from first_lines(some, lambda drift: _of(drift["uid"], drift_line(drift, THIS_PLAN)), shorter)
 
 
 def _totals(document: Document) -> Iterator[str]:
@@ -117,7 +145,7 @@ def _totals(document: Document) -> Iterator[str]:
             " ".join([shown(name), *(f"{sign}{counts[of]}" for sign, of in _SIGNS if counts[of])])
             for name, counts in names.items()
         )
-        yield f"{'':9}{sort}: {', '.join(parts)}"
+        yield f"{'':9}{_of(translate_word(sort), ', '.join(parts))}"
 
 
 _SIGNS = (("+", "gain"), ("-", "lose"))
@@ -151,7 +179,7 @@ def _of_each_kind(
 
 _SENTENCES = ("assignments", "overrides", "exceptions", "identifiers")
 """Lists whose items need no name."""
-_NAMES = {"ends": "last day"}
+_NAMES = {"ends": Phrase("last day")}
 
 
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -163,10 +191,11 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             parts.append(_text(new))
         elif name in _SENTENCES:
             olds, news = old or (), new or ()
-            parts += [f"- {value}" for value in olds if value not in news]
-            parts += [f"+ {value}" for value in news if value not in olds]
+            parts += [f"- {translate(value)}" for value in olds if value not in news]
+            parts += [f"+ {translate(value)}" for value in news if value not in olds]
         else:
-            parts.append(f"{_NAMES.get(name, name.replace('_', ' '))} {_text(old)} -> {_text(new)}")
+            label = _NAMES.get(name) or name.replace("_", " ")
+            parts.append(f"{translate_word(label)} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
 
 
@@ -174,18 +203,19 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The proofs of identity that change; a plan has them masked."""
     parts = []
     if "numen" in after:
-        parts.append("NUMEN changed" if before.get("numen") else "first NUMEN")
+        parts.append(Phrase("NUMEN changed") if before.get("numen") else Phrase("first NUMEN"))
     if "private_mail" in after:
-        parts.append(f"private address {_text(before['private_mail'])} -> {_text(after['private_mail'])}")
-    return ", ".join(parts)
+        old, new = _text(before["private_mail"]), _text(after["private_mail"])
+        parts.append(Phrase("private address {old} -> {new}", old=old, new=new))
+    return ", ".join(map(translate, parts))
 
 
 def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The filter that finds the members of a group, old to new."""
     if not after:
-        return f"removed, {before['members'] or before['label']}"
+        return translate(Phrase("removed, {members}", members=before["members"] or before["label"]))
     if not before:
-        return f"new, {after['members'] or after['label']}"
+        return translate(Phrase("new, {members}", members=after["members"] or after["label"]))
     parts = [
         f"{old} -> {new}" for old, new in ((before[n], after[n]) for n in ("members", "label")) if old != new
     ]
@@ -194,9 +224,9 @@ def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The account that an entry becomes, and each value of the entry that is replaced."""
-    parts = [f"{after['state']}, {after['address']}"]
+    parts = [f"{translate_word(after['state'])}, {after['address']}"]
     if after["aliases"]:
-        parts.append(f"also {_text(after['aliases'])}")
+        parts.append(translate(Phrase("also {addresses}", addresses=_text(after["aliases"]))))
     parts += [f"{name} {_text(old)} -> {_text(after.get(name))}" for name, old in before.items()]
     return ", ".join(parts)
 
@@ -206,35 +236,38 @@ _NEVER = NEVER.isoformat()
 
 def _text(value: Any) -> str:
     if value == _NEVER:
-        return "never"
+        return translate_word("never")
     if isinstance(value, list):
-        return " and ".join(map(str, value)) or "none"
-    return str(value) if value not in (None, "") else "none"
+        return translate(joined(map(str, value), "{first} and {second}")) or translate_word("none")
+    return translate(str(value)) if value not in (None, "") else translate_word("none")
 
 
 def change_text(change: Mapping[str, Any], *, with_uid: bool = True) -> str:
     """One change in one line."""
-    uid = f"{change['uid']}: " if with_uid else ""
-    return shown(f"{uid}{_changes_text([change])}")
+    text = _changes_text([change])
+    return shown(_of(change["uid"], text) if with_uid else text)
 
 
 def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
     """The changes of one kind of one account in one line; a shared reason is given once."""
     together: dict[str, list[str]] = {}
     last = ""
-    for change in changes:
+    for change in map(with_phrases, changes):
         where = f" [{change['feed']}:{change['line']}]" if change["feed"] else ""
-        since = "" if change["effective"] in change["reason"] else f" (from {change['effective']})"
+        why = change["reason"]
+        if change["effective"] not in why:
+            why = Phrase("{reason} (from {day})", reason=why, day=change["effective"])
         file, _, place = (change.get("rule") or "").rpartition(":")
         rule = f" ({'' if file == last else file}:{place})" if place else ""
         words, last = f"{what_changes(change)}{rule}", file
-        together.setdefault(f"{change['reason']}{since}{where}", []).append(words)
-    return shown("; and ".join(f"{', '.join(words)}; {why}" for why, words in together.items()))
+        together.setdefault(f"{translate(why)}{where}", []).append(words)
+    changed = (joined([", ".join(words), why]) for why, words in together.items())
+    return shown(translate(joined(changed, "{first}; and {second}")))
 
 
 def what_changes(change: Mapping[str, Any]) -> str:
     """The content of one change, without account and reason."""
-    before, after = change["before"] or {}, change["after"]
+    before, after = with_phrases(change["before"] or {}), with_phrases(change["after"])
     text = ""
     if change["kind"] == "adopt":
         text = _adopted(before, after)
@@ -243,7 +276,7 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif "address" in after and change["kind"] == "rename":
         text = f"{before.get('address')} -> {after['address']}"
     elif "state" in after and before.get("state") != after["state"]:
-        text = f"{before['state']} -> {after['state']}" if before.get("state") else after["state"]
+        text = " -> ".join(map(translate_word, filter(None, (before.get("state"), after["state"]))))
     elif change["kind"] == "update":
         text = _update(before, after)
     elif change["kind"] == "drift":
@@ -253,29 +286,33 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif change["kind"] == "group":
         text = _group(before, after)
     elif "locked" in after:
-        text = "locked" if after["locked"] else "no longer locked"
+        text = translate(Phrase("locked") if after["locked"] else Phrase("no longer locked"))
     return text
 
 
 def _left_alone(document: Document, most: int) -> Iterator[str]:
     unchanged, gaining_nothing = parted_holds(document.get("holds", ()))
     groups = (
-        (document.get("rejections"), "rows rejected", _rejection),
-        (unchanged, "held: left unchanged", _hold),
-        (gaining_nothing, "held: gain nothing, and lose what HR or a date ends", _hold),
+        (document.get("rejections"), Phrase("rows rejected"), rejection_words),
+        (unchanged, Phrase("held: left unchanged"), _hold),
+        (gaining_nothing, Phrase("held: gain nothing, and lose what HR or a date ends"), _hold),
         (
             document.get("disagreements"),
-            "disagreements between two sources: names and private address of accounts stay unchanged",
+            Phrase("disagreements between two sources: names and private address of accounts stay unchanged"),
             _hold,
         ),
-        (document.get("contradictions"), "changes by hand that HR contradicts", _contradiction),
-        (document.get("archivals"), "archivals due, confirmed by the next night", _archival),
-        (document.get("absents"), "assignments absent from the feed, waiting for confirmation", _absent),
+        (document.get("contradictions"), Phrase("changes by hand that HR contradicts"), _contradiction),
+        (document.get("archivals"), Phrase("archivals due, confirmed by the next night"), _archival),
+        (
+            document.get("absents"),
+            Phrase("assignments absent from the feed, waiting for confirmation"),
+            _absent,
+        ),
     )
     for facts, meaning, line in groups:
         if facts:
             yield ""
-            yield f"{len(facts):>7}  {meaning}"
+            yield f"{len(facts):>7}  {translate(meaning)}"
             yield from first_lines(facts, line, most)
 
 
@@ -291,53 +328,68 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
     """A line for each of the first `most` facts, 0 for all, and how many more there are; `rest` says how to
     show all."""
     for fact in facts[:most] if most else facts:
-        yield f"{'':11}{shown(line(fact))}"
+        yield f"{'':11}{shown(translate(line(with_phrases(fact) if isinstance(fact, Mapping) else fact)))}"
     if most and len(facts) > most:
-        yield f"{'':11}... and {len(facts) - most} more{rest}"
+        more = Phrase("... and {number} more", number=len(facts) - most)
+        yield f"{'':11}{translate(joined([more, *filter(None, [rest])]))}"
 
 
-def _rejection(rejection: Mapping[str, Any]) -> str:
-    place = f"{rejection['file']}:{rejection['line']}: {rejection['column'] or 'row'}"
-    return f"{place}: {rejection['message']} [{rejection['code']}]"
+def rejection_words(rejection: Mapping[str, Any]) -> str:
+    """The place of a rejected row, and why it is rejected."""
+    place = f"{rejection['file']}:{rejection['line']}"
+    why = Phrase("{message} [{code}]", message=rejection["message"], code=rejection["code"])
+    return joined([place, rejection["column"] or Phrase("row"), why], "{first}: {second}")
 
 
 def _hold(hold: Mapping[str, Any]) -> str:
-    return f"{hold['uid'] or hold['matricule']}: {hold['why']}"
+    return joined([hold["uid"] or hold["matricule"], hold["why"]], "{first}: {second}")
 
 
 def _contradiction(contradiction: Mapping[str, Any]) -> str:
-    return f"{contradiction['uid']}: {contradiction['what']}; {contradiction['why']}"
+    text = joined([contradiction["what"], contradiction["why"]])
+    return joined([contradiction["uid"], text], "{first}: {second}")
 
 
 def _archival(archival: Mapping[str, Any]) -> str:
-    return f"{archival['uid']}: archival due since {archival['due']}, confirmed by the next night"
+    uid, day = archival["uid"], archival["due"]
+    return Phrase("{uid}: archival due since {day}, confirmed by the next night", uid=uid, day=day)
 
 
 def _absent(absence: Mapping[str, Any]) -> str:
-    account = absence["uid"] or absence["matricule"]
-    return (
-        f"{account}: {absence['function']} at {absence['uai']} from {absence['start']}, "
-        f"absent since {absence['since']} ({absence['seen']} of {absence['needed']} feeds)"
+    return Phrase(
+        "{account}: {function} at {uai} from {start}, absent since {since} ({seen} of {needed} feeds)",
+        account=absence["uid"] or absence["matricule"],
+        **{name: absence[name] for name in ("function", "uai", "start", "since", "seen", "needed")},
     )
 
 
 def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Each broken guard with its numbers; empty if none is broken."""
+    """Each broken guard with its numbers, in the language of people; empty if none is broken."""
     for refusal in refusals:
         limit, accounts, of = refusal["limit"], refusal["found"], refusal["of"]
-        share = f", {accounts / of:.1%}" if of else ""
-        counts = f"{accounts} of {of} accounts{share} ({refusal['scope']})"
+        counts: str = Phrase("{number} of {of} accounts", number=accounts, of=of)
         if refusal["kind"] in GROWTH.values():
-            counts = f"{counted(accounts, 'account')} more than {of}{share} ({refusal['scope']})"
+            counts = Phrase(
+                "{accounts} more than {of}", accounts=counted(accounts, "account", "accounts"), of=of
+            )
+        if of:
+            counts = joined([counts, f"{accounts / of:.1%}"], "{first}, {second}")
+        counts = Phrase("{counts} ({scope})", counts=counts, scope=refusal["scope"])
         if refusal["kind"] == "group":
             counts = counted(accounts, "group changes or goes", "groups change or go")
-        yield ""
         most = Limit(limit["max"], limit["share"]).most(of)
-        by_share = f" ({limit['share'] * 100:g} % of the accounts)" if limit["share"] * of >= most else ""
-        approve = f"; to approve it: --allow {refusal['kind']}={refusal['total']}"
-        exact = approve if refusal["total"] != accounts else ""
-        yield f"REFUSED by the guard {refusal['guard']}: {counts}; {allowed_words(most)}{by_share}{exact}"
-        yield f"  such as {shown(', '.join(refusal['sample']))}"
+        allowed: str = allowed_words(most)
+        if limit["share"] * of >= most:
+            share = f"{limit['share'] * 100:g}"
+            allowed = Phrase("{allowed} ({share} % of the accounts)", allowed=allowed, share=share)
+        head = Phrase("REFUSED by the guard {guard}: {counts}", guard=refusal["guard"], counts=counts)
+        broken = [head, allowed]
+        if refusal["total"] != accounts:
+            option = f"--allow {refusal['kind']}={refusal['total']}"
+            broken.append(Phrase("to approve it: {option}", option=option))
+        yield ""
+        yield translate(joined(broken))
+        yield f"  {translate(Phrase('such as {uids}', uids=shown(', '.join(refusal['sample']))))}"
 
 
 def apply_command(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
@@ -361,26 +413,32 @@ def result_text(result: Result) -> str:
 
 def _result_lines(result: Result) -> Iterator[str]:
     uid = result["uid"] or result["account"]
-    outcome = f"{uid}: {result['outcome']}"
-    first, *rest = result["message"].split("\n")
-    yield f"{outcome}: {first}" if first else outcome
+    first, *rest = translate(result["message"]).split("\n")
+    yield translate(
+        joined([uid, translate_word(result["outcome"]), *filter(None, [first])], "{first}: {second}")
+    )
     yield from (f"  {line}" for line in rest)
     people = result["people"] if result["outcome"] == "would change" else []
     for person in people:
-        which = f"{person['uid']}: " if len(people) > 1 else ""
-        yield f"  {which}{person_text(person)}"
+        yield f"  {_of(person['uid'], person_text(person)) if len(people) > 1 else person_text(person)}"
     for change in result["changes"]:
         yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
-        yield f"  {event['day']} {event['what']}"
+        yield f"  {event['day']} {translate(event['what'])}"
     if len(ahead) > _FIRST_DAYS:
-        yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {uid}"
+        more = Phrase(
+            "... and {number} more; see: piactl account timeline {uid}",
+            number=len(ahead) - _FIRST_DAYS,
+            uid=uid,
+        )
+        yield f"  {translate(more)}"
 
 
 def person_text(person: Mapping[str, Any]) -> str:
     """The person of an account, with function and establishment."""
-    return shown(", ".join(filter(None, (person["display_name"] or person["uid"], person["post"]))))
+    words = filter(None, (person["display_name"] or person["uid"], person["post"]))
+    return shown(translate(joined(words, "{first}, {second}")))
 
 
 _BEFORE, _AFTER = ("name", "label", "accounts", "of", "share"), ("guard", "found", "limit", "broken")

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from piactl.core.text import condition, counted
+from piactl.core.text import condition
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
 from piactl.report.table import rendered
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
 _OTP = {
-    "never": "no one-time code",
-    "off-site": "a one-time code from outside the establishment",
-    "always": "always a one-time code",
+    "never": Phrase("no one-time code"),
+    "off-site": Phrase("a one-time code from outside the establishment"),
+    "always": Phrase("always a one-time code"),
 }
 
 
@@ -32,69 +34,89 @@ def profile_text(view: View, file: str) -> str:
 def _service_lines(view: View, file: str) -> Iterator[str]:
     yield f"{view['label']}  {view['name']}"
     per = view["scope"] == "establishment"
-    yield _line("scope", "one right for each establishment" if per else "one right for the person")
+    yield _line(
+        "scope", Phrase("one right for each establishment") if per else Phrase("one right for the person")
+    )
     yield _line("urn", view["urn"])
     yield _line("begins", _begins(view))
     if per:
-        yield _line("ends", f"with the post{_handover(view)}")
+        yield _line("ends", _with_post(view["handover"]))
     else:
-        yield _line("ends", "with the last post that gives it")
-    yield _line("in grace", "lasts through the grace" if view["in_grace"] else "no")
+        yield _line("ends", Phrase("with the last post that gives it"))
+    yield _line(Phrase("in grace"), Phrase("lasts through the grace") if view["in_grace"] else Phrase("no"))
     yield _line("otp", _OTP.get(str(view["otp"]), str(view["otp"])))
     yield _line("policy", f"{file}:{view['line']}")
     if view["when"]:
         yield _line("when", condition(view["when"]))
-    yield "  given by the profiles"
+    yield f"  {translate(Phrase('given by the profiles'))}"
     for entry in view["given_by"]:
-        yield f"    {entry['name']:<20} line {entry['line']:<5} {condition(entry['when'])}"
+        yield _entry(entry["name"], entry, condition(entry["when"]))
     if view["positions"]:
-        yield "  and the positions"
+        yield f"  {translate(Phrase('and the positions'))}"
         for entry in view["positions"]:
-            yield f"    {entry['name']:<20} line {entry['line']:<5} {_leaves(entry)}"
+            yield _entry(entry["name"], entry, _leaves(entry))
 
 
 def _begins(view: View) -> str:
     grant, mutation = view["grant_delay"], view["mutation_delay"]
     if not grant and not mutation:
-        return "with the post"
-    meanwhile = "; an existing right continues meanwhile" if view["meanwhile"] == "keep" else ""
-    return f"{_after(grant)}, {_after(mutation)} of a mutation{meanwhile}"
+        return Phrase("with the post")
+    parts = [_after(grant), Phrase("{when} of a mutation", when=_after(mutation))]
+    begins = joined(parts, "{first}, {second}")
+    if view["meanwhile"] == "keep":
+        return Phrase("{begins}; an existing right continues meanwhile", begins=begins)
+    return begins
 
 
-def _after(days: int) -> str:
-    return f"{counted(days, 'day')} after the start" if days else "on the first day"
+def _after(days: int) -> Phrase:
+    return (
+        Phrase("{days} after the start", days=counted(days, "day", "days"))
+        if days
+        else Phrase("on the first day")
+    )
 
 
-def _handover(view: View) -> str:
-    days = view["handover"]
-    return f", {counted(days, 'day')} later where a mutation follows" if days else ""
+def _with_post(handover: int) -> Phrase:
+    if not handover:
+        return Phrase("with the post")
+    days = counted(handover, "day", "days")
+    return Phrase("with the post, {days} later where a mutation follows", days=days)
 
 
 def _leaves(entry: View) -> str:
-    lock = ", locks the account" if entry["lock"] else ""
+    words = Phrase("keeps it") if entry["keeps"] else Phrase("takes it away")
     if entry["ends"]:
-        return f"ends all assignments{lock}"
-    return ("keeps it" if entry["keeps"] else "takes it away") + lock
+        words = Phrase("ends all assignments")
+    return Phrase("{words}, locks the account", words=words) if entry["lock"] else words
 
 
 def _profile_lines(view: View, file: str) -> Iterator[str]:
     yield view["name"]
     yield _line("fits", condition(view["when"]))
     if view["tried_before"]:
-        yield _line("after", f"none of these fits: {', '.join(view['tried_before'])}")
+        before = ", ".join(view["tried_before"])
+        yield _line("after", Phrase("none of these fits: {profiles}", profiles=before))
     yield _line("policy", f"{file}:{view['line']}")
-    yield "  gives the services"
+    yield f"  {translate(Phrase('gives the services'))}"
     for entry in view["services"]:
-        where = "  at the establishment" if entry["scope"] == "establishment" else ""
-        only = f"  where {condition(entry['when'])}" if entry["when"] else ""
-        yield f"    {entry['name']:<20} line {entry['line']:<5} {entry['label']}{where}{only}"
-    yield "  grace after the last post, unless a position has its own"
+        words = [entry["label"]]
+        if entry["scope"] == "establishment":
+            words.append(translate(Phrase("at the establishment")))
+        if entry["when"]:
+            words.append(translate(Phrase("where {condition}", condition=condition(entry["when"]))))
+        yield _entry(entry["name"], entry, "  ".join(words))
+    yield f"  {translate(Phrase('grace after the last post, unless a position has its own'))}"
     for entry in view["grace"]:
-        yield f"    {counted(entry['days'], 'day'):<20} line {entry['line']:<5} {condition(entry['when'])}"
+        yield _entry(translate(counted(entry["days"], "day", "days")), entry, condition(entry["when"]))
+
+
+def _entry(name: str, entry: View, text: str) -> str:
+    """A line of a list, with the line of the policy."""
+    return f"    {name:<20} {translate_word('line')} {entry['line']:<5} {translate(text)}"
 
 
 def _line(name: str, value: str) -> str:
-    return f"  {name:<10} {value}"
+    return f"  {translate_word(name):<10} {translate(value)}"
 
 
 GUARD_COLUMNS = ("kind", "period", "nights", "most", "of", "day", "limit", "suggested")

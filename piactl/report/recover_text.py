@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from piactl.core.text import counted
+from piactl.phrase import Phrase, counted
 from piactl.report.escaping import shown
+from piactl.report.table import numbers
+from piactl.translation import translate, translate_word
 
 _MOST = 5
 
@@ -15,48 +17,66 @@ _MOST = 5
 def lost_text(report: Mapping[str, Any]) -> str:
     """`report` as in `-o json`: older, first_on, writes, runs, feeds."""
     if not report["runs"] and not report["older"]:
-        return "the directory lacks no run of this host\n"
-    lines = report["older"].split("\n") if report["older"] else []
-    lines += [
-        f"serverID {row['server_id']}: {row['place']} has a write of {row['there']}, this server has "
-        + (f"those up to {row['here']}" if row["here"] else "none")
-        for row in report["writes"]
-    ]
+        return translate(Phrase("the directory lacks no run of this host")) + "\n"
+    lines = translate(report["older"]).split("\n") if report["older"] else []
+    lines += map(_lacking, report["writes"])
     if report["first_on"]:
         lines.append(
-            f"The last run that it has was made on {report['first_on']}: run piactl recover --accept there "
-            "first, because only the journal there has the names that later runs gave"
+            Phrase(
+                "The last run that it has was made on {host}: run piactl recover --accept there first, "
+                "because only the journal there has the names that later runs gave",
+                host=report["first_on"],
+            )
         )
     for run in report["runs"]:
         lines += ["", *_run(run)]
     if report["feeds"]:
-        lines += ["", "Feeds to apply again, in this order:"]
-        lines += [f"  {_feed(feed)}" for feed in report["feeds"]]
+        lines += ["", Phrase("Feeds to apply again, in this order:")]
+        lines += [f"  {feed_words(feed)}" for feed in report["feeds"]]
     lines += [
         "",
-        "Restore a later backup, or name the right server first; or accept the loss and this server: "
-        "piactl recover --accept --reason TEXT",
+        Phrase(
+            "Restore a later backup, or name the right server first; or accept the loss and this server: "
+            "piactl recover --accept --reason TEXT"
+        ),
     ]
-    return "".join(f"{shown(line)}\n" for line in lines)
+    return "".join(f"{shown(translate(line))}\n" for line in lines)
+
+
+def _lacking(row: Mapping[str, Any]) -> Phrase:
+    facts = {"number": row["server_id"], "place": row["place"], "there": row["there"]}
+    if not row["here"]:
+        return Phrase("serverID {number}: {place} has a write of {there}, this server has none", **facts)
+    return Phrase(
+        "serverID {number}: {place} has a write of {there}, this server has those up to {here}",
+        here=row["here"],
+        **facts,
+    )
 
 
 def _run(run: Mapping[str, Any]) -> list[str]:
-    end = f"ended {run['ended']}" if run["ended"] else "did not end"
-    lines = [f"run {run['run']} of {run['user']}, {end}: {' '.join(run['command'])}"]
-    lines += [f"  feed {_feed(feed)}" for feed in run["feeds"]]
+    facts = {"run": run["run"], "user": run["user"], "command": " ".join(run["command"])}
+    head = Phrase("run {run} of {user}, did not end: {command}", **facts)
+    if run["ended"]:
+        head = Phrase("run {run} of {user}, ended {ended}: {command}", ended=run["ended"], **facts)
     counts = Counter(account["state"] for account in run["accounts"])
-    states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    lines.append(f"  {counted(len(run['accounts']), 'write')}{f': {states}' if states else ''}")
+    writes: str = counted(len(run["accounts"]), "write", "writes")
+    if counts:
+        writes = Phrase("{writes}: {states}", writes=writes, states=numbers(dict(sorted(counts.items()))))
+    lines = [*(Phrase("feed {feed}", feed=feed_words(feed)) for feed in run["feeds"]), writes]
     lacking = [account for account in run["accounts"] if account["state"] != "present"]
-    lines += [f"  {account['uid']}: {account['state']} ({_what(account)})" for account in lacking[:_MOST]]
+    lines += map(_account, lacking[:_MOST])
     if len(lacking) > _MOST:
-        lines.append(f"  ... and {len(lacking) - _MOST} more; all of them: -o json")
-    return lines
+        lines.append(Phrase("... and {number} more; all of them: -o json", number=len(lacking) - _MOST))
+    return [head, *(f"  {translate(line)}" for line in lines)]
 
 
-def _what(account: Mapping[str, Any]) -> str:
-    return ", ".join(account["kinds"]) or ", ".join(account["attributes"])
+def _account(account: Mapping[str, Any]) -> Phrase:
+    what = ", ".join(account["kinds"]) or ", ".join(account["attributes"])
+    state = translate_word(account["state"])
+    return Phrase("{uid}: {state} ({what})", uid=account["uid"], state=state, what=what)
 
 
-def _feed(feed: Mapping[str, str]) -> str:
+def feed_words(feed: Mapping[str, str]) -> str:
+    """The source, the file and the digest of a feed."""
     return f"{feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)"

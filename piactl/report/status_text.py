@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from piactl.core.text import counted
-from piactl.report.table import rendered
+from piactl.phrase import Phrase, counted, joined
+from piactl.report.account_text import right_words
+from piactl.report.table import numbers, rendered
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -18,28 +20,33 @@ _MOST = 10
 
 def status_text(view: View) -> str:
     """The object of `status_view` as text, part by part; parts without content are left out."""
-    parts = (
-        ("", [f"{view['as_of']}: {counted(view['accounts'], 'account')} in use"]),
+    accounts = counted(view["accounts"], "account in use", "accounts in use")
+    parts: tuple[tuple[str, Sequence[str]], ...] = (
+        ("", [joined([view["as_of"], accounts], "{first}: {second}")]),
         ("running", [*_running(view["running"])]),
-        ("last runs", _lines([_run(run) for run in view["runs"]]) or ["none has written yet"]),
+        (
+            Phrase("last runs"),
+            _lines([_run(run) for run in view["runs"]]) or [Phrase("none has written yet")],
+        ),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
         ("alarms", _lines([*_alarms(view["break_glass"])])),
         ("approvals", _lines([*_approvals(view["approvals"])])),
         (
             "waiting",
             _lines([*_refused(view["refused_plan"]), *_waiting(view["waiting"]), *_held(view["runs"])])
-            or ["nothing"],
+            or [Phrase("nothing")],
         ),
-        ("end soon", _lines([*_ending(view)])),
+        (Phrase("end soon"), _lines([*_ending(view)])),
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
-        ("coming", _lines([_night(night) for night in view["coming"]]) or ["nothing is due"]),
+        ("coming", _lines([_night(night) for night in view["coming"]]) or [Phrase("nothing is due")]),
     )
+    titles = [translate_word(title) for title, content in parts if content]
+    margin = max(_MARGIN, *(len(title) + 2 for title in titles))
     lines = []
-    for title, content in parts:
+    for title, content in zip(titles, filter(None, (content for _, content in parts)), strict=True):
         for number, line in enumerate(content):
-            lines.append(f"{title if not number else '':{_MARGIN if title else 0}}{line}".rstrip())
-        if content:
-            lines.append("")
+            lines.append(f"{title if not number else '':{margin if title else 0}}{translate(line)}".rstrip())
+        lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -51,17 +58,19 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = [str(n) for n in range(len(rows[0]))]
     named = [{str(n): text for n, text in row.items()} for row in shown]
     lines = "".join(rendered(named, columns, "table")).splitlines()[1:]
-    return [*lines, *([f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else [])]
+    more = [Phrase("and {number} more", number=len(rows) - _MOST)] if len(rows) > _MOST else []
+    return [*lines, *more]
 
 
 def _running(running: View | None) -> Iterator[str]:
     if running:
-        yield f"run {running['run']} of {running['who']} on {running['host']} since {running['since']}"
+        facts = {name: running[name] for name in ("run", "who", "host", "since")}
+        yield Phrase("run {run} of {who} on {host} since {since}", **facts)
 
 
 def _run(run: View) -> tuple[str, ...]:
-    outcomes = ", ".join(f"{number} {name}" for name, number in sorted((run.get("outcomes") or {}).items()))
-    holds = f"{run['held']} held" if run.get("held") else ""
+    outcomes = numbers(dict(sorted((run.get("outcomes") or {}).items())))
+    holds = Phrase("{number} held", number=run["held"]) if run.get("held") else ""
     words = takewhile(
         lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
     )
@@ -71,82 +80,112 @@ def _run(run: View) -> tuple[str, ...]:
 
 def _feed(feed: View) -> tuple[str, ...]:
     if feed["date"] is None:
-        return feed["source"], "no feed with a date yet", "", ""
-    age = "today" if not feed["days"] else f"{counted(feed['days'], 'day')} ago"
-    return (
-        feed["source"],
-        feed["date"],
-        counted(feed["rows"], "row"),
-        f"{age}: too old" if feed["old"] else age,
-    )
+        return feed["source"], Phrase("no feed with a date yet"), "", ""
+    age = Phrase("{days} ago", days=counted(feed["days"], "day", "days")) if feed["days"] else Phrase("today")
+    if (feed["days"] or 0) < 0:
+        age = Phrase("-{number} days ago", number=-feed["days"])
+    if feed["old"]:
+        age = Phrase("{age}: too old", age=age)
+    return feed["source"], feed["date"], counted(feed["rows"], "row", "rows"), age
 
 
 def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
     if waiting["cases"]:
-        urgency = [f"{waiting[f'cases_{word}']} {word}" for word in ("soon", "overdue")]
-        urgency = [text for text in urgency if not text.startswith("0 ")]
-        cases = counted(waiting["cases"], "case") + (f", {', '.join(urgency)}" if urgency else "")
+        cases: str = counted(waiting["cases"], "case", "cases")
+        urgency = numbers({name: n for name in ("soon", "overdue") if (n := waiting[f"cases_{name}"])})
+        if urgency:
+            cases = Phrase("{cases}, {urgency}", cases=cases, urgency=urgency)
         yield cases, "piactl match list"
-    if waiting["cases_wrong"]:
-        wrong = counted(waiting["cases_wrong"], "decided case waits", "decided cases wait")
-        yield f"{wrong} for HR to correct a row", "piactl match list"
-    if waiting["drift"]:
-        accounts = counted(waiting["drift"], "account")
-        yield f"{accounts} that another program changed", "piactl drift list"
-    if waiting["vanished"]:
-        entries = counted(waiting["vanished"], "entry", "entries")
-        yield f"{entries} that another program deleted", "piactl drift list"
-    if waiting["requests"]:
-        yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
-    if waiting["events"]:
-        yield f"{counted(waiting['events'], 'event')} for hooks of this host", "piactl nightly"
+    if number := waiting["cases_wrong"]:
+        yield (
+            counted(
+                number,
+                "decided case waits for HR to correct a row",
+                "decided cases wait for HR to correct a row",
+            ),
+            "piactl match list",
+        )
+    if number := waiting["drift"]:
+        yield (
+            counted(number, "account that another program changed", "accounts that another program changed"),
+            "piactl drift list",
+        )
+    if number := waiting["vanished"]:
+        yield (
+            counted(number, "entry that another program deleted", "entries that another program deleted"),
+            "piactl drift list",
+        )
+    if number := waiting["requests"]:
+        yield (
+            counted(number, "request for a second person", "requests for a second person"),
+            "piactl password requests",
+        )
+    if number := waiting["events"]:
+        yield (
+            counted(number, "event for hooks of this host", "events for hooks of this host"),
+            "piactl nightly",
+        )
 
 
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
     """The runs that had no approval although their plan needed one."""
     for run in runs:
         yield (
-            f"applied without another person by {run['author']}: {run['break_glass']}",
+            Phrase(
+                "applied without another person by {author}: {reason}",
+                author=run["author"],
+                reason=run["break_glass"],
+            ),
             f"piactl runs show {run['run']}",
         )
 
 
 def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
     for answer in answers:
-        until = f" until {answer['until'][:16].replace('T', ' ')} UTC" if answer["until"] else ""
-        yield f"plan {answer['plan'][:12]}", f"{answer['verdict']} by {answer['by']}{until}", answer["reason"]
+        by, until = answer["by"], (answer["until"] or "")[:16].replace("T", " ")
+        verdict = Phrase("approved by {by} until {time} UTC", by=by, time=until)
+        if not until:
+            verdict = Phrase("rejected by {by}", by=by)
+        yield Phrase("plan {plan}", plan=answer["plan"][:12]), verdict, answer["reason"]
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
     """The plan that the last run made and was not allowed to apply."""
     if plan:
-        why = plan["why"].split("\n", 1)[0]
+        why = translate(plan["why"]).split("\n", 1)[0]
         show = f"piactl plan show {plan['file']}" if plan["file"] else f"piactl runs show {plan['run']}"
-        yield f"plan {plan['plan'][:12]}: {why}", show
+        yield Phrase("plan {plan}: {why}", plan=plan["plan"][:12], why=why), show
 
 
 def _held(runs: Sequence[View]) -> Iterator[tuple[str, str]]:
     """The people whom the last run left unchanged, for example because of rejected rows."""
     if runs and runs[0].get("held"):
-        people = counted(runs[0]["held"], "person", "people")
-        yield f"{people} held by the last run", "piactl runs show last"
+        people = counted(runs[0]["held"], "person held by the last run", "people held by the last run")
+        yield people, "piactl runs show last"
 
 
 def _ending(view: View) -> Iterator[tuple[str, ...]]:
     for row in view["overrides_ending"]:
         yield row["until"], row["uid"], row["what"], row["by"]
     for row in view["exceptions_ending"]:
-        where = f" at {row['uai']}" if row["uai"] else ""
-        yield row["end"], row["uid"], f"{row['kind']} of {row['service']}{where}", row["by"]
+        right = right_words(row)
+        grants = row["kind"] == "grant"
+        what = Phrase("grant of {right}", right=right) if grants else Phrase("deny of {right}", right=right)
+        yield row["end"], row["uid"], what, row["by"]
 
 
-def _guard(guard: View) -> str:
-    return (
-        f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']} in {counted(guard['days'], 'day')}"
+def _guard(guard: View) -> Phrase:
+    return Phrase(
+        "{guard}: {accounts} of at most {limit} in {days}",
+        guard=guard["kind"],
+        accounts=guard["accounts"],
+        limit=guard["limit"],
+        days=counted(guard["days"], "day", "days"),
     )
 
 
 def _night(night: View) -> tuple[str, str, str]:
     kinds = {name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")}
-    stopped = f"stopped by guards: {', '.join(night['stopped_by'])}" if night["stopped_by"] else ""
+    guards = ", ".join(night["stopped_by"])
+    stopped = Phrase("stopped by guards: {guards}", guards=guards) if guards else ""
     return night["date"], ", ".join(f"{number} {kind}" for kind, number in kinds.items()), stopped

@@ -11,8 +11,9 @@ from typing import Any
 
 from tabulate import MIN_PADDING, tabulate
 
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
-from piactl.translation import sentence
+from piactl.translation import translate, translate_word
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
@@ -54,10 +55,9 @@ def rendered(
         for row in rows:
             yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
     elif layout == "excel":
-        yield _BOM + _csv_line([sentence(name) for name in columns], ";")
+        yield _BOM + _csv_line([translate_word(name) for name in columns], ";")
         for row in rows:
-            values = (row.get(name) if name in _TYPED else _in_language(row.get(name)) for name in columns)
-            yield _csv_line([_spreadsheet(value) for value in values], ";")
+            yield _csv_line([_spreadsheet(_said(row, name)) for name in columns], ";")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
@@ -76,6 +76,11 @@ def cell(value: Any) -> str:
         items = [cell(item) for item in value]
         return ("; " if any(" " in item for item in items) else " ").join(items)
     return str(value)
+
+
+def numbers(counts: Mapping[str, int]) -> str:
+    """`3 applied, 1 conflict`; the words have both numbers in the catalogue."""
+    return joined((counted(number, name, name) for name, number in counts.items()), "{first}, {second}")
 
 
 def _spreadsheet(value: Any) -> str:
@@ -105,13 +110,13 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    names = [sentence(name) for name in columns]
-    cells = [names, *([shown(_said(row, name)) for name in columns] for row in rows)]
+    names = [translate_word(name) for name in columns]
+    cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
     left_out: list[str] = []
     if sys.stdout.isatty():
         cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
-    why = sentence("left out for want of room (-o tsv has all)")
+    why = translate(Phrase("left out for want of room (-o tsv has all)"))
     return text + (f"{why}: {', '.join(left_out)}\n" if left_out else "")
 
 
@@ -119,12 +124,11 @@ def _in_language(value: Any) -> Any:
     """A value in the language of people."""
     if isinstance(value, (list, tuple)):
         return [_in_language(item) for item in value]
-    return sentence(value) if isinstance(value, str) else value
+    return translate_word(cell(value)) if isinstance(value, (str, bool)) else value
 
 
-def _said(row: Row, name: str) -> str:
-    text = cell(row.get(name))
-    return text if name in _TYPED else sentence(text)
+def _said(row: Row, name: str) -> Any:
+    return row.get(name) if name in _TYPED else _in_language(row.get(name))
 
 
 def _narrowed(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]]:

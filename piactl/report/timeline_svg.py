@@ -13,12 +13,13 @@ from typing import Any
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
+from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
 from piactl.report.pages import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
-from piactl.translation import sentence
+from piactl.translation import translate, translate_word
 
-MEANING = {Shade.LEAVE: "on leave", Shade.LOCK: "locked"}
+MEANING = {Shade.LEAVE: Phrase("on leave"), Shade.LOCK: Phrase("locked")}
 """The shades that the legend of a picture explains in its own words."""
 
 WIDTH, LEFT, RIGHT = 1120, 214, 22
@@ -29,11 +30,11 @@ _LETTER = 6.3
 _GROUPS = {
     RowGroup.ASSIGNMENTS: "Assignments",
     RowGroup.STATES: "State",
-    RowGroup.LOGIN: "Log in",
+    RowGroup.LOGIN: Phrase("Log in"),
     RowGroup.LOCKS: "Locks",
     RowGroup.SERVICES: "Services",
     RowGroup.EXCEPTIONS: "Exceptions",
-    RowGroup.OVERRIDES: "By hand",
+    RowGroup.OVERRIDES: Phrase("By hand"),
 }
 
 
@@ -57,10 +58,15 @@ def timeline_svg(title: str, rows: Sequence[Row], *, as_of: date, first: date, l
     return html_page(
         "timeline.svg.j2",
         title=title,
-        description="Assignments, states, log in, locks, services and exceptions "
-        f"from {first} to {last}, as of {as_of}.",
+        description=Phrase(
+            "Assignments, states, log in, locks, services and exceptions from {first} to {last}, as of "
+            "{as_of}.",
+            first=first,
+            last=last,
+            as_of=as_of,
+        ),
         spoken=_spoken(rows),
-        period=f"{first} to {last}",
+        period=Phrase("{first} to {last}", first=first, last=last),
         width=WIDTH,
         total=height + 3 * LEGEND if keys else height,
         right=WIDTH - RIGHT,
@@ -78,15 +84,19 @@ def _spoken(rows: Sequence[Row]) -> str:
     """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
-        spans = "; ".join(f"{sentence(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
-        sentences.append(f"{sentence(row.group.value)}, {sentence(row.label)}: {spans}.")
+        spans = joined(f"{translate_word(span.shade.value)} {translate(_days(span))}" for span in row.spans)
+        label = f"{translate_word(row.group.value)}, {translate_word(row.label)}"
+        sentences.append(translate(Phrase("{label}: {spans}.", label=label, spans=spans)))
     return " ".join(sentences)
 
 
 def _days(span: Span) -> str:
     first, last = civil(span.first), civil(span.last)
-    begin = f"from {first} " if first and span.first > 1 else ""
-    return f"{begin}to {last}" if last else begin.strip() or "always"
+    if not first or span.first <= 1:
+        return Phrase("to {day}", day=last) if last else Phrase("always")
+    return (
+        Phrase("from {first} to {last}", first=first, last=last) if last else Phrase("from {day}", day=first)
+    )
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
@@ -127,12 +137,12 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
     for row in rows:
         begins, group = row.group is not group, row.group
         y += ROW + HEAD if begins else ROW
-        label = shown(sentence(row.label))
+        label, note = translate_word(row.label), row.note
         yield {
             "y": y,
             "group": _GROUPS[row.group] if begins else "",
-            "note": f"{row.label}: {row.note}" if row.note else row.label,
-            "label": Typed(label if len(label) <= room else label[: room - 1] + "…"),
+            "note": joined([label, note], "{first}: {second}") if note else label,
+            "label": Typed(_cut(shown(label), room)),
             "bars": [
                 _bar(row, span, y + 5, scale)
                 for span in row.spans
@@ -141,17 +151,21 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
         }
 
 
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> dict[str, Any]:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    word = sentence(span.shade.value)
-    fits = row.group is RowGroup.STATES and width > len(word) * _LETTER + 12
-    note = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
+    shade = translate_word(span.shade.value)
+    fits = row.group is RowGroup.STATES and width > len(shade) * _LETTER + 12
+    note = Phrase("{label}: {shade}, {days}", label=translate_word(row.label), shade=shade, days=_days(span))
     return {
-        "note": note,
+        "note": joined(filter(None, [note, row.note]), "{first}. {second}"),
         "look": Typed(LOOKS[span.shade][1]),
         "outline": Typed(_outline(x, y, width, span, scale)),
-        "word": Typed(word if fits else ""),
+        "word": Typed(shade if fits else ""),
         "word_x": f"{x + 6:.1f}",
     }
 
@@ -176,11 +190,11 @@ def _today(scale: _Scale, as_of: date) -> dict[str, Any] | None:
     if not scale.first <= as_of.toordinal() <= scale.last:
         return None
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    word = sentence(f"today {as_of}")
-    wide = len(word) * 5.9 + 12
+    text = translate(Phrase("today {day}", day=as_of))
+    wide = len(text) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     places = {"x": x, "left": left, "width": wide, "word_x": left + wide / 2}
-    return {"word": Typed(word), **{name: f"{place:.1f}" for name, place in places.items()}}
+    return {"word": Typed(text), **{name: f"{place:.1f}" for name, place in places.items()}}
 
 
 def _keys(rows: Sequence[Row], y: int) -> Iterator[dict[str, Any]]:

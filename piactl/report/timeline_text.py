@@ -8,23 +8,24 @@ from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
+from piactl.phrase import Phrase
 from piactl.report.escaping import shown
-from piactl.translation import sentence
+from piactl.translation import translate, translate_word
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"
 _ASCII = "#=+-.x"
 LOOKS: Mapping[Shade, tuple[int, str, str]] = {
-    Shade.HELD: (_SOLID, "held", "by the policy"),
-    Shade.KEPT: (_DENSE, "kept", "kept over a delay"),
-    Shade.HANDOVER: (_LIGHT, "handover", "after a mutation"),
-    Shade.IN_GRACE: (_LIGHT, "grace", "through the grace"),
-    Shade.GRANTED: (_SOLID, "granted", "by a grant"),
-    Shade.WAITING: (_FAINT, "faint", "not yet: a delay runs"),
-    Shade.DENIED: (_NOT, "denied", "denied"),
-    Shade.LEAVE: (_DENSE, "leave", "position keeps some rights or none"),
-    Shade.UNCOUNTED: (_FAINT, "faint", "does not count"),
-    Shade.ENDING: (_NOT, "stop", "ends all posts"),
+    Shade.HELD: (_SOLID, "held", Phrase("by the policy")),
+    Shade.KEPT: (_DENSE, "kept", Phrase("kept over a delay")),
+    Shade.HANDOVER: (_LIGHT, "handover", Phrase("after a mutation")),
+    Shade.IN_GRACE: (_LIGHT, "grace", Phrase("through the grace")),
+    Shade.GRANTED: (_SOLID, "granted", Phrase("by a grant")),
+    Shade.WAITING: (_FAINT, "faint", Phrase("not yet: a delay runs")),
+    Shade.DENIED: (_NOT, "denied", Phrase("denied")),
+    Shade.LEAVE: (_DENSE, "leave", Phrase("position keeps some rights or none")),
+    Shade.UNCOUNTED: (_FAINT, "faint", Phrase("does not count")),
+    Shade.ENDING: (_NOT, "stop", Phrase("ends all posts")),
     Shade.COUNTS: (_SOLID, "post", ""),
     Shade.ACTIVE: (_SOLID, "active", ""),
     Shade.ON_LEAVE: (_DENSE, "leave", ""),
@@ -79,17 +80,17 @@ def timeline_text(
     column, the shortest is drawn. Dates are those of the current period, else of the next, else of the
     last."""
     glyphs = _ASCII if ascii_only else _UNICODE
-    names = [shown(sentence(row.label)) for row in rows]
+    names = [shown(translate_word(row.label)) for row in rows]
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
     columns = max(8, width - label - _DATES - 1)
     scale = _Scale(first.toordinal(), last.toordinal(), columns)
-    lines = [shown(title), ""]
+    lines = [shown(translate(title)), ""]
     lines += [" " * label + line for line in _axis(scale, as_of, ascii_only=ascii_only)]
     group: RowGroup | None = None
     for row, name in zip(rows, names, strict=True):
         if row.group is not group:
             group = row.group
-            lines.append(sentence(group.value))
+            lines.append(translate_word(group.value))
         picture = _picture(row, scale, as_of, glyphs, ascii_only=ascii_only)
         lines.append(f"  {_cut(name, label - 3):<{label - 2}}{picture} {_dates(row, as_of)}")
     lines += ["", *_legend(rows, glyphs, width)]
@@ -108,14 +109,14 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
-        _write(months, column, sentence(MONTHS[day.month - 1]))
+        _write(months, column, translate_word(MONTHS[day.month - 1]))
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
         column = scale.column(as_of.toordinal())
-        mark, word = ("v" if ascii_only else "▼"), as_of.isoformat()
-        room = column + 2 + len(word) <= scale.columns
-        yield (" " * column + f"{mark} {word}") if room else f"{word} {mark}".rjust(column + 1)
+        mark, today = ("v" if ascii_only else "▼"), as_of.isoformat()
+        room = column + 2 + len(today) <= scale.columns
+        yield (" " * column + f"{mark} {today}") if room else f"{today} {mark}".rjust(column + 1)
 
 
 def month_starts(first: int, last: int) -> Iterator[date]:
@@ -128,11 +129,11 @@ def month_starts(first: int, last: int) -> Iterator[date]:
         day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
-def _write(line: list[str], column: int, word: str) -> None:
+def _write(line: list[str], column: int, text: str) -> None:
     """Writes a word into the line if there is room for it and a blank before it."""
-    end = column + len(word)
+    end = column + len(text)
     if end <= len(line) and all(c == " " for c in line[max(0, column - 1) : end]):
-        line[column:end] = word
+        line[column:end] = text
 
 
 def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: bool) -> str:
@@ -174,7 +175,7 @@ def legend(spans: Iterable[Span], look: Callable[[Shade], str], own: Mapping[Sha
     for shade, (_, _, usual) in LOOKS.items():
         meaning = own.get(shade, usual)
         if meaning and shade in used:
-            meanings.setdefault(look(shade), []).append(sentence(meaning))
+            meanings.setdefault(look(shade), []).append(translate(meaning))
     return {key: ", ".join(words) for key, words in meanings.items()}
 
 

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from piactl.phrase import Phrase, joined
+from piactl.report.account_text import right_words
 from piactl.report.escaping import shown
+from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
 
@@ -57,39 +60,63 @@ def step_rows(view: View) -> Iterator[dict[str, Any]]:
 
 def step_lines(view: View) -> str:
     """The steps of a person in a run, one line for each."""
-    who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"
-    lines = [f"{who}: run {view['run']} as of {view['as_of']}: {view['status']}"]
+    name = view["display_name"] or view["matricule"] or translate_word("(archived)")
+    facts = {
+        "who": f"{name}  {view['uid'] or translate(Phrase('(no account)'))}",
+        "run": view["run"],
+        "day": view["as_of"],
+    }
+    head = Phrase("{who}: run {run} as of {day}: {status}", status=translate_word(view["status"]), **facts)
+    lines = [translate(head)]
     for step in view["steps"]:
-        verdict = _SHOWN.get(step["verdict"], step["verdict"])
-        lines.append(f"  {step['step']:<{_WIDTH}} {verdict:<8} {step['code']:<14} {step['text']}")
+        verdict = translate_word(_SHOWN.get(step["verdict"], step["verdict"]))
+        text = translate(step["text"])
+        lines.append(f"  {translate_word(step['step']):<{_WIDTH}} {verdict:<8} {step['code']:<14} {text}")
     return "\n".join(map(shown, lines)) + "\n"
 
 
 def _lines(view: View) -> Iterator[str]:
     first, *others = view["answers"]
-    who = f"{view['display_name'] or '(archived)'}  {view['uid']}"
+    who = f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}"
+    day, verdict = view["as_of"], translate_word(first["verdict"])
     if first["subject"] == "login":
-        yield f"{who}: log in on {view['as_of']}: {first['verdict'].upper()}{_since(first)}"
+        verdict = translate_word(first["verdict"].upper())
+        head = Phrase("{who}: log in on {day}: {verdict}", who=who, day=day, verdict=verdict)
+        yield _with_span(head, first)
         yield from _causes(first)
         yield from _details(view, first, named=bool(first["causes"]))
     elif first["subject"] == "state":
-        yield f"{who}: {first['verdict']} on {view['as_of']}{_since(first)}"
+        head = Phrase("{who}: {verdict} on {day}", who=who, verdict=verdict, day=day)
+        yield _with_span(head, first)
         yield from _details(view, first)
         yield from _services(others)
     else:
-        yield f"{who}: {first['label']} ({first['subject']}) on {view['as_of']}"
+        service = f"{first['label']} ({first['subject']})"
+        yield translate(Phrase("{who}: {service} on {day}", who=who, service=service, day=day))
         for answer in view["answers"]:
-            where = f" at {answer['uai']}" if answer["uai"] else ""
-            yield f"  {answer['verdict'].upper()}{where}{_since(answer)}"
+            words = translate_word(answer["verdict"].upper())
+            if answer["uai"]:
+                words = Phrase("{verdict} at {uai}", verdict=words, uai=answer["uai"])
+            yield f"  {_with_span(words, answer)}"
             yield from _causes(answer)
             yield from _details(view, answer, indent="    ")
 
 
-def _since(answer: View) -> str:
-    words = f", since {answer['since']}" if answer["since"] else ""
+def _with_span(words: str, answer: View) -> str:
+    """The words, and from when and until when they are true."""
+    span = _span(answer)
+    if answer["since"] and not answer["until"]:
+        span.append(Phrase("no end known"))
+    return translate(joined([words, *span], "{first}, {second}"))
+
+
+def _span(answer: View) -> list[str]:
+    days: list[str] = []
+    if answer["since"]:
+        days.append(Phrase("since {day}", day=answer["since"]))
     if answer["until"]:
-        return f"{words}, until {answer['until']}"
-    return f"{words}, no end known" if words else ""
+        days.append(Phrase("until {day}", day=answer["until"]))
+    return days
 
 
 def _details(view: View, answer: View, *, indent: str = "  ", named: bool = False) -> Iterator[str]:
@@ -101,23 +128,24 @@ def _details(view: View, answer: View, *, indent: str = "  ", named: bool = Fals
     row = answer["assignment"]
     if row:
         feed = f" [{row['origin']}]" if row["origin"] else f" [{row['source']}]" if row["source"] else ""
-        yield _field(indent, "assignment", row["text"] + feed)
+        yield _field(indent, "assignment", translate(row["text"]) + feed)
     for note in answer["notes"]:
         yield _field(indent, "note", note)
     coming = answer["coming"]
     for number, event in enumerate(coming[:_FIRST_DAYS]):
-        yield _field(indent, "" if number else "next", f"{event['day']} {event['what']}")
+        yield _field(indent, "" if number else "next", f"{event['day']} {translate(event['what'])}")
     if len(coming) > _FIRST_DAYS:
-        timeline = f"piactl account timeline {view['uid']}"
-        yield _field(indent, "", f"and {len(coming) - _FIRST_DAYS} more; see: {timeline}")
+        facts = {"number": len(coming) - _FIRST_DAYS, "uid": view["uid"]}
+        more = Phrase("and {number} more; see: piactl account timeline {uid}", **facts)
+        yield _field(indent, "", more)
     for number, remedy in enumerate(answer["remedies"]):
-        yield _field(indent, "" if number else "to change", remedy["text"])
+        yield _field(indent, "" if number else Phrase("to change"), remedy["text"])
         if remedy["command"]:
             yield _field(indent, "", f"  {remedy['command']}")
 
 
 def _field(indent: str, name: str, value: str) -> str:
-    return f"{indent}{name:<{_WIDTH}} {value}"
+    return f"{indent}{translate_word(name):<{_WIDTH}} {translate(value)}"
 
 
 def _place(view: View, rule: View) -> str:
@@ -127,9 +155,9 @@ def _place(view: View, rule: View) -> str:
 
 
 def _causes(answer: View) -> Iterator[str]:
-    marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": "LET IN"}
+    marks = {"refused": "refused", "asked": "asked", "service": "service", "let in": Phrase("LET IN")}
     for number, cause in enumerate(answer["causes"], 1):
-        yield f"  {number}. {marks[cause['effect']]:<8} {cause['text']}"
+        yield f"  {number}. {translate_word(marks[cause['effect']]):<8} {translate(cause['text'])}"
         if cause["command"]:
             yield f"              {cause['command']}"
 
@@ -137,16 +165,19 @@ def _causes(answer: View) -> Iterator[str]:
 def _services(answers: list[View]) -> Iterator[str]:
     if not answers:
         return
-    yield "  services"
-    names = [answer["subject"] + (f" at {answer['uai']}" if answer["uai"] else "") for answer in answers]
+    yield f"  {translate_word('services')}"
+    names = [translate(right_words({**answer, "service": answer["subject"]})) for answer in answers]
     width = max(map(len, names))
     for name, answer in zip(names, answers, strict=True):
-        yield f"    {answer['verdict']:<4}{name:<{width}}  {_shortly(answer)}".rstrip()
+        verdict = translate_word(answer["verdict"])
+        yield f"    {verdict:<4}{name:<{width}}  {translate(_shortly(answer))}".rstrip()
 
 
 def _shortly(answer: View) -> str:
     if answer["yes"]:
-        return _since(answer).removeprefix(", ").removesuffix(", no end known")
+        return joined(_span(answer), "{first}, {second}")
     begins = next((r["day"] for r in answer["remedies"] if r["day"] and not r["command"]), None)
     shows_begin = not begins or begins in answer["reason"]
-    return str(answer["reason"]) + ("" if shows_begin else f"; from {begins} on")
+    if shows_begin:
+        return str(answer["reason"])
+    return joined([answer["reason"], Phrase("from {day} on", day=begins)])

@@ -37,6 +37,7 @@ from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
+from piactl.phrase import Phrase, joined
 from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
@@ -162,10 +163,10 @@ def _counted(run: Run, done: Done, facts: Mapping[str, Any]) -> Iterator[None]:
 
 def _end(run: Run, done: Done) -> None:
     late = made_late(run)
-    done.late = [f"{uid}: {words}" for uid, words in late]
+    done.late = [joined([uid, words], "{first}: {second}") for uid, words in late]
     done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in late]
     run.facts |= done.facts(MOST_PROBLEMS)
-    run.end(done.status, f"stopped by {done.stopped}" if done.stopped else "")
+    run.end(done.status, Phrase("stopped by {signal}", signal=done.stopped) if done.stopped else "")
 
 
 def _keep_house(run: Run, step: Callable[[Run], object]) -> None:
@@ -173,11 +174,16 @@ def _keep_house(run: Run, step: Callable[[Run], object]) -> None:
         run.lock.renew()
         step(run)
     except PiactlError as error:
-        run.say(f"the changes were made, but the housekeeping after them was not: {error}")
+        why = str(error)
+        run.say(Phrase("the changes were made, but the housekeeping after them was not: {why}", why=why))
     except Exception as bug:  # noqa: BLE001 - the night is done, whatever becomes of this
         where = getattr(step, "func", step).__qualname__
         run.say(
-            f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
+            Phrase(
+                "the changes were made; {step} failed ({bug}): a bug in piactl, please report it",
+                step=where,
+                bug=type(bug).__name__,
+            )
         )
 
 
@@ -286,7 +292,11 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     if last is None or not (ready.writes or ready.records):
         return data
     if last.run != ready.plan.basis.after and last.plan != ready.fingerprint:
-        raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
+        raise StalePlan(
+            Phrase(
+                "another run, {run}, has been recorded since this one was planned; run again", run=last.run
+            )
+        )
     planned = losses_without(ready.last.losses, run.order.allowed) if ready.last else last.losses
     unfinished = losses_beyond(planned, last.losses) or last.unfinished
     taken = taken_in_either(last.taken, ready.last.taken) if ready.last else last.taken
@@ -454,11 +464,13 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
     order = run.order
     made = check_plan_fits(ready, run.settings, order.policy, last)
     if made:
-        run.say(f"this plan was already applied by run {made}; nothing to do")
+        run.say(Phrase("this plan was already applied by run {run}; nothing to do", run=made))
         run.facts["plan"] = ready.fingerprint
-        run.end(note=f"already applied by {made}")
+        run.end(note=Phrase("already applied by {run}", run=made))
         return Done(order.run)
     if order.as_of != order.today and not run.settings.any_date:
-        raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
+        raise StalePlan(
+            Phrase("the plan is of {day}, which is not today; make the plan again", day=order.as_of)
+        )
     check_date(order, last, run.settings)
     return None

@@ -28,7 +28,6 @@ from piactl.core.plan.approval_rules import (
 )
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.records import (
@@ -53,6 +52,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshape
 from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.approved_rest import INTERRUPTED
@@ -135,13 +135,19 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
     if records.records.entry(records.folder) is None:
-        raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
+        raise PiactlError(
+            Phrase(
+                "{folder} is missing; add it: docs/upgrade-directory.md, section 10", folder=records.folder
+            )
+        )
     if approved:
         _check_answer(run, ready, rules, records, operator)
     elif ready.plan.basis.policy != run.order.policy:
         raise PiactlError(
-            "this plan was made with another policy, a draft or an older one: it cannot be applied, and a "
-            "rejection would stop the next plan of its feeds too"
+            Phrase(
+                "this plan was made with another policy, a draft or an older one: it cannot be applied, and "
+                "a rejection would stop the next plan of its feeds too"
+            )
         )
     basis = ready.plan.basis
     approval = Approval(
@@ -159,25 +165,33 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     done = write_beside(run, [records.write(approval).with_reason(approval.name, (kind,), approval.reason)])
     run.counts = done.counts
     if done.counts[Outcome.APPLIED.value] != 1:
-        raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
+        raise PiactlError(
+            Phrase(
+                "{approval}: the approval cannot be written: {why}",
+                approval=approval.name,
+                why=_problem(done),
+            )
+        )
     return approval
 
 
 def _problem(done: Done) -> str:
-    return "; ".join(message for _, _, message in done.problems)
+    return joined(message for _, _, message in done.problems)
 
 
 def _check_answer(
     run: Run, ready: ReadyPlan, rules: Approvals, records: ApprovalRecords, operator: str
 ) -> None:
     if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
-        raise PiactlError("this plan needs no other person: piactl apply PLAN")
+        raise PiactlError(Phrase("this plan needs no other person: piactl apply PLAN"))
     last = last_in(run.records, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
     if made:
-        raise PiactlError(f"this plan was applied already, by run {made}")
+        raise PiactlError(Phrase("this plan was applied already, by run {run}", run=made))
     if is_one_of(operator, ready.made_by):
-        raise ApprovalMissing(f"{operator} made this plan, so another person has to approve it")
+        raise ApprovalMissing(
+            Phrase("{operator} made this plan, so another person has to approve it", operator=operator)
+        )
 
 
 def require_approval(
@@ -211,13 +225,19 @@ def require_approval(
     )
     no = rejection(ready.plan, ready.fingerprint, approvals)
     if run.order.break_glass and (why or no):
-        _break_glass(run, ready, [*why, *([f"was rejected by {no.by}"] if no else [])])
+        _break_glass(run, ready, [*why, *([Phrase("was rejected by {by}", by=no.by)] if no else [])])
         return
     if no is not None:
         raise ApprovalMissing(
-            f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
-            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
-            f"piactl approve {file} {REASON}"
+            Phrase(
+                "{by} rejected this plan, or a feed of it, at {time} UTC: {reason}\n"
+                "Nothing was written. Make a plan from a corrected feed, or another person approves this "
+                "one: {command}",
+                by=no.by,
+                time=f"{no.at:%Y-%m-%d %H:%M}",
+                reason=no.reason,
+                command=f"piactl approve {file} {REASON}",
+            )
         )
     if not why:
         return
@@ -227,16 +247,22 @@ def require_approval(
             known_operator(run.order.actor, TWO)
         run.facts["approvals"] = [approval.name for approval in serve]
         run.facts["approved_by"] = [approval.by for approval in serve]
-        approved_by = f"approved by {' and '.join(approval.by for approval in serve)}"
+        people = joined((approval.by for approval in serve), "{first} and {second}")
+        approved_by = Phrase("approved by {people}", people=people)
         run.journal.note(approved_by)
         run.say(approved_by)
         return
-    needed = counted(rules.count, "other person has", "other people have")
-    has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
-    raise ApprovalMissing(
-        f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f"{first}As another person: piactl approve {file} {REASON}{then}"
+    missing = Phrase(
+        "{people}, which {why}. Nothing was written",
+        people=counted(
+            rules.count, "other person has to approve this plan", "other people have to approve this plan"
+        ),
+        why=joined(why, "{first}; it {second}"),
     )
+    unfit = (Phrase("An approval does not serve, {why}", why=sentence) for sentence in not_serving)
+    approve = Phrase("As another person: {command}", command=f"piactl approve {file} {REASON}")
+    way_on = joined(filter(None, [first, approve, then]), "{first}{second}")
+    raise ApprovalMissing(joined([missing, *unfit, way_on], "{first}\n{second}"))
 
 
 def _used(runs: Iterable[Record]) -> dict[str, str]:
@@ -255,14 +281,15 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
     run.facts |= {"break_glass": run.order.reason, "plan": ready.fingerprint}
-    reason = f"{run.order.reason} (the plan {'; it '.join(why)})"
+    grounds = joined(why, "{first}; it {second}")
+    reason = Phrase("{reason} (the plan {grounds})", reason=run.order.reason, grounds=grounds)
     intent = Write("add", run.places.run(run.order.run)).with_reason(run.order.run, (BREAK_GLASS,), reason)
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(
         [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
     )
-    run.say(f"ALARM: this plan is applied without another person, though it {'; it '.join(why)}")
+    run.say(Phrase("ALARM: this plan is applied without another person, though it {why}", why=grounds))
 
 
 def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:

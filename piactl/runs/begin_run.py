@@ -41,6 +41,7 @@ from piactl.errors import (
     UnsafePlan,
 )
 from piactl.journal.end_of_journal import has_run
+from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.runs.key_fence import check_current_key
 from piactl.runs.known_server import (
@@ -49,6 +50,7 @@ from piactl.runs.known_server import (
     check_server,
     compare_runs,
     meet,
+    nevertheless,
     server_of,
 )
 from piactl.runs.notifications import hooks_called
@@ -133,7 +135,7 @@ def meet_server(
         except PiactlError as error:
             if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise
-            say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+            say(nevertheless(error))
         identity = server_of(records, csn)
         same = check_server(records, settings, unreadable, identity, tolerated, warn)
         compared = compared and same
@@ -144,7 +146,7 @@ def meet_server(
     except UnsafePlan as error:
         if not emergency:
             raise
-        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        say(nevertheless(error))
     return MetServer(records, identity, met.csns, compared)
 
 
@@ -249,7 +251,7 @@ def _journalled(
             if lock.abandoned:
                 run.say(lock.abandoned)
                 run.journal.note(lock.abandoned)
-            mark_interrupted(run, lock.abandoned or "it ended without recording its outcome")
+            mark_interrupted(run, lock.abandoned or Phrase("it ended without recording its outcome"))
         settle_doubts(run)
         try:
             check_current_key(run.records, run.settings, run.keys, run.unreadable)
@@ -260,7 +262,7 @@ def _journalled(
             cause = lock.cause(error)
             with suppress(PiactlError):
                 for uid, words in made_late(run):
-                    run.say(f"warning: {uid}: {words}")
+                    run.say(Phrase("warning: {uid}: {words}", uid=uid, words=words))
             if not run.ended:
                 _end_badly(run, cause)
             if cause is error:
@@ -283,7 +285,7 @@ def _release(lock: RunLock, say: Callable[[str], None]) -> None:
     try:
         lock.release()
     except PiactlError as error:
-        say(f"the lock could not be released ({error}); it expires by itself")
+        say(Phrase("the lock could not be released ({why}); it expires by itself", why=str(error)))
 
 
 def _holder(order: Order) -> LockHolder:

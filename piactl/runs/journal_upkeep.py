@@ -19,6 +19,7 @@ from piactl.journal.files import closed_chains, newest_lines
 from piactl.journal.prune import old_files, remove_files
 from piactl.journal.query import text_of
 from piactl.journal.writer import close_chain
+from piactl.phrase import Phrase, first_line
 from piactl.private_files import this_user
 from piactl.runs.begin_run import begin_run
 from piactl.runs.journal_heads import StoredHeads
@@ -64,11 +65,16 @@ def missing_lines(
     try:
         compare_runs(meet(reader, settings), host, settings, unreadable, now(), (DirectoryOlder,))
     except JournalMissing as missing:
-        return str(missing).split("\n", 1)[0]
+        return first_line(str(missing))
     owner, last = journal_owner(this_user(), host), last_number(settings.journal_file)
     ahead = max((anchor.head.seq for anchor in syslog if anchor.owner == owner), default=0)
     if ahead > last:
-        return f"{settings.journal_file} ends at line {last}, and syslog has its head of line {ahead}"
+        return Phrase(
+            "{journal} ends at line {last}, and syslog has its head of line {ahead}",
+            journal=settings.journal_file,
+            last=last,
+            ahead=ahead,
+        )
     raise PiactlError(
         f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
     )

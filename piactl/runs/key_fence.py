@@ -19,6 +19,7 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import PiactlError, SecretUnusable
+from piactl.phrase import Phrase
 
 _CHECK = "keys"
 
@@ -30,7 +31,7 @@ def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
     record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
     result = set_record(writer, dn, record)
     if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
-        raise PiactlError(f"{dn} cannot be written: {result.message}")
+        raise PiactlError(Phrase("{dn} cannot be written: {why}", dn=dn, why=result.message))
 
 
 def check_current_key(
@@ -50,10 +51,15 @@ def check_current_key(
     key, check = announced
     if key in keys.keys and keys.matches(check, _CHECK, key):
         return
-    wrong = "has another key with that id" if key in keys.keys else "lacks it"
+    wrong = Phrase("has another key with that id") if key in keys.keys else Phrase("lacks it")
     raise SecretUnusable(
-        f"the current digest key of this directory is {key}, and {settings.keys_file} {wrong}; nothing "
-        "was changed.\nCopy the key file from the host where `piactl key add` was run"
+        Phrase(
+            "the current digest key of this directory is {key}, and {file} {wrong}; nothing was changed.\n"
+            "Copy the key file from the host where `piactl key add` was run",
+            key=key,
+            file=settings.keys_file,
+            wrong=wrong,
+        )
     )
 
 
@@ -72,6 +78,11 @@ def check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> N
         for key in (digest_key_id(digest.decode("utf-8", "replace")) for digest in digests_here):
             if key not in keys.keys:
                 raise SecretUnusable(
-                    f"{entry.dn} needs the digest key {key or '(none)'}, and {settings.keys_file} "
-                    "lacks it; nothing was changed.\nCopy the key file from the host where the nights run"
+                    Phrase(
+                        "{dn} needs the digest key {key}, and {file} lacks it; nothing was changed.\n"
+                        "Copy the key file from the host where the nights run",
+                        dn=entry.dn,
+                        key=key or "(none)",
+                        file=settings.keys_file,
+                    )
                 )

@@ -32,6 +32,7 @@ from piactl.journal.end_of_journal import (
     lines_lost,
     stamped_writes,
 )
+from piactl.phrase import Phrase, first_line, joined
 from piactl.private_files import this_user
 from piactl.runs.run_lock import MARGIN
 
@@ -135,9 +136,14 @@ def compare_runs(
             _check_directory(met.records, settings, now, journal.recorded, last)
         _check_accounts(met, settings.directory.accounts, journal.lately)
     except tolerated as error:
-        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        say(nevertheless(error))
         return False
     return True
+
+
+def nevertheless(error: PiactlError) -> Phrase:
+    """The warning about an error that a run tolerates."""
+    return Phrase("warning: {error}; the change is made nevertheless", error=first_line(str(error)))
 
 
 def server_of(records: Records, csn: str) -> ServerIdentity:
@@ -180,13 +186,17 @@ def check_server(
     why = server.other_than(known)
     if not why:
         return True
-    error = DirectoryOlder(
-        f"{shown_uri(records.reader.facts().uri)} is not the server that run {run} wrote to: {why}.\n"
-        "Nothing is written. What it lacks, and the way on: piactl recover"
+    problem = Phrase(
+        "{server} is not the server that run {run} wrote to: {why}.",
+        server=shown_uri(records.reader.facts().uri),
+        run=run,
+        why=why,
     )
+    way_on = Phrase("Nothing is written. What it lacks, and the way on: piactl recover")
+    error = DirectoryOlder(joined([problem, way_on], "{first}\n{second}"))
     if not isinstance(error, tolerated):
         raise error
-    say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+    say(nevertheless(error))
     return False
 
 
@@ -198,11 +208,10 @@ def _check_directory(
     if now - ended > timedelta(days=settings.keep_runs_days - 1):
         return
     if records.entry(records.places.run(recorded.run)) is None:
-        raise DirectoryOlder(_older(recorded.run, recorded.ended, "the directory does not have it"))
+        raise DirectoryOlder(_older(recorded.run, recorded.ended, Phrase("the directory does not have it")))
     if recorded.remembered and last is not None and is_before(last, recorded.run):
-        raise DirectoryOlder(
-            _older(recorded.run, recorded.ended, f"the last run of the directory is {last.run}")
-        )
+        why = Phrase("the last run of the directory is {run}", run=last.run)
+        raise DirectoryOlder(_older(recorded.run, recorded.ended, why))
 
 
 def _check_accounts(met: Met, accounts: str, lately: Mapping[str, StampedWrite]) -> None:
@@ -210,11 +219,13 @@ def _check_accounts(met: Met, accounts: str, lately: Mapping[str, StampedWrite])
     for dn, write in lately.items():
         entry = met.accounts.get(dn)
         if entry is not None and is_older(entry, write):
-            raise DirectoryOlder(_older(write.run, write.time, f"{entry.dn} is as it was before"))
+            why = Phrase("{dn} is as it was before", dn=entry.dn)
+            raise DirectoryOlder(_older(write.run, write.time, why))
     reader = met.records.reader
     if lately and not met.accounts and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
         write = next(iter(lately.values()))
-        raise DirectoryOlder(_older(write.run, write.time, f"{accounts} has no account"))
+        why = Phrase("{dn} has no account", dn=accounts)
+        raise DirectoryOlder(_older(write.run, write.time, why))
 
 
 def is_older(entry: RawEntry, write: StampedWrite) -> bool:
@@ -244,10 +255,14 @@ def _second(run: str) -> str:
 
 
 def _older(run: str, when: str, why: str) -> str:
-    return (
-        f"the directory is older than the journal of this host: run {run} wrote on {when[:10]}, and {why}.\n"
-        "Nothing is written. What is lacking, and the way on: piactl recover"
+    problem = Phrase(
+        "the directory is older than the journal of this host: run {run} wrote on {day}, and {why}.",
+        run=run,
+        day=when[:10],
+        why=why,
     )
+    way_on = Phrase("Nothing is written. What is lacking, and the way on: piactl recover")
+    return joined([problem, way_on], "{first}\n{second}")
 
 
 def _check_journal(
@@ -266,7 +281,11 @@ def _check_journal(
     for record in records_of(runs, host, this_user()):
         seq = record["journal"]["seq"] if record.get("journal") else 0
         if seq > journal.last_line:
-            why = f"run {record['run']} of this host wrote its line {seq}, which is not there"
+            why = Phrase(
+                "run {run} of this host wrote its line {number}, which is not there",
+                run=record["run"],
+                number=seq,
+            )
             raise _missing(settings.journal_file, why)
 
 
@@ -281,7 +300,6 @@ def _last_of_directory(
 
 
 def _missing(path: str, why: str) -> JournalMissing:
-    return JournalMissing(
-        f"{path}: the journal of this host is not whole: {why}.\n"
-        f"No change is made. Restore it from a copy; if there is none: {BEGIN}"
-    )
+    problem = Phrase("{path}: the journal of this host is not whole: {why}.", path=path, why=why)
+    way_on = Phrase("No change is made. Restore it from a copy; if there is none: {command}", command=BEGIN)
+    return JournalMissing(joined([problem, way_on], "{first}\n{second}"))

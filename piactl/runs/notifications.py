@@ -30,11 +30,12 @@ from typing import Any
 from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import Change, Kind
-from piactl.core.text import counted, read_json
+from piactl.core.text import read_json
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor
+from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 
 Say = Callable[[str], None]
@@ -76,7 +77,9 @@ def read_outbox(settings: Settings) -> Outbox | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, PiactlError):
         raise PiactlError(
-            f"{file}: cannot be read; move it away, and the hooks begin with the next change"
+            Phrase(
+                "{file}: cannot be read; move it away, and the hooks begin with the next change", file=file
+            )
         ) from None
 
 
@@ -104,7 +107,13 @@ def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
             with _said(settings, say):
                 _empty(settings, say)
         if why := _send(settings, say=say):
-            say(f"the hook {settings.proof_hook[0]} {why}: notices to owners wait for the next run")
+            say(
+                Phrase(
+                    "the hook {hook} {why}: notices to owners wait for the next run",
+                    hook=settings.proof_hook[0],
+                    why=why,
+                )
+            )
 
 
 @contextmanager
@@ -112,9 +121,9 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     try:
         yield
     except PiactlError as error:
-        say(f"the hooks were not called: {error}")
+        say(Phrase("the hooks were not called: {why}", why=str(error)))
     except OSError as error:
-        say(f"the hooks were not called: {outbox_file(settings)}: {error.strerror}")
+        say(Phrase("the hooks were not called: {why}", why=f"{outbox_file(settings)}: {error.strerror}"))
 
 
 def _begin(settings: Settings) -> None:
@@ -141,8 +150,9 @@ def _empty(settings: Settings, say: Say) -> None:
             if not taken:  # else other runs may have written meanwhile, and left their events to this one
                 break
     for command, why in failed.items():
-        number = counted(len(outbox.waiting[command]), "event waits", "events wait")
-        say(f"the hook {command[0]} {why}: {number} for the next run")
+        facts = {"hook": command[0], "why": why}
+        events = counted(len(outbox.waiting[command]), "event waits", "events wait")
+        say(Phrase("the hook {hook} {why}: {events} for the next run", events=events, **facts))
 
 
 def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
@@ -151,7 +161,7 @@ def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
     try:
         events = list(islice(stream.new(), _AT_ONCE))
     except NotFound as lost:
-        say(f"warning: hooks may have missed events: {str(lost).splitlines()[0]}")
+        say(Phrase("warning: hooks may have missed events: {why}", why=first_line(str(lost))))
         stream = EventStream(settings.journal_file, None)
         events = list(islice(stream.new(), _AT_ONCE))
     for hook in settings.change_hooks:
@@ -197,7 +207,9 @@ def _locked(settings: Settings, patience: int) -> Iterator[None]:
                 break
             time.sleep(0.1)
         else:
-            raise PiactlError("another run is calling them, and it or the next run does it for this one, too")
+            raise PiactlError(
+                Phrase("another run is calling them, and it or the next run does it for this one, too")
+            )
         yield
 
 
@@ -206,21 +218,22 @@ def missing_program(command: Sequence[str]) -> str:
     hook."""
     if not command or shutil.which(command[0]) is not None:
         return ""
-    return f"{command[0]}: there is no such program to run"
+    return Phrase("{program}: there is no such program to run", program=command[0])
 
 
 def missing_programs(settings: Settings) -> list[str]:
     """The hooks of the configuration whose program is missing, each with its name."""
     hooks = [("hooks.changes", hook.command) for hook in settings.change_hooks]
     hooks += [("hooks.proof_changed", settings.proof_hook)]
-    return [f"{name}: {why}" for name, command in hooks if (why := missing_program(command))]
+    missing = ((name, missing_program(command)) for name, command in hooks)
+    return [joined([name, why], "{first}: {second}") for name, why in missing if why]
 
 
 def called(command: Sequence[str], text: str, seconds: int) -> str:
     """Runs a command with a text on its stdin, and nothing else of this process; returns why it failed, or
     ""."""
     if exposed := exposure(command[0]) if command[0].startswith("/") else "":
-        return f"is not run: {exposed}"
+        return Phrase("is not run: {why}", why=exposed)
     try:
         with subprocess.Popen(
             list(command),
@@ -235,21 +248,24 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
             try:
                 process.communicate(text, timeout=seconds)
             except subprocess.TimeoutExpired:
-                return f"did not end within {seconds} seconds"
+                return Phrase("did not end within {seconds} seconds", seconds=seconds)
             finally:
                 with suppress(ProcessLookupError):  # what it started ends with it
                     os.killpg(process.pid, signal.SIGKILL)
     except OSError as error:
-        return f"could not be started: {error.strerror}"
-    return f"ended with exit code {process.returncode}" if process.returncode else ""
+        return Phrase("could not be started: {reason}", reason=error.strerror)
+    code = process.returncode
+    return Phrase("ended with exit code {code}", code=code) if code else ""
 
 
 def say_sessions_go_on(settings: Settings, say: Say) -> None:
     """Says after a lock that open sessions continue, if no hook ends them."""
     if not any(Kind.LOCK.value in hook.kinds for hook in settings.change_hooks):
         say(
-            "open sessions continue: end them in each application, or name a command in hooks.changes "
-            "that does"
+            Phrase(
+                "open sessions continue: end them in each application, or name a command in hooks.changes "
+                "that does"
+            )
         )
 
 
@@ -286,15 +302,19 @@ def notify_owners(
     ]
     why = _send(settings, accounts)
     if why:
+        uids = [notice.uid for notice in notices[:5]] + (["..."] if len(notices) > 5 else [])
         say(
-            f"the hook {command[0]} {why}: the owners may not know of it; tell them: "
-            + ", ".join(notice.uid for notice in notices[:5])
-            + (", ..." if len(notices) > 5 else "")
+            Phrase(
+                "the hook {hook} {why}: the owners may not know of it; tell them: {uids}",
+                hook=command[0],
+                why=why,
+                uids=", ".join(uids),
+            )
         )
         try:
-            note(f"owners not told: {', '.join(notice.uid for notice in notices)}")
+            note(Phrase("owners not told: {uids}", uids=", ".join(notice.uid for notice in notices)))
         except PiactlError as error:
-            say(f"the journal cannot say so: {error}")
+            say(Phrase("the journal cannot say so: {why}", why=str(error)))
 
 
 def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:
@@ -314,9 +334,9 @@ def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: S
             for file in waiting:
                 file.unlink()
     except PiactlError as error:
-        return _told(settings, unstored) if unstored else f"was not called: {error}"
+        return _told(settings, unstored) if unstored else Phrase("was not called: {why}", why=str(error))
     except OSError as error:
-        return f"is called again: {_folder(settings)}: {error.strerror}"
+        return Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=error.strerror)
     return ""
 
 
@@ -343,7 +363,12 @@ def _waiting(settings: Settings, say: Say | None) -> Iterator[tuple[Path, list[M
             sorted(map(itemgetter("when"), accounts), key=datetime.fromisoformat)
         except (OSError, ValueError, KeyError, TypeError):
             if say is not None:
-                say(f"{file}: a notice to owners cannot be read: move it away, and tell its owners")
+                say(
+                    Phrase(
+                        "{file}: a notice to owners cannot be read: move it away, and tell its owners",
+                        file=file,
+                    )
+                )
         else:
             yield file, accounts
 

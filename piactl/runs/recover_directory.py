@@ -17,7 +17,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
-from piactl.core.text import counted, read_json, utc_instant
+from piactl.core.text import read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.open import open_reader
@@ -44,6 +44,7 @@ from piactl.host_secrets import identity_password
 from piactl.journal import Intent, state_of_intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
+from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.key_fence import announce_key, check_needed_keys
@@ -77,14 +78,14 @@ def recovery_report(
     try:
         compare_runs(met, host, settings, unreadable, now())
     except DirectoryOlder as older:
-        why.append(str(older).split("\n", 1)[0])
+        why.append(first_line(str(older)))
     try:
         csn = ""
         if isinstance(reader, PipelinedWriter):
             csn, _ = stamp_clock(reader, settings.directory.state, now)
         check_server(met.records, settings, unreadable, server_of(met.records, csn))
     except DirectoryOlder as another:
-        why.append(str(another).split("\n", 1)[0])
+        why.append(first_line(str(another)))
         last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
     lost = lost_runs(reader, settings, unreadable, now())
     runs = [
@@ -102,7 +103,7 @@ def recovery_report(
     ]
     feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
     return {
-        "older": "\n".join(why) or None,
+        "older": joined(why, "{first}\n{second}") or None,
         "first_on": last_host if last_host != host else None,
         "writes": _lacking_writes(reader, settings, unreadable),
         "runs": runs,
@@ -119,12 +120,14 @@ def _lacking_writes(
     directory = settings.directory
     here = server_csns(reader, directory.suffix)
     last = read_last(reader, directory.state, unreadable)
-    known = [("the last run", csn) for csn in (last.csns.values() if last is not None else ())]
+    known: list[tuple[str, str]] = [
+        (Phrase("the last run"), csn) for csn in (last.csns.values() if last is not None else ())
+    ]
     for uri in directory.servers[1:]:
         alone = replace(directory, servers=(uri,))
         with suppress(PiactlError), open_reader(alone, IdentityName.READER, identity_password) as other:
             known += [(uri, csn) for csn in server_csns(other, alone.suffix).values()]
-    known += [("the journal", write.csn) for write in stamped_writes(settings.journal_file)]
+    known += [(Phrase("the journal"), write.csn) for write in stamped_writes(settings.journal_file)]
     newest: dict[str, tuple[str, str]] = {}
     for place, csn in known:
         number = csn.split("#")[2]
@@ -282,7 +285,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
     with begin_run(command, writer, locked=True, tolerated=(DirectoryOlder,)) as run:
         lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
-            raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+            raise PiactlError(Phrase("the directory lacks no run of this host; there is nothing to accept"))
         check_needed_keys(writer, settings, keys)
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
@@ -297,7 +300,12 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
             announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
         run.compared = True
-        run.end(note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}")
+        lacking = counted(len(names), "run", "runs")
+        run.end(
+            note=Phrase(
+                "accepted that the directory lacks {runs}: {names}", runs=lacking, names=", ".join(names)
+            )
+        )
     return lost, feeds
 
 

@@ -14,6 +14,7 @@ from piactl.directory.store.records import DATA, UnreadableRecords, parsed, repl
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
+from piactl.phrase import Phrase
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
 
@@ -49,15 +50,20 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     with begin_run(command, writer, locked=True) as run:
         entry = writer.read(run.places.last_run, [DATA])
         if entry is None:
-            raise ActRefused("no run has written yet: there is nothing to set back")
+            raise ActRefused(Phrase("no run has written yet: there is nothing to set back"))
         data = entry.first(DATA) or b""
         last = parsed(entry.dn, data, LAST_RUN)
         if to > last.as_of:
             raise ActRefused(
-                f"--to {to}: the day of the last run, {last.run}, is {last.as_of}; name a day before it"
+                Phrase(
+                    "--to {to}: the day of the last run, {run}, is {day}; name a day before it",
+                    to=to,
+                    run=last.run,
+                    day=last.as_of,
+                )
             )
         after = runs_after(writer, run.settings.directory.state, run.unreadable, to, run.now())
-        note = f"the day of the last run is set back from {last.as_of} to {to}"
+        note = Phrase("the day of the last run is set back from {before} to {to}", before=last.as_of, to=to)
         run.journal.note(f"{note}: {run.order.reason}")
         losses, taken = losses_until(last.losses, to), taken_until(last.taken, to)
         # it is no longer the record that any plan was made on

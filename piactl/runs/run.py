@@ -18,6 +18,7 @@ from piactl.directory.store.records import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
 from piactl.journal import Actor, Intent, Journal, RunContext
+from piactl.phrase import Phrase
 from piactl.runs.run_lock import NoLock, RunLock
 
 
@@ -144,7 +145,7 @@ class Run:
             self.record(status, note)
         except PiactlError as error:
             cause = self.lock.cause(error)
-            self.say(f"the record of the run could not be finished: {cause}")
+            self.say(Phrase("the record of the run could not be finished: {why}", why=str(cause)))
             first = first or cause
         if first is not None and not failed:
             raise first

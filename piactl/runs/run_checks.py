@@ -25,10 +25,11 @@ from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.records import Places
 from piactl.directory.store.run_records import read_runs, run_in
 from piactl.errors import DefaultPolicyMissing, SchemaLacking, StalePlan, UnsafePlan
+from piactl.phrase import Phrase, joined
 from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.run import Order, Run
 
-PUT_BACK = (
+PUT_BACK = Phrase(
     'Put it back from schemas/ldap/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '
     'policy is missing")'
 )
@@ -39,8 +40,12 @@ def require_default_policy(policy: str, *, there: bool) -> None:
     what a run writes has no effect. If the DN is empty, nothing is required; `doctor` warns of that."""
     if policy and not there:
         raise DefaultPolicyMissing(
-            f"{policy} (password.policy) is missing, or may not be read: without the default password policy "
-            f"the server applies no end and no lock of an account. Nothing was changed.\n{PUT_BACK}"
+            Phrase(
+                "{policy} (password.policy) is missing, or may not be read: without the default password "
+                "policy the server applies no end and no lock of an account. Nothing was changed.\n{way_on}",
+                policy=policy,
+                way_on=PUT_BACK,
+            )
         )
 
 
@@ -48,8 +53,12 @@ def warn_of_missing_policy(policy: str, say: Callable[[str], None]) -> None:
     """Warns that the entry is missing, before a change that is made nevertheless because it takes access
     away."""
     say(
-        f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
-        f"the server applies no end and no lock of an account.\n{PUT_BACK}"
+        Phrase(
+            "warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
+            "the server applies no end and no lock of an account.\n{way_on}",
+            policy=policy,
+            way_on=PUT_BACK,
+        )
     )
 
 
@@ -63,8 +72,11 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
     refused = {name: why for row in writes for name, why in missing.items() if _adds(row, name)}
     if refused:
         raise SchemaLacking(
-            f"the server would refuse writes of this run: {'; '.join(sorted(refused.values()))}. Nothing was "
-            "changed.\nLoad the files of schemas/ldap (docs/upgrade-directory.md); see piactl doctor, D16."
+            Phrase(
+                "the server would refuse writes of this run: {why}. Nothing was changed.\n"
+                "Load the files of schemas/ldap (docs/upgrade-directory.md); see piactl doctor, D16.",
+                why=joined(sorted(refused.values())),
+            )
         )
 
 
@@ -95,7 +107,11 @@ def _own(values: Mapping[str, object], default: Mapping[str, object]) -> dict[st
     }
 
 
-_INPUTS = {"rules": "policy", "register": "register", "settings": "configuration"}
+_INPUTS = {
+    "rules": Phrase("the policy"),
+    "register": Phrase("the register"),
+    "settings": Phrase("the configuration"),
+}
 
 
 def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
@@ -107,7 +123,14 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
         return
     others = {name: text for name, text in _INPUTS.items() if last.get(name, facts[name]) != facts[name]}
     for text in others.values():
-        run.say(f"warning: the {text} of this run is not that of run {after} on {last.get('host')}")
+        run.say(
+            Phrase(
+                "warning: {input} of this run is not that of run {run} on {host}",
+                input=text,
+                run=after,
+                host=last.get("host"),
+            )
+        )
     written = (RunStatus.DONE, RunStatus.PARTLY, RunStatus.STOPPED)
     if not others or run.order.reason:
         return
@@ -115,10 +138,16 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
         for name, text in others.items():
             if record.get(name) == facts[name] and record["status"] in written:
                 raise UnsafePlan(
-                    f"the {text} of this run is that of run {record['run']} on {record.get('host')}, which "
-                    "a later run replaced: a host may have an old copy of the file. Nothing was written\n"
-                    f"Compare the file with that of {last.get('host')}, and copy the right one. If it is "
-                    'this one, run once with --reason "..."'
+                    Phrase(
+                        "{input} of this run is that of run {run} on {host}, which a later run replaced: a "
+                        "host may have an old copy of the file. Nothing was written\n"
+                        "Compare the file with that of {other}, and copy the right one. If it is this one, "
+                        'run once with --reason "..."',
+                        input=text,
+                        run=record["run"],
+                        host=record.get("host"),
+                        other=last.get("host"),
+                    )
                 )
 
 
@@ -131,33 +160,48 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
     any_date = settings.any_date
     if order.as_of != order.today and not any_date:
         raise UnsafePlan(
-            f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
-            "does not allow it (any_date)"
+            Phrase(
+                "writing as of {day}, which is not today, is for trials: this directory's configuration does "
+                "not allow it (any_date)",
+                day=order.as_of,
+            )
         )
     if last is None:
         return
-    name = last.run or "its record cannot be read"
+    name = last.run or Phrase("its record cannot be read")
     if order.as_of < last.as_of:
-        trial = (
-            f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
+        before = Phrase(
+            "the date of this run, {day}, is before that of the last one, {last} ({run}):",
+            day=order.as_of,
+            last=last.as_of,
+            run=name,
         )
-        way = (
-            f'If the clock was wrong in that run: piactl runs rewind --to {order.as_of} --reason "..."'
-            if not last.lost
-            else f"If no run was made as of {last.as_of}: "
-            f"delete {Places(settings.directory.state).last_run}, and the next run checks every account"
+        check = Phrase("check the clock (`date`)")
+        if any_date:
+            trial = Phrase("if this is a trial go on with --as-of {day} or a later day", day=last.as_of)
+            check = Phrase("{trial}, else {check}", trial=trial, check=check)
+        way_on = Phrase(
+            'If the clock was wrong in that run: piactl runs rewind --to {day} --reason "..."',
+            day=order.as_of,
         )
-        raise UnsafePlan(
-            f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({name}):\n{trial}check the clock (`date`)\n{way}"
-        )
+        if last.lost:
+            way_on = Phrase(
+                "If no run was made as of {day}: delete {dn}, and the next run checks every account",
+                day=last.as_of,
+                dn=Places(settings.directory.state).last_run,
+            )
+        raise UnsafePlan(joined([before, check, way_on], "{first}\n{second}"))
     if last.as_of == date.min:  # lost, and no record of a run has its date
         return
     if order.as_of - last.as_of > FAR and not order.explicit:
-        days = (order.as_of - last.as_of).days
         raise UnsafePlan(
-            f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
-            f"if the clock is right, confirm it with --as-of {order.as_of}"
+            Phrase(
+                "the date of this run, {day}, is {days} days after the last one ({run}): if the clock is "
+                "right, confirm it with --as-of {day}",
+                day=order.as_of,
+                days=(order.as_of - last.as_of).days,
+                run=name,
+            )
         )
 
 
@@ -170,25 +214,34 @@ def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: Las
     accounts = settings.directory.accounts
     if ready.plan.basis.directory != accounts:
         raise StalePlan(
-            f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}; "
-            "make the plan again"
+            Phrase(
+                "the plan was made for {other}, this directory is {directory}; make the plan again",
+                other=ready.plan.basis.directory,
+                directory=accounts,
+            )
         )
     if last is not None and last.plan == ready.fingerprint and last.clean:
         return last.run
     if ready.plan.basis.policy != policy:
         raise StalePlan(
-            "the plan was made with another policy, a draft or an older one; "
-            "make that one the policy, or make the plan again"
+            Phrase(
+                "the plan was made with another policy, a draft or an older one; "
+                "make that one the policy, or make the plan again"
+            )
         )
     if ready.plan.basis.register != register_digest(Path(settings.establishments_file)):
-        raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
+        raise StalePlan(
+            Phrase("the establishment register has changed since the plan was made; make the plan again")
+        )
     after = last.run if last else ""
     again = last is not None and last.plan == ready.fingerprint
     if last is not None and last.lost and ready.plan.basis.after:
         raise StalePlan(
-            "the record of the last run cannot be read, so piactl cannot tell if the plan still fits; "
-            "make it again"
+            Phrase(
+                "the record of the last run cannot be read, so piactl cannot tell if the plan still fits; "
+                "make it again"
+            )
         )
     if ready.plan.basis.after != after and not again:
-        raise StalePlan(f"another run, {after}, was made after the plan; make the plan again")
+        raise StalePlan(Phrase("another run, {run}, was made after the plan; make the plan again", run=after))
     return ""

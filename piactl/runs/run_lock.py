@@ -35,6 +35,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_json
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
+from piactl.phrase import Phrase, joined
 from piactl.private_files import lock_file
 from piactl.runs.server_clock import (
     ClockReading,
@@ -167,7 +168,7 @@ class RunLock:
     def _must(self, result: WriteResult) -> None:
         """Raises LockHeld if another run was faster."""
         if not self._done(result):
-            raise LockHeld("another run has just taken the lock; run again when it has ended")
+            raise LockHeld(Phrase("another run has just taken the lock; run again when it has ended"))
 
     def _read(self) -> RawEntry | None:
         return self._writer.read(self._dn, ["objectClass", DATA, LOCK_WRITER])
@@ -178,7 +179,11 @@ class RunLock:
             lock: HeldLock = parsed(self._dn, entry.first(DATA) or b"", read_lock)
         except UnreadableRecord as error:
             raise LockHeld(
-                f"{error.dn}: the lock counts as held: {error.why}\nIf no run is under way, delete the entry"
+                Phrase(
+                    "{dn}: the lock counts as held: {why}\nIf no run is under way, delete the entry",
+                    dn=error.dn,
+                    why=error.why,
+                )
             ) from None
         return lock
 
@@ -188,30 +193,50 @@ class RunLock:
         run, host = lock.holder.run, lock.holder.host
         same_place = (host, lock.holder.place) == (self._holder.host, self._holder.place)
         if same_place and not _alive(lock.holder.pid, lock.holder.began):
-            return f"took over the lock of run {run}, whose process on this host has ended"
+            return Phrase("took over the lock of run {run}, whose process on this host has ended", run=run)
         if self._now() > lock.expires + MARGIN:
             # a run of an earlier boot of this host has ended; one of a clone, with its name, may be alive
             own = same_place or (host == self._holder.host and self._knows(run))
             if not own and identity and same_dn(identity, self._identity):
                 raise LockHeld(
-                    f"the lock of run {run} on {host} expired at {lock.expires.isoformat()}, but that run "
-                    f"could still write: it binds as the same identity, {identity}\n"
-                    f"If its process {lock.holder.pid} on {host} has ended, delete the entry {self._dn}.\n"
-                    "Give each host its own nightly identity: docs/administration.md"
+                    Phrase(
+                        "the lock of run {run} on {host} expired at {time}, but that run could still write: "
+                        "it binds as the same identity, {identity}\n"
+                        "If its process {number} on {host} has ended, delete the entry {dn}.\n"
+                        "Give each host its own nightly identity: docs/administration.md",
+                        run=run,
+                        host=host,
+                        time=lock.expires.isoformat(),
+                        identity=identity,
+                        number=lock.holder.pid,
+                        dn=self._dn,
+                    )
                 )
-            return f"took over the lock of run {run} on {host}, which expired at {lock.expires.isoformat()}"
+            return Phrase(
+                "took over the lock of run {run} on {host}, which expired at {time}",
+                run=run,
+                host=host,
+                time=lock.expires.isoformat(),
+            )
         raise LockHeld(self._described(lock))
 
     def _described(self, lock: HeldLock) -> str:
-        holder = (
-            f"run {lock.holder.run} of {lock.holder.who} on {lock.holder.host} (process {lock.holder.pid}) "
-            f"is writing since {lock.since}; run again when it has ended"
+        holder = Phrase(
+            "run {run} of {who} on {host} (process {number}) is writing since {since}; run again when it has "
+            "ended",
+            run=lock.holder.run,
+            who=lock.holder.who,
+            host=lock.holder.host,
+            number=lock.holder.pid,
+            since=lock.since,
         )
         if lock.expires > self._now() + LONGEST + MARGIN:
-            holder += (
-                f"\n{self._dn}: expires on {lock.expires:%Y-%m-%d}, later than any lock can.\n"
-                "If no run is under way, delete the entry"
+            late = Phrase(
+                "{dn}: expires on {day}, later than any lock can.\nIf no run is under way, delete the entry",
+                dn=self._dn,
+                day=lock.expires.date(),
             )
+            return joined([holder, late], "{first}\n{second}")
         return holder
 
     def holder(self) -> str:
@@ -234,8 +259,10 @@ class RunLock:
             return error
         self._held = None
         return LockLost(
-            "another run took over the lock; the server refused the change that followed, and no further one "
-            "is made. Run again; if this happens often, raise lock_seconds"
+            Phrase(
+                "another run took over the lock; the server refused the change that followed, and no further "
+                "one is made. Run again; if this happens often, raise lock_seconds"
+            )
         )
 
     def check(self) -> None:
@@ -243,8 +270,10 @@ class RunLock:
         because a stopped process or a slow write can outlast the lock."""
         if self._held is None or self._now() >= self._until:
             raise LockLost(
-                "the lock of this run expired before it was renewed; no further change is made. Run again; "
-                "if this happens often, raise lock_seconds"
+                Phrase(
+                    "the lock of this run expired before it was renewed; no further change is made. Run "
+                    "again; if this happens often, raise lock_seconds"
+                )
             )
 
     def keep(self) -> None:
@@ -303,7 +332,9 @@ class RunLock:
 
     def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:
-            raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
+            raise PiactlError(
+                Phrase("{dn}: the lock cannot be written: {why}", dn=self._dn, why=result.message)
+            )
         return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
 
 

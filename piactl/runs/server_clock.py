@@ -11,6 +11,7 @@ from piactl.core.text import utc_instant
 from piactl.directory.port import Outcome, Writer, WriteResult, write_one
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
 from piactl.errors import PiactlError, UnsafePlan
+from piactl.phrase import Phrase, joined
 
 Stamp = tuple[str, "ClockReading | None"]
 """What a write shows of the server: the entryCSN of the entry, "" if unknown, and when it was made."""
@@ -59,24 +60,36 @@ def time_of_last_write(writer: Writer, dn: str, now: Callable[[], datetime]) -> 
     return ClockReading(instant, server, instant) if server is not None else None
 
 
-def check_server_clock(reading: ClockReading | None, minutes: int, server: str = "the server") -> None:
+_SERVER = Phrase("the server")
+
+
+def check_server_clock(reading: ClockReading | None, minutes: int, server: str = _SERVER) -> None:
     """Raises UnsafePlan if the clocks of this host and of the server differ by more than `minutes`, or if the
     server does not say its time."""
     if reading is None:
-        raise UnsafePlan(
-            "the server does not say when it wrote a record, so the clock of this host cannot be checked\n"
+        problem = Phrase(
+            "the server does not say when it wrote a record, so the clock of this host cannot be checked"
+        )
+        way_on = Phrase(
             "Nothing was written. Give the service identities the right to read entryCSN or modifyTimestamp"
         )
+        raise UnsafePlan(joined([problem, way_on], "{first}\n{second}"))
     ahead = reading.ahead()
     # the server's instant is known to the second
     if abs(ahead) <= timedelta(minutes=minutes, seconds=1):
         return
     here = reading.before if ahead > timedelta(0) else reading.after
-    raise UnsafePlan(
-        f"the clock of this host says {here:%Y-%m-%d %H:%M:%S} UTC, that of {server} "
-        f"{reading.server:%Y-%m-%d %H:%M:%S} UTC (limit: {minutes} minutes)\n"
+    problem = Phrase(
+        "the clock of this host says {here} UTC, that of {server} {there} UTC (limit: {minutes} minutes)",
+        here=f"{here:%Y-%m-%d %H:%M:%S}",
+        server=server,
+        there=f"{reading.server:%Y-%m-%d %H:%M:%S}",
+        minutes=minutes,
+    )
+    way_on = Phrase(
         "Nothing was written. Correct the wrong clock (`timedatectl`, `chronyc tracking`), then run again"
     )
+    raise UnsafePlan(joined([problem, way_on], "{first}\n{second}"))
 
 
 def check_other_clocks(writer: Writer, now: Callable[[], datetime], minutes: int) -> None:

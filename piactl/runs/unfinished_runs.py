@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
 from piactl.directory.store.records import DATA, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.journal import in_doubt, repeated
+from piactl.phrase import Phrase, counted
 from piactl.runs.run import Run
 from piactl.runs.run_lock import RunLock, alive_alone
 from piactl.runs.write_ahead import read_back
@@ -30,10 +30,10 @@ def settle_doubts(run: Run) -> int:
         done = len(settled) - len(unmade)
         writes = counted(
             len(settled),
-            "write that an earlier run left in doubt was",
-            "writes that an earlier run left in doubt were",
+            "write that an earlier run left in doubt was read back",
+            "writes that an earlier run left in doubt were read back",
         )
-        run.say(f"{writes} read back: {done} had been made")
+        run.say(Phrase("{writes}: {number} had been made", writes=writes, number=done))
     return len(settled)
 
 
@@ -46,11 +46,14 @@ def made_late(run: Run) -> list[tuple[str, str]]:
     made_intents = [intent for intent in run.unmade if intent.seq in made]
     again = repeated(run.settings.journal_file, made_intents) if made_intents else ()
     late = [intent for intent in made_intents if intent.seq not in again]
-    words = [
+    words: list[tuple[str, str]] = [
         (
             intent.uid,
-            f"a write of run {intent.run}, which was read back as not made, was made later: "
-            "look what holds requests to the server, and run again with the feeds of today",
+            Phrase(
+                "a write of run {run}, which was read back as not made, was made later: look what holds "
+                "requests to the server, and run again with the feeds of today",
+                run=intent.run,
+            ),
         )
         for intent in late
     ]
@@ -78,7 +81,10 @@ def mark_interrupted(run: Run, why: str) -> None:
             put_run_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:
-                run.say(f"run {record['run']} was interrupted; apply its feeds again: {feeds}")
+                dead = record["run"]
+                run.say(
+                    Phrase("run {run} was interrupted; apply its feeds again: {feeds}", run=dead, feeds=feeds)
+                )
 
 
 def _running(run: Run) -> Iterator[tuple[str, Record]]:

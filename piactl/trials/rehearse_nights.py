@@ -34,7 +34,7 @@ from piactl.core.model.settings import (
 from piactl.core.plan.change import Change
 from piactl.core.plan.memory import RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted, read_json
+from piactl.core.text import read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
 from piactl.directory.port import RawEntry, Writer
@@ -49,6 +49,7 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
 from piactl.feed.read_feed import last_line, read_trailer
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import Continued, build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import (
@@ -94,11 +95,14 @@ def feeds_by_night(
             source = source_of(path, sources)
         except UsageError as error:
             why = error.why if isinstance(error, NoSource) else ""
-            sentences.append(why or f"{path}: not read: it matches the `files` of no single source")
+            no_source = Phrase("{path}: not read: it matches the `files` of no single source", path=path)
+            sentences.append(why or no_source)
             continue
         day = file_date(path.name, source.date_pattern) or _date_inside(path)
         if day is None:
-            sentences.append(f"{path}: not read: neither its name nor its last line has a date")
+            sentences.append(
+                Phrase("{path}: not read: neither its name nor its last line has a date", path=path)
+            )
         elif first <= day <= last:
             feeds.setdefault(day, []).append(path)
             facts.append((path.name, path.stat().st_size))
@@ -106,10 +110,18 @@ def feeds_by_night(
             outside += 1
     if outside:
         sentences.append(
-            f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}"
+            Phrase(
+                "{folder}: not read: {feeds} of days before {first} or after {last}",
+                folder=folder,
+                feeds=counted(outside, "feed", "feeds"),
+                first=first,
+                last=last,
+            )
         )
     if not feeds:
-        raise UsageError("\n".join([*sentences[:3], f"{folder}: no feed of the days from {first} to {last}"]))
+        period = {"first": first, "last": last}
+        none = Phrase("{folder}: no feed of the days from {first} to {last}", folder=folder, **period)
+        raise UsageError(joined([*sentences[:3], none], "{first}\n{second}"))
     return FeedsByNight(
         {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
     )
@@ -117,11 +129,13 @@ def feeds_by_night(
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is not a folder; name the one with the feeds")
+        raise UsageError(Phrase("{folder}: is not a folder; name the one with the feeds", folder=folder))
     try:
         files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
-        raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})") from None
+        raise UsageError(
+            Phrase("{folder}: the folder cannot be read ({why})", folder=folder, why=error.strerror)
+        ) from None
     return sorted(files)
 
 
@@ -155,14 +169,22 @@ class RehearsalFolder:
         earlier_facts = self._known()
         if earlier_facts is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
+                raise UsageError(
+                    Phrase(
+                        "--out {folder}: is not a folder of a rehearsal; name a new one", folder=self.folder
+                    )
+                )
             return 0
         if earlier_facts != json.loads(_text(facts)):
             other = ", ".join(
                 name for name in facts if earlier_facts.get(name) != json.loads(_text(facts[name]))
             )
             raise UsageError(
-                f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
+                Phrase(
+                    "--out {folder}: has a rehearsal with other inputs ({other}); name a new folder",
+                    folder=self.folder,
+                    other=other,
+                )
             )
         return self._done()[0]
 
@@ -206,7 +228,12 @@ class RehearsalFolder:
     def nights(self) -> list[dict[str, Any]]:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
         if self._known() is None:
-            raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
+            raise UsageError(
+                Phrase(
+                    "{folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER",
+                    folder=self.folder,
+                )
+            )
         return [read_json(line) for line in self._lines(_NIGHTS)]
 
     def changes(self) -> dict[str, bytes]:
@@ -353,7 +380,7 @@ def _change_texts(change: Change) -> list[str]:
 
 
 def _refused(error: PiactlError) -> dict[str, Any]:
-    return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
+    return {"status": Phrase("feed refused"), "why": str(error), "refused_feeds": refused_feeds([error])}
 
 
 EMPTY, DIRECTORY = "empty", "directory"
@@ -484,9 +511,16 @@ def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
 def _outcome(night: dict[str, Any]) -> str:
     """A night in one line."""
     kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
-    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
+    status = night["status"]
+    broken = (
+        Phrase("{guard}: {number} of {total}", guard=guard["guard"], number=guard["found"], total=guard["of"])
+        for guard in night.get("guards", ())
+    )
     counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
-    return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
+    return joined([_STATUSES.get(status, status), *broken, *filter(None, [kinds]), *counts])
+
+
+_STATUSES = {"done": Phrase("done"), "refused": Phrase("refused"), "feed refused": Phrase("feed refused")}
 
 
 def _digest(path: Path) -> str:
@@ -494,7 +528,11 @@ def _digest(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
+        why = getattr(error, "strerror", None) or Phrase("not a path")
         raise UsageError(
-            f"--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty"
+            Phrase(
+                "--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty",
+                path=path,
+                why=why,
+            )
         ) from None

@@ -14,7 +14,6 @@ from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.memory import LastRun
 from piactl.core.rules.desired import Rules, local_of, rules_of
-from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import RawEntry
 from piactl.directory.store.account_list import account_list_in
@@ -31,6 +30,7 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.records import LISTS, UnreadableRecords, read_records
 from piactl.directory.store.state_records import drift_in, last_in, vanished_in
+from piactl.phrase import counted
 from piactl.planning.deleted_entries import still_gone, vanished_words
 from piactl.planning.drift_fates import decided, is_settled
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -66,7 +66,7 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
             holders[name].add(account.uid)
     counts = {
-        drift_class: f"{counted(classes[drift_class], 'account')} with {drift_class}"
+        drift_class: f"{counted(classes[drift_class], 'account', 'accounts')} with {drift_class}"
         for drift_class in DriftClass
         if classes[drift_class]
     }

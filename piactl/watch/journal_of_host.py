@@ -9,7 +9,6 @@ from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, watch
 from piactl.core.model.settings import DirectorySettings, IdentityName
-from piactl.core.text import counted
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
@@ -19,6 +18,7 @@ from piactl.journal import in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
+from piactl.phrase import counted
 from piactl.private_files import this_user
 from piactl.roles import held
 from piactl.runs.journal_heads import recorded_heads
@@ -84,7 +84,7 @@ def _verified(content: Content) -> CheckResult:
         )
         return error(str(proof.problem), advice)
     last = "last " if proof.first > 1 else ""
-    words = f"journal intact: {last}{counted(proof.lines, 'line')}"
+    words = f"journal intact: {last}{counted(proof.lines, 'line', 'lines')}"
     if stored is None:
         return fine(f"{words}; stored heads not compared")
     agree = len(stored.heads) - len(proof.uncovered)
@@ -111,7 +111,7 @@ def doubts(content: Content) -> CheckResult:
     if not doubtful:
         return fine("none")
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
-    writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
+    writes, have = counted(len(doubtful), "write", "writes"), "has" if len(doubtful) == 1 else "have"
     words = f"{writes} of run {runs} {have} no outcome"
     return warning(
         words, "Run piactl nightly or apply: it first reads these entries and records the outcome."

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import IN_ACCOUNTS
@@ -45,6 +44,7 @@ from piactl.helpdesk.limits import (
     read_attempts,
     read_operations,
 )
+from piactl.phrase import counted
 from piactl.runs.approvals import ApprovalRecords, read_approvals
 from piactl.runs.key_fence import read_announced
 from piactl.runs.run_lock import LONGEST, MARGIN, read_lock
@@ -82,7 +82,8 @@ def needed_keys(content: Content) -> CheckResult:
     have = content.keys.keys
     needs = key_needs(content.reader, content.directory, content.unreadable)
     lost = [
-        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
+        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest', 'digests')}, "
+        f"such as that of {need.example}"
         for k, need in sorted(needs.items())
         if k not in have
     ]
@@ -200,7 +201,7 @@ def canaries(content: Content) -> CheckResult:
         "Find out why the account opens (piactl why ACCOUNT login), and which others do. A canary that "
         "proves nothing needs a password and its file."
     )
-    return worst(let_in, unknown, advice, f"{counted(len(results), 'bind')}, all refused")
+    return worst(let_in, unknown, advice, f"{counted(len(results), 'bind', 'binds')}, all refused")
 
 
 def cases(content: Content) -> CheckResult:
@@ -241,7 +242,7 @@ def approvals(content: Content) -> CheckResult:
         ]
         wrong += [f"approver and {name} are one identity" for name in same]
     count = len(records.all())
-    return worst(wrong, [], f"{UPGRADE_PAGE} See docs/approvals.md.", counted(count, "answer"))
+    return worst(wrong, [], f"{UPGRADE_PAGE} See docs/approvals.md.", counted(count, "answer", "answers"))
 
 
 def numbers(content: Content) -> CheckResult:

@@ -17,7 +17,6 @@ from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.memory import ServerIdentity
 from piactl.core.plan.write import Values
-from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
@@ -39,6 +38,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password
+from piactl.phrase import counted
 from piactl.runs.known_server import written_elsewhere
 from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
 from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
@@ -288,7 +288,7 @@ def run_lock(server: Server) -> CheckResult:
         return skipped("not tried: a run of this host took the run lock meanwhile")
     if not answers:
         return skipped("the server's answers do not show the rights")
-    good = f"{counted(answers, 'change')} tried without the run lock, all refused"
+    good = f"{counted(answers, 'change', 'changes')} tried without the run lock, all refused"
     return worst(wrong, [], advice, good)
 
 

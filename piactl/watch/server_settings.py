@@ -7,7 +7,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from piactl.core.credentials.totp_devices import WINDOW
-from piactl.core.text import counted, few
+from piactl.core.text import few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.probe.server_config import (
@@ -30,6 +30,7 @@ from piactl.directory.store.groups import (
     group_name,
     shown_members,
 )
+from piactl.phrase import counted
 from piactl.resources import schemas_folder
 from piactl.runs.run_checks import PUT_BACK
 from piactl.runs.run_lock import MARGIN

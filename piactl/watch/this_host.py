@@ -16,9 +16,9 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
-from piactl.core.text import counted
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password, read_own_keys
+from piactl.phrase import counted
 from piactl.private_files import run_as, user_name
 from piactl.roles import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
@@ -64,7 +64,8 @@ def policy(host: Host) -> CheckResult:
         return error(str(refused), "Correct the file; every mistake is listed.")
     probable = map(str, policy_warnings(read, host.settings.policy_file))
     warnings = [*probable, *filter(None, [no_own_guards(read)])]
-    good = f"{counted(len(read.profiles), 'profile')}, {counted(len(read.services), 'service')}"
+    profiles = counted(len(read.profiles), "profile", "profiles")
+    good = f"{profiles}, {counted(len(read.services), 'service', 'services')}"
     good += f", time zone {read.timezone}"
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
@@ -72,7 +73,11 @@ def policy(host: Host) -> CheckResult:
 def register(host: Host) -> CheckResult:
     """D03."""
     try:
-        return fine(counted(len(read_register(Path(host.settings.establishments_file))), "establishment"))
+        return fine(
+            counted(
+                len(read_register(Path(host.settings.establishments_file))), "establishment", "establishments"
+            )
+        )
     except PiactlError as refused:
         return error(str(refused), "Correct the register, or export it again.")
 

@@ -13,8 +13,8 @@ import pytest
 
 from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
 from piactl.clock import civil_today
-from piactl.core.text import counted
 from piactl.errors import Exit
+from piactl.phrase import counted
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.watch.checks import CHECKS
 from tests.story.academy import Academy
@@ -352,7 +352,7 @@ def test_a_usage_error_names_the_help_of_its_command(words: list[str], place: st
 
 
 def test_counted_words_are_singular_for_one() -> None:
-    assert counted(1, "row") == "1 row"
+    assert counted(1, "row", "rows") == "1 row"
     assert [counted(n, "guard is", "guards are") for n in (0, 1, 2)] == [
         "0 guards are", "1 guard is", "2 guards are",
     ]  # fmt: skip

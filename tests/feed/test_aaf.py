@@ -23,6 +23,7 @@ from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.read_feed import read_feed
+from piactl.translation import in_french
 from tests.aaf_sets import (
     Agent,
     document,
@@ -109,6 +110,8 @@ def test_a_structure_that_the_set_lacks_rejects_the_row(tmp_path):
     feed = read(folder(tmp_path / "set", files([CLAIRE, replace(ZOE, functions=("9999$EDU",))])))
     (rejection,) = feed.rejections
     assert (rejection.code, rejection.matricule, rejection.file) == ("structure-unknown", "aaf:501", PEOPLE)
+    assert rejection.message.startswith("no structure 9999 in the set; ask for a set")
+    assert in_french(rejection.message).startswith("pas de structure 9999 dans le lot ; demander un lot")
     assert rejection.line > 5
     # a supplement holds that post alone; in an authoritative source the row holds its person
     assert (feed.held, feed.people["aaf:501"].assignments) == ({}, ())
@@ -315,6 +318,7 @@ def test_a_person_twice_with_other_content_is_held(tmp_path):
     feed = read(folder(tmp_path / "set", files([CLAIRE, ZOE, CLAIRE, other])))
     assert set(feed.held) == {"aaf:500"}
     assert {r.code for r in feed.rejections} == {"person-doubled"}
+    assert all("the set has 500 twice, with other content; correct" in r.message for r in feed.rejections)
     assert feed.facts.unattributed == 0
 
 

@@ -133,6 +133,7 @@ def test_a_person_whose_sts_entries_differ_is_held(tmp_path):
     )
     feed = read_feed(zipped(tmp_path / "sts.zip", contents), STS)
     assert (set(feed.held), set(feed.people)) == ({"sts:7001"}, {"sts:7002"})
+    assert all("the file has 7001 twice, with other content; correct" in r.message for r in feed.rejections)
 
 
 def test_a_part_of_a_source_is_compared_only_with_its_own_past(tmp_path):

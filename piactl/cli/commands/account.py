@@ -41,6 +41,7 @@ from piactl.core.model.person import read_uai
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -135,10 +136,14 @@ def find(
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
             raise NotFound(
-                f"{name}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
+                Phrase(
+                    "{name}: nobody has this name or a similar one; try fewer words, or the beginnings of "
+                    "them",
+                    name=name,
+                )
             )
         if not exact:
-            say(f"{name}: nobody has this name; the nearest:")
+            say(Phrase("{name}: nobody has this name; the nearest:", name=name))
         return [by_uid[account.uid] for account in accounts]
 
     return _listed(configuration, options, filters, named)
@@ -198,31 +203,35 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     policy = configuration.policy
     valid = [state.value for state in State]
     wrong = [
-        f"--state {word}: is not a state; the states are: {', '.join(valid)}"
+        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=", ".join(valid))
         for word in options.state or ()
         if word not in valid
     ]
     if options.uai:
         known_uai, why = read_uai(options.uai)
         if known_uai is None:
-            wrong.append(f"--uai: {why}")
+            wrong.append(Phrase("{name}: {text}", name="--uai", text=why))
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
     if first > last:
-        wrong.append(f"--ending-from {first} is after --ending-to {last}")
-    names = {
-        "profile": (options.profile, [p.name for p in policy.profiles]),
-        "service": (options.service, [*policy.services]),
-    }
-    unknown = [
-        f"--{sort} {name}: the policy has no such {sort}; {hint(name, choices)}"
-        for sort, (name, choices) in names.items()
-        if name and name not in choices
-    ]
+        wrong.append(Phrase("--ending-from {first} is after --ending-to {last}", first=first, last=last))
+    unknown = []
+    name, profiles = options.profile, [profile.name for profile in policy.profiles]
+    if name and name not in profiles:
+        why = hint(name, profiles)
+        unknown.append(
+            Phrase("--profile {name}: the policy has no such profile; {hint}", name=name, hint=why)
+        )
+    name = options.service
+    if name and name not in policy.services:
+        why = hint(name, policy.services)
+        unknown.append(
+            Phrase("--service {name}: the policy has no such service; {hint}", name=name, hint=why)
+        )
     if wrong:
-        raise UsageError("\n".join([*wrong, *unknown]))
+        raise UsageError(joined([*wrong, *unknown], "{first}\n{second}"))
     if unknown:
-        raise NotFound("\n".join(unknown))
+        raise NotFound(joined(unknown, "{first}\n{second}"))
     return Filters(
         options.state or (),
         options.profile,

@@ -43,6 +43,7 @@ from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_re
 from piactl.edits.one_off_change import prepare
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import REASON, Exit, UsageError
+from piactl.phrase import Phrase
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.private_files import refuse_output
@@ -155,7 +156,7 @@ def extend(
     """
     command = begin(options)
     if until is None:
-        raise UsageError("the new last day is missing: add --until DATE")
+        raise UsageError(Phrase("the new last day is missing: add --until DATE"))
     last_day, author, reason = until, command.author, command.order.reason
     return command.decide(lambda store: prepare_extension(store, names, author, last_day, sponsor, reason))
 
@@ -179,7 +180,9 @@ def rename(
     """
 
     if usage_name is None:
-        raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
+        raise UsageError(
+            Phrase('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
+        )
     command = begin(options)
     act = accounts.rename(command.author, usage_name.strip(), until)
     return command.act_on([account], act)
@@ -295,19 +298,19 @@ def merge(
     """
     differing = frozenset(despite or ())
     for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
-        raise UsageError(f"--despite {word}: birth-date, numen or name is expected")
+        raise UsageError(Phrase("--despite {word}: birth-date, numen or name is expected", word=word))
     command = begin(options)
     settings = command.configuration.settings
     if not out:
         file = f"{settings.plans_folder}/merge-{command.order.run}.json"
-        first = f"To write its plan: {typed_again((f'--out {file}',))}\n"
+        first = Phrase("To write its plan: {command}\n", command=typed_again((f"--out {file}",)))
         return command.decide(
             lambda store: _approvable(
                 command,
                 *_merge(command, store, source, into, protected=administrator, despite=differing),
                 file,
                 first=first,
-                then=f"\nThen, as the one who made the plan: piactl apply {file}",
+                then=Phrase("\nThen, as the one who made the plan: piactl apply {file}", file=file),
             )
         )
     refuse_output("--out", out, settings.plans_folder)
@@ -316,7 +319,7 @@ def merge(
         _, ready = _merge(command, store, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
-    say(f"To apply it: piactl apply {out}")
+    say(Phrase("To apply it: piactl apply {out}", out=out))
     return int(Exit.DONE)
 
 
@@ -359,8 +362,9 @@ def apply_merge(
     ActRefused if it comes out different."""
     first, day = next(iter(ready.writes)), ready.plan.basis.as_of
     source, into = dict.fromkeys(row.uid for row in ready.writes)
-    command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day))
-    order = replace(command.order, reason=reason or first.reason, break_glass=break_glass)
+    typed = str.__str__(first.reason)  # as a sentence with a form it would make another plan
+    command = begin(Manner(typed, yes=True, allow=allow, as_of=day))
+    order = replace(command.order, reason=reason or typed, break_glass=break_glass)
     command = replace(command, order=order)
 
     def prepare(store: AccountStore) -> Batch:
@@ -369,9 +373,16 @@ def apply_merge(
         batch, made = _merge(command, store, source, into, protected=True, despite=despite)
         if made.fingerprint != ready.fingerprint:
             raise ActRefused(
-                f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
-                "Nothing was written. Make it again: "
-                f"piactl account merge {source} {into} {REASON} --out {file if file != '-' else 'FILE'}"
+                Phrase(
+                    "{file}: an account of this merge has changed since, or somebody else made the plan\n"
+                    "Nothing was written. Make it again: piactl account merge {source} {into} {reason} "
+                    "--out {out}",
+                    file=file,
+                    source=source,
+                    into=into,
+                    reason=REASON,
+                    out=file if file != "-" else "FILE",
+                )
             )
         return _approvable(command, batch, ready, file)
 

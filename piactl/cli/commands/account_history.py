@@ -49,18 +49,19 @@ from piactl.clock import utc_now
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
 from piactl.edits.found_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
 from piactl.private_files import refuse_output, write_private
 from piactl.report.establishments import legend
 from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
+from piactl.translation import translate
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -99,13 +100,15 @@ def history(
     writes = _logged(configuration, uid, {change.dn for change in changes}, first) if uid else []
     if read_numen(name) is not None:
         raise NotFound(
-            "a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule"
+            Phrase("a NUMEN is a secret and not a name of an account; give a uid, an address or a matricule")
         )
     if not uid and not changes and not _of_journal(configuration, name, None, None):
         if code is Exit.UNREACHABLE:
-            say(f"{name}: the journal of this host has no such uid")
+            say(Phrase("{name}: the journal of this host has no such uid", name=name))
             return int(code)
-        raise NotFound(f"{name}: no such account in the directory or in the journal of this host")
+        raise NotFound(
+            Phrase("{name}: no such account in the directory or in the journal of this host", name=name)
+        )
     identities = {who: singular.dn for who, singular in configuration.settings.directory.identities.items()}
     limit = last.timestamp() if last else float("inf")
     writes = [w for w in writes if datetime.fromisoformat(w.time).timestamp() <= limit]
@@ -119,12 +122,11 @@ def history(
         rows = [_flat(row, layout) for row in rows]
     show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
-        singular, plural = (
-            "note of the server about logging in is",
-            "notes of the server about logging in are",
+        number = len(noted)
+        notes = counted(
+            number, "note of the server about logging in is", "notes of the server about logging in are"
         )
-        notes = counted(len(noted), singular, plural)
-        say(f"{notes} left out; --logins shows them")
+        say(Phrase("{notes} left out; --logins shows them", notes=notes))
     return int(code)
 
 
@@ -132,11 +134,11 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
     """An act as the help desk sees it: their own acts whole, of those of others day, kind and role."""
     if row["run"] and row["author"] == caller().name:
         return row
-    role = row["identity"] or "another program"
+    role = row["identity"] or Phrase("another program")
     if row["run"]:
         author = "" if row["author"] == roles.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
-        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or "nobody with a role"
+        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or Phrase("nobody with a role")
     hidden = dict.fromkeys(("run", "host", "reason", "attributes", "message"))
     return {**row, "time": row["time"][:10], "author": role, "identity": role, **hidden}
 
@@ -153,7 +155,7 @@ def _uid_of(configuration: Configuration, name: str) -> tuple[str, Exit]:
         with reading(configuration) as reader:
             return find_uid(configuration.accounts(reader), name), Exit.DONE
     except DirectoryUnreachable as error:
-        say(f"{error}\nThe answer is from the journal of this host alone.")
+        say(Phrase("{error}\nThe answer is from the journal of this host alone.", error=str(error)))
         return "", Exit.UNREACHABLE
 
 
@@ -179,11 +181,21 @@ def _logged(
         except PiactlError as error:
             refused.append(str(error))
     if hidden or refused:
-        why = f"; {'; '.join(refused)}" if refused else ""
-        place = f" ({', '.join(hidden)})" if hidden else ""
-        say(f"no access log{place} can be read here{why}: the answer is from the journal of this host alone")
+        unread = Phrase("no access log can be read here")
+        if hidden:
+            unread = Phrase("no access log ({names}) can be read here", names=", ".join(hidden))
+        say(
+            Phrase(
+                "{reasons}: the answer is from the journal of this host alone",
+                reasons=joined([unread, *refused]),
+            )
+        )
     else:
-        say("the server keeps no access log: changes by other programs or hosts are not in this history")
+        say(
+            Phrase(
+                "the server keeps no access log: changes by other programs or hosts are not in this history"
+            )
+        )
     return []
 
 
@@ -203,7 +215,7 @@ def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
         "author": author,
         "what": " ".join(row["kinds"]) or row["operation"],
         "sources": " + ".join(row["sources"]),
-        "attributes": "(not shown)" if names is None else names,
+        "attributes": Phrase("(not shown)") if names is None else names,
     }
 
 
@@ -239,20 +251,24 @@ def timeline(
     else:
         put_text([_text(drawn, configuration.register)])
     if not drawn.rows:
-        say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+        nothing = Phrase(
+            "{uid}: nothing to draw from {first} to {last}",
+            uid=drawn.account.uid,
+            first=drawn.first,
+            last=drawn.last,
+        )
+        archived = drawn.account.state.value == "archived"
+        say(joined([nothing, Phrase("it is archived")]) if archived else nothing)
     for case in cases:
-        say(f"{drawn.account.uid}: {case['text']}")
+        say(Phrase("{name}: {text}", name=drawn.account.uid, text=case["text"]))
     if drifts:
         say(drift_summary(entry, drifts))
     return int(Exit.DONE)
 
 
-def _why(drawn: Timeline) -> str:
-    return "; it is archived" if drawn.account.state.value == "archived" else ""
-
-
 def _title(drawn: Timeline) -> str:
-    who = drawn.account.display_name if drawn.account.state.value != "archived" else "(archived)"
+    archived = drawn.account.state.value == "archived"
+    who = translate(Phrase("(archived)")) if archived else drawn.account.display_name
     return f"{who} ({drawn.account.uid})"
 
 
@@ -278,16 +294,22 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
     if file == "-":
         put([picture])
         return
-    refuse_output("--svg", file, instead="give --svg - and redirect: >FILE")
+    refuse_output("--svg", file, instead=Phrase("give --svg - and redirect: >FILE"))
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as written:
             written.write(picture)
     except FileExistsError:
-        raise PiactlError(f"--svg {file}: already exists; add --force to replace it") from None
+        raise PiactlError(
+            Phrase("--svg {file}: already exists; add --force to replace it", file=file)
+        ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise PiactlError(f"--svg {file}: cannot be written ({reason}); choose another file") from None
-    say(f"drawn: {file}")
+        reason = getattr(error, "strerror", None) or Phrase("the path is not valid")
+        raise PiactlError(
+            Phrase(
+                "--svg {file}: cannot be written ({reason}); choose another file", file=file, reason=reason
+            )
+        ) from None
+    say(Phrase("drawn: {file}", file=file))
 
 
 def export(
@@ -326,10 +348,10 @@ def export(
     name = document["uid"] or document["matricule"]
     journal_private_reading(configuration, "export", [name], identity)
     if document["undo"] is None:
-        say("undo records are left out: only nightly and the administrator read them")
+        say(Phrase("undo records are left out: only nightly and the administrator read them"))
     if page is not None:
         write_private(Path(page), person_page(document).encode(), new=True)
-        say(f"written to {page} (mode 0600): hand it over, then delete it")
+        say(Phrase("written to {page} (mode 0600): hand it over, then delete it", page=page))
     if output is Form.JSON:
         put_json(document)
     elif page is None:

@@ -23,10 +23,10 @@ from piactl.cli.framework.options import (
     read_allowed,
 )
 from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
-from piactl.core.text import counted
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
 from piactl.journal import who
+from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.load_feeds import read_feeds
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, sealed
@@ -149,5 +149,6 @@ def _apply(
 ) -> int:
     if ready.writes:
         entries = counted(len(ready.writes), "entry", "entries")
-        ask(lambda: plan_text(plan_document(ready)), f"Adopt {entries}?", yes=yes)
+        question = Phrase("Adopt {entries}?", entries=entries)
+        ask(lambda: plan_text(plan_document(ready)), question, yes=yes)
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

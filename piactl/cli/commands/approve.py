@@ -34,7 +34,6 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
-from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch, PreparedAccount
@@ -44,8 +43,10 @@ from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
 from piactl.journal.actor import known_operator
+from piactl.phrase import Phrase, counted
 from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside
+from piactl.translation import translate
 
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[
@@ -82,7 +83,7 @@ def reject(file: PlanFile, reason: Reason = "") -> int:
 
 
 def _answer(file: str, reason: str, *, approved: bool) -> int:
-    need_reason(reason, "approve" if approved else "reject", ["a reason"])
+    need_reason(reason, "approve" if approved else "reject", [file])
     configuration = this_configuration()
     ready = read_plan_file(file, configuration)
     order = new_order(configuration, ready.plan.basis.as_of, reason)
@@ -93,12 +94,18 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         answer = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]
     if not approved:
-        put_text([f"plan {short}: rejected by {answer.by}; its feeds are not applied\n"])
+        rejected = Phrase(
+            "plan {plan}: rejected by {by}; its feeds are not applied", plan=short, by=answer.by
+        )
+        put_text([f"{translate(rejected)}\n"])
         return int(Exit.DONE)
-    hours = configuration.policy.approvals.hours
-    put_text(
-        [f"plan {short}: approved by {answer.by} for {counted(hours, 'hour')}; another person applies it\n"]
+    approved_plan = Phrase(
+        "plan {plan}: approved by {by} for {hours}; another person applies it",
+        plan=short,
+        by=answer.by,
+        hours=counted(configuration.policy.approvals.hours, "hour", "hours"),
     )
+    put_text([f"{translate(approved_plan)}\n"])
     return int(Exit.DONE)
 
 
@@ -143,7 +150,7 @@ def approve_device(name: Name, output: ShowOutput = None) -> int:
 
     def prove(holder: DeviceHolder) -> None:
         if waiting_device(holder) != request.device:
-            raise ActRefused(f"{name}: another device was enrolled since; request it again")
+            raise ActRefused(Phrase("{name}: another device was enrolled since; request it again", name=name))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, request.account)
@@ -201,7 +208,7 @@ def _withdraw(name: str, manner: Manner) -> int:
         all_requests = requests_of(command.configuration, store.reader)
         request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
-        uid, note = request.account, f"{name} is withdrawn"
+        uid, note = request.account, Phrase("{name} is withdrawn", name=name)
         row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
         people = find_named(store, uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))

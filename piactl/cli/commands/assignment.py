@@ -21,6 +21,7 @@ from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, read_uai
 from piactl.errors import UsageError
+from piactl.phrase import Phrase
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
 Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]
@@ -110,7 +111,7 @@ def move(
 def _need(options: dict[str, object]) -> None:
     missing = [name for name, value in options.items() if not value]
     if missing:
-        raise UsageError(f"add {', '.join(missing)}")
+        raise UsageError(Phrase("add {missing}", missing=", ".join(missing)))
 
 
 def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
@@ -123,5 +124,5 @@ def _uai(text: str) -> str:
         return ""
     known_uai, why = read_uai(text)
     if known_uai is None:
-        raise UsageError(f"{text}: {why}")
+        raise UsageError(Phrase("{name}: {text}", name=text, text=why))
     return known_uai

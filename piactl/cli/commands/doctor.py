@@ -19,13 +19,13 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
-from piactl.core.text import counted
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.edits.found_accounts import find_account
 from piactl.errors import ConfigurationInvalid, Exit, UsageError
 from piactl.host_secrets import identity_password
 from piactl.journal import who
+from piactl.phrase import Phrase, counted
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 from piactl.watch.examine import examine, exit_code
@@ -65,7 +65,7 @@ def doctor(
     Example: piactl doctor -o json
     """
     if compare != bool(accounts):
-        raise UsageError("--compare needs accounts, and accounts need --compare")
+        raise UsageError(Phrase("--compare needs accounts, and accounts need --compare"))
     if compare:
         return _compare(read_names(accounts or ()), output)
     return _examined(output, strict=strict, problems=problems, canaries=canaries)
@@ -111,7 +111,7 @@ def _compare(names: Sequence[str], output: Form | None) -> int:
     configuration = this_configuration()
     directory = configuration.settings.directory
     if len(directory.servers) < 2:
-        raise UsageError("directory.servers has one server only; there is nothing to compare")
+        raise UsageError(Phrase("directory.servers has one server only; there is nothing to compare"))
     with reading(configuration) as reader:
         accounts = configuration.accounts(reader)
         uids = [find_account(accounts, name).uid for name in names]
@@ -121,7 +121,7 @@ def _compare(names: Sequence[str], output: Form | None) -> int:
         for sentence in sentences:
             say(sentence)
         if not sentences:
-            say(f"the same on {counted(len(directory.servers), 'server')}")
+            say(Phrase("the same on {servers}", servers=counted(len(directory.servers), "server", "servers")))
     else:
         put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
     return int(Exit.FAILED if sentences else Exit.DONE)

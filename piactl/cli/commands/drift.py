@@ -27,6 +27,7 @@ from piactl.edits.batch import Batch
 from piactl.edits.drift_decisions import prepare_adopt, prepare_keep, prepare_revert, standing_drift
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import UsageError
+from piactl.phrase import Phrase
 from piactl.planning.drift_fates import drift_row
 
 DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
@@ -90,7 +91,7 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
     Example: piactl drift override claire.dubreuil --until 2026-10-31 --reason "inquiry"
     """
     if until is None:
-        raise UsageError("what another program changed stays until a day: add --until DATE")
+        raise UsageError(Phrase("what another program changed stays until a day: add --until DATE"))
     return _decide_drift(prepare_keep, names, options, until)
 
 

@@ -16,6 +16,7 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 from piactl.journal.event_stream import EventStream, read_cursor
+from piactl.phrase import Phrase
 from piactl.report.table import rendered
 
 COLUMNS = ("id", "at", "kind", "uid", "state", "added", "removed", "old", "new", "effective", "run")
@@ -49,7 +50,7 @@ def events(
     Example: piactl events -o ndjson
     """
     if follow and output not in (None, Form.NDJSON):
-        raise UsageError("--follow prints ndjson only: leave -o out")
+        raise UsageError(Phrase("--follow prints ndjson only: leave -o out"))
     cursor = read_cursor(since) if since else None
     stream = EventStream(this_configuration().settings.journal_file, cursor)
     if follow:

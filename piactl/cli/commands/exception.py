@@ -27,6 +27,7 @@ from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy, Service
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import NotFound, UsageError
+from piactl.phrase import Phrase
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
@@ -79,10 +80,10 @@ def _except(
     command = begin(manner)
     place = _checked(command.configuration.policy, service, uai)
     if until is None:
-        raise UsageError("an exception needs an end: add --until DATE")
+        raise UsageError(Phrase("an exception needs an end: add --until DATE"))
     start = from_ or command.order.as_of
     if until < start:
-        raise UsageError(f"--until {until} is before the first day, {start}")
+        raise UsageError(Phrase("--until {until} is before the first day, {start}", until=until, start=start))
     make = edits.grant if grants else edits.deny
     return command.act_on(names, make(command.author, service, place, start, until))
 
@@ -95,7 +96,7 @@ def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "
     """
     command = begin(options)
     if not service:
-        raise UsageError("add --service, as `exception list` shows it")
+        raise UsageError(Phrase("add --service, as `exception list` shows it"))
     act = edits.end_exceptions(command.author, service, uai.strip().upper())
     return command.act_on(names, act)
 
@@ -124,7 +125,11 @@ def _known(policy: Policy, name: str) -> Service:
     service_entry = policy.services.get(name)
     if service_entry is None:
         names = list(policy.services)
-        raise NotFound(f"--service {name}: the policy has no such service; {hint(name, names)}")
+        raise NotFound(
+            Phrase(
+                "--service {name}: the policy has no such service; {hint}", name=name, hint=hint(name, names)
+            )
+        )
     return service_entry
 
 
@@ -132,17 +137,19 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
     """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
 
     if not service:
-        raise UsageError("add --service")
+        raise UsageError(Phrase("add --service"))
     service_entry = _known(policy, service)
     if service_entry.per_establishment and not uai:
-        raise UsageError(f"{service} is a service of one establishment: add --uai")
+        raise UsageError(Phrase("{service} is a service of one establishment: add --uai", service=service))
     if uai and not service_entry.per_establishment:
-        raise UsageError(f"{service} is the same in all establishments: leave --uai out")
+        raise UsageError(
+            Phrase("{service} is the same in all establishments: leave --uai out", service=service)
+        )
     if not uai:
         return ""
     known_uai, why = read_uai(uai)
     if known_uai is None:
-        raise UsageError(f"--uai: {why}")
+        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
     return known_uai
 
 
@@ -173,7 +180,9 @@ def end_overrides(
     words = [kind.value for kind in OverrideKind]
     unknown = [word for word in kind or [] if word not in words]
     if unknown:
-        raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
+        raise UsageError(
+            Phrase("--kind {unknown}: the kinds are {words}", unknown=unknown[0], words=", ".join(words))
+        )
     command = begin(options)
     kinds = [OverrideKind(word) for word in kind or words]
     return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -45,13 +45,14 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.memory import Memory, SourceMemory
-from piactl.core.text import counted, iso
+from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
+from piactl.phrase import Phrase, counted
 from piactl.planning.count_rows import column_warnings_of
 from piactl.planning.inputs.linked_matricules import linked_matricules
 from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
@@ -59,7 +60,9 @@ from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, 
 from piactl.planning.inputs.merge_feeds import SourcedFeed, judged
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
+from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered
+from piactl.translation import translate
 from piactl.trials.rehearse_nights import RehearsalFolder
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -108,7 +111,7 @@ def check(
     if lengths:
         columns["matricule"] = lengths
     document: dict[str, Any] = {
-        "status": "partly usable" if rejections else "usable",
+        "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
         "source": facts.source,
         "digest": facts.digest,
@@ -167,7 +170,7 @@ def rejects(
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
     if out != "-":
-        refuse_output("--out", out, instead="give --out - and redirect: >FILE")
+        refuse_output("--out", out, instead=Phrase("give --out - and redirect: >FILE"))
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
     feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
@@ -175,7 +178,10 @@ def rejects(
         print_utf8("latin-1")  # byte for byte
         put([rejects_content(feed, sourced.source).decode("latin-1")])
     count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed, sourced.source)
-    say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
+    if count:
+        say(Phrase("{rows} to {file}", rows=counted(count, "row written", "rows written"), file=out))
+    else:
+        say(Phrase("no row is rejected; nothing was written"))
     return int(Exit.DONE)
 
 
@@ -212,7 +218,11 @@ def score(
     settings = configuration.settings
     if source and source not in settings.sources:
         raise UsageError(
-            f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
+            Phrase(
+                "--source {source}: no source has this name; there are: {sources}",
+                source=source,
+                sources=", ".join(settings.sources),
+            )
         )
     scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
     tables = {
@@ -223,7 +233,8 @@ def score(
     }
     layout = layout_or_default(output)
     if not scores["nights"]:
-        say("no feed was applied" + (f" of source {source}" if source else ""))
+        of_source = Phrase("no feed was applied of source {source}", source=source)
+        say(of_source if source else Phrase("no feed was applied"))
     if by is None and layout == "json":
         put_json(scores)
         return int(Exit.DONE)
@@ -270,27 +281,32 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    of = f" of {document['date']}" if document["date"] else ""
-    sort = "full" if document["full"] else "delta"
-    lines = [
-        f"{document['file']}{of}: {counted(document['rows'], 'row')}, "
-        f"{counted(document['people'], 'person', 'people')}, "
-        f"source {document['source']} ({sort})",
-        f"  sha256 {document['digest']}",
-    ]
-    lines += [f"  {remark}" for remark in document["remarks"]]
-    lines += [f"  warning: {warning['column']}: {warning['message']}" for warning in document["warnings"]]
-    lines.append(f"  {_comparison(document['compared'], len(document['warnings']))}")
-    for r in document["rejections"]:
-        lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")
-    rows = len({r["line"] for r in document["rejections"]})
-    lines.append(
-        f"{rows} of {counted(document['rows'], 'row')} rejected, "
-        f"{counted(len(document['held']), 'person', 'people')} would be held"
-        if rows
-        else "nothing is rejected"
+    name: str = document["file"]
+    if document["date"]:
+        name = Phrase("{file} of {day}", file=name, day=document["date"])
+    head = Phrase(
+        "{feed}: {rows}, {people}, source {source} ({sort})",
+        feed=name,
+        rows=counted(document["rows"], "row", "rows"),
+        people=counted(document["people"], "person", "people"),
+        source=document["source"],
+        sort=Phrase("full") if document["full"] else Phrase("delta"),
     )
-    put_text(shown(line) + "\n" for line in lines)
+    remarks = [*document["remarks"]]
+    for warning in document["warnings"]:
+        remarks.append(Phrase("warning: {column}: {message}", **warning))
+    remarks.append(_comparison(document["compared"], len(document["warnings"])))
+    lines = [head, f"  sha256 {document['digest']}", *(f"  {translate(remark)}" for remark in remarks)]
+    lines += [rejection_words(rejection) for rejection in document["rejections"]]
+    rows = len({r["line"] for r in document["rejections"]})
+    rejected = Phrase(
+        "{number} of {rows} rejected, {people}",
+        number=rows,
+        rows=counted(document["rows"], "row", "rows"),
+        people=counted(len(document["held"]), "person would be held", "people would be held"),
+    )
+    lines.append(rejected if rows else Phrase("nothing is rejected"))
+    put_text(shown(translate(line)) + "\n" for line in lines)
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
@@ -303,9 +319,14 @@ def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
 def _comparison(compared: int | None, warnings: int) -> str:
     """What the columns were compared with."""
     if compared is None:
-        return "not compared with the last feeds: --compare does, and asks the directory"
+        return Phrase("not compared with the last feeds: --compare does, and asks the directory")
     if compared < WARNING_PAST:
-        last = counted(compared, "full feed")
-        return f"compared with nothing: the directory knows {last} of the source, {WARNING_PAST} are needed"
-    differ = counted(warnings, "column differs", "columns differ") if warnings else "no column differs"
-    return f"compared with the last {compared} feeds: {differ}"
+        return Phrase(
+            "compared with nothing: the directory knows {feeds} of the source, {number} are needed",
+            feeds=counted(compared, "full feed", "full feeds"),
+            number=WARNING_PAST,
+        )
+    differ = (
+        counted(warnings, "column differs", "columns differ") if warnings else Phrase("no column differs")
+    )
+    return Phrase("compared with the last {number} feeds: {differ}", number=compared, differ=differ)

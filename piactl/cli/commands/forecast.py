@@ -26,10 +26,10 @@ from piactl.cli.framework.options import (
     day_option,
 )
 from piactl.cli.framework.run_context import journal_private_reading
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.nights_text import (
     LEAVER_COLUMNS,
     change_table,
@@ -91,7 +91,12 @@ def forecast(
         first = first_night(accounts, configuration.unreadable, asked)
         last = _last_day(first, until, leavers)
         if first > asked:
-            say(f"the forecast begins on {first}, the day of the last night: nothing is due before it")
+            say(
+                Phrase(
+                    "the forecast begins on {day}, the day of the last night: nothing is due before it",
+                    day=first,
+                )
+            )
         run = Forecast(
             accounts,
             configuration.rules,
@@ -110,31 +115,36 @@ def forecast(
 
 def _check(until: date | None, leavers: int | None, *, list_: bool, of_leavers: Sequence[str]) -> None:
     """Raises UsageError with every conflict between the options."""
-    problems = []
+    problems: list[str] = []
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
-        problems.append(f"--leavers {leavers}: give a number of days from 1 to {_MOST_DAYS}")
+        given, most = f"--leavers {leavers}", _MOST_DAYS
+        problems.append(Phrase("{given}: give a number of days from 1 to {most}", given=given, most=most))
     if leavers is not None and until:
-        problems.append("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead")
+        problems.append(Phrase("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead"))
     if leavers is not None and list_:
-        problems.append("--list and --leavers: give one of them; --leavers already is a list")
+        problems.append(Phrase("--list and --leavers: give one of them; --leavers already is a list"))
     if leavers is None:
-        problems += [f"{name}: only with --leavers DAYS" for name in of_leavers]
+        problems += [Phrase("{name}: only with --leavers DAYS", name=name) for name in of_leavers]
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(joined(problems, "{first}\n{second}"))
 
 
 def _last_day(first: date, until: date | None, leavers: int | None) -> date:
     last = until or first + timedelta(days=leavers or _USUAL_DAYS)
     if last < first:
-        raise UsageError(f"--until {last}: is before the first night of the forecast, {first}")
+        raise UsageError(
+            Phrase(
+                "--until {last}: is before the first night of the forecast, {first}", last=last, first=first
+            )
+        )
     if (last - first).days > _MOST_DAYS:
-        raise UsageError(f"--until {last}: is more than {_MOST_DAYS} days ahead")
+        raise UsageError(Phrase("--until {last}: is more than {days} days ahead", last=last, days=_MOST_DAYS))
     return last
 
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     nights = []
-    with ProgressLine("days computed") as progress:
+    with ProgressLine(Phrase("days computed")) as progress:
         for night in run.nights():
             nights.append(night)
             progress((night.day - run.first).days + 1, (run.until - run.first).days + 2)
@@ -147,7 +157,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
         if layout != "table" or days:
             display(day_table(days, layout), layout)
         if layout == "table" and days:
-            say("To show every change: piactl forecast --list")
+            say(Phrase("To show every change: piactl forecast --list"))
     return nights
 
 
@@ -166,11 +176,14 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
     holdoff = this_configuration().settings.password.holdoff_days
     rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None, departures=departures)
     if private_mail and rows:
-        journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
+        journal_private_reading(
+            this_configuration(), Phrase("private addresses"), [row["uid"] for row in rows]
+        )
     if rows or layout != "table":
         display(leaver_table(rows, layout, columns), layout)
     else:
-        say(f"nobody {'leaves' if departures else 'loses anything'} until {run.until}")
+        leaves = Phrase("nobody leaves until {day}", day=run.until)
+        say(leaves if departures else Phrase("nobody loses anything until {day}", day=run.until))
     return nights
 
 
@@ -178,12 +191,12 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     """Prints the remarks below the table: no change due, held people, guards that would stop a
     night."""
     if not any(night.plan.changes for night in nights):
-        say(f"nothing is due until {last}")
+        say(Phrase("nothing is due until {last}", last=last))
     holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
     if holds:
         person, why = next(iter(holds.items()))
-        people = counted(len(holds), "person is", "people are")
-        say(f"{people} held, such as {person}: {why}")
+        people = counted(len(holds), "person is held", "people are held")
+        say(Phrase("{people}, such as {person}: {why}", people=people, person=person, why=why))
     for night in nights:
         if night.plan.refusals:
             say(stopped_text(night.day.isoformat(), list(map(to_json, night.plan.refusals))))

@@ -18,8 +18,8 @@ from piactl.cli.framework.options import (
     read_date,
 )
 from piactl.core.plan.guard_suggestions import NightCounts, suggestions
-from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted
 from piactl.private_files import refuse_input
 from piactl.report.policy_text import guards_table
 from piactl.trials.rehearse_nights import RehearsalFolder
@@ -50,13 +50,13 @@ def suggest(
     Example: piactl guards suggest --margin 2
     """
     if not 1 <= margin <= 100:
-        raise UsageError(f"--margin {margin}: give a number from 1 to 100")
+        raise UsageError(Phrase("--margin {margin}: give a number from 1 to 100", margin=margin))
     left_out = {read_date("--except", text) for text in unusual or ()}
     configuration = this_configuration()
     nights = _rehearsed(folder) if folder else _real()
     ordinary = [(day, counts) for day, counts in nights if day not in left_out]
     if not ordinary:
-        raise UsageError("no ordinary night to learn from; rehearse some: piactl rehearse --help")
+        raise UsageError(Phrase("no ordinary night to learn from; rehearse some: piactl rehearse --help"))
     rows = [
         {**asdict(row), "day": row.day.isoformat()}
         for row in suggestions(ordinary, configuration.policy, margin)
@@ -65,7 +65,8 @@ def suggest(
     if rows or layout != "table":
         display(guards_table(rows, layout), layout)
     days = sorted(day for day, _ in ordinary)
-    say(f"{counted(len(ordinary), 'ordinary night')} from {days[0]} to {days[-1]}")
+    count = counted(len(ordinary), "ordinary night", "ordinary nights")
+    say(Phrase("{nights} from {first} to {last}", nights=count, first=days[0], last=days[-1]))
     return int(Exit.DONE)
 
 

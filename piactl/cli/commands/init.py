@@ -12,6 +12,7 @@ import typer
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.cli.framework.host import has_user
 from piactl.errors import Exit
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_output
 from piactl.resources import schemas_folder
 from piactl.roles import SERVICE_USER
@@ -100,7 +101,7 @@ def init(
         say(f"{path}: already exists; left unchanged")
     put(f"{path}\n" for path in begun.written)
     if not begun.written:
-        say("nothing to do")
+        say(Phrase("nothing to do"))
         return int(Exit.DONE)
     configuration = place / SYSTEM_CONFIGURATION.name
     config = "" if configuration == SYSTEM_CONFIGURATION else f" --config {shlex.quote(str(configuration))}"

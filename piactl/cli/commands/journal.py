@@ -38,13 +38,14 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.keyed_digests import masked
-from piactl.core.text import counted, facts_of
+from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
 from piactl.journal.files import closed_chains, newest_lines, unread
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
+from piactl.phrase import counted
 from piactl.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.report.escaping import shown
 from piactl.runs.journal_heads import StoredHeads, recorded_heads
@@ -219,7 +220,7 @@ def _proof_text(proof: Verification, heads: int | None, begun: str) -> str:
     if heads is not None:
         matching = heads - len(proof.uncovered)
         compared = f", {counted(matching, 'stored head matches', 'stored heads match')}"
-    lines = [f"journal intact: {counted(proof.lines, 'line')}{compared}"]
+    lines = [f"journal intact: {counted(proof.lines, 'line', 'lines')}{compared}"]
     if begun:
         lines.append(f"run {begun} began the journal anew: heads before it are not compared")
     if proof.first > 1:
@@ -243,7 +244,7 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
         elif name not in heads:
             say(f"{closed}: is not closed. See: piactl journal close")
         else:
-            put([shown(f"{name}: closed, intact: {counted(proof.lines, 'line')}") + "\n"])
+            put([shown(f"{name}: closed, intact: {counted(proof.lines, 'line', 'lines')}") + "\n"])
             continue
         intact = False
     return intact
@@ -257,7 +258,7 @@ def _verify_file(file: Path) -> int:
         say(str(proof.problem))
         return int(Exit.FAILED)
     put([
-        f"journal intact: {counted(proof.lines, 'line')}, {proof.first} to {proof.head.seq}\n",
+        f"journal intact: {counted(proof.lines, 'line', 'lines')}, {proof.first} to {proof.head.seq}\n",
         f"head {proof.head.seq}:{proof.head.hash}: unless syslog has a head in this file, the whole file may "
         "have been rebuilt\n",
     ])  # fmt: skip

@@ -10,7 +10,6 @@ from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import put, reading, say, show_rows, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
-from piactl.core.text import counted
 from piactl.edits.batch import carry_out
 from piactl.errors import Exit, PiactlError
 from piactl.helpdesk.key_rotation import (
@@ -23,6 +22,7 @@ from piactl.helpdesk.key_rotation import (
 )
 from piactl.host_secrets import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
+from piactl.phrase import counted
 from piactl.runs.begin_run import begin_run
 from piactl.runs.key_fence import announce_key
 
@@ -120,7 +120,7 @@ def retire(
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            secrets = counted(sealed, "sealed secret")
+            secrets = counted(sealed, "sealed secret", "sealed secrets")
             first = f"{secrets} would move to {keys.current}, and " if sealed else ""
             say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)

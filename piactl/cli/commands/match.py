@@ -42,6 +42,7 @@ from piactl.edits.case_decisions import (
     refuse_second,
 )
 from piactl.errors import Exit
+from piactl.phrase import Phrase
 from piactl.report.match_text import case_text
 
 CASE_COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
@@ -143,7 +144,7 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
     command = begin(Manner(reason, as_of=as_of))
     with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
         decide(writer, command.run(), case, None)
-    say(f"case {case}: open again")
+    say(Phrase("case {case}: open again", case=case))
     return int(Exit.DONE)
 
 
@@ -169,11 +170,11 @@ def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> in
         return command.decide(lambda store: prepare_join(store, id_, decision))
     if options.dry_run:
         refuse_second(case, decision)
-        say(f"case {id_}: would be decided: {answer.value}")
+        say(Phrase("case {id}: would be decided: {answer}", id=id_, answer=answer.value))
         return int(Exit.DONE)
     with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
         case = decide(writer, command.run(), id_, decision)
     if options.output is not None:
         show_rows([case_facts(case, configuration.settings, day)], CASE_COLUMNS, options.output)
-    say(f"case {id_}: {answer.value}")
+    say(Phrase("case {id}: {answer}", id=id_, answer=answer.value))
     return int(Exit.DONE)

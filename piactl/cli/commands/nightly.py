@@ -47,13 +47,13 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
-from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
@@ -70,6 +70,7 @@ from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
 from piactl.runs.notifications import events_waiting, missing_programs
 from piactl.runs.run import Order
+from piactl.translation import translate_word
 
 _FEW = 5
 """How many of the people who are held a night names at its end."""
@@ -116,9 +117,11 @@ def nightly(
     if move_applied:
         refuse_output("--move-applied", move_applied, OF_FEEDS)
     if html:
-        refuse_output("--html", html, instead="read it afterwards: piactl runs show last -o html >FILE")
+        refuse_output(
+            "--html", html, instead=Phrase("read it afterwards: piactl runs show last -o html >FILE")
+        )
     elif public:
-        raise UsageError("--public needs --html FILE")
+        raise UsageError(Phrase("--public needs --html FILE"))
     configuration = this_configuration()
     order = new_order(configuration, as_of, reason)
     try:
@@ -162,11 +165,11 @@ def _run(
     move_applied: str,
 ) -> tuple[int, ReadyPlan, Done]:
     for missing in missing_programs(configuration.settings):
-        say(f"warning: {missing}")
+        say(Phrase("warning: {problem}", problem=missing))
     with (
         stop_on_signals() as stop,
         writing(configuration) as writer,
-        ProgressLine("written") as progress,
+        ProgressLine(Phrase("written")) as progress,
     ):
         try:
             report = run_nightly(
@@ -190,7 +193,7 @@ def _run(
     lost = None
     try:
         if output is Form.TEXT:
-            rest = f"every change: piactl plan show {report.file} --all"
+            rest = Phrase("every change: piactl plan show {file} --all", file=report.file)
             text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
     except StdoutLost as error:
@@ -201,20 +204,22 @@ def _run(
         lost = error
     code = done_code(done)
     if code == Exit.DONE and ready.plan.rejections and strict:
-        rejected = counted(len(ready.plan.rejections), "row was", "rows were")
-        say(f"{rejected} rejected, and --strict is set")
+        rejected = counted(len(ready.plan.rejections), "row was rejected", "rows were rejected")
+        say(Phrase("{rows}, and --strict is set", rows=rejected))
         code = int(Exit.PARTLY)
     if lost is not None:
-        say(f"{lost}\nThe run itself is {done.status}; see: piactl runs show {done.run}")
+        status = translate_word(done.status)
+        see = Phrase("The run itself is {status}; see: piactl runs show {run}", status=status, run=done.run)
+        say(joined([str(lost), see], "{first}\n{second}"))
         code = int(lost.exit_code)
     if move_applied and (code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds)):
         moved = _move_applied(report.feeds, Path(move_applied))
         code = code or moved
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
-        since = counted(configuration.settings.matching.max_hold_days, "day")
-        cases = counted(overdue, "case is", "cases are")
-        say(f"{cases} undecided for more than {since}: piactl match list")
+        since = counted(configuration.settings.matching.max_hold_days, "day", "days")
+        cases = counted(overdue, "case is undecided", "cases are undecided")
+        say(Phrase("{cases} for more than {days}: piactl match list", cases=cases, days=since))
         code = int(Exit.PARTLY)
     return code, ready, done
 
@@ -225,7 +230,7 @@ def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
     code = Exit.DONE
     for digest, path in read:
         if digest_of_feed(path) != digest:
-            say(f"{path}: was changed after it was read, and stays")
+            say(Phrase("{path}: was changed after it was read, and stays", path=path))
             continue
         moved = folder / path.name
         free = (folder / f"{path.name}.~{number}~" for number in count(1))
@@ -234,7 +239,14 @@ def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
                 moved.rename(next(name for name in free if not os.path.lexists(name)))
             path.rename(moved)
         except OSError as error:
-            say(f"{path}: was applied, and cannot be moved to {folder} ({error.strerror}): move it yourself")
+            say(
+                Phrase(
+                    "{path}: was applied, and cannot be moved to {folder} ({reason}): move it yourself",
+                    path=path,
+                    folder=folder,
+                    reason=error.strerror,
+                )
+            )
             code = Exit.PARTLY
     return int(code)
 
@@ -271,7 +283,7 @@ def _metrics(
         )
         write_public(file, text.encode())
     except (PiactlError, OSError) as error:
-        say(f"the metrics could not be written: {error}")
+        say(Phrase("the metrics could not be written: {error}", error=str(error)))
 
 
 def _of_directory(
@@ -311,7 +323,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
     try:
         update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
-        say(f"the days since when people are held could not be stored: {error}")
+        say(Phrase("the days since when people are held could not be stored: {error}", error=str(error)))
     return since
 
 
@@ -332,11 +344,22 @@ def _say_held(
     oldest = order.as_of - timedelta(days=most)
     new = [name for name in since if name not in before]
     long = [name for name, first in since.items() if first < oldest and name not in of_cases]
-    for names, how_long in ((new, "since this night"), (long, f"for more than {counted(most, 'day')}")):
+    how_longs = (
+        Phrase("since this night"),
+        Phrase("for more than {days}", days=counted(most, "day", "days")),
+    )
+    for names, how_long in zip((new, long), how_longs, strict=True):
         if names:
-            people = counted(len(names), "person is", "people are")
-            few = ", ".join([*names[:_FEW], *(["..."] if names[_FEW:] else [])])
-            say(f"{people} held {how_long}: {few}; see: piactl runs show {order.run}")
+            facts = {
+                "people": counted(len(names), "person is held", "people are held"),
+                "names": ", ".join([*names[:_FEW], *(["..."] if names[_FEW:] else [])]),
+                "run": order.run,
+            }
+            say(
+                Phrase(
+                    "{people} {how_long}: {names}; see: piactl runs show {run}", how_long=how_long, **facts
+                )
+            )
     return bool(new or long)
 
 
@@ -362,4 +385,5 @@ def _write_page(
         )
         (write_public if public else write_private)(Path(file), page.encode())
     except PiactlError as unwritten:
-        say(f"--html {file}: the page could not be written: {unwritten}")
+        why = str(unwritten)
+        say(Phrase("--html {file}: the page could not be written: {why}", file=file, why=why))

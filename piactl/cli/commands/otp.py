@@ -62,9 +62,10 @@ from piactl.helpdesk.device_changes import (
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, sudo_service
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
-from piactl.translation import translated
+from piactl.translation import translate
 
 CodeFile = Annotated[
     str | None,
@@ -115,7 +116,7 @@ def enroll(
     """
     on_screen = sys.stdout.isatty() and len(names) == 1 and options.output is None
     _need_a_way(names, png, uri_file, on_screen or options.dry_run)
-    command = begin(options, usual_reason="enrolment")
+    command = begin(options, usual_reason=Phrase("enrolment"))
     files = (None, None) if options.dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(names) == 1) as delivery:
 
@@ -137,15 +138,16 @@ def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, oth
     """Raises UsageError if the secret would reach nobody, or would go into a pipe."""
     for option, file in (("--png", png), ("--uri-file", uri_file)):
         if file:
-            refuse_output(option, file, instead=f"leave {option} out, on a terminal")
+            refuse_output(option, file, instead=Phrase("leave {option} out, on a terminal", option=option))
     if png and len(names) != 1:
-        raise UsageError("--png is for one account; for several: --uri-file FILE")
+        raise UsageError(Phrase("--png is for one account; for several: --uri-file FILE"))
     if not (png or uri_file or otherwise):
-        ways = "" if sudo_service() else ", or add --png FILE or --uri-file FILE"
-        raise UsageError(
-            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: "
-            f"type it on a terminal{ways}"
+        never = Phrase(
+            "the secret of a device is shown on a terminal or written to a new file, never to a pipe: type "
+            "it on a terminal"
         )
+        files = Phrase("{never}, or add --png FILE or --uri-file FILE", never=never)
+        raise UsageError(never if sudo_service() else files)
 
 
 def _picture(enrolment: Enrolment) -> str:
@@ -155,20 +157,33 @@ def _picture(enrolment: Enrolment) -> str:
     except UnicodeEncodeError:
         blocks = False
     picture, columns = drawn(enrolment.uri, blocks=blocks)
-    instead = "add --png FILE, or --uri-file FILE. Nothing was changed"
     if not blocks and os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError(f"this terminal cannot show a QR code (it has no UTF-8): {instead}")
+        raise UsageError(
+            Phrase(
+                "this terminal cannot show a QR code (it has no UTF-8): add --png FILE, or --uri-file FILE. "
+                "Nothing was changed"
+            )
+        )
     width = shutil.get_terminal_size((columns, 24)).columns
     if width < columns:
         raise UsageError(
-            f"a QR code takes {columns} columns here, and this terminal has {width}: widen it, or {instead}"
+            Phrase(
+                "a QR code takes {columns} columns here, and this terminal has {width}: widen it, or add "
+                "--png FILE, or --uri-file FILE. Nothing was changed",
+                columns=columns,
+                width=width,
+            )
         )
     return picture
 
 
 def _show_once(enrolment: Enrolment) -> None:
     put([_picture(enrolment), f"{enrolment.uri}\n"])
-    say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")
+    say(
+        Phrase(
+            "scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen"
+        )
+    )
 
 
 @with_shared_options
@@ -194,7 +209,7 @@ def verify(
     refuse_input("--proof-file", proof_file)
     if second_person:
         return request_approval(DEVICE, [name], options, code_file, proof_file, options.administrator)
-    command = begin(options, usual_reason="verification")
+    command = begin(options, usual_reason=Phrase("verification"))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, name)
@@ -224,15 +239,15 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     Example: piactl otp check claire.dubreuil
     """
     refuse_input("--code-file", code_file)
-    command = begin(CodeOptions("log in", administrator=administrator))
+    command = begin(CodeOptions(Phrase("log in"), administrator=administrator))
     configuration, identity = command.configuration, command.manner.identity
     with writing(configuration, identity) as writer:
         checks = identity_checks(configuration, writer)
         holder = find_holder(command.accounts(writer), name, identity)
         uid = holder.account.uid
-        code = ask_code(f"Code for {uid}", code_file)
+        code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
-    put_text([f"{uid}: the code is good, and used up\n"])
+    put_text([f"{translate(Phrase('{uid}: the code is good, and used up', uid=uid))}\n"])
     return int(Exit.DONE)
 
 
@@ -245,7 +260,7 @@ def resync(name: OneName, options: CodeOptions) -> int:
 
     Example: piactl otp resync claire.dubreuil
     """
-    command = begin(options, usual_reason="resynchronisation")
+    command = begin(options, usual_reason=Phrase("resynchronisation"))
 
     def prepared(store: AccountStore) -> Batch:
         say_whom(command, store, name)
@@ -363,12 +378,14 @@ def _proof(
         account = holder.account
         if manner.identity == IdentityName.ADMINISTRATOR:
             if not manner.reason.strip():
-                raise UsageError(f'{account.uid}: without a proof it needs a reason: add --reason "..."')
+                raise UsageError(
+                    Phrase('{uid}: without a proof it needs a reason: add --reason "..."', uid=account.uid)
+                )
             return
         instead = "--administrator", REASON
         if not alone:
             raise ActRefused(
-                f"{account.uid}: a proof of identity is for one account: name it alone"
+                Phrase("{uid}: a proof of identity is for one account: name it alone", uid=account.uid)
             ).with_options(*instead)
         holdoff = configuration.settings.password.holdoff_days
         active = account.device not in ("", NO_DEVICE)
@@ -378,10 +395,12 @@ def _proof(
             return
         if not named:
             say_person(configuration, account, order.as_of)
-        asked = f"A code of {account.device}, or the NUMEN," if active else "The NUMEN"
-        numen, code = understood_proof(
-            account, ask_secret(f"{asked} of {account.uid}", proof_file, "--proof-file")
-        )
+        asked = Phrase("The NUMEN of {uid}", uid=account.uid)
+        if active:
+            asked = Phrase(
+                "A code of {device}, or the NUMEN, of {uid}", device=account.device, uid=account.uid
+            )
+        numen, code = understood_proof(account, ask_secret(asked, proof_file, "--proof-file"))
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead, two)
         checks = identity_checks(configuration, writer)
@@ -396,12 +415,14 @@ def ask_code(label: str, source: str | None = None) -> str:
     if source is not None:
         return ask_secret(label, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
-        print(translated(f"{label}: "), end="", file=sys.stderr, flush=True)
+        print(translate(Phrase("{label}: ", label=label)), end="", file=sys.stderr, flush=True)
     try:
         with interruptible():
             line = sys.stdin.readline()
     except UnicodeDecodeError:
         line = ""
     if not line.strip():
-        raise UsageError(f"{label}: none was given; type it, or write it to stdin. Nothing was changed")
+        raise UsageError(
+            Phrase("{label}: none was given; type it, or write it to stdin. Nothing was changed", label=label)
+        )
     return line

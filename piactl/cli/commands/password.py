@@ -38,8 +38,10 @@ from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout, sudo_service
 from piactl.report.account_text import activation_text
+from piactl.translation import translate
 
 
 def hand_out(
@@ -75,11 +77,15 @@ def hand_out(
                 )
                 for row in delivery.rows
             )
-            say("shown this once: read it out or hand it over, then clear the screen")
+            say(Phrase("shown this once: read it out or hand it over, then clear the screen"))
         else:
-            file = "your file" if to == "-" else f"{to}, mode 0600"
-            say(f"the activation passwords are in {file}; delete it once they are handed over")
-        say("applications that still log in with an old password stop; open sessions continue")
+            file = Phrase("your file") if to == "-" else Phrase("{file}, mode 0600", file=to)
+            say(
+                Phrase(
+                    "the activation passwords are in {file}; delete it once they are handed over", file=file
+                )
+            )
+        say(Phrase("applications that still log in with an old password stop; open sessions continue"))
 
     return command.decide(
         lambda store: approving(store.reader, delivery.prepare(store, names, reason, utc_now(), identity)),
@@ -93,22 +99,29 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
     """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
     user = sudo_service()
     again = typed_again(("--out -",))
-    own_file = f"for a new file of yours: (umask 077; {again} >FILE)" if user else "add --out FILE"
+    own_file = Phrase("add --out FILE")
+    if user:
+        own_file = Phrase("for a new file of yours: (umask 077; {command} >FILE)", command=again)
     if to and to != "-":
         refuse_output("--out", to, instead=own_file)
     if to == "-" and manner.output is not None:
-        raise UsageError("--out - takes stdout for the passwords: leave -o out")
+        raise UsageError(Phrase("--out - takes stdout for the passwords: leave -o out"))
     if manner.dry_run:
         return
     if to == "-":
         refuse_shared_stdout("--out -")
     elif not to and manner.output is not None:
-        without = "leave -o out" if user else "with -o add --out FILE"
-        raise UsageError(f"printed results never hold an activation password: {without}")
+        without = Phrase("leave -o out") if user else Phrase("with -o add --out FILE")
+        raise UsageError(
+            Phrase("printed results never hold an activation password: {without}", without=without)
+        )
     elif not to and not sys.stdout.isatty():
         raise UsageError(
-            "an activation password is shown on a terminal or written to a new file, never to a pipe: "
-            f"type it on a terminal, or {own_file}"
+            Phrase(
+                "an activation password is shown on a terminal or written to a new file, never to a pipe: "
+                "type it on a terminal, or {own_file}",
+                own_file=own_file,
+            )
         )
 
 
@@ -166,10 +179,12 @@ def activate(
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
         raise UsageError(
-            "an identity is checked for one account at a time; name one\n"
-            "An administrator gives many activation passwords"
+            Phrase(
+                "an identity is checked for one account at a time; name one\n"
+                "An administrator gives many activation passwords"
+            )
         ).with_options("--administrator")
-    command = begin(replace(options, yes=options.yes or checked), usual_reason="first connection")
+    command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None
     if checked:
@@ -237,7 +252,7 @@ def unblock(names: Names, options: DeskOptions) -> int:
 
     Example: piactl password unblock claire.dubreuil
     """
-    command = begin(options, usual_reason="unblocked")
+    command = begin(options, usual_reason=Phrase("unblocked"))
     return command.decide(
         lambda store: prepare_unblocking(
             store,
@@ -271,7 +286,7 @@ def check(
     """
     configuration = this_configuration()
     source = password_file or (None if sys.stdin.isatty() else "-")
-    password = ask_secret("The new password", source, "--password-file")
+    password = ask_secret(Phrase("The new password"), source, "--password-file")
     with reading(configuration) as reader:
         entry = find_entry(configuration.accounts(reader), name) if name else None
         checked = check_password(reader, configuration.settings.password, entry, password)
@@ -279,7 +294,8 @@ def check(
         say(remark)
     if output is None:
         put_text(
-            [*(f"{problem}\n" for problem in checked.problems)] or [f"good ({checked.minimum} or more)\n"]
+            [f"{translate(problem)}\n" for problem in checked.problems]
+            or [f"{translate(Phrase('good ({minimum} or more)', minimum=checked.minimum))}\n"]
         )
     else:
         facts = {
@@ -307,10 +323,12 @@ def _identity_check(
         needed = proof_needed(configuration.accounts(reader), name, identity, holdoff, instead)
     uid = needed.entry.account.uid
     say_person(configuration, needed.entry.account, command.order.as_of)
-    numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
+    numen = understood_numen(ask_secret(Phrase("NUMEN of {uid}", uid=uid), numen_file, "--numen-file"))
     code = None
     if needed.one_time_code:
-        code = ask_secret(f"One-time code of {uid}", one_time_code_file, "--one-time-code-file")
+        code = ask_secret(
+            Phrase("One-time code of {uid}", uid=uid), one_time_code_file, "--one-time-code-file"
+        )
     run = command.run()
 
     def check(writer: Writer) -> None:

@@ -50,10 +50,10 @@ from piactl.cli.framework.run_context import (
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
 from piactl.core.plan.plan import Plan
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.journal import who
+from piactl.phrase import Phrase, counted
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
@@ -122,10 +122,11 @@ def plan(
     _show_plan(ready, configuration, output, by, everything=everything)
     if ready.plan.refusals:
         broken = counted(len(ready.plan.refusals), "guard is broken", "guards are broken")
-        say(f"{broken}; this plan would not be applied")
+        say(Phrase("{guards}; this plan would not be applied", guards=broken))
     if out or ready.plan.refusals:
         drafted = configuration.policy.digest != live.policy.digest
-        first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
+        file = live.settings.policy_file
+        first = Phrase("make {draft} the policy ({file})", draft=draft, file=file) if drafted else ""
         say_next_steps(ready, out, first)
     if ready.plan.refusals:
         return int(Exit.REFUSED)
@@ -139,9 +140,11 @@ def plan(
 def check_form(output: Form | None, by: ImpactGroup | None) -> None:
     """Raises UsageError for a form of rows without --by, and for text with it."""
     if by is None and output not in (None, Form.TEXT, Form.JSON):
-        raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
+        raise UsageError(
+            Phrase("-o {output}: only with --by; otherwise give text or json", output=str(output))
+        )
     if by is not None and output is Form.TEXT:
-        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
+        raise UsageError(Phrase("-o text: not with --by; give table, json, ndjson, csv, tsv or excel"))
 
 
 def show_impact(plan: Plan, configuration: Configuration, output: Form | None, by: ImpactGroup) -> None:
@@ -156,7 +159,7 @@ def show_impact(plan: Plan, configuration: Configuration, output: Form | None, b
     if rows or layout != "table":
         display(impact_table(rows, layout), layout)
     else:
-        say("no account changes")
+        say(Phrase("no account changes"))
 
 
 def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
@@ -166,7 +169,7 @@ def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
         refuse_input(option, draft)
     path = STDIN if draft == "-" else Path(draft)
     if path != STDIN and not path.exists():
-        raise UsageError(f"{option} {draft}: there is no such file")
+        raise UsageError(Phrase("{option} {file}: there is no such file", option=option, file=draft))
     return replace(live, settings=replace(live.settings, policy_file=str(path)))
 
 
@@ -186,7 +189,7 @@ def _show_plan(
 
 def _show(files: list[str], output: Form | None, by: ImpactGroup | None, *, everything: bool) -> int:
     if len(files) != 1:
-        raise UsageError("write: piactl plan show FILE")
+        raise UsageError(Phrase("write: piactl plan show FILE"))
     configuration = this_configuration()
     _show_plan(read_plan_file(files[0], configuration), configuration, output, by, everything=everything)
     return int(Exit.DONE)
@@ -199,8 +202,8 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
         with _seekable(name, configuration.settings.plans_folder) as stream:
             return read_plan(name, stream, configuration.keys, folder)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
-        raise UsageError(f"{name}: the plan cannot be read ({why})") from None
+        why = getattr(error, "strerror", None) or Phrase("not a path")
+        raise UsageError(Phrase("{file}: the plan cannot be read ({why})", file=name, why=why)) from None
 
 
 def _seekable(name: str, plans: str) -> BinaryIO:

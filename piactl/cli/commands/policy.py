@@ -43,8 +43,9 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.explain.policy_test import case_problems
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
-from piactl.core.text import condition, counted
+from piactl.core.text import condition
 from piactl.errors import Exit
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.load_feeds import scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
@@ -120,12 +121,15 @@ def show_profile(
     """
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
-    grace = (f"{counted(entry['days'], 'day')}: {condition(entry['when'])}" for entry in view["grace"])
+    grace = (
+        joined([counted(entry["days"], "day", "days"), condition(entry["when"])], "{first}: {second}")
+        for entry in view["grace"]
+    )
     row = {
         **view,
         "when": condition(view["when"]),
         "services": [entry["name"] for entry in view["services"]],
-        "grace": "; ".join(grace),
+        "grace": joined(grace),
     }
     _show_one(view, profile_text, configuration, output, row)
 
@@ -151,8 +155,10 @@ def _show_one(
 def _few(profiles: list[str], total: int) -> str:
     """The names of a few profiles for a table, or their number."""
     if len(profiles) == total:
-        return "all"
-    return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {total}"
+        return Phrase("all")
+    if len(profiles) <= _FEW:
+        return " ".join(profiles)
+    return Phrase("{number} of {total}", number=len(profiles), total=total)
 
 
 def diff(
@@ -197,8 +203,14 @@ def diff(
             accepted,
         )
     if due.summary:
-        number = len({change.uid for change in due.changes})
-        say(f"{counted(number, 'account', 'accounts')} would change under {old} today; this is not shown")
+        number = counted(len({change.uid for change in due.changes}), "account", "accounts")
+        say(
+            Phrase(
+                "{accounts} would change under {policy} today; this is not shown",
+                accounts=number,
+                policy=old,
+            )
+        )
     if by is not None:
         show_impact(plan, after, output, by)
     else:
@@ -256,7 +268,7 @@ def check_cases(
         show_rows(shown, ("line", "case", "ok", "problems"), layout)
     if missing := no_own_guards(policy):
         say(missing)
-    say(f"{counted(len(rows), 'case', 'cases')}: {failed} not as expected")
+    say(Phrase("{cases}: {number} not as expected", cases=counted(len(rows), "case", "cases"), number=failed))
     return int(Exit.FAILED if failed else Exit.DONE)
 
 

@@ -20,12 +20,12 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
 from piactl.clock import utc_now
-from piactl.core.text import counted
 from piactl.directory.client.reader import shown_uri
 from piactl.directory.port import Reader
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.journal import who
-from piactl.report.recover_text import lost_text
+from piactl.phrase import Phrase, counted
+from piactl.report.recover_text import feed_words, lost_text
 from piactl.runs.recover_directory import accept_lost_runs, recovery_report
 
 
@@ -57,7 +57,7 @@ def recover(
     Example: piactl recover --dry-run
     """
     if reason and not accept:
-        raise UsageError("--reason needs --accept")
+        raise UsageError(Phrase("--reason needs --accept"))
     need_reason(reason, "--accept", ["--accept"] if accept else [])
     configuration = this_configuration()
     with _asking(configuration) as reader:
@@ -67,8 +67,9 @@ def recover(
         _print(report, output)
         return int(Exit.OLDER if report["older"] or report["runs"] else Exit.DONE)
     if report["older"] or report["runs"]:
-        runs = counted(len(report["runs"]), "run")
-        ask(lambda: lost_text(report), f"Accept that the directory lacks {runs}?", yes=yes)
+        runs = counted(len(report["runs"]), "run", "runs")
+        question = Phrase("Accept that the directory lacks {runs}?", runs=runs)
+        ask(lambda: lost_text(report), question, yes=yes)
     return _accept(reason, report, output)
 
 
@@ -100,8 +101,10 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put_json(accepted, 1)
         return int(Exit.DONE)
-    put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
-    say(f"{shown_uri(command.configuration.settings.directory.servers[0])} is the server that is written to")
+    runs = counted(len(lost), "run", "runs")
+    put_text([Phrase("run {run}: accepted that the directory lacks {runs}", run=order.run, runs=runs), "\n"])
+    server = shown_uri(command.configuration.settings.directory.servers[0])
+    say(Phrase("{server} is the server that is written to", server=server))
     for feed in feeds:
-        say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
+        say(Phrase("apply again: {feed}", feed=feed_words(feed)))
     return int(Exit.DONE)

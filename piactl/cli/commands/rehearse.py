@@ -25,12 +25,12 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.clock import utc_now
-from piactl.core.text import counted
 from piactl.directory.ldif import read_ldif
 from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
@@ -120,7 +120,13 @@ def rehearse(
     stopped = _rehearse(configuration, folder, inputs, start, night_feeds, (first, last), approve)
     done = folder.nights()
     if stopped:
-        say(f"stopped by {stopped} after {done[-1]['date']}; to continue, repeat the command")
+        say(
+            Phrase(
+                "stopped by {signal} after {day}; to continue, repeat the command",
+                signal=stopped,
+                day=done[-1]["date"],
+            )
+        )
         return int(Exit.PARTLY)
     return _show(done, folder, other, layout_or_default(output))
 
@@ -142,7 +148,7 @@ def _rehearse(
     with (
         stop_on_signals() as stop,
         private_directory(copied_settings(real) if done else real, encoding, entries) as (directory, writer),
-        ProgressLine("nights rehearsed") as progress,
+        ProgressLine(Phrase("nights rehearsed")) as progress,
     ):
         del entries
         folder.begin(inputs, done)
@@ -183,15 +189,21 @@ def _first_entries(start: str, configuration: Configuration) -> list[RawEntry]:
 def _period(feeds: str, days: str, out: str) -> tuple[date, date]:
     """The first and the last day. Raises UsageError with every missing or wrong option."""
     options = {"--feeds DIR": feeds, "--days A..B": days, "--out DIR": out}
-    problems = [f"{option}: is missing" for option, value in options.items() if not value]
+    problems = [Phrase("{option}: is missing", option=name) for name, value in options.items() if not value]
     a, sign, b = days.partition("..")
     if days and not (a and sign and b):
-        problems.append(f"--days {days}: write the first and the last night as 2026-08-24..2027-07-10")
+        problems.append(
+            Phrase("--days {days}: write the first and the last night as 2026-08-24..2027-07-10", days=days)
+        )
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(joined(problems, "{first}\n{second}"))
     first, last = read_date("--days", a) or date.min, read_date("--days", b) or date.min
     if not 0 <= (last - first).days < _MOST_DAYS:
-        raise UsageError(f"--days {days}: give from 1 to {_MOST_DAYS} days, the first one first")
+        raise UsageError(
+            Phrase(
+                "--days {days}: give from 1 to {most} days, the first one first", days=days, most=_MOST_DAYS
+            )
+        )
     return first, last
 
 
@@ -203,8 +215,16 @@ def _show(
         rows = list(differences(folder, other))
         if rows or layout != "table":
             show_rows(rows, DIFFERENCE_COLUMNS, layout)
-        say(f"{counted(len(rows), 'difference')} from {other.folder}")
+        count = counted(len(rows), "difference", "differences")
+        say(Phrase("{differences} from {folder}", differences=count, folder=other.folder))
         return int(Exit.CHANGES if rows else Exit.DONE)
     display(nights_table(nights, layout), layout)
-    say(f"{counted(len(nights), 'night')} rehearsed, {len(refused)} refused: {folder.folder}")
+    say(
+        Phrase(
+            "{nights}, {number} refused: {folder}",
+            nights=counted(len(nights), "night rehearsed", "nights rehearsed"),
+            number=len(refused),
+            folder=folder.folder,
+        )
+    )
     return int(Exit.PARTLY if refused else Exit.DONE)

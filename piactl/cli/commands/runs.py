@@ -41,12 +41,14 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
-from piactl.core.text import counted
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.status_text import status_text
+from piactl.report.table import numbers
 from piactl.runs.rewind_day import rewind as set_back
+from piactl.translation import translate_word
 
 COLUMNS = (
     "run", "as_of", "status", "command", "outcomes", "author", "user", "host", "started", "ended", "note",
@@ -67,7 +69,7 @@ def list_(
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [
-            {**row, "outcomes": _plain("outcomes", row["outcomes"]), "note": row["note"].replace("\n", "; ")}
+            {**row, "outcomes": _plain("outcomes", row["outcomes"]), "note": _one_line(row["note"])}
             for row in rows
         ]
     show_rows(rows[:most] if most else rows, chosen, layout, only=bool(columns))
@@ -88,7 +90,7 @@ def show(
         _put_page(run, public=public)
         return
     if public:
-        raise UsageError("--public needs -o html")
+        raise UsageError(Phrase("--public needs -o html"))
     shown = _shown(find_run(_records(), run))
     plain = {name: _plain(name, value) for name, value in shown.items()}
     show_views(
@@ -122,13 +124,20 @@ def rewind(
     order = new_order(configuration, None, reason)
     with writing(configuration, "administrator") as writer:
         done = set_back(writer, run_of(configuration, order), to or order.today)
-    put_text([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
+    now = Phrase(
+        "run {run}: the day of the last run is {day}; it was {before}",
+        run=done.run,
+        day=done.after,
+        before=done.before,
+    )
+    put_text([now, "\n"])
     changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:
         runs = counted(len(changed), "run is", "runs are")
-        say(f"{runs} after {done.after}. To undo them, the latest first:")
+        say(Phrase("{runs} after {day}. To undo them, the latest first:", runs=runs, day=done.after))
     for run in changed:
-        say(f'  piactl undo {run["run"]} --reason "..."    # as of {run["as_of"]}, {run["status"]}')
+        facts = {"run": run["run"], "day": run["as_of"], "status": translate_word(run["status"])}
+        say(Phrase('  piactl undo {run} --reason "..."    # as of {day}, {status}', **facts))
     return int(Exit.DONE)
 
 
@@ -145,15 +154,19 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record for output: both times to the second, so that no run ends before it started, and the outcomes
     as numbers by name."""
     notes = (
-        f"undo of run {record['undoes']}" if record.get("undoes") else "",
+        Phrase("undo of run {run}", run=record["undoes"]) if record.get("undoes") else "",
         str(record.get("note") or ""),
-        f"undone by run {record['undone_by']}" if record.get("undone_by") else "",
+        Phrase("undone by run {run}", run=record["undone_by"]) if record.get("undone_by") else "",
     )
-    shown = {**record, "outcomes": record.get("outcomes") or {}, "note": "; ".join(filter(None, notes))}
+    shown = {**record, "outcomes": record.get("outcomes") or {}, "note": joined(filter(None, notes))}
     for name in ("started", "ended"):
         if name in shown:
             shown[name] = _to_the_second(str(shown[name]))
     return shown
+
+
+def _one_line(note: str) -> str:
+    return note.replace("\n", "; ") if "\n" in note else note
 
 
 def _to_the_second(instant: str) -> str:
@@ -166,13 +179,16 @@ def _to_the_second(instant: str) -> str:
 def _plain(name: str, value: object) -> object:
     """A value for a table, without braces and quotes."""
     if isinstance(value, list):  # of names, or of objects
-        return "; ".join(_plain_item(item) for item in value)
+        return joined(_plain_item(item) for item in value)
     if not isinstance(value, dict):
         return value
     if name == "journal":
-        return f"line {value.get('seq')}, hash {str(value.get('hash'))[:12]}..."
+        start = f"{str(value.get('hash'))[:12]}..."
+        return Phrase("line {number}, hash {hash}", number=value.get("seq"), hash=start)
     if name == "counted":  # by a guard: the number, and of how many
         return ", ".join(f"{number} of {of} {kind}" for kind, (number, of) in sorted(value.items()))
+    if name == "outcomes":
+        return numbers(dict(sorted(value.items())))
     return ", ".join(f"{number} {name}" for name, number in sorted(value.items()))
 
 
@@ -181,11 +197,12 @@ def _plain_item(item: object) -> str:
     if not isinstance(item, dict):
         return str(item)
     if "rows" in item:  # what became of the rows of a feed
-        parts = ", ".join(f"{item.get(fate)} {fate}" for fate in FATES)
-        return f"{item.get('source')}: {counted(item['rows'], 'row')}, {parts}"
+        facts = {"source": item.get("source"), "rows": counted(item["rows"], "row", "rows")}
+        fates = numbers({fate: item.get(fate, 0) for fate in FATES})
+        return Phrase("{source}: {rows}, {fates}", fates=fates, **facts)
     if "digest" in item:
         return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
-    return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))
+    return joined((str(item.get(part, "")) for part in ("uid", "outcome", "message")), "{first}: {second}")
 
 
 def status(output: ShowOutput = None, as_of: AsOf = None) -> int:

@@ -24,12 +24,12 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
 from piactl.directory.port import Outcome
 from piactl.edits.batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
@@ -39,7 +39,9 @@ from piactl.runs.run import Order
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
-_INCOMPLETE = "Some accounts of this run are not listed: their entries in its undo log cannot be read."
+_INCOMPLETE = Phrase(
+    "Some accounts of this run are not listed: their entries in its undo log cannot be read."
+)
 
 
 def undo(
@@ -106,10 +108,13 @@ def undo(
             result = _result(undoing, configuration)
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
         raise
-    accounts = counted(len(undoing.ready.writes), "account", "accounts")
-    question = f"Put back {accounts}?" if undoing.ready.writes else "Change no account, but record the undo?"
+    question = Phrase("Change no account, but record the undo?")
+    if undoing.ready.writes:
+        question = Phrase(
+            "Put back {accounts}?", accounts=counted(len(undoing.ready.writes), "account", "accounts")
+        )
     ask(lambda: undo_text(_result(undoing, configuration)), question, yes=yes)
-    done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
+    done = run_plan(configuration, order, undoing.ready, IDENTITY, Phrase("put back"))
     result = _result(undoing, configuration, done)
     if any(Kind.LOCK.value in account["kinds"] and _was_reversed(account) for account in result["accounts"]):
         say_sessions_go_on(configuration.settings, say)
@@ -150,9 +155,10 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     for account in facts["accounts"]:
         outcome, message = account["outcome"], account["message"]
         if outcome == UndoFate.REVERSED and done is None:
-            outcome = "would be reversed"
+            outcome = Phrase("would be reversed")
         elif outcome == UndoFate.REVERSED and done is not None:
-            written, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
+            not_made = (Phrase("not made"), Phrase("stopped by {signal}", signal=done.stopped))
+            written, message = done.results.get(account["uid"], not_made)
             made = written in (Outcome.APPLIED.value, Outcome.UNCHANGED.value)
             outcome = UndoFate.REVERSED.value if made else written
         accounts.append(
@@ -160,7 +166,11 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         )
     return {
         "run": done.run if done else None,
-        "status": done.status if done else "nothing to do" if not undoing.ready.writes else "not made",
+        "status": done.status
+        if done
+        else Phrase("nothing to do")
+        if not undoing.ready.writes
+        else Phrase("not made"),
         "undoes": facts["run"],
         **{name: facts[name] for name in ("command", "user", "as_of", "started", "feeds", "unchanged")},
         "deltas": sorted(name for name, source in configuration.settings.sources.items() if not source.full),
@@ -190,12 +200,19 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: Form, *, everyt
     except StdoutLost as error:
         if not result["run"]:
             raise
-        say(f"{error}\nThe undo itself was made; see: piactl runs show {result['run']}")
+        see = Phrase("The undo itself was made; see: piactl runs show {run}", run=result["run"])
+        say(joined([str(error), see], "{first}\n{second}"))
         return int(Exit.FAILED)
     remaining = [account for account in result["accounts"] if not _was_reversed(account)]
     if remaining:
-        accounts = counted(len(remaining), "account of the run is", "accounts of the run are")
-        say(f"{accounts} not as before it")
+        number = len(remaining)
+        say(
+            counted(
+                number,
+                "account of the run is not as before it",
+                "accounts of the run are not as before it",
+            )
+        )
     if undoing.incomplete:
         say(_INCOMPLETE)
     return int(Exit.PARTLY if remaining or undoing.incomplete else Exit.DONE)

@@ -20,6 +20,7 @@ from piactl.edits.found_accounts import find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes
+from piactl.phrase import Phrase
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.establishments import with_names
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
@@ -65,7 +66,7 @@ def why(
     configuration = this_configuration()
     if run:
         if subject or as_of:
-            raise UsageError("--run goes with an account alone: leave the service and --as-of out")
+            raise UsageError(Phrase("--run goes with an account alone: leave the service and --as-of out"))
         return _through_run(configuration, account, run, output, single=account != "-")
     asked = _subject(configuration.policy.services, subject)
     now = utc_now()
@@ -118,5 +119,11 @@ def _subject(services: Mapping[str, Service], subject: str) -> Service | str:
         return subject
     service = services.get(subject)
     if service is None:
-        raise NotFound(f"{subject}: the policy has no such service; {hint(subject, [*services, LOGIN])}")
+        raise NotFound(
+            Phrase(
+                "{subject}: the policy has no such service; {hint}",
+                subject=subject,
+                hint=hint(subject, [*services, LOGIN]),
+            )
+        )
     return service

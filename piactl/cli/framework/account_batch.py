@@ -42,7 +42,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
@@ -63,8 +62,9 @@ from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageErr
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
 from piactl.night.housekeeping import after_merges
+from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import change_facts
-from piactl.report.establishments import named, with_names
+from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
 from piactl.report.table import rendered
 from piactl.runs.notifications import notify_owners, say_sessions_go_on
@@ -118,11 +118,11 @@ def begin(
     UsageError if anyone other than an administrator approves them."""
     reason = manner.reason if manner.reason.strip() else usual_reason
     if changes and not reason.strip():
-        raise ReasonMissing('a change by hand needs a reason: add --reason "..."')
+        raise ReasonMissing(Phrase('a change by hand needs a reason: add --reason "..."'))
     if manner.allow and changes:
         need_reason(manner.reason, "--allow", manner.allow)
         if manner.identity != IdentityName.ADMINISTRATOR:
-            raise UsageError("only an administrator approves guards of the help desk").with_options(
+            raise UsageError(Phrase("only an administrator approves guards of the help desk")).with_options(
                 "--administrator"
             )
     configuration, reason = this_configuration(), masked(reason)
@@ -254,11 +254,13 @@ class AccountCommand:
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)
         register = self.configuration.register
         texts = (with_names(result_text(facts), register) for facts in results)
-        question = f"Change {counted(batch.changed, 'account', 'accounts')}"
+        accounts = counted(batch.changed, "account", "accounts")
+        question = Phrase("Change {accounts}?", accounts=accounts)
         people = [person for facts in results if facts["kinds"] for person in facts["people"]]
         if len(people) == 1:
-            question += f": {person_text(people[0])}"
-        ask(lambda: "".join(texts), named(f"{question}?", register), yes=self.manner.yes)
+            person = person_text(people[0])
+            question = Phrase("Change {accounts}: {person}?", accounts=accounts, person=person)
+        ask(lambda: "".join(texts), with_names(question, register), yes=self.manner.yes)
 
 
 def ask(text: Callable[[], str], question: str, *, yes: bool) -> None:
@@ -280,8 +282,8 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> 
         if line:
             say(line)
     if len(broken) > len(shown):
-        more_guards = counted(len(broken) - len(shown), "more guard")
-        say(f"... and {more_guards}; all of them: --dry-run -o json")
+        guards = counted(len(broken) - len(shown), "more guard", "more guards")
+        say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 
 def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:
@@ -317,10 +319,16 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     except StdoutLost as lost:
         if not (result.run and batch.writes):
             raise
-        say(f"{lost}\nThe changes were made; see: piactl journal show --run {result.run}")
+        say(
+            Phrase(
+                "{lost}\nThe changes were made; see: piactl journal show --run {run}",
+                lost=str(lost),
+                run=result.run,
+            )
+        )
         return int(Exit.FAILED)
     for server in result.lagging:
-        say(f"not yet on {server}")
+        say(Phrase("not yet on {server}", server=server))
     for problem in result.late:
         say(problem)
     failed = [account for account in accounts if not result.of(account)[0].is_good]
@@ -329,7 +337,14 @@ def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)
-    say(f"{len(failed)} of {len(accounts)} accounts {'was' if len(failed) == 1 else 'were'} not changed")
+    if len(failed) == 1:
+        say(Phrase("1 of {accounts} accounts was not changed", accounts=len(accounts)))
+    else:
+        say(
+            Phrase(
+                "{failed} of {accounts} accounts were not changed", failed=len(failed), accounts=len(accounts)
+            )
+        )
     return int(Exit.PARTLY)
 
 

@@ -22,16 +22,16 @@ from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
-from piactl.core.text import counted
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Reader, Writer
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
+from piactl.phrase import Phrase, counted, joined
 from piactl.private_files import may_not, sudo_service
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.translation import translated, use
+from piactl.translation import translate, use
 
 View = Mapping[str, Any]
 Found = TypeVar("Found")
@@ -143,25 +143,25 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
     finally:
         unreadable = list(configuration.unreadable)[before:]
         for error in unreadable[:_MOST_UNREADABLE]:
-            say(f"skipped {error}")
+            say(Phrase("skipped {record}", record=str(error)))
         if len(unreadable) > _MOST_UNREADABLE:
             omitted = len(unreadable) - _MOST_UNREADABLE
-            say(f"skipped {counted(omitted, 'more record')} of piactl; all of them: piactl doctor")
+            records = counted(omitted, "more record", "more records")
+            say(Phrase("skipped {records} of piactl; all of them: piactl doctor", records=records))
 
 
 def say(text: str) -> None:
     """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
     try:
-        for line in _for_people(text).split("\n"):
+        for line in _with_groups(translate(text)).split("\n"):
             print(_painted(f"piactl: {shown(line)}", sys.stderr), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 
 
-def _for_people(text: str) -> str:
-    """A text in the language of people. On a host it names the group of each command in it that its reader
-    may not give: the caller, or for a timer whoever reads its mail."""
-    text = translated(text)
+def _with_groups(text: str) -> str:
+    """A text for people. On a host it names the group of each command in it that its reader may not give: the
+    caller, or for a timer whoever reads its mail."""
     held = roles.held()
     if held is None or roles.Role.ROOT in held:
         return text
@@ -171,7 +171,7 @@ def _for_people(text: str) -> str:
         of_command = _roles_of(match[3]) if match else ()
         if match and of_command and held.isdisjoint({*of_command} - {roles.Role.SERVICE}):
             who = roles.groups_of(of_command)
-            groups = translated(f"(group {who})") if who != roles.Role.ROOT else f"({who})"
+            groups = translate(Phrase("(group {who})", who=who)) if who != roles.Role.ROOT else f"({who})"
             if match[1].strip():
                 line = f"{match[1]} {groups}{match[2]}{match[3]}"
             elif lines:
@@ -199,8 +199,11 @@ def _roles_of(command: str) -> Iterable[roles.Role]:
 def say_again(options: Sequence[str]) -> None:
     """Says the command as it was typed, with these options (see `PiactlError.options`), for an administrator
     to copy."""
-    same = ", with the same input and output" if "-" in chosen.words else ""
-    say(f"To go on all the same{same}: {typed_again(options)}")
+    command = typed_again(options)
+    if "-" in chosen.words:
+        say(Phrase("To go on all the same, with the same input and output: {command}", command=command))
+    else:
+        say(Phrase("To go on all the same: {command}", command=command))
 
 
 _GIVEN_AGAIN = "--accept-feed"
@@ -277,7 +280,7 @@ _NEXT: dict[int, str] = {
 def say_text(text: str) -> None:
     """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
     lines without external characters."""
-    print(_painted(translated(text), sys.stderr), end="", file=sys.stderr)
+    print(_painted(translate(text), sys.stderr), end="", file=sys.stderr)
 
 
 def _painted(text: str, stream: TextIO) -> str:
@@ -308,7 +311,7 @@ def put_json(value: object, indent: int | None = 2) -> None:
 
 def put_text(pieces: Iterable[str]) -> None:
     """Prints text for people without a pager, so that nothing waits for a reader. Raises as `put`."""
-    put([_for_people("".join(pieces))])
+    put([_with_groups("".join(map(translate, pieces)))])
 
 
 def display(pieces: Iterable[str], layout: str = "text") -> None:
@@ -318,7 +321,7 @@ def display(pieces: Iterable[str], layout: str = "text") -> None:
     if layout not in ("text", "table"):
         put(pieces)
         return
-    text = _for_people("".join(pieces)) if layout == "text" else "".join(pieces)
+    text = "".join(pieces) if layout == "table" else _with_groups("".join(map(translate, pieces)))
     if not sys.stdout.isatty():
         put([text])
         return
@@ -340,9 +343,15 @@ def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tup
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     valid = (*usual, *further)
-    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
-    if wrong or (text and not names):
-        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
+    wrong = [
+        Phrase("--columns {name}: is not a column; {hint}", name=name, hint=hint(name, valid))
+        for name in names
+        if name not in valid
+    ]
+    if text and not names:
+        wrong = [Phrase("--columns: names no column; there are: {columns}", columns=", ".join(valid))]
+    if wrong:
+        raise UsageError(joined(wrong, "{first}\n{second}"))
     return names or tuple(usual)
 
 
@@ -440,7 +449,8 @@ class ProgressLine:
     def __call__(self, done: int, total: int) -> None:
         if sys.stderr.isatty():
             self.shown = True
-            print("\r" + translated(f"{self.what}: {done} of {total}"), end="", file=sys.stderr, flush=True)
+            progress = Phrase("{task}: {done} of {total}", task=self.what, done=done, total=total)
+            print("\r" + translate(progress), end="", file=sys.stderr, flush=True)
             if done >= total:
                 self.close()
 

@@ -22,6 +22,7 @@ from piactl.helpdesk.limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room, who
 from piactl.journal.actor import known_operator
+from piactl.phrase import Phrase
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import person_text
 from piactl.runs.begin_run import meet_server
@@ -63,7 +64,8 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
     """On a terminal, names the person of an account before a question about them."""
     if can_ask(yes=False):
         person = person_text(person_row(account, configuration.policy, day))
-        say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
+        line = Phrase("{name}: {text}", name=account.uid, text=person)
+        say_text(with_names(line, configuration.register) + "\n")
 
 
 def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
@@ -92,7 +94,9 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
     request."""
     if len(names) != 1 or any(beside) or manner.allow:
         raise UsageError(
-            "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
+            Phrase(
+                "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
+            )
         )
     command = begin(manner)
     configuration, order = command.configuration, command.order

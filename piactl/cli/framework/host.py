@@ -16,6 +16,7 @@ from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
+from piactl.phrase import Phrase, joined
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
 PROGRAM = "/usr/bin/piactl"
@@ -69,8 +70,11 @@ def _start_through_sudo(arguments: Sequence[str]) -> None:
     if asked.returncode:
         groups = ", ".join(roles.GROUPS.values())
         raise NotPermitted(
-            f"{caller.this_user()} has no role on this host: root puts people into a group of piactl "
-            f"({groups})"
+            Phrase(
+                "{user} has no role on this host: root puts people into a group of piactl ({groups})",
+                user=caller.this_user(),
+                groups=groups,
+            )
         )
     os.execv(_SUDO, ["sudo", *as_piactl, "--", PROGRAM, *arguments])  # noqa: S606 - no shell
 
@@ -113,7 +117,10 @@ def refuse_command(words: str) -> None:
         roles.refuse_command(words, COMMANDS[words].roles)
     except NotPermitted as refused:
         where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(())
-        raise NotPermitted(f"{refused}\nThey type{where}: {typed}") from None
+        they = Phrase("They type: {command}", command=typed)
+        if where:
+            they = Phrase("They type, {where}: {command}", where=where, command=typed)
+        raise NotPermitted(joined([str(refused), they], "{first}\n{second}")) from None
 
 
 def _on_another_host(of_command: Sequence[roles.Role]) -> str:
@@ -122,5 +129,5 @@ def _on_another_host(of_command: Sequence[roles.Role]) -> str:
     with suppress(ConfigurationInvalid):
         identities = read_settings(Path(context.SYSTEM_CONFIGURATION)).directory.identities
         if roles.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
-            return ", on a host with the identity administrator, such as that of the nights"
+            return Phrase("on a host with the identity administrator, such as that of the nights")
     return ""

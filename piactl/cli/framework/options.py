@@ -21,6 +21,7 @@ from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import ReasonMissing, UsageError
+from piactl.phrase import Phrase, joined
 
 
 class Form(StrEnum):
@@ -113,13 +114,19 @@ def read_date(option: str, text: str) -> date | None:
         return None
     day = _day(text)
     if day is None:
-        raise UsageError(f"{option} {text}: not a valid date; use {_EXAMPLES}")
+        given = f"{option} {text}"
+        raise UsageError(Phrase("{given}: not a valid date; use {examples}", given=given, examples=_EXAMPLES))
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+        raise UsageError(_not_between(option, text))
     return day
 
 
-_EXAMPLES = "YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d"
+def _not_between(option: str, text: str) -> Phrase:
+    given = f"{option} {text}"
+    return Phrase("{given}: is not between {first} and {last}", given=given, first=FIRST_DAY, last=LAST_DAY)
+
+
+_EXAMPLES = Phrase("YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d")
 _NEAR = {"yesterday": "-1", "today": "0", "tomorrow": "1"}
 _AWAY = re.compile(r"([+-]\d{1,5})d")
 
@@ -260,7 +267,7 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
 def need_reason(reason: str, why: str, options: Mapping[str, object] | Sequence[object]) -> None:
     """Raises ReasonMissing if `options` that need a reason are given without one."""
     if options and not reason.strip():
-        raise ReasonMissing(f'{why} needs a reason: add --reason "..."')
+        raise ReasonMissing(Phrase('{option} needs a reason: add --reason "..."', option=why))
 
 
 Since = Annotated[
@@ -289,9 +296,13 @@ def read_period(
     first = _instant(option, since, zone, problems, whole_day=False)
     last = _instant("--until", until, zone, problems, whole_day=True)
     if first and last and first > last:
-        problems.append(f"--from {since} is after --until {until}; give an earlier first day")
+        problems.append(
+            Phrase(
+                "--from {first} is after --until {last}; give an earlier first day", first=since, last=until
+            )
+        )
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(joined(problems, "{first}\n{second}"))
     return first, last
 
 
@@ -302,9 +313,15 @@ def _instant(
         return None
     moment, is_day = _read(text.strip(), zone)
     if moment is None:
-        problems.append(f"{option} {text}: not a valid date or time; use 2026-09-01T03:15, {_EXAMPLES}")
+        problems.append(
+            Phrase(
+                "{given}: not a valid date or time; use 2026-09-01T03:15, {examples}",
+                given=f"{option} {text}",
+                examples=_EXAMPLES,
+            )
+        )
     elif not FIRST_DAY <= moment.date() <= LAST_DAY:
-        problems.append(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+        problems.append(_not_between(option, text))
     elif is_day and whole_day:
         return moment + timedelta(days=1) - timedelta(milliseconds=1)
     else:
@@ -344,7 +361,9 @@ def _names_of_stdin() -> Iterator[str]:
         try:
             line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
+            raise UsageError(
+                Phrase("stdin, line {line}: not valid UTF-8; nothing was changed", line=number)
+            ) from None
         # a list that piactl prints: tsv, or a table or csv whose first column is the uid
         separator = separator or ("\t" if "\t" in line else ",| {2,}")
         cells = re.split(separator, line)
@@ -352,7 +371,9 @@ def _names_of_stdin() -> Iterator[str]:
             header = cells
         elif header and line:
             if separator == "\t" and len(cells) != len(header):
-                raise UsageError(f"stdin, line {number}: other columns than line 1; nothing was changed")
+                raise UsageError(
+                    Phrase("stdin, line {line}: other columns than line 1; nothing was changed", line=number)
+                )
             yield cells[header.index("uid")]
         elif name := line.strip():
             yield _name_in_json(name, number) if name[0] in '{"' else name
@@ -367,6 +388,9 @@ def _name_in_json(line: str, number: int) -> str:
         usable = False
     if not usable:
         raise UsageError(
-            f"stdin, line {number}: neither a name nor a JSON object with a uid; nothing was changed"
+            Phrase(
+                "stdin, line {line}: neither a name nor a JSON object with a uid; nothing was changed",
+                line=number,
+            )
         )
     return str(name)

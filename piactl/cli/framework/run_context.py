@@ -35,7 +35,6 @@ from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import RunStatus
-from piactl.core.text import counted
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import (
     REASON,
@@ -49,14 +48,17 @@ from piactl.errors import (
 )
 from piactl.journal import who
 from piactl.night.run_night import run_apply
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
 from piactl.private_files import make_private_folder, write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
+from piactl.report.table import numbers
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, Order, journal_reading
+from piactl.translation import translate_word
 
 
 def new_order(
@@ -100,13 +102,13 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         return words
     recorded = []
     before = ""
-    for word in words:
-        option, sign, _ = word.partition("=")
+    for text in words:
+        option, sign, _ = text.partition("=")
         hidden = before in PERSONAL or (sign and option in PERSONAL)
         recorded.append(
-            word if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
+            text if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
         )
-        before = "" if before in PERSONAL else word
+        before = "" if before in PERSONAL else text
     return recorded
 
 
@@ -139,7 +141,7 @@ def apply_plan(
     # the nightly identity may not write protected accounts
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
-    done = run_plan(configuration, order, ready, identity, "written")
+    done = run_plan(configuration, order, ready, identity, Phrase("written"))
     put_outcome(done, output)
     return done
 
@@ -163,7 +165,7 @@ def write_plan(ready: ReadyPlan, file: str) -> None:
     if Path(file).parent == kept:
         make_private_folder(kept)
     write_private(Path(file), plan_pieces(ready))
-    say(f"Plan written to {file}")
+    say(Phrase("Plan written to {file}", file=file))
 
 
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
@@ -194,11 +196,15 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
     if broken:
         say_refused(ready, name, broken)
         number = counted(len(broken), "guard is broken", "guards are broken")
-        other = [refusal for refusal in broken if refusal.kind in allowed]
-        wrong = "".join(
-            f"\n--allow {refusal.kind}={allowed[refusal.kind]}: it is {refusal.total}" for refusal in other
+        wrong = (
+            Phrase(
+                "--allow {kind}={number}: it is {total}", kind=r.kind, number=allowed[r.kind], total=r.total
+            )
+            for r in broken
+            if r.kind in allowed
         )
-        raise UnsafePlan(f"{number}; nothing was written{wrong}", broken)
+        nothing = Phrase("{guards}; nothing was written", guards=number)
+        raise UnsafePlan(joined([nothing, *wrong], "{first}\n{second}"), broken)
 
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
@@ -206,32 +212,34 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     for line in refusal_lines(list(map(to_json, broken))):
         if line:
             say(line)
-    say(f"To show it: piactl plan show {name}")
+    say(Phrase("To show it: piactl plan show {name}", name=name))
     say_next_steps(ready, name)
 
 
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says how to apply the plan in the file `name`, or one that the command writes if it is "": the approval
     of another person, if the policy asks for it, and the command. `first` is what has to happen before."""
+    steps = [first] if first else []
     if not name:
         name = this_configuration().settings.kept_plan(ready.fingerprint)
-        first += f"{typed_again((f'--out {shlex.quote(name)}',))}, then "
+        steps.append(typed_again((f"--out {shlex.quote(name)}",)))
     say_approval(ready, name)
-    apply = apply_command(list(map(to_json, ready.plan.refusals)), name)
-    say(f"To apply it: {first}{apply}")
+    steps.append(apply_command(list(map(to_json, ready.plan.refusals)), name))
+    say(Phrase("To apply it: {steps}", steps=joined(steps, "{first}, then {second}")))
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
     """Says that the plan in the file `name` needs the approval of another person, if so."""
     if reasons(ready.plan, this_configuration().policy.approvals):
-        say(f"It needs the approval of another person: piactl approve {shlex.quote(name)} {REASON}")
+        approve = f"piactl approve {shlex.quote(name)} {REASON}"
+        say(Phrase("It needs the approval of another person: {command}", command=approve))
 
 
 def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:
-        say(f"{uid}: {outcome}: {message}")
+        say(joined([uid, translate_word(outcome), message], "{first}: {second}"))
     if output is Form.JSON:
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
@@ -242,11 +250,14 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
             **_plan_facts(ready),
         )
         return
-    counts = dict(done.counts)
-    written = f": {counts.pop('applied', 0)} of {done.wanted} written" if done.stopped else ""
-    rest = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
-    others = f"; {rest}" if rest else "" if written else "; nothing to do"
-    put_text([f"run {done.run}: {done.status}{written}{others}\n"])
+    counts = dict(sorted(done.counts.items()))
+    outcome = Phrase("run {run}: {status}", run=done.run, status=translate_word(done.status))
+    if done.stopped:
+        facts = {"number": counts.pop("applied", 0), "wanted": done.wanted}
+        outcome = Phrase("{outcome}: {number} of {wanted} written", outcome=outcome, **facts)
+    elif not counts:
+        outcome = Phrase("{outcome}; nothing to do", outcome=outcome)
+    put_text([joined(filter(None, [outcome, numbers(counts)])), "\n"])
 
 
 def put_run(**facts: Any) -> None:

@@ -14,6 +14,7 @@ from piactl.clock import utc_now
 from piactl.core.text import read_json
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound, PiactlError
+from piactl.phrase import Phrase
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.report.night_page import night_page
 
@@ -59,7 +60,7 @@ def page_of_run(
         if unknown is None:
             raise
     if record is None:
-        raise NotFound(f"{run}: no such run; see: piactl runs list")
+        raise NotFound(Phrase("{run}: no such run; see: piactl runs list", run=run))
     ready = plan_of(record)
     view = night_view(record, ready, configuration.policy, configuration.register, held_since, coming, error)
     return night_page(view, public=public)

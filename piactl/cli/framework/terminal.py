@@ -18,8 +18,9 @@ from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
 from piactl.host_secrets import read_password
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_missing, sudo_service
-from piactl.translation import translated
+from piactl.translation import translate
 
 _ESCAPED = "piactl-escaped"
 
@@ -76,8 +77,9 @@ class WatchedStdout:
             raise
         except OSError as error:
             discard(self._stream)
-            self._lost = (
-                f"stdout cannot be written ({error.strerror}); free space there, or send it elsewhere"
+            self._lost = Phrase(
+                "stdout cannot be written ({reason}); free space there, or send it elsewhere",
+                reason=error.strerror,
             )
             raise StdoutLost(self._lost) from None
 
@@ -132,7 +134,8 @@ def ask_reason() -> str:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
     with interruptible(), suppress(UnicodeDecodeError):
-        print(translated("Reason, in a sentence for the record: "), end="", file=sys.stderr, flush=True)
+        question = translate(Phrase("Reason, in a sentence for the record: "))
+        print(question, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         return sys.stdin.readline().strip()
     return ""
@@ -141,7 +144,8 @@ def ask_reason() -> str:
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
     with interruptible():
-        print(translated(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
+        choice = translate(Phrase("{question} [y/N] ", question=question))
+        print(choice, end="", file=sys.stderr, flush=True)
         _wait_for_answer()
         with suppress(UnicodeDecodeError):
             if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
@@ -149,7 +153,7 @@ def confirm(question: str) -> None:
     raise Declined(_UNCHANGED)
 
 
-_UNCHANGED = "nothing was changed"
+_UNCHANGED = Phrase("nothing was changed")
 
 
 @contextmanager
@@ -191,8 +195,12 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            f"{name} can only be asked for on a terminal: give it with {option} FILE (mode 0600), "
-            f"or {option} - for a line of stdin"
+            Phrase(
+                "{name} can only be asked for on a terminal: give it with {option} FILE (mode 0600), or "
+                "{option} - for a line of stdin",
+                name=name,
+                option=option,
+            )
         )
     return _without_echo(name)
 
@@ -201,18 +209,20 @@ def _line_of_stdin(name: str, option: str) -> str:
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError:
-        raise UsageError(f"{name}: stdin is not valid UTF-8") from None
+        raise UsageError(Phrase("{name}: stdin is not valid UTF-8", name=name)) from None
     if not line.strip("\r\n"):
-        raise UsageError(f"{name}: {option} - was given, but stdin has no line for it")
+        raise UsageError(
+            Phrase("{name}: {option} - was given, but stdin has no line for it", name=name, option=option)
+        )
     return line.rstrip("\r\n")
 
 
 def _without_echo(name: str) -> str:
     try:
         with interruptible():
-            text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
+            text = getpass.getpass(translate(Phrase("{name} (not shown): ", name=name)), stream=sys.stderr)
     except EOFError:
-        raise UsageError(f"{name}: none was given; nothing was changed") from None
+        raise UsageError(Phrase("{name}: none was given; nothing was changed", name=name)) from None
     if not text:
-        raise UsageError(f"{name}: none was given; nothing was changed")
+        raise UsageError(Phrase("{name}: none was given; nothing was changed", name=name))
     return text

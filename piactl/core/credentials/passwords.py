@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.core.model.keyed_digests import read_numen
+from piactl.phrase import Phrase
 
 ALPHABET = "2346789cfhkmprtwx"
 """Characters that are hard to confuse in handwriting and on the telephone, also in French: no 0 or o, 1 or l,
@@ -90,26 +91,30 @@ def password_problems(password: str, minimum: int, owner: Owner = Owner()) -> li
 
 def _problems(password: str, minimum: int, owner: Owner) -> Iterator[str]:
     if len(password) < minimum:
-        yield f"it has {len(password)} characters; {minimum} are needed: four or five words make a good one"
+        yield Phrase(
+            "it has {number} characters; {minimum} are needed: four or five words make a good one",
+            number=len(password),
+            minimum=minimum,
+        )
     if any(unicodedata.category(char) == "Cc" for char in password):
-        yield "it holds a control character, which not every keyboard and form can send"
+        yield Phrase("it holds a control character, which not every keyboard and form can send")
     elif password != password.strip():
-        yield "it begins or ends with a blank, which forms cut off"
+        yield Phrase("it begins or ends with a blank, which forms cut off")
     low = folded(password)
     # any NUMEN, not only the owner's: to refuse only the owner's would confirm a guess
     if read_numen(password) is not None or _NUMEN.search(re.sub(r"[^a-z0-9]", "", low)):
-        yield "it holds a NUMEN, which others know too"
+        yield Phrase("it holds a NUMEN, which others know too")
     for pattern in _DATES:
         if pattern.search(low):
-            yield "it holds a date, such as one of birth"
+            yield Phrase("it holds a date, such as one of birth")
             break
     reasons = dict.fromkeys(reason for word, reason in owner.words if _holds(low, word))
     for reason in reasons:
-        yield f"it holds {reason}"
+        yield Phrase("it holds {reason}", reason=reason)
     if len(set(low)) < FEWEST:
-        yield f"it has fewer than {FEWEST} different characters"
+        yield Phrase("it has fewer than {number} different characters", number=FEWEST)
     elif len(_uncommon(low)) < min(LEFT, minimum) <= len(password):
-        yield "little is left of it without the commonest words, rows of keys, and numbers at the end"
+        yield Phrase("little is left of it without the commonest words, rows of keys, and numbers at the end")
 
 
 def folded(text: str) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from piactl.core.model.account import NO_DEVICE, Right
 from piactl.core.model.policy import Policy, Service
+from piactl.phrase import Phrase
 
 PERIOD = 30
 """Seconds per step."""
@@ -159,12 +160,12 @@ def services_with_code(entitlements: Collection[Right], policy: Policy) -> list[
     return [service for service in services if service is not None and service.otp != "never"]
 
 
-def clock_words(drift: int) -> str:
+def clock_words(drift: int) -> Phrase:
     """The drift of a clock in words: `1 min 30 s ahead`."""
     if not drift:
-        return "none"
+        return Phrase("none")
     seconds = abs(drift) * PERIOD
     hours, minutes = divmod(seconds // 60, 60)
     parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds % 60} s"]
     amount = " ".join(part for part in parts if part and part != "0 s")
-    return f"{amount} {'ahead' if drift > 0 else 'behind'}"
+    return Phrase("{time} ahead", time=amount) if drift > 0 else Phrase("{time} behind", time=amount)

@@ -14,6 +14,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.rules.desired import Rules
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 
 class ActRefused(PiactlError):
@@ -42,8 +43,10 @@ class Author:
     reason: str
 
     @property
-    def note(self) -> str:
-        return f"by hand, {self.by}: {self.reason}" if self.reason else f"by hand, {self.by}"
+    def note(self) -> Phrase:
+        if not self.reason:
+            return Phrase("by hand, {by}", by=self.by)
+        return Phrase("by hand, {by}: {reason}", by=self.by, reason=self.reason)
 
     def override(self, kind: OverrideKind, until: date, made: date, **values: Any) -> Override:
         """An override by this author; `values` are its other fields."""
@@ -60,12 +63,21 @@ def override_end(account: Account, until: date | None, as_of: date) -> date:
     data. Raises ActRefused if `until` is past, or missing for a person in the HR data."""
     if until is not None:
         if until < as_of:
-            raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the change")
+            raise ActRefused(
+                Phrase(
+                    "{uid}: --until {until} is past; give the last day of the change",
+                    uid=account.uid,
+                    until=until,
+                )
+            )
         return until
     ends = [a.end for a in account.assignments if a.end is not None]
     if known_to_hr(account, as_of) or not ends:
         raise ActRefused(
-            f"{account.uid}: this person is in the HR data, so a change by hand needs an end: "
-            "add --until DATE.\nAfter that day the HR data apply again"
+            Phrase(
+                "{uid}: this person is in the HR data, so a change by hand needs an end: add --until DATE.\n"
+                "After that day the HR data apply again",
+                uid=account.uid,
+            )
         )
     return max(*ends, as_of)

@@ -13,6 +13,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridd
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text, post_text
+from piactl.phrase import Phrase, joined
 
 _CODE_LENGTH = 40
 
@@ -42,7 +43,7 @@ def add(author: Author, new: Assignment, sponsor: str = "") -> Act:
 def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -> Override:
     """The override that records the author, reason and sponsor of an added assignment."""
     if new.end is None:
-        raise ActRefused("an assignment by hand needs an end: add --until DATE")
+        raise ActRefused(Phrase("an assignment by hand needs an end: add --until DATE"))
     return author.override(OverrideKind.ADD, new.end, as_of, sponsor=sponsor, **_identified(new))
 
 
@@ -60,26 +61,36 @@ def refuse_too_long(account: Account, rules: Rules) -> None:
     ends = [a.end for a in account.assignments if a.source == MANUAL and a.end is not None]
     if max(ends, default=latest) > latest:
         raise ActRefused(
-            f"{account.uid or 'the account'}: it has a sponsor, so it ends {days} days ahead at the latest, "
-            f"on {latest} (accounts.sponsored_days of the policy).\n"
-            "Give an earlier day, and extend it again later"
+            Phrase(
+                "{uid}: it has a sponsor, so it ends {days} days ahead at the latest, on {latest} "
+                "(accounts.sponsored_days of the policy).\n"
+                "Give an earlier day, and extend it again later",
+                uid=account.uid or Phrase("the account"),
+                days=days,
+                latest=latest,
+            )
         )
 
 
 def check_assignment(new: Assignment, rules: Rules) -> None:
     """Raises ActRefused with everything that is wrong with an assignment by hand."""
-    problems = [
-        f"{field} {code!a} is not a valid code: use at most {_CODE_LENGTH} printable characters"
+    problems: list[str] = [
+        Phrase(
+            "{field} {code} is not a valid code: use at most {most} printable characters",
+            field=field,
+            code=ascii(code),
+            most=_CODE_LENGTH,
+        )
         for field, code in (("function", new.function), ("corps", new.corps), ("position", new.position))
         if len(code) > _CODE_LENGTH or not code.isprintable()
     ]
     problems += [problem[3] for problem in assignment_problems([new], rules.policy, rules.register)]
     if new.is_over(new.start):
-        problems.append(f"the end, {new.end}, is before the start, {new.start}")
+        problems.append(Phrase("the end, {end}, is before the start, {start}", end=new.end, start=new.start))
     if new.is_over(rules.as_of):
-        problems.append(f"the end, {new.end}, is past")
+        problems.append(Phrase("the end, {end}, is past", end=new.end))
     if problems:
-        raise ActRefused("\n".join(problems))
+        raise ActRefused(joined(problems, "{first}\n{second}"))
 
 
 def _added(account: Account, new: Assignment, author: Author, sponsor: str, rules: Rules) -> Altered:
@@ -87,7 +98,8 @@ def _added(account: Account, new: Assignment, author: Author, sponsor: str, rule
     override = added_override(new, author, sponsor, rules.as_of)
     existing = next((a for a in account.assignments if a.key == new.key), None)
     if existing is not None and existing != new:
-        raise ActRefused(f"{account.uid}: it already has this assignment: {assignment_text(existing)}")
+        post = assignment_text(existing)
+        raise ActRefused(Phrase("{uid}: it already has this assignment: {post}", uid=account.uid, post=post))
     if existing is not None:
         return Altered(account)
     assignments = tuple(sorted([*account.assignments, new], key=by_start))
@@ -118,18 +130,31 @@ def _ended(
     others = tuple(o for o in account.overrides if not o.made_for(assignment, account.assignments))
     if assignment.end is not None and last_day > assignment.end:
         raise ActRefused(
-            f"{account.uid}: HR already ends it on {assignment.end}; by hand it can only end sooner: "
-            f"{assignment_text(assignment)}\nTo prolong it: piactl assignment add {account.uid} "
-            f"--uai {assignment.uai} --function {assignment.function} "
-            f"--from {assignment.end + timedelta(days=1)} --until {last_day}"
+            Phrase(
+                "{uid}: HR already ends it on {end}; by hand it can only end sooner: {post}\n"
+                "To prolong it: piactl assignment add {uid} --uai {uai} --function {function} --from {start} "
+                "--until {until}",
+                uid=account.uid,
+                end=assignment.end,
+                post=assignment_text(assignment),
+                uai=assignment.uai,
+                function=assignment.function,
+                start=assignment.end + timedelta(days=1),
+                until=last_day,
+            )
         )
     if assignment.end == last_day:
         return replace(account, overrides=others)
     override_until = override_end(account, until, rules.as_of)
     if override_until <= last_day:
         raise ActRefused(
-            f"{account.uid}: a change by hand until {override_until} cannot end an assignment on {last_day}: "
-            "the HR data would apply again the next day.\nGive a later --until"
+            Phrase(
+                "{uid}: a change by hand until {until} cannot end an assignment on {day}: the HR data would "
+                "apply again the next day.\nGive a later --until",
+                uid=account.uid,
+                until=override_until,
+                day=last_day,
+            )
         )
     of_row = _identified(assignment)
     override = author.override(OverrideKind.END, override_until, rules.as_of, day=last_day, **of_row)
@@ -174,7 +199,8 @@ def move(author: Author, selection: AssignmentSelector, new: Assignment) -> Act:
         old = selected[0]
         post = replace(new, **{name: getattr(new, name) or getattr(old, name) for name in _POST})
         if post.uai == old.uai and post.function == old.function:
-            raise ActRefused(f"{account.uid}: it is already at {old.uai}: {assignment_text(old)}")
+            place = {"uid": account.uid, "uai": old.uai, "post": assignment_text(old)}
+            raise ActRefused(Phrase("{uid}: it is already at {uai}: {post}", **place))
         altered = account
         for assignment in _outlasting(selected, last_day):
             altered = _ended(altered, assignment, last_day, new.end, author, rules)
@@ -197,14 +223,9 @@ def _meant(account: Account, selection: AssignmentSelector, last_day: date, rule
     if len({a.key for a in going_on}) == 1:
         return going_on
     if not going_on:
-        raise ActRefused(
-            f"{account.uid}: no current or later assignment matches; it has:\n{_list(account, rules)}"
-        )
-    raise ActRefused(
-        f"{account.uid}: several assignments match; add --uai, --function or --from:\n"
-        + "\n".join(f"  {assignment_text(a)}" for a in going_on)
-    )
-
-
-def _list(account: Account, rules: Rules) -> str:
-    return "\n".join(f"  {post_text(a, rules.policy)}" for a in account.assignments) or "  none"
+        posts = [post_text(a, rules.policy) for a in account.assignments] or [Phrase("none")]
+        text = Phrase("{uid}: no current or later assignment matches; it has:", uid=account.uid)
+    else:
+        posts = [assignment_text(a) for a in going_on]
+        text = Phrase("{uid}: several assignments match; add --uai, --function or --from:", uid=account.uid)
+    raise ActRefused(joined([text, *posts], "{first}\n  {second}"))

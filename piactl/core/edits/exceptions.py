@@ -11,6 +11,7 @@ from piactl.core.model.account import Account, ServiceException
 from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.rules.desired import Rules
 from piactl.errors import NotFound
+from piactl.phrase import Phrase
 
 
 def grant(author: Author, service: str, uai: str, start: date, end: date) -> Act:
@@ -26,7 +27,13 @@ def deny(author: Author, service: str, uai: str, start: date, end: date) -> Act:
 def _exception(author: Author, new: ServiceException) -> Act:
     def act(account: Account, rules: Rules) -> Altered:
         if new.end < rules.as_of:
-            raise ActRefused(f"{account.uid}: --until {new.end} is past; give the last day of the exception")
+            raise ActRefused(
+                Phrase(
+                    "{uid}: --until {until} is past; give the last day of the exception",
+                    uid=account.uid,
+                    until=new.end,
+                )
+            )
         same = [e for e in account.exceptions if _means(e, new.service, new.uai) and e.grants == new.grants]
         if any((e.start, e.end, e.reason) == (new.start, new.end, new.reason) for e in same):
             return Altered(account)
@@ -51,8 +58,12 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
             services = [*rules.policy.services, *(e.service for e in account.exceptions)]
             if service not in services:
                 raise NotFound(
-                    f"{account.uid}: it has no exception of {service}, and the policy has no such service.\n"
-                    "See: piactl exception list"
+                    Phrase(
+                        "{uid}: it has no exception of {service}, and the policy has no such service.\n"
+                        "See: piactl exception list",
+                        uid=account.uid,
+                        service=service,
+                    )
                 )
             return Altered(account)
         return Altered(replace(account, exceptions=others), author.note)

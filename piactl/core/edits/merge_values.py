@@ -13,6 +13,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import MATRICULE, Rules, archived, with_matricules
+from piactl.phrase import Phrase
 
 
 def rekey(author: Author, old: str, new: str) -> Act:
@@ -22,7 +23,11 @@ def rekey(author: Author, old: str, new: str) -> Act:
         if new in account.matricules and old not in account.matricules:
             return Altered(account)
         if new in account.matricules:
-            raise ActRefused(f"{account.uid}: it has matricule {new} already, beside {old}")
+            raise ActRefused(
+                Phrase(
+                    "{uid}: it has matricule {new} already, beside {old}", uid=account.uid, new=new, old=old
+                )
+            )
         without = without_matricule(account, old, rules)
         further, digests = without.further_matricules, without.matricule_digests
         posts = (replace(a, matricule=new) if a.matricule == old else a for a in account.assignments)
@@ -42,8 +47,15 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
     """The account without the digests of a matricule, and without the matricule if it is a further one; if it
     is the first, the caller removes it. Raises ActRefused if the account does not have it."""
     if matricule not in account.matricules:
-        matricules = ", ".join(account.matricules) or "none in clear"
-        raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {matricules}")
+        matricules = ", ".join(account.matricules) or Phrase("none in clear")
+        raise ActRefused(
+            Phrase(
+                "{uid}: it has no matricule {matricule}; it has {matricules}",
+                uid=account.uid,
+                matricule=matricule,
+                matricules=matricules,
+            )
+        )
     gone = rules.keys.candidates(MATRICULE, matricule)
     return replace(
         account,
@@ -86,8 +98,12 @@ def joined(into: Account, source: Account, as_of: date) -> Account:
     """
     if any(override.kind is OverrideKind.CLOSE for override in running(source.overrides, as_of)):
         raise ActRefused(
-            f"{source.uid}: it is closed by hand, and {into.uid} would be.\n"
-            f"Reopen it first: piactl account reopen {source.uid}, or close {into.uid} afterwards"
+            Phrase(
+                "{uid}: it is closed by hand, and {into} would be.\n"
+                "Reopen it first: piactl account reopen {uid}, or close {into} afterwards",
+                uid=source.uid,
+                into=into.uid,
+            )
         )
     names = frozenset(name for name in source.names if "@" in name)
     further = {*into.further_matricules, *source.further_matricules, *filter(None, [source.matricule])}
@@ -153,8 +169,12 @@ def without_joined(account: Account, matricule: str, rules: Rules) -> Account:
     and devices stay. Raises ActRefused if it is the account's first matricule."""
     if matricule == account.matricule:
         raise ActRefused(
-            f"{account.uid}: {matricule} is its first matricule; to take it off: "
-            f'piactl account split {account.uid} --matricule {matricule} --reason "..."'
+            Phrase(
+                "{uid}: {matricule} is its first matricule; to take it off: "
+                'piactl account split {uid} --matricule {matricule} --reason "..."',
+                uid=account.uid,
+                matricule=matricule,
+            )
         )
     posts = (a for a in account.assignments if a.matricule != matricule or a.source == MANUAL)
     return replace(without_matricule(account, matricule, rules), assignments=tuple(posts))
@@ -188,7 +208,13 @@ def _taken_off(account: Account, matricule: str, rules: Rules) -> tuple[Account,
     remaining = without_matricule(account, matricule, rules)
     others = [other for other in account.matricules if other != matricule]
     if not others:
-        raise ActRefused(f"{account.uid}: {matricule} is its only known matricule; there is nothing to split")
+        raise ActRefused(
+            Phrase(
+                "{uid}: {matricule} is its only known matricule; there is nothing to split",
+                uid=account.uid,
+                matricule=matricule,
+            )
+        )
     first = others[0]
 
     def goes(post: Assignment) -> bool:

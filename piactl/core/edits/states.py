@@ -18,6 +18,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.posts import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
+from piactl.phrase import Phrase, joined
 
 
 def lock(author: Author, until: date | None = None, *, compromised: bool = False) -> Act:
@@ -28,7 +29,13 @@ def lock(author: Author, until: date | None = None, *, compromised: bool = False
         if compromised and account.device:
             account = replace(account, device=NO_DEVICE)
         if until is not None and until < rules.as_of:
-            raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the lock")
+            raise ActRefused(
+                Phrase(
+                    "{uid}: --until {until} is past; give the last day of the lock",
+                    uid=account.uid,
+                    until=until,
+                )
+            )
         current = account.lock
         since = current.since if current is not None and current.covers(rules.as_of) else rules.as_of
         same = (since, until, author.reason)
@@ -48,14 +55,21 @@ def unlock(author: Author) -> Act:
         ends = [row.locks_until for row in account.assignments if row.locks_until is not None]
         left = any(end >= rules.as_of for end in ends)
         if account.lock is not None:
-            stays = "; the lock of its position in HR stays until it is unlocked again" if left else ""
-            return Altered(replace(account, lock=None), author.note + stays)
+            note = author.note
+            if left:
+                note = Phrase(
+                    "{note}; the lock of its position in HR stays until it is unlocked again", note=note
+                )
+            return Altered(replace(account, lock=None), note)
         if left:
             return Altered(replace(account, assignments=rows), author.note)
         if account.locked:
             raise ActRefused(
-                f"{account.uid}: it is locked by its position in HR, not by an administrator; "
-                f"see: piactl why {account.uid}"
+                Phrase(
+                    "{uid}: it is locked by its position in HR, not by an administrator; see: piactl why "
+                    "{uid}",
+                    uid=account.uid,
+                )
             )
         return Altered(account)
 
@@ -80,7 +94,12 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
             last = max(last, _last_open_day(account, rules) or last)
         if last < day:
             raise ActRefused(
-                f"{account.uid}: a closure from {day} cannot end on {last}; give a later --until"
+                Phrase(
+                    "{uid}: a closure from {day} cannot end on {last}; give a later --until",
+                    uid=account.uid,
+                    day=day,
+                    last=last,
+                )
             )
         override = author.override(OverrideKind.CLOSE, last, rules.as_of, day=day, grace=grace)
         closures = [o for o in account.overrides if o.kind is OverrideKind.CLOSE]
@@ -108,14 +127,25 @@ def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, ru
     ahead = [a for a in open_ if a.start > day]
     if begun:
         raise ActRefused(
-            f"{account.uid}: an assignment that began after {day} would keep it open: "
-            f"{assignment_text(begun[0])}\nClose it from {begun[0].start} or later"
+            Phrase(
+                "{uid}: an assignment that began after {day} would keep it open: {post}\n"
+                "Close it from {start} or later",
+                uid=account.uid,
+                day=day,
+                post=assignment_text(begun[0]),
+                start=begun[0].start,
+            )
         )
     if ahead and len(ahead) == len(open_) and account.state in (State.ANTICIPATED, State.DEACTIVATED):
         raise ActRefused(
-            f"{account.uid}: it is not open on {day}, and a later assignment would open it: "
-            f"{assignment_text(ahead[0])}\nClose it from {ahead[0].start}, or lock it: "
-            f'piactl account lock {account.uid} --reason "..."'
+            Phrase(
+                "{uid}: it is not open on {day}, and a later assignment would open it: {post}\n"
+                'Close it from {start}, or lock it: piactl account lock {uid} --reason "..."',
+                uid=account.uid,
+                day=day,
+                post=assignment_text(ahead[0]),
+                start=ahead[0].start,
+            )
         )
 
 
@@ -137,50 +167,73 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
         if altered != account and (day is None or until <= day):
             return Altered(altered, author.note)
         if not latest:
+            ended = Phrase("{uid}: HR ends all its assignments.", uid=account.uid)
+            if day:
+                ended = Phrase("{uid}: HR ends all its assignments on {day}.", uid=account.uid, day=day)
             raise ActRefused(
-                f"{account.uid}: HR ends all its assignments{f' on {day}' if day else ''}.\n"
-                f"To go on after that, add another: piactl assignment add {account.uid} ..."
+                Phrase(
+                    "{problem}\nTo go on after that, add another: piactl assignment add {uid} ...",
+                    problem=ended,
+                    uid=account.uid,
+                )
             )
         if day is None:
             raise ActRefused(_endless(account, latest[0], current, until, rules))
         if until < rules.as_of:
-            raise ActRefused(f"{account.uid}: --until {until} is past; give a later day")
+            raise ActRefused(
+                Phrase("{uid}: --until {until} is past; give a later day", uid=account.uid, until=until)
+            )
         if until < day:
             raise ActRefused(
-                f"{account.uid}: it lasts until {day} already; to end it sooner: piactl assignment end "
-                f'{account.uid} --on {until} --reason "..."'
+                Phrase(
+                    "{uid}: it lasts until {day} already; to end it sooner: "
+                    'piactl assignment end {uid} --on {until} --reason "..."',
+                    uid=account.uid,
+                    day=day,
+                    until=until,
+                )
             )
         for row in latest if until > day else ():
             if row.source == MANUAL:
                 altered = _extended_by_hand(altered, row, until, author, sponsor, rules)
             elif row not in altered.assignments:
                 raise ActRefused(
-                    f"{account.uid}: it ends on {day} by hand; end that change first: piactl override end "
-                    f'{account.uid} --kind end --reason "..."'
+                    Phrase(
+                        "{uid}: it ends on {day} by hand; end that change first: "
+                        'piactl override end {uid} --kind end --reason "..."',
+                        uid=account.uid,
+                        day=day,
+                    )
                 )
             else:
                 altered = _renewed(altered, row, day + timedelta(days=1), until, author, sponsor, rules)
         sponsored = _sponsored(account, altered, sponsor, author)
-        return replace(sponsored, hint=f"it lasts until {day} already")
+        return replace(sponsored, hint=Phrase("it lasts until {day} already", day=day))
 
     return act
 
 
 def _endless(
     account: Account, row: Assignment, current: Sequence[Assignment], until: date, rules: Rules
-) -> str:
+) -> Phrase:
     """Why an account without end is not extended, and how to prolong the place that ends last, as of a supply
     teacher."""
-    words = f"{account.uid}: it has no end: {assignment_text(row)}"
+    words = Phrase("{uid}: it has no end: {post}", uid=account.uid, post=assignment_text(row))
     places = [(a.end, a) for a in current if a.end is not None and a.end < until]
     if not places:
         return words
     end, place = max(places, key=lambda pair: pair[0])
     start = max(end + timedelta(days=1), rules.as_of)
-    return (
-        f"{words}\nTo prolong {place.function} at {place.uai} beyond {end}: "
-        f"piactl assignment add {account.uid} --uai {place.uai} --function {place.function} --from {start} "
-        f'--until {until} --reason "..."'
+    return Phrase(
+        "{problem}\nTo prolong {function} at {uai} beyond {end}: piactl assignment add {uid} --uai {uai} "
+        '--function {function} --from {start} --until {until} --reason "..."',
+        problem=words,
+        function=place.function,
+        uai=place.uai,
+        end=end,
+        uid=account.uid,
+        start=start,
+        until=until,
     )
 
 
@@ -192,8 +245,12 @@ def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
         return account, account.state
     if account.state not in _CLOSED:
         raise ActRefused(
-            f"{account.uid}: by hand it is to be closed on {closed[0].day}; take that back first: "
-            f'piactl account reopen {account.uid} --reason "..."'
+            Phrase(
+                "{uid}: by hand it is to be closed on {day}; take that back first: "
+                'piactl account reopen {uid} --reason "..."',
+                uid=account.uid,
+                day=closed[0].day,
+            )
         )
     account = replace(account, overrides=tuple(o for o in account.overrides if o not in closed))
     return account, _state(account, rules)
@@ -222,16 +279,21 @@ def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
             if state not in _CLOSED or (until is None and state is State.GRACE):
                 return Altered(account, author.note)
         elif account.state not in _CLOSED:
-            extend_it = f'piactl account extend {account.uid} --until DATE --reason "..."'
-            use = f"it is open; to prolong it: {extend_it}"
+            use = Phrase(
+                'it is open; to prolong it: piactl account extend {uid} --until DATE --reason "..."',
+                uid=account.uid,
+            )
             if until is not None and until not in [a.end for a in account.assignments]:
-                raise ActRefused(f"{account.uid}: {use}")
+                raise ActRefused(joined([account.uid, use], "{first}: {second}"))
             return Altered(account, hint=use)
         if until is None:
             raise ActRefused(
-                f"{account.uid}: it has no assignment that would open it.\nTo renew the last one: "
-                f'piactl account reopen {account.uid} --until DATE --reason "...", '
-                f"or add another: piactl assignment add {account.uid} ..."
+                Phrase(
+                    "{uid}: it has no assignment that would open it.\nTo renew the last one: "
+                    'piactl account reopen {uid} --until DATE --reason "...", '
+                    "or add another: piactl assignment add {uid} ...",
+                    uid=account.uid,
+                )
             )
         last = replace(_last(account, rules), position="")
         altered = _renewed(account, last, rules.as_of, until, author, sponsor, rules)
@@ -257,7 +319,9 @@ def _sponsored(account: Account, altered: Account, sponsor: str, author: Author)
     if any(a.source != MANUAL for a in altered.assignments):
         if sponsor:
             raise ActRefused(
-                f"{account.uid}: HR knows this person, who needs no sponsor; leave --sponsor out"
+                Phrase(
+                    "{uid}: HR knows this person, who needs no sponsor; leave --sponsor out", uid=account.uid
+                )
             )
     elif sponsor:
         added = OverrideKind.ADD
@@ -265,8 +329,11 @@ def _sponsored(account: Account, altered: Account, sponsor: str, author: Author)
         altered = replace(altered, overrides=tuple(overrides))
     elif not sponsor_of(altered.overrides):
         raise ActRefused(
-            f"{account.uid}: nobody is responsible for it any more; name somebody: piactl account extend "
-            f'{account.uid} --until DATE --sponsor ACCOUNT --reason "..."'
+            Phrase(
+                "{uid}: nobody is responsible for it any more; name somebody: "
+                'piactl account extend {uid} --until DATE --sponsor ACCOUNT --reason "..."',
+                uid=account.uid,
+            )
         )
     return Altered(account) if altered == account else Altered(altered, author.note)
 
@@ -281,7 +348,9 @@ def _last(account: Account, rules: Rules) -> Assignment:
     posts = [a for a in account.assignments if not rules.policy.ends_all(a)]
     if not posts:
         raise ActRefused(
-            f"{account.uid}: it never had an assignment; add one: piactl assignment add {account.uid} ..."
+            Phrase(
+                "{uid}: it never had an assignment; add one: piactl assignment add {uid} ...", uid=account.uid
+            )
         )
     return max(posts, key=lambda a: (a.end or a.start, a.start))
 

@@ -33,6 +33,7 @@ from piactl.core.model.policy import Service
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import outlook
 from piactl.core.rules.reasons import answer_sentence, assignment_text, exception_text
+from piactl.phrase import Phrase, joined
 
 OPEN_STATES = (*ASSIGNED, State.GRACE)
 
@@ -41,10 +42,11 @@ def state_answer(question: Question) -> Answer:
     """The answer about the state; yes if the account is open (active, on leave, in grace)."""
     text, rules, assignment = question.state_ground
     since, until = question.state_span()
+    state = question.state.words
     return Answer(
         subject="state",
         yes=question.state in OPEN_STATES,
-        verdict=question.state.value + (", LOCKED" if question.desired.locked else ""),
+        verdict=Phrase("{state}, LOCKED", state=state) if question.desired.locked else state,
         since=since,
         until=until,
         reason=text,
@@ -64,20 +66,23 @@ def _state_notes(question: Question) -> Iterator[str]:
         yield lock.words
     if question.career.locked_on(question.as_of):
         first, last = span(question.days(lambda career: career.locked), question.number)
+        text = Phrase("locked by a position in the HR data, {days}", days=_from_to(first, last))
         row = question.lock_left()
-        stays = f": {assignment_text(row)}" if row is not None else ""
-        yield f"locked by a position in the HR data, {_from_to(first, last)}{stays}"
+        yield text if row is None else joined([text, assignment_text(row)], "{first}: {second}")
     if question.desired.state is State.ARCHIVED and question.account.state is not State.ARCHIVED:
-        yield "archival due: a first night notes it, the next night on a later day confirms it"
+        yield Phrase("archival due: a first night notes it, the next night on a later day confirms it")
     if question.account.protected:
-        yield "protected: neither imports nor the help desk change it"
+        yield Phrase("protected: neither imports nor the help desk change it")
     for override in running(question.account.overrides, question.as_of):
         yield override_text(override)
 
 
-def _from_to(first: date | None, last: date | None) -> str:
-    start = f"from {first} " if first else ""
-    return f"{start}until {last}" if last else f"{start or 'at all times'}".rstrip() + ", no end known"
+def _from_to(first: date | None, last: date | None) -> Phrase:
+    if last:
+        until = Phrase("until {last}", last=last)
+        return Phrase("from {first} until {last}", first=first, last=last) if first else until
+    start = Phrase("from {first}", first=first) if first else Phrase("at all times")
+    return Phrase("{start}, no end known", start=start)
 
 
 def _coming(question: Question) -> Iterator[tuple[date, str]]:
@@ -103,14 +108,14 @@ def _state_remedies(question: Question) -> Iterator[Remedy]:
                 "piactl account create --matricule M --family-name N --given-name N --uai UAI "
                 '--function CODE --until DATE --sponsor ACCOUNT --reason "..."'
             )
-            yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
+            yield Remedy(Phrase("if the person is back: an assignment in the HR data or by hand"), command)
     else:
         desired = question.desired
         if desired.locked and (desired.lock is not None or question.lock_left() is not None):
             yield from unlock_remedy(question)
         yield from wait_remedy(next_day(question.state_span()[1]), question)
         if question.state is State.ON_LEAVE:
-            yield Remedy("a position in the HR data that keeps all rights")
+            yield Remedy(Phrase("a position in the HR data that keeps all rights"))
         elif question.state is State.ACTIVE:
             yield from close_remedy(question, lambda changed: changed.state_days(*OPEN_STATES))
         else:
@@ -144,7 +149,9 @@ def right_answer(question: Question, service: Service, uai: str) -> Answer:
     text, rules, assignment = answer_sentence(reason), reason.rules, reason.assignment
     if question.undecided:
         rules, assignment = (), None
-        text = question.held or f"the account is {question.state.value}: {question.undecided}"
+        text = question.held or Phrase(
+            "the account is {name}: {state}", name=question.state.words, state=question.undecided
+        )
     remedies = [*(() if yes else case_remedies(question))]
     if question.merged:
         remedies = [*merged_remedies(question)]
@@ -179,12 +186,21 @@ def _by_the_entry(question: Question, right: Right, *, yes: bool) -> Iterator[Ca
     if has is yes:
         return
     effect = LET_IN if has else REFUSED
-    text = f"the entry {'has' if has else 'lacks'} it, against the rules"
     if drift is not None and right in question.foreign:
-        text += f": another program {'added' if has else 'removed'} it, {drift_words(drift)}"
+        changed = drift_words(drift)
+        text = Phrase(
+            "the entry lacks it, against the rules: another program removed it, {drift}", drift=changed
+        )
+        if has:
+            text = Phrase(
+                "the entry has it, against the rules: another program added it, {drift}", drift=changed
+            )
         yield Cause("entry", effect, text, f"piactl drift show {question.account.uid}")
     elif not question.as_of_option:
-        yield Cause("entry", effect, f"{text}; the next run changes that", "piactl nightly")
+        text = Phrase("the entry lacks it, against the rules; the next run changes that")
+        if has:
+            text = Phrase("the entry has it, against the rules; the next run changes that")
+        yield Cause("entry", effect, text, "piactl nightly")
 
 
 def _right_notes(question: Question, service: Service, uai: str) -> Iterator[str]:

@@ -28,7 +28,8 @@ from piactl.core.rules.career import NEVER, Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
 from piactl.core.rules.rights_over_time import right_by
-from piactl.core.text import counted
+from piactl.core.text import from_to
+from piactl.phrase import Phrase, counted, joined
 
 
 class LoginContext(NamedTuple):
@@ -47,26 +48,32 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     uid, credentials, show = question.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if credentials.changed is None:
-        yield Cause("no-password", REFUSED, "no password was ever set", activate)
+        yield Cause("no-password", REFUSED, Phrase("no password was ever set"), activate)
         return
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
         ends = credentials.activation_until
         if ends == NEVER_VALID:
-            text = "an administrator made its password useless; it needs an activation password"
+            text = Phrase("an administrator made its password useless; it needs an activation password")
             yield Cause("no-password", REFUSED, text, activate)
             return
         if blocked and until is None:
-            when = f" at {show(ends)}" if ends else ""
-            text = f"the activation password ended unused{when}, by time or by wrong attempts"
+            text = Phrase("the activation password ended unused, by time or by wrong attempts")
+            if ends:
+                text = Phrase(
+                    "the activation password ended unused at {end}, by time or by wrong attempts",
+                    end=show(ends),
+                )
             yield Cause("activation-ended", REFUSED, text, activate)
             return
         if blocked:
             yield _block(uid, credentials, until, show)
-        valid = f", valid until {show(ends)}" if ends else ""
-        text = (
-            f"an activation password was issued at {show(credentials.changed)}{valid}, and is not used yet:"
-            " log in with it once"
+        issued = show(credentials.changed)
+        if ends:
+            issued = Phrase("{issued}, valid until {end}", issued=issued, end=show(ends))
+        text = Phrase(
+            "an activation password was issued at {issued}, and is not used yet: log in with it once",
+            issued=issued,
         )
         yield Cause("activation-unused", ASKED, text, activate, ends)
         return
@@ -75,18 +82,21 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     elif credentials.failures:
         yield _wrong_tries(uid, credentials, show)
     if credentials.must_change:
-        text = "the password must be changed at the next log in"
+        text = Phrase("the password must be changed at the next log in")
         yield Cause("must-change", ASKED, text)
     if credentials.expires is not None and credentials.expires <= around.now:
-        text = f"the password expired at {show(credentials.expires)}"
+        text = Phrase("the password expired at {expired}", expired=show(credentials.expires))
         yield Cause("expired", REFUSED, text, f"piactl password reset {uid}")
 
 
 def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], str]) -> Cause:
-    tries = counted(len(credentials.failures), "try", "tries")
-    wrong = "the password or the code" if credentials.linked else "the password"
-    last = f"{wrong} was wrong at the last {tries}, the latest at {show(credentials.failures[-1])}"
-    text = f"{last}; if the password is forgotten, it can be reset"
+    text = Phrase(
+        "{wrong} was wrong at the last {tries}, the latest at {latest}; "
+        "if the password is forgotten, it can be reset",
+        wrong=Phrase("the password or the code") if credentials.linked else Phrase("the password"),
+        tries=counted(len(credentials.failures), "try", "tries"),
+        latest=show(credentials.failures[-1]),
+    )
     return Cause("wrong-tries", ASKED, text, f"piactl password reset {uid}")
 
 
@@ -94,15 +104,20 @@ def _block(
     uid: str, credentials: Credentials, until: datetime | None, show: Callable[[datetime], str]
 ) -> Cause:
     if until is not None and until == credentials.delayed:
-        text = f"delayed by wrong passwords until {show(until)}; this ends by itself"
+        text = Phrase("delayed by wrong passwords until {until}; this ends by itself", until=show(until))
         return Cause("delayed", REFUSED, text, until=until)
-    since = f" since {show(credentials.blocked)}" if credentials.blocked else ""
-    end = f", until {show(until)}" if until else ""
-    if until is None:
-        end = ", until it is lifted"
-        if credentials.policy is None:
-            end = "; its end is not known: the settings name no password policy (password.policy)"
-    text = f"blocked by wrong passwords{since}{end}"
+    text = Phrase("blocked by wrong passwords")
+    if credentials.blocked:
+        text = Phrase("blocked by wrong passwords since {since}", since=show(credentials.blocked))
+    if until is not None:
+        text = Phrase("{blocked}, until {until}", blocked=text, until=show(until))
+    elif credentials.policy is not None:
+        text = Phrase("{blocked}, until it is lifted", blocked=text)
+    else:
+        text = Phrase(
+            "{blocked}; its end is not known: the settings name no password policy (password.policy)",
+            blocked=text,
+        )
     return Cause("blocked", REFUSED, text, f"piactl password unblock {uid}", until)
 
 
@@ -114,15 +129,24 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
         return
     if not device.there:
         effect = REFUSED if around.by_server else SERVICE
-        text = f"the device {device.name} was reported lost and has not been replaced"
+        text = Phrase("the device {device} was reported lost and has not been replaced", device=device.name)
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
-        seconds = abs(device.drift) * device.step
-        side = "ahead" if device.drift > 0 else "behind"
-        was = f"{seconds} s {side} at its last good code, and is allowed to be" if device.drift else "right"
-        text = (
-            f"the clock of the device {device.name} was {was}; if its codes are refused, it has drifted since"
-        )
+        clock = Phrase("the clock of the device {device} was right", device=device.name)
+        values = {"device": device.name, "seconds": abs(device.drift) * device.step}
+        if device.drift > 0:
+            clock = Phrase(
+                "the clock of the device {device} was {seconds} s ahead at its last good code, and is "
+                "allowed to be",
+                **values,
+            )
+        elif device.drift:
+            clock = Phrase(
+                "the clock of the device {device} was {seconds} s behind at its last good code, and is "
+                "allowed to be",
+                **values,
+            )
+        text = Phrase("{clock}; if its codes are refused, it has drifted since", clock=clock)
         yield Cause("device-drift", ASKED, text, f"piactl otp resync {uid}")
 
 
@@ -132,10 +156,10 @@ def _without_device(question: Question, enroll: str) -> Iterator[Cause]:
     services = sorted({name for name, _ in question.desired.entitlements if name in policy})
     always = [policy[name].label for name in services if policy[name].otp == "always"]
     outside = [policy[name].label for name in services if policy[name].otp == "off-site"]
-    parts = [f"always by {', '.join(always)}"] if always else []
-    parts += [f"from outside by {', '.join(outside)}"] if outside else []
+    parts = [Phrase("always by {services}", services=", ".join(always))] if always else []
+    parts += [Phrase("from outside by {services}", services=", ".join(outside))] if outside else []
     if parts:
-        text = f"a one-time code is required {'; '.join(parts)}, but no device is active"
+        text = Phrase("a one-time code is required {when}, but no device is active", when=joined(parts))
         yield Cause("device-none", SERVICE, text, enroll)
 
 
@@ -236,86 +260,108 @@ def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
     account = question.account
     window = _window(account.login_from, account.login_until)
     if _is_denied(question, credentials):
-        window = "it is linked to no device, as a closed or locked account is"
-    since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
+        window = Phrase("it is linked to no device, as a closed or locked account is")
+    since = Phrase("no run has been recorded")
+    if around.last_run:
+        since = Phrase("the last run was as of {day}", day=around.last_run)
     revert = look = "piactl nightly"
     drift = next(filter(None, map(question.drift.get, ("login_from", "login_until", "device"))), None)
     if drift is not None:
-        since = f"another program changed it, {drift_words(drift)}"
+        since = Phrase("another program changed it, {drift}", drift=drift_words(drift))
         # a refusal may be an emergency stop
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
     if entry_allows_login(question, credentials):
-        text = f"the entry allows the login ({window}), but the rules do not; {since}"
+        text = Phrase(
+            "the entry allows the login ({window}), but the rules do not; {since}", window=window, since=since
+        )
         yield Cause("entry", LET_IN, text, revert)
     else:
-        text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
+        text = Phrase(
+            "the rules allow the login, but the entry refuses it ({window}); {since}",
+            window=window,
+            since=since,
+        )
         yield Cause("entry", REFUSED, text, look)
 
 
-def _window(first: date | None, last: date | None) -> str:
-    if first is not None and last is not None:
-        return f"from {first} to {last}"
-    if last is not None:
-        return f"until {last}"
-    return f"from {first}" if first is not None else "without an end"
+def _window(first: date | None, last: date | None) -> Phrase:
+    if first is not None:
+        return from_to(first, last)
+    return Phrase("until {last}", last=last) if last is not None else Phrase("without an end")
 
 
 def _locks(question: Question) -> Iterator[Cause]:
     lock = question.account.lock
     if lock is not None and lock.covers(question.as_of):
-        until = f" until {lock.until}" if lock.until else ", until it is lifted"
-        begun = f" since {lock.known_since}" if lock.known_since else ""
-        text = f"locked by {lock.by}{begun}{until}: {lock.reason}"
+        locked = Phrase("locked by {by}", by=lock.by)
+        if lock.known_since:
+            locked = Phrase("locked by {by} since {since}", by=lock.by, since=lock.since)
+        text = Phrase("{locked}, until it is lifted: {reason}", locked=locked, reason=lock.why)
+        if lock.until:
+            until = lock.until
+            text = Phrase("{locked} until {until}: {reason}", locked=locked, until=until, reason=lock.why)
         command = f'piactl account unlock {question.account.uid} --reason "..."'
         yield Cause("lock", REFUSED, text, command, lock.until)
     if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):
         return
     _, last = span(question.days(lambda career: career.locked), question.number)
     post = locking_post(question.career, question.as_of)
-    until = f" until {last}" if last else ", no end known"
-    why = (
-        f"position {post.position.name}: {_text(post.assignment)}"
-        if post
-        else "a position that ended all assignments"
-    )
+    why = Phrase("a position that ended all assignments")
+    if post:
+        row = _text(post.assignment)
+        why = Phrase("position {position}: {post}", position=post.position.name, post=row)
     absent = question.lock_left() if post is None else None
     command = ""
     if absent is not None and absent.end is not None:
-        since = absent.end + timedelta(days=1)
-        why = f"position {absent.position}: {_text(absent)}; the row is absent since {since}"
-        why += "; it ends when HR lists the person without it, or by an administrator"
+        why = Phrase(
+            "position {position}: {post}; the row is absent since {since}; it ends when HR lists the person "
+            "without it, or by an administrator",
+            position=absent.position,
+            post=_text(absent),
+            since=absent.end + timedelta(days=1),
+        )
         command = f'piactl account unlock {question.account.uid} --reason "..."'
-    yield Cause("position-lock", REFUSED, f"locked by HR{until}: {why}", command, last)
+    text = Phrase("locked by HR, no end known: {why}", why=why)
+    if last:
+        text = Phrase("locked by HR until {last}: {why}", last=last, why=why)
+    yield Cause("position-lock", REFUSED, text, command, last)
 
 
 def _text(row: Assignment) -> str:
-    return assignment_text(row) + (f" [{row.origin}]" if row.origin else "")
+    return _with_origin(assignment_text(row), row)
+
+
+def _with_origin(text: str, row: Assignment | None) -> str:
+    return Phrase("{text} [{origin}]", text=text, origin=row.origin) if row and row.origin else text
 
 
 def _by_state(question: Question) -> Iterator[Cause]:
     text, _, row = question.state_ground
-    if row is not None and row.origin:
-        text += f" [{row.origin}]"
+    text = _with_origin(text, row)
     since, until = question.state_span()
-    from_when = f" since {since}" if since else ""
+    state: Phrase = question.state.words
+    if since:
+        state = Phrase("{state} since {since}", state=state, since=since)
+    closed = joined([state, text], "{first}: {second}")
     reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
     if question.cases:
         reopen = f"piactl match show {question.cases[0].id}"
     elif left_by_position(question.career, question.as_of):
         reopen = ""
     if question.state is State.ARCHIVED:
-        yield Cause("archived", REFUSED, f"archived{from_when}: {text}")
+        yield Cause("archived", REFUSED, closed)
     elif question.state is State.ANTICIPATED:
-        yield Cause("not-started", REFUSED, f"not yet started: {text}", "", until)
+        yield Cause("not-started", REFUSED, Phrase("not yet started: {text}", text=text), "", until)
     elif question.state is State.DEACTIVATED:
-        yield Cause("closed", REFUSED, f"deactivated{from_when}: {text}", reopen, until)
+        yield Cause("closed", REFUSED, closed, reopen, until)
     elif question.state is State.GRACE:
         refused = not question.career.login_on(question.as_of)
-        effect = REFUSED if refused else SERVICE
-        note = "; login was refused on the last day and still is" if refused else ""
-        yield Cause("grace", effect, f"in grace: {text}{note}", reopen, until)
+        grace = Phrase("in grace: {text}", text=text)
+        if refused:
+            grace = Phrase("{grace}; login was refused on the last day and still is", grace=grace)
+        yield Cause("grace", REFUSED if refused else SERVICE, grace, reopen, until)
     elif question.state is State.ON_LEAVE and not _may_log_in(question):
-        yield Cause("leave", REFUSED, f"on leave without login: {text}", "", until)
+        yield Cause("leave", REFUSED, Phrase("on leave without login: {text}", text=text), "", until)
 
 
 def _may_log_in(question: Question) -> bool:
@@ -341,12 +387,17 @@ def _services(question: Question) -> Iterator[Cause]:
             reason = question.right_reason(name, uai)
             if reason.code != "delay" or reason.assignment is not post.assignment:
                 continue
-            where, begins, last = f" at {uai}" if uai else "", reason.values["begins"], reason.values["eve"]
-            text = f"{service.label}{where} begins on {begins} ({reason.values['setting']})"
+            label, last = service.label, reason.values["eve"]
+            text = Phrase(
+                "{service} begins on {begins} ({setting}): {post}",
+                service=Phrase("{service} at {uai}", service=label, uai=uai) if uai else label,
+                begins=reason.values["begins"],
+                setting=reason.values["setting"],
+                post=_text(post.assignment),
+            )
             grant = f"piactl exception grant {question.account.uid} --service {name}"
             command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
-            row = _text(post.assignment)
-            yield Cause("delay", SERVICE, f"{text}: {row}", command, date.fromisoformat(last))
+            yield Cause("delay", SERVICE, text, command, date.fromisoformat(last))
 
 
 def _notes(question: Question, around: LoginContext) -> Iterator[str]:
@@ -354,15 +405,22 @@ def _notes(question: Question, around: LoginContext) -> Iterator[str]:
     yield from question.drift_notes()
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
-        yield f"the directory requires password and code of {device.name}, never the password alone"
+        yield Phrase(
+            "the directory requires password and code of {device}, never the password alone",
+            device=device.name,
+        )
     if question.account.shut and not question.as_of_option:
         yield _how_refused(around.credentials)
     if question.as_of_option:
-        yield f"passwords and devices are as they are now, {around.show(around.now)}"
+        yield Phrase("passwords and devices are as they are now, {now}", now=around.show(around.now))
 
 
 def _how_refused(credentials: Credentials) -> str:
     """How the directory refuses a closed or locked account."""
     if credentials.denied:
-        return "the directory refuses it by its dates and by a link to no device, under any password policy"
-    return "the directory refuses it by its dates alone, which count only where a password policy applies"
+        return Phrase(
+            "the directory refuses it by its dates and by a link to no device, under any password policy"
+        )
+    return Phrase(
+        "the directory refuses it by its dates alone, which count only where a password policy applies"
+    )

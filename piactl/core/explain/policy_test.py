@@ -11,6 +11,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import assignment_problems
 from piactl.core.rules.reasons import Reason, right_reason, sentence, state_reason
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +35,34 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
     """What differs from the expectations of the case, each with the line of the policy that decides."""
     problems = assignment_problems(case.posts, policy, register)
     if problems:
-        yield f"the feed row would be rejected: {problems[0][3]}"
+        yield Phrase("the feed row would be rejected: {problem}", problem=problems[0][3])
         return
     career = career_of(case.posts, policy, register)
     state, because = career.state_on(case.day), state_reason(career, case.day, policy, register)
     if case.state is not None and case.state != state.value:
-        yield f"state: {state.value}, not {case.state}; {_words(because, policy)}"
+        found, reason = state.value, _words(because, policy)
+        yield Phrase("state: {found}, not {state}; {reason}", found=found, state=case.state, reason=reason)
     profiles = career.profiles_on(case.day)
     if case.profiles is not None and {*case.profiles} != {*profiles}:
-        yield f"profiles: {_list(profiles)}, not {_list(case.profiles)}"
+        found = _list(profiles)
+        yield Phrase("profiles: {found}, not {profiles}", found=found, profiles=_list(case.profiles))
     rights = {":".join(filter(None, right)): right for right in career.rights_on(case.day)}
     expected = {*case.has, *(case.services or ())}
     unexpected = {*rights, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
     for service in sorted(expected - rights.keys()):
         name, _, uai = service.partition(":")
         why = right_reason(career, (name, uai), case.day, policy, state, because)
-        yield f"{service}: missing; {_words(why, policy)}"
+        yield Phrase("{service}: missing; {reason}", service=service, reason=_words(why, policy))
     for service in sorted(unexpected & rights.keys()):
         why = right_reason(career, rights[service], case.day, policy, state, because)
-        yield f"{service}: not expected; {_words(why, policy)}"
+        yield Phrase("{service}: not expected; {reason}", service=service, reason=_words(why, policy))
 
 
-def _words(reason: Reason, policy: Policy) -> str:
+def _words(reason: Reason, policy: Policy) -> Phrase:
     """The sentence of a reason, with the line of the policy that decides."""
-    return sentence(reason) + (f" ({policy.file}:{reason.line})" if reason.line else "")
+    text, rule = sentence(reason), f"{policy.file}:{reason.line}"
+    return Phrase("{reason} ({rule})", reason=text, rule=rule) if reason.line else text
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return " ".join(names) or "none"
+    return " ".join(names) or Phrase("none")

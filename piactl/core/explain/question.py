@@ -18,6 +18,7 @@ from piactl.core.rules.career import Career, careers_from
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import BY_HAND, Reason, Rule, answer_sentence, right_reason, state_reason
+from piactl.phrase import Phrase
 
 ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
@@ -36,7 +37,7 @@ class Remedy(NamedTuple):
     account_after: Account | None = None
 
 
-REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", "let in"
+REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", Phrase("let in")
 """The effect of a cause on a login: refused; something more is required; it works, but a service is missing;
 allowed although the rules refuse it. Of a service: the entry lacks or has it against the rules."""
 
@@ -140,7 +141,7 @@ class Question:
         reason = state_reason(self.career, self.as_of, policy, register, given=self.state)
         closed = [p for p in running(self.account.overrides, self.as_of) if p.kind is OverrideKind.CLOSE]
         if closed and self.state not in ASSIGNED and reason.code != "retained":
-            return reason._replace(values={**reason.values, BY_HAND: f"{override_text(closed[0])}; "})
+            return reason._replace(values={**reason.values, BY_HAND: override_text(closed[0])})
         return reason
 
     @property
@@ -150,9 +151,11 @@ class Question:
         if self.held:
             return self.held
         if self.merged:
-            return f"merged into {self.merged}; only the uid is left of it, and stays reserved"
+            return Phrase(
+                "merged into {merged}; only the uid is left of it, and stays reserved", merged=self.merged
+            )
         if self.account.state is State.ARCHIVED:
-            return "personal data are erased; the uid and the addresses stay reserved for this person"
+            return Phrase("personal data are erased; the uid and the addresses stay reserved for this person")
         return ""
 
     @property
@@ -212,7 +215,8 @@ class Question:
 
     def drift_notes(self) -> Iterator[str]:
         if self.drift:
-            yield f"{changed_words(self.drift.values())}: piactl drift show {self.account.uid}"
+            words = changed_words(self.drift.values())
+            yield Phrase("{drift}: piactl drift show {uid}", drift=words, uid=self.account.uid)
 
 
 def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:

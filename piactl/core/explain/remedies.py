@@ -16,8 +16,9 @@ from piactl.core.model.policy import Service
 from piactl.core.rules.reasons import WITHOUT_POST, left_by_position
 from piactl.core.rules.rights_over_time import DENIAL, denials
 from piactl.core.text import condition
+from piactl.phrase import Phrase
 
-_AUTHOR = Author("an administrator", "...")
+_AUTHOR = Author(Phrase("an administrator"), "...")
 _USUAL = 30
 """Days of a proposed exception or assignment; the administrator chooses the real length."""
 
@@ -28,19 +29,21 @@ YesDays = Callable[[Question], list[Period]]
 def case_remedies(question: Question) -> Iterator[Remedy]:
     """The remedy to decide the cases that hold the account."""
     for case in question.cases:
-        yield Remedy(f"an administrator or HR decides case {case.id}", f"piactl match show {case.id}")
+        yield Remedy(
+            Phrase("an administrator or HR decides case {id}", id=case.id), f"piactl match show {case.id}"
+        )
 
 
 def merged_remedies(question: Question) -> Iterator[Remedy]:
     into = question.merged
     if into:
-        yield Remedy(f"the account of this person is {into}", f"piactl why {into}")
+        yield Remedy(Phrase("the account of this person is {into}", into=into), f"piactl why {into}")
 
 
 def wait_remedy(day: date | None, question: Question) -> Iterator[Remedy]:
     """The remedy to wait, if the date alone reverses the answer later."""
     if day is not None and day > question.as_of and not question.cases:
-        yield Remedy(f"wait until {day}", day=day)
+        yield Remedy(Phrase("wait until {day}", day=day), day=day)
 
 
 def reopen_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
@@ -49,12 +52,12 @@ def reopen_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
     if question.cases:
         return
     if any(p.kind is OverrideKind.CLOSE for p in running(question.account.overrides, question.as_of)):
-        text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
+        text, act, until = Phrase("the closure by hand taken back"), reopen(_AUTHOR), ""
     elif left_by_position(question.career, question.as_of):
-        yield Remedy("a later assignment in the HR data, if the person comes back")
+        yield Remedy(Phrase("a later assignment in the HR data, if the person comes back"))
         return
     else:
-        text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(question))
+        text, act = Phrase("an assignment on the day: renew the last one"), reopen(_AUTHOR, _until(question))
         until = f" --until {_until(question)}"
     yield from _effective(question, act, text, f"piactl account reopen {{}}{until}", yes_days, yes=True)
 
@@ -62,7 +65,10 @@ def reopen_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
 def close_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
     """The remedy to close the account by hand from the day on."""
     first, last = question.as_of, _until(question)
-    text, command = f"a closure by hand, from {first} to {last}", f"piactl account close {{}} --from {first}"
+    text, command = (
+        Phrase("a closure by hand, from {first} to {last}", first=first, last=last),
+        f"piactl account close {{}} --from {first}",
+    )
     act = close(_AUTHOR, first, last)
     return _effective(question, act, text, f"{command} --until {last}", yes_days, yes=False)
 
@@ -70,7 +76,9 @@ def close_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
 def unlock_remedy(question: Question) -> Iterator[Remedy]:
     """The remedy to lift the administrator's lock."""
     altered = unlock(_AUTHOR)(question.account, question.rules).account
-    yield Remedy("lift the lock", _command(question, "piactl account unlock {}"), question.as_of, altered)
+    yield Remedy(
+        Phrase("lift the lock"), _command(question, "piactl account unlock {}"), question.as_of, altered
+    )
 
 
 def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Remedy]:
@@ -78,11 +86,12 @@ def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Re
     for exception in question.account.exceptions:
         own = (exception.service, exception.uai) == (service.name, uai)
         if own and exception.grants and exception.start <= question.as_of <= exception.end:
-            yield from _end_remedy(question, service, uai, "grant", yes_days, yes=False)
+            text = Phrase("the end of the grant")
+            yield from _end_remedy(question, service, uai, text, yes_days, yes=False)
     until = _until(question)
     act = deny(_AUTHOR, service.name, uai, question.as_of, until)
     command = f"piactl exception deny {{}} {_service(service, uai)} --until {until}"
-    yield from _effective(question, act, "a denial", command, yes_days, yes=False)
+    yield from _effective(question, act, Phrase("a denial"), command, yes_days, yes=False)
 
 
 def gain_remedies(
@@ -95,44 +104,47 @@ def gain_remedies(
         days = denials((service.name, uai), question.account.exceptions)
         denial = next(d.exception for d in days if d.first <= question.number <= d.last)
         at = denial.uai if denial is not None else uai
-        yield from _end_remedy(question, service, at, "denial", yes_days, yes=True)
+        text = Phrase("the end of the denial")
+        yield from _end_remedy(question, service, at, text, yes_days, yes=True)
     if (uai or not service.per_establishment) and not question.career.locked_on(question.as_of):
         last = min(_until(question), until or date.max)
         act = grant(_AUTHOR, service.name, uai, question.as_of, last)
         command = f"piactl exception grant {{}} {_service(service, uai)} --until {last}"
-        yield from _effective(question, act, "an exception", command, yes_days, yes=True)
+        yield from _effective(question, act, Phrase("an exception"), command, yes_days, yes=True)
     if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
         yield from reopen_remedy(question, yes_days)
         return
     if code == "position":
         positions = question.rules.policy.positions.values()
         keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
-        yield Remedy(f"a position in the HR data that keeps it ({', '.join(keeping)})")
-    elif code in WITHOUT_POST:
-        where = f" at {uai}" if uai else ""
-        profiles = ", ".join(sorted(service.profiles or ())) or "any"
-        if service.when.conditions:
-            profiles += f", only where {condition(service.when.conditions)}"
-        text = f"an assignment{where} with a profile that has it ({profiles})"
         yield Remedy(
-            text,
-            _command(
-                question, f"piactl assignment add {{}} --uai {uai or 'UAI'} --function CODE --until DATE"
-            ),
+            Phrase("a position in the HR data that keeps it ({positions})", positions=", ".join(keeping))
         )
+    elif code in WITHOUT_POST:
+        profiles = ", ".join(sorted(service.profiles or ())) or Phrase("any")
+        if service.when.conditions:
+            only = condition(service.when.conditions)
+            profiles = Phrase("{profiles}, only where {condition}", profiles=profiles, condition=only)
+        text = Phrase("an assignment with a profile that has it ({profiles})", profiles=profiles)
+        if uai:
+            text = Phrase(
+                "an assignment at {uai} with a profile that has it ({profiles})", uai=uai, profiles=profiles
+            )
+        command = f"piactl assignment add {{}} --uai {uai or 'UAI'} --function CODE --until DATE"
+        yield Remedy(text, _command(question, command))
 
 
 def _end_remedy(
-    question: Question, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
+    question: Question, service: Service, uai: str, text: Phrase, yes_days: YesDays, *, yes: bool
 ) -> Iterator[Remedy]:
     """The remedy to end an exception; `uai` "" ends the exceptions at every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"piactl exception end {{}} {_service(service, uai)}"
-    return _effective(question, act, f"the end of the {kind}", command, yes_days, yes=yes)
+    return _effective(question, act, text, command, yes_days, yes=yes)
 
 
 def _effective(
-    question: Question, act: Act, text: str, command: str, yes_days: YesDays, *, yes: bool
+    question: Question, act: Act, text: Phrase, command: str, yes_days: YesDays, *, yes: bool
 ) -> Iterator[Remedy]:
     """The remedy, if by the rules the act reverses the answer, at once or on a later day."""
     if not question.changeable:
@@ -144,8 +156,9 @@ def _effective(
     day = _first_changed_day(question, altered, yes_days, yes=yes)
     if day is None:
         return
-    later = f", from {day} on" if day > question.as_of else ""
-    yield Remedy(text + later, _command(question, command), day, altered)
+    if day > question.as_of:
+        text = Phrase("{change}, from {day} on", change=text, day=day)
+    yield Remedy(text, _command(question, command), day, altered)
 
 
 def _first_changed_day(question: Question, altered: Account, yes_days: YesDays, *, yes: bool) -> date | None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Refusal, scope_words
 from piactl.core.plan.plan import Hold, HoldCode, Plan
+from piactl.phrase import Phrase, joined
 
 DONE, SKIPPED, HELD = "done", "skipped", "held"
 """The verdict on a step: done, skipped because there was nothing to do, or held."""
@@ -40,13 +41,13 @@ _AT: Mapping[HoldCode, str] = {
 """The step that a hold stops, if it is not the matching."""
 
 _WRITES: Mapping[str, Found] = {
-    "applied": (DONE, "applied", "the account was written"),
-    "unchanged": (DONE, "unchanged", "the account already had these values"),
-    "conflict": (HELD, "conflict", "the account changed since the plan was made"),
-    "failed": (HELD, "failed", "the server refused the write"),
-    "not made": (HELD, "not-made", "the run ended before the write"),
+    "applied": (DONE, "applied", Phrase("the account was written")),
+    "unchanged": (DONE, "unchanged", Phrase("the account already had these values")),
+    "conflict": (HELD, "conflict", Phrase("the account changed since the plan was made")),
+    "failed": (HELD, "failed", Phrase("the server refused the write")),
+    "not made": (HELD, "not-made", Phrase("the run ended before the write")),
 }
-_NOTHING = (SKIPPED, "no-change", "nothing of the account changes")
+_NOTHING = (SKIPPED, "no-change", Phrase("nothing of the account changes"))
 
 
 def run_steps(plan: Plan | None, uid: str, matricules: Collection[str], end: RunEnd) -> list[dict[str, str]]:
@@ -62,9 +63,9 @@ def run_steps(plan: Plan | None, uid: str, matricules: Collection[str], end: Run
 
 def _by_record(end: RunEnd) -> list[tuple[str, Found]]:
     if end.status == "refused":
-        return [("row", (HELD, "refused", end.note or "the run was refused as a whole"))]
-    unknown = (SKIPPED, "not-kept", "the plan of the run is not kept on this host")
-    write = (SKIPPED, "no-write", "the run wrote nothing to the account")
+        return [("row", (HELD, "refused", end.note or Phrase("the run was refused as a whole")))]
+    unknown = (SKIPPED, "not-kept", Phrase("the plan of the run is not kept on this host"))
+    write: Found = (SKIPPED, "no-write", Phrase("the run wrote nothing to the account"))
     if end.status != "done" or end.writes or end.host:
         write = _write(end, "")
     return [*((step, unknown) for step in _STEPS[:-1]), ("write", write)]
@@ -91,7 +92,7 @@ def _by_plan(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> 
     steps: list[tuple[str, Found]] = []
     for step in _STEPS:
         if steps and (steps[-1][1][0] == HELD or steps[-1][1][1] == "not-reached"):
-            steps.append((step, (SKIPPED, "not-reached", "the person was held before it")))
+            steps.append((step, (SKIPPED, "not-reached", Phrase("the person was held before it"))))
         elif hold is not None and held_at == step:
             steps.append((step, (HELD, hold.code, hold.why)))
         else:
@@ -101,34 +102,44 @@ def _by_plan(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> 
 
 def _row(plan: Plan, matricules: Collection[str], changes: Sequence[Change]) -> Found:
     if not plan.basis.feeds:
-        return SKIPPED, "no-feed", "the run had no feed"
+        return SKIPPED, "no-feed", Phrase("the run had no feed")
     for row in plan.rejections:
         if row.matricule in matricules:
-            return HELD, "rejected", f"{row.file}:{row.line}: {row.message} [{row.code}]"
+            where = f"{row.file}:{row.line}"
+            message = Phrase("{where}: {message} [{code}]", where=where, message=row.message, code=row.code)
+            return HELD, "rejected", message
     rows = dict.fromkeys(f"{c.feed}:{c.line}" for c in changes if c.feed and c.line)
     if rows:
         return DONE, "read", ", ".join(rows)
     for absent in plan.absents:
         if absent.matricule in matricules:
-            seen = f"{absent.seen} of {absent.needed} feeds without it"
-            return DONE, "absent", f"{absent.function} at {absent.uai} is absent: {seen}"
-    return SKIPPED, "no-news", "no row of the feeds of the run changes the account"
+            text = Phrase(
+                "{function} at {uai} is absent: {seen} of {needed} feeds without it",
+                function=absent.function,
+                uai=absent.uai,
+                seen=absent.seen,
+                needed=absent.needed,
+            )
+            return DONE, "absent", text
+    return SKIPPED, "no-news", Phrase("no row of the feeds of the run changes the account")
 
 
 def _matching(uid: str, matricules: Collection[str], changes: Sequence[Change]) -> Found:
     if any(change.kind is Kind.CREATE for change in changes):
-        return DONE, "newcomer", "nobody has the matricule: a new account"
+        return DONE, "newcomer", Phrase("nobody has the matricule: a new account")
     matricule = next(iter(matricules), "")
     if not matricule or not uid:
-        return SKIPPED, "no-matricule", "the account has no matricule in clear"
-    return DONE, "matched", f"matricule {matricule} is that of {uid}"
+        return SKIPPED, "no-matricule", Phrase("the account has no matricule in clear")
+    return DONE, "matched", Phrase("matricule {matricule} is that of {uid}", matricule=matricule, uid=uid)
 
 
 def _rules(changes: Sequence[Change]) -> Found:
     if not changes:
-        return DONE, "same", "the rules give what the account has"
-    reasons = dict.fromkeys(f"{c.reason} ({c.rule})" if c.rule else c.reason for c in changes)
-    return DONE, "differs", "; ".join(reasons)
+        return DONE, "same", Phrase("the rules give what the account has")
+    reasons = dict.fromkeys(
+        Phrase("{reason} ({rule})", reason=c.reason, rule=c.rule) if c.rule else c.reason for c in changes
+    )
+    return DONE, "differs", joined(reasons)
 
 
 def _guards(plan: Plan, end: RunEnd) -> Found:
@@ -138,21 +149,21 @@ def _guards(plan: Plan, end: RunEnd) -> Found:
             return HELD, refusal.kind, _refusal_text(refusal)
     if allowed:
         numbers = ", ".join(f"{refusal.kind}={refusal.total}" for refusal in allowed)
-        return DONE, "allowed", f"approved: {numbers}"
-    return DONE, "within-limits", "no guard is broken"
+        return DONE, "allowed", Phrase("approved: {numbers}", numbers=numbers)
+    return DONE, "within-limits", Phrase("no guard is broken")
 
 
 def _write(end: RunEnd, note: str) -> Found:
     if not end.writes:
         if end.host:
-            return SKIPPED, "other-host", f"the journal of host {end.host} has it"
-        return HELD, "not-made", note or "the journal has no write of the account"
+            return SKIPPED, "other-host", Phrase("the journal of host {host} has it", host=end.host)
+        return HELD, "not-made", note or Phrase("the journal has no write of the account")
     outcome, message = max(
         end.writes, key=lambda write: [*_WRITES].index(write[0]) if write[0] in _WRITES else len(_WRITES)
     )
-    unknown = (HELD, outcome.replace(" ", "-"), "nobody knows yet whether it was made")
+    unknown = (HELD, outcome.replace(" ", "-"), Phrase("nobody knows yet whether it was made"))
     verdict, code, text = _WRITES.get(outcome, unknown)
-    return verdict, code, f"{text}: {message}" if message else text
+    return verdict, code, joined(filter(None, [text, message]), "{first}: {second}")
 
 
 def _change_text(change: Change) -> str:
@@ -164,4 +175,11 @@ def _change_text(change: Change) -> str:
 
 def _refusal_text(refusal: Refusal) -> str:
     most = refusal.limit.most(refusal.of)
-    return f"{refusal.kind}: {refusal.found} of {refusal.of} accounts ({refusal.scope}); at most {most}"
+    return Phrase(
+        "{kind}: {found} of {of} accounts ({scope}); at most {most}",
+        kind=refusal.kind,
+        found=refusal.found,
+        of=refusal.of,
+        scope=scope_words(refusal.scope),
+        most=most,
+    )

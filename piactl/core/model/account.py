@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from enum import Enum
@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
+from piactl.core.text import from_to
+from piactl.phrase import Phrase
 
 _T = TypeVar("_T")
 
@@ -56,6 +58,20 @@ class State(Enum):
     DEACTIVATED = "deactivated"
     ARCHIVED = "archived"
 
+    @property
+    def words(self) -> Phrase:
+        return STATES[self.value]
+
+
+STATES: Mapping[str, Phrase] = {
+    "active": Phrase("active"),
+    "on-leave": Phrase("on-leave"),
+    "grace": Phrase("grace"),
+    "anticipated": Phrase("anticipated"),
+    "deactivated": Phrase("deactivated"),
+    "archived": Phrase("archived"),
+}
+"""The states as people read them."""
 
 NO_DEVICE = "suspended"
 """The device name of an account whose device is suspended, and in the link of a closed or locked account. No
@@ -105,12 +121,19 @@ class Lock:
         return None if self.since == LOST_DAY else self.since
 
     @property
-    def words(self) -> str:
-        until = f" to {self.until}" if self.until else ""
-        begun = f" from {self.since}{until}" if self.known_since else ""
-        return f"locked{begun} by {self.by}: {self.reason}"
+    def why(self) -> str:
+        """Its reason, for people: that of a lock which HR has left is text in the directory."""
+        return LISTED_NO_MORE if self.reason == LISTED_NO_MORE else self.reason
+
+    @property
+    def words(self) -> Phrase:
+        if not self.known_since:
+            return Phrase("locked by {by}: {reason}", by=self.by, reason=self.why)
+        days = from_to(self.since, self.until)
+        return Phrase("locked {days} by {by}: {reason}", days=days, by=self.by, reason=self.why)
 
 
+LISTED_NO_MORE = Phrase("locked by its position in HR, which no longer lists it")
 LOST_DAY = date(2000, 1, 1)
 """The first day of a lock of which nobody knows it any more. It is stored, and never shown."""
 

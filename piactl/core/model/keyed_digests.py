@@ -57,13 +57,14 @@ def read_numen(text: str) -> Numen | None:
 
 
 def masked(text: str) -> str:
-    """`text` with everything that looks like a NUMEN masked."""
+    """`text` with everything that looks like a NUMEN masked; the same object if nothing does."""
 
     def mask(match: re.Match[str]) -> str:
         numen = read_numen(match[0])
         return match[0] if numen is None else str(numen)
 
-    return _WORD.sub(mask, text)
+    hidden = _WORD.sub(mask, text)
+    return text if hidden == text else hidden
 
 
 NUMEN = "numen"

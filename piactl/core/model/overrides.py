@@ -12,12 +12,13 @@ from datetime import date, timedelta
 from enum import Enum
 
 from piactl.core.model.person import Assignment
+from piactl.phrase import Phrase
 
 MANUAL = "manual"
 """The source of assignments made by hand; no HR source may have this name."""
 
 
-HAND_ENDED = "a change by hand has ended: the HR data apply again"
+HAND_ENDED = Phrase("a change by hand has ended: the HR data apply again")
 """The effect on the day after the last day of an override."""
 
 
@@ -153,19 +154,35 @@ def next_end(overrides: Iterable[Override], as_of: date) -> date | None:
 def override_words(override: Override) -> str:
     """The effect of an override and its last day."""
     if override.kind is OverrideKind.CLOSE:
-        return f"closed by hand from {override.day} to {override.until} inclusive"
-    post = f"{override.function} at {override.uai} from {override.start}"
-    names = override.value or "none", override.was or "none"
-    effect = {
-        OverrideKind.ADD: f"{post} was added",
-        OverrideKind.END: f"{post} ends on {override.day}",
-        OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
-        OverrideKind.KEEP: f"{override.value} stays as another program changed it",
-    }[override.kind]
-    return f"{effect}, by hand until {override.until}"
+        return Phrase(
+            "closed by hand from {day} to {until} inclusive", day=override.day, until=override.until
+        )
+    post = Phrase(
+        "{function} at {uai} from {start}", function=override.function, uai=override.uai, start=override.start
+    )
+    if override.kind is OverrideKind.ADD:
+        return Phrase("{post} was added, by hand until {until}", post=post, until=override.until)
+    if override.kind is OverrideKind.END:
+        return Phrase(
+            "{post} ends on {day}, by hand until {until}", post=post, day=override.day, until=override.until
+        )
+    if override.kind is OverrideKind.NAME:
+        return Phrase(
+            "the usage name is {name} instead of {was}, by hand until {until}",
+            name=override.value or Phrase("none"),
+            was=override.was or Phrase("none"),
+            until=override.until,
+        )
+    return Phrase(
+        "{attribute} stays as another program changed it, by hand until {until}",
+        attribute=override.value,
+        until=override.until,
+    )
 
 
 def override_text(override: Override) -> str:
     """An override in a sentence, with its author and reason."""
-    sponsor = f", sponsor {override.sponsor}" if override.sponsor else ""
-    return f"{override_words(override)} ({override.by}: {override.reason}{sponsor})"
+    values = {"override": override_words(override), "by": override.by, "reason": override.reason}
+    if override.sponsor:
+        return Phrase("{override} ({by}: {reason}, sponsor {sponsor})", **values, sponsor=override.sponsor)
+    return Phrase("{override} ({by}: {reason})", **values)

@@ -9,6 +9,7 @@ from datetime import date
 from operator import attrgetter
 
 from piactl.core.model.keyed_digests import Numen
+from piactl.phrase import Phrase
 
 COMMON = "hr"
 """The namespace of sources without a setting: their matricules have no prefix."""
@@ -137,9 +138,17 @@ def read_uai(text: str) -> tuple[str | None, str]:
     value = text.strip().upper()
     match = _SHAPE.fullmatch(value)
     if match is None:
-        return None, f"{value!r} is not a UAI: expected seven digits and a letter, such as 0800009A"
+        return None, Phrase(
+            "{value} is not a UAI: expected seven digits and a letter, such as {example}",
+            value=repr(value),
+            example="0800009A",
+        )
     digits, letter = match.groups()
     right = uai_letter(digits)
     if letter != right:
-        return None, f"the key letter of UAI {value} is wrong: {digits}{right} would be right"
+        return None, Phrase(
+            "the key letter of UAI {value} is wrong: {right} would be right",
+            value=value,
+            right=digits + right,
+        )
     return value, ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
+from piactl.phrase import Phrase
+
 _LOOKS_LIKE = str.maketrans("аеіӏорсухѕԁ01", "aeiiopcyxsdol")
 _SHORTEST = 8
 """In shorter domains one letter more or less makes many other real ones."""
@@ -20,15 +22,23 @@ def internal_address(mail: str, domain: str) -> str:
 def _fault(host: str, domain: str) -> str:
     if host == domain:
         return ""
-    expected = "expected an address outside of it"
     if host.endswith(f".{domain}"):
-        return f"the private address is in {host}, a subdomain of {domain}: {expected}"
+        return Phrase(
+            "the private address is in {host}, a subdomain of {domain}: expected an address outside of it",
+            host=host,
+            domain=domain,
+        )
     label = domain.rpartition(".")[0]
     seen, own = _skeleton(host), _skeleton(domain)
     is_near = len(domain) >= _SHORTEST and _one_apart(seen, own)
     has_its_name = label in host.split(".") or f".{domain}." in f".{host}"
     if is_near or seen == own or has_its_name:
-        return f"the private address is in {host}, which is not {domain} but looks like it: {expected}"
+        return Phrase(
+            "the private address is in {host}, which is not {domain} but looks like it: expected an address "
+            "outside of it",
+            host=host,
+            domain=domain,
+        )
     return ""
 
 

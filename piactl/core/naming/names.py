@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 MAX_LOCAL = 64 - 2
 """RFC 5321 allows 64 octets in a local part; two are reserved for the digits of a homonym."""
@@ -67,11 +68,11 @@ def without_invisible(text: str) -> str:
 def damaged(text: str) -> str:
     """The sign that `text` was decoded with the wrong encoding, or ""."""
     if "�" in text:
-        return "contains the replacement character U+FFFD"
+        return Phrase("contains the replacement character U+FFFD")
     if _C1.search(text):
-        return "contains a C1 control character, as in Windows-1252 read as ISO-8859-1"
+        return Phrase("contains a C1 control character, as in Windows-1252 read as ISO-8859-1")
     if MOJIBAKE.search(unicodedata.normalize("NFC", text)):
-        return "looks like UTF-8 read as Windows-1252"
+        return Phrase("looks like UTF-8 read as Windows-1252")
     return ""
 
 
@@ -93,46 +94,61 @@ def name_words(text: str, part: str) -> str:
     Raises UnusableName for names that need a decision: damaged text, placeholders, honorifics, digits,
     marginal notes, other alphabets. `part` is the column in the message.
     """
-    fault = damaged(text)
-    if fault or "?" in text:
-        raise UnusableName(
-            part, "name-damaged", f"{part} {fault or 'contains a question mark'}: correct it in HR"
-        )
+    fault = damaged(text) or (Phrase("contains a question mark") if "?" in text else "")
+    if fault:
+        message = Phrase("{part} {fault}: correct it in HR", part=part, fault=fault)
+        raise UnusableName(part, "name-damaged", message)
     text = plain_letters(text)
     _refuse(text, part)
     text = re.sub(r" *' *", "", text)
     text = re.sub(r"[ .-]+", "-", text).strip("-")
     if not text:
-        raise UnusableName(part, "name-empty", f"{part} contains no letter: correct it in HR")
+        raise UnusableName(
+            part, "name-empty", Phrase("{part} contains no letter: correct it in HR", part=part)
+        )
     return text
 
 
 def _refuse(text: str, part: str) -> None:
     words = text.split()
     if not words:
-        raise UnusableName(part, "name-empty", f"{part} is blank: correct it in HR")
+        raise UnusableName(part, "name-empty", Phrase("{part} is blank: correct it in HR", part=part))
     if text in _PLACEHOLDERS:
         raise UnusableName(
-            part, "name-placeholder", f"{part} is a placeholder ({text}), not a name: correct it in HR"
+            part,
+            "name-placeholder",
+            Phrase("{part} is a placeholder ({text}), not a name: correct it in HR", part=part, text=text),
         )
     if _DIGIT.search(text):
-        raise UnusableName(part, "name-digit", f"{part} contains a digit: correct it in HR")
+        raise UnusableName(part, "name-digit", Phrase("{part} contains a digit: correct it in HR", part=part))
     wrong = next((c for c in text if not _ALLOWED.fullmatch(c)), "")
     if wrong:
         shown = wrong if wrong.isascii() else f"U+{ord(wrong):04X}"
         raise UnusableName(
             part,
             "name-character",
-            f"{part} contains {shown}, which cannot be used in an address: correct it in HR",
+            Phrase(
+                "{part} contains {shown}, which cannot be used in an address: correct it in HR",
+                part=part,
+                shown=shown,
+            ),
         )
     honorifics = _HONORIFICS_GIVEN if part == "prenom" else _HONORIFICS_FAMILY
     if words[0] in honorifics:
         raise UnusableName(
-            part, "name-honorific", f"{part} begins with {words[0]}, which is not a name: correct it in HR"
+            part,
+            "name-honorific",
+            Phrase(
+                "{part} begins with {word}, which is not a name: correct it in HR", part=part, word=words[0]
+            ),
         )
     note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""
     if note:
-        raise UnusableName(part, "name-note", f"{part} contains a marginal note ({note}): correct it in HR")
+        raise UnusableName(
+            part,
+            "name-note",
+            Phrase("{part} contains a marginal note ({note}): correct it in HR", part=part, note=note),
+        )
 
 
 def local_part(given_name: str, usage_name: str, family_name: str) -> str:
@@ -145,11 +161,17 @@ def local_part(given_name: str, usage_name: str, family_name: str) -> str:
         family = _cut(family, room)
         if not family:
             raise UnusableName(
-                part, "name-too-long", f"prenom and {part} are too long for an address: choose one in HR"
+                part,
+                "name-too-long",
+                Phrase("prenom and {part} are too long for an address: choose one in HR", part=part),
             )
     local = f"{given}.{family}"
     if local in _RESERVED or local.startswith(_RESERVED_PREFIX):
-        raise UnusableName("prenom", "name-reserved", f"{local} is a reserved address: choose another in HR")
+        raise UnusableName(
+            "prenom",
+            "name-reserved",
+            Phrase("{local} is a reserved address: choose another in HR", local=local),
+        )
     return local
 
 

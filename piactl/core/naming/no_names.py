@@ -12,6 +12,7 @@ from collections.abc import Container
 from functools import lru_cache
 
 from piactl.core.naming.names import PARTICLES, UnusableName, plain_letters
+from piactl.phrase import Phrase
 
 _NO_NAMES = frozenset(
     (
@@ -47,7 +48,6 @@ _EN = frozenset(
 )
 _APART = re.compile(r"[()\[\]{}:,;/*|]|(?<!\S)-+|-+(?!\S)")
 """What stands between a name and a remark: brackets, marks, and a hyphen with a blank beside it."""
-_REMEDY = "or, if somebody is called so, add it to `real_names` in the policy"
 _SHOWN = 40
 
 
@@ -61,16 +61,33 @@ def no_name(part: str, text: str) -> UnusableName | None:
     value = repr(text[:_SHOWN])
     bare = " ".join(re.sub(r"[^a-z']+", " ", plain).split())
     if bare in _NO_NAMES or bare in _CERTAIN or _STILL_TO_DO.fullmatch(bare) or _NO_PERSON.fullmatch(bare):
-        fault = f"{part} {value} is not a name: correct it in HR, {_REMEDY}"
+        fault = Phrase(
+            "{part} {value} is not a name: correct it in HR, or, if somebody is called so, add it to "
+            "`real_names` in the policy",
+            part=part,
+            value=value,
+        )
         return UnusableName(part, "name-placeholder", fault)
     title = _TITLE.match(plain)
     if title:
-        fault = f"{part} {value} begins with {title[0].strip()}: write the name alone in HR, {_REMEDY}"
+        fault = Phrase(
+            "{part} {value} begins with {title}: write the name alone in HR, or, if somebody is called so, "
+            "add it to `real_names` in the policy",
+            part=part,
+            value=value,
+            title=title[0].strip(),
+        )
         return UnusableName(part, "name-honorific", fault)
     status = _status(plain)
     if status:
-        fault = f"{part} {value} has {status!r} beside the name: write the name alone in HR"
-        return UnusableName(part, "name-status", f"{fault}, a leave as a position, {_REMEDY}")
+        fault = Phrase(
+            "{part} {value} has {status} beside the name: write the name alone in HR, a leave as a position, "
+            "or, if somebody is called so, add it to `real_names` in the policy",
+            part=part,
+            value=value,
+            status=repr(status),
+        )
+        return UnusableName(part, "name-status", fault)
     return None
 
 

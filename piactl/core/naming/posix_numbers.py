@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 from piactl.core.model.policy import PosixSettings
+from piactl.phrase import Phrase
 
 
 class Numbers:
@@ -34,20 +35,25 @@ class Numbers:
 
     @property
     def none_left(self) -> str:
-        return (
-            f"no uidNumber is left from {self.settings.first} to {self.settings.last}: raise "
-            "accounts.posix.last of the policy"
+        return Phrase(
+            "no uidNumber is left from {first} to {last}: raise accounts.posix.last of the policy",
+            first=self.settings.first,
+            last=self.settings.last,
         )
 
     def remarks(self) -> Iterator[str]:
         """The remarks of a plan about accounts that have no number, or share it with another entry."""
         if self.lacking:
-            yield f"WARNING: accounts without a uidNumber: {len(self.lacking)}"
-            yield f"WARNING: {self.none_left}"
+            yield Phrase("WARNING: accounts without a uidNumber: {number}", number=len(self.lacking))
+            yield Phrase("WARNING: {warning}", warning=self.none_left)
         for uid, number in sorted(self.shared.items()):
             yield (
-                f"WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from one of "
-                "them; until then it is not kept for the account"
+                Phrase(
+                    "WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from "
+                    "one of them; until then it is not kept for the account",
+                    uid=uid,
+                    number=number,
+                )
             )
 
     def number_for(self, uid: str, on_entry: str = "", dn: str = "", *, there: bool = False) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.naming.names import has_base
+from piactl.phrase import Phrase
 
 _UID = re.compile(r"[a-z0-9.-]+")
 _SHOWN = 40
@@ -99,19 +100,29 @@ def recognised(
             matches += claimed
             continue
         uids = ", ".join(sorted(match.incumbent.uid or match.incumbent.dn for match in claimed))
-        why = f"several entries have matricule {matricule}: {uids}; decide which is the account"
+        why = Phrase(
+            "several entries have matricule {matricule}: {uids}; decide which is the account",
+            matricule=matricule,
+            uids=uids,
+        )
         unmatched += [Unmatched(match.incumbent, why, matricule) for match in claimed]
     return matches, unmatched
 
 
 def _unknown(incumbent: Incumbent, matricules: Sequence[str]) -> str:
     if matricules:
-        return f"its identifiers name several people of the feed: matricules {', '.join(matricules)}"
+        return Phrase(
+            "its identifiers name several people of the feed: matricules {matricules}",
+            matricules=", ".join(matricules),
+        )
     if incumbent.matricules:
-        return f"matricule {', '.join(map(harmless, incumbent.matricules))} is not in the feed"
+        return Phrase(
+            "matricule {matricule} is not in the feed",
+            matricule=", ".join(map(harmless, incumbent.matricules)),
+        )
     if incumbent.numens:
-        return "its NUMEN is not in the feed, and it has no matricule"
-    return "it has no matricule"
+        return Phrase("its NUMEN is not in the feed, and it has no matricule")
+    return Phrase("it has no matricule")
 
 
 def harmless(text: str) -> str:
@@ -127,15 +138,23 @@ def obstacle(incumbent: Incumbent, domain: str) -> str:
     if incumbent.fault:
         return incumbent.fault
     if len(incumbent.uids) != 1:
-        return f"it has {len(incumbent.uids) or 'no'} uids; an account has exactly one"
+        if not incumbent.uids:
+            return Phrase("it has no uids; an account has exactly one")
+        return Phrase("it has {number} uids; an account has exactly one", number=len(incumbent.uids))
     if not _UID.fullmatch(incumbent.uid):
         uid = harmless(incumbent.uid)
-        return f"uid {uid} has characters other than a-z, 0-9, dot and hyphen; piactl renames no entry"
+        return Phrase(
+            "uid {uid} has characters other than a-z, 0-9, dot and hyphen; piactl renames no entry", uid=uid
+        )
     if not incumbent.mails:
-        return "it has no address; give it one by hand"
+        return Phrase("it has no address; give it one by hand")
     if not any(in_domain(mail, domain) for mail in incumbent.mails):
         shown = ", ".join(map(harmless, incumbent.mails))
-        return f"its address {shown} is not in the domain {domain}; give it one by hand"
+        return Phrase(
+            "its address {address} is not in the domain {domain}; give it one by hand",
+            address=shown,
+            domain=domain,
+        )
     return ""
 
 
@@ -184,8 +203,12 @@ def clashes(
         taken = sorted(incumbent.names & accounts)
         shared = sorted(name for name in incumbent.names if owners[name] - {incumbent.dn})
         if taken:
-            reasons[incumbent.dn] = f"an account (perhaps archived) has or had {', '.join(taken)}"
+            reasons[incumbent.dn] = Phrase(
+                "an account (perhaps archived) has or had {names}", names=", ".join(taken)
+            )
         elif shared:
             others = ", ".join(sorted(owners[shared[0]] - {incumbent.dn}))
-            reasons[incumbent.dn] = f"{', '.join(shared)} is also on another entry: {others}"
+            reasons[incumbent.dn] = Phrase(
+                "{names} is also on another entry: {others}", names=", ".join(shared), others=others
+            )
     return reasons

@@ -10,6 +10,7 @@ from piactl.core.model.policy import MERGE, Approvals
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import SAMPLE
 from piactl.core.plan.plan import Plan
+from piactl.phrase import Phrase
 
 AHEAD = timedelta(minutes=1)
 """How far the time of an approval may be ahead of the clock of the host that uses it."""
@@ -44,16 +45,25 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
             }
         )
         if broken:
-            grounds.append(f"breaks guards: {', '.join(broken)}")
+            grounds.append(Phrase("breaks guards: {guards}", guards=", ".join(broken)))
         number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
         if number > rule.more_than and len(rule.kinds) > 1:  # one account may have several of them
             number = len({change.uid for change in plan.changes if _kinds(change) & rule.kinds})
         if number > rule.more_than:
             kinds = ", ".join(sorted(rule.kinds))
-            grounds.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
+            grounds.append(
+                Phrase(
+                    "changes many accounts ({kinds}): {number}, more than {more_than}",
+                    kinds=kinds,
+                    number=number,
+                    more_than=rule.more_than,
+                )
+            )
         protected = {change.uid for change in plan.changes if change.protected} if rule.protected else ()
         if protected:
-            grounds.append(f"changes protected accounts: {', '.join(sorted(protected)[:SAMPLE])}")
+            grounds.append(
+                Phrase("changes protected accounts: {uids}", uids=", ".join(sorted(protected)[:SAMPLE]))
+            )
     return list(dict.fromkeys(grounds))
 
 
@@ -97,13 +107,13 @@ def serving(
 ) -> tuple[list[Approval], list[str]]:
     """The approvals of different people that count for the plan now, and why the other ones do not."""
     serve: dict[str, Approval] = {}  # by person
-    why_not = []
+    why_not: list[str] = []
     for approval in approvals:
         if not approval.approved or approval.plan != request.fingerprint:
             continue
         wrong = next(_wrong(approval, request, rules, now), "")
         if wrong:
-            why_not.append(f"that of {approval.by}: {wrong}")
+            why_not.append(Phrase("that of {by}: {wrong}", by=approval.by, wrong=wrong))
         else:
             serve[approval.by.casefold()] = approval
     return [*serve.values()], why_not
@@ -116,14 +126,14 @@ def is_one_of(name: str, people: Iterable[str]) -> bool:
 
 def _wrong(approval: Approval, request: ApplyRequest, rules: Approvals, now: datetime) -> Iterator[str]:
     if is_one_of(approval.by, request.people):
-        yield "made or applies the plan"
+        yield Phrase("made or applies the plan")
     if approval.policy != request.plan.basis.policy or dict(approval.allowed) != allowed_of(request.plan):
-        yield "is about other limits"
+        yield Phrase("is about other limits")
     if approval.at > now + AHEAD:
-        yield "is ahead of the clock of this host"
+        yield Phrase("is ahead of the clock of this host")
     if now >= approval.at + timedelta(hours=rules.hours):
-        yield f"is older than {rules.hours} hours"
+        yield Phrase("is older than {hours} hours", hours=rules.hours)
     if approval.name in request.used:
-        yield f"was used by run {request.used[approval.name]}"
+        yield Phrase("was used by run {run}", run=request.used[approval.name])
     if any(start > approval.at for start in request.later):
-        yield "another plan was made since"
+        yield Phrase("another plan was made since")

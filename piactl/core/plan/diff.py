@@ -39,14 +39,15 @@ from piactl.core.rules.reasons import (
     Reason,
     exception_text,
     lock_reason,
-    lock_stays,
     post_text,
     reason_facts,
     right_reason,
     sentence,
     state_reason,
+    with_lock_left,
 )
-from piactl.core.text import counted, iso
+from piactl.core.text import from_to, iso
+from piactl.phrase import Phrase, counted, joined
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -127,9 +128,10 @@ def _plain(value: object) -> object:
 def _lock_text(lock: Lock | None) -> str | None:
     if lock is None:
         return None
-    until = f" to {lock.until}" if lock.until else ""
-    begun = f"from {lock.since}{until} " if lock.known_since else ""
-    return f"{begun}({lock.by}: {lock.reason})"
+    if not lock.known_since:
+        return Phrase("({by}: {reason})", by=lock.by, reason=lock.why)
+    days = from_to(lock.since, lock.until)
+    return Phrase("{days} ({by}: {reason})", days=days, by=lock.by, reason=lock.why)
 
 
 class _Maker:
@@ -143,8 +145,7 @@ class _Maker:
         self.because = state_reason(
             desired.career, rules.as_of, rules.policy, rules.register, given=self.account.state
         )
-        self.note = f" ({desired.subject.note})" if desired.subject.note else ""
-        self.reason, self.behind = sentence(self.because) + self.note, self.because.assignment
+        self.reason, self.behind = self._noted(sentence(self.because)), self.because.assignment
         self.place = self.because.line
         scope = self.current if self.current.assignments else self.account
         self.establishments = home_establishments(scope, rules.as_of)
@@ -184,6 +185,11 @@ class _Maker:
             why=reason_facts(why) if why else None,
         )
 
+    def _noted(self, reason: Phrase) -> Phrase:
+        """The reason with the note of a change by hand."""
+        note = self.desired.subject.note
+        return Phrase("{reason} ({note})", reason=reason, note=note) if note else reason
+
     def _written(self, field: str) -> bool:
         return self.fields is None or field in self.fields
 
@@ -191,7 +197,7 @@ class _Maker:
         effective = self.account.state_from or self.rules.as_of
         reason, base = self.reason, self.account.uid.rstrip("0123456789")
         if base != self.account.uid:  # no name has a digit
-            reason += f"; only the name is that of {base}"
+            reason = Phrase("{reason}; only the name is that of {uid}", reason=reason, uid=base)
         facts = account_facts(self.account)
         because = self.because
         return self._change(Kind.CREATE, None, facts, reason, effective, self.behind, self.place, because)
@@ -203,17 +209,20 @@ class _Maker:
         effective = self.account.state_from or self.rules.as_of
         reason = self.reason
         if kind is Kind.ARCHIVE:
-            reason += f"; the retention of {counted(self.rules.policy.retention, 'day')} is over"
+            days = counted(self.rules.policy.retention, "day", "days")
+            reason = Phrase("{reason}; the retention of {days} is over", reason=reason, days=days)
         because = self.because
         return self._change(kind, before, after, reason, effective, self.behind, self.place, because)
 
     def lock(self) -> Change:
         kind = Kind.LOCK if self.account.locked else Kind.UNLOCK
         why = lock_reason(self.desired.career, self.rules.as_of, self.because)
-        reason = sentence(why) + self.note if self.account.lock is None else self.account.lock.reason
+        reason = self._noted(sentence(why)) if self.account.lock is None else self.account.lock.why
         if kind is Kind.UNLOCK:
             ended = (
-                "the lock's end has passed" if self.current.lock else f"no position locks it: {self.reason}"
+                Phrase("the lock's end has passed")
+                if self.current.lock
+                else Phrase("no position locks it: {reason}", reason=self.reason)
             )
             reason = self.desired.subject.note or ended
         facts = ({"locked": self.current.locked}, {"locked": self.account.locked})
@@ -222,7 +231,7 @@ class _Maker:
     def rename(self) -> Change:
         before = {"address": self.current.address, "aliases": sorted(self.current.aliases)}
         after = {"address": self.account.address, "aliases": sorted(self.account.aliases)}
-        reason = f"the name is now {self.account.display_name}{self.note}"
+        reason = self._noted(Phrase("the name is now {name}", name=self.account.display_name))
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:
@@ -234,14 +243,16 @@ class _Maker:
         if NUMEN_PROOF in self.proofs:
             before["numen"] = "known" if current.numen_digest else None
             after["numen"] = "another"
-            words.append("another NUMEN" if current.numen_digest else "first NUMEN")
+            words.append(Phrase("another NUMEN") if current.numen_digest else Phrase("first NUMEN"))
         if MAIL_PROOF in self.proofs:
             before["private_mail"] = masked_mail(current.private_mail)
             after["private_mail"] = masked_mail(account.private_mail)
-            words.append("another private address" if account.private_mail else "no private address")
+            mail = Phrase("another private address") if account.private_mail else Phrase("no private address")
+            words.append(mail)
         if not words:
             return []
-        reason = self.desired.subject.note or f"{' and '.join(words)} in the HR data"
+        changed = Phrase("{proofs} in the HR data", proofs=joined(words, "{first} and {second}"))
+        reason = self.desired.subject.note or changed
         return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, self._row())]
 
     def _row(self) -> Assignment | None:
@@ -256,7 +267,7 @@ class _Maker:
         )
         reason = sentence(why)
         if why.code in OTHER_POSTS and self._same_posts():
-            reason = f"the policy no longer gives it: {reason}"
+            reason = Phrase("the policy no longer gives it: {reason}", reason=reason)
         facts = {"service": right[0], "uai": right[1] or None}
         having, lacking = {**facts, "held": True}, {**facts, "held": False}
         before, after = (lacking, having) if kind is Kind.GRANT else (having, lacking)
@@ -285,10 +296,10 @@ class _Maker:
             common = set(current.assignments) & set(account.assignments)
             policy = self.rules.policy
             before["assignments"] = [
-                post_text(a, policy) + lock_stays(a) for a in current.assignments if a not in common
+                with_lock_left(post_text(a, policy), a) for a in current.assignments if a not in common
             ]
             after["assignments"] = [
-                post_text(a, policy) + lock_stays(a) for a in account.assignments if a not in common
+                with_lock_left(post_text(a, policy), a) for a in account.assignments if a not in common
             ]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
@@ -319,15 +330,15 @@ class _Maker:
                 old, new = _plain(getattr(current, name)), _plain(getattr(account, name))
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
-            reason = "the rules give other values"
+            reason = Phrase("the rules give other values")
             if "ends" in after:  # the post of the day is another
                 reason, place = self.reason, self.place
             if after.keys() == {"unique_id", "next_due"}:  # it was due only for that
                 del before["next_due"], after["next_due"]
             if after.keys() == {"unique_id"}:
-                reason = "an account gets its identifier for federations the day after it is made"
+                reason = Phrase("an account gets its identifier for federations the day after it is made")
             if after.keys() == {"posix"}:
-                reason = "Unix hosts see the account as accounts.posix of the policy says"
+                reason = Phrase("Unix hosts see the account as accounts.posix of the policy says")
             if not after:
                 reason = self._digests(before, after)
         if not after and not before:
@@ -349,55 +360,54 @@ class _Maker:
         fresh = self.rules.keys.current
         if keys and keys != [fresh]:
             before["digest_key"], after["digest_key"] = " ".join(keys), fresh
-            return f"digests move to the current key, {fresh}"
+            return Phrase("digests move to the current key, {key}", key=fresh)
         if self.current.numen_digest != self.account.numen_digest:
-            before["digest_key"], after["digest_key"] = fresh, f"{fresh} and the matching key"
-            return "the digest of the NUMEN moves to the matching key"
+            before["digest_key"], after["digest_key"] = fresh, Phrase("{key} and the matching key", key=fresh)
+            return Phrase("the digest of the NUMEN moves to the matching key")
         if any(getattr(self.current, name) != getattr(self.account, name) for name in _BIRTH):
             before["birth"] = "known" if self.current.birth_digest else None
             after["birth"] = "known" if self.account.birth_digest else None
-            identity_digests = self.rules.matching.identity_digests
-            return (
-                "the digests of the birth date follow HR"
-                if identity_digests
-                else "digests of birth dates are not kept"
-            )
+            if self.rules.matching.identity_digests:
+                return Phrase("the digests of the birth date follow HR")
+            return Phrase("digests of birth dates are not kept")
         if self.current.numen_verifier != self.account.numen_verifier:
             before["verifier"], after["verifier"] = None, "made"
-            return "a slow verifier of the NUMEN"
+            return Phrase("a slow verifier of the NUMEN")
         return ""
 
     def _reason_of(self, after: Mapping[str, object]) -> str:
         """The reason for a change of addresses by another program, or of HR data."""
         reasons = []
         if "identifiers" in after:
-            reasons.append("another program added the address: it stays, and no other account gets it")
+            reasons.append(
+                Phrase("another program added the address: it stays, and no other account gets it")
+            )
         if "address" in after:
-            reasons.append("another program removed the address: it is put back")
+            reasons.append(Phrase("another program removed the address: it is put back"))
         if after.keys() - {"identifiers", "address"} or not reasons:
-            reasons.insert(0, "changed in the HR data")
-        return "; ".join(reasons)
+            reasons.insert(0, Phrase("changed in the HR data"))
+        return joined(reasons)
 
     def _over(self) -> str:
         """The overrides and exceptions that ended, and what HR confirmed, as a reason."""
         ended = [
-            f"a change by hand has ended: {override_text(override)}"
+            Phrase("a change by hand has ended: {override}", override=override_text(override))
             for override in self.current.overrides
             if override.until < self.rules.as_of
         ]
         remaining = {(o.kind, o.uai, o.function, o.start) for o in self.account.overrides}
         ended += [
-            f"HR confirms a change by hand: {override_text(override)}"
+            Phrase("HR confirms a change by hand: {override}", override=override_text(override))
             for override in self.current.overrides
             if override.until >= self.rules.as_of
             and (override.kind, override.uai, override.function, override.start) not in remaining
         ]
         ended += [
-            f"an exception has ended: {exception_text(exception)}"
+            Phrase("an exception has ended: {exception}", exception=exception_text(exception))
             for exception in self.current.exceptions
             if exception.end < self.rules.as_of
         ]
-        return "; ".join(ended)
+        return joined(ended)
 
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+
+from piactl.phrase import Phrase, joined
 
 
 class DriftClass(StrEnum):
@@ -66,22 +68,35 @@ class Drift:
         return [*DriftClass].index(DriftClass(self.drift_class)), self.uid, self.attribute
 
 
-def changed_words(drifts: Iterable[Drift]) -> str:
+def changed_words(drifts: Iterable[Drift]) -> Phrase:
     """The change by another program to one account, as a clause."""
     attributes = {drift.attribute for drift in drifts}
     names = ", ".join(sorted(attributes - {DEVICE}))
-    done = [f"changed {names}"] if names else []
-    done += ["added a device"] if DEVICE in attributes else []
-    return f"another program {' and '.join(done)}"
+    if not names:
+        return Phrase("another program added a device")
+    if DEVICE in attributes:
+        return Phrase("another program changed {attributes} and added a device", attributes=names)
+    return Phrase("another program changed {attributes}", attributes=names)
 
 
-def fate_words(fate: str, by: str = "the next night") -> str:
+_FATES: Mapping[str, Phrase] = {
+    DriftFate.KEPT: Phrase("kept"),
+    DriftFate.WAITS: Phrase("waits for a decision"),
+    DriftFate.UNKNOWN: Phrase("waits for the next feed"),
+}
+
+
+def fate_words(fate: str, by: str = Phrase("the next night")) -> str:
     """What becomes of a drift; `by` puts it back."""
-    return f"{by} puts it back" if fate == DriftFate.REVERTED else fate
+    return Phrase("{by} puts it back", by=by) if fate == DriftFate.REVERTED else _FATES.get(fate, fate)
 
 
 def drift_words(drift: Drift) -> str:
     """Who changed it, since when, and what becomes of it."""
-    since = f", seen since {drift.since}" if drift.since else ""
-    until = f" until {drift.until}" if drift.until else ""
-    return f"{drift.by or 'author unknown'}{since}; {fate_words(drift.fate)}{until}"
+    by = drift.by or Phrase("author unknown")
+    if drift.since:
+        by = Phrase("{by}, seen since {since}", by=by, since=drift.since)
+    fate = fate_words(drift.fate)
+    if drift.until:
+        fate = Phrase("{fate} until {until}", fate=fate, until=drift.until)
+    return joined([by, fate])

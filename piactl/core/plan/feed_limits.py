@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
+from piactl.phrase import Phrase, joined
 
 Refusal = tuple[str, str]
 """The code of a limit, and a message."""
@@ -212,8 +213,8 @@ LEFT = 0.1
 
 SAMPLE = 3
 """How many examples of what is wrong a message has."""
-BACK = "remove it, or accept it to go back to its data"
-_ASK = "ask HR for a correct feed; if this one is correct, accept it"
+BACK = Phrase("remove it, or accept it to go back to its data")
+_ASK = Phrase("ask HR for a correct feed; if this one is correct, accept it")
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
@@ -244,11 +245,19 @@ def feed_refusals(
         refusals += _few_known(known, still, gone, limits)
         if not facts.part:  # the last one may be of other establishments
             refusals += _size(facts, last, limits)
-            words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
-            changed = _changed_columns(facts, last.past if last else (), limits, words)
-            refusals += [("changed-column", f"column {name}: {message}") for name, message in changed.items()]
+            limit = Phrase(
+                " (limit: {share} of the rows apart, from {floor})",
+                share=_percent(limits.column_share),
+                floor=limits.column_floor,
+            )
+            changed = _changed_columns(facts, last.past if last else (), limits, limit)
+            refusals += [
+                ("changed-column", Phrase("column {column}: {message}", column=name, message=message))
+                for name, message in changed.items()
+            ]
     return [
-        (code, f"{message};\n  {_ASK}") if code != "older" else (code, message) for code, message in refusals
+        (code, joined([message, _ASK], "{first};\n  {second}")) if code != "older" else (code, message)
+        for code, message in refusals
     ]
 
 
@@ -260,16 +269,29 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
         return None
     if rows < MOST_ZEROS and rows < ZEROS_SHARE * facts.rows:
         return None
-    limit = f"(limit: {MOST_ZEROS}, or {_percent(ZEROS_SHARE)} of the rows)"
-    samples = {line: messages[line].partition("; ") for line in sorted(messages)[:SAMPLE]}
-    wrong = "".join(f"\n  line {line}: {what}" for line, (what, _, _) in samples.items())
-    ask = next(iter(samples.values()))[2]
-    return (
-        LEADING_ZEROS,
-        f"{rows} of its {facts.rows} rows have a matricule that differs from a known one only by leading "
-        f"zeros {limit}{wrong};\n  {ask};\n"
-        "  then feed that one. To hold these people and apply the other rows, accept it",
+    message = Phrase(
+        "{rows} of its {all} rows have a matricule that differs from a known one only by leading zeros "
+        "(limit: {most}, or {share} of the rows)",
+        rows=rows,
+        all=facts.rows,
+        most=MOST_ZEROS,
+        share=_percent(ZEROS_SHARE),
     )
+    samples = {line: _halves(messages[line]) for line in sorted(messages)[:SAMPLE]}
+    wrong = (Phrase("line {line}: {problem}", line=line, problem=what) for line, (what, _) in samples.items())
+    _, ask = next(iter(samples.values()))
+    then = Phrase("then feed that one. To hold these people and apply the other rows, accept it")
+    return LEADING_ZEROS, joined(
+        [joined([message, *wrong], "{first}\n  {second}"), ask, then], "{first};\n  {second}"
+    )
+
+
+def _halves(message: str) -> tuple[str, str]:
+    """What is wrong, and the next step, of the message of a rejection."""
+    if isinstance(message, Phrase) and message.form == "{problem}; {advice}":
+        return str(message.values["problem"]), str(message.values["advice"])
+    what, _, step = message.partition("; ")
+    return what, step
 
 
 def order_refusals(
@@ -281,18 +303,29 @@ def order_refusals(
     if basis is None:
         return []
     if facts.later.intersection(applied):
-        message = (
-            "a set of its day, or a later one, has been applied: remove it, or feed the next complete set."
+        message = Phrase(
+            "a set of its day, or a later one, has been applied: remove it, or feed the next complete set.\n"
+            "If it has to count, accept it"
         )
-        return [("doubled-delta", f"{message}\nIf it has to count, accept it")]
+        return [("doubled-delta", message)]
     if basis.digest not in applied:
-        message = f"it changes the set of {basis.day}, which has not been applied;"
-    elif (counted := _days_of(basis, weekdays)) > days:
-        message = f"it comes {counted} days after the set of {basis.day} (limit: {days}, `delta_days`);"
+        message = Phrase("it changes the set of {day}, which has not been applied", day=basis.day)
+    elif (late := _days_of(basis, weekdays)) > days:
+        message = Phrase(
+            "it comes {late} days after the set of {day} (limit: {days}, `delta_days`)",
+            late=late,
+            day=basis.day,
+            days=days,
+        )
     else:
         return []
-    first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
-    return [("missing-delta", f"{message} {first}\nIf none is missing, accept it")]
+    message = Phrase(
+        "{problem}; feed the deltas after the set of {day} first, or the next complete set.\n"
+        "If none is missing, accept it",
+        problem=message,
+        day=basis.day,
+    )
+    return [("missing-delta", message)]
 
 
 def _days_of(basis: DeltaBasis, weekdays: Collection[str]) -> int:
@@ -314,18 +347,26 @@ def part_refusals(
     if facts.date and last.day and facts.date != last.day:
         if facts.date > last.day:
             return []
-        message = f"it is dated {facts.date}, but one dated {last.day} of the same establishments"
-        return [("older", f"{message} has been applied;\n  {BACK}")]
+        message = Phrase(
+            "it is dated {day}, but one dated {last} of the same establishments has been applied",
+            day=facts.date,
+            last=last.day,
+        )
+        return [("older", joined([message, BACK], "{first};\n  {second}"))]
     if facts.digest in last.digests:
         if facts.digest == newest and not new:
             return []
-        newer = new[0] if new else "a later one of its establishments"
-        message = f"this file was applied before, and {newer} is newer;"
-        return [("older", f"{message}\n  {BACK}")]
+        newer = new[0] if new else Phrase("a later one of its establishments")
+        message = Phrase("this file was applied before, and {newer} is newer", newer=newer)
+        return [("older", joined([message, BACK], "{first};\n  {second}"))]
     if facts.digest in others and new:
-        message = f"{new[0]} is of the same establishment and year, and neither has a date in its name;"
-        advice = "remove the older one, or add the date of the export to both names (..._AAAAMMJJ.xml)"
-        return [("order-unknown", f"{message}\n  {advice}.\nIf it has to count, accept it")]
+        message = Phrase(
+            "{file} is of the same establishment and year, and neither has a date in its name;\n"
+            "  remove the older one, or add the date of the export to both names (..._AAAAMMJJ.xml).\n"
+            "If it has to count, accept it",
+            file=new[0],
+        )
+        return [("order-unknown", message)]
     return []
 
 
@@ -337,32 +378,49 @@ def held_refusal(
     limits = limits_on(source, as_of)
     if not _exceeds(len(holds), limits.held_share * facts.people, limits.held_floor):
         return None
-    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(holds.items())[:SAMPLE])
-    message = f"{len(holds)} of its {facts.people} people are held"
-    limit = _limit(limits.held_share, limits.held_floor)
-    return "held", f"{message} {limit}, such as {sample};\n  {_ASK}"
+    sample = (joined(hold, "{first}: {second}") for hold in list(holds.items())[:SAMPLE])
+    message = Phrase(
+        "{held} of its {people} people are held {limit}, such as {sample}",
+        held=len(holds),
+        people=facts.people,
+        limit=_limit(limits.held_share, limits.held_floor),
+        sample=joined(sample),
+    )
+    return "held", joined([message, _ASK], "{first};\n  {second}")
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
     if not facts.part and last and last.date and facts.date and facts.date < last.date:
-        message = f"it is dated {facts.date}, but one dated {last.date} has been applied;"
-        yield "older", f"{message}\n  {BACK}"
+        message = Phrase(
+            "it is dated {day}, but one dated {last} has been applied", day=facts.date, last=last.date
+        )
+        yield "older", joined([message, BACK], "{first};\n  {second}")
 
 
 def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
     limit = _limit(limits.bad_share, limits.bad_floor)
     for column, (values, bad) in facts.columns.items():
         if _exceeds(bad, limits.bad_share * values, limits.bad_floor):
-            subject = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
-            examples = "".join(f"\n  {example}" for example in facts.wrong.get(column, ()))
-            yield "bad-column", f"{bad} of {values} {subject} {limit}{examples}"
+            of = {"bad": bad, "all": values, "limit": limit}
+            message = Phrase(
+                "{bad} of {all} values of column {column} are wrong {limit}", **of, column=column
+            )
+            if column == ROW:
+                message = Phrase("{bad} of {all} rows cannot be split {limit}", **of)
+            yield "bad-column", joined([message, *facts.wrong.get(column, ())], "{first}\n  {second}")
 
 
 def _few_known(total: int, still: int, gone: Sequence[str], limits: SourceLimits) -> Iterator[Refusal]:
     if total >= max(limits.known_floor, 1) and still < limits.known_share * total:
-        asked = _percent(limits.known_share)
-        message = f"it has only {still} of the {total} matricules known from this source"
-        yield "few-known", f"{message} (limit: {asked}), not {', '.join(gone[:SAMPLE])}"
+        message = Phrase(
+            "it has only {still} of the {total} matricules known from this source (limit: {share}), "
+            "not {gone}",
+            still=still,
+            total=total,
+            share=_percent(limits.known_share),
+            gone=", ".join(gone[:SAMPLE]),
+        )
+        yield "few-known", message
 
 
 def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> Iterator[Refusal]:
@@ -370,9 +428,12 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
         return
     apart = abs(facts.rows - last.rows)
     if _exceeds(apart, limits.size_share * last.rows, limits.size_floor):
-        word = "more" if facts.rows > last.rows else "fewer"
         limit = _limit(limits.size_share, limits.size_floor)
-        yield "size", f"{facts.rows} rows, {apart} {word} than the {last.rows} of the last one {limit}"
+        values = {"rows": facts.rows, "apart": apart, "before": last.rows, "limit": limit}
+        message = Phrase("{rows} rows, {apart} fewer than the {before} of the last one {limit}", **values)
+        if facts.rows > last.rows:
+            message = Phrase("{rows} rows, {apart} more than the {before} of the last one {limit}", **values)
+        yield "size", message
 
 
 def column_warnings(
@@ -389,7 +450,7 @@ def column_warnings(
 
 
 def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> dict[str, str]:
-    messages = {}
+    messages: dict[str, str] = {}
     for column, counts in facts.forms.items():
         seen, comparable = sum(counts.values()), [feed for feed in past if column in feed.forms]
         if seen < MANY or not comparable:
@@ -406,8 +467,12 @@ def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> di
                 apart.append((now - before, form, now, before, known))
         if apart:
             _, form, now, before, known = max(apart)
-            share_before = _before(before, comparable, known=known)
-            messages[column] = f"form {form} in {now:.1%} of its values, {share_before}"
+            messages[column] = Phrase(
+                "form {form} in {share} of its values, {before}",
+                form=form,
+                share=f"{now:.1%}",
+                before=_before(before, comparable, known=known),
+            )
     return messages
 
 
@@ -426,15 +491,16 @@ def _share_before(value: str, remembered: Sequence[_Remembered], now: float) -> 
     return number / max(sum(of for _, of, _ in remembered), 1), all(value in c for c, _, _ in remembered)
 
 
-def _before(share: float, past: Sequence[PastFeed], *, known: bool) -> str:
-    return f"{'' if known else 'at most '}{share:.1%} {_feeds(past)}"
+def _before(share: float, past: Sequence[PastFeed], *, known: bool) -> Phrase:
+    values = {"share": f"{share:.1%}", "feeds": _feeds(past)}
+    return Phrase("{share} {feeds}", **values) if known else Phrase("at most {share} {feeds}", **values)
 
 
 def _changed_columns(
-    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str = ""
+    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, limit: str = ""
 ) -> dict[str, str]:
     """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
-    longer varied. `words` state the limit that refuses the feed; without them these are warnings. A value
+    longer varied. `limit` states what refuses the feed; without it these are warnings. A value
     that past feeds do not remember is none in a refusal, whose floor is far above it."""
     if not past or not facts.rows:
         return {}
@@ -443,8 +509,13 @@ def _changed_columns(
         comparable = [feed for feed in past if column in feed.filled]
         before = _share(comparable, [feed.filled[column] for feed in comparable])
         if comparable and _apart(filled, before, facts.rows, limits):
-            now = _of(filled, facts.rows)
-            messages[column] = f"a value in {now}, {before:.1%} {_feeds(comparable)}{words}"
+            messages[column] = Phrase(
+                "{value} in {now}, {before}{limit}",
+                value=Phrase("a value"),
+                now=_of(filled, facts.rows),
+                before=_before(before, comparable, known=True),
+                limit=limit,
+            )
     for column, counts in facts.values.items():
         comparable = [feed for feed in past if column in feed.values]
         frequent = {value for feed in comparable for value in feed.values[column]}
@@ -452,14 +523,19 @@ def _changed_columns(
         apart = []
         for value in sorted({*counts, *frequent}) if comparable else ():
             share = counts.get(value, 0) / facts.rows
-            before, known = _share_before(value, remembered, 0 if words else share)
+            before, known = _share_before(value, remembered, 0 if limit else share)
             if _apart(counts.get(value, 0), before, facts.rows, limits):
-                apart.append((share - before, value, before, known or bool(words)))
+                apart.append((share - before, value, before, known or bool(limit)))
         if apart:  # name the value that grew most, it says more than one that is missing
             _, value, before, known = max(apart)
-            now = _of(counts.get(value, 0), facts.rows)
-            text = _before(before, comparable, known=known)
-            messages.setdefault(column, f"{value or 'blank'} in {now}, {text}{words}")
+            grown = Phrase(
+                "{value} in {now}, {before}{limit}",
+                value=value or Phrase("blank"),
+                now=_of(counts.get(value, 0), facts.rows),
+                before=_before(before, comparable, known=known),
+                limit=limit,
+            )
+            messages.setdefault(column, grown)
     for column, message in _unvaried(facts, past, limits):
         messages.setdefault(column, message)
     return messages
@@ -480,13 +556,25 @@ def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) 
         common = max(counts, key=lambda value: counts[value])
         now = facts.rows - counts[common]
         if now < LEFT * sum(varying) * facts.rows / rows:
-            share = f"{common or 'blank'} in {_of(counts[common], facts.rows)}"
-            yield column, f"{share}, another value in {sum(varying) / rows:.1%} {_feeds(comparable)}"
+            message = Phrase(
+                "{value} in {now}, another value in {share} {feeds}",
+                value=common or Phrase("blank"),
+                now=_of(counts[common], facts.rows),
+                share=f"{sum(varying) / rows:.1%}",
+                feeds=_feeds(comparable),
+            )
+            yield column, message
     for column, values in facts.distinct.items():
         comparable = [feed for feed in past if column in feed.distinct and column not in feed.values]
         before = sum(feed.distinct[column] for feed in comparable) / max(len(comparable), 1)
         if before >= DISTINCT and values <= LEFT * before:
-            yield column, f"{values} distinct values, {before:.0f} {_feeds(comparable)}"
+            message = Phrase(
+                "{values} distinct values, {before} {feeds}",
+                values=values,
+                before=f"{before:.0f}",
+                feeds=_feeds(comparable),
+            )
+            yield column, message
 
 
 def _share(past: Sequence[PastFeed], rows: Sequence[int]) -> float:
@@ -502,16 +590,18 @@ def _exceeds(number: float, most: float, floor: int) -> bool:
     return number >= max(floor, 1) and number > most
 
 
-def _limit(share: float, floor: int) -> str:
-    return f"(limit: {_percent(share)}, from {floor})"
+def _limit(share: float, floor: int) -> Phrase:
+    return Phrase("(limit: {share}, from {floor})", share=_percent(share), floor=floor)
 
 
-def _of(some: int, rows: int) -> str:
-    return f"{some} of {rows} rows ({some / rows:.1%})"
+def _of(some: int, rows: int) -> Phrase:
+    return Phrase("{some} of {rows} rows ({share})", some=some, rows=rows, share=f"{some / rows:.1%}")
 
 
-def _feeds(past: Sequence[PastFeed]) -> str:
-    return "in the last feed" if len(past) == 1 else f"in the last {len(past)} feeds"
+def _feeds(past: Sequence[PastFeed]) -> Phrase:
+    if len(past) == 1:
+        return Phrase("in the last feed")
+    return Phrase("in the last {number} feeds", number=len(past))
 
 
 def _percent(share: float) -> str:

@@ -44,10 +44,13 @@ from piactl.core.plan.change import (
     NewPost,
 )
 from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
+from piactl.phrase import Phrase
 
 SAMPLE = 5
 
-ALL = "all accounts"
+ALL = Phrase("all accounts")
+OF_OPERATIONS = (Phrase("one command"), Phrase("one operator, one day"), Phrase("all operators, one day"))
+"""The scopes of guards of the help desk."""
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
@@ -105,19 +108,42 @@ class Refusal:
     """Accounts of that kind in the whole plan: the number an approval must name."""
 
     @property
-    def words(self) -> str:
+    def words(self) -> Phrase:
         """In one phrase: `service_growth (service livret: 12, 10 are allowed)`."""
         return broken_words(self.kind, self.scope, self.found, self.limit.most(self.of))
 
 
-def broken_words(guard: str, scope: str, accounts: int, most: int) -> str:
+def broken_words(guard: str, scope: str, accounts: int, most: int) -> Phrase:
     """A broken guard in one phrase, with its scope unless that is all accounts."""
-    where = scope.removeprefix(ALL).removeprefix(", ")
-    return f"{guard} ({where}{': ' if where else ''}{accounts}, {allowed_words(most)})"
+    where = scope_words(scope.removeprefix(ALL).removeprefix(", "))
+    values = {"guard": guard, "accounts": accounts, "allowed": allowed_words(most)}
+    if where:
+        return Phrase("{guard} ({scope}: {accounts}, {allowed})", **values, scope=where)
+    return Phrase("{guard} ({accounts}, {allowed})", **values)
 
 
-def allowed_words(most: int) -> str:
-    return f"{most} {'is' if most == 1 else 'are'} allowed"
+def allowed_words(most: int) -> Phrase:
+    return Phrase("{most} is allowed", most=1) if most == 1 else Phrase("{most} are allowed", most=most)
+
+
+_SORTS: Mapping[str, Phrase] = {
+    "establishment": Phrase("establishment"),
+    "profile": Phrase("profile"),
+    "service": Phrase("service"),
+    "source": Phrase("source"),
+}
+
+
+def scope_words(scope: str) -> str:
+    """The scope of a guard, which plans have as text, as people read it."""
+    if scope.startswith(f"{ALL}, "):
+        return Phrase("{first}, {second}", first=ALL, second=scope_words(scope.removeprefix(f"{ALL}, ")))
+    sort, _, name = scope.partition(" ")
+    if name == "days":
+        return Phrase("{number} days", number=sort)
+    if sort in _SORTS:
+        return Phrase("{sort} {name}", sort=_SORTS[sort], name=name)
+    return next((whole for whole in (ALL, *OF_OPERATIONS) if whole == scope), scope)
 
 
 GROUPS = ("uai", "profile", "service", "source")
@@ -160,9 +186,10 @@ def no_own_guards(policy: Policy) -> str:
     """The remark about a policy without guards of its own, "" if it has some."""
     if policy.own_guards:
         return ""
-    return (
-        f"{policy.file} has no guards of its own: those of the shipped policy apply; "
-        "copy its `guards`, and fit them to your people"
+    return Phrase(
+        "{file} has no guards of its own: those of the shipped policy apply; copy its `guards`, and fit "
+        "them to your people",
+        file=policy.file,
     )
 
 
@@ -335,10 +362,11 @@ class Tally:
         """What no guard counts because it only comes back, in words, if it is more than guards let pass
         anyway."""
         if self._returning > LEAST:
-            days = f"the last {RETURN_DAYS} days"
-            yield (
-                f"{self._returning} accounts get back what runs of {days} took: "
-                "guards do not count it as growth"
+            yield Phrase(
+                "{accounts} accounts get back what runs of the last {days} days took: "
+                "guards do not count it as growth",
+                accounts=self._returning,
+                days=RETURN_DAYS,
             )
 
     def by_kind(self) -> dict[str, int]:
@@ -427,7 +455,8 @@ class Tally:
             everywhere = kind in GROWTH.values() or (not sort and kind not in _OF_FIRST_LOAD)
             limit = limit.among(of)
             if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
-                broken.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
+                where = scope_words(f"{sort} {scope}".strip())
+                broken.append(count.refusal(name, kind, of, limit, where, total))
         return broken
 
     def _all(
@@ -559,9 +588,8 @@ def operation_refusals(
     this command: of its operator, and of all operators. `accounts` are those that are not closed; if there
     are none, there is no guard."""
     guards = guards_on(policy, as_of)
-    scopes = ("one command", "one operator, one day", "all operators, one day")
     refused = []
-    for kind, scope, before in zip(OPERATIONS[operation], scopes, (0, *earlier), strict=True):
+    for kind, scope, before in zip(OPERATIONS[operation], OF_OPERATIONS, (0, *earlier), strict=True):
         name, guard = guards.get(kind, (kind, Guard()))
         if guard.overall is None or not accounts or not uids:
             continue

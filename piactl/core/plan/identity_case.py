@@ -11,12 +11,13 @@ from enum import StrEnum
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.rules.matching import STRONG, Doubt, folded, name_text
+from piactl.core.rules.matching import EVIDENCE, STRONG, Doubt, folded, name_text
+from piactl.phrase import Phrase, joined
 
 _WORDS = {
-    Doubt.SAME_PERSON: "may be the person of",
-    Doubt.SHARED_NUMEN: "has the NUMEN of",
-    Doubt.SHARED_IDENTITY: "has the birth date and names of",
+    Doubt.SAME_PERSON: Phrase("may be the person of"),
+    Doubt.SHARED_NUMEN: Phrase("has the NUMEN of"),
+    Doubt.SHARED_IDENTITY: Phrase("has the birth date and names of"),
 }
 _STATED = "case"
 """The purpose of the digests of what HR states."""
@@ -157,21 +158,36 @@ class Case:
         return next((a.origin for a in self.person.assignments), "")
 
     @property
-    def why(self) -> str:
+    def why(self) -> Phrase:
         """One sentence for plans and lists."""
-        who = f"{self.origin}: {name_text(self.person)} under matricule {self.matricule}"
+        who = Phrase(
+            "{origin}: {name} under matricule {matricule}",
+            origin=self.origin,
+            name=name_text(self.person),
+            matricule=self.matricule,
+        )
         if not self.evidence:
-            return f"case {self.id}: {who} is known to a school alone: piactl match show {self.id}"
-        rest = _WORDS.get(self.doubt, "may be another person than that of")
-        whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
-        return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"
+            return Phrase(
+                "case {id}: {who} is known to a school alone: piactl match show {id}", id=self.id, who=who
+            )
+        others = (
+            Phrase("{other} ({evidence})", other=other, evidence=evidence_text(words))
+            for other, words in self.evidence.items()
+        )
+        return Phrase(
+            "case {id}: {who} {relation} {others}: piactl match show {id}",
+            id=self.id,
+            who=who,
+            relation=_WORDS.get(self.doubt, Phrase("may be another person than that of")),
+            others=joined(others, "{first} and {second}"),
+        )
 
     @property
-    def hold_text(self) -> str:
+    def hold_text(self) -> Phrase:
         """The case as the reason why an account stays as it is."""
         if self.waits_for_hr:
-            return f"held until HR corrects its row, {self.why}"
-        return f"held until an administrator or HR decides {self.why}"
+            return Phrase("held until HR corrects its row, {case}", case=self.why)
+        return Phrase("held until an administrator or HR decides {case}", case=self.why)
 
 
 def cases_of_accounts(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
@@ -200,9 +216,17 @@ def case_remarks(cases: Iterable[Case], settings: MatchingSettings, as_of: date)
     """The remarks of a plan about the cases that need a decision soon."""
     for case in cases:
         if case.overdue(settings, as_of):
-            yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
+            yield Phrase(
+                "ERROR: case {id} is undecided since {since}: piactl match show {id}",
+                id=case.id,
+                since=case.since,
+            )
         elif case.urgent(settings, as_of):
-            yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
+            yield Phrase(
+                "WARNING: case {id} is undecided, start {start}: piactl match show {id}",
+                id=case.id,
+                start=case.start,
+            )
 
 
 def closed_remarks(
@@ -212,17 +236,28 @@ def closed_remarks(
     is in the feeds of its source no more."""
     for id_, case in before.items():
         if case.listed and not (id_ in after and after[id_].listed):
-            who = f"matricule {case.matricule} of {case.source or 'HR'}"
-            why = (
-                f"{who} is in no feed any more" if gone(case) else f"the HR data of {who} have been corrected"
-            )
-            yield f"case {id_} is closed: {why}"
+            values = {"id": id_, "matricule": case.matricule, "source": case.source or Phrase("HR")}
+            if gone(case):
+                yield Phrase(
+                    "case {id} is closed: matricule {matricule} of {source} is in no feed any more", **values
+                )
+            else:
+                yield Phrase(
+                    "case {id} is closed: the HR data of matricule {matricule} of {source} have been "
+                    "corrected",
+                    **values,
+                )
 
 
 def case_id(doubt: Doubt, source: str, matricule: str) -> str:
     """The name of a case, always the same for the same question."""
     asked = f"{_WORDS.get(doubt, source)}\0{matricule}"
     return hashlib.sha256(asked.encode()).hexdigest()[:8]
+
+
+def evidence_text(words: Iterable[str]) -> str:
+    """What agrees of two people, which records have as text."""
+    return joined((EVIDENCE.get(word, word) for word in words), "{first}, {second}")
 
 
 def _names(person: Person) -> str:

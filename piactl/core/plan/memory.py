@@ -20,6 +20,7 @@ from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant
+from piactl.phrase import Phrase
 
 
 class RunStatus(StrEnum):
@@ -99,9 +100,10 @@ class ServerIdentity:
     def other_than(self, known: ServerIdentity) -> str:
         """How this server differs from a known one, "" if nothing shows a difference."""
         if self.number and known.number and self.number != known.number:
-            return f"it has serverID {int(self.number, 16)}, not {int(known.number, 16)}"
+            number, other = int(self.number, 16), int(known.number, 16)
+            return Phrase("it has serverID {number}, not {other}", number=number, other=other)
         if self.tree and known.tree and self.tree != known.tree:
-            return "its entry of piactl is another one (entryUUID): the directory was made anew"
+            return Phrase("its entry of piactl is another one (entryUUID): the directory was made anew")
         return ""
 
 

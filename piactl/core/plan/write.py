@@ -9,6 +9,7 @@ from enum import Enum
 
 from piactl.core.plan.change import LOSING, Change
 from piactl.core.plan.memory import Waiting
+from piactl.phrase import Phrase
 
 Values = Mapping[str, tuple[bytes, ...]]
 """Raw values by LDAP attribute name, spelled as requested."""
@@ -114,7 +115,7 @@ class WriteState(Enum):
     MADE = "applied"
     NOT_MADE = "not applied"
     CHANGED = "changed since"
-    UNKNOWN = "unknown from the entry"
+    UNKNOWN = Phrase("unknown from the entry")
 
 
 Tokens = Mapping[str, Set[str | bytes]]

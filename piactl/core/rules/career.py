@@ -18,6 +18,7 @@ from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
 from piactl.core.rules.rights_over_time import Ground, giving_grounds, right_by, rights_of
+from piactl.phrase import Phrase
 
 _MOST_KEPT = 20_000
 """The most careers that are kept for a policy, some 3 KiB each."""
@@ -346,17 +347,17 @@ def outlook(
     return sorted(e for e in ahead if e[1] != _ARCHIVED or e[0] > overridden_until)
 
 
-_ARCHIVED = f"state {State.ARCHIVED.value}"
+_ARCHIVED = Phrase("state {state}", state=State.ARCHIVED.words)
 
 
 def _events(career: Career, as_of: date) -> Iterator[tuple[date, str]]:
     today = as_of.toordinal()
     for segment in career.segments:
         if today < segment.first < OPEN:
-            yield date.fromordinal(segment.first), f"state {segment.state.value}"
+            yield date.fromordinal(segment.first), Phrase("state {state}", state=segment.state.words)
     for right, periods in career.rights.items():
         for first, last in periods:
             if today < first < OPEN:
-                yield date.fromordinal(first), f"gets {right_text(right)}"
+                yield date.fromordinal(first), Phrase("gets {right}", right=right_text(right))
             if today <= last < OPEN and not holding(periods, last + 1):
-                yield date.fromordinal(last + 1), f"loses {right_text(right)}"
+                yield date.fromordinal(last + 1), Phrase("loses {right}", right=right_text(right))

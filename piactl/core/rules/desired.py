@@ -9,7 +9,16 @@ from typing import Any
 from zlib import crc32
 
 from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
-from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, Lock, State, amended
+from piactl.core.model.account import (
+    LISTED_NO_MORE,
+    NO_DEVICE,
+    NUMEN_PROOF,
+    PLACEHOLDER,
+    Account,
+    Lock,
+    State,
+    amended,
+)
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -30,6 +39,7 @@ from piactl.core.rules.career import NEVER, AccountStatus, Career, account_statu
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
 from piactl.core.rules.sources import Ranks, Supplements
+from piactl.phrase import Phrase
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -489,8 +499,7 @@ def _lock_of_hr(assignments: Iterable[Assignment]) -> Lock | None:
     row = max(rows, key=lambda row: row.locks_until or date.min)
     since = (row.end or row.start) + timedelta(days=1)
     until = None if row.locks_until == date.max else row.locks_until
-    reason = "locked by its position in HR, which no longer lists it"
-    return Lock(since, until, row.source, reason, row.source)
+    return Lock(since, until, row.source, LISTED_NO_MORE, row.source)
 
 
 def local_of(address: str) -> str:
@@ -501,17 +510,25 @@ def assignment_problems(
     assignments: Iterable[Assignment], policy: Policy, register: Register
 ) -> list[tuple[Assignment, str, str, str]]:
     """Assignments that the policy does not cover: (assignment, column, code, message)."""
-    problems = []
+    problems: list[tuple[Assignment, str, str, str]] = []
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is None:
-            message = f"position {assignment.position!r} is not in the policy: add it under positions"
+            message = Phrase(
+                "position {position!r} is not in the policy: add it under positions",
+                position=assignment.position,
+            )
             problems.append((assignment, "position", "position-unknown", message))
         if not (position and position.ends) and policy.profile(assignment, register) is None:
-            message = f"fonction {assignment.function!r} fits no profile of the policy: add it to one"
+            message = Phrase(
+                "fonction {function!r} fits no profile of the policy: add it to one",
+                function=assignment.function,
+            )
             problems.append((assignment, "fonction", "profile-none", message))
         if policy.unknown_establishment == "rejection" and assignment.uai not in register:
-            message = f"UAI {assignment.uai} is not in the establishment register: add it there"
+            message = Phrase(
+                "UAI {uai} is not in the establishment register: add it there", uai=assignment.uai
+            )
             problems.append((assignment, "uai", "uai-unregistered", message))
     return problems
 

@@ -4,7 +4,7 @@ newcomer, by names, digests of birth dates, NUMENs and private addresses.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -16,6 +16,7 @@ from piactl.core.model.keyed_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.names import UnusableName, name_words
+from piactl.phrase import Phrase
 
 NAMES = ("family_name", "given_name", "usage_name")
 
@@ -41,7 +42,11 @@ def same_name(left: str, right: str) -> bool:
 def name_text(person: Named) -> str:
     """The names of a person in a sentence, with the name at birth if it differs."""
     name = f"{person.given_name} {person.usage_name or person.family_name}".strip()
-    return f"{name} ({person.family_name} at birth)" if person.usage_name else name
+    return (
+        Phrase("{name} ({family_name} at birth)", name=name, family_name=person.family_name)
+        if person.usage_name
+        else name
+    )
 
 
 def folded(name: str) -> str:
@@ -191,11 +196,16 @@ def whole_given_agrees(person: Named, known: Named) -> bool:
 
 def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
     """How the birth dates and the names of two people compare, in words."""
-    birth = {True: "same birth date", False: "another birth date", None: "birth date unknown"}[born]
+    birth = {
+        True: Phrase("same birth date"),
+        False: Phrase("another birth date"),
+        None: Phrase("birth date unknown"),
+    }[born]
     if known.family_name == PLACEHOLDER:
-        return (birth, "names unknown: archived")
-    names = (("family name", family_agrees(person, known)), ("given name", given_agrees(person, known)))
-    return (birth, *(f"{'same' if agrees else 'another'} {name}" for name, agrees in names))
+        return (birth, Phrase("names unknown: archived"))
+    family = Phrase("same family name") if family_agrees(person, known) else Phrase("another family name")
+    given = Phrase("same given name") if given_agrees(person, known) else Phrase("another given name")
+    return birth, family, given
 
 
 BIRTH_DATE, NUMEN_WORD, NAME = "birth-date", "numen", "name"
@@ -264,8 +274,22 @@ class Traces:
 
 
 MAIL = "mail:"
-SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = "same NUMEN", "same identity", "same private address"
-FORMER = "former matricule"
+SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = (
+    Phrase("same NUMEN"),
+    Phrase("same identity"),
+    Phrase("same private address"),
+)
+FORMER = Phrase("former matricule")
+EVIDENCE: Mapping[str, Phrase] = {
+    words: words
+    for words in (
+        *(SAME_NUMEN, SAME_IDENTITY, SAME_MAIL, FORMER),
+        *(Phrase("same birth date"), Phrase("another birth date"), Phrase("birth date unknown")),
+        *(Phrase("same family name"), Phrase("another family name"), Phrase("names unknown: archived")),
+        *(Phrase("same given name"), Phrase("another given name")),
+    )
+}
+"""What may agree or not, and is read from the record of a case, in the words of people."""
 CERTAIN = frozenset({SAME_NUMEN, SAME_IDENTITY})
 """The evidence that, taken together, needs no decision unless the settings forbid it."""
 STRONG = frozenset({SAME_NUMEN, SAME_IDENTITY, FORMER})

@@ -22,7 +22,8 @@ from piactl.core.rules.rights_over_time import (
     Ground,
     denials,
 )
-from piactl.core.text import condition, counted
+from piactl.core.text import condition, from_to
+from piactl.phrase import Phrase, counted, joined
 
 
 class Rule(NamedTuple):
@@ -52,75 +53,85 @@ class Reason(NamedTuple):
 
 BY_HAND = "by_hand"
 """The value of a closure by hand, which answers say before the reason of a state."""
-_SERVED = "; it is for {served}"
-SENTENCES: Mapping[str, tuple[str, str]] = {
+SENTENCES: Mapping[str, tuple[Phrase, Phrase | None]] = {
     # states
-    "soon": ("{post} begins soon", ""),
-    "assigned": ("assigned: {post}", ""),
-    "leave": ("position {position}: {post}", ""),
-    "cancelled": ("no assignment is left: the start was cancelled or moved", ""),
-    "no-post": ("no assignment is left{left}", ""),
-    "grace": ("{post} ended on {ended}; grace until {until}{left}", ""),
-    "closed": ("the last assignment, {post}, ended on {ended}, its grace on {until}{left}", ""),
+    "soon": (Phrase("{post} begins soon"), None),
+    "assigned": (Phrase("assigned: {post}"), None),
+    "leave": (Phrase("position {position}: {post}"), None),
+    "cancelled": (Phrase("no assignment is left: the start was cancelled or moved"), None),
+    "no-post": (Phrase("no assignment is left{left}"), None),
+    "grace": (Phrase("{post} ended on {ended}; grace until {until}{left}"), None),
+    "closed": (Phrase("the last assignment, {post}, ended on {ended}, its grace on {until}{left}"), None),
     "retained": (
-        "no assignment is left; the account is kept for the retention, counted from the day it was closed",
-        "",
+        Phrase(
+            "no assignment is left; the account is kept for the retention, counted from the day it was closed"
+        ),
+        None,
     ),
     # rights that are held
-    PROFILE: ("profile {profile}: {post}", "profile {profile} has it"),
+    PROFILE: (Phrase("profile {profile}: {post}"), Phrase("profile {profile} has it")),
     "profile-after-delay": (
-        "profile {profile}: {post}, {delay} after the start{mutation}",
-        "profile {profile} has it, {delay} ({setting}) after the start",
+        Phrase("profile {profile}: {post}, {delay} after the start{mutation}"),
+        Phrase("profile {profile} has it, {delay} ({setting}) after the start"),
     ),
     HANDOVER: (
-        "handover of {handover} after a mutation: {post} is over",
-        "handover: {handover} after the post that ended on {ended}, a mutation",
+        Phrase("handover of {handover} after a mutation: {post} is over"),
+        Phrase("handover: {handover} after the post that ended on {ended}, a mutation"),
     ),
     KEPT: (
-        "kept during the delay of {delay} of {post}",
-        "held before; kept until the delay of {delay} ({setting}) ends",
+        Phrase("kept during the delay of {delay} of {post}"),
+        Phrase("held before; kept until the delay of {delay} ({setting}) ends"),
     ),
-    IN_GRACE: ("lasts through the grace", "lasts through the grace: {state}"),
-    GRANT: ("{exception}", "an exception: {exception}"),
+    IN_GRACE: (Phrase("lasts through the grace"), Phrase("lasts through the grace: {state}")),
+    GRANT: (Phrase("{exception}"), Phrase("an exception: {exception}")),
     # rights that are not
-    DENIAL: ("{exception}", "an exception: {exception}"),
-    "no-service": ("the policy no longer has this service", ""),
+    DENIAL: (Phrase("{exception}"), Phrase("an exception: {exception}")),
+    "no-service": (Phrase("the policy no longer has this service"), None),
     "ends-with-post": (
-        "not kept in the grace: {state}",
-        "it ended on {eve} with the last assignment, and does not last through the grace{left}",
+        Phrase("not kept in the grace: {state}"),
+        Phrase("it ended on {eve} with the last assignment, and does not last through the grace{left}"),
     ),
     "not-held-before": (
-        "not kept in the grace: {state}",
-        "it was not held on the last day with an assignment, {eve}",
+        Phrase("not kept in the grace: {state}"),
+        Phrase("it was not held on the last day with an assignment, {eve}"),
     ),
-    "state": ("{state}", "the account is {name}: {state}"),
-    "position": ("position {position} does not keep it: {post}", "position {position} does not keep it"),
+    "state": (Phrase("{state}"), Phrase("the account is {name}: {state}")),
+    "position": (
+        Phrase("position {position} does not keep it: {post}"),
+        Phrase("position {position} does not keep it"),
+    ),
     "delay": (
-        "the delay of {delay} runs until {eve}: {post}",
-        "the right begins on {begins}, after a delay of {delay} ({setting})",
+        Phrase("the delay of {delay} runs until {eve}: {post}"),
+        Phrase("the right begins on {begins}, after a delay of {delay} ({setting})"),
     ),
-    "post-over": ("{post} is over", "{which} ended on {ended}"),
+    "post-over": (Phrase("{post} is over"), Phrase("{which} ended on {ended}")),
     "handover-over": (
-        "{post} is over, and the handover of {handover} after it",
-        "the post there ended on {ended}, and the handover of {handover} with it",
+        Phrase("{post} is over, and the handover of {handover} after it"),
+        Phrase("the post there ended on {ended}, and the handover of {handover} with it"),
     ),
-    "post-to-come": ("the post there begins on {begins}: {post}", "the post there begins on {begins}"),
+    "post-to-come": (
+        Phrase("the post there begins on {begins}: {post}"),
+        Phrase("the post there begins on {begins}"),
+    ),
     "only-where": (
-        "profile {profile} has it only where {condition} ({post})",
-        "profile {profile} has it only where {condition}",
+        Phrase("profile {profile} has it only where {condition} ({post})"),
+        Phrase("profile {profile} has it only where {condition}"),
     ),
     "other-profile": (
-        "profile {profile} does not have it ({post})",
-        "profile {profiles} does not have it" + _SERVED,
+        Phrase("profile {profile} does not have it ({post})"),
+        Phrase("profile {profiles} does not have it; it is for {served}"),
     ),
     "no-profile": (
-        "no profile fits an assignment of the day ({post})",
-        "no profile fits an assignment of the day" + _SERVED,
+        Phrase("no profile fits an assignment of the day ({post})"),
+        Phrase("no profile fits an assignment of the day; it is for {served}"),
     ),
-    "not-there": ("no assignment of today gives it", "no assignment of today gives it" + _SERVED),
+    "not-there": (
+        Phrase("no assignment of today gives it"),
+        Phrase("no assignment of today gives it; it is for {served}"),
+    ),
 }
-"""The sentences of each code: in plans, which name the assignment, and in answers, which show it beside the
-sentence ("": the same)."""
+"""The forms of the sentences of each code: in plans, which name the assignment, and in answers, which show it
+beside the sentence (None: the same)."""
 
 
 OTHER_POSTS = ("only-where", "other-profile", "no-profile")
@@ -129,61 +140,75 @@ WITHOUT_POST = (*OTHER_POSTS, "not-there", "post-over", "handover-over", "post-t
 """The reasons of a person at work who has no post of the day with the service."""
 
 
-def sentence(reason: Reason) -> str:
+def sentence(reason: Reason) -> Phrase:
     """The sentence of a reason that names its assignment, as in plans."""
     state = sentence(reason.because) if reason.because else ""
-    return SENTENCES[reason.code][0].format(**reason.values, state=state)
+    return Phrase(SENTENCES[reason.code][0], **reason.values, state=state)
 
 
 def answer_sentence(reason: Reason) -> str:
     """The sentence of a reason beside which its assignment is shown, as in `why`."""
     state = answer_sentence(reason.because) if reason.because else ""
     of_plan, of_answer = SENTENCES[reason.code]
-    by_hand = reason.values.get(BY_HAND, "")
-    return by_hand + (of_answer or of_plan).format(**reason.values, state=state)
+    answer = Phrase(of_answer or of_plan, **reason.values, state=state)
+    return joined([*filter(None, [reason.values.get(BY_HAND)]), answer])
 
 
 def reason_facts(reason: Reason) -> dict[str, object]:
     """The code of a reason and the values of its sentences, and `because`, as JSON values. They are stored
     beside the sentence: a reader that does not know the code shows the sentence."""
-    sentences = "".join(SENTENCES[reason.code])
+    sentences = "".join(filter(None, SENTENCES[reason.code]))
     values = {name: text for name, text in reason.values.items() if f"{{{name}}}" in sentences}
     because = {"because": reason_facts(reason.because)} if reason.because else {}
     return {"code": reason.code, "values": values, **because}
 
 
-def assignment_text(assignment: Assignment) -> str:
+def assignment_text(assignment: Assignment) -> Phrase:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
-    end = f" to {assignment.end.isoformat()}" if assignment.end else ""
-    return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
+    function, uai, start, end = assignment.function, assignment.uai, assignment.start, assignment.end
+    if end is None:
+        return Phrase("{function} at {uai} from {start}", function=function, uai=uai, start=start)
+    return Phrase(
+        "{function} at {uai} from {start} to {end}", function=function, uai=uai, start=start, end=end
+    )
 
 
-def post_text(assignment: Assignment, policy: Policy) -> str:
+def post_text(assignment: Assignment, policy: Policy) -> Phrase:
     """An assignment as `assignment_text` has it; one whose position takes something away by what that does:
     `leaves on 2026-09-01 by position retraite as ENS at 0800009A`."""
     position = policy.position(assignment.position)
     if position is None or not (position.ends or position.lock or not position.keeps_all):
         return assignment_text(assignment)
-    end = f" to {assignment.end}" if assignment.end else ""
-    post = f"{assignment.function} at {assignment.uai}"
+    days = from_to(assignment.start, assignment.end)
+    values = {"position": position.name, "function": assignment.function, "uai": assignment.uai}
     if position.ends:
-        return f"leaves on {assignment.start} by position {position.name} as {post}"
+        return Phrase(
+            "leaves on {start} by position {position} as {function} at {uai}",
+            **values,
+            start=assignment.start,
+        )
     if position.lock:
-        return f"locked from {assignment.start}{end} by position {position.name} as {post}"
-    return f"on leave from {assignment.start}{end} by position {position.name} as {post}"
+        return Phrase("locked {days} by position {position} as {function} at {uai}", **values, days=days)
+    return Phrase("on leave {days} by position {position} as {function} at {uai}", **values, days=days)
 
 
-def lock_stays(assignment: Assignment) -> str:
-    """What to add to the text of an assignment if an absence has left a lock of it."""
-    return ", its lock stays" if assignment.locks_until else ""
+def with_lock_left(text: Phrase, assignment: Assignment) -> Phrase:
+    """The text of an assignment, with a remark if an absence has left a lock of it."""
+    return Phrase("{post}, its lock stays", post=text) if assignment.locks_until else text
 
 
-def exception_text(exception: ServiceException) -> str:
+def exception_text(exception: ServiceException) -> Phrase:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
-    kind = "grant" if exception.grants else "denial"
-    where = f" at {exception.uai}" if exception.uai else ""
-    period = f"from {exception.start} to {exception.end}"
-    return f"{kind} of {exception.service}{where} {period} ({exception.by}: {exception.reason})"
+    service, uai = exception.service, exception.uai
+    values = {
+        "right": Phrase("{service} at {uai}", service=service, uai=uai) if uai else service,
+        "days": from_to(exception.start, exception.end),
+        "by": exception.by,
+        "reason": exception.reason,
+    }
+    if exception.grants:
+        return Phrase("grant of {right} {days} ({by}: {reason})", **values)
+    return Phrase("denial of {right} {days} ({by}: {reason})", **values)
 
 
 def last_post(career: Career, as_of: date) -> Post | None:
@@ -215,7 +240,7 @@ def lock_reason(career: Career, as_of: date, because: Reason) -> Reason:
 
 def _day(number: int) -> str:
     day = civil(number)
-    return day.isoformat() if day and number < OPEN else "an open end"
+    return day.isoformat() if day and number < OPEN else Phrase("an open end")
 
 
 def state_reason(
@@ -245,7 +270,9 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
     segment = career.segment_on(as_of)
     in_grace = segment.state is State.GRACE
     last, ending = last_post(career, as_of), career.ending_before(as_of)
-    left = f"; position {ending.position} from {_day(ending.day)}" if ending else ""
+    left: str = ""
+    if ending:
+        left = Phrase("; position {position} from {day}", position=ending.position, day=_day(ending.day))
     row = ending.assignment if ending else last.assignment if last is not None else None
     retention = () if in_grace else (Rule("accounts.retention"),)
     if last is None:
@@ -253,7 +280,7 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
         return Reason(code, {"left": left}, row, retention)
     post = assignment_text(last.assignment)
     if not last.position.keeps_all:
-        post = f"position {last.position.name}: {post}"
+        post = Phrase("position {position}: {post}", position=last.position.name, post=post)
     until = segment.last
     if not in_grace:
         graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
@@ -321,8 +348,8 @@ def _held(ground: Ground, service: Service, policy: Policy, because: Reason) -> 
         code = "profile-after-delay"
     values = {
         **_delay_values(post, service),
-        "mutation": " of a mutation" if post.follows else "",
-        "handover": counted(service.handover, "day"),
+        "mutation": Phrase(" of a mutation") if post.follows else "",
+        "handover": counted(service.handover, "day", "days"),
         "ended": _day(post.last),
     }
     return _by_post(code, post, service, policy, values)
@@ -344,7 +371,7 @@ def _own_rules(service: Service) -> tuple[Rule, ...]:
 def _delay_values(post: Post, service: Service) -> dict[str, str]:
     delay = post.delay(service)
     return {
-        "delay": counted(delay, "day"),
+        "delay": counted(delay, "day", "days"),
         "setting": "mutation_delay" if post.follows else "grant_delay",
         "begins": _day(post.first + delay),
         "eve": _day(post.first + delay - 1),
@@ -371,8 +398,8 @@ def _not_held(
         code = "ends-with-post" if held else "not-held-before"
         return Reason(code, values, because.assignment, rules, service.line, because=because)
     if state not in (State.ACTIVE, State.ON_LEAVE):
-        values = {"name": state.value}
-        return Reason("state", values, because.assignment, because.rules, because.line, because=because)
+        name = {"name": state.words}
+        return Reason("state", name, because.assignment, because.rules, because.line, because=because)
     posts = career.posts_for(right, service)
     for post in reversed([p for p in posts if holding(p.counts, number)]):
         position = post.position
@@ -387,8 +414,8 @@ def _not_held(
         values = {
             **_post_values(over),
             "ended": _day(over.last),
-            "which": "the post there" if right[1] else "the last post with it",
-            "handover": counted(service.handover, "day"),
+            "which": Phrase("the post there") if right[1] else Phrase("the last post with it"),
+            "handover": counted(service.handover, "day", "days"),
         }
         handed_over = any(g.code == HANDOVER and g.post is over for g in grounds)
         code = "handover-over" if handed_over else "post-over"
@@ -403,7 +430,7 @@ def _without_post(career: Career, uai: str, service: Service, as_of: date, polic
     """Why no assignment of the day gives a service, with the assignment that comes nearest."""
     own = _own_rules(service)[0]
     posts = [post for post in career.posts_on(as_of) if uai in ("", post.assignment.uai)]
-    served = {"served": ", ".join(sorted(service.profiles or ())) or "all profiles"}
+    served = {"served": ", ".join(sorted(service.profiles or ())) or Phrase("all profiles")}
     if not posts:
         return Reason("not-there", served, None, (own,), service.line)
     near = next((post for post in posts if service.serves(post.profile)), None)

@@ -17,6 +17,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.phrase import Phrase
 
 _READ = (
     "reqStart", "reqType", "reqDN", "reqNewRDN", "reqNewSuperior", "reqAuthzID", "reqResult", "reqMod",
@@ -228,15 +229,16 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
             foreign = not _is_ours(write.by, ours) and write.attributes is not None
             if foreign and not write.result and not write.of_logging_in:
                 logged[key] = max(logged.get(key, write), write, key=lambda logged_write: logged_write.time)
-    result = {}
+    result: dict[str, str] = {}
     for dn in dns:
         foreign_write = logged.get(normal_dn(dn))
         if foreign_write is not None:
-            result[dn] = f"by {foreign_write.by or 'nobody'} at {foreign_write.time}"
+            by = foreign_write.by or Phrase("nobody")
+            result[dn] = Phrase("by {by} at {time}", by=by, time=foreign_write.time)
             continue
         entry = reader.read(dn, _LAST)
         if entry is not None:
             last = last_write(entry)
             if last.by and not _is_ours(last.by, ours):
-                result[dn] = f"last modified by {last.by} at {last.time}"
+                result[dn] = Phrase("last modified by {by} at {time}", by=last.by, time=last.time)
     return result

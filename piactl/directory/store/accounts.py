@@ -25,6 +25,7 @@ from piactl.directory.store.attribute_map import (
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
 from piactl.directory.store.base_digest import BASE, BaseKeys, is_sealed
 from piactl.directory.store.foreign_changes import MULTIPLE, Drifted, compare
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +232,12 @@ def _check_matricule(raw: RawEntry, encoding: Encoding, drift: Drifted) -> None:
     name = encoding.name("supannEmpId")
     if name in drift.changed:
         raise AnotherMatricule(
-            f"{raw.dn}: another program changed {name}, so nobody can know whose account it is; "
-            "set it as the journal and HR have it, then run again"
+            Phrase(
+                "{dn}: another program changed {name}, so nobody can know whose account it is; "
+                "set it as the journal and HR have it, then run again",
+                dn=raw.dn,
+                name=name,
+            )
         )
 
 

@@ -21,6 +21,7 @@ from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
 from piactl.directory.store.records import DATA
+from piactl.phrase import Phrase
 
 DEVICE_CLASS = "oathTOTPToken"
 ANY_DEVICE = filters.equals("objectClass", DEVICE_CLASS)
@@ -294,7 +295,7 @@ def _row(
 
 def _shown(name: str, value: bytes) -> str:
     if name in _DIGESTS:
-        return "another value"
+        return Phrase("another value")
     text = value.decode("utf-8", "replace")
     return masked_mail(text) or "" if name == "supannMailPrive" else text
 

@@ -27,6 +27,7 @@ from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult, write_one
 from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.phrase import Phrase
 
 _FOR_GOOD = "000001010000Z"
 _ACCOUNT = ("pwdChangedTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", "oathTOTPToken",
@@ -240,17 +241,23 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
     names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
     entry = reader.read(policy, names)
     if entry is None:
-        return ["it does not exist, and without it slapd applies no policy at all"]
+        return [Phrase("it does not exist, and without it slapd applies no policy at all")]
     values = {name: entry.text(name) for name in names}
-    faults = []
+    faults: list[str] = []
     if values["pwdLockout"] != "TRUE":
-        faults.append("pwdLockout is not TRUE: activation passwords would never end")
+        faults.append(Phrase("pwdLockout is not TRUE: activation passwords would never end"))
     if values["pwdLockoutDuration"] not in ("", "0"):
-        faults.append("pwdLockoutDuration is not 0: an activation password would be valid again after it")
+        faults.append(
+            Phrase("pwdLockoutDuration is not 0: an activation password would be valid again after it")
+        )
     if values["pwdMustChange"] != "TRUE":
-        faults.append("pwdMustChange is not TRUE: activation passwords would never have to be replaced")
+        faults.append(
+            Phrase("pwdMustChange is not TRUE: activation passwords would never have to be replaced")
+        )
     if values["pwdMaxAge"] not in ("", "0"):
-        faults.append("pwdMaxAge is set: it would end the password that replaces the activation password")
+        faults.append(
+            Phrase("pwdMaxAge is set: it would end the password that replaces the activation password")
+        )
     return faults
 
 
@@ -335,12 +342,12 @@ class ActivationPasswordWriter:
             return result
         if result.outcome is Outcome.UNCHANGED:  # set by another command, because no password can be read
             return WriteResult(
-                write, Outcome.CONFLICT, "another activation password was set at the same moment"
+                write, Outcome.CONFLICT, Phrase("another activation password was set at the same moment")
             )
         if result.outcome is Outcome.FAILED:  # the overlay constraint answers before the missing value does
             entry = self.writer.read(write.dn, [LOCKED])
             if entry is not None and set(entry.values.get(LOCKED, ())) != set(write.delete.get(LOCKED, ())):
-                why = "another activation password or a block was set at the same moment"
+                why = Phrase("another activation password or a block was set at the same moment")
                 return WriteResult(write, Outcome.CONFLICT, why)
         if result.outcome is not Outcome.APPLIED:
             return result

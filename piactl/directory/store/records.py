@@ -18,6 +18,7 @@ from piactl.directory.dn import child, normal_dn, parted, under
 from piactl.directory.port import Changeable, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.directory.store.typed_records import Misshapen, from_json
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
+from piactl.phrase import Phrase
 
 DATA = "piactlData"
 DUE = "piactlNextDue"
@@ -89,7 +90,7 @@ class UnreadableRecords:
             if error is None or error.advice == _UPGRADE or write is None:
                 continue
             if write_one(writer, write).outcome is Outcome.APPLIED:
-                gone = UnreadableRecord(error.dn, error.why, "this run deleted it")
+                gone = UnreadableRecord(error.dn, error.why, Phrase("this run deleted it"))
                 self._found[normal_dn(entry.dn)] = gone
                 deleted.append(cn_of(entry))
         return deleted

@@ -15,6 +15,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
+from piactl.phrase import Phrase, keep_forms, with_phrases
+
 T = TypeVar("T")
 
 
@@ -34,20 +36,22 @@ class Form:
 class Layout:
     """How a class is written: `only` these fields (all if empty), `brief` ones only if they do not have their
     default; the fields of the value `inline` stand among its own; `forms` are by field, `names` the keys of
-    fields that are not the name."""
+    fields that are not the name. Sentences of `sentences` are kept with
+    their forms (see piactl.phrase)."""
 
     only: Collection[str] = ()
     brief: Collection[str] = ()
     inline: str = ""
     forms: Mapping[str, Form] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    sentences: bool = False
 
 
 LAYOUTS: dict[type, Layout | Form] = {}
 """The layouts of classes, and the forms of those that are one text."""
 
 
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_PLAIN = frozenset({str, Phrase, int, float, bool, type(None)})
 
 
 def to_json(value: Any) -> Any:
@@ -143,6 +147,8 @@ def _reader_of_class(form: Callable[..., Any], layout: Layout) -> _Read:
 
     def read(data: Any, name: str) -> Any:
         record, values = _expected(data, dict, name), {}
+        if layout.sentences:
+            record = with_phrases(record)
         for field_name, key, required, each in slots:
             if field_name == layout.inline:
                 values[field_name] = each({k: one for k, one in record.items() if k not in keys}, name)
@@ -218,7 +224,7 @@ def _object(value: Any, layout: Layout) -> dict[str, Any]:
         elif name not in layout.brief or one != _usual(slot):
             form = layout.forms.get(name)
             record[layout.names.get(name, name)] = form.write(one) if form else to_json(one)
-    return record
+    return keep_forms(record) if layout.sentences else record
 
 
 def _usual(slot: Field[Any]) -> Any:

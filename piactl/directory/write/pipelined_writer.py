@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from piactl.core.plan.write import Write
-from piactl.core.text import counted
 from piactl.directory.client.connection import Session
 from piactl.directory.client.reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import WriteResult
 from piactl.directory.write.single_writes import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
+from piactl.phrase import counted
 
 
 @dataclass(slots=True)
@@ -290,4 +290,6 @@ def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
     if isinstance(error, ReplyLost) and error.doubtful == tuple(doubtful):
         return error
     shown = ", ".join(doubtful[:3]) + (", ..." if len(doubtful) > 3 else "")
-    return ReplyLost(f"{error}\n{counted(len(doubtful), 'write')} in doubt, done or not: {shown}", doubtful)
+    return ReplyLost(
+        f"{error}\n{counted(len(doubtful), 'write', 'writes')} in doubt, done or not: {shown}", doubtful
+    )

@@ -44,6 +44,7 @@ from piactl.directory.write.entry_comparison import (
     without_link,
 )
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError, ReplyLost
+from piactl.phrase import Phrase
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
 """Seconds before each try to reach a server again after a reply was lost."""
@@ -227,12 +228,17 @@ def _still_in_doubt(write: Write, why: Exception, sent: str) -> ReplyLost:
 
 def _conflict(write: Write, entry: RawEntry | None) -> WriteResult:
     if entry is None:
-        return WriteResult(write, Outcome.CONFLICT, "the entry is gone")
-    names = ", ".join(differing(write, entry)) or "its values"
-    who, when = entry.text(_WHO[0]), entry.text(_WHO[1])
-    verb = "already exists with other values" if write.op == "add" else "changed since"
-    by = f"; last modified by {who or 'an unknown user'} at {when or 'an unknown time'}"
-    return WriteResult(write, Outcome.CONFLICT, f"{verb}: {names}{by}")
+        return WriteResult(write, Outcome.CONFLICT, Phrase("the entry is gone"))
+    names = ", ".join(differing(write, entry)) or Phrase("its values")
+    who = entry.text(_WHO[0]) or Phrase("an unknown user")
+    by = Phrase(
+        "last modified by {who} at {when}", who=who, when=entry.text(_WHO[1]) or Phrase("an unknown time")
+    )
+    if write.op == "add":
+        why = Phrase("already exists with other values: {names}; {by}", names=names, by=by)
+    else:
+        why = Phrase("changed since: {names}; {by}", names=names, by=by)
+    return WriteResult(write, Outcome.CONFLICT, why)
 
 
 def _readable(values: Values) -> Values:

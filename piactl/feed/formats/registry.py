@@ -25,6 +25,7 @@ from piactl.feed.formats.kept_sets import KeptSet, kept_sets
 from piactl.feed.formats.rows import DATED, STARTED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
 from piactl.feed.formats.sts import write_sts
+from piactl.phrase import Phrase
 
 Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
 
@@ -121,10 +122,11 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
             write, columns = formats()[source.format]
             writer = RowWriter(stream, lines, columns)
             if files.hidden:
-                writer.pass_over("files ._*", "made by a Mac", files.hidden)
+                writer.pass_over(Phrase("files ._*"), Phrase("made by a Mac"), files.hidden)
             write(files, source, writer)
     except OSError as error:
-        raise refused(path, "unreadable", f"it cannot be read ({error.strerror or error})") from None
+        detail = Phrase("it cannot be read ({why})", why=error.strerror or str(error))
+        raise refused(path, "unreadable", detail) from None
     if state != state_of(path):
         raise refused(path, "changed")
     started = writer.columns == STARTED

@@ -9,7 +9,6 @@ from datetime import date
 from typing import IO
 
 from piactl.core.plan.feed_limits import DeltaBasis
-from piactl.feed.value_checks import FOUND
 
 COLUMNS = (
     "matricule", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
@@ -78,11 +77,6 @@ class RowWriter:
         if not 0 <= index < len(self._line_of):
             return (self.files[0] if self.files else ""), 0
         return self.files[self._file_of[index]], self._line_of[index]
-
-
-def found(code: str, detail: str) -> str:
-    """A cell that says which fault the format found in its place."""
-    return f"{FOUND}{code} {detail}"
 
 
 def _cell(text: str) -> str:

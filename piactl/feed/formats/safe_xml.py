@@ -11,6 +11,7 @@ from xml.sax.saxutils import unescape  # replaces five sequences; parses nothing
 from lxml import etree
 
 from piactl.feed.formats.set_files import SetFiles
+from piactl.phrase import Phrase
 
 
 class XmlFault(Exception):
@@ -42,7 +43,9 @@ class _Watched:
         piece = self._read(size)
         self.kept += len(piece)
         if self.kept > _MOST_KEPT:
-            why = f"more than {_MOST_KEPT} bytes belong to one request or person, or to none"
+            why = Phrase(
+                "more than {most} bytes belong to one request or person, or to none", most=_MOST_KEPT
+            )
             raise XmlFault("bad-xml", why)
         return piece
 
@@ -83,10 +86,10 @@ class SafeEvents:
         except etree.XMLSyntaxError as error:
             line, column = error.position
             words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
-            message = f"line {line}, column {column}: {words}"
+            why = Phrase("line {line}, column {column}: {words}", line=line, column=column, words=words)
             if any(sign in words for sign in _CUT) or not self._watched.ends_with_tag():
-                raise XmlFault("cut", f"{message}: the file was cut") from None
-            raise XmlFault("bad-xml", message) from None
+                raise XmlFault("cut", Phrase("{why}: the file was cut", why=why)) from None
+            raise XmlFault("bad-xml", why) from None
 
     def free(self, element: etree._Element) -> None:
         """Frees an element that is no longer needed, and those before it."""
@@ -99,11 +102,12 @@ class SafeEvents:
 def checked_root(root: etree._Element, tag: str = "") -> etree._Element:
     """The root. Raises XmlFault if the file declares entities or elements, or the root is not a `tag`."""
     if tag and root.tag != tag:
-        raise XmlFault("bad-xml", f"line {line_of(root)}: the root is {root.tag}, not {tag}")
+        why = Phrase("line {line}: the root is {root}, not {tag}", line=line_of(root), root=root.tag, tag=tag)
+        raise XmlFault("bad-xml", why)
     dtd = root.getroottree().docinfo.internalDTD
     declared = (*dtd.iterentities(), *dtd.iterelements()) if dtd is not None else ()  # type: ignore[attr-defined]
     if declared:
-        why = f"line {root.sourceline}: the file declares entities or elements of its own"
+        why = Phrase("line {line}: the file declares entities or elements of its own", line=root.sourceline)
         raise XmlFault("unsafe-xml", why)
     return root
 
@@ -123,7 +127,8 @@ def plain(text: str) -> str:
 def text_of(element: etree._Element) -> str:
     """The text of an element, without the blanks around it. Raises XmlFault."""
     if len(element):  # a reference to an entity is a child, and so is an element that does not belong here
-        raise XmlFault("unsafe-xml", f"line {element.sourceline}: a value has more than text")
+        why = Phrase("line {line}: a value has more than text", line=element.sourceline)
+        raise XmlFault("unsafe-xml", why)
     return plain((element.text or "").strip())
 
 
@@ -133,4 +138,4 @@ def xml_refused(files: SetFiles, name: str) -> Iterator[None]:
     try:
         yield
     except XmlFault as fault:
-        raise files.refuse(fault.code, f"{name}: {fault}") from None
+        raise files.refuse(fault.code, Phrase("{name}: {fault}", name=name, fault=str(fault))) from None

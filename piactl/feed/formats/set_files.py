@@ -28,6 +28,7 @@ from piactl.core.model.settings import SourceLimits
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet
+from piactl.phrase import Phrase
 from piactl.private_files import refuse_own_file
 
 SUFFIX = ".md5"
@@ -67,7 +68,7 @@ def _check_md5(
             content = stream.read(left + 1)
         left -= len(content)
         if left < 0:
-            raise WrongMd5(f"{name}: the .md5 of a set may have {_MOST} bytes")
+            raise WrongMd5(Phrase("{name}: the .md5 of a set may have {most} bytes", name=name, most=_MOST))
         stems = {PurePosixPath(file).stem: file for file in reversed([*nameable])}
         checked = False
         for named, digest in _digests(name, content):
@@ -75,17 +76,18 @@ def _check_md5(
                 continue
             file = named if named in nameable else stems.get(named)
             if file is None:
-                raise WrongMd5(f"{name} has the digest of {named!r}, which is not there")
+                why = Phrase("{name} has the digest of {file!r}, which is not there", name=name, file=named)
+                raise WrongMd5(why)
             if stated.setdefault(file, (digest, named, name))[0] != digest:
-                raise WrongMd5(f"{named} does not agree with {name}")
+                raise WrongMd5(Phrase("{file} does not agree with {name}", file=named, name=name))
             checked = True
         if not checked:
-            raise WrongMd5(f"{name} has no digest")
+            raise WrongMd5(Phrase("{name} has no digest", name=name))
     for file, opener in files.items():
         if file in stated:
             digest, named, name = stated[file]
             if _md5(opener) != digest:
-                raise WrongMd5(f"{named} does not agree with {name}")
+                raise WrongMd5(Phrase("{file} does not agree with {name}", file=named, name=name))
 
 
 def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
@@ -100,7 +102,8 @@ def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
         elif match := _LINE.fullmatch(text):
             digest, named = match[1], match[2] or name[: -len(SUFFIX)]
         else:
-            raise WrongMd5(f"{name}: line {number} is not the digest of a file")
+            why = Phrase("{name}: line {line} is not the digest of a file", name=name, line=number)
+            raise WrongMd5(why)
         yield re.split(r"[/\\]", named)[-1], digest.lower()
 
 
@@ -205,7 +208,8 @@ def open_set(
             hidden = len(files) - len(seen)
             yield SetFiles(path, _agreeing(path, seen), digest, kept_sets, hidden)
         except _DAMAGED as error:
-            raise refused(path, "bad-archive", f"the archive is damaged or cut ({error})") from None
+            detail = Phrase("the archive is damaged or cut ({why})", why=str(error))
+            raise refused(path, "bad-archive", detail) from None
 
 
 def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
@@ -229,7 +233,7 @@ def _folder(path: Path, limits: SourceLimits) -> dict[str, Opener]:
     for file in sorted(path.iterdir()):
         facts = file.lstat()
         if not stat.S_ISREG(facts.st_mode):
-            raise refused(path, "not-a-file", f"{file.name}: a set has regular files only")
+            raise refused(path, "not-a-file", Phrase("{file}: a set has regular files only", file=file.name))
         size += facts.st_size
         if size > limits.max_bytes or len(files) >= MOST_FILES:
             raise _too_large(path, limits)
@@ -250,7 +254,8 @@ def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opene
         raise refused(path, "empty")
     kind = next((kind for mark, kind in _OTHER_ARCHIVES.items() if start.startswith(mark)), "")
     if kind or start[_AT_TAR:] == _TAR:
-        raise refused(path, "other-archive", f"it is an archive of {kind or 'tar (.tar)'}, which is not read")
+        detail = Phrase("it is an archive of {kind}, which is not read", kind=kind or "tar (.tar)")
+        raise refused(path, "other-archive", detail)
     if start[:2] == b"PK":
         table = _Table(stream, _too_large(path, limits))
         files = _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(table))), limits)
@@ -278,7 +283,8 @@ def _zip(path: Path, archive: zipfile.ZipFile, limits: SourceLimits) -> dict[str
     for info in archive.infolist():
         kind = info.external_attr >> 16
         if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise refused(path, "bad-archive", f"{info.filename!r} is encrypted, or packed in a rare way")
+            detail = Phrase("{file!r} is encrypted, or packed in a rare way", file=info.filename)
+            raise refused(path, "bad-archive", detail)
         regular = not kind or stat.S_IFMT(kind) in (0, stat.S_IFREG)
         if not info.is_dir():
             opener = partial(_bounded, partial(archive.open, info), path, limits)
@@ -295,7 +301,7 @@ def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str
     size = 0
     while (info := _archive(archive.next)) is not None:
         if info.size < 0:
-            raise tarfile.ReadError(f"{info.name!r} has a size below zero")
+            raise tarfile.ReadError(Phrase("{file!r} has a size below zero", file=info.name))
         size += info.size
         if size > limits.max_bytes or len(members) > MOST_FILES:
             raise _too_large(path, limits)
@@ -312,15 +318,20 @@ def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[st
     for name, _, regular, opener in members:
         parts = name.split("/")
         if not regular or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
-            raise refused(path, "bad-archive", f"the archive names {name!r}, which is not a file below it")
+            detail = Phrase("the archive names {name!r}, which is not a file below it", name=name)
+            raise refused(path, "bad-archive", detail)
         if parts[-1] in files:
-            raise refused(path, "bad-archive", f"the archive has {parts[-1]} twice")
+            raise refused(path, "bad-archive", Phrase("the archive has {file} twice", file=parts[-1]))
         files[parts[-1]] = opener
     return files
 
 
 def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
-    detail = f"it has more than the {limits.max_bytes} bytes, or {MOST_FILES} files, that the source allows"
+    detail = Phrase(
+        "it has more than the {bytes} bytes, or {files} files, that the source allows",
+        bytes=limits.max_bytes,
+        files=MOST_FILES,
+    )
     return refused(path, "too-many-bytes", detail)
 
 
@@ -338,8 +349,10 @@ class _Unpacked(gzip.GzipFile):
         if whence == io.SEEK_SET:  # tarfile knows no other
             self._left -= offset - at if offset >= at else offset
         if self._left < 0:
-            why = f"more than {self._most} bytes would be unpacked, because of the order of its files"
-            raise refused(self._path, "too-many-bytes", why)
+            detail = Phrase(
+                "more than {most} bytes would be unpacked, because of the order of its files", most=self._most
+            )
+            raise refused(self._path, "too-many-bytes", detail)
         return super().seek(offset, whence)
 
 

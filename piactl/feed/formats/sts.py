@@ -13,9 +13,11 @@ from lxml import etree
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.file_date import file_date
-from piactl.feed.formats.rows import RowWriter, found
+from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.safe_xml import SafeEvents, checked_root, line_of, text_of, xml_refused
 from piactl.feed.formats.set_files import SetFiles
+from piactl.feed.value_checks import DOUBLED_IN_FILE
+from piactl.phrase import Phrase
 
 ROOT, _PERSON = "STS_EDT", "INDIVIDU"
 _NAME = re.compile(r"sts_emp_(?P<uai>[0-9]{7}[A-Z])_(?P<year>[0-9]{4})", re.IGNORECASE)
@@ -45,7 +47,8 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
     FeedRefused if it is not a single file of one establishment and one year, or not safe to read."""
     names = [name for name in files.files if name.casefold().endswith(".xml")]
     if len(names) != 1:
-        raise files.refuse("mixed-sets", f"it has {len(names)} files .xml; a set of STS is one")
+        detail = Phrase("it has {number} files .xml; a set of STS is one", number=len(names))
+        raise files.refuse("mixed-sets", detail)
     (name,) = names
     named = _NAME.search(name) or _NAME.search(files.path.name)
     if named is None:
@@ -59,11 +62,10 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
         for person in _people(stream, facts):
             row, is_local = _row(person, uai)
             if row is None:
-                writer.pass_over("people without a function", "no post")
+                writer.pass_over(Phrase("people without a function"), Phrase("no post"))
                 continue
             if seen.setdefault(row[0], hash(row)) != hash(row):
-                fault = found("person-doubled", f"the file has {row[0]} twice, with other content")
-                row = (*row[:6], fault, *row[7:])
+                row = (*row[:6], f"{DOUBLED_IN_FILE} {row[0]}", *row[7:])
             if is_local:
                 local.add(qualified(source.namespace, row[0]))
             writer.posts[row[7]] += 1
@@ -73,7 +75,12 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
             writer.write((*row, *dates), name, line_of(person))
     for stated, expected in ((facts.uai.upper(), uai), (facts.year, str(year))):
         if stated and stated != expected:
-            detail = f"{name}: the file is of {stated}, its name says {expected}"
+            detail = Phrase(
+                "{name}: the file is of {stated}, its name says {expected}",
+                name=name,
+                stated=stated,
+                expected=expected,
+            )
             raise files.refuse("wrong-perimeter", detail)
     writer.uais, writer.local = frozenset({uai}), frozenset(local)
 

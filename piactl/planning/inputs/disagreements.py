@@ -21,6 +21,7 @@ from piactl.core.naming.names import AS_WRITTEN, shown_name
 from piactl.core.plan.memory import Deviation
 from piactl.core.plan.plan import Disagreement
 from piactl.core.rules.sources import PERSON_DATA, Ranks, data_of, differs, ranked_value
+from piactl.phrase import Phrase, joined
 
 
 @dataclass(slots=True)
@@ -154,10 +155,11 @@ class Resolver:
     def _report(
         self, account: Account, listed: Mapping[str, Person], sources: set[str], columns: Sequence[str]
     ) -> None:
-        rows = " and ".join(person.assignments[0].origin for person in listed.values())
-        silent = " and ".join(sorted(sources - listed.keys()))
-        differ = f"{rows} differ" if len(listed) > 1 else f"{rows} differs from {silent}"
-        why = f"{differ} in {', '.join(columns)}"
+        rows = joined((person.assignments[0].origin for person in listed.values()), "{first} and {second}")
+        silent, differ = joined(sorted(sources - listed.keys()), "{first} and {second}"), ", ".join(columns)
+        why = Phrase("{row} differs from {sources} in {columns}", row=rows, sources=silent, columns=differ)
+        if len(listed) > 1:
+            why = Phrase("{rows} differ in {columns}", rows=rows, columns=differ)
         self.disagreements.append(Disagreement(account.matricule, account.uid, tuple(columns), why))
 
 

@@ -34,6 +34,7 @@ from piactl.core.rules.matching import (
     same_birth,
     traces_of,
 )
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import AccountIndex, traces_of_account
 from piactl.planning.inputs.known_people import reject_if_wrong
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
@@ -226,9 +227,10 @@ def doubts(
         other = under().get(matricule)
         if other is None:
             return ""
-        return (
-            f"absences do not count: the person may be listed under matricule {other}, which is a case: "
-            "piactl match list"
+        return Phrase(
+            "absences do not count: the person may be listed under matricule {other}, which is a case: "
+            "piactl match list",
+            other=other,
         )
 
     return why

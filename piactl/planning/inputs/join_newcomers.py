@@ -33,6 +33,7 @@ from piactl.core.rules.matching import (
     traces_of,
     whole_given_agrees,
 )
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import AccountIndex, traces_of_account
 from piactl.planning.inputs.merge_feeds import SourcedFeed, merged_person
 from piactl.planning.inputs.traced_people import TracedPeople, TracedPerson
@@ -223,7 +224,7 @@ class _Joining:
     ) -> Case:
         """The case of a newcomer that NUMEN and identity have answered."""
         rules, other = self.rules, people.get(one) or self._waiting(one)
-        reason = "NUMEN and identity are the same"
+        reason = Phrase("NUMEN and identity are the same")
         return Case(
             doubt=Doubt.SAME_PERSON,
             source=next((a.source for a in person.assignments), ""),

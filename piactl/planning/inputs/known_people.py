@@ -31,6 +31,7 @@ from piactl.core.rules.matching import (
     same_birth,
     traces_of,
 )
+from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import AccountIndex, traces_of_account
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
 
@@ -40,7 +41,13 @@ def reject_if_wrong(case: Case, person: Person, merged: MergedFeeds) -> bool:
     if case.decision is None or case.wrong_matricule != person.matricule:
         return False
     decision = case.decision
-    why = f"case {case.id}: {decision.by} decided on {decision.day} that this row is wrong: {decision.reason}"
+    why = Phrase(
+        "case {id}: {by} decided on {day} that this row is wrong: {reason}",
+        id=case.id,
+        by=decision.by,
+        day=decision.day,
+        reason=decision.reason,
+    )
     for assignment in person.assignments or (None,):
         file, _, line = (assignment.origin if assignment else "").rpartition(":")
         number = int(line) if line.isdecimal() else 0
@@ -106,7 +113,9 @@ def _asked_already(case: Case, person: Person, merged: MergedFeeds, keys: Digest
 def _keeps_out(case: Case, merged: MergedFeeds) -> bool:
     merged.cases[case.id] = case
     if case.answered(CaseAnswer.SAME) and case.decision is not None:
-        merged.notes[case.matricule] = f"case {case.id}, {case.decision.by}: {case.decision.reason}"
+        merged.notes[case.matricule] = Phrase(
+            "case {id}, {by}: {reason}", id=case.id, by=case.decision.by, reason=case.decision.reason
+        )
         return False
     return True
 

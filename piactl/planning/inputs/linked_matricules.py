@@ -17,6 +17,7 @@ from piactl.core.rules.desired import MATRICULE
 from piactl.core.rules.feed_absences import PostName
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.feed.feed import Feed
+from piactl.phrase import Phrase, joined
 from piactl.planning.inputs.account_index import AccountIndex
 from piactl.planning.inputs.merge_feeds import merged_person
 
@@ -69,9 +70,13 @@ class LinkedMatricules:
             if before is not None:
                 person, contradictions = _joined(before, person)
                 if contradictions:
-                    held[person.matricule] = (
-                        f"{feed.facts.file}: rows of one person, matricules {listed.matricule} and "
-                        f"{person.matricule}, disagree in {', '.join(contradictions)}"
+                    held[person.matricule] = Phrase(
+                        "{file}: rows of one person, matricules {matricule} and {other}, disagree in "
+                        "{contradictions}",
+                        file=feed.facts.file,
+                        matricule=listed.matricule,
+                        other=person.matricule,
+                        contradictions=joined(contradictions, "{first}, {second}"),
                     )
             people[person.matricule] = person
         for matricule in held:
@@ -134,10 +139,13 @@ def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
         if known is post:
             lines.append(line)
         elif known != post:
-            contradictions = [
-                *contradictions,
-                f"the assignment {post.function} at {post.uai} from {post.start}",
-            ]
+            assignment = Phrase(
+                "the assignment {function} at {uai} from {start}",
+                function=post.function,
+                uai=post.uai,
+                start=post.start,
+            )
+            contradictions.append(assignment)
     return replace(joined, assignments=tuple(posts.values()), lines=tuple(lines)), contradictions
 
 

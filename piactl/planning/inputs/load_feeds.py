@@ -25,7 +25,6 @@ from piactl.core.plan.feed_limits import (
     zeros_refusal,
 )
 from piactl.core.plan.memory import Memory, SourceMemory
-from piactl.core.text import counted
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
@@ -35,6 +34,7 @@ from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
 
@@ -152,12 +152,16 @@ def _named(
     if warn is None or not named:
         for unread in strange:
             if unread.path.is_dir():
-                raise UsageError(f"{unread.path}: is a folder; name the files in it: {unread.path}/*")
+                why = Phrase("{path}: is a folder; name the files in it: {path}/*", path=unread.path)
+                raise UsageError(why)
             if warn is None or not unread.is_other:
                 raise unread
     for unread in strange:
         if warn is not None:
-            warn(unread.why or f"{unread.path}: not read: it matches the `files` of no source")
+            warn(
+                unread.why
+                or Phrase("{path}: not read: it matches the `files` of no source", path=unread.path)
+            )
     return by_date(named)
 
 
@@ -182,7 +186,13 @@ def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None
             if kept_set is not None:
                 keep_set(Path(sourced.source.state_folder), kept_set)
         except PiactlError as error:
-            warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
+            warn(
+                Phrase(
+                    "the people of {path} could not be kept, so deltas after it are refused: {error}",
+                    path=sourced.path,
+                    error=str(error),
+                )
+            )
 
 
 F = TypeVar("F", bound="FileOfRun")
@@ -222,22 +232,27 @@ def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collecti
     ]
     if far:
         raise FeedsOfAnotherDay(
-            "\n".join(_far(sourced, as_of) for sourced in far)
-            + "\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run and the "
-            "feeds are right, give the date",
+            Phrase(
+                "{feeds}\nCheck the clock (`date`), and ask HR for the feed of today. If the date of the run "
+                "and the feeds are right, give the date",
+                feeds=joined((_far(sourced, as_of) for sourced in far), "{first}\n{second}"),
+            ),
             [str(sourced.path) for sourced in far],
             as_of,
             others_fit=len(far) < len(dated),
         )
 
 
-def _far(sourced: FileOfRun, as_of: date) -> str:
+def _far(sourced: FileOfRun, as_of: date) -> Phrase:
     day = sourced.facts.date or as_of
-    apart = counted(abs((as_of - day).days), "day")
-    where = "before" if day < as_of else "after"
-    return (
-        f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
-        f"(limit: {sourced.source.feed_days})"
+    apart = counted(abs((as_of - day).days), "day", "days")
+    return Phrase(
+        "{path}: its date, {day}, is {apart} that of this run, {as_of} (limit: {most})",
+        path=sourced.path,
+        day=day,
+        apart=Phrase("{days} before", days=apart) if day < as_of else Phrase("{days} after", days=apart),
+        as_of=as_of,
+        most=sourced.source.feed_days,
     )
 
 
@@ -245,9 +260,14 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
     """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
     day, most = sourced.facts.date, sourced.source.feed_days
     if day is not None and (day - today).days > most:
-        message = f"it is dated {day}, after today, {today} (limit: {most} days)"
-        advice = "correct the date, or check the clock"
-        raise _refused(sourced, [("another-day", f"{message}; {advice}")])
+        message = Phrase(
+            "it is dated {day}, after today, {today} (limit: {most} days); correct the date, or check the "
+            "clock",
+            day=day,
+            today=today,
+            most=most,
+        )
+        raise _refused(sourced, [("another-day", message)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,14 +340,16 @@ def check_counted(
             refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
             known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
         elif memory_of and _came_before(facts, memory_of):
-            message = f"this file was applied before, and later ones after it;\n  {BACK}"
+            message = Phrase("this file was applied before, and later ones after it;\n  {step}", step=BACK)
             refusals.append(("older", message))
         if memory_of and facts.digest in memory_of.again:
             refusals = [refusal for refusal in refusals if refusal[0] != "older"]
         if memory_of and facts.digest in memory_of.undone:
-            message = "the run that applied it was undone, and it would make the same changes;"
-            advice = "ask HR for another.\n  If it is correct, accept it"
-            refusals.append(("undone", f"{message} {advice}"))
+            message = Phrase(
+                "the run that applied it was undone, and it would make the same changes; ask HR for another."
+                "\n  If it is correct, accept it"
+            )
+            refusals.append(("undone", message))
         if refusals and facts.digest not in accepted:
             refused.append(_refused(sourced, refusals, facts.digest))
         if facts.full or not source.full:

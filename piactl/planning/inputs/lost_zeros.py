@@ -14,11 +14,12 @@ from piactl.core.plan.feed_limits import LEADING_ZEROS
 from piactl.core.plan.memory import Memory
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.desired import MATRICULE
-from piactl.core.text import counted, few
+from piactl.core.text import few
 from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import Entry, read_accounts_of
-from piactl.feed.error_codes import rejection_message
+from piactl.feed.error_codes import held_words, rejection_message
 from piactl.feed.feed import Feed
+from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.linked_matricules import LinkedMatricules
 
@@ -152,7 +153,7 @@ def without_slips(feed: Feed, slips: Slips) -> Feed:
             if known in people:
                 unusable.append((people.pop(known), frozenset()))
             where = f"{feed.facts.file}:{min(lines, default=0)}"
-            held.setdefault(known, f"{where}: matricule: {message} [{LEADING_ZEROS}]")
+            held.setdefault(known, held_words(where, "matricule", message, LEADING_ZEROS))
     return replace(
         feed,
         people=people,
@@ -162,13 +163,19 @@ def without_slips(feed: Feed, slips: Slips) -> Feed:
     )
 
 
-def _words(matricule: str, known: str) -> str:
+def _words(matricule: str, known: str) -> Phrase:
     written, right = (name.rpartition(":")[2] for name in (matricule, known))
     zeros = abs(len(written) - len(right))
     if len(written) > len(right):
-        return f"{written} is {right} with {counted(zeros, 'zero')} too many"
-    its = "its zero" if zeros == 1 else f"its {zeros} zeros"
-    return f"{written} is {right} without {its}: the file was saved by a spreadsheet"
+        many = counted(zeros, "zero", "zeros")
+        return Phrase("{written} is {right} with {zeros} too many", written=written, right=right, zeros=many)
+    its = Phrase("its zero") if zeros == 1 else Phrase("its {number} zeros", number=zeros)
+    return Phrase(
+        "{written} is {right} without {zeros}: the file was saved by a spreadsheet",
+        written=written,
+        right=right,
+        zeros=its,
+    )
 
 
 _USUAL = 0.8
@@ -187,7 +194,11 @@ def odd_lengths(feed: Feed) -> str:
     if not odd or count < _USUAL * len(numbers):
         return ""
     lines = sorted(line for matricule in odd for line in feed.people[matricule].lines)
-    return (
-        f"{len(odd)} of {counted(len(numbers), 'matricule')} do not have {usual} digits, as most have "
-        f"(line {few([*map(str, lines)], _FEW)}): a spreadsheet may have removed leading zeros"
+    return Phrase(
+        "{odd} of {number} matricules do not have {usual} digits, as most have (line {lines}): a spreadsheet "
+        "may have removed leading zeros",
+        odd=len(odd),
+        number=len(numbers),  # more than one, or none is odd
+        usual=usual,
+        lines=few([*map(str, lines)], _FEW),
     )

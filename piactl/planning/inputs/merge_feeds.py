@@ -21,9 +21,9 @@ from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
-from piactl.core.text import counted
 from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.disagreements import Resolver
 
 REMEMBERED = 100
@@ -57,7 +57,9 @@ class SourcedFeed:
         """Why the rows of the feed hold people, by matricule."""
         holds = dict(self.feed.held)
         for rejection in () if self.source.supplement else self.judgement:
-            holds.setdefault(rejection.matricule or "", f"rejected rows: {rejection.message}")
+            holds.setdefault(
+                rejection.matricule or "", Phrase("rejected rows: {message}", message=rejection.message)
+            )
         return holds
 
     @property
@@ -231,7 +233,7 @@ def _without_unreadable(feed: Feed, policy: Policy, register: Register) -> Feed:
     for matricule, person in feed.people.items():
         unusable = name_problem(person, policy)
         if unusable is not None:
-            held[matricule] = f"rejected rows: {unusable}"
+            held[matricule] = Phrase("rejected rows: {message}", message=str(unusable))
         problems = {problem[0] for problem in assignment_problems(person.assignments, policy, register)}
         if problems:
             unread.setdefault(matricule, set()).update((a.uai, a.function) for a in problems)
@@ -274,7 +276,8 @@ def policy_rejections(
         add(first, unusable.part, unusable.code, str(unusable))
     internal = internal_address(person.private_mail, policy.domain)
     if internal:
-        add(first, "courriel_prive", "bad-mail", f"{internal}: correct it in HR, or leave it blank")
+        why = Phrase("{problem}: correct it in HR, or leave it blank", problem=internal)
+        add(first, "courriel_prive", "bad-mail", why)
     return rejections
 
 
@@ -309,27 +312,29 @@ def _merge_people(
         if before is None:
             merged.people[matricule] = person
             continue
-        joined, contradictions = merged_person(before, person)
+        both, contradictions = merged_person(before, person)
         if "date_naissance" in contradictions and _is_one_person(before, person, matricule in accounts):
             contradictions.remove("date_naissance")
-            joined, why = _with_one_birth_date(joined, before, person, matricule in accounts, rules.ranks)
+            both, why = _with_one_birth_date(both, before, person, matricule in accounts, rules.ranks)
             uid = accounts[matricule].uid if matricule in accounts else None
             merged.disagreements.append(Disagreement(matricule, uid, ("date_naissance",), why))
         sources = {statement.assignments[0].source for statement in (before, person)}
         resolvable = len(sources) == 2 and set(contradictions) <= set(PERSON_DATA.values())
         columns = ", ".join(contradictions)
-        files = " and ".join(statement.assignments[0].origin for statement in (before, person))
+        rows = _both_rows(before, person)
         if contradictions and resolvable and matricule not in accounts:
             born = True if before.birth_date and person.birth_date else None
             resolvable = doubt_about(person, before, born) is None
             if resolvable:
-                joined, counts = _by_rank(joined, before, person, rules.ranks)
-                why = f"{files} differ in {columns}: {counts} counts"
+                both, counts = _by_rank(both, before, person, rules.ranks)
+                why = Phrase(
+                    "{rows} differ in {columns}: {source} counts", rows=rows, columns=columns, source=counts
+                )
                 merged.disagreements.append(Disagreement(matricule, None, tuple(contradictions), why))
         if contradictions and not resolvable:
-            why = f"{files} contradict each other in {columns}"
+            why = Phrase("{rows} contradict each other in {columns}", rows=rows, columns=columns)
             merged.hold(matricule, why, HoldCode.CONTRADICTION)
-        merged.people[matricule] = joined
+        merged.people[matricule] = both
 
 
 def _is_one_person(left: Person, right: Person, known: bool) -> bool:
@@ -342,21 +347,29 @@ def _is_one_person(left: Person, right: Person, known: bool) -> bool:
 
 
 def _with_one_birth_date(
-    joined: Person, left: Person, right: Person, known: bool, ranks: Ranks
+    merged: Person, left: Person, right: Person, known: bool, ranks: Ranks
 ) -> tuple[Person, str]:
     """The person of two sources that differ in the birth date: an account keeps that of its own, a newcomer
     gets that of the source of the higher rank; and a sentence about it."""
     first, _ = sorted(
         (left, right), key=lambda statement: ranks.place(statement.assignments[0].source, "birth_date")
     )
-    differ = f"{left.assignments[0].origin} and {right.assignments[0].origin} differ in date_naissance"
+    rows = _both_rows(left, right)
     if known:
-        return replace(joined, birth_date=None), f"{differ}: that of the account stays"
-    counts = f"{differ}: {first.assignments[0].source} counts"
-    return replace(joined, birth_date=first.birth_date), counts
+        why = Phrase("{rows} differ in date_naissance: that of the account stays", rows=rows)
+        return replace(merged, birth_date=None), why
+    source = first.assignments[0].source
+    why = Phrase(
+        "{rows} differ in {columns}: {source} counts", rows=rows, columns="date_naissance", source=source
+    )
+    return replace(merged, birth_date=first.birth_date), why
 
 
-def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple[Person, str]:
+def _both_rows(left: Person, right: Person) -> str:
+    return joined((person.assignments[0].origin for person in (left, right)), "{first} and {second}")
+
+
+def _by_rank(merged: Person, left: Person, right: Person, ranks: Ranks) -> tuple[Person, str]:
     """A newcomer with the data of the source of the higher rank, and the sources that count for the fields in
     which both differ."""
     values, counts = {}, []
@@ -368,7 +381,8 @@ def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple
         values[name] = getattr(stated[0], name) if stated else ""
         if len({getattr(statement, name) for statement in stated}) > 1:
             counts.append(stated[0].assignments[0].source)
-    return replace(joined, **values), " and ".join(dict.fromkeys(counts))  # type: ignore[arg-type]
+    sources = joined(dict.fromkeys(counts), "{first} and {second}")
+    return replace(merged, **values), sources  # type: ignore[arg-type]
 
 
 def _resolve_disagreements(
@@ -501,12 +515,20 @@ def _merge_assignments(
             feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
-            absent = f"absent from {counted(len(feeds), 'feed')} of {source.name} since {since}"
-            merged.notes[matricule] = "; ".join(filter(None, (merged.notes.get(matricule), absent)))
+            absent = Phrase(
+                "absent from {feeds} of {source} since {since}",
+                feeds=counted(len(feeds), "feed", "feeds"),
+                source=source.name,
+                since=since,
+            )
+            merged.notes[matricule] = joined(filter(None, (merged.notes.get(matricule), absent)))
         if after != before:
             merged.assignments[matricule] = after
             if any(testimony.deletes(matricule, a) for a in before if a.source == source.name):
-                merged.notes.setdefault(matricule, f"{facts.file} of {source.name} deletes the person")
+                merged.notes.setdefault(
+                    matricule,
+                    Phrase("{file} of {source} deletes the person", file=facts.file, source=source.name),
+                )
     merged.absents = [a for a in merged.absents if a.source != source.name]
     merged.absents += [
         AbsentAssignment(

@@ -15,6 +15,7 @@ from lxml import etree
 
 from piactl.feed.formats.kept_sets import SEPARATOR
 from piactl.feed.formats.safe_xml import SafeEvents, XmlFault, checked_root, line_of, plain, text_of
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,13 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
             facts.update(_FACT.findall(str(element.text or "")[:1000]))
         elif event == "end" and element.tag in KINDS:
             if root is None or element.getparent() is not root:
-                raise XmlFault("bad-xml", f"line {element.sourceline}: {element.tag} is not below {ROOT}")
+                line, tag = element.sourceline, element.tag
+                why = Phrase("line {line}: {tag} is not below {root}", line=line, tag=tag, root=ROOT)
+                raise XmlFault("bad-xml", why)
             yield _request(element, names)
             events.free(element)
     if root is None:
-        raise XmlFault("bad-xml", f"line 1: the root is not {ROOT}")
+        raise XmlFault("bad-xml", Phrase("line 1: the root is not {root}", root=ROOT))
 
 
 def read_params(stream: IO[bytes]) -> dict[str, str]:
@@ -175,7 +178,8 @@ def _request(element: etree._Element, names: Collection[str]) -> AafRequest:
                             text = value.text
                             texts.append(plain(text.strip()) if text else "")
                     if tag == "modifications" and attr.get("operation", "replace") != "replace":
-                        raise XmlFault("bad-xml", f"line {attr.sourceline}: a modification is not a replace")
+                        why = Phrase("line {line}: a modification is not a replace", line=attr.sourceline)
+                        raise XmlFault("bad-xml", why)
     return AafRequest(str(element.tag), identifier, category, values, line_of(element))
 
 

@@ -26,9 +26,11 @@ from piactl.feed.formats.aaf.forms import (
 )
 from piactl.feed.formats.aaf.forms import first as first_of
 from piactl.feed.formats.kept_sets import KeptSet
-from piactl.feed.formats.rows import RowWriter, found
+from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.safe_xml import xml_refused
 from piactl.feed.formats.set_files import SetFiles
+from piactl.feed.value_checks import DOUBLED, UNKNOWN
+from piactl.phrase import Phrase
 
 _NAME = re.compile(r"(?P<set>.+)_(?P<type>[A-Za-z]+)_(?P<piece>[0-9]{4})\.xml", re.IGNORECASE)
 _STRUCTURES, _PEOPLE, _PARAMS = "EtabEducNat", "PersEducNat", "InfosEducNat"
@@ -93,7 +95,7 @@ class _Set:
             match = _NAME.fullmatch(name)
             self._check_set([match["set"] if match else re.sub(r"\.xml$", "", name, flags=re.IGNORECASE)])
             if self.form.declares and self.changes is None:
-                raise self.files.refuse("missing-piece", f"the set has no file ..._{_PARAMS}_0000.xml")
+                raise self._lacks(f"..._{_PARAMS}_0000.xml")
             return [name], [name], []
         found_types: dict[str, list[tuple[int, str]]] = {}
         spelled: dict[str, str] = {}
@@ -101,7 +103,7 @@ class _Set:
         for name in self.files.files:
             match = _NAME.fullmatch(name)
             if match is None:
-                self.writer.pass_over(f"file {name}", "no name of a file of a set")
+                self.writer.pass_over(Phrase("file {name}", name=name), Phrase("no name of a file of a set"))
                 continue
             sets.append(match["set"])
             spelled[match["type"].casefold()] = f"{match['set']}_{match['type']}"
@@ -110,27 +112,31 @@ class _Set:
             numbers = sorted(number for number, _ in pieces)
             missing = sorted({*range(numbers[-1] + 1)} - {*numbers})
             if missing:
-                lacking = f"{spelled[kind]}_{missing[0]:04}.xml"
-                raise self.files.refuse("missing-piece", f"the set has no file {lacking}")
+                raise self._lacks(f"{spelled[kind]}_{missing[0]:04}.xml")
         self._check_set(sets)
         ours = (_STRUCTURES, _PEOPLE, *((_PARAMS,) if self.form.declares else ()))
         absent = [kind for kind in ours if kind.casefold() not in found_types]
         # a delta has no file of what did not change
         if absent and (self.changes is None or len(absent) == len(ours)):
-            raise self.files.refuse("missing-piece", f"the set has no file ..._{absent[0]}_0000.xml")
+            raise self._lacks(f"..._{absent[0]}_0000.xml")
         for kind in {*found_types} - {kind.casefold() for kind in ours}:
             name = spelled[kind].rpartition("_")[2]
-            self.writer.pass_over(f"files of {name}", "no staff", len(found_types[kind]))
+            subject = Phrase("files of {type}", type=name)
+            self.writer.pass_over(subject, Phrase("no staff"), len(found_types[kind]))
         structures, people, params = (
             [name for _, name in sorted(found_types.get(kind.casefold(), ()))]
             for kind in (_STRUCTURES, _PEOPLE, _PARAMS)
         )
         return structures, people, params if self.form.declares else []
 
+    def _lacks(self, file: str) -> FeedRefused:
+        return self.files.refuse("missing-piece", Phrase("the set has no file {file}", file=file))
+
     def _check_set(self, names: list[str]) -> None:
         if len({*names}) > 1:
-            both = " and ".join(sorted({*names})[:2])
-            raise self.files.refuse("mixed-sets", f"it has files of several sets: {both}")
+            first, second, *_ = sorted({*names})
+            detail = Phrase("it has files of several sets: {first} and {second}", first=first, second=second)
+            raise self.files.refuse("mixed-sets", detail)
         for name in (*names[:1], self.files.path.name):
             self.name = self.name or name
             if _DELTA.search(name):
@@ -164,13 +170,22 @@ class _Set:
         for fact, setting in (("codeAcademieExport", "academie"), ("degre", "degre")):
             stated, asked = facts.get(fact, ""), self.source.perimeter.get(setting, "")
             if stated and asked and stated.lstrip("0").casefold() != asked.lstrip("0").casefold():
-                detail = f"{name}: {fact} is {stated}, but the perimeter of the source says {asked}"
-                raise self.files.refuse("wrong-perimeter", detail)
+                raise self._outside(name, fact, stated, asked)
         if self.writer.day is None:
             stated = facts.get("dateGenerationExport", "")
             self.writer.day = file_date(stated, self.source.date_pattern) or _day(stated)
         if self.writer.day is None:
             raise self.files.refuse("undated")
+
+    def _outside(self, name: str, fact: str, stated: str, asked: str) -> FeedRefused:
+        detail = Phrase(
+            "{name}: {fact} is {stated}, but the perimeter of the source says {asked}",
+            name=name,
+            fact=fact,
+            stated=stated,
+            asked=asked,
+        )
+        return self.files.refuse("wrong-perimeter", detail)
 
     def _read_params(self, names: Iterable[str]) -> None:
         """Compares the perimeter that a set declares with that of the source."""
@@ -186,14 +201,14 @@ class _Set:
                 stated = sorted({*re.split(r"[,;\s]+", match[1])} - {""}) if match else []
                 asked = sorted({*self.source.perimeter.get(setting, "").split(",")} - {""})
                 if asked and {code.lstrip("0") for code in stated} != {code.lstrip("0") for code in asked}:
-                    detail = f"{name}: {fact} is {', '.join(stated) or 'not stated'}"
-                    detail += f", but the perimeter of the source says {', '.join(asked)}"
-                    raise self.files.refuse("wrong-perimeter", detail)
+                    value = ", ".join(stated) or Phrase("not stated")
+                    raise self._outside(name, fact, value, ", ".join(asked))
 
     def _structure(self, request: AafRequest, name: str, removed: set[str]) -> None:
         if request.category and request.category != _STRUCTURES:
             if request.category != _PEOPLE:
-                self.writer.pass_over(f"requests of {_label(request.category)}", "no staff")
+                subject = Phrase("requests of {type}", type=_label(request.category))
+                self.writer.pass_over(subject, Phrase("no staff"))
             return
         self._refuse_change(request, name)
         values = request.values
@@ -205,13 +220,21 @@ class _Set:
         if not uai:
             return
         if self.uais.setdefault(key, uai) != uai:
-            detail = f"{name}: line {request.line}: structure {key} is {uai} and {self.uais[key]}"
+            detail = Phrase(
+                "{name}: line {line}: structure {key} is {uai} and {other}",
+                name=name,
+                line=request.line,
+                key=key,
+                uai=uai,
+                other=self.uais[key],
+            )
             raise self.files.refuse("doubled-structure", detail)
 
     def _refuse_change(self, request: AafRequest, name: str) -> None:
         if request.kind != "addRequest" and self.changes is None:
-            detail = f"{name}: line {request.line}: a {request.kind} in a complete set"
-            raise self.files.refuse("delta-set", detail)
+            line, kind = request.line, request.kind
+            why = Phrase("{name}: line {line}: a {kind} in a complete set", name=name, line=line, kind=kind)
+            raise self.files.refuse("delta-set", why)
 
     def _person(self, request: AafRequest, name: str) -> None:
         if request.category == _PEOPLE:
@@ -239,7 +262,11 @@ class _Set:
         if not same and not older:
             if sets:
                 newest = max(kept_set.day for kept_set in sets)
-                detail = f"it is dated {day}, but one dated {newest} of its kind has been read; remove it"
+                detail = Phrase(
+                    "it is dated {day}, but one dated {newest} of its kind has been read; remove it",
+                    day=day,
+                    newest=newest,
+                )
                 raise FeedRefused(str(self.files.path), [("older", detail)])
             raise self.files.refuse("no-complete-set")
         return same[-1] if same else max(reversed(older), key=lambda kept_set: kept_set.order)
@@ -273,11 +300,15 @@ class _Set:
                 gone.add(qualified(self.source.namespace, before[0][FACTS] or key))
                 continue
             for request, _ in () if after else requests:
-                self.writer.pass_over(f"{request.kind} of unknown people", "the set before lacks them")
+                subject = Phrase("{kind} of unknown people", kind=request.kind)
+                self.writer.pass_over(subject, Phrase("the set before lacks them"))
             for changed_record in after:
                 self._put(changed_record)
-        made = ", ".join(f"{number} {action}" for action, number in counts.items())
-        self.writer.remark = f"a delta on the set of {base.day}: {made}"
+        self.writer.remark = Phrase(
+            "a delta on the set of {day}: {added} added, {modified} modified, {deleted} deleted",
+            day=base.day,
+            **counts,
+        )
         day = self.writer.day or base.day
         return DeltaBasis(base.digest, base.day, (day - base.day).days), frozenset(gone)
 
@@ -288,12 +319,11 @@ class _Set:
         key = record[FACTS] or identifier
         rows = [*self._rows(key if key == identifier or not identifier else "", record)]
         if not rows:
-            self.writer.pass_over("people without a function", "no post")
+            self.writer.pass_over(Phrase("people without a function"), Phrase("no post"))
             return
         content = hash(tuple(rows))
         if self.seen.setdefault(key, content) != content:
-            fault = found("person-doubled", f"the set has {key} twice, with other content")
-            rows = [(*row[:6], fault, *row[7:]) for row in rows]
+            rows = [(*row[:6], f"{DOUBLED} {key}", *row[7:]) for row in rows]
         for row in rows:
             self.writer.write(row, file, int(line))
 
@@ -305,11 +335,10 @@ class _Set:
         starts = self._starts(lists, heads, home, birth)
         posts: set[tuple[str, str]] = set()
         for structure, function, discipline in self._functions([*lists[self.form.functions], *heads]):
-            uai = self.uais.get(structure) or found(
-                "structure-unknown", f"no structure {structure} in the set"
-            )
+            uai = self.uais.get(structure) or f"{UNKNOWN} {structure}"
             if (uai, function) in posts:
-                self.writer.pass_over("further disciplines", "the first of a post counts")
+                why = Phrase("the first of a post counts")
+                self.writer.pass_over(Phrase("further disciplines"), why)
                 continue
             posts.add((uai, function))
             self.writer.posts[function] += 1
@@ -331,15 +360,17 @@ class _Set:
             if function:
                 every.append((structure, function, discipline))
             else:
-                self.writer.pass_over("functions", "no code")
+                self.writer.pass_over(Phrase("functions"), Phrase("no code"))
         dropped = self.source.drop_functions
         remaining = [post for post in every if post[1] not in dropped]
         if not remaining and self.source.creates:
             return every
-        beside = "beside another one" if remaining else "without another one"
+        why = Phrase("under drop_functions, without another one")
+        if remaining:
+            why = Phrase("under drop_functions, beside another one")
         for _, function, _ in every:
             if function in dropped:
-                self.writer.pass_over(f"functions {function}", f"under drop_functions, {beside}")
+                self.writer.pass_over(Phrase("functions {function}", function=function), why)
         return remaining
 
     def _headships(self, values: Iterable[str], home: str) -> Iterator[str]:
@@ -358,7 +389,8 @@ class _Set:
             if yes in _YES:
                 yield f"{structure}$DIR"
             elif yes not in _NO:
-                self.writer.pass_over(f"values of {self.form.director}", "neither a structure nor O")
+                subject = Phrase("values of {name}", name=self.form.director)
+                self.writer.pass_over(subject, Phrase("neither a structure nor O"))
 
     def _starts(
         self, lists: Mapping[str, Sequence[str]], heads: Sequence[str], home: str, birth: str
@@ -374,6 +406,7 @@ class _Set:
             return starts
         first, last = _day(birth) or _EARLIEST, (self.writer.day or date.max - _AHEAD) + _AHEAD
         for values, name, posts in stated:
+            subject = Phrase("values of {name}", name=name)
             for place, value in enumerate(values):
                 *about, text = _parts(value)
                 if not about and len(values) == len(posts):
@@ -381,9 +414,9 @@ class _Set:
                 start = _day(text)
                 if start is None or not max(first, _EARLIEST) < start <= last:
                     if text:
-                        self.writer.pass_over(f"values of {name}", "no date on which a post can begin")
+                        self.writer.pass_over(subject, Phrase("no date on which a post can begin"))
                 elif not about:
-                    self.writer.pass_over(f"values of {name}", "not one for each post")
+                    self.writer.pass_over(subject, Phrase("not one for each post"))
                 else:
                     function = "DIR" if name == form.director_dates else [*about, ""][1]
                     post = about[0], function
@@ -406,4 +439,4 @@ def _day(text: str) -> date | None:
 
 
 def _label(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z]{1,20}", text) else "an unknown kind"
+    return text if re.fullmatch(r"[A-Za-z]{1,20}", text) else Phrase("an unknown kind")

@@ -1,0 +1,58 @@
+"""Updates the French catalogue from the code, and compiles it: python docs/catalogue.py
+
+New sentences get an empty translation, and those that no code has any more go. Write the French into
+piactl/locale/fr/LC_MESSAGES/piactl.po, and run it again. tests/docs/test_french.py checks both files.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+PACKAGE = Path(__file__).resolve().parents[1] / "piactl"
+PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
+MO = PO.with_suffix(".mo")
+_KEYWORDS: Mapping[str, object] = {
+    "Phrase": None,
+    "counted": (2, 3),
+    "joined": (2,),
+    "translate_word": None,
+}
+"""The functions with sentences, and the places of these among the arguments (Babel)."""
+
+
+def sentences() -> Catalog:
+    """The sentences of the code, without translations."""
+    found = Catalog(fuzzy=False)
+    methods = [("**.py", "python"), ("**.j2", "jinja2")]
+    for _, _, message, _, _ in extract_from_dir(str(PACKAGE), methods, keywords=_KEYWORDS):
+        found.add(message)
+    return found
+
+
+def french() -> Catalog:
+    """The catalogue as it is in the file."""
+    with PO.open("rb") as file:
+        return read_po(file, locale="fr")
+
+
+def updated() -> tuple[bytes, bytes]:
+    """What the catalogue has to be, and its compiled form."""
+    catalogue = french()
+    catalogue.update(sentences(), no_fuzzy_matching=True, update_header_comment=False)
+    text, compiled = io.BytesIO(), io.BytesIO()
+    write_po(text, catalogue, width=110, no_location=True, sort_output=True, ignore_obsolete=True)
+    write_mo(compiled, catalogue)
+    return text.getvalue(), compiled.getvalue()
+
+
+if __name__ == "__main__":
+    text, compiled = updated()
+    PO.write_bytes(text)
+    MO.write_bytes(compiled)
