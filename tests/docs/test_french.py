@@ -15,6 +15,7 @@ import jinja2
 import pytest
 
 import piactl
+from piactl.report.words import WORDS
 
 HERE = Path(piactl.__file__).parent
 
@@ -51,8 +52,8 @@ NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",
     "otp approve", "password reset", "otp verify", "runs rewind", "until DATE --reason",  # commands
     "feeds DIR", "days A..B", "out DIR", "a reason",  # options
-    "not applied", "not changed since", "would change", "would be reversed", "not made", "let in", "left over",
-    "password and code", "feed refused", "waits for a decision", "waits for the next feed",  # codes
+    "not applied", "not changed since", "changed since", "would change", "would be reversed", "not made",
+    "let in", "left over", "password and code", "feed refused", "waits for a decision", "waits for the next feed",  # codes
     "is wrong",  # how a reason of core begins
     "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run
@@ -78,10 +79,11 @@ def modules() -> list[Path]:
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
     """The line and text of each string in a module, except Phrases and help texts, or in what a template
-    prints."""
+    prints, except its words."""
     if path.suffix == ".j2":
         tokens = jinja2.Environment().lex(path.read_text(encoding="utf-8"))
-        yield from ((line, text.strip('"')) for line, kind, text in tokens if kind == "string")
+        texts = ((line, text.strip('"')) for line, kind, text in tokens if kind == "string")
+        yield from ((line, text) for line, text in texts if text not in WORDS)
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
