@@ -53,7 +53,8 @@ NO_SENTENCES = {
     "otp approve", "password reset", "otp verify", "runs rewind", "until DATE --reason",  # commands
     "feeds DIR", "days A..B", "out DIR", "a reason",  # options
     "not applied", "not changed since", "changed since", "would change", "would be reversed", "not made",
-    "let in", "left over", "password and code", "feed refused", "waits for a decision", "waits for the next feed",  # codes
+    "let in", "left over", "password and code", "feed refused", "waits for a decision",
+    "waits for the next feed",  # codes
     "is wrong",  # how a reason of core begins
     "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run
