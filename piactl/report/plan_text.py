@@ -91,7 +91,8 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
         if most and summary[kind] > most:
             yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
     if len(summary.keys() - {"group"}) > 1:
-        yield f"{accounts:>7}  {translate(Phrase('accounts in all, one write each'))}"
+        one, more = Phrase("account in all, one write"), Phrase("accounts in all, one write each")
+        yield f"{accounts:>7}  {translate(one if accounts == 1 else more)}"
     yield from _totals(document)
     if most and any(number > most for number in summary.values()):
         yield f"{'':9}{translate(rest)}"

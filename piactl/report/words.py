@@ -7,7 +7,7 @@ from piactl.phrase import Phrase
 
 WORDS = (
     Phrase("(no account)"), Phrase("absent"), Phrase("accounts"), Phrase("accounts by kind of change"),
-    Phrase("accounts in all, one write each"), Phrase("activation password"), Phrase("address"),
+    Phrase("activation password"), Phrase("address"),
     Phrase("after"), Phrase("alarms"), Phrase("aliases"), Phrase("and the positions"),
     Phrase("Applied without the approval of another person."), Phrase("approval"), Phrase("approvals"),
     Phrase("approved"), Phrase("Apr"), Phrase("archived_on"), Phrase("as_of"), Phrase("asked"),

@@ -213,7 +213,11 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
             wrong.append(Phrase("{name}: {text}", name="--uai", text=why))
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
-    if first > last:
+    if first > last and not options.ending_from:
+        wrong.append(
+            Phrase("--ending-to {last} is before {first}: add --ending-from", last=last, first=first)
+        )
+    elif first > last:
         wrong.append(Phrase("--ending-from {first} is after --ending-to {last}", first=first, last=last))
     unknown = []
     name, profiles = options.profile, [profile.name for profile in policy.profiles]
