@@ -15,6 +15,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from piactl import __version__
+
 PACKAGE = Path(__file__).resolve().parents[1] / "piactl"
 PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 MO = PO.with_suffix(".mo")
@@ -45,7 +47,10 @@ def french() -> Catalog:
 def updated() -> tuple[bytes, bytes]:
     """What the catalogue has to be, and its compiled form."""
     catalogue = french()
+    catalogue.project, catalogue.version, catalogue.msgid_bugs_address = "piactl", __version__, "none"
+    created = catalogue.creation_date
     catalogue.update(sentences(), no_fuzzy_matching=True, update_header_comment=False)
+    catalogue.creation_date = catalogue.revision_date = created  # else each update would change the file
     text, compiled = io.BytesIO(), io.BytesIO()
     write_po(text, catalogue, width=110, no_location=True, sort_output=True, ignore_obsolete=True)
     write_mo(compiled, catalogue)
