@@ -64,8 +64,8 @@ FORMS = "forms"
 
 
 def keep_forms(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object with the forms and values of those of its texts that are a Phrase, or a list with some.
-    A Phrase without values is its own form: `true`."""
+    """The JSON object with the forms and values of those of its texts that are Phrases, in its lists and
+    objects, too. A Phrase without values is its own form: `true`."""
     forms = {name: kept for name, text in facts.items() if (kept := _kept(text))}
     return {**facts, FORMS: forms} if forms else {**facts}
 
@@ -74,6 +74,10 @@ def _kept(sentences: object) -> object:
     if isinstance(sentences, (list, tuple)):
         each = [_kept(sentence) for sentence in sentences]
         return each if any(each) else None
+    if isinstance(sentences, Mapping):
+        if FORMS in sentences:
+            return None  # it has its own
+        return {name: kept for name, one in sentences.items() if (kept := _kept(one))}
     if not isinstance(sentences, Phrase):
         return None
     return True if sentences == sentences.form else _facts(sentences)
@@ -89,7 +93,7 @@ def _facts(phrase: Phrase) -> list[Any]:
 
 
 def with_phrases(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object without its forms, and with those of its texts as Phrases that were some. One whose
+    """The JSON object without its forms, and with those of its texts as Phrases that were Phrases. One whose
     form and values do not give it stays as it is, in English."""
     forms = facts.get(FORMS)
     if not isinstance(forms, dict):
@@ -101,6 +105,8 @@ def _restored(sentences: Any, kept: Any) -> Any:
     if isinstance(sentences, (list, tuple)):
         each = kept if isinstance(kept, list) and len(kept) == len(sentences) else [None] * len(sentences)
         return [_restored(sentence, one) for sentence, one in zip(sentences, each, strict=True)]
+    if isinstance(sentences, Mapping) and isinstance(kept, Mapping):
+        return {name: _restored(one, kept.get(name)) for name, one in sentences.items()}
     if not isinstance(sentences, str) or not kept:
         return sentences
     try:

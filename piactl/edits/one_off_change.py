@@ -181,7 +181,7 @@ def _prepared(
     if over is not None:
         # what HR has applies again then, and gives other events
         _, then = career_and_status(desired.account, store.rules, over)
-        after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.value))]
+        after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.words))]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
     return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))

@@ -147,7 +147,7 @@ def find_sponsor(store: AccountStore, name: str) -> str:
             Phrase(
                 "--sponsor {uid}: is {state}; name an open account",
                 uid=sponsor.uid,
-                state=sponsor.state.value,
+                state=sponsor.state.words,
             )
         )
     return sponsor.uid

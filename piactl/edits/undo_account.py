@@ -372,7 +372,7 @@ def comes_back(current: Account, undone: Account, redone: Account) -> tuple[str,
     after it, `redone` the account that the rules then give."""
     returning: list[str] = []
     if undone.state is not current.state and redone.state is current.state:
-        returning.append(Phrase("state {state}", state=current.state.value))
+        returning.append(Phrase("state {state}", state=current.state.words))
     if undone.locked != current.locked and redone.locked == current.locked:
         returning.append(Phrase("locked") if current.locked else Phrase("no longer locked"))
     if undone.surname != current.surname and redone.surname == current.surname:

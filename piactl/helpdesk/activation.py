@@ -278,7 +278,7 @@ def refuse_activation(store: AccountStore, account: Account, identity: str) -> A
         )
     closed = status.login_until is not None and status.login_until < as_of
     if status.state is State.DEACTIVATED or closed:
-        state: str = status.state.value
+        state: str = status.state.words
         if status.state_from:
             state = Phrase("{state} since {day}", state=state, day=status.state_from)
         raise ActRefused(

@@ -155,7 +155,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_write_facts, writes)],
         "records": [_entry_facts(write) for write in plan.records],
         "last": to_json(plan.last) if plan.last else None,
-        **({"undo": plan.undo} if plan.undo else {}),
+        **({"undo": keep_forms(plan.undo)} if plan.undo else {}),
         **{name: getattr(plan, name) for name in _SEALS},
     }
 
@@ -287,7 +287,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         writes=planned_writes(document["writes"]),
         records=tuple(map(_read_entry_write, document["records"])),
         last=LAST_RUN(document["last"]) if document["last"] else None,
-        undo=document.get("undo"),
+        undo=document.get("undo") and with_phrases(document["undo"]),
         fingerprint=document["fingerprint"],
         made_by=tuple(document.get("made_by", ())),
         signature=document["signature"],
@@ -351,8 +351,8 @@ def change_facts(change: Change) -> dict[str, Any]:
         "kind": change.kind.value,
         "uid": change.uid,
         "matricule": change.matricule,
-        "before": change.before and keep_forms(change.before),
-        "after": keep_forms(change.after),
+        "before": change.before,
+        "after": change.after,
         "reason": change.reason,
         "feed": change.feed,
         "line": change.line,
@@ -369,7 +369,6 @@ def change_facts(change: Change) -> dict[str, Any]:
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
     values = with_phrases(facts)
-    values |= {side: with_phrases(facts[side]) for side in ("before", "after") if facts[side]}
     values |= {"kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
     scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
     return Change(**{**values, **scopes})

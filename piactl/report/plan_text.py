@@ -268,7 +268,7 @@ def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
 
 def what_changes(change: Mapping[str, Any]) -> str:
     """The content of one change, without account and reason."""
-    before, after = with_phrases(change["before"] or {}), with_phrases(change["after"])
+    before, after = change["before"] or {}, change["after"]
     text = ""
     if change["kind"] == "adopt":
         text = _adopted(before, after)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.phrase import Phrase, counted, joined
+from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.escaping import shown
 from piactl.report.plan_text import first_lines, what_changes
 from piactl.report.table import numbers
@@ -64,7 +64,7 @@ def _account(account: Mapping[str, Any]) -> str:
     gets: list[str] = []
     loses: list[str] = []
     others = []
-    for change in account["changes"]:
+    for change in map(with_phrases, account["changes"]):
         text = what_changes(change) or str(change["kind"])
         if "service" in change["after"]:
             (gets if change["kind"] == Kind.GRANT.value else loses).append(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypedDict
@@ -107,16 +107,10 @@ class _Facts(_Run, total=False):
 def read_run(r: Record) -> Record:
     """The record of a run, after a check of its fields; older versions had other words for outcomes."""
     from_json(_Facts, r)
-    r = _each_problem(with_phrases, r)
+    r = with_phrases(r)
     if not r.get("outcomes"):
         return r
     return {**r, "outcomes": {current_outcome(word): number for word, number in r["outcomes"].items()}}
-
-
-def _each_problem(forms: Callable[[Record], dict[str, Any]], record: Record) -> dict[str, Any]:
-    """The record and its problems, each with its forms kept or read."""
-    problems = record.get("problems")
-    return {**forms(record), **({"problems": [*map(forms, problems)]} if problems else {})}
 
 
 def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first: bool = False) -> None:
@@ -124,7 +118,7 @@ def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any], *, first:
     so that a search finds it. Raises PiactlError."""
     running = record.get("status") == RunStatus.RUNNING
     mark: dict[str, tuple[bytes, ...]] = {MARK: (RunStatus.RUNNING.encode(),)} if running else {}
-    new = new_record(dn, _each_problem(keep_forms, record))
+    new = new_record(dn, keep_forms(record))
     if first:
         must(writer, [replace(new, add={**new.add, **mark})])
         return
