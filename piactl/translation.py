@@ -59,4 +59,6 @@ def in_french(text: str) -> str:
         return _french().ngettext(phrase.form, phrase.plural, phrase.number)
     values = {name: in_french(v) if isinstance(v, Phrase) else v for name, v in phrase.values.items()}
     form = _french().gettext(phrase.form)
+    if form == phrase.form:  # it may be the singular of a noun
+        form = _french().ngettext(form, form, 1)
     return form.format_map(values) if values else form
