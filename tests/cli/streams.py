@@ -33,7 +33,7 @@ from contextlib import (
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from tests.story.academy import Academy, Ran
@@ -343,15 +343,21 @@ def _take(program: socket.socket) -> int:
     return child
 
 
+def _stream(number: int, name: str, mode: str, encoding: str) -> TextIO:
+    """A stream as the interpreter made it for its environment, or makes it with this PYTHONIOENCODING."""
+    real = getattr(sys, f"__{name}__")
+    errors = real.errors if not encoding else "backslashreplace" if name == "stderr" else "strict"
+    return os.fdopen(number, mode, encoding=encoding or real.encoding, errors=errors, closefd=False)
+
+
 def _become(mask: int, folder: bytes, words: list[bytes], environment: Mapping[bytes, bytes]) -> None:
     """Gives this process, which was forked just now, what a program has except its descriptors."""
     atexit._clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        real = getattr(sys, f"__{name}__")
-        number = ("stdin", "stdout", "stderr").index(name)
-        setattr(sys, name, os.fdopen(number, mode, encoding=real.encoding, errors=real.errors, closefd=False))
+    encoding = os.fsdecode(environment.get(b"PYTHONIOENCODING", b""))
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        setattr(sys, name, _stream(number, name, mode, encoding))
     os.umask(mask)
     os.chdir(folder)
     os.environ.clear()
@@ -406,11 +412,9 @@ def _prepare(asked: dict[str, Any]) -> None:
             _open(number, asked["terminal"], os.O_RDWR | os.O_NOCTTY)
         else:
             _replace(number, asked["how"][number], files[number])
-        # as the interpreter made them for its environment
-        real = getattr(sys, f"__{name}__")
         stream = None
         if asked["how"][number] != CLOSED:
-            stream = os.fdopen(number, mode, encoding=real.encoding, errors=real.errors, closefd=False)
+            stream = _stream(number, name, mode, asked["environment"].get("PYTHONIOENCODING", ""))
         setattr(sys, name, stream)
     os.chdir(asked["inside"])
     if asked["environment"]:
