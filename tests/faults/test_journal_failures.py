@@ -466,7 +466,7 @@ def kill_writers(make_journal, path: str, rounds: int) -> None:
 
 
 def test_writers_killed_at_random_lose_nothing_confirmed(make_journal, journal_path):
-    kill_writers(make_journal, journal_path, 4)
+    kill_writers(make_journal, journal_path, 3)
 
 
 @pytest.mark.long
