@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -94,6 +95,26 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if without_paths and config.getoption("numprocesses", 0) is None and not (options.usepdb or in_worker):
         # more workers than cores: many tests wait for a deadline or for a process
         options.numprocesses, options.dist = 6, "worksteal"
+    if without_paths and config.getoption("numprocesses", 0) and not in_worker:
+        _compile_tests()
+
+
+def _compile_tests() -> None:
+    """Lets one process rewrite and compile the tests that are new or have changed, which takes ten seconds of
+    CPU; otherwise all workers would do so at the same time."""
+    tests = Path(__file__).parent
+    if all(_is_compiled(path) for path in tests.rglob("test_*.py")):
+        return
+    collecting = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    # the workers say what is wrong with the tests
+    subprocess.run(
+        collecting, cwd=tests.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+    )
+
+
+def _is_compiled(path: Path) -> bool:
+    compiled = path.parent.glob(f"__pycache__/{path.stem}.*-pytest-*.pyc")
+    return any(file.stat().st_mtime >= path.stat().st_mtime for file in compiled)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -33,7 +33,7 @@ from contextlib import (
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from tests.story.academy import Academy, Ran
@@ -159,6 +159,37 @@ class Forks:
         )
         return Forked(self, pid, files)
 
+    def program(self, file: Path) -> Path:
+        """Makes the file a program that does what `piactl` does, for scripts and shells that call it. The
+        command runs in a child of this process, with the arguments, descriptors, folder, umask and
+        environment of the program; signals do not reach it, and its parent is not the script."""
+        self.ask(answers=True)
+        text = FORWARDING.format(python=sys.executable, address=_address(self.process.pid))
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+
+FORWARDING = """\
+#!{python} -ISXutf8
+import posix, sys
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket
+mask = posix.umask(0)
+words = [word.encode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+variables = [name + b"=" + value for name, value in posix.environ.items()]
+lines = [b"%d" % mask, posix.getcwdb(), b"%d" % len(words), *words, *variables]
+server = socket(AF_UNIX, SOCK_SEQPACKET)
+server.connect({address!r})
+descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server.sendmsg([b"\\0".join(lines)], [(SOL_SOCKET, SCM_RIGHTS, descriptors)])
+posix._exit(int(server.recv(9) or b"137"))
+"""
+
+
+def _address(pid: int) -> str:
+    """The name of the socket at which a process that forks takes commands of programs."""
+    return f"\0piactl-tests-{pid}"
+
 
 @contextmanager
 def forking(path: str = str(TOP), /, **environment: str) -> Iterator[Forks]:
@@ -236,9 +267,24 @@ def _serve() -> None:
     # its own descriptors, so that no child writes into the answers
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for line in iter(questions.readline, ""):
+    programs = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    programs.bind(_address(os.getpid()))
+    programs.listen()
+    children: list[int] = []
+    while True:
+        ready_to_read, _, _ = select.select([questions, programs], [], [])
+        if programs in ready_to_read:
+            children = [*(child for child in children if not os.waitpid(child, os.WNOHANG)[0])]
+            children.append(_take(programs.accept()[0]))
+        if questions not in ready_to_read:
+            continue
+        line = questions.readline()
+        if not line:
+            break
         asked = json.loads(line)
-        if "end" in asked:
+        if "answers" in asked:
+            answer = 0
+        elif "end" in asked:
             answer = os.waitstatus_to_exitcode(os.waitpid(asked["end"], 0)[1])
         else:
             _warm(Path(asked["config"]))
@@ -277,15 +323,64 @@ def _load_library() -> None:
                 import_module(name)
 
 
+def _take(program: socket.socket) -> int:
+    """Runs the command of a program in a child, which tells the program its exit code. Returns its pid."""
+    with program:
+        message, descriptors, _, _ = socket.recv_fds(program, 1 << 20, 3)
+        mask, folder, number, *rest = message.split(b"\0")
+        words, variables = rest[: int(number)], rest[int(number) :]
+        environment = dict(variable.split(b"=", 1) for variable in variables)
+        if config := environment.get(b"PIACTL_CONFIG"):
+            _warm(Path(os.fsdecode(os.path.join(folder, config))))  # noqa: PTH118
+        child = os.fork()
+        if child == 0:
+            for number, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            _run(lambda: _become(int(mask), folder, words, environment), told=program)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return child
+
+
+def _stream(number: int, name: str, mode: str, encoding: str) -> TextIO:
+    """A stream as the interpreter made it for its environment, or makes it with this PYTHONIOENCODING."""
+    real = getattr(sys, f"__{name}__")
+    errors = real.errors if not encoding else "backslashreplace" if name == "stderr" else "strict"
+    return os.fdopen(number, mode, encoding=encoding or real.encoding, errors=errors, closefd=False)
+
+
+def _become(mask: int, folder: bytes, words: list[bytes], environment: Mapping[bytes, bytes]) -> None:
+    """Gives this process, which was forked just now, what a program has except its descriptors."""
+    atexit._clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    encoding = os.fsdecode(environment.get(b"PYTHONIOENCODING", b""))
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        setattr(sys, name, _stream(number, name, mode, encoding))
+    os.umask(mask)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environb.update(environment)
+    sys.argv = ["piactl", *map(os.fsdecode, words)]
+
+
 def _child(asked: dict[str, Any], ready: int) -> NoReturn:
-    code = 99
-    try:
+    def prepare() -> None:
         _prepare(asked)
         os.close(ready)
-        from piactl.cli.main import main
-
         if asked["program"]:
             _precede(asked["program"])
+
+    _run(prepare)
+
+
+def _run(prepare: Callable[[], None], told: socket.socket | None = None) -> NoReturn:
+    code = 99
+    try:
+        prepare()
+        from piactl.cli.main import main
+
         main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 98
@@ -299,6 +394,8 @@ def _child(asked: dict[str, Any], ready: int) -> NoReturn:
                 stream.flush()
         except OSError:
             code = 120  # the exit code of the interpreter in this case
+        if told is not None:
+            told.send(b"%d" % code)
         os._exit(code)
 
 
@@ -315,11 +412,9 @@ def _prepare(asked: dict[str, Any]) -> None:
             _open(number, asked["terminal"], os.O_RDWR | os.O_NOCTTY)
         else:
             _replace(number, asked["how"][number], files[number])
-        # as the interpreter made them for its environment
-        real = getattr(sys, f"__{name}__")
         stream = None
         if asked["how"][number] != CLOSED:
-            stream = os.fdopen(number, mode, encoding=real.encoding, errors=real.errors, closefd=False)
+            stream = _stream(number, name, mode, asked["environment"].get("PYTHONIOENCODING", ""))
         setattr(sys, name, stream)
     os.chdir(asked["inside"])
     if asked["environment"]:

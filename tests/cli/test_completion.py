@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,8 @@ from piactl.cli.main import run
 from piactl.core.model.account import State
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import crowd, row
+
+from .streams import shared_forks
 
 TOP = Path(__file__).resolve().parents[2]
 DAY = "2026-09-02"
@@ -197,9 +198,7 @@ def shell_answer(shell: str, script: str, people: Academy, folder: Path) -> str:
         pytest.skip(f"{shell} is not installed here")
     tools = folder / "bin"
     tools.mkdir()
-    program = tools / "piactl"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={TOP} exec {sys.executable} -m piactl "$@"\n')
-    program.chmod(0o755)
+    shared_forks().program(tools / "piactl")
     environment = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "HOME": str(folder),

@@ -16,6 +16,8 @@ import pytest
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
+from .streams import shared_forks
+
 UID = "clemence.saint-omer"
 NAME = "Clémence Saint-Omer"
 LATIN = {"PYTHONIOENCODING": "latin-1"}
@@ -29,10 +31,19 @@ def clemence(academy: Academy) -> Academy:
     return academy
 
 
+def program(academy: Academy, environment: dict[str, str]) -> list[str]:
+    """Words that start piactl: in an interpreter of its own if that reads the locale."""
+    own = academy.words()
+    return own if "LC_ALL" in environment else [str(shared_forks().program(academy.folder / "piactl"))]
+
+
 def printed(academy: Academy, *words: str, **environment: str) -> bytes:
     """What the command prints into a pipe, as bytes."""
     ran = subprocess.run(
-        academy.words(*words), env={**academy.environment(), **environment}, capture_output=True, timeout=60
+        [*program(academy, environment), *words],
+        env={**academy.environment(), **environment},
+        capture_output=True,
+        timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -62,13 +73,14 @@ def test_excel_output_suits_a_french_spreadsheet(clemence: Academy) -> None:
 
 
 def on_terminal(academy: Academy, *words: str, columns: int = 120, **environment: str) -> tuple[int, bytes]:
+    command = [*program(academy, environment), *words]
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
     environment = {**academy.environment(), "TERM": "xterm", **environment}
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
     streams = {"stdin": follower, "stdout": follower, "stderr": follower}
-    with subprocess.Popen(academy.words(*words), env=environment, **streams) as process:
+    with subprocess.Popen(command, env=environment, **streams) as process:
         os.close(follower)
         shown = b""
         try:

@@ -224,9 +224,12 @@ def loaded(academy: Academy) -> Academy:
     return academy
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_250_hostile_texts_do_no_harm_in_any_command(loaded: Academy, seed: int) -> None:
-    through_all(loaded, seed, 250)
+@pytest.mark.parametrize(
+    ("seed", "number"), [(1, 125), *(pytest.param(n, 250, marks=pytest.mark.long) for n in (1, 2))]
+)
+def test_hostile_texts_do_no_harm_in_any_command(loaded: Academy, seed: int, number: int) -> None:
+    assert number >= len(TEMPLATES)
+    through_all(loaded, seed, number)
 
 
 @pytest.mark.long

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import stat
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +13,7 @@ from tests.story.feeds import row
 from tests.story.phones import KNOWN, Phone, enrolled, resync, secret_in, verified, verify
 from tests.story.test_logins import day
 
+from .streams import shared_forks
 from .terminal import at_terminal
 
 UID, IDA = "claire.dubreuil", "ida.roy"
@@ -172,23 +171,13 @@ def test_input_that_is_no_code_is_not_counted_as_an_attempt(two: Academy) -> Non
 
 def test_otp_commands_do_not_wait_under_cron(two: Academy) -> None:
     """No environment, no stdin, no terminal."""
-    root = str(Path(__file__).parents[2])
-    words = two.words("--config", str(two.sandbox.config), "otp", "show", UID)
-    bare = {"LANG": "C", "PYTHONPATH": root}
-    options = {
-        "env": bare,
-        "stdin": subprocess.DEVNULL,
-        "capture_output": True,
-        "timeout": 60,
-        "check": False,
-    }
-    done = subprocess.run(words, **options)
-    assert (done.returncode, done.stderr) == (0, b"")
+    bare = {"environment": {"LANG": "C"}}
+    ran = shared_forks().run(two, "otp", "show", UID, **bare)
+    assert (ran.code, ran.err) == (0, "")
     enrolled(two, UID)
-    words = two.words("--config", str(two.sandbox.config), "otp", "verify", UID, *KNOWN)
-    done = subprocess.run(words, **options)
-    assert done.returncode == 2
-    assert b"none was given" in done.stderr
+    ran = shared_forks().run(two, "otp", "verify", UID, *KNOWN, **bare)
+    assert ran.code == 2
+    assert "none was given" in ran.err
 
 
 def test_a_device_secret_is_stored_only_in_its_attribute(two: Academy) -> None:

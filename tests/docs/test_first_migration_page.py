@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.cli.streams import shared_forks
 from tests.conftest import Sandbox
 from tests.outside import civil_today
 from tests.story.feeds import crowd, row, text
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "first-migration.md").read_text(encoding="utf-8")
-STUBS = 'piactl() { "$PYTHON" -m piactl --config "$BOX/piactl.yaml" "$@"; }'
+STUBS = 'piactl() { "$PIACTL" --config "$BOX/piactl.yaml" "$@"; }'
 
 
 def commands() -> list[str]:
@@ -33,6 +33,7 @@ def test_the_commands_of_the_page_make_a_first_load(sandbox: Sandbox, tmp_path: 
     sandbox.add(
         f"uid=cdubreuil,{sandbox.accounts}", {"objectClass": ["inetOrgPerson", "supannPerson"], **known}
     )
+    program = shared_forks().program(sandbox.folder / "program")
     outputs = []
     for block in blocks:
         done = subprocess.run(
@@ -40,8 +41,7 @@ def test_the_commands_of_the_page_make_a_first_load(sandbox: Sandbox, tmp_path: 
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
-                "PYTHON": sys.executable,
-                "PYTHONPATH": str(TOP),
+                "PIACTL": str(program),
                 "BOX": str(sandbox.folder),
             },
             capture_output=True,

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.aaf_sets import Agent, files, folder, individual, sts, tarred, zipped
+from tests.cli.streams import shared_forks
 from tests.outside import civil_today
 
 from .academy import Academy
@@ -56,9 +56,7 @@ class Host:
             "/var/lib/piactl": str(state),
             "/usr/bin/piactl": "piactl",
         }
-        program = folder / "bin" / "piactl"
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m piactl "$@"\n')
-        program.chmod(0o755)
+        shared_forks().program(folder / "bin" / "piactl")
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         for place, here in self._places.items():

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.streams import Forked, shared_forks
+
 from .academy import Academy
 from .feeds import row
 from .killed import killed_at_calls_of, killed_by
@@ -138,20 +140,18 @@ def test_a_run_leaves_its_events_to_the_run_that_calls_the_hooks(academy: Academ
     heard = hooked(academy, script, kinds="[lock]", seconds=30)
     first_night(academy)
     uids = sorted(academy.names().values())[:2]
-    with subprocess.Popen(
-        academy.words("account", "lock", uids[0], *WHY), env=academy.environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as slow:  # fmt: skip
-        while not events(heard) and slow.poll() is None:
-            time.sleep(0.05)
-        with subprocess.Popen(
-            academy.words("account", "lock", uids[1], *WHY), env=academy.environment(),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as other:  # fmt: skip
-            while _journal(academy).count(b'"type":"end"') < 3 and other.poll() is None:
-                time.sleep(0.05)
-            gate.touch()
-            assert (slow.wait(60), other.wait(60)) == (0, 0)
+
+    def locking(uid: str) -> Forked:
+        return shared_forks().start(("account", "lock", uid, *WHY), academy.sandbox.config, academy.folder)
+
+    slow = locking(uids[0])
+    while not events(heard) and slow.poll() is None:
+        time.sleep(0.05)
+    other = locking(uids[1])
+    while _journal(academy).count(b'"type":"end"') < 3 and other.poll() is None:
+        time.sleep(0.05)
+    gate.touch()
+    assert (slow.wait(60), other.wait(60)) == (0, 0)
     assert [event["uid"] for event in events(heard)] == uids
     assert waiting(academy) == 0
 

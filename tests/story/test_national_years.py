@@ -212,7 +212,8 @@ def of_aaf(accounts: dict[str, Account]) -> dict[tuple[str, str, str], Assignmen
 @pytest.mark.parametrize(
     ("people", "every"),
     [
-        pytest.param(100, 40, id="100-some"),
+        pytest.param(70, 40, id="70-some"),
+        pytest.param(100, 40, id="100-some", marks=pytest.mark.long),
         pytest.param(450, 3, id="450-twice-a-week", marks=pytest.mark.long),
         pytest.param(5_000, 12, id="5000-fortnightly", marks=pytest.mark.long),
         pytest.param(100, 12, id="server-fortnightly", marks=pytest.mark.long),

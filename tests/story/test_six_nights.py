@@ -390,7 +390,9 @@ def play(academy: Academy, people: int) -> None:
     assert [what for what in SEEN if not nights.seen[what]] == []
 
 
-@pytest.mark.parametrize("people", [300, *(pytest.param(n, marks=pytest.mark.long) for n in (600, 36_000))])
+@pytest.mark.parametrize(
+    "people", [180, *(pytest.param(n, marks=pytest.mark.long) for n in (300, 600, 36_000))]
+)
 def test_the_plans_are_those_of_the_oracle(academy: Academy, people: int) -> None:
     """Each kind of damage is met by a night; among more people by one and the same plan, too."""
     play(academy, people)

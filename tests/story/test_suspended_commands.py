@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.cli.streams import Forked, shared_forks
 from tests.faults.test_every_step import COUNTED, SAID
 from tests.faults.test_one_writer import ANOTHER_HOST, wait_until_stopped
 from tests.outside import POLICIES, identity_dn
@@ -83,20 +82,10 @@ class Stage:
             shutil.copytree(source / name, target / name)
         self.academy.sandbox.start()
 
-    def spawn(self, words: tuple[str, ...], prelude: str, config: Path) -> subprocess.Popen[str]:
-        start = f"{prelude}\nfrom piactl.cli.main import main\nmain()"
-        command = [sys.executable, "-c", start, "--config", str(config), *words]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command,
-            env=self.academy.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-        )
+    def spawn(self, words: tuple[str, ...], prelude: str, config: Path) -> Forked:
+        return shared_forks().start(words, config, self.academy.folder, program=prelude)
 
-    def ended(self, process: subprocess.Popen[str]) -> Ran:
+    def ended(self, process: Forked) -> Ran:
         out, err = process.communicate(timeout=300)
         assert "Traceback" not in err, err
         return Ran(process.returncode, out, err)

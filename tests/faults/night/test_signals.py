@@ -118,7 +118,7 @@ def test_a_signal_before_the_run_begins_leaves_no_trace(world: World) -> None:
 
 @pytest.mark.parametrize("layout", ["ndjson", "json", "csv", "table"])
 def test_a_pipe_closed_by_its_reader_is_no_error(world: World, layout: str) -> None:
-    command = world.command("account", "list", "-o", layout)
+    command = world.forwarded("account", "list", "-o", layout)
     shell = '"$@" | head -1; echo "${PIPESTATUS[0]}"'
     done = world.run(["bash", "-c", shell, "bash", *command])
     first, code = done.out.splitlines()
@@ -133,7 +133,7 @@ def test_a_closed_stdout_is_no_error(world: World) -> None:
     try:
         for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2026-09-02", *world.feeds]):
             done = subprocess.run(
-                world.command(*words),
+                world.forwarded(*words),
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=subprocess.PIPE,
@@ -150,7 +150,7 @@ def test_a_closed_stdout_is_no_error(world: World) -> None:
 
 def test_a_closed_stderr_leaves_the_exit_code(world: World) -> None:
     shell = '{ "$@"; echo $? >&3; } 3>&1 >/dev/null 2> >(exec true)'
-    command = world.command("account", "show", "nobody.atall")
+    command = world.forwarded("account", "show", "nobody.atall")
     done = world.run(["bash", "-c", shell, "bash", *command])
     assert done.out == "9\n"
 
