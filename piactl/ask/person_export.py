@@ -34,6 +34,7 @@ from piactl.helpdesk.limits import ProofKind, read_attempts
 from piactl.helpdesk.second_person import Requests
 from piactl.journal import JournalLine, LineFilter, read_lines
 from piactl.journal.query import changes
+from piactl.phrase import with_phrases
 from piactl.planning.drift_fates import drift_row
 from piactl.runs.undo_log import IN_UNDO_LOG, read_logged_writes
 
@@ -251,7 +252,9 @@ def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:
             plan = read_json(file.read_bytes())
             parts = {
                 part: [
-                    row for row in plan[part] if (uid and row["uid"] == uid) or row["matricule"] == matricule
+                    with_phrases(row)
+                    for row in plan[part]
+                    if (uid and row["uid"] == uid) or row["matricule"] == matricule
                 ]
                 for part in ("changes", "holds")
             }

@@ -340,7 +340,7 @@ _LISTS: Mapping[str, type] = {
 }
 """The lists that every plan has."""
 LAYOUTS[Limit] = Layout(only=("max", "share"))
-LAYOUTS |= dict.fromkeys((Rejection, Hold, Disagreement, Contradiction), Layout(sentences=True))
+LAYOUTS |= dict.fromkeys((Rejection, Hold, Disagreement, Contradiction, Drift), Layout(sentences=True))
 _AS_IT_IS = Form(lambda value: value, lambda value: value)
 LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 

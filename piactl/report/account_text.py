@@ -42,22 +42,20 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
     if view["lock"]:
         lock = view["lock"]
         days = translate(_span(lock["since"], lock["until"]))
-        yield f"  {translate(Phrase('locked by')):<10} {lock['by']}: {lock['reason']}" + (
-            f" ({days})" if days else ""
-        )
+        yield f"  {translate(Phrase('locked by')):<10} {_said(lock)}" + (f" ({days})" if days else "")
     if view["overrides"] or view["exceptions"]:
         yield f"  {translate(Phrase('by hand'))}"
     for o in view["overrides"]:
         what = o["what"]
         if o["kind"] != "close":
             what = Phrase("{what}, by hand until {day}", what=what, day=o["until"])
-        yield f"    {translate(what)} ({o['by']}: {o['reason']})"
+        yield f"    {translate(what)} ({_said(o)})"
     for e in view["exceptions"]:
         facts = {"right": right_words(e), "days": _span(e["start"], e["end"])}
         words = Phrase("{right} denied, {days}", **facts)
         if e["kind"] == "grant":
             words = Phrase("{right} granted, {days}", **facts)
-        yield f"    {translate(words)} ({e['by']}: {e['reason']})"
+        yield f"    {translate(words)} ({_said(e)})"
     if view["assignments"]:
         yield f"  {translate_word('assignments')}"
     for a in view["assignments"]:
@@ -165,7 +163,13 @@ def drift_line(drift: Mapping[str, Any], whose: str = NEXT_NIGHT) -> str:
     fate = fate_words(drift["fate"], whose)
     if drift["until"]:
         fate = Phrase("{fate} until {day}", fate=fate, day=drift["until"])
-    return joined([Phrase("{changed}: {fate}", changed=changed, fate=fate), *filter(None, [drift["by"]])])
+    change = Phrase("{changed}: {fate}", changed=changed, fate=fate)
+    return joined([change, *filter(None, [drift["by"]])])
+
+
+def _said(decision: View) -> str:
+    """Who decided, and the reason."""
+    return translate(joined([decision["by"], decision["reason"]], "{first}: {second}"))
 
 
 DEVICE_COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
@@ -186,10 +190,10 @@ def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
         yield from _one_device(view["uid"], device, zone)
     names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
     if names:
-        yield f"  {translate(Phrase('services that ask for a code: {names}', names=names))}"
+        yield "  " + translate(Phrase("services that ask for a code: {names}", names=names))
     if view["blocked"]:
         blocked = ", ".join(view["blocked"])
-        yield f"  {translate(Phrase('BLOCKED while no device is in force: {services}', services=blocked))}"
+        yield "  " + translate(Phrase("BLOCKED while no device is in force: {services}", services=blocked))
 
 
 def _device_login(view: View) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from piactl.core.plan.feed_quality import FATES
+from piactl.core.plan.guards import scope_words
 from piactl.core.plan.memory import RunStatus
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
@@ -60,7 +61,10 @@ def night_page(view: View, *, public: bool = False) -> str:
         most=MOST,
         more=lambda number: Phrase("and {number} more", number=number),
         first_changes=Phrase("the first {number} changes of each kind", number=MOST),
-        guards=[(Typed(g["kind"]), g["scope"], g["accounts"], g["limit"], _used(g)) for g in view["guards"]],
+        guards=[
+            (Typed(g["kind"]), scope_words(g["scope"]), g["accounts"], g["limit"], _used(g))
+            for g in view["guards"]
+        ],
         drift=_drift(plan["drift"], public=public),
         kinds=_kinds(plan["summary"]),
         totals=_totals(plan["totals"]),
@@ -149,7 +153,7 @@ def _drift(drifts: Sequence[View], *, public: bool) -> Rows:
 def _kinds(summary: View) -> Rows:
     most = max(summary.values(), default=0)
     return [
-        (kind, MEANING[kind], summary[kind], _bar(f"{kind}: {summary[kind]}", summary[kind], most))
+        (Typed(kind), MEANING[kind], summary[kind], _bar(f"{kind}: {summary[kind]}", summary[kind], most))
         for kind in ORDER
         if kind in summary
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from piactl.phrase import Phrase
 from piactl.report.pages import markdown_page
+from piactl.report.table import CODES
 from piactl.translation import in_french
 
 View = Mapping[str, Any]
@@ -65,13 +67,14 @@ def _value(pair: tuple[str, list[str]]) -> str:
     return f"{label} : " + " ; ".join(map(_word, values))
 
 
-def _word(value: object) -> str:
-    return _WORDS.get(str(value)) or in_french(str(value))
+def _word(value: object, name: str = "") -> str:
+    text = _WORDS.get(str(value)) or str(value)
+    return in_french(text) if name in CODES or isinstance(value, Phrase) else text
 
 
 def _pairs(row: View) -> str:
     return ", ".join(
-        f"{in_french(name)} : {_word(value)}" for name, value in row.items() if value is not None
+        f"{in_french(name)} : {_word(value, name)}" for name, value in row.items() if value is not None
     )
 
 

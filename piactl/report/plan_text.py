@@ -11,7 +11,7 @@ from typing import Any
 
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import GROWTH
-from piactl.core.plan.guards import allowed_words
+from piactl.core.plan.guards import allowed_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
 from piactl.phrase import Phrase, counted, joined, with_phrases
@@ -281,7 +281,8 @@ def what_changes(change: Mapping[str, Any]) -> str:
     elif change["kind"] == "update":
         text = _update(before, after)
     elif change["kind"] == "drift":
-        text = f"{after['class']}: {_text(before['theirs'])} -> {_text(after['ours'])}"
+        changed = f"{_text(before['theirs'])} -> {_text(after['ours'])}"
+        text = translate(joined([after["class"], changed], "{first}: {second}"))
     elif change["kind"] == "identity":
         text = _identity(before, after)
     elif change["kind"] == "group":
@@ -375,7 +376,7 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             )
         if of:
             counts = joined([counts, f"{accounts / of:.1%}"], "{first}, {second}")
-        counts = Phrase("{counts} ({scope})", counts=counts, scope=refusal["scope"])
+        counts = Phrase("{counts} ({scope})", counts=counts, scope=scope_words(refusal["scope"]))
         if refusal["kind"] == "group":
             counts = counted(accounts, "group changes or goes", "groups change or go")
         most = Limit(limit["max"], limit["share"]).most(of)
@@ -390,7 +391,7 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             broken.append(Phrase("to approve it: {option}", option=option))
         yield ""
         yield translate(joined(broken))
-        yield f"  {translate(Phrase('such as {uids}', uids=shown(', '.join(refusal['sample']))))}"
+        yield "  " + translate(Phrase("such as {uids}", uids=shown(", ".join(refusal["sample"]))))
 
 
 def apply_command(refusals: Sequence[Mapping[str, Any]], file: str) -> str:

@@ -105,7 +105,7 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
         if entry["when"]:
             words.append(translate(Phrase("where {condition}", condition=condition(entry["when"]))))
         yield _entry(entry["name"], entry, "  ".join(words))
-    yield f"  {translate(Phrase('grace after the last post, unless a position has its own'))}"
+    yield "  " + translate(Phrase("grace after the last post, unless a position has its own"))
     for entry in view["grace"]:
         yield _entry(translate(counted(entry["days"], "day", "days")), entry, condition(entry["when"]))
 

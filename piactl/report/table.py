@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import MIN_PADDING, tabulate
 
+from piactl.core.plan.change import Kind
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
 from piactl.translation import translate, translate_word
@@ -19,11 +20,14 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
 Row = Mapping[str, Any]
 
-_TYPED = (
-    "kind", "kinds", "guard", "service", "profile", "uid", "address", "given_name", "family_name",
-    "display_name", "name",
+CODES = (
+    "class", "decision", "doubt", "evidence", "fate", "outcome", "outcomes", "state", "state_then", "states",
+    "status", "urgency", "verdict",
 )  # fmt: skip
-"""Columns with words that people type again, and with names: they stay as they are in every language."""
+"""Columns with codes, which people read in their language. Other text stays as it is unless it is a Phrase:
+it may be a name, or what somebody typed."""
+_KINDS = frozenset(kind.value for kind in Kind)
+"""Headings that people type again (kinds of change): the same in every language."""
 _NARROWEST = 12
 """The width below which columns are left out rather than cut further."""
 
@@ -55,7 +59,7 @@ def rendered(
         for row in rows:
             yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
     elif layout == "excel":
-        yield _BOM + _csv_line([translate_word(name) for name in columns], ";")
+        yield _BOM + _csv_line([*map(_heading, columns)], ";")
         for row in rows:
             yield _csv_line([_spreadsheet(_said(row, name)) for name in columns], ";")
     elif layout == "tsv":
@@ -110,25 +114,33 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    names = [translate_word(name) for name in columns]
+    names = [*map(_heading, columns)]
     cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
     left_out: list[str] = []
     if sys.stdout.isatty():
         cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
-    why = translate(Phrase("left out for want of room (-o tsv has all)"))
-    return text + (f"{why}: {', '.join(left_out)}\n" if left_out else "")
+    why = Phrase("left out for want of room (-o tsv has all): {columns}", columns=", ".join(left_out))
+    return text + (f"{translate(why)}\n" if left_out else "")
 
 
-def _in_language(value: Any) -> Any:
+def _heading(name: str) -> str:
+    return name if name in _KINDS else translate_word(name)
+
+
+def _in_language(value: Any, *, is_code: bool) -> Any:
     """A value in the language of people."""
     if isinstance(value, (list, tuple)):
-        return [_in_language(item) for item in value]
-    return translate_word(cell(value)) if isinstance(value, (str, bool)) else value
+        return [_in_language(item, is_code=is_code) for item in value]
+    if isinstance(value, bool) or (is_code and isinstance(value, str)):
+        return translate_word(cell(value))
+    return translate(value) if isinstance(value, str) else value
 
 
 def _said(row: Row, name: str) -> Any:
-    return row.get(name) if name in _TYPED else _in_language(row.get(name))
+    """The value of a column; in a table of fields and values, the field says what the value is."""
+    is_code = (row.get("field") if name == "value" else name) in CODES
+    return _in_language(row.get(name), is_code=is_code)
 
 
 def _narrowed(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]]:

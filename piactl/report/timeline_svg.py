@@ -84,7 +84,7 @@ def _spoken(rows: Sequence[Row]) -> str:
     """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
-        spans = joined(f"{translate_word(span.shade.value)} {translate(_days(span))}" for span in row.spans)
+        spans = joined(f"{_shade(span)} {translate(_days(span))}" for span in row.spans)
         label = f"{translate_word(row.group.value)}, {translate_word(row.label)}"
         sentences.append(translate(Phrase("{label}: {spans}.", label=label, spans=spans)))
     return " ".join(sentences)
@@ -155,10 +155,15 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
+def _shade(span: Span) -> str:
+    """What a span is. A right that the policy gives is said as in the legend: people are "held", too."""
+    return translate(LOOKS[Shade.HELD][2]) if span.shade is Shade.HELD else translate_word(span.shade.value)
+
+
 def _bar(row: Row, span: Span, y: float, scale: _Scale) -> dict[str, Any]:
     x, end = scale.x(span.first), scale.x(min(span.last, scale.last) + 1)
     width = max(2.5, end - x - 1)
-    shade = translate_word(span.shade.value)
+    shade = _shade(span)
     fits = row.group is RowGroup.STATES and width > len(shade) * _LETTER + 12
     note = Phrase("{label}: {shade}, {days}", label=translate_word(row.label), shade=shade, days=_days(span))
     return {

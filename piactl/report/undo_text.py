@@ -36,7 +36,7 @@ def undo_text(result: Result, *, most: int = 5) -> str:
 def _lines(result: Result, most: int) -> Iterator[str]:
     yield Phrase("Undo of run {run}: {command}", run=result["undoes"], command=result["command"])
     facts = {"user": result["user"], "day": result["as_of"], "started": result["started"]}
-    yield f"  {translate(Phrase('by {user} as of {day}, started {started}', **facts))}"
+    yield "  " + translate(Phrase("by {user} as of {day}, started {started}", **facts))
     by_outcome: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for account in result["accounts"]:
         by_outcome[account["outcome"]].append(account)
@@ -110,7 +110,7 @@ def _returning(result: Result, most: int) -> Iterator[str]:
     if back:
         for feed in result["feeds"]:
             file = f"{feed['source']}={feed['file']}"
-            yield f"{'':9}{translate(Phrase('this file is refused from now on: {file}', file=file))}"
+            yield " " * 9 + translate(Phrase("this file is refused from now on: {file}", file=file))
 
 
 def undo_summary(result: Result) -> str:

@@ -180,4 +180,5 @@ def _shortly(answer: View) -> str:
     shows_begin = not begins or begins in answer["reason"]
     if shows_begin:
         return str(answer["reason"])
-    return joined([answer["reason"], Phrase("from {day} on", day=begins)])
+    begin = Phrase("from {day} on", day=begins)
+    return joined([answer["reason"], begin])

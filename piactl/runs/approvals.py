@@ -63,7 +63,7 @@ BREAK_GLASS = "break-glass"
 """The kind of the journal line of a plan that was applied without the approval that it needs."""
 ALARM = timedelta(days=30)
 """How long status, metrics and doctor show such a run."""
-TWO = "two people are needed"
+TWO = Phrase("two people are needed")
 _PURPOSE = "approval"
 
 

@@ -140,6 +140,19 @@ def test_the_catalogue_has_the_sentences_of_the_code_and_no_other() -> None:
     assert sorted(map(str, FRENCH.keys() - wanted)) == []
 
 
+def test_the_extraction_sees_every_sentence() -> None:
+    """It does not see those within an f-string."""
+    seen = {message.id[0] if isinstance(message.id, tuple) else message.id for message in FRENCH.values()}
+    calls = (
+        node
+        for path in HERE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Phrase" and node.args
+    )
+    forms = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    assert forms - seen == set()
+
+
 def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
 

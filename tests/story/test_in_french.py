@@ -10,6 +10,7 @@ from .academy import Academy, prepared
 from .feeds import THUILLIER, row
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
+LATER = "2027-01-31"
 CLAIRE, IDA, NOEL = "claire.dubreuil", "ida.roy", "noel.verdelot"
 PEOPLE = (
     row(courriel_prive="claire@example.org"),
@@ -123,6 +124,45 @@ def test_rehearsals_guards_policies_and_scores_are_french(begun: Academy) -> Non
         ran = begun.run(*words)
         assert (ran.code, has in ran.out + ran.err) == (code, True), ran
         assert english_in((ran.out + ran.err).replace(str(begun.folder), "")) == []
+
+
+@pytest.mark.parametrize("reason", ["none", "active", "May", "row or until; the {x} is not {0}"])
+def test_what_somebody_typed_is_never_translated(begun: Academy, reason: str) -> None:
+    """A reason may be a word or have words of the catalogue; a person may be called like a word, too."""
+    why = ("--reason", reason)
+    deny = ("exception", "deny", NOEL, "--service", "iprof", "--until", LATER)
+    assert begun.run(*deny, *why).code == 0
+    assert begun.run("account", "rename", IDA, "--usage-name", "Row", "--until", LATER, *why).code == 0
+    lists = (("exception", "list"), ("override", "list"), ("account", "history", NOEL))
+    for words in lists:
+        assert f" {reason}\n" in begun.run(*words, "-o", "table").out.replace("  ", " "), words
+    assert f": {reason}" in begun.run("account", "show", NOEL).out
+    assert f"motif : {reason}" in begun.run("account", "export", NOEL).out
+    assert "Row" in begun.run("account", "list", "-o", "table", "--columns", "uid,display_name").out
+
+
+def test_a_plan_of_one_language_is_read_in_the_other(begun: Academy) -> None:
+    """The sentences of what is stored keep their forms."""
+    config = begun.sandbox.config
+    french = config.read_text(encoding="utf-8")
+    rows = [line.removesuffix(";") + f";{DAYS[6]}" for line in PEOPLE[:1]]
+    feed = begun.feed(*rows, *PEOPLE[1:], day=DAYS[1])
+    plan = begun.folder / "plan.json"
+    config.write_text(french.replace("language: fr", "language: en"), encoding="utf-8")
+    assert begun.run("plan", feed, "--as-of", DAYS[1], "--out", plan).code in (0, 3)
+    assert begun.run("nightly", feed, "--as-of", DAYS[1]).code in (0, 5)
+    english = [
+        begun.run("plan", "show", plan, "--all").out,
+        begun.run("account", "history", CLAIRE, "-o", "table").out,
+    ]
+    config.write_text(french, encoding="utf-8")
+    shown = [
+        begun.run("plan", "show", plan, "--all").out,
+        begun.run("account", "history", CLAIRE, "-o", "table").out,
+    ]
+    assert "changed in the HR data" in english[0]
+    assert [text for text in shown if english_in(text)] == []
+    assert "changé dans les données RH" in shown[0]
 
 
 def test_machine_formats_are_the_same_in_french(begun: Academy) -> None:

@@ -247,7 +247,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         uid = holder.account.uid
         code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
-    put_text([f"{translate(Phrase('{uid}: the code is good, and used up', uid=uid))}\n"])
+    put_text([translate(Phrase("{uid}: the code is good, and used up", uid=uid)), "\n"])
     return int(Exit.DONE)
 
 

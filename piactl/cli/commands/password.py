@@ -295,7 +295,7 @@ def check(
     if output is None:
         put_text(
             [f"{translate(problem)}\n" for problem in checked.problems]
-            or [f"{translate(Phrase('good ({minimum} or more)', minimum=checked.minimum))}\n"]
+            or [translate(Phrase("good ({minimum} or more)", minimum=checked.minimum)), "\n"]
         )
     else:
         facts = {

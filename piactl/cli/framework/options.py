@@ -258,7 +258,11 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
             or not (number.isascii() and number.isdigit() and len(number) < 10)
         ):
             raise UsageError(
-                f"--allow {value}: write KIND=N with a kind of guard: {', '.join(sorted(GUARD_KINDS))}"
+                Phrase(
+                    "--allow {value}: write KIND=N with a kind of guard: {kinds}",
+                    value=value,
+                    kinds=", ".join(sorted(GUARD_KINDS)),
+                )
             )
         allowed[kind] = int(number)
     return allowed

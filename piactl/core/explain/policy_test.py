@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from piactl.core.model.account import State
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import career_of
@@ -40,8 +41,8 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
     career = career_of(case.posts, policy, register)
     state, because = career.state_on(case.day), state_reason(career, case.day, policy, register)
     if case.state is not None and case.state != state.value:
-        found, reason = state.value, _words(because, policy)
-        yield Phrase("state: {found}, not {state}; {reason}", found=found, state=case.state, reason=reason)
+        other, reason = State(case.state).words, _words(because, policy)
+        yield Phrase("state: {found}, not {state}; {reason}", found=state.words, state=other, reason=reason)
     profiles = career.profiles_on(case.day)
     if case.profiles is not None and {*case.profiles} != {*profiles}:
         found = _list(profiles)

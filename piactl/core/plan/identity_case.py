@@ -14,6 +14,7 @@ from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import EVIDENCE, STRONG, Doubt, folded, name_text
 from piactl.phrase import Phrase, joined
 
+_ANOTHER = Phrase("may be another person than that of")
 _WORDS = {
     Doubt.SAME_PERSON: Phrase("may be the person of"),
     Doubt.SHARED_NUMEN: Phrase("has the NUMEN of"),
@@ -178,7 +179,7 @@ class Case:
             "case {id}: {who} {relation} {others}: piactl match show {id}",
             id=self.id,
             who=who,
-            relation=_WORDS.get(self.doubt, Phrase("may be another person than that of")),
+            relation=_WORDS.get(self.doubt, _ANOTHER),
             others=joined(others, "{first} and {second}"),
         )
 
