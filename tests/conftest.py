@@ -94,7 +94,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     in_worker = hasattr(config, "workerinput")
     if without_paths and config.getoption("numprocesses", 0) is None and not (options.usepdb or in_worker):
         # more workers than cores: many tests wait for a deadline or for a process
-        options.numprocesses, options.dist = 6, "worksteal"
+        options.numprocesses, options.dist = 4, "worksteal"
     if without_paths and config.getoption("numprocesses", 0) and not in_worker:
         _compile_tests()
 
