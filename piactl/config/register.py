@@ -113,12 +113,8 @@ class _RegisterReader:
 
     def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:
         if len(row) != len(columns):
-            self.mistake(
-                line,
-                0,
-                f"{counted(len(row), 'value', 'values')} for {len(columns)} columns; "
-                "check the separators and quotes",
-            )
+            values = counted(len(row), "value", "values")
+            self.mistake(line, 0, f"{values} for {len(columns)} columns; check the separators and quotes")
             return None
         cells = dict(zip(columns, map(str.strip, row), strict=True))
         before = len(self.mistakes)

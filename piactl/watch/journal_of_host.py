@@ -84,11 +84,11 @@ def _verified(content: Content) -> CheckResult:
         )
         return error(str(proof.problem), advice)
     last = "last " if proof.first > 1 else ""
-    words = f"journal intact: {last}{counted(proof.lines, 'line', 'lines')}"
+    words = f"journal intact: {last}" + counted(proof.lines, "line", "lines")
     if stored is None:
         return fine(f"{words}; stored heads not compared")
     agree = len(stored.heads) - len(proof.uncovered)
-    words += f", {counted(agree, 'stored head matches', 'stored heads match')}"
+    words += ", " + counted(agree, "stored head matches", "stored heads match")
     return fine(f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
 
 

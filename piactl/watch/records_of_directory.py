@@ -82,8 +82,9 @@ def needed_keys(content: Content) -> CheckResult:
     have = content.keys.keys
     needs = key_needs(content.reader, content.directory, content.unreadable)
     lost = [
-        f"key {k or '(none)'}: {counted(need.counts.total(), 'digest', 'digests')}, "
-        f"such as that of {need.example}"
+        f"key {k or '(none)'}: "
+        + counted(need.counts.total(), "digest", "digests")
+        + f", such as that of {need.example}"
         for k, need in sorted(needs.items())
         if k not in have
     ]
@@ -201,7 +202,7 @@ def canaries(content: Content) -> CheckResult:
         "Find out why the account opens (piactl why ACCOUNT login), and which others do. A canary that "
         "proves nothing needs a password and its file."
     )
-    return worst(let_in, unknown, advice, f"{counted(len(results), 'bind', 'binds')}, all refused")
+    return worst(let_in, unknown, advice, counted(len(results), "bind", "binds") + ", all refused")
 
 
 def cases(content: Content) -> CheckResult:

@@ -374,7 +374,7 @@ def _listing_members(server: Server) -> CheckResult | None:
     )
     if not names:
         return None
-    words = f"{counted(len(names), 'group lists its', 'groups list their')} members, and nobody keeps them: "
+    words = counted(len(names), "group lists its", "groups list their") + " members, and nobody keeps them: "
     return error(words + few(names, 5), f"{UPGRADE_PAGE} Section 16 replaces or empties them.")
 
 
@@ -393,7 +393,8 @@ def _searched_by_part(server: Server, base: str) -> CheckResult | None:
         return None
     words = "; ".join(
         f"the server's schema has no substring rule for {name}: "
-        f"{counted(len(groups), 'group is', 'groups are')} empty, such as cn={groups[0]}"
+        + counted(len(groups), "group is", "groups are")
+        + f" empty, such as cn={groups[0]}"
         for name, groups in empty.items()
     )
     advice = (

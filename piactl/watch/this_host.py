@@ -65,8 +65,8 @@ def policy(host: Host) -> CheckResult:
     probable = map(str, policy_warnings(read, host.settings.policy_file))
     warnings = [*probable, *filter(None, [no_own_guards(read)])]
     profiles = counted(len(read.profiles), "profile", "profiles")
-    good = f"{profiles}, {counted(len(read.services), 'service', 'services')}"
-    good += f", time zone {read.timezone}"
+    services = counted(len(read.services), "service", "services")
+    good = f"{profiles}, {services}, time zone {read.timezone}"
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
 

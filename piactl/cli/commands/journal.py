@@ -219,8 +219,8 @@ def _proof_text(proof: Verification, heads: int | None, begun: str) -> str:
     compared = "; stored heads not compared"
     if heads is not None:
         matching = heads - len(proof.uncovered)
-        compared = f", {counted(matching, 'stored head matches', 'stored heads match')}"
-    lines = [f"journal intact: {counted(proof.lines, 'line', 'lines')}{compared}"]
+        compared = ", " + counted(matching, "stored head matches", "stored heads match")
+    lines = ["journal intact: " + counted(proof.lines, "line", "lines") + compared]
     if begun:
         lines.append(f"run {begun} began the journal anew: heads before it are not compared")
     if proof.first > 1:
@@ -244,7 +244,8 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
         elif name not in heads:
             say(f"{closed}: is not closed. See: piactl journal close")
         else:
-            put([shown(f"{name}: closed, intact: {counted(proof.lines, 'line', 'lines')}") + "\n"])
+            lines = counted(proof.lines, "line", "lines")
+            put([shown(f"{name}: closed, intact: {lines}") + "\n"])
             continue
         intact = False
     return intact
@@ -257,8 +258,9 @@ def _verify_file(file: Path) -> int:
     if proof.problem is not None:
         say(str(proof.problem))
         return int(Exit.FAILED)
+    lines = counted(proof.lines, "line", "lines")
     put([
-        f"journal intact: {counted(proof.lines, 'line', 'lines')}, {proof.first} to {proof.head.seq}\n",
+        f"journal intact: {lines}, {proof.first} to {proof.head.seq}\n",
         f"head {proof.head.seq}:{proof.head.hash}: unless syslog has a head in this file, the whole file may "
         "have been rebuilt\n",
     ])  # fmt: skip
