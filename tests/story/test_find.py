@@ -259,7 +259,7 @@ def test_show_says_what_is_by_hand(staff: Academy) -> None:
     assert (
         "  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 2027-01-31" in french
     )
-    assert f"    iprof refusé du {DAY} au 2026-10-31 ({by}: litige)\n" in french
+    assert f"    iprof refusé du {DAY} au 2026-10-31 ({by} : litige)\n" in french
     later = staff.show(claire, "2027-03-01")
     assert (later["overrides"], later["exceptions"]) == ([], [])
     assert "by hand" not in staff.run("account", "show", claire, "--as-of", "2027-03-01").out
