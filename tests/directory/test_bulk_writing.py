@@ -15,6 +15,7 @@ import pytest
 from piactl.core.plan.write import Write
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Writer, WriteResult
+from piactl.directory.write.pipelined_writer import PIECE
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 
 from .plain_slapd import (
@@ -78,7 +79,8 @@ def spoil(slapd: PlainSlapd, fault: str, position: int, times: int = 1) -> None:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             results = list(writer.write(writes))
         assert proxy.fired == times, "the fault did not happen"
-        assert proxy.most > 30, "there were not many on their way"
+        # how many pieces wait depends on the speed of both sides
+        assert proxy.most >= PIECE, "there were not many on their way"
     check(slapd, writes, results)
 
 
