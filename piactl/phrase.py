@@ -98,7 +98,8 @@ def with_phrases(facts: Mapping[str, Any]) -> dict[str, Any]:
     forms = facts.get(FORMS)
     if not isinstance(forms, dict):
         return {**facts}
-    return {name: _restored(text, forms.get(name)) for name, text in facts.items() if name != FORMS}
+    restored = {name: _restored(facts[name], kept) for name, kept in forms.items() if name in facts}
+    return {name: value for name, value in {**facts, **restored}.items() if name != FORMS}
 
 
 def _restored(sentences: Any, kept: Any) -> Any:
@@ -106,7 +107,7 @@ def _restored(sentences: Any, kept: Any) -> Any:
         each = kept if isinstance(kept, list) and len(kept) == len(sentences) else [None] * len(sentences)
         return [_restored(sentence, one) for sentence, one in zip(sentences, each, strict=True)]
     if isinstance(sentences, Mapping) and isinstance(kept, Mapping):
-        return {name: _restored(one, kept.get(name)) for name, one in sentences.items()}
+        return {**sentences, **{n: _restored(sentences[n], one) for n, one in kept.items() if n in sentences}}
     if not isinstance(sentences, str) or not kept:
         return sentences
     try:

@@ -289,17 +289,16 @@ class Journal:
         return {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
 
     def _intent(self, write: Write, content: Body) -> Body:
-        facts = {
+        return {
             "type": "intent",
             "uid": write.uid,
             "dn": write.dn,
             "op": write.op,
             "kinds": list(write.kinds),
-            "reason": masked(write.reason),
+            **keep_forms({"reason": masked(write.reason)}),
             **({"facts": dict(own)} if (own := self._facts(write)) else {}),
             **content,
         }
-        return keep_forms(facts)
 
 
 def _texts(write: Write) -> tuple[str, ...]:

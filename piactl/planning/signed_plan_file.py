@@ -34,7 +34,7 @@ from piactl.core.text import read_json
 from piactl.directory.store.state_records import LAST_RUN, read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
-from piactl.phrase import Phrase, keep_forms, with_phrases
+from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile
 
@@ -347,13 +347,11 @@ LAYOUTS[Impact] = Layout(forms={"found": _AS_IT_IS})  # what grows may shrink
 
 def change_facts(change: Change) -> dict[str, Any]:
     """A change as JSON values, without its effect."""
-    facts = {
+    return {
         "kind": change.kind.value,
         "uid": change.uid,
         "matricule": change.matricule,
-        "before": change.before,
-        "after": change.after,
-        "reason": change.reason,
+        **keep_forms({"before": change.before, "after": change.after, "reason": change.reason}),
         "feed": change.feed,
         "line": change.line,
         "rule": change.rule,
@@ -364,7 +362,6 @@ def change_facts(change: Change) -> dict[str, Any]:
         **({"why": change.why} if change.why else {}),
         **({"protected": True} if change.protected else {}),
     }
-    return keep_forms(facts)
 
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
@@ -389,15 +386,14 @@ def _read_entry_write(facts: Mapping[str, Any]) -> Write:
 
 def _write_facts(write: Write) -> dict[str, Any]:
     """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
-    facts = {
+    return {
         "uid": write.uid,
         "kinds": list(write.kinds),
-        "reason": write.reason,
+        **keep_forms({"reason": write.reason}),
         **_entry_facts(write),
         "waiting": to_json(write.waiting) if write.waiting else None,
         **({"effective": _days(write.effective)} if write.effective else {}),
     }
-    return keep_forms(facts)
 
 
 def _read_write(facts: Mapping[str, Any]) -> Write:
@@ -405,7 +401,7 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
         _read_entry_write(facts),
         uid=facts["uid"],
         kinds=tuple(facts["kinds"]),
-        reason=with_phrases(facts)["reason"],
+        reason=with_phrases({name: facts[name] for name in ("reason", FORMS) if name in facts})["reason"],
         waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
         effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
     )
