@@ -17,16 +17,18 @@ class Phrase(str):
     translated, too; others stay as they are. Without values the form is the sentence, braces and all.
     """
 
+    __slots__ = ("form", "number", "plural", "values")
+
     form: str
     values: Mapping[str, object]
-    plural = ""
-    """The form of more than one, where `form` is that of one: see `counted`."""
-    number = 1
+    plural: str
+    """The form of more than one, where `form` is that of one, and the number: see `counted`."""
+    number: int
 
     def __new__(cls, form: str, /, **values: object) -> Phrase:
         made = super().__new__(cls, form.format_map(values) if values else form)
-        made.form = form
-        made.values = values
+        made.form, made.values = form, values
+        made.plural, made.number = "", 1
         return made
 
     def __str__(self) -> str:
