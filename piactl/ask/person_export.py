@@ -283,4 +283,10 @@ def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
 
 
 def _line(line: JournalLine) -> Document:
-    return {"seq": line.seq, "time": line.time, "type": line.type, "run": line.run, **line.fields}
+    return {
+        "seq": line.seq,
+        "time": line.time,
+        "type": line.type,
+        "run": line.run,
+        **with_phrases(line.fields),
+    }

@@ -163,6 +163,9 @@ def test_a_plan_of_one_language_is_read_in_the_other(begun: Academy) -> None:
     assert "changed in the HR data" in english[0]
     assert [text for text in shown if english_in(text)] == []
     assert "changé dans les données RH" in shown[0]
+    export = begun.run("account", "export", CLAIRE).out
+    assert "motif : changé dans les données RH" in export
+    assert "forms" not in export
 
 
 def test_machine_formats_are_the_same_in_french(begun: Academy) -> None:
