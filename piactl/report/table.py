@@ -21,8 +21,8 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 Row = Mapping[str, Any]
 
 CODES = (
-    "class", "decision", "doubt", "evidence", "fate", "outcome", "outcomes", "state", "state_then", "states",
-    "status", "urgency", "verdict",
+    "class", "decision", "doubt", "evidence", "fate", "otp", "outcome", "outcomes", "scope", "state",
+    "state_then", "states", "status", "urgency", "verdict",
 )  # fmt: skip
 """Columns with codes, which people read in their language. Other text stays as it is unless it is a Phrase:
 it may be a name, or what somebody typed."""
