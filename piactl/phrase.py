@@ -4,7 +4,6 @@ language."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from string import Formatter
 from typing import Any
 
@@ -40,7 +39,11 @@ _BOTH = Phrase("{first}; {second}")
 
 def joined(parts: Iterable[str], form: str = _BOTH) -> str:
     """The parts as one sentence, two and two by a form of the catalogue; "" for none."""
-    return reduce(lambda first, second: Phrase(form, first=first, second=second), [*parts] or [""])
+    left = [*parts] or [""]
+    while len(left) > 1:  # by halves: of a thousand parts, the last one is ten deep
+        pairs = [Phrase(form, first=a, second=b) for a, b in zip(left[::2], left[1::2], strict=False)]
+        left = [*pairs, *left[2 * len(pairs) :]]
+    return left[0]
 
 
 def first_line(text: str) -> str:

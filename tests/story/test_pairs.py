@@ -15,6 +15,10 @@ XAVIER = {
     "prenom": "Xavier", "nom_famille": "Bohain", "date_naissance": "1999-04-05", "numen": "01E9507654ABC",
 }  # fmt: skip
 ASSISTANT = {**XAVIER, "matricule": "A100", "corps": "790", "fonction": "AED", "debut": "2025-09-01"}
+NAMES = (
+    "Anne Aude Axelle Brice Cyril Dina Elsa Fanny Gaston Hugo Irma Jade Karl Lise Marc Nora Omar Paul Rose "
+    "Sarah Tom Ugo Vera Willy Yann Zoe"
+).split()
 TEACHER = {**XAVIER, "matricule": "B200", "uai": MICHELIS}
 
 
@@ -88,6 +92,18 @@ def test_one_numen_for_two_people_is_no_pair(academy: Academy) -> None:
     rows = [row(**TEACHER), row(**{**TEACHER, "matricule": "B201"}), row(**other)]
     academy.night(DAYS[0], academy.feed(*rows, *REST, day=DAYS[0]))
     assert {case["matricule"] for case in cases(academy)} == {"B200", "B201"}
+    assert not [uid for uid in academy.names().values() if uid.endswith("bohain")]
+
+
+def test_a_numen_that_everybody_has_makes_short_cases(academy: Academy) -> None:
+    """Nobody gets an account, and no case names everybody: 36,000 would each name 35,999."""
+    rows = [row(**{**TEACHER, "matricule": f"B{n}", "prenom": name}) for n, name in enumerate(NAMES, 300)]
+    halves = {"assed": rows[::2], "epp": rows[1::2]}
+    feeds = [academy.feed(*half, *crowd(3), day=DAYS[0], source=name) for name, half in halves.items()]
+    academy.night(DAYS[0], *feeds)
+    asked = cases(academy)
+    assert {case["matricule"] for case in asked} == {f"B{n}" for n in range(300, 300 + len(NAMES))}
+    assert {len(case["of"]) for case in asked} <= {20, 21}
     assert not [uid for uid in academy.names().values() if uid.endswith("bohain")]
 
 

@@ -12,8 +12,10 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.matching import EVIDENCE, STRONG, Doubt, folded, name_text
-from piactl.phrase import Phrase, joined
+from piactl.phrase import Phrase, counted, joined
 
+_MOST_NAMED = 5
+"""Of how many people a sentence about a case speaks; `piactl match show` has all."""
 _ANOTHER = Phrase("may be another person than that of")
 _WORDS = {
     Doubt.SAME_PERSON: Phrase("may be the person of"),
@@ -171,10 +173,13 @@ class Case:
             return Phrase(
                 "case {id}: {who} is known to a school alone: piactl match show {id}", id=self.id, who=who
             )
-        others = (
+        others = [
             Phrase("{other} ({evidence})", other=other, evidence=evidence_text(words))
             for other, words in self.evidence.items()
-        )
+        ]
+        if len(others) > _MOST_NAMED:
+            more = counted(len(others) - _MOST_NAMED, "other", "others")
+            others = [*others[:_MOST_NAMED], more]
         return Phrase(
             "case {id}: {who} {relation} {others}: piactl match show {id}",
             id=self.id,

@@ -38,7 +38,7 @@ from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import AccountIndex, traces_of_account
 from piactl.planning.inputs.known_people import reject_if_wrong
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
-from piactl.planning.inputs.traced_people import TracedPeople, TracedPerson
+from piactl.planning.inputs.traced_people import MOST_COMPARED, TracedPeople, TracedPerson
 
 
 def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
@@ -79,7 +79,7 @@ class _Search:
         for matricule, person in people.items():
             self._add_known(matricule, person)
         self.looked_at = {m for m in self.traced.newcomers if m in people and m not in self.merged.held}
-        for matricule in self.looked_at:
+        for matricule in sorted(self.looked_at):
             self._look(people[matricule], self.traced.newcomers[matricule])
         for matricule, known in self.known.items():
             if matricule not in self.merged.held:
@@ -109,13 +109,18 @@ class _Search:
 
     def _look(self, person: Person, own: TracedPerson) -> None:
         """Makes the case of a newcomer, if somebody may be the same person. Of two newcomers only the first
-        has a case, which names the other. A newcomer made by a head of school is always a case: only somebody
-        who knows them can say which account is theirs."""
-        evidence = {}
-        for other, words in self.traced.evidence(own).items():
+        has a case, which names the other, unless there are too many to compare all. A newcomer made by a head
+        of school is always a case: only somebody who knows them can say which account is theirs."""
+        evidence, others = {}, self.traced.evidence(own)
+        for other, words in others.items():
             if self.traced.are_apart(own, other):
                 self._without_numen(person, words)
-            elif other.account is not None or other.name not in self.looked_at or own.name < other.name:
+            elif (
+                other.account is not None
+                or other.name not in self.looked_at
+                or own.name < other.name
+                or len(others) >= MOST_COMPARED
+            ):
                 evidence[other] = words
         if evidence or person.matricule in self.merged.local:
             case = self._case(Doubt.SAME_PERSON, person, evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 from piactl.core.model.account import Account
 from piactl.core.model.person import Person
@@ -19,6 +20,10 @@ from piactl.core.rules.matching import (
     traces_of,
 )
 from piactl.planning.inputs.account_index import AccountIndex, traces_of_account
+
+MOST_COMPARED = 20
+"""With how many others of the same trace a person is compared. A file that gives everybody one NUMEN would
+otherwise make as many comparisons, and sentences about them, as there are pairs of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class TracedPeople:
     rules: Rules
     newcomers: dict[str, TracedPerson] = field(default_factory=dict)
     people: dict[str, list[TracedPerson]] = field(default_factory=dict)
+    first: dict[str, tuple[list[TracedPerson], list[TracedPerson]]] = field(default_factory=dict)
+    """By trace the accounts, and the newcomers and known people, who are compared."""
 
     def add_newcomers(self, people: Mapping[str, Person]) -> None:
         """Adds those of the people who have no account, and the people in waiting."""
@@ -64,21 +71,27 @@ class TracedPeople:
     def put(self, other: TracedPerson, traces: Iterable[str]) -> None:
         for trace in traces:
             self.people.setdefault(trace, []).append(other)
+            self.first.pop(trace, None)
 
     def others(self, own: TracedPerson, traces: Iterable[str]) -> Iterator[TracedPerson]:
         """The accounts and newcomers that have one of the traces, each once, accounts first."""
+        firsts = [self._first(trace) for trace in traces]
         seen = {own.name}
-        traces = list(traces)
-        for trace in traces:
-            for account in self.index.holders.get(trace, ()):
-                if account.uid not in seen:
-                    seen.add(account.uid)
-                    yield TracedPerson(account.uid, traces_of_account(account), account, account.matricules)
-        for trace in traces:
-            for other in self.people.get(trace, ()):
-                if other.name not in seen:
-                    seen.add(other.name)
-                    yield other
+        for other in [
+            *(a for accounts, _ in firsts for a in accounts),
+            *(p for _, people in firsts for p in people),
+        ]:
+            if other.name not in seen:
+                seen.add(other.name)
+                yield other
+
+    def _first(self, trace: str) -> tuple[list[TracedPerson], list[TracedPerson]]:
+        if trace not in self.first:
+            held = nsmallest(MOST_COMPARED + 1, self.index.holders.get(trace, ()), key=lambda a: a.uid)
+            accounts = [TracedPerson(a.uid, traces_of_account(a), a, a.matricules) for a in held]
+            people = nsmallest(MOST_COMPARED + 1, self.people.get(trace, ()), key=lambda p: p.name)
+            self.first[trace] = accounts, people
+        return self.first[trace]
 
     def evidence(self, own: TracedPerson) -> dict[TracedPerson, tuple[str, ...]]:
         """The accounts and newcomers that may be the person of a newcomer, with the evidence, also those that
