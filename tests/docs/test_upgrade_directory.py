@@ -370,7 +370,7 @@ GUESSES, GUESSES_BY_CONFIG, GUESSES_BY_CONF = re.split(
     commands("14. Guesses, comparisons and attribute options").partition("\n\n")[2],
 )
 LOG, LOG_BY_CONFIG, LOG_BY_CONF = re.split(
-    f'(?<=ldap/\\$1"\n}}\n)|{CONF}', commands("15. Digests and the access log")
+    f'(?<=slapd/\\$1"\n}}\n)|{CONF}', commands("15. Digests and the access log")
 )
 SEARCHES, SEARCHES_BY_CONFIG, SEARCHES_BY_CONF = re.split(
     f'(?<=1\\|"\n}}\n)|{CONF}', commands("17. Searches from above")
