@@ -105,7 +105,7 @@ def installation_for_every_user() -> Path:
     """
     top = Path(__file__).parents[1]
     folder = kept_folder()
-    for name in ("piactl", "schemas", "examples"):
+    for name in ("piactl", "schemas", "slapd", "examples"):
         shutil.copytree(top / name, folder / name)
     for name in re.findall(r"^([\w.-]+)==", (top / "requirements.lock").read_text("utf-8"), re.MULTILINE):
         try:

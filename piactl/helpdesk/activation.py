@@ -93,7 +93,7 @@ class ActivationDelivery:
             raise PiactlError(
                 Phrase(
                     "{policy}: no activation password can be given out under this policy: {faults}.\n"
-                    "Set it as cn=activation in schemas/ldap/tree.ldif.in; see: piactl doctor",
+                    "Set it as cn=activation in slapd/tree.ldif.in; see: piactl doctor",
                     policy=policy,
                     faults=joined(faults),
                 )
@@ -216,7 +216,7 @@ def activation_policy(settings: Settings) -> str:
             settings.file,
             Phrase(
                 "activation passwords need a password policy of their own: add\n{example}\n"
-                "with the policies of schemas/ldap/tree.ldif.in",
+                "with the policies of slapd/tree.ldif.in",
                 example=example,
             ),
         )

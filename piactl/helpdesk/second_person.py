@@ -231,9 +231,7 @@ class Requests:
         PiactlError in a directory that has no place for requests."""
         if self.reader.read(self._folder, ["ou"]) is None:
             raise PiactlError(
-                Phrase(
-                    "{folder} is missing; add it: docs/upgrade-directory.md, section 8", folder=self._folder
-                )
+                Phrase("{folder} is missing; add it: docs/upgrade-directory.md", folder=self._folder)
             )
 
         def prepared(name: str, entry: Entry) -> PreparedAccount:

@@ -136,9 +136,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     records = _records(run)
     if records.records.entry(records.folder) is None:
         raise PiactlError(
-            Phrase(
-                "{folder} is missing; add it: docs/upgrade-directory.md, section 10", folder=records.folder
-            )
+            Phrase("{folder} is missing; add it: docs/upgrade-directory.md", folder=records.folder)
         )
     if approved:
         _check_answer(run, ready, rules, records, operator)

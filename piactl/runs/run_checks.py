@@ -30,7 +30,7 @@ from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.run import Order, Run
 
 PUT_BACK = Phrase(
-    'Put it back from schemas/ldap/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '
+    'Put it back from slapd/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '
     'policy is missing")'
 )
 

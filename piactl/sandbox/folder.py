@@ -15,11 +15,11 @@ from string import Template
 from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
-from piactl.resources import schemas_folder
+from piactl.resources import example, schemas_folder, slapd_folder
 
 
 def render(name: str, values: Mapping[str, str]) -> str:
-    """The text of `schemas/ldap/<name>` with each `${placeholder}` replaced by its value.
+    """The text of `slapd/<name>` with each `${placeholder}` replaced by its value.
 
     Raises KeyError for a placeholder without a value, and ValueError for a value that would end the
     line or the quotes around it, and so change the meaning of the settings.
@@ -27,7 +27,7 @@ def render(name: str, values: Mapping[str, str]) -> str:
     for key, value in values.items():
         if not key.startswith("accesslog_") and any(c in value for c in '"\\\n\r\0'):
             raise ValueError(f"{key}: server settings cannot have quotes, backslashes or line ends")
-    return Template((schemas_folder() / "ldap" / name).read_text(encoding="utf-8")).substitute(values)
+    return Template((slapd_folder() / name).read_text(encoding="utf-8")).substitute(values)
 
 
 def render_slapd_conf(values: Mapping[str, str], *, accesslog: bool = False) -> str:
@@ -139,7 +139,7 @@ def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
     _write_new(folder / "secrets" / "keys", f"k1 {secrets.token_hex(32)}\n".encode("ascii"), 0o600)
     _write_new(folder / "piactl.yaml", configuration(socket).encode(), 0o644)
     for name in ("policy.yaml", "establishments.csv"):
-        shipped = schemas_folder() / "sandbox" / name
+        shipped = example(name)
         try:
             _write_new(folder / name, shipped.read_bytes(), 0o644)
         except FileNotFoundError:

@@ -152,7 +152,7 @@ def writes(content: Content) -> CheckResult:
     elif not comparison.log:
         warnings.append("no access log can be read: only the last write of each account is seen")
     if errors or warnings:
-        advice.append("Load accesslog, with its rules (schemas/ldap/accesslog.ldif.in).")
+        advice.append("Load accesslog, with its rules (slapd/accesslog.ldif.in).")
     if words := comparison.sentence():
         warnings.append(words)
         advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")

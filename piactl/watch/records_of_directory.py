@@ -72,7 +72,7 @@ def bases(content: Content) -> CheckResult:
     later = [places.folder(name) for name in (ATTEMPTS, REQUESTS)]
     missing = [dn for dn in required if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
-    advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
+    advice = "Add them (slapd/tree.ldif.in has them), or correct the bases."
     errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
     return worst(errors, warnings, advice, f"{len(required) + len(later)} entries are there")
 
@@ -99,7 +99,7 @@ def activation_policy(content: Content) -> CheckResult:
     if not policy:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
     reuse, blocks = policy_weaknesses(reader, policy)
-    advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
+    advice = f"Set {policy} as cn=activation in slapd/tree.ldif.in: docs/upgrade-directory.md."
     return worst(
         [*policy_faults(reader, policy), *reuse],
         blocks,
@@ -182,7 +182,7 @@ def password_policies(content: Content) -> CheckResult:
         )
     if blocked:
         advice.append(
-            "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each "
+            "Set password.protected_policy to cn=protected of slapd/tree.ldif.in, then put each "
             'account under it: piactl password unblock ACCOUNT --administrator --reason "..."'
         )
     good = "no account names another one, and wrong passwords block no protected account"

@@ -46,7 +46,7 @@ from piactl.watch.servers import UNPROTECTED, Server
 
 _ADDS = "add_content_acl is off: who may add an account may also set its password"
 _SHOWN = "everybody can see the devices of protected accounts, without their secrets"
-_RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
+_RIGHTS = "Compare the access rules with slapd/slapd.conf.in; their order matters."
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from piactl.directory.store.groups import (
     shown_members,
 )
 from piactl.phrase import counted
-from piactl.resources import schemas_folder
+from piactl.resources import slapd_folder
 from piactl.runs.run_checks import PUT_BACK
 from piactl.runs.run_lock import MARGIN
 from piactl.watch.findings import (
@@ -64,7 +64,7 @@ def schema(server: Server) -> CheckResult:
     faults = schema_faults(subschema, server.settings.attributes)
     advice = (
         "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
-        "another SUPANN or eduPerson schema: docs/administration.md, step 5."
+        "another SUPANN or eduPerson schema: docs/administration.md, step 4."
     )
     return worst(faults, [], advice, "all classes and attributes exist, with their matching rules")
 
@@ -81,7 +81,7 @@ def password_policy(server: Server) -> CheckResult:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
     warnings = []
     config = server.config
-    advice = "Add `overlay ppolicy` with its settings as in schemas/ldap/slapd.conf.in."
+    advice = "Add `overlay ppolicy` with its settings as in slapd/slapd.conf.in."
     if config is not None and not faults:
         if not config.hashes_passwords:
             warnings.append("ppolicy_hash_cleartext is off: passwords set by piactl are stored in clear")
@@ -199,9 +199,7 @@ def _unlinked(server: Server) -> CheckResult:
 def unique_names(server: Server) -> CheckResult:
     names = [server.settings.attributes.get(name, name) for name in ("piactlIdentifier", "mail")]
     seen = {name: _guarded(server, name) for name in names}
-    advice = (
-        "Set the overlay unique as in schemas/ldap/slapd.conf.in: one URI for each attribute, `serialize`."
-    )
+    advice = "Set the overlay unique as in slapd/slapd.conf.in: one URI for each attribute, `serialize`."
     config = server.config
     if config is None:
         open_ = [f"{name} can be given twice" for name, holds in seen.items() if holds is False]
@@ -255,7 +253,7 @@ def indexes(server: Server) -> CheckResult:
 @cache
 def shipped_indexes() -> dict[str, list[str]]:
     """The attributes that the shipped settings index, each with the kinds that piactl needs: eq, pres."""
-    text = (schemas_folder() / "ldap" / "slapd.conf.in").read_text(encoding="utf-8")
+    text = (slapd_folder() / "slapd.conf.in").read_text(encoding="utf-8")
     return {
         name: [kind for kind in kinds.split(",") if kind in _KINDS]
         for names, kinds in _INDEX.findall(text)

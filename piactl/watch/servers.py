@@ -32,7 +32,7 @@ from piactl.roles import may_use
 from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.watch.this_host import Host
 
-UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
+UNSEEN = "Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor."
 UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
 _ORDER = ("reader", "administrator", "nightly", "desk", "approver")
 """The order of binding; the first two can read the server's settings."""

@@ -1,5 +1,5 @@
-"""The guards on proofs over ten simulated years: `python tests/bench/proof_guards.py` prints the table of
-docs/guards.md. The rates are assumptions, stated there; the draws are always the same."""
+"""The guards on proofs over ten simulated years: `python tests/bench/proof_guards.py` prints what they
+count at most, beside the limits. The rates are assumptions; the draws are always the same."""
 
 from __future__ import annotations
 

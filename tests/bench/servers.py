@@ -1,6 +1,6 @@
 """The directories of a bench: a bare server, one with an access log, two providers that replicate.
 
-All are piactl's own sandboxes, with the settings that ship in schemas/ldap and slapd's default durability.
+All are piactl's own sandboxes, with the settings that ship in slapd/ and slapd's default durability.
 """
 
 from __future__ import annotations

@@ -101,11 +101,6 @@ def test_one_function_hands_out_the_passwords_of_identities() -> None:
     assert readers == {"host_secrets.py", "watch/canaries.py", "cli/framework/terminal.py"}
 
 
-def test_the_page_shows_the_rule_of_sudo_as_it_is() -> None:
-    page = (TOP / "docs" / "administration.md").read_text(encoding="utf-8")
-    assert f"```\n{(TOP / 'examples' / 'sudoers' / 'piactl').read_text(encoding='utf-8')}```\n" in page
-
-
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     load(academy)

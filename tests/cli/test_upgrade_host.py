@@ -1,4 +1,4 @@
-"""A host of version 0.2.0, which has four Unix users, is brought over as docs/administration.md says."""
+"""A host of version 0.2.0, which has three Unix users, is brought over as docs/administration.md says."""
 
 from __future__ import annotations
 
@@ -18,17 +18,12 @@ from .unix_host import Host, unix_host
 pytestmark = pytest.mark.long
 
 PAGE = (Path(__file__).parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("### A host with four Unix users\n")[2].partition("\nYou can install an earlier")[0]
+SECTION = PAGE.partition("### A host with three Unix users\n")[2]
 BLOCKS = [
     re.sub(r"^   ", "", block, flags=re.MULTILINE)
     for block in re.findall(r"```\n(.*?) *```", SECTION, re.DOTALL)
 ]
-USERS = {
-    "nightly": "piactl",
-    "desk": "piactl-desk",
-    "administrator": "piactl-admin",
-    "approver": "piactl-approver",
-}
+USERS = {"nightly": "piactl", "desk": "piactl-desk", "administrator": "piactl-admin"}
 OLD = """
 gpasswd -d {people} >/dev/null 2>&1 || true
 for group in piactl-desk piactl-admin piactl-approver piactl-portal; do groupdel $group; done
@@ -36,7 +31,7 @@ groupadd -r piactl-config; gpasswd -a piactl piactl-config
 rm -rf /etc/piactl/secrets /var/log/piactl/* /var/lib/piactl/*
 chown root:piactl-config /etc/piactl /etc/piactl/*.*
 install -d -m 0711 -o root -g root /etc/piactl/secrets
-for user in piactl piactl-desk piactl-admin piactl-approver; do
+for user in piactl piactl-desk piactl-admin; do
     [ $user = piactl ] || useradd -r -d /var/lib/$user -s /usr/sbin/nologin -G piactl-config $user
     for folder in /etc/piactl/secrets/$user /var/log/$user /var/lib/$user /var/lib/$user/plans; do
         install -d -m 0700 -o $user -g $user $folder; done
@@ -44,7 +39,7 @@ done
 put() {{ for name in $2; do
     install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
 put piactl "reader keys nightly"; put piactl-desk "reader keys desk"
-put piactl-admin "reader keys administrator"; put piactl-approver "reader keys approver"
+put piactl-admin "reader keys administrator"
 echo 'ope ALL = (piactl-desk) NOPASSWD: /usr/bin/piactl password *' > /etc/sudoers.d/piactl
 """
 
@@ -57,6 +52,7 @@ def host(academy: Academy) -> Iterator[Host]:
         folder = academy.sandbox.folder
         host.root(OLD.format(folder=folder, people="ope piactl-desk"))
         text = (folder / "piactl.yaml").read_text("utf-8")
+        text = re.sub(r" +approver: .*\n", "", text)
         text = text.replace("secrets/reader", '"secrets/{user}/reader"')
         for name, user in USERS.items():
             text = text.replace(f"secrets/{name}}}", f"secrets/{user}/{name}, user: {user}}}")
@@ -83,7 +79,7 @@ def host(academy: Academy) -> Iterator[Host]:
         yield host
 
 
-def test_a_host_with_four_users_is_brought_over(host: Host) -> None:
+def test_a_host_with_three_users_is_brought_over(host: Host) -> None:
     assert len(BLOCKS) == 6
     people = "gpasswd -a ope piactl-desk; gpasswd -a anne piactl-admin; gpasswd -a vera piactl-approver\n"
     said = ""
@@ -93,7 +89,7 @@ def test_a_host_with_four_users_is_brought_over(host: Host) -> None:
     assert "journal intact" in said
     assert all(f"{user}: closed" in said for user in ("piactl-desk", "piactl-admin")), said
     assert host.root("getent passwd | grep -c ^piactl") == "1\n"
-    assert host.root("ls /etc/piactl/secrets") == "administrator\napprover\ndesk\nkeys\nnightly\nreader\n"
+    assert host.root("ls /etc/piactl/secrets") == "administrator\ndesk\nkeys\nnightly\nreader\n"
     assert host.root("find /etc/piactl /var/log/piactl /var/lib/piactl -nouser -o -nogroup") == ""
     assert host.root("ls -d /var/log/piactl* /var/lib/piactl*").split() == [
         *("/var/lib/piactl", "/var/lib/piactl-metrics", "/var/log/piactl"),

@@ -19,13 +19,23 @@ ROOT = tree_settings()["root"]
 Edit = Callable[[str], str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConfigServer:
-    """A running server on cn=config: its URI, the values of the placeholders in its settings, its folder."""
+    """A server on cn=config: its URI, the values of the placeholders in its settings, its folder."""
 
     uri: str
     settings: dict[str, str]
     folder: Path
+    _process: Any = None
+
+    def start(self) -> None:
+        place, log = self.folder / "ldapi", self.folder / "log.txt"
+        command = [find_software().slapd, "-F", self.folder / "slapd.d", "-h", self.uri, "-d", "none"]
+        self._process = launch([str(word) for word in command], log)
+        wait_until_answering(self._process, place, log)
+
+    def stop(self) -> None:
+        stop_process(self._process)
 
 
 def settings_for(folder: Path, schema: Path) -> dict[str, str]:
@@ -67,11 +77,21 @@ def config_server(
         command = [find_software().slapadd, "-F", folder / "slapd.d", "-n", number]
         done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
-    place = folder / "ldapi"
-    command = [find_software().slapd, "-F", folder / "slapd.d", "-h", socket_uri(place), "-d", "none"]
-    process = launch([str(word) for word in command], folder / "log.txt")
+    server = ConfigServer(socket_uri(folder / "ldapi"), settings, folder)
+    server.start()
     try:
-        wait_until_answering(process, place, folder / "log.txt")
-        yield ConfigServer(socket_uri(place), settings, folder)
+        yield server
     finally:
-        stop_process(process)
+        server.stop()
+
+
+def shipped_files(sandbox: Any, target: Path, settings: dict[str, str] | None = None) -> None:
+    """Writes what `new-directory --files` writes; with settings also those for cn=config."""
+    passwords = {i: (sandbox.folder / "secrets" / i).read_bytes().strip() for i in IDENTITIES}
+    files = {"tree.ldif": initial_ldif(passwords)}
+    if settings:
+        files["config.ldif"] = mapped_to_root(render("config.ldif.in", settings))
+        files["accesslog.ldif"] = render("accesslog.ldif.in", settings)
+    target.mkdir()
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8")

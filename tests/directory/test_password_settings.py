@@ -22,7 +22,7 @@ from ldap3.core.exceptions import (
 
 from piactl.core.credentials.passwords import FEWEST, Owner, password_problems
 from piactl.directory.store.base_digest import MANAGED
-from piactl.resources import schemas_folder
+from piactl.resources import slapd_folder
 from piactl.sandbox.folder import POLICIES, identity_dn
 
 from .test_server_settings import FRESH, PASSWORD, account, as_nightly
@@ -186,7 +186,7 @@ def accepts(sandbox: Any, dn: str, password: str) -> bool:
 
 def test_the_settings_of_ppm_count_different_characters(sandbox: Any) -> None:
     """One class per character and one point per class: the minimum is that of `password check`."""
-    text = (schemas_folder() / "ldap" / "tree.ldif.in").read_text(encoding="utf-8")
+    text = (slapd_folder() / "tree.ldif.in").read_text(encoding="utf-8")
     arguments = set(re.findall(r"^pwdCheckModuleArg:: (\S+)$", text, re.MULTILINE))
     (argument,) = arguments
     lines = [line.split() for line in base64.b64decode(argument).decode().splitlines()]

@@ -19,7 +19,7 @@ PAGES = [
 ]
 _PLACES = (
     r"(?:cli|night|watch|ask|trials|helpdesk|edits|runs|planning|core|feed|directory|journal|config|report|"
-    r"sandbox|piactl|tests|schemas|examples|docs)"
+    r"sandbox|piactl|tests|schemas|slapd|examples|docs)"
 )
 
 

@@ -340,11 +340,6 @@ def test_a_small_generated_register_is_the_start_of_the_example(folder: Path) ->
     assert shipped[: len(generated)] == generated
 
 
-def test_the_policy_of_the_examples_is_that_of_the_sandbox() -> None:
-    for name in ("policy.yaml", "establishments.csv"):
-        assert (EXAMPLES / name).resolve() == ROOT / "schemas" / "sandbox" / name
-
-
 def test_the_night_is_hardened_by_systemd() -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:

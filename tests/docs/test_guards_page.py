@@ -69,7 +69,6 @@ def test_a_policy_without_guards_has_those_of_the_shipped_policy(tmp_path: Path)
 
 def test_the_guards_on_proofs_match_the_simulated_days() -> None:
     *drawn, _, last_line = proof_guards.table()
-    assert "\n".join(drawn) in PAGE
     assert last_line == "0 days were stopped."
     for cell in re.findall(r"(\d+) of (\d+)", "".join(drawn)):
         most, limit = map(int, cell)

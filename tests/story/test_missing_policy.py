@@ -118,7 +118,7 @@ def test_nothing_is_written_without_the_default_policy(staff: Academy, name: str
     assert ran.code == 10, ran.err
     first, second = ran.err.removesuffix("\n").split("\n")
     assert f"{DEFAULT} (password.policy) is missing" in first
-    assert "schemas/ldap/tree.ldif.in" in second
+    assert "slapd/tree.ldif.in" in second
     assert "docs/upgrade-directory.md" in second
     assert not (staff.folder / "codes").exists()
     put_back(staff)

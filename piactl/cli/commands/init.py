@@ -14,7 +14,7 @@ from piactl.cli.framework.host import has_user
 from piactl.errors import Exit
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_output
-from piactl.resources import schemas_folder
+from piactl.resources import schemas_folder, slapd_folder
 from piactl.roles import SERVICE_USER
 from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 from piactl.trials.first_configuration import FILES, write_first_files
@@ -66,7 +66,7 @@ def _print(status: SandboxStatus) -> None:
 _NEXT = """\
 Next steps (docs/administration.md has the details):
   1. edit the marked lines: grep -n EDIT {files}
-  2. load the schema and the server settings:    {schemas}
+  2. load the schema and the server settings:    {schemas}, {slapd}
   3. create the five service identities in the directory, and put their passwords into
      {secrets}/reader, nightly, desk, administrator and approver
      (mode 0600, one line each); the script new-directory does steps 2 and 3
@@ -107,7 +107,11 @@ def init(
     config = "" if configuration == SYSTEM_CONFIGURATION else f" --config {shlex.quote(str(configuration))}"
     files = " ".join(shlex.quote(str(place / name)) for name in FILES)
     text = _NEXT.format(
-        files=files, schemas=schemas_folder() / "ldap", secrets=place / "secrets", config=config
+        files=files,
+        schemas=schemas_folder() / "ldap",
+        slapd=slapd_folder(),
+        secrets=place / "secrets",
+        config=config,
     )
     say(f"{begun.marked} lines are marked EDIT\n{text}".rstrip())
     return int(Exit.DONE)

@@ -33,7 +33,7 @@ _ADVICE = {
     REFERRAL: "Referrals are not followed: name the server that holds the data and takes writes.",
     8: "Use StartTLS or ldaps.",
     13: "Use StartTLS or ldaps.",
-    NO_SUCH_OBJECT: "Check the bases in the configuration; schemas/ldap/tree.ldif.in has the entries.",
+    NO_SUCH_OBJECT: "Check the bases in the configuration; slapd/tree.ldif.in has the entries.",
     BAD_CREDENTIALS: "Check the name and the password file of the identity.",
     NO_RIGHT: "Give this identity the right in the server's ACLs; `piactl doctor` shows which one lacks.",
     BUSY: "Try again later.",

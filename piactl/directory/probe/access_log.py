@@ -2,7 +2,7 @@
 
 The log repeats every value that was written. No value leaves this module, only names. A rule of the server
 cannot show the names alone, because name and value are one value of `reqMod`. So only the administrator reads
-all of it (see schemas/ldap/accesslog*). nightly sees author, time and entry of a write, and of its attributes
+all of it (see slapd/accesslog*). nightly sees author, time and entry of a write, and of its attributes
 only those that name the device of an account or that the server notes at a log in.
 """
 

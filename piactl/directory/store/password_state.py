@@ -237,7 +237,7 @@ def shut_out_by_others(
 
 def policy_faults(reader: Reader, policy: str) -> list[str]:
     """The reasons why activation passwords under this policy would not end, or would not have to be replaced;
-    empty for the policy of schemas/ldap/tree.ldif.in."""
+    empty for the policy of slapd/tree.ldif.in."""
     names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
     entry = reader.read(policy, names)
     if entry is None:
