@@ -134,9 +134,7 @@ def one_time_codes(server: Server) -> CheckResult:
     subschema = server.subschema
     faults = []
     if subschema is not None:
-        faults += [
-            f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in subschema.classes
-        ]
+        faults += [f"class {name} is missing" for name in OTP_CLASSES if not subschema.has_class(name)]
     overlays = server.overlays
     if server.host.portal and faults:
         advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
@@ -387,7 +385,7 @@ def _searched_by_part(server: Server, base: str) -> CheckResult | None:
     empty: dict[str, list[str]] = {}
     for group in server.first.entries(base, _DYNAMIC, ["cn", MEMBERS]):
         for name in sorted(set(_PART.findall(shown_members(group.values)))):
-            if schema.has_attribute(name) and not schema.substr(name):
+            if schema.has_attribute(name) and not schema.rule(name, "substr"):
                 empty.setdefault(name, []).append(group.text("cn"))
     if not empty:
         return None
