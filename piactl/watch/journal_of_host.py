@@ -1,4 +1,4 @@
-"""Checks of the journal: writable, intact, its head in syslog, no writes in doubt."""
+"""Checks of the journal: writable, intact, its head in syslog."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from piactl.directory.probe.access_log import find_logs
 from piactl.directory.probe.server_config import root_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.host_secrets import identity_password
-from piactl.journal import in_doubt, verify
+from piactl.journal import verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
@@ -100,22 +100,6 @@ def syslog(content: Content) -> CheckResult:
     advice = "Run rsyslog or systemd-journald, and forward authpriv to another host."
     # on a host any command can forge the journal, which only syslog elsewhere can show
     return warning(wrong, advice) if held() is None else error(wrong, advice)
-
-
-def doubts(content: Content) -> CheckResult:
-    """D10."""
-    try:
-        doubtful = in_doubt(content.settings.journal_file)
-    except PiactlError:
-        return skipped("the journal cannot be read (D09)")
-    if not doubtful:
-        return fine("none")
-    runs = ", ".join(sorted({intent.run for intent in doubtful}))
-    writes, have = counted(len(doubtful), "write", "writes"), "has" if len(doubtful) == 1 else "have"
-    words = f"{writes} of run {runs} {have} no outcome"
-    return warning(
-        words, "Run piactl nightly or apply: it first reads these entries and records the outcome."
-    )
 
 
 def runs(content: Content) -> CheckResult:

@@ -17,11 +17,9 @@ import pytest
 from piactl.cli.main import run
 from piactl.clock import utc_now
 from piactl.config.read_settings import read_settings
-from piactl.core.model.keyed_digests import DigestKeys
-from piactl.core.plan.write import Write
 from piactl.directory.probe.trial_requests import open_probe
 from piactl.host_secrets import identity_password
-from piactl.journal import Journal, RunContext, who
+from piactl.journal import who
 from piactl.sandbox.folder import GROUPS, POLICIES
 from piactl.watch.checks import CHECKS
 from piactl.watch.examine import examine, exit_code
@@ -301,19 +299,6 @@ def test_a_directory_that_lacks_the_last_run(clinic: Clinic, capsys: Any) -> Non
                 root.delete(dn)
     row = clinic.finds("D40", "error", "the directory is older than the journal", 1)
     assert "piactl recover" in row["advice"]
-
-
-def test_writes_in_doubt(clinic: Clinic) -> None:
-    context = RunContext("r1", ("piactl", "nightly"), who())
-    keys = DigestKeys("k", {"k": b"0" * 32})
-    path = str(clinic.sandbox.folder / "journal" / "piactl.jsonl")
-    with Journal(
-        path, now=utc_now, digest=lambda t: keys.digest("j", t), secret=(), context=context
-    ) as journal:
-        journal.intents(
-            [Write("modify", "uid=a,c=fr", add={"cn": (b"A",)}).with_reason("a", ("update",), "a rule")]
-        )
-    clinic.finds("D10", "warning", "1 write of run r1", 0)
 
 
 # ---- the way to the servers
