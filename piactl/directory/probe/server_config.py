@@ -9,26 +9,9 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from piactl.core.text import utc_instant
-from piactl.directory import filters
 from piactl.directory.dn import normal_dn, same_dn, under
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.port import RawEntry
 from piactl.directory.probe.trial_requests import Probe
-from piactl.errors import PiactlError
-
-
-def root_of(reader: Reader, suffix: str) -> str:
-    """The rootdn of the database with this suffix; "" if cn=config may not be read."""
-    context = reader.facts().config_context
-    try:
-        query = filters.equals("olcSuffix", suffix)
-        roots = (
-            [entry.text("olcRootDN") for entry in reader.search(context, query, ["olcRootDN"])]
-            if context
-            else []
-        )
-    except PiactlError:
-        return ""
-    return roots[0] if roots else ""
 
 
 def server_time(probe: Probe) -> datetime | None:
