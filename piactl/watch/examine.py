@@ -45,7 +45,7 @@ def examine(
 
 
 def exit_code(findings: list[Finding], *, strict: bool) -> Exit:
-    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration or a server that is too
+    """0 for no error (with `strict`: no warning), 10 configuration or a server that is too
     old, 8 no server, else 1."""
     errors = {f.check.id for f in findings if f.result.outcome is CheckOutcome.ERROR}
     if errors & {*_OF_CONFIGURATION, "D73"}:

@@ -39,7 +39,6 @@ from piactl.watch.findings import (
     CheckResult,
     error,
     fine,
-    note,
     skipped,
     warning,
     worst,
@@ -137,8 +136,7 @@ def one_time_codes(server: Server) -> CheckResult:
         faults += [f"class {name} is missing" for name in OTP_CLASSES if not subschema.has_class(name)]
     overlays = server.overlays
     if server.host.portal and faults:
-        advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
-        return note(f"{'; '.join(faults)}: piactl can store no devices", advice)
+        return fine(f"a portal asks for codes; {'; '.join(faults)}: piactl can store no devices")
     if overlays is not None and "otp" not in overlays and not server.host.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
@@ -262,20 +260,13 @@ def shipped_indexes() -> dict[str, list[str]]:
 
 
 def checkpoint(server: Server) -> CheckResult:
-    suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
-    replicated = bool(suffix and suffix.values.get("contextCSN"))
-    overlays = server.overlays
-    if "syncprov" not in (overlays or ()) and not replicated:
-        words = "not replicated" if overlays is not None else "no contextCSN: not replicated"
-        return fine(words)
     config = server.config
+    if "syncprov" not in (config.overlays if config else ()) and not server.csns:
+        return fine("not replicated" if config else "no contextCSN: not replicated")
     if config is None:
         return skipped(f"replicated; {_CANNOT}", UNSEEN)
     if "syncprov" not in config.overlays:
-        return note(
-            "a consumer, or a former provider: no overlay syncprov",
-            "No action, if this is intended.",
-        )
+        return fine("a consumer, or a former provider: no overlay syncprov")
     advice = (
         "Set `syncprov-checkpoint 1 1` (olcSpCheckpoint: 1 1); it costs about a quarter of the write rate."
     )
@@ -356,7 +347,7 @@ def groups(server: Server) -> CheckResult:
         return error(f"there is no entry {base}", UPGRADE_PAGE)
     overlays = server.overlays
     if overlays is None:
-        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
+        return skipped(_CANNOT, UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("the overlay dynlist is not loaded", UPGRADE_PAGE)
     return _searched_by_part(server, base) or _groups_tried(server, base)

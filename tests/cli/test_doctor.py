@@ -27,7 +27,7 @@ from piactl.watch.servers import open_server, takes_writes
 from piactl.watch.this_host import Host
 
 PASSWORD = "correct horse battery"
-WORKED = {"ok", "skipped", "note", "warning", "error"}
+WORKED = {"ok", "skipped", "warning", "error"}
 HIDDEN = r"(?ms)^(database config\n.*?|database monitor\n.*?)(?=^database|^moduleload)"
 
 
@@ -254,11 +254,6 @@ def test_secrets_that_others_can_read(clinic: Clinic) -> None:
     for id_ in ("D04", "D05"):
         assert checks[id_][0]["result"] == "error"
         assert "chmod 600" in checks[id_][0]["found"]
-
-
-def test_an_identity_that_is_not_configured(clinic: Clinic) -> None:
-    clinic.configure((r"    desk: .*\n", ""))
-    clinic.finds("D05", "note", "no identity desk", 0)
 
 
 def test_a_state_folder_that_others_can_write(clinic: Clinic) -> None:

@@ -1,4 +1,4 @@
-"""Reads the settings of slapd from cn=config, and its time, listeners and overlays from cn=monitor."""
+"""Reads the settings of slapd from cn=config, and its time and listeners from cn=monitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from piactl.core.text import utc_instant
-from piactl.directory.dn import normal_dn, same_dn, under
+from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import RawEntry
 from piactl.directory.probe.trial_requests import Probe
 
@@ -28,18 +28,6 @@ def listeners(probe: Probe) -> list[str] | None:
     """The URIs that the server listens on; None if they may not be read."""
     entries = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
     return [entry.text("labeledURI") for entry in entries] or None
-
-
-def database_overlays(probe: Probe, suffix: str) -> tuple[str, ...] | None:
-    """The overlays of the database of the suffix; None if they may not be read."""
-    base = f"cn=Databases,{_context(probe)}"
-    for entry in probe.entries(
-        base, "(monitoredInfo=*)", ["namingContexts", "monitorOverlay", "monitoredInfo"]
-    ):
-        names = [value.decode() for value in entry.values.get("namingContexts", ())]
-        if entry.text("monitoredInfo") == "mdb" and any(same_dn(name, suffix) for name in names):
-            return tuple(value.decode() for value in entry.values.get("monitorOverlay", ()))
-    return None
 
 
 def _context(probe: Probe) -> str:

@@ -29,6 +29,8 @@ _CLASSES_OF = {
     **dict.fromkeys(_OF_RECORDS, (RECORD_CLASS,)),
     **dict.fromkeys(POSIX, (*OBJECT_CLASSES, POSIX_CLASS)),
 }
+_WANTED = tuple(name for name in (*MANAGED, *_MORE, *_OF_RECORDS) if name not in _OF_OVERLAYS)
+"""What comes with overlays has checks of its own."""
 _DEFINITION = re.compile(r"^attributetype\s*(\(.*?\))\s*$", re.MULTILINE | re.DOTALL)
 
 _OLDER = filters.all_of(filters.with_class("pwdPolicyChecker"), filters.none_of(WITH_CHECK_MODULE))
@@ -65,7 +67,8 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
     posix = {POSIX_CLASS, *(renamed.get(name, name) for name in POSIX)}  # not every directory has them
     faults = [why for name, why in lacking(schema, renamed).items() if name not in posix]
     shipped = _shipped()
-    for default, name in _wanted(renamed):
+    for default in _WANTED:
+        name = renamed.get(default, default)
         if not schema.has_attribute(name):
             continue
         if not schema.rule(name, "equality"):
@@ -78,20 +81,14 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
 def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
     """The classes and attributes that the server would refuse in a new entry, each with the reason."""
     reasons = {name: f"class {name} is missing" for name in _CLASSES if not schema.has_class(name)}
-    for default, name in _wanted(renamed):
+    for default in _WANTED:
+        name = renamed.get(default, default)
         classes = _CLASSES_OF.get(default, OBJECT_CLASSES)
         if not schema.has_attribute(name):
             reasons[name] = f"attribute {name} is missing"
         elif not schema.allows(classes, name):
             reasons[name] = f"none of the classes {', '.join(classes)} allows the attribute {name}"
     return reasons
-
-
-def _wanted(renamed: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(default name, name there) of the attributes that piactl needs; those of the password policy and of
-    one-time codes come with overlays, and have checks of their own."""
-    names = (name for name in (*MANAGED, *_MORE, *_OF_RECORDS) if name not in _OF_OVERLAYS)
-    return [(name, renamed.get(name, name)) for name in names]
 
 
 def _other(name: str, shipped: Subschema, schema: Subschema) -> list[str]:
