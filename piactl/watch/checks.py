@@ -36,6 +36,20 @@ class Check:
     examine: Callable[[Any], CheckResult]
     meaning: str
 
+    def finding(self, result: CheckResult, where: str = "") -> dict[str, str]:
+        """What the check found, as `-o json` prints it; `where` is the URI of a server, "" for this host or
+        for all servers."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "where": where,
+            "result": result.outcome.value,
+            "severity": self.severity.value,
+            "found": result.found,
+            "meaning": self.meaning,
+            "advice": result.advice,
+        }
+
 
 _E, _W = CheckOutcome.ERROR, CheckOutcome.WARNING
 _HOST, _SERVER, _CONTENT = Reads.HOST, Reads.SERVER, Reads.CONTENT
@@ -136,25 +150,3 @@ CHECKS: dict[str, Check] = {
           "The shipped settings do not load in OpenLDAP 2.5, and one rename fails there in every night."),
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of a numbered check. `where` is the URI of a server, or "" for this host or all servers."""
-
-    check: Check
-    result: CheckResult
-    where: str = ""
-
-    def row(self) -> dict[str, str]:
-        """The finding as `-o json` prints it."""
-        return {
-            "id": self.check.id,
-            "title": self.check.title,
-            "where": self.where,
-            "result": self.result.outcome.value,
-            "severity": self.check.severity.value,
-            "found": self.result.found,
-            "meaning": self.check.meaning,
-            "advice": self.result.advice,
-        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -107,7 +107,7 @@ class Server:
         return None
 
     @property
-    def overlays(self) -> tuple[str, ...] | None:
+    def overlays(self) -> Collection[str] | None:
         """The overlays of the database, None if no identity may see them."""
         return self.config.overlays if self.config is not None else None
 
@@ -216,9 +216,10 @@ def replication(server: Server) -> CheckResult:
     advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
     if not any(overlay.endswith("accesslog") for overlay in config.overlays):
         return error("several servers, and no access log: this is plain syncrepl", advice)
-    if config.plain_syncrepl:
+    # it shows only where olcSyncrepl, which has a password, may be read
+    if any("syncdata=accesslog" not in text for text in config.ordered("olcSyncrepl")):
         return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
-    if not config.has_number:
+    if not any(entry.text("olcServerID") for entry in config.entries):
         advice = "Give each server a serverID of its own, and let the reader read olcServerID."
         return warning("no serverID can be seen (olcServerID)", advice)
     return fine("the changes are in an access log (delta-syncrepl)")
