@@ -1,28 +1,23 @@
 """The history of one account: the journal of this host merged with the access log of the server. And the
 writes of accounts that no line of this journal accounts for: by another host, or without piactl.
 
-With an access log that may be read, every write of the period is compared. Without one, only the last write
-of each account is compared, by entryCSN and modifiersName: an earlier write of it, or the deletion of an
-entry, is not seen. What people write to their own entries (their password) is left out; without the log, so
-is what the server notes at a log in, in the name of its rootdn.
+What people write to their own entries (their password) is left out, and what the server notes at a log in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
-from itertools import islice
 from typing import Any
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Reader
-from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write, writes_since
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
+from piactl.directory.probe.access_log import LoggedWrite, find_logs, writes_since
+from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
 from piactl.edits.found_accounts import AccountStore, find_named
@@ -135,7 +130,10 @@ def paired(
 
 
 def _same(change: JournalledChange, write: LoggedWrite) -> bool:
+    """Whether a write without a known entryCSN is that of the change."""
     if change.outcome not in _MADE or change.op != write.op or write.result:
+        return False
+    if normal_dn(change.dn) != normal_dn(write.dn):
         return False
     if change.csn and write.csn:
         return change.csn == write.csn
@@ -169,47 +167,35 @@ MOST = 50_000
 NAMED = 5
 """How many entries a sentence names."""
 
-_LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
-
-@dataclass(frozen=True, slots=True)
-class Unjournalled:
-    """The writes, the latest first; their `by` is the name of an identity of piactl, or a DN. `log`: whether
-    an access log was read. `too_many`: there are more than MOST, and none is named."""
-
-    writes: tuple[LoggedWrite, ...]
-    log: bool
-    too_many: bool = False
-
-    def sentence(self) -> str:
-        """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
-        if self.too_many:
-            return Phrase("more than {most} writes of accounts are not in this journal", most=MOST)
-        if not self.writes:
-            return ""
-        most = Counter(write.by for write in self.writes).most_common(NAMED)
-        authors = ", ".join(f"{author} {number}" for author, number in most)
-        parts = [
-            Phrase("{dn} at {time} by {by}", dn=write.dn, time=write.time, by=write.by)
-            for write in self.writes[:NAMED]
-        ]
-        remaining = len(self.writes) - NAMED
-        if remaining > 0:
-            parts.append(Phrase("and {number} more ({authors})", number=remaining, authors=authors))
-        writes = counted(
-            len(self.writes),
-            "write of accounts not in this journal",
-            "writes of accounts not in this journal",
-        )
-        return Phrase("{writes}: {parts}", writes=writes, parts=joined(parts))
+def unjournalled_words(writes: Sequence[LoggedWrite]) -> str:
+    """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
+    if len(writes) > MOST:
+        return Phrase("more than {most} writes of accounts are not in this journal", most=MOST)
+    if not writes:
+        return ""
+    most = Counter(write.by for write in writes).most_common(NAMED)
+    authors = ", ".join(f"{author} {number}" for author, number in most)
+    parts = [
+        Phrase("{dn} at {time} by {by}", dn=write.dn, time=write.time, by=write.by)
+        for write in writes[:NAMED]
+    ]
+    if len(writes) > NAMED:
+        rest = len(writes) - NAMED
+        parts.append(Phrase("and {number} more ({authors})", number=rest, authors=authors))
+    counts = counted(
+        len(writes), "write of accounts not in this journal", "writes of accounts not in this journal"
+    )
+    return Phrase("{writes}: {parts}", writes=counts, parts=joined(parts))
 
 
 def _alone(
-    directory: DirectorySettings, journal: str, writes: Sequence[LoggedWrite], *, log: bool
-) -> Unjournalled:
-    """The writes, of which the journal has no entryCSN, that no line of the journal accounts for."""
-    if not writes:
-        return Unjournalled((), log)
+    directory: DirectorySettings, journal: str, writes: Sequence[LoggedWrite]
+) -> Sequence[LoggedWrite]:
+    """The writes, of which the journal has no entryCSN, that no line of the journal accounts for, the latest
+    first; all if they are too many. Their `by` is the name of an identity of piactl, or a DN."""
+    if not 0 < len(writes) <= MOST:
+        return writes
     names = {normal_dn(write.dn) for write in writes}
     journalled = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
     identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
@@ -218,22 +204,23 @@ def _alone(
         for change, write in paired(journalled, writes)
         if change is None and write is not None
     ]
-    return Unjournalled(tuple(sorted(alone, key=lambda write: write.time, reverse=True)), log)
+    return sorted(alone, key=lambda write: write.time, reverse=True)
 
 
 def _changes(journal: str, writes: Iterable[LoggedWrite]) -> list[JournalledChange]:
     """The changes in the journal since somewhat before the first of the writes."""
     oldest = min(datetime.fromisoformat(write.time) for write in writes)
-    return list(changes(journal, LineFilter(since=oldest - _UNSURE)))
+    return list(changes(journal, LineFilter(since=oldest - LONGEST)))
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What no journal has of the writes since the last night: `accounts` are those of accounts, `devices` the
-    accounts with a device, or a link to one, that was written: uid -> name of the device, "" for the link ->
-    who and when, in words; uid and name in normal spelling (`normal_value`)."""
+    """What no journal has of the writes since the last night: `accounts` are those of accounts, the latest
+    first, at most MOST and one more; `devices` the accounts with a device, or a link to one, that was
+    written: uid -> name of the device, "" for the link -> who and when, in words; uid and name in normal
+    spelling (`normal_value`)."""
 
-    accounts: Unjournalled
+    accounts: Sequence[LoggedWrite]
     devices: Mapping[str, Mapping[str, str]]
 
 
@@ -243,11 +230,9 @@ def watch(
     journal: str,
     began: datetime | None,
     since: datetime | None = None,
-    root: str = "",
 ) -> Watched:
     """What the `journal` of this host lacks of the writes of accounts since `began`, and of those of devices
-    since `since`, None for never. `root` is the rootdn; without it, and without a log, only what piactl's
-    identities wrote is compared. Raises PiactlError.
+    since `since`, None for never. Without an access log nothing is found. Raises PiactlError.
 
     A device is trusted again if piactl adds it, a link if the help desk puts a device in force. A write of an
     identity that another host has too is taken for one of the journal there, which cannot be read here.
@@ -256,16 +241,13 @@ def watch(
     """
     logs = find_logs(reader, directory.suffix).readable
     firsts = [first for first in (began, since) if first is not None]
-    if not firsts:
-        return Watched(Unjournalled((), bool(logs)), {})
+    if not firsts or not logs:
+        return Watched((), {})
     known = csns_since(journal, min(firsts) - LONGEST - APART)
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     devices, accounts = _DevicePlaces(reader, directory), normal_dn(directory.accounts)
     of_accounts: list[LoggedWrite] = []
     foreign_device = False
-    if not logs and began is not None:
-        last = (w for w in _last_writes(reader, directory, began, root) if w.csn not in known)
-        of_accounts += islice((w for w in last if normal_dn(w.by) not in others), MOST + 1)
     for log in logs:
         for write in writes_since(reader, log, min(firsts), directory, known):
             if write.by and normal_dn(write.by) in others:
@@ -274,12 +256,9 @@ def watch(
                 of_accounts += [write] if len(of_accounts) <= MOST else []
             if since is not None and write.is_since(since) and devices.of(write):
                 foreign_device = True
-    if len(of_accounts) > MOST:
-        compared = Unjournalled((), bool(logs), too_many=True)
-    else:
-        compared = _alone(directory, journal, of_accounts, log=bool(logs))
+    alone = _alone(directory, journal, of_accounts)
     if not foreign_device or since is None:
-        return Watched(compared, {})
+        return Watched(alone, {})
     written = [
         (write, places)
         for log in logs
@@ -291,7 +270,7 @@ def watch(
         for change in _changes(journal, (write for write, _ in written))
         if devices.place(change.dn, change.attributes)[0]
     ]
-    return Watched(compared, _unwitnessed(directory, written, changes))
+    return Watched(alone, _unwitnessed(directory, written, changes))
 
 
 def _is_of_accounts(write: LoggedWrite, accounts: str) -> bool:
@@ -299,20 +278,6 @@ def _is_of_accounts(write: LoggedWrite, accounts: str) -> bool:
     name = normal_dn(write.dn)
     below = name.endswith(f",{accounts}")
     return below and not write.result and not write.of_logging_in and not _is_own(name, write.by)
-
-
-def _last_writes(
-    reader: Reader, directory: DirectorySettings, since: datetime, root: str
-) -> Iterator[LoggedWrite]:
-    stamp = f"{since.astimezone(UTC):%Y%m%d%H%M%S.%f}Z#000000#000#000000"
-    query = filters.all_of(IN_ACCOUNTS, filters.at_least("entryCSN", stamp))
-    own = {normal_dn(identity.dn) for identity in directory.identities.values() if identity.dn}
-    for entry in reader.search(directory.accounts, query, _LAST):
-        write = last_write(entry)
-        by = normal_dn(write.by)
-        ours = by in own or by.partition(",")[2] in own
-        if ours or (root and by != normal_dn(root) and not _is_own(normal_dn(write.dn), write.by)):
-            yield write
 
 
 def _is_own(name: str, by: str) -> bool:
@@ -370,10 +335,10 @@ def _unwitnessed(
     """The devices and links of Watched; `changes` are those of devices and links in the journal."""
     elsewhere = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and i.elsewhere}
     by_csn = {change.csn: change for change in changes if change.csn}
-    unsure = [change for change in changes if not change.csn and change.outcome in _MADE]
+    unsure = [change for change in changes if not change.csn]
     changed: dict[str, dict[str, str]] = {}
     for write, places in sorted(writes, key=lambda logged: logged[0].time):
-        change = by_csn.get(write.csn) or next((c for c in unsure if _near(c, write)), None)
+        change = by_csn.get(write.csn) or next((c for c in unsure if _same(c, write)), None)
         journalled = change is not None or (bool(write.by) and normal_dn(write.by) in elsewhere)
         words = Phrase(
             "no journal has the change of its device by {by} at {time}", by=write.by, time=write.time
@@ -389,12 +354,3 @@ def _unwitnessed(
 _LINKING = frozenset({"otp-verify", "otp-resume", "otp-remove"})
 """The kinds of changes after which a link is the one that the help desk wants. What a night suspended stays
 foreign, or an undo of that night would put it back."""
-
-_UNSURE = timedelta(minutes=10)
-"""How far the times of a write in the journal and in the log may differ if only they show that it is one."""
-
-
-def _near(change: JournalledChange, write: LoggedWrite) -> bool:
-    apart = datetime.fromisoformat(write.time) - datetime.fromisoformat(change.time)
-    same = change.op == write.op and normal_dn(change.dn) == normal_dn(write.dn)
-    return same and abs(apart) <= _UNSURE

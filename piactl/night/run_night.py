@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from piactl.ask.history import LOOKS_BACK, watch
+from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
@@ -238,7 +238,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
         why = Phrase("warning: writes without the journal cannot be looked for: {error}", error=str(error))
         run.say(why)
         return state
-    sentence = watched.accounts.sentence()
+    sentence = unjournalled_words(watched.accounts)
     if sentence:
         run.say(Phrase("warning: {sentence}. See: piactl doctor", sentence=sentence))
     return state.with_unwitnessed(changed)

@@ -34,7 +34,7 @@ def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:
 
 def _check_summary(rows: Sequence[Mapping[str, str]]) -> str:
     counts = Counter(row["result"] for row in rows)
-    several = {name: f"{name}{'s' if counts[name] != 1 else ''}" for name in ("error", "warning", "note")}
+    several = {name: f"{name}{'s' if counts[name] != 1 else ''}" for name in ("error", "warning")}
     results = [f"{counts[name]} {noun}" for name, noun in several.items() if counts[name]]
     results += [f"{counts[name]} {name}" for name in ("skipped", "ok") if counts[name]]
     return f"{len(rows)} checks: {', '.join(results)}"

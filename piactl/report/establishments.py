@@ -15,11 +15,6 @@ _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 def with_names(text: str, register: Register) -> str:
     """The text in the language of people, with the name of each establishment behind the first mention of its
     UAI."""
-    return named(translate(text), register)
-
-
-def named(text: str, register: Register) -> str:
-    """The text with the name of each establishment behind the first mention of its UAI."""
     mentioned: set[str] = set()
 
     def name(match: re.Match[str]) -> str:
@@ -30,7 +25,7 @@ def named(text: str, register: Register) -> str:
         mentioned.add(uai)
         return f"{uai} ({shown(establishment.name)})"
 
-    return _UAI.sub(name, text)
+    return _UAI.sub(name, translate(text))
 
 
 def legend(text: str, register: Register) -> str:

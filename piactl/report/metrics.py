@@ -16,7 +16,6 @@ LAST_SUCCESS = re.compile("^piactl_last_success_timestamp_seconds ([0-9]+)$", re
 
 
 def metrics_text(
-    run: str,
     now: float,
     code: int,
     document: Mapping[str, Any],

@@ -48,7 +48,15 @@ MEANING = {
 def plan_text(document: Document, *, most: int = 3, rest: str = Phrase("every change: --all")) -> str:
     """The summary of a plan with at most `most` changes of each kind, 0 for all; `rest` says how to show
     all."""
-    return "\n".join(_lines(document, most, rest)) + "\n"
+    basis, plan = document["basis"], document["fingerprint"][:12]
+    lines = [
+        translate(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"])),
+        *(f"  {translate(_feed(feed))}" for feed in basis["feeds"]),
+        *(f"  {shown(translate(remark))}" for remark in with_phrases(document)["remarks"]),
+        *_drift(document, most),
+        *_changes(document, most, rest),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def difference_text(document: Document, *, most: int = 3) -> str:
@@ -58,24 +66,12 @@ def difference_text(document: Document, *, most: int = 3) -> str:
     return "\n".join([translate(head), *_changes(document, most, Phrase("every change: --all"))]) + "\n"
 
 
-def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
-    basis = document["basis"]
-    plan = document["fingerprint"][:12]
-    yield translate(Phrase("Plan {plan} as of {day}", plan=plan, day=basis["as_of"]))
-    for feed in basis["feeds"]:
-        yield f"  {translate(_feed(feed))}"
-    for remark in with_phrases(document)["remarks"]:
-        yield f"  {shown(translate(remark))}"
-    yield from _drift(document, most)
-    yield from _changes(document, most, rest)
-
-
 def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield ""
     summary = document["summary"]
     if not summary:
         yield translate(Phrase("Nothing to change."))
-    counts, first, accounts = _of_each_kind(document["changes"], most)
+    counts, lines, accounts = _of_each_kind(document["changes"], most)
     for kind in ORDER:
         if kind not in summary:
             continue
@@ -85,9 +81,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
                 "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
             )
         yield f"{summary[kind]:>7}  {kind:<11}{translate(meaning)}"
-        every = (change for change in document["changes"] if change["kind"] == kind)
-        for changes in first[kind] if most else _by_account(every):
-            yield f"{'':11}{_of(changes[0]['uid'], _changes_text(changes))}"
+        yield from (f"{'':11}{line}" for line in lines[kind])
         if most and summary[kind] > most:
             yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
     if len(summary.keys() - {"group"}) > 1:
@@ -152,30 +146,23 @@ def _totals(document: Document) -> Iterator[str]:
 _SIGNS = (("+", "gain"), ("-", "lose"))
 
 
-def _by_account(changes: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """The changes of each account, which follow each other."""
-    return (list(some) for _, some in groupby(changes, key=itemgetter("uid")))
-
-
 def _of_each_kind(
     changes: Iterable[Mapping[str, Any]], most: int
-) -> tuple[Counter[str], dict[str, list[list[Mapping[str, Any]]]], int]:
-    """The number of changes of each kind; per kind the changes of each of the first `most` accounts; the
-    number of accounts. The changes of one account follow each other."""
-    counts: Counter[str] = Counter()
-    first: dict[str, list[list[Mapping[str, Any]]]] = defaultdict(list)
-    accounts, last = 0, None
-    for change in changes:
-        kind, uid = change["kind"], change["uid"]
-        counts[kind] += 1
-        shown_changes = first[kind]
-        if shown_changes and shown_changes[-1][0]["uid"] == uid:
-            shown_changes[-1].append(change)
-        elif len(shown_changes) < most:
-            shown_changes.append([change])
-        accounts += uid != last and kind != "group"
-        last = uid
-    return counts, first, accounts
+) -> tuple[Counter[str], dict[str, list[str]], int]:
+    """The number of changes of each kind; per kind a line for each of the first `most` accounts, 0 for all;
+    the number of accounts. The changes of one account follow each other."""
+    counts, accounts = Counter[str](), 0
+    lines = defaultdict[str, list[str]](list)
+    for uid, of_one in groupby(changes, key=itemgetter("uid")):
+        by_kind: dict[str, list[Mapping[str, Any]]] = {}
+        for change in of_one:
+            by_kind.setdefault(change["kind"], []).append(change)
+        accounts += by_kind.keys() != {"group"}
+        for kind, some in by_kind.items():
+            counts[kind] += len(some)
+            if not most or len(lines[kind]) < most:
+                lines[kind].append(_of(uid, _changes_text(some)))
+    return counts, lines, accounts
 
 
 _SENTENCES = ("assignments", "overrides", "exceptions", "identifiers")

@@ -74,8 +74,6 @@ class FeedsByNight:
 
     feeds: Mapping[date, tuple[Path, ...]]
     left: tuple[str, ...] = ()
-    facts: tuple[tuple[str, int], ...] = field(default=(), repr=False)
-    """Name and size of each feed, to see that the folder is the same."""
 
 
 def feeds_by_night(
@@ -88,7 +86,6 @@ def feeds_by_night(
     """
     feeds: dict[date, list[Path]] = {}
     sentences: list[str] = []
-    facts: list[tuple[str, int]] = []
     outside = 0
     for path in _files(folder):
         try:
@@ -105,7 +102,6 @@ def feeds_by_night(
             )
         elif first <= day <= last:
             feeds.setdefault(day, []).append(path)
-            facts.append((path.name, path.stat().st_size))
         else:
             outside += 1
     if outside:
@@ -122,9 +118,7 @@ def feeds_by_night(
         period = {"first": first, "last": last}
         none = Phrase("{folder}: no feed of the days from {first} to {last}", folder=folder, **period)
         raise UsageError(joined([*sentences[:3], none], "{first}\n{second}"))
-    return FeedsByNight(
-        {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
-    )
+    return FeedsByNight({day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -398,7 +392,7 @@ def inputs_of(
     """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
     return {
         "from": start if start in (EMPTY, DIRECTORY) else _digest(Path(start)),
-        "feeds": [list(fact) for fact in feeds.facts],
+        "feeds": [[path.name, path.stat().st_size] for paths in feeds.feeds.values() for path in paths],
         "policy": rules.policy.digest,
         "register": rules.register_digest,
         "configuration": hashlib.sha256(repr(settings).encode()).hexdigest(),

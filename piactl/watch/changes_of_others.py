@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.name_digests import name_digest
 from piactl.core.plan.drift import DriftClass
-from piactl.core.plan.memory import LastRun
-from piactl.core.rules.desired import Rules, local_of, rules_of
+from piactl.core.rules.desired import local_of, rules_of
 from piactl.directory import filters
-from piactl.directory.port import RawEntry
-from piactl.directory.store.account_list import account_list_in
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     CSN,
     IN_ACCOUNTS,
     Entry,
-    Unreadable,
     as_found,
     entry_of,
-    read_accounts,
     read_accounts_named,
     written_after,
 )
-from piactl.directory.store.records import LISTS, UnreadableRecords, read_records
-from piactl.directory.store.state_records import drift_in, last_in, vanished_in
+from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import drift_in
+from piactl.edits.found_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
 from piactl.planning.deleted_entries import still_gone, vanished_words
-from piactl.planning.drift_fates import decided, is_settled
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckResult, first_ones, worst
@@ -56,11 +51,10 @@ def _of_suspects(content: Content) -> tuple[CheckResult, CheckResult]:
 
 
 def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
-    encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
-    for entry in _suspects(content):
-        account = as_found(entry, encoding)
+    for entry in _suspects(_store(content)):
+        account = as_found(entry, content.encoding)
         classes.update({drift.drift_class for drift in entry.drift.rows} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
@@ -79,22 +73,38 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
 
 
-def _suspects(content: Content) -> Iterator[Entry]:
+def _store(content: Content) -> AccountStore:
+    """The accounts on this day. Another check reports the records that cannot be read."""
+    register = partial(read_register, Path(content.settings.establishments_file))
+    return AccountStore(
+        content.reader,
+        content.directory,
+        content.encoding,
+        content.keys,
+        content.policy,
+        content.today,
+        lambda day: rules_of(content.settings, content.policy, register(), content.keys, day),
+    )
+
+
+def _suspects(store: AccountStore) -> Iterator[Entry]:
     """The accounts that can have drift, or share a name or matricule. The last run, if it made all its
     changes, saw every account, and listed its names and matricule; so these are the accounts that somebody
     else wrote since it began, those whose drift it remembered, and those that share a name or matricule with
     another one. Without such a run, these are all accounts."""
-    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
-    records = read_records(content.reader, content.directory.state, beginning=(LISTS,))
-    last, drift = last_in(records, UnreadableRecords()), drift_in(records)
+    reader, directory, encoding, last = store.reader, store.directory, store.encoding, store.last
     since = last.began if last is not None and last.clean and not last.lost else None
-    listed = account_list_in(records, UnreadableRecords())
+    listed = read_account_list(reader, directory.state, UnreadableRecords())
     if since is None or not all(listed.raw.values()):
-        yield from _decided(content, last, read_accounts(*accounts))
+        yield from all_entries(store, str)
         return
-    written = (entry_of(raw, content.encoding) for raw in _written_by_others(content, since))
-    by_dn = {entry.dn: entry for entry in _decided(content, last, written)}
-    for entry in _decided(content, last, read_accounts_named(*accounts, [*drift])):
+    others = filters.all_of(IN_ACCOUNTS, written_after(since))
+    nightly = directory.identities.get(IdentityName.NIGHTLY)
+    if nightly is not None and nightly.dn:
+        others = filters.all_of(others, filters.none_of(filters.equals("modifiersName", nightly.dn)))
+    written = reader.search(directory.accounts, others, [*encoding.attributes, CSN])
+    by_dn = {entry.dn: entry for entry in readable(store, (entry_of(raw, encoding) for raw in written), str)}
+    for entry in _named(store, [*drift_in(store.records)]):
         by_dn.setdefault(entry.dn, entry)
     holders = defaultdict[str | int, set[str]](set)
     for uid, (matricule, names) in listed.accounts():
@@ -102,13 +112,13 @@ def _suspects(content: Content) -> Iterator[Entry]:
             holders[name].add(uid)
         if matricule:
             holders[matricule].add(uid)
-    uid, *attributes = map(content.encoding.name, ("uid", "supannEmpId", "piactlMatricule"))
+    uid, *attributes = map(encoding.name, ("uid", "supannEmpId", "piactlMatricule"))
     several = filters.all_of(IN_ACCOUNTS, filters.present(attributes[1]))
-    for raw in content.reader.search(content.directory.accounts, several, [uid, *attributes]):
+    for raw in reader.search(directory.accounts, several, [uid, *attributes]):
         for value in (value for attribute in attributes for value in raw.values.get(attribute, ())):
             holders[value.decode("utf-8", "replace")].add(raw.text(uid))
     for entry in by_dn.values():
-        account = as_found(entry, content.encoding)
+        account = as_found(entry, encoding)
         for text in account.names:
             holders[name_digest(local_of(text))].add(account.uid)
         for matricule in account.matricules:
@@ -116,36 +126,16 @@ def _suspects(content: Content) -> Iterator[Entry]:
     known = {entry.account.uid for entry in by_dn.values()}
     sharing = {uid for uids in holders.values() if len(uids) > 1 for uid in uids} - known
     yield from by_dn.values()
-    yield from _decided(content, last, read_accounts_named(*accounts, sorted(sharing)))
+    yield from _named(store, sorted(sharing))
 
 
-def _written_by_others(content: Content, since: datetime) -> Iterator[RawEntry]:
-    nightly = content.directory.identities.get(IdentityName.NIGHTLY)
-    query = filters.all_of(IN_ACCOUNTS, written_after(since))
-    if nightly is not None and nightly.dn:
-        query = filters.all_of(query, filters.none_of(filters.equals("modifiersName", nightly.dn)))
-    yield from content.reader.search(content.directory.accounts, query, [*content.encoding.attributes, CSN])
-
-
-def _decided(
-    content: Content, last: LastRun | None, entries: Iterable[Entry | Unreadable]
-) -> Iterator[Entry]:
-    rules = cache(partial(_rules, content))
-    for read in entries:
-        settled = isinstance(read, Unreadable) or is_settled(read)
-        entry = read if settled else decided(read, content.encoding, last, rules())
-        if isinstance(entry, Entry):
-            yield entry
-
-
-def _rules(content: Content) -> Rules:
-    register = read_register(Path(content.settings.establishments_file))
-    return rules_of(content.settings, content.policy, register, content.keys, content.today)
+def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
+    return readable(store, read_accounts_named(store.reader, store.directory, store.encoding, uids), str)
 
 
 def gone(content: Content) -> CheckResult:
     """D56."""
-    listed = vanished_in(read_records(content.reader, content.directory.state), UnreadableRecords())
-    vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), listed)
+    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
+    vanished = still_gone(accounts, _store(content).vanished)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

@@ -36,6 +36,20 @@ class Check:
     examine: Callable[[Any], CheckResult]
     meaning: str
 
+    def finding(self, result: CheckResult, where: str = "") -> dict[str, str]:
+        """What the check found, as `-o json` prints it; `where` is the URI of a server, "" for this host or
+        for all servers."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "where": where,
+            "result": result.outcome.value,
+            "severity": self.severity.value,
+            "found": result.found,
+            "meaning": self.meaning,
+            "advice": result.advice,
+        }
+
 
 _E, _W = CheckOutcome.ERROR, CheckOutcome.WARNING
 _HOST, _SERVER, _CONTENT = Reads.HOST, Reads.SERVER, Reads.CONTENT
@@ -59,8 +73,6 @@ CHECKS: dict[str, Check] = {
           "Without the journal, runs stop before the first write."),
         Check("D09", "journal chain", _E, _CONTENT, journal.chain,
           "A line was edited, removed or reordered: the journal cannot be trusted."),
-        Check("D10", "writes in doubt", _W, _CONTENT, journal.doubts,
-          "A run was killed while writing: some writes may or may not have been made."),
         Check("D11", "server answers", _E, _SERVER, servers.answers,
           "A server that cannot be reached securely cannot be used, not even for failover."),
         Check("D12", "identities", _E, _SERVER, servers.identities,
@@ -120,8 +132,6 @@ CHECKS: dict[str, Check] = {
           "People whose entry is gone are held until somebody decides."),
         Check("D57", "names and matricules", _E, _CONTENT, changed_accounts.names,
           "A name or matricule of two accounts lets one person act, or get mail, for the other."),
-        Check("D59", "open cases", _E, _CONTENT, records.cases,
-          "A newcomer without a decision has no account; a row without one is not applied."),
         Check("D64", "groups", _E, _SERVER, server_settings.groups,
           "Groups are empty, or somebody who left stays in one."),
         Check("D65", "approvals", _E, _CONTENT, records.approvals,
@@ -140,25 +150,3 @@ CHECKS: dict[str, Check] = {
           "The shipped settings do not load in OpenLDAP 2.5, and one rename fails there in every night."),
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of a numbered check. `where` is the URI of a server, or "" for this host or all servers."""
-
-    check: Check
-    result: CheckResult
-    where: str = ""
-
-    def row(self) -> dict[str, str]:
-        """The finding as `-o json` prints it."""
-        return {
-            "id": self.check.id,
-            "title": self.check.title,
-            "where": self.where,
-            "result": self.result.outcome.value,
-            "severity": self.check.severity.value,
-            "found": self.result.found,
-            "meaning": self.check.meaning,
-            "advice": self.result.advice,
-        }

@@ -15,7 +15,7 @@ from piactl.directory.port import Reader
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, run_as
-from piactl.watch.checks import CHECKS, Check, Finding, Reads
+from piactl.watch.checks import CHECKS, Check, Reads
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckOutcome, CheckResult, error, skipped
 from piactl.watch.servers import Server, open_server
@@ -31,9 +31,9 @@ def examine(
     *,
     canaries: bool = False,
     servers: bool = True,
-) -> list[Finding]:
-    """Makes every check; one that cannot be made is skipped with the reason. The findings are in the order of
-    the numbers, then of the servers.
+) -> list[dict[str, str]]:
+    """Makes every check; one that cannot be made is skipped with the reason. The findings (`Check.finding`)
+    are in the order of the numbers, then of the servers.
 
     `configuration` is the file, or the error that says why there is none. `host` is the name of this host
     in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Without
@@ -41,19 +41,19 @@ def examine(
     reports it, and the others go on.
     """
     findings = list(_all(configuration, now, host, canaries=canaries, servers=servers))
-    return sorted(findings, key=lambda finding: finding.check.id)
+    return sorted(findings, key=lambda finding: finding["id"])
 
 
-def exit_code(findings: list[Finding], *, strict: bool) -> Exit:
-    """0 for nothing worse than a note (unless `strict`: a warning), 10 configuration or a server that is too
+def exit_code(findings: list[dict[str, str]], *, strict: bool) -> Exit:
+    """0 for no error (with `strict`: no warning), 10 configuration or a server that is too
     old, 8 no server, else 1."""
-    errors = {f.check.id for f in findings if f.result.outcome is CheckOutcome.ERROR}
+    errors = {finding["id"] for finding in findings if finding["result"] == CheckOutcome.ERROR}
     if errors & {*_OF_CONFIGURATION, "D73"}:
         return Exit.CONFIGURATION
-    servers = [finding.result.outcome for finding in findings if finding.check.id == "D11"]
-    if servers and all(outcome is CheckOutcome.ERROR for outcome in servers):
+    servers = [finding["result"] for finding in findings if finding["id"] == "D11"]
+    if servers and all(result == CheckOutcome.ERROR for result in servers):
         return Exit.UNREACHABLE
-    warned = any(finding.result.outcome is CheckOutcome.WARNING for finding in findings)
+    warned = any(finding["result"] == CheckOutcome.WARNING for finding in findings)
     return Exit.FAILED if errors or (strict and warned) else Exit.DONE
 
 
@@ -64,31 +64,31 @@ def _all(
     *,
     canaries: bool,
     servers: bool,
-) -> Iterator[Finding]:
+) -> Iterator[dict[str, str]]:
     of_host = [check for check in _those(Reads.HOST) if servers or check.id in _OF_CONFIGURATION]
     try:
         this_host = Host(_settings(configuration))
     except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
         advice = "Correct the file, then run piactl doctor again."
         refused = isinstance(invalid, ConfigurationInvalid)
-        yield Finding(CHECKS["D01"], error(str(invalid), advice) if refused else _bug(invalid))
+        yield CHECKS["D01"].finding(error(str(invalid), advice) if refused else _bug(invalid))
         why = skipped("there is no valid configuration (D01)")
         others = CHECKS.values() if servers else of_host
-        yield from (Finding(check, why) for check in others if check.id != "D01")
+        yield from (check.finding(why) for check in others if check.id != "D01")
         return
     settings = this_host.settings
     for check in of_host:
-        yield Finding(check, _result(partial(check.examine, this_host)))
+        yield check.finding(_result(partial(check.examine, this_host)))
     if not servers:
         return
     for uri in settings.directory.servers:
         with open_server(uri, this_host, now) as server:
             for check in _those(Reads.SERVER):
-                yield Finding(check, _result(partial(_of_server, check, server)), uri)
+                yield check.finding(_result(partial(_of_server, check, server)), uri)
     with ExitStack() as stack:
         content = Content(this_host, partial(_reader, this_host, stack), host, now(), binds=canaries)
         for check in _those(Reads.CONTENT):
-            yield Finding(check, _result(partial(check.examine, content)))
+            yield check.finding(_result(partial(check.examine, content)))
 
 
 def _settings(configuration: Path | ConfigurationInvalid) -> Settings:

@@ -16,7 +16,6 @@ class CheckOutcome(StrEnum):
 
     OK = "ok"
     SKIPPED = "skipped"
-    NOTE = "note"
     WARNING = "warning"
     ERROR = "error"
 
@@ -36,10 +35,6 @@ def fine(words: str) -> CheckResult:
 
 def skipped(why: str, advice: str = "") -> CheckResult:
     return CheckResult(CheckOutcome.SKIPPED, why, advice)
-
-
-def note(words: str, advice: str) -> CheckResult:
-    return CheckResult(CheckOutcome.NOTE, words, advice)
 
 
 def warning(words: str, advice: str) -> CheckResult:

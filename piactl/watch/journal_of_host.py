@@ -1,4 +1,4 @@
-"""Checks of the journal: writable, intact, its head in syslog, no writes in doubt."""
+"""Checks of the journal: writable, intact, its head in syslog."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
-from piactl.ask.history import LOOKS_BACK, watch
-from piactl.core.model.settings import DirectorySettings, IdentityName
+from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
+from piactl.core.model.settings import IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
-from piactl.directory.probe.server_config import root_of
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.host_secrets import identity_password
-from piactl.journal import in_doubt, verify
+from piactl.journal import verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
@@ -24,7 +23,7 @@ from piactl.roles import held
 from piactl.runs.journal_heads import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet
 from piactl.watch.content import Content
-from piactl.watch.findings import CheckOutcome, CheckResult, error, fine, skipped, warning, worst
+from piactl.watch.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
 from piactl.watch.this_host import doctor_as, may_write, nearest_folder
 
 NEWEST = 20_000
@@ -102,22 +101,6 @@ def syslog(content: Content) -> CheckResult:
     return warning(wrong, advice) if held() is None else error(wrong, advice)
 
 
-def doubts(content: Content) -> CheckResult:
-    """D10."""
-    try:
-        doubtful = in_doubt(content.settings.journal_file)
-    except PiactlError:
-        return skipped("the journal cannot be read (D09)")
-    if not doubtful:
-        return fine("none")
-    runs = ", ".join(sorted({intent.run for intent in doubtful}))
-    writes, have = counted(len(doubtful), "write", "writes"), "has" if len(doubtful) == 1 else "have"
-    words = f"{writes} of run {runs} {have} no outcome"
-    return warning(
-        words, "Run piactl nightly or apply: it first reads these entries and records the outcome."
-    )
-
-
 def runs(content: Content) -> CheckResult:
     """D40. Skipped if the chain of the journal is not whole."""
     if chain(content).outcome is not CheckOutcome.OK:
@@ -133,39 +116,26 @@ def runs(content: Content) -> CheckResult:
 
 
 def writes(content: Content) -> CheckResult:
-    """D51. Reads as the administrator if this host has that password: nightly sees only who wrote what, and
-    the others see nothing of the access log."""
-    reader, settings, directory = content.reader, content.settings, content.directory
-    first = first_line(settings.journal_file)
-    since = max(datetime.fromisoformat(first.time) if first else content.now, content.now - LOOKS_BACK)
-    root = root_of(reader, directory.suffix)
+    """D51. Reads as the administrator if this host has that password: nightly sees only who wrote what."""
+    settings, directory = content.settings, content.directory
+    readers = {}
     with ExitStack() as stack:
-        if IdentityName.ADMINISTRATOR in directory.identities:
-            with suppress(PiactlError):
-                administrator = open_reader(directory, IdentityName.ADMINISTRATOR, identity_password)
-                reader = stack.enter_context(administrator)
-                reader.facts()
-        comparison = watch(reader, directory, settings.journal_file, since, root=root).accounts
-    errors, warnings, advice = [], [], []
-    if not _log_of_nights(directory):
-        errors.append("nightly can read no access log: nobody sees a device that is written without piactl")
-    elif not comparison.log:
-        warnings.append("no access log can be read: only the last write of each account is seen")
-    if errors or warnings:
-        advice.append("Load accesslog, with its rules (slapd/accesslog.ldif.in).")
-    if words := comparison.sentence():
-        warnings.append(words)
-        advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
-    good = f"every write of accounts since {since:%Y-%m-%d} is in the journal"
-    return worst(errors, warnings, " ".join(advice), good)
-
-
-def _log_of_nights(directory: DirectorySettings) -> bool:
-    """Whether nights can read an access log; True if this host makes none."""
-    if IdentityName.NIGHTLY not in directory.identities:
-        return True
-    try:
-        with open_reader(directory, IdentityName.NIGHTLY, identity_password) as reader:
-            return bool(find_logs(reader, directory.suffix).readable)
-    except PiactlError:
-        return True  # another check says that it cannot be used
+        for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
+            if name in directory.identities:
+                with suppress(PiactlError):  # another check says that it cannot be used
+                    reader = stack.enter_context(open_reader(directory, name, identity_password))
+                    readers[name] = reader if find_logs(reader, directory.suffix).readable else None
+        advice = "Load accesslog, with its rules (slapd/accesslog.ldif.in)."
+        if readers.get(IdentityName.NIGHTLY, content.reader) is None:
+            words = "nightly can read no access log: nobody sees a device that is written without piactl"
+            return error(words, advice)
+        logged = next(filter(None, readers.values()), None)
+        if logged is None:
+            return skipped("no access log can be read", advice)
+        first = first_line(settings.journal_file)
+        since = max(datetime.fromisoformat(first.time) if first else content.now, content.now - LOOKS_BACK)
+        found = unjournalled_words(watch(logged, directory, settings.journal_file, since).accounts)
+    if found:
+        advice = "Ask who made them; piactl account history ACCOUNT has the names of what was changed."
+        return warning(found, advice)
+    return fine(f"every write of accounts since {since:%Y-%m-%d} is in the journal")

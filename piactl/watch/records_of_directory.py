@@ -1,4 +1,4 @@
-"""Checks of what the directory holds: records, keys, password policies, canaries, cases, approvals."""
+"""Checks of what the directory holds: records, keys, password policies, canaries, approvals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.attribute_scans import read_numbers
-from piactl.directory.store.case_records import cases_in
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state import (
     foreign_policies,
@@ -30,10 +29,8 @@ from piactl.directory.store.records import (
     WAITING,
     Places,
     UnreadableRecord,
-    UnreadableRecords,
     entries_of,
     misplaced_entries,
-    read_records,
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
@@ -203,22 +200,6 @@ def canaries(content: Content) -> CheckResult:
         "proves nothing needs a password and its file."
     )
     return worst(let_in, unknown, advice, counted(len(results), "bind", "binds") + ", all refused")
-
-
-def cases(content: Content) -> CheckResult:
-    """D59."""
-    cases = cases_in(read_records(content.reader, content.directory.state), UnreadableRecords())
-    matching, today = content.settings.matching, content.today
-    overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
-    soon = [
-        f"case {c.id}: the newcomer starts on {c.start}, or has started"
-        for c in cases
-        if c.urgent(matching, today) and not c.overdue(matching, today)
-    ]
-    soon += [f"case {c.id} waits since {c.since} for HR to correct a row" for c in cases if c.waits_for_hr]
-    number = sum(case.open for case in cases)
-    advice = "Decide them, or ask HR to correct its row: piactl match list (docs/identity.md)."
-    return worst(overdue, soon, advice, f"{number} open, none is urgent")
 
 
 def approvals(content: Content) -> CheckResult:

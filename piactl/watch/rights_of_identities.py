@@ -7,6 +7,7 @@ no run holds it.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -44,8 +45,7 @@ from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, proc
 from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.watch.servers import UNPROTECTED, Server
 
-_ADDS = "add_content_acl is off: who may add an account may also set its password"
-_SHOWN = "everybody can see the devices of protected accounts, without their secrets"
+_EVERYBODY = re.compile(r'by\s+set(\.\w+)?="this/-1/piactlProtected & \[TRUE\]"\s+read', re.IGNORECASE)
 _RIGHTS = "Compare the access rules with slapd/slapd.conf.in; their order matters."
 
 
@@ -138,9 +138,7 @@ def rights(server: Server) -> CheckResult:
     # a nightly identity has its rights only while it holds the run lock
     with _run_lock(server) if "nightly" in server.probes else nullcontext("") as no_lock:
         tried, answers = _tried(server, trials, nightly=not no_lock)
-    off = [_ADDS] if server.config is not None and not server.config.checks_adds else []
-    off += [_SHOWN] if server.config is not None and server.config.shows_devices else []
-    wrong = [*_root(server), *off, *tried, *_readable_passwords(server)]
+    wrong = [*_in_settings(server), *tried, *_readable_passwords(server)]
     if not answers and not wrong:
         return skipped("the server's answers do not show the rights")
     lacking = {trial.entry for trial in trials if trial.identity in server.probes} - server.places.keys()
@@ -292,15 +290,26 @@ def run_lock(server: Server) -> CheckResult:
     return worst(wrong, [], advice, good)
 
 
-def _root(server: Server) -> list[str]:
-    """Identities that are the rootdn, which access rules and some rules of ppolicy do not restrict."""
-    root = server.config.root if server.config is not None else ""
+def _in_settings(server: Server) -> list[str]:
+    """What the settings of the server let identities do. Access rules and some rules of ppolicy do not
+    restrict the rootdn."""
+    config = server.config
+    if config is None:
+        return []
+    root = config.database.text("olcRootDN")
     names = ((name, server.settings.identities[name].dn) for name in server.probes)
-    return [
+    wrong = [
         f"{name} is the rootdn of the server, which no access rule restricts"
         for name, dn in names
         if root and dn and same_dn(dn, root)
     ]
+    frontend = (entry for entry in config.entries if "frontend" in entry.text("olcDatabase"))
+    if all(entry.text("olcAddContentAcl") != "TRUE" for entry in (config.database, *frontend)):
+        wrong.append("add_content_acl is off: who may add an account may also set its password")
+    # a rule of an earlier version
+    if any(_EVERYBODY.search(text) for text in config.ordered("olcAccess")):
+        wrong.append("everybody can see the devices of protected accounts, without their secrets")
+    return wrong
 
 
 def _readable_passwords(server: Server) -> list[str]:

@@ -39,7 +39,6 @@ from piactl.watch.findings import (
     CheckResult,
     error,
     fine,
-    note,
     skipped,
     warning,
     worst,
@@ -83,9 +82,9 @@ def password_policy(server: Server) -> CheckResult:
     config = server.config
     advice = "Add `overlay ppolicy` with its settings as in slapd/slapd.conf.in."
     if config is not None and not faults:
-        if not config.hashes_passwords:
+        if config.of_overlay("ppolicy", "olcPPolicyHashCleartext") != "TRUE":
             warnings.append("ppolicy_hash_cleartext is off: passwords set by piactl are stored in clear")
-        if not config.password_policy:
+        if not config.of_overlay("ppolicy", "olcPPolicyDefault"):
             faults.append("there is no ppolicy_default: ends, starts and locks of accounts have no effect")
     default_faults, default_warnings = _default_policy(server)
     if default_faults:
@@ -114,7 +113,8 @@ def _takes_one_letter(server: Server) -> bool:
 def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     """Faults and warnings of the default policy: the entry that the server names, and the one in
     `password.policy`, which every identity that writes accounts must be able to read."""
-    set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
+    set_ = server.passwords.policy
+    served = server.config.of_overlay("ppolicy", "olcPPolicyDefault") if server.config else ""
     faults, warnings = [], []
     if served and server.first.entry(served, ["objectClass"]) is None:
         faults.append(f"ppolicy_default {served} does not exist")
@@ -134,13 +134,10 @@ def one_time_codes(server: Server) -> CheckResult:
     subschema = server.subschema
     faults = []
     if subschema is not None:
-        faults += [
-            f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in subschema.classes
-        ]
+        faults += [f"class {name} is missing" for name in OTP_CLASSES if not subschema.has_class(name)]
     overlays = server.overlays
     if server.host.portal and faults:
-        advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
-        return note(f"{'; '.join(faults)}: piactl can store no devices", advice)
+        return fine(f"a portal asks for codes; {'; '.join(faults)}: piactl can store no devices")
     if overlays is not None and "otp" not in overlays and not server.host.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
@@ -211,9 +208,9 @@ def unique_names(server: Server) -> CheckResult:
     faults: dict[str, list[str]] = {name: [] for name in names}
     for name in names:
         rule = config.unique_rule(name, server.settings.accounts)
-        if seen[name] is False or (rule is None and seen[name] is None):
+        if seen[name] is False or (not rule and seen[name] is None):
             faults[name].append(f"{name} is not guarded below {server.settings.accounts}")
-        elif rule is not None and not rule.serialize:
+        elif rule and "serialize" not in rule.split():
             faults[names[1]].append(
                 f"{name} is guarded without `serialize`: two simultaneous writers get past it"
             )
@@ -236,7 +233,7 @@ def indexes(server: Server) -> CheckResult:
         return skipped(_CANNOT, UNSEEN)
     named = server.settings.attributes
     wanted = {named.get(name, name): kinds for name, kinds in shipped_indexes().items()}
-    have = server.config.indexes
+    have = server.config.indexes()
     missing = [
         f"no {kind} index on {name}"
         for name, kinds in wanted.items()
@@ -262,29 +259,23 @@ def shipped_indexes() -> dict[str, list[str]]:
 
 
 def checkpoint(server: Server) -> CheckResult:
-    suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
-    replicated = bool(suffix and suffix.values.get("contextCSN"))
-    overlays = server.overlays
-    if "syncprov" not in (overlays or ()) and not replicated:
-        words = "not replicated" if overlays is not None else "no contextCSN: not replicated"
-        return fine(words)
     config = server.config
+    if "syncprov" not in (config.overlays if config else ()) and not server.csns:
+        return fine("not replicated" if config else "no contextCSN: not replicated")
     if config is None:
         return skipped(f"replicated; {_CANNOT}", UNSEEN)
     if "syncprov" not in config.overlays:
-        return note(
-            "a consumer, or a former provider: no overlay syncprov",
-            "No action, if this is intended.",
-        )
+        return fine("a consumer, or a former provider: no overlay syncprov")
     advice = (
         "Set `syncprov-checkpoint 1 1` (olcSpCheckpoint: 1 1); it costs about a quarter of the write rate."
     )
-    if not config.checkpoint:
+    checkpoint = config.of_overlay("syncprov", "olcSpCheckpoint")
+    if not checkpoint:
         return error("syncprov has no visible checkpoint", advice)
-    operations = int(config.checkpoint.split()[0])
+    operations = int(checkpoint.split()[0])
     if operations > 1:
-        return error(f"syncprov-checkpoint {config.checkpoint} is coarse", advice)
-    return fine(f"syncprov-checkpoint {config.checkpoint}")
+        return error(f"syncprov-checkpoint {checkpoint} is coarse", advice)
+    return fine(f"syncprov-checkpoint {checkpoint}")
 
 
 def clock(server: Server) -> CheckResult:
@@ -332,7 +323,7 @@ def passwords_in_clear(server: Server) -> CheckResult:
 
 def comparisons(server: Server) -> CheckResult:
     """D69. Reads the rules only: a trial would end the server."""
-    ended = server.config.ended_by_comparisons if server.config else None
+    ended = server.config.ended_by_comparisons() if server.config else None
     if ended is None:
         return skipped("unknown: the rules in cn=config are not readable", UNSEEN)
     advice = f"Make `access to attrs=hasSubordinates by * compare` the first rule. {UPGRADE_PAGE}"
@@ -356,7 +347,7 @@ def groups(server: Server) -> CheckResult:
         return error(f"there is no entry {base}", UPGRADE_PAGE)
     overlays = server.overlays
     if overlays is None:
-        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
+        return skipped(_CANNOT, UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("the overlay dynlist is not loaded", UPGRADE_PAGE)
     return _searched_by_part(server, base) or _groups_tried(server, base)
@@ -385,7 +376,7 @@ def _searched_by_part(server: Server, base: str) -> CheckResult | None:
     empty: dict[str, list[str]] = {}
     for group in server.first.entries(base, _DYNAMIC, ["cn", MEMBERS]):
         for name in sorted(set(_PART.findall(shown_members(group.values)))):
-            if schema.has_attribute(name) and not schema.substr(name):
+            if schema.has_attribute(name) and not schema.rule(name, "substr"):
                 empty.setdefault(name, []).append(group.text("cn"))
     if not empty:
         return None

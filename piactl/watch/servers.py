@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +11,9 @@ from functools import cached_property
 from piactl.core.model.settings import IdentityName
 from piactl.directory import filters
 from piactl.directory.client.controls import ASSERTION
-from piactl.directory.probe.server_config import ServerConfig, database_overlays, read_server_config
-from piactl.directory.probe.subschema import NEEDED_SERVER, Subschema, read_subschema, why_older
+from piactl.directory.client.schema import Subschema
+from piactl.directory.probe.server_config import ServerConfig, read_server_config
+from piactl.directory.probe.subschema import NEEDED_SERVER, read_subschema, why_older
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
@@ -105,13 +106,10 @@ class Server:
                 return config
         return None
 
-    @cached_property
-    def overlays(self) -> tuple[str, ...] | None:
+    @property
+    def overlays(self) -> Collection[str] | None:
         """The overlays of the database, None if no identity may see them."""
-        if self.config is not None:
-            return self.config.overlays
-        seen = (database_overlays(probe, self.settings.suffix) for probe in self.probes.values())
-        return next((overlays for overlays in seen if overlays is not None), None)
+        return self.config.overlays if self.config is not None else None
 
     @cached_property
     def subschema(self) -> Subschema | None:
@@ -212,14 +210,16 @@ def replication(server: Server) -> CheckResult:
     """D71."""
     if len(server.csns) < 2 and len(server.settings.servers) < 2:
         return fine("one server")
-    if server.overlays is None:
-        return skipped("unknown: neither cn=config nor cn=monitor is readable", UNSEEN)
+    config = server.config
+    if config is None:
+        return skipped("unknown: cn=config is not readable", UNSEEN)
     advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
-    if not any(overlay.endswith("accesslog") for overlay in server.overlays):
+    if not any(overlay.endswith("accesslog") for overlay in config.overlays):
         return error("several servers, and no access log: this is plain syncrepl", advice)
-    if server.config is not None and server.config.plain_syncrepl:
+    # it shows only where olcSyncrepl, which has a password, may be read
+    if any("syncdata=accesslog" not in text for text in config.ordered("olcSyncrepl")):
         return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
-    if server.config is not None and not server.config.has_number:
+    if not any(entry.text("olcServerID") for entry in config.entries):
         advice = "Give each server a serverID of its own, and let the reader read olcServerID."
         return warning("no serverID can be seen (olcServerID)", advice)
     return fine("the changes are in an access log (delta-syncrepl)")

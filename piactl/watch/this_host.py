@@ -22,16 +22,10 @@ from piactl.phrase import counted
 from piactl.private_files import run_as, user_name
 from piactl.roles import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
-from piactl.watch.findings import CheckResult, error, fine, note, skipped, warning, worst
+from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
 
 _PROGRAM = "/usr/bin/piactl"
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
-IDENTITIES = {
-    "reader": "plan and every command that shows",
-    "nightly": "nightly and apply",
-    "desk": "support (password, otp)",
-    "administrator": "the commands that change single accounts",
-}
 
 
 class Host:
@@ -101,14 +95,10 @@ def passwords(host: Host) -> CheckResult:
             identity_password(identities[name])
         except PiactlError as refused:
             bad.append(f"{name}: {refused}")
-    lacking = [f"no identity {n} (for {use})" for n, use in IDENTITIES.items() if n not in identities]
     good = f"private: {', '.join(mine)}"
     if others := sorted(identities.keys() - mine):
         good += f"; of other roles: {', '.join(others)}"
-    if bad or not lacking:
-        return worst(bad, lacking, "Follow the advice for each file.", good)
-    advice = "If this host needs one of them, add it under directory.identities."
-    return note("; ".join([good, *lacking]), advice)
+    return worst(bad, [], "Follow the advice for each file.", good)
 
 
 def state_folder(host: Host) -> CheckResult:

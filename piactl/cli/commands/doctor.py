@@ -97,14 +97,13 @@ def _examined(
         configuration = configuration_path()
     except ConfigurationInvalid as missing:
         configuration = missing
-    findings = examine(configuration, utc_now, who().host, canaries=canaries, servers=servers)
-    rows = [finding.row() for finding in findings]
+    rows = examine(configuration, utc_now, who().host, canaries=canaries, servers=servers)
     if output in (None, Form.TABLE):
         display([doctor_text(rows, problems=problems)], "table")  # in English only
     else:
         listed = [row for row in rows if row["result"] != CheckOutcome.OK or not problems]
         put(rendered(listed, COLUMNS, output.value))
-    return int(exit_code(findings, strict=strict))
+    return int(exit_code(rows, strict=strict))
 
 
 def _compare(names: Sequence[str], output: Form | None) -> int:

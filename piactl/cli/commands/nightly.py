@@ -269,7 +269,6 @@ def _metrics(
         document = plan_document(ready) if ready else {}
         before = LAST_SUCCESS.search(file.read_text("utf-8", "replace")) if file.is_file() else None
         text = metrics_text(
-            order.run,
             now,
             code,
             document,

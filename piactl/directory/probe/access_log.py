@@ -47,8 +47,8 @@ class LoggedWrite:
     (the digits after its point are a count, not a time). `op` is add, modify, delete or modrdn; `by` is the
     authorized DN, "" for nobody; `attributes` are the names of the attributes that were written, without
     those that the server keeps for itself, None if not all may be seen; `seen` are those that may; `result`
-    is the LDAP code; `start` is the reqStart of a log, `csn` the entryCSN that the write left. `to` is the
-    new DN of a modrdn, "" if it may not be read."""
+    is the LDAP code, `csn` the entryCSN that the write left. `to` is the new DN of a modrdn, "" if it may not
+    be read."""
 
     time: str
     dn: str
@@ -56,7 +56,6 @@ class LoggedWrite:
     by: str
     attributes: tuple[str, ...] | None
     result: int
-    start: str = ""
     seen: tuple[str, ...] = ()
     csn: str = ""
     to: str = ""
@@ -177,7 +176,6 @@ def _write(entry: RawEntry) -> LoggedWrite:
         by=entry.text("reqAuthzID"),
         attributes=seen if whole else None,
         result=int(result) if result.isdigit() else 0,
-        start=entry.text("reqStart"),
         seen=seen,
         csn=csn,
         to=_new_name(entry),

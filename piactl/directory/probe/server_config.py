@@ -1,34 +1,17 @@
-"""Reads the settings of slapd from cn=config, and its time, listeners and overlays from cn=monitor."""
+"""Reads the settings of slapd from cn=config, and its time and listeners from cn=monitor."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
 
 from piactl.core.text import utc_instant
-from piactl.directory import filters
-from piactl.directory.dn import normal_dn, same_dn, under
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.dn import normal_dn, under
+from piactl.directory.port import RawEntry
 from piactl.directory.probe.trial_requests import Probe
-from piactl.errors import PiactlError
-
-
-def root_of(reader: Reader, suffix: str) -> str:
-    """The rootdn of the database with this suffix; "" if cn=config may not be read."""
-    context = reader.facts().config_context
-    try:
-        query = filters.equals("olcSuffix", suffix)
-        roots = (
-            [entry.text("olcRootDN") for entry in reader.search(context, query, ["olcRootDN"])]
-            if context
-            else []
-        )
-    except PiactlError:
-        return ""
-    return roots[0] if roots else ""
 
 
 def server_time(probe: Probe) -> datetime | None:
@@ -47,18 +30,6 @@ def listeners(probe: Probe) -> list[str] | None:
     return [entry.text("labeledURI") for entry in entries] or None
 
 
-def database_overlays(probe: Probe, suffix: str) -> tuple[str, ...] | None:
-    """The overlays of the database of the suffix; None if they may not be read."""
-    base = f"cn=Databases,{_context(probe)}"
-    for entry in probe.entries(
-        base, "(monitoredInfo=*)", ["namingContexts", "monitorOverlay", "monitoredInfo"]
-    ):
-        names = [value.decode() for value in entry.values.get("namingContexts", ())]
-        if entry.text("monitoredInfo") == "mdb" and any(same_dn(name, suffix) for name in names):
-            return tuple(value.decode() for value in entry.values.get("monitorOverlay", ()))
-    return None
-
-
 def _context(probe: Probe) -> str:
     return probe.facts.monitor_context or "cn=Monitor"
 
@@ -69,50 +40,62 @@ _ATTRIBUTES = (
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
 _UNIQUE = re.compile(r"ldap:///(?P<base>[^?\s]*)\?(?P<attributes>[^?\s]*)\?(?P<scope>[^?\s]*)")
-_EVERYBODY = re.compile(r'by\s+set(\.\w+)?="this/-1/piactlProtected & \[TRUE\]"\s+read', re.IGNORECASE)
 _GOES_ON = re.compile(r"by\s+\*\s+(\+0\s+)?break\s*$", re.IGNORECASE)
 _COMPARISONS = re.compile(r"to\s+attrs=hasSubordinates\s+by\s+\*\s+(compare|search|read)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class UniqueRule:
-    """Values of `attributes` are unique below `base`; `serialize`: also for two writers at once."""
-
-    base: str
-    attributes: frozenset[str]
-    serialize: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The database that holds the suffix. Attribute names are in lower case.
+    """Entries of cn=config: the database that holds the suffix, its overlays by name in the order of the
+    server, and all that were read."""
 
-    `checkpoint` is that of syncprov, "" without one. Overlays are in the order of the server; an empty tuple
-    means none. `plain_syncrepl`: the database follows another server entry by entry instead of by its access
-    log. It shows only where `olcSyncrepl`, which has a password, may be read. `ended_by_comparisons` are the
-    suffixes of the mdb databases of the server whose rules may refuse a comparison of hasSubordinates; None
-    if the rules may not be read.
-    """
+    database: RawEntry
+    overlays: Mapping[str, RawEntry]
+    entries: Sequence[RawEntry]
 
-    root: str
-    checks_adds: bool
-    indexes: Mapping[str, frozenset[str]]
-    overlays: tuple[str, ...]
-    unique: tuple[UniqueRule, ...] = ()
-    password_policy: str = ""
-    hashes_passwords: bool = False
-    checkpoint: str = ""
-    plain_syncrepl: bool = False
-    has_number: bool = False
-    """Whether it has a serverID."""
-    ended_by_comparisons: tuple[str, ...] | None = None
-    shows_devices: bool = False
-    """Whether a rule of an earlier version lets everybody see the devices of protected accounts."""
+    def of_overlay(self, name: str, attribute: str) -> str:
+        """A setting of an overlay, "" without one."""
+        return self.overlays[name].text(attribute) if name in self.overlays else ""
 
-    def unique_rule(self, attribute: str, base: str) -> UniqueRule | None:
-        """The rule that keeps values of the attribute unique below `base`; None if there is none."""
-        rules = (r for r in self.unique if attribute.lower() in r.attributes and under(base, r.base))
-        return next(rules, None)
+    def ordered(self, attribute: str) -> list[str]:
+        """The values of an attribute of the database, in the order of the server."""
+        return _ordered(self.database, attribute)
+
+    def unique_rule(self, attribute: str, base: str) -> str:
+        """The setting that keeps values of the attribute unique below `base`; "" if there is none."""
+        for text in _ordered(self.overlays["unique"], "olcUniqueURI") if "unique" in self.overlays else ():
+            for match in _UNIQUE.finditer(text):
+                names, place = match["attributes"].lower().split(","), unquote(match["base"])
+                inside = not place or under(base, place)
+                if match["scope"] == "sub" and attribute.lower() in names and inside:
+                    return text
+        return ""
+
+    def indexes(self) -> dict[str, set[str]]:
+        """The kinds of index on each attribute, whose name is in lower case."""
+        usual, indexes = set[str](), dict[str, set[str]]()
+        for text in self.ordered("olcDbIndex"):
+            names, _, kinds = text.partition(" ")
+            those = {kind.strip() for kind in kinds.split(",") if kind.strip()}
+            if names.strip() == "default":
+                usual = those
+            else:
+                indexes |= {name.strip().lower(): those or usual for name in names.split(",")}
+        return indexes
+
+    def ended_by_comparisons(self) -> list[str] | None:
+        """The suffixes of the databases whose rules may refuse a comparison of hasSubordinates; None if the
+        rules may not be read. A database is safe if its first rule lets everybody compare; rules that end in
+        `by * break` may come before it. One without rules lets everybody read."""
+        if not self.ordered("olcAccess"):
+            return None
+        ended = []
+        for entry in self.entries:
+            rules = [text for text in _ordered(entry, "olcAccess") if not _GOES_ON.search(text)]
+            is_mdb = entry.text("olcDatabase").endswith("}mdb")
+            if is_mdb and rules and not _COMPARISONS.fullmatch(rules[0].strip()):
+                ended.append(entry.text("olcSuffix"))
+        return ended
 
 
 def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
@@ -124,39 +107,7 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
     if holder is None:
         return None
     inside = [e for e in entries if e.text("olcOverlay") and under(e.dn, holder.dn)]
-    overlays = {_ORDER.sub("", entry.text("olcOverlay")): entry for entry in inside}
-    frontend = next((e for e in entries if "frontend" in e.text("olcDatabase")), holder)
-    top = next((e for e in entries if b"olcGlobal" in e.values.get("objectClass", ())), holder)
-    ppolicy = overlays.get("ppolicy", holder)
-    return ServerConfig(
-        root=holder.text("olcRootDN"),
-        checks_adds="TRUE" in (holder.text("olcAddContentAcl"), frontend.text("olcAddContentAcl")),
-        indexes=_indexes(_ordered(holder, "olcDbIndex")),
-        overlays=tuple(overlays),
-        unique=_rules(overlays["unique"], suffix) if "unique" in overlays else (),
-        password_policy=ppolicy.text("olcPPolicyDefault"),
-        hashes_passwords=ppolicy.text("olcPPolicyHashCleartext") == "TRUE",
-        plain_syncrepl=any("syncdata=accesslog" not in text for text in _ordered(holder, "olcSyncrepl")),
-        has_number=bool(top.text("olcServerID")),
-        checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
-        ended_by_comparisons=_ended_by_comparisons(entries) if _ordered(holder, "olcAccess") else None,
-        shows_devices=any(_EVERYBODY.search(text) for text in _ordered(holder, "olcAccess")),
-    )
-
-
-def _ended_by_comparisons(entries: list[RawEntry]) -> tuple[str, ...]:
-    """A database is safe if its first rule lets everybody compare; rules that end in `by * break` may come
-    before it. One without rules lets everybody read."""
-    ended = []
-    for entry in entries:
-        rules = [text for text in _ordered(entry, "olcAccess") if not _GOES_ON.search(text)]
-        if (
-            entry.text("olcDatabase").endswith("}mdb")
-            and rules
-            and not _COMPARISONS.fullmatch(rules[0].strip())
-        ):
-            ended.append(entry.text("olcSuffix"))
-    return tuple(ended)
+    return ServerConfig(holder, {_ORDER.sub("", e.text("olcOverlay")): e for e in inside}, entries)
 
 
 def _database(entries: list[RawEntry], suffix: str) -> RawEntry | None:
@@ -179,27 +130,3 @@ def _ordered(entry: RawEntry, attribute: str) -> list[str]:
         return int(match[0][1:-1]) if match else 0
 
     return [_ORDER.sub("", text) for text in sorted(texts, key=number)]
-
-
-def _indexes(texts: list[str]) -> dict[str, frozenset[str]]:
-    usual: frozenset[str] = frozenset()
-    indexes: dict[str, frozenset[str]] = {}
-    for text in texts:
-        names, _, kinds = text.partition(" ")
-        those = frozenset(kind.strip() for kind in kinds.split(",") if kind.strip())
-        if names.strip() == "default":
-            usual = those
-            continue
-        for name in names.split(","):
-            indexes[name.strip().lower()] = those or usual
-    return indexes
-
-
-def _rules(entry: RawEntry, suffix: str) -> tuple[UniqueRule, ...]:
-    rules = []
-    for text in _ordered(entry, "olcUniqueURI"):
-        for match in _UNIQUE.finditer(text):
-            if match["scope"] == "sub":
-                names = frozenset(match["attributes"].lower().split(","))
-                rules.append(UniqueRule(unquote(match["base"]) or suffix, names, "serialize" in text.split()))
-    return tuple(rules)
