@@ -16,9 +16,8 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
-from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
-from piactl.directory.client.messages import csn_in
+from piactl.directory.client.messages import ASSERTION as ASSERTION_OID
+from piactl.directory.client.messages import PAGED, POST_READ, csn_controls, csn_in, never_control
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,

@@ -12,16 +12,16 @@ from datetime import datetime
 from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable
-from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import (
+from piactl.directory.client.messages import ASSERTION as ASSERTION_OID
+from piactl.directory.client.messages import (
     PERMISSIVE,
     POST_READ,
     PRE_READ,
     Control,
     assertion_control,
     csn_controls,
+    csn_in,
 )
-from piactl.directory.client.messages import csn_in
 from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
     AGAIN,
