@@ -1,5 +1,4 @@
-"""The records of the state between runs: the last run, sources, people in waiting, addresses of other tools,
-due archivals."""
+"""The records of the state between runs: the last run, sources, people in waiting, due archivals."""
 
 from __future__ import annotations
 
@@ -182,8 +181,6 @@ def memory_in(
     last_run = last_in(records, unreadable)
     drift, vanished = single(places.drift, DRIFT), single(places.vanished, VANISHED)
     archivals = single(places.archivals, ARCHIVALS)
-    if (addresses := records.entry(places.addresses)) is not None:  # of older versions; a write deletes it
-        raw[addresses.dn] = addresses.first(DATA) or b""
     cases = {}
     for entry in records.beginning(CASES):
         case = keep(entry, case_in(entry, places, unreadable))
@@ -297,7 +294,6 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         for name, source in after.sources.items():
             yield places.source(name), to_json(source), None
         yield places.drift, to_json(after.drift) or None, None
-        yield places.addresses, None, None
         yield places.vanished, to_json(after.vanished) or None, None
         yield places.archivals, to_json(after.archivals) or None, None
         for id_ in sorted({*before.memory.cases, *after.cases}):
