@@ -21,24 +21,22 @@ from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import (
     CIVILITIES,
+    EXCEPTION,
     FORMER_ARCHIVED,
     LABEL,
     LOCKED_STATE,
+    OVERRIDE,
     SUPANN_STATES,
     assignment_text,
     civil_day,
     compact_day,
-    exception_text,
     labelled_mail,
     lock_text,
     midnight,
-    override_text,
     plain_mail,
     read_assignment,
     read_compact_day,
-    read_exception,
     read_lock,
-    read_override,
     read_proof_change,
 )
 from piactl.directory.store.base_digest import (
@@ -202,8 +200,8 @@ class Encoding:
             "piactlNextDue": compact_day(account.next_due),
             "piactlProfile": (*account.profiles, *account.local_profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
-            "piactlException": [exception_text(e) for e in account.exceptions],
-            "piactlOverride": [override_text(p) for p in account.overrides],
+            "piactlException": [*map(EXCEPTION.text, account.exceptions)],
+            "piactlOverride": [*map(OVERRIDE.text, account.overrides)],
         }
 
     @cached_property
@@ -398,9 +396,9 @@ class _Reading:
             attribute = "piactlLock"
             lock = read_lock(self.one(attribute)) if self.one(attribute) else None
             attribute = "piactlException"
-            exceptions = tuple(map(read_exception, self.all(attribute)))
+            exceptions = tuple(map(EXCEPTION.read, self.all(attribute)))
             attribute = "piactlOverride"
-            overrides = tuple(map(read_override, self.all(attribute)))
+            overrides = tuple(map(OVERRIDE.read, self.all(attribute)))
             attribute = "piactlProofChanged"
             proof_changes = tuple(map(read_proof_change, self.all(attribute)))
             attribute = "piactlNextDue"
