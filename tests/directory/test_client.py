@@ -24,12 +24,12 @@ from piactl.core.model.settings import TlsSettings
 from piactl.core.plan.write import Values, Write
 from piactl.directory.client.connection import Session, open_session
 from piactl.directory.client.messages import (
+    CSN_CONTROLS,
     POST_READ,
     PRE_READ,
     Control,
     assertion_control,
     changes_of,
-    csn_controls,
     csn_in,
     element,
     encoded,
@@ -167,7 +167,7 @@ def test_a_connection_keeps_no_password_whatever_the_way_to_bind(tmp_path: Path)
 
 def test_a_write_returns_the_entry_csn_before_and_after(slapd: PlainSlapd) -> None:
     opened = session(slapd)
-    controls = csn_controls("modify", opened.facts.controls)
+    controls = CSN_CONTROLS["modify"]
 
     def csn(dn: str) -> bytes:
         entry = opened.entry(dn, ["entryCSN"])

@@ -7,7 +7,7 @@ and post-read controls (RFC 4527) lose values that are not text; it accepts a `C
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -91,11 +91,14 @@ class Control(NamedTuple):
 
 
 _ENTRY_CSN = element(SEQUENCE, octets(b"entryCSN"))
-_CSN_CONTROLS = {
+CSN_CONTROLS = {
     "add": (Control(POST_READ, False, _ENTRY_CSN),),
     "modify": (Control(PRE_READ, False, _ENTRY_CSN), Control(POST_READ, False, _ENTRY_CSN)),
     "delete": (),
 }
+"""The controls that return the entryCSN before a modify and after an add or a modify (RFC 4527). The answers
+are in `Result.controls`; `csn_in` decodes them. No control is critical: no write fails because its entryCSN
+cannot be returned."""
 
 
 PERMISSIVE = Control("1.2.840.113556.1.4.1413", False, None)
@@ -119,16 +122,6 @@ def assertion_control(present: Values, absent: Values) -> Control | None:
 def never_control() -> Control:
     """An assertion that no entry satisfies. A modify with it shows whether a server accepts writes."""
     return Control(ASSERTION, True, element(0xA2, octets(b"objectClass", 0x87)))
-
-
-def csn_controls(op: str, supported: Container[str]) -> list[Control]:
-    """The controls that return the entryCSN before a modify and after an add or a modify (RFC 4527), if they
-    are `supported` by the server.
-
-    The answers are in `Result.controls`; `messages.csn_in` decodes them. No control is
-    critical: no write fails because its entryCSN cannot be returned.
-    """
-    return [control for control in _CSN_CONTROLS[op] if control.oid in supported]
 
 
 def _equality(attribute: str, value: bytes) -> bytes:

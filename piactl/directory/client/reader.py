@@ -16,8 +16,7 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
-from piactl.directory.client.messages import ASSERTION as ASSERTION_OID
-from piactl.directory.client.messages import PAGED, POST_READ, csn_controls, csn_in, never_control
+from piactl.directory.client.messages import ASSERTION, CSN_CONTROLS, PAGED, POST_READ, csn_in, never_control
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -171,9 +170,7 @@ class Link:
 
     def _has_number(self, number: str, write: Write, session: Session) -> None:
         """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
-        result = session.write(
-            write, csn_controls("modify", session.facts.controls), "ask which server it is"
-        )
+        result = session.write(write, CSN_CONTROLS["modify"], "ask which server it is")
         found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
         if found and found != [number]:
             here, there = int(found[0], 16), int(number, 16)
@@ -185,8 +182,8 @@ class Link:
         A writable server answers that the assertion failed (or that the entry does not exist, or that this
         identity has no right on it). A consumer or a read-only database refuses before that.
         """
-        if ASSERTION_OID not in session.facts.controls:
-            return
+        if ASSERTION not in session.facts.controls:
+            raise Unusable("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later")
         probe = Write("modify", self._settings.suffix, add={"objectClass": (b"top",)})
         result = session.write(probe, [never_control()], "ask whether it takes writes")
         if result.code in (REFERRAL, UNWILLING):
