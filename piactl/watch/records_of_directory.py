@@ -12,7 +12,6 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.attribute_scans import read_numbers
-from piactl.directory.store.case_records import cases_in
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state import (
     foreign_policies,
@@ -36,7 +35,7 @@ from piactl.directory.store.records import (
     read_records,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.state_records import cases_in, read_memory
 from piactl.helpdesk.key_rotation import key_needs, need_words
 from piactl.helpdesk.limits import (
     operations_dn,

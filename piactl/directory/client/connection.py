@@ -265,7 +265,7 @@ def open_session(
         connection.bind(read_server_info=False)
         _check_bound(connection.strategy.result, identity)
         session.operation_timeout = deadline.remaining()
-        session.facts = _facts(session, connection.socket.getpeername())
+        session.facts = _facts(session)
         session.operation_timeout = settings.operation_timeout
     except BaseException as error:
         session.drop()
@@ -369,7 +369,7 @@ def _check_bound(result: Result, identity: Identity) -> None:
     raise Unusable(words)
 
 
-def _facts(session: Session, peer: object) -> ServerFacts:
+def _facts(session: Session) -> ServerFacts:
     entry = session.entry("", _ROOT_DSE) or RawEntry("", {})
     return ServerFacts(
         uri=session.uri,
@@ -378,7 +378,6 @@ def _facts(session: Session, peer: object) -> ServerFacts:
         config_context=entry.text("configContext"),
         monitor_context=entry.text("monitorContext"),
         subschema=entry.text("subschemaSubentry") or "cn=Subschema",
-        address=str(peer[0]) if isinstance(peer, tuple) else "",
     )
 
 

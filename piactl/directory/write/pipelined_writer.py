@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.text import utc_instant
-from piactl.directory.client.connection import Session, Unusable
+from piactl.directory.client.connection import Session, Unusable, open_session
 from piactl.directory.client.messages import (
     CSN_CONTROLS,
     PERMISSIVE,
@@ -294,8 +294,12 @@ class PipelinedWriter(DirectoryReader):
 
     def server_times(self) -> dict[str, datetime]:
         times = {}
-        for uri in self._link.peers:
-            with suppress(Unusable, PiactlError, ValueError), closing(self._link.peer(uri)) as peer:
+        link = self._link
+        for uri in link.settings.servers[1:]:
+            with (
+                suppress(Unusable, PiactlError, ValueError),
+                closing(open_session(uri, link.settings, link.identity, link.password)) as peer,
+            ):
                 base = peer.facts.monitor_context or "cn=Monitor"
                 entry = peer.entry(f"cn=Current,cn=Time,{base}", ["monitorTimestamp"])
                 times[uri] = utc_instant(entry.text("monitorTimestamp") if entry else "")
@@ -303,7 +307,8 @@ class PipelinedWriter(DirectoryReader):
 
     def who(self) -> str:
         # after a simple bind the server knows it by the name that it bound with (RFC 4513)
-        return self._link.bound_as or self._repeated(lambda session: session.who_am_i())
+        identity = self._link.identity
+        return identity.dn if not identity.external else self._repeated(Session.who_am_i)
 
     def _one(self, write: Write, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
         """Sends one write and returns its result.
