@@ -21,11 +21,10 @@ from piactl.core.text import read_json
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.case_records import PERSON
 from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.state_records import PERSON, read_memory
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import AccountStore, find_entry, lock_row
 from piactl.errors import NotFound

@@ -58,8 +58,7 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The content of the root DSE. OIDs as text. `address` is the network address that answers at `uri`,
-    empty on a socket of this host."""
+    """The content of the root DSE. OIDs as text."""
 
     uri: str
     controls: frozenset[str]
@@ -67,12 +66,6 @@ class ServerFacts:
     config_context: str = ""
     monitor_context: str = ""
     subschema: str = "cn=Subschema"
-    address: str = ""
-
-    @property
-    def server(self) -> str:
-        """The identity of this server, because one name can resolve to several servers."""
-        return f"{self.uri} {self.address}".rstrip()
 
 
 class Reader(Protocol):

@@ -21,8 +21,8 @@ from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
-from piactl.directory.store.case_records import CASE
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
+from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore, find_entry

@@ -49,10 +49,9 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.case_records import cases_in
 from piactl.directory.store.foreign_changes import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
-from piactl.directory.store.state_records import drift_in, last_in, vanished_in
+from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled

@@ -42,9 +42,9 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.case_records import CASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import DATA, Places, parsed, record_write
+from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore, find_account, find_entry

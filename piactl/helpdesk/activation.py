@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.passwords import (
@@ -146,7 +147,7 @@ class ActivationDelivery:
             self._file.promise(
                 [self._row(activation, "set or not") for activation in self._activations.values()]
             )
-        return ActivationPasswordWriter(writer)
+        return cast(Writer, ActivationPasswordWriter(writer))
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
         """Finishes the file with the activation passwords that were set or may have been.

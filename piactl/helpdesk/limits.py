@@ -35,12 +35,11 @@ from piactl.directory.store.records import (
     UnreadableRecords,
     instant_of,
     is_record,
-    number_of,
     record_write,
     stored,
-    text_of,
 )
 from piactl.directory.store.state_records import read_last
+from piactl.directory.store.typed_records import reader_of, to_json
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.phrase import Phrase, counted
@@ -241,13 +240,6 @@ def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
     return len(names)
 
 
-def read_attempts(record: Record) -> Attempts:
-    """The wrong checks of one account. Raises KeyError, ValueError."""
-    if "last" not in record:
-        return Attempts()
-    return Attempts(number_of(record, "failures"), instant_of(record["last"]))
-
-
 def read_all_attempts(record: Record) -> All:
     """The times of the wrong checks of all accounts. Raises KeyError, ValueError."""
     return tuple(instant_of(text) for text in record.get("failures", []))
@@ -324,7 +316,7 @@ class _Counts:
     def change_own(self, dn: str, change: Callable[[Attempts], Attempts]) -> None:
         def changed(data: bytes | None) -> Record | None:
             new = change(self._own(dn, data))
-            return {"failures": new.failures, "last": new.last.isoformat()} if new.last else None
+            return to_json(new) if new.last else None
 
         self._change(dn, changed)
 
@@ -333,7 +325,7 @@ class _Counts:
 
         def changed(data: bytes | None) -> Record | None:
             new = change(self._all(dn, data))
-            return {"failures": [instant.isoformat() for instant in new]} if new else None
+            return {"failures": to_json(new)} if new else None
 
         self._change(dn, changed)
 
@@ -438,7 +430,8 @@ class OperationGuard:
                             accounts=counted(len(uids), "account", "accounts"),
                         )
                     )
-                return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}
+                new: Record = to_json(Operations(self.day, self._after(counts, operation, len(uids))))
+                return new
 
             change_record(writer, operations_dn(self._state), more)
 
@@ -479,13 +472,15 @@ class OperationGuard:
         if data is None:
             return {}
         counts = self.unreadable.read(operations_dn(self._state), data, read_operations)
-        return counts[1] if counts and counts[0] == self.day else {}
+        return counts.operators if counts and counts.day == self.day else {}
 
 
-def read_operations(record: Record) -> tuple[date, Counts]:
-    """The day and the counts of a record. Raises KeyError, ValueError."""
-    counts = {
-        operator: {operation: number_of(own, operation) for operation in own}
-        for operator, own in record["operators"].items()
-    }
-    return date.fromisoformat(text_of(record, "day")), counts
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What operators did on a day, as a record has it."""
+
+    day: date
+    operators: Counts
+
+
+read_attempts, read_operations = reader_of(Attempts), reader_of(Operations)

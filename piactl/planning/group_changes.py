@@ -14,21 +14,15 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.store.groups import CLASS as STRUCTURE_CLASS
 from piactl.directory.store.groups import (
     GROUP_CLASS,
+    GROUPS,
+    STRUCTURES,
     GroupEntry,
-    group_deletion,
     group_dn,
     group_name,
     group_values,
-    group_write,
-    has_groups,
-    has_structures,
-    read_groups,
-    read_structures,
     shown_members,
-    structure_deletion,
     structure_dn,
     structure_values,
-    structure_write,
 )
 from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -55,17 +49,18 @@ def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> Plann
     reader, directory, _ = accounts
     if not directory.structures:
         return PlannedGroups()
-    if not has_structures(reader, directory):
+    if not STRUCTURES.has_place(reader, directory.structures):
         remark = Phrase(
             "WARNING: no structures are kept: the server lacks {entry}, or {object_class}",
             entry=directory.structures,
             object_class=STRUCTURE_CLASS,
         )
         return PlannedGroups(remarks=(remark,))
-    current = read_structures(reader, directory)
+    current = STRUCTURES.read(reader, directory, directory.structures)
     rows, remarks = [], []
     for uai, establishment in sorted(rules.register.items()):
-        entry = current.pop(normal_dn(structure_dn(directory, uai)), None)
+        dn, values = structure_dn(directory, uai), structure_values(establishment, directory)
+        entry = current.pop(normal_dn(dn), None)
         if entry is not None and not entry.owned:
             remarks.append(
                 Phrase(
@@ -74,16 +69,16 @@ def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> Plann
                 )
             )
             continue
-        write = structure_write(establishment, entry, directory)
+        write = STRUCTURES.write(dn, entry, values)
         if write is not None:
             reason = (
                 Phrase("another program changed it") if same else Phrase("the register has the establishment")
             )
-            rows.append(_row(write, entry, structure_values(establishment, directory), reason, rules))
+            rows.append(_row(write, entry, values, reason, rules))
     for entry in current.values():
         if entry.owned:
             reason = Phrase("the register has no such establishment")
-            rows.append(_row(structure_deletion(entry), entry, {}, reason, rules))
+            rows.append(_row(STRUCTURES.deletion(entry), entry, {}, reason, rules))
     return PlannedGroups(tuple(rows), tuple(remarks))
 
 
@@ -91,17 +86,18 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
     reader, directory, encoding = accounts
     if not directory.groups:
         return PlannedGroups()
-    if not has_groups(reader, directory):
+    if not GROUPS.has_place(reader, directory.groups):
         remark = Phrase(
             "WARNING: no groups are kept: the server lacks {entry}, or {object_class}",
             entry=directory.groups,
             object_class=GROUP_CLASS,
         )
         return PlannedGroups(remarks=(remark,))
-    current = read_groups(reader, directory)
+    current = GROUPS.read(reader, directory, directory.groups)
     rows, remarks = [], []
     for group in groups_of(rules.policy, rules.register):
-        entry = current.pop(normal_dn(group_dn(directory, group)), None)
+        dn, values = group_dn(directory, group), group_values(group, directory, encoding)
+        entry = current.pop(normal_dn(dn), None)
         if entry is not None and not entry.owned:
             remarks.append(
                 Phrase(
@@ -116,9 +112,8 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
                 )
             )
             continue
-        write = group_write(group, entry, directory, encoding)
+        write = GROUPS.write(dn, entry, values)
         if write is not None:
-            values = group_values(group, directory, encoding)
             reason = (
                 Phrase("another program changed it")
                 if same
@@ -127,7 +122,9 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
             rows.append(_row(write, entry, values, reason, rules, group.line))
     for entry in current.values():
         if entry.owned and not entry.lists_members:
-            rows.append(_row(group_deletion(entry), entry, {}, Phrase("the policy has no such group"), rules))
+            rows.append(
+                _row(GROUPS.deletion(entry), entry, {}, Phrase("the policy has no such group"), rules)
+            )
     return PlannedGroups(tuple(rows), tuple(remarks))
 
 

@@ -6,30 +6,41 @@ of the same id would recognise nobody. Both must stop before they write.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
     Places,
-    Record,
     Records,
     UnreadableRecords,
     set_record,
-    text_of,
 )
+from piactl.directory.store.typed_records import reader_of, to_json
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.phrase import Phrase
 
 _CHECK = "keys"
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncedKey:
+    """The id of the current key, and the digest of it made with the key itself."""
+
+    current: str
+    check: str
+
+
+read_announced = reader_of(AnnouncedKey)
+
+
 def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
     """Records the current key below the entry `state`: its id, and a digest of the id made with it. Raises
     PiactlError."""
     dn = Places(state).keys
-    record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
-    result = set_record(writer, dn, record)
+    result = set_record(writer, dn, to_json(AnnouncedKey(keys.current, keys.digest(_CHECK, keys.current))))
     if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(Phrase("{dn} cannot be written: {why}", dn=dn, why=result.message))
 
@@ -48,8 +59,8 @@ def check_current_key(
     if announced is None:
         check_needed_keys(records.reader, settings, keys)
         return
-    key, check = announced
-    if key in keys.keys and keys.matches(check, _CHECK, key):
+    key = announced.current
+    if key in keys.keys and keys.matches(announced.check, _CHECK, key):
         return
     wrong = Phrase("has another key with that id") if key in keys.keys else Phrase("lacks it")
     raise SecretUnusable(
@@ -61,11 +72,6 @@ def check_current_key(
             wrong=wrong,
         )
     )
-
-
-def read_announced(record: Record) -> tuple[str, str]:
-    """The id of the current key, and the digest of it. Raises KeyError, ValueError."""
-    return text_of(record, "current"), text_of(record, "check")
 
 
 def check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count, islice
@@ -30,8 +30,8 @@ from piactl.directory.store.records import (
     record_write,
     set_record,
     text_of,
-    texts_of,
 )
+from piactl.directory.store.typed_records import from_json
 from piactl.runs.run import Run
 
 UNDO_CHUNK = 400
@@ -134,7 +134,7 @@ def _kept(row: Record) -> Write:
     if op not in ("add", "modify", "delete") or not normal_dn(dn):
         raise ValueError("not a write of an account")
     made = text_of(row, "made") if "made" in row else ""
-    kinds = texts_of(row["kinds"], "kinds")
+    kinds = from_json(tuple[str, ...], row["kinds"], "kinds")
     return Write(op, dn, add=add, delete=delete, uid=text_of(row, "uid"), kinds=kinds, made=made)
 
 
@@ -144,7 +144,8 @@ def is_undoable(logged_write: Write) -> bool:
 
 
 def _bytes(values: Record) -> Values:
-    return {name: tuple(value.encode() for value in texts_of(texts, name)) for name, texts in values.items()}
+    texts = from_json(Mapping[str, tuple[str, ...]], values)
+    return {name: tuple(map(str.encode, some)) for name, some in texts.items()}
 
 
 def prune(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:

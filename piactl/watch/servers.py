@@ -10,7 +10,7 @@ from functools import cached_property
 
 from piactl.core.model.settings import IdentityName
 from piactl.directory import filters
-from piactl.directory.client.controls import ASSERTION
+from piactl.directory.client.messages import ASSERTION
 from piactl.directory.client.schema import Subschema
 from piactl.directory.probe.server_config import ServerConfig, read_server_config
 from piactl.directory.probe.subschema import NEEDED_SERVER, read_subschema, why_older

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from piactl.directory.client.controls import SEQUENCE, element, header, integer, number, octets
+from piactl.directory.client.messages import SEQUENCE, element, header, integer, number, octets
 
 IN_FLIGHT = 500
 

@@ -325,21 +325,6 @@ def test_closing_the_results_leaves_no_write_in_flight(slapd: PlainSlapd) -> Non
         assert len(steps_done(slapd)) == done
 
 
-def test_without_assertions_deleting_a_changed_entry_is_a_conflict(
-    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("piactl.directory.write.single_writes.ASSERTION_OID", "0.0.0")
-    with open_writer(slapd.settings(), "clerk", password) as writer:
-        writes: list[Write] = []
-        for number in range(0, 40, 2):
-            wrong = b"other" if number == 20 else b"person"
-            writes += [Write("delete", step(number).dn, delete={"sn": (wrong,)}), step(number + 1)]
-        results = list(writer.write(writes))
-    assert [result.write for result in results] == writes
-    assert [n for n, result in enumerate(results) if result.outcome is not Outcome.APPLIED] == [20]
-    assert results[20].outcome is Outcome.CONFLICT
-
-
 def test_writes_to_a_dead_server_fail_and_none_is_made(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(connect=1), "clerk", password) as writer:
         slapd.kill()

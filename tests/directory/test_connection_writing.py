@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -102,21 +101,6 @@ def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> N
     mixed = Write("modify", ALICE, add={"mail": (b"alice@example.fr", b"new@example.fr")})
     assert one(writer, mixed).outcome is Outcome.CONFLICT
     assert len(held(writer, "mail")["mail"]) == 2
-
-
-def test_outcomes_are_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
-    # as on a server without RFC 4528
-    monkeypatch.setattr("piactl.directory.write.single_writes.ASSERTION_OID", "0.0.0")
-    with open_writer(slapd.settings(), "clerk", password) as writer:
-        one(writer, Write("add", ALICE, add=ENTRY))
-        change = Write("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
-        assert one(writer, change).outcome is Outcome.APPLIED
-        assert one(writer, change).outcome is Outcome.UNCHANGED
-        stale = replace(change, add={"sn": (b"Petit",)})
-        assert one(writer, stale).outcome is Outcome.CONFLICT
-        assert one(writer, Write("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.UNCHANGED
-        assert one(writer, Write("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
-        assert held(writer, "sn") == {"sn": (b"Bernard",)}
 
 
 def test_a_deletion_asserts_what_it_deletes(writer: Writer) -> None:
@@ -332,14 +316,3 @@ def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
                 list(writer.write([Write("add", ALICE, add=ENTRY)]))
         with open_reader(second.settings(), "clerk", password) as reader:
             assert reader.read(ALICE, ["uid"]) is None
-
-
-@pytest.mark.parametrize(("extra", "code"), [(CONSUMER, 10), ("readonly on", 53)])
-def test_without_assertions_a_read_only_server_refuses_the_first_write(
-    extra: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("piactl.directory.client.reader.ASSERTION_OID", "0.0.0")
-    with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
-        with pytest.raises(DirectoryRefused) as refused:
-            list(writer.write([Write("add", ALICE, add=ENTRY)]))
-        assert refused.value.result == code

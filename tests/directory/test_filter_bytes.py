@@ -12,7 +12,7 @@ from ldap3.core.exceptions import LDAPInvalidFilterError
 from ldap3.operation.search import compile_filter, parse_filter
 from ldap3.utils.asn1 import encode
 
-from piactl.directory.client.controls import element, octets
+from piactl.directory.client.messages import element, octets
 from piactl.directory.filters import all_of, any_of, at_least, at_most, begins, equals, none_of, present
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader

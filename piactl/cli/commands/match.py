@@ -27,8 +27,8 @@ from piactl.cli.framework.options import (
 )
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.identity_case import CaseAnswer
-from piactl.directory.store.case_records import cases_in
 from piactl.directory.store.records import read_records
+from piactl.directory.store.state_records import cases_in
 from piactl.edits.case_decisions import (
     are_one_account,
     case_facts,

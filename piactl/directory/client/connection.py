@@ -16,8 +16,7 @@ from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.core.plan.write import Write
-from piactl.directory.client.controls import MANAGE_REFERRALS, Control
-from piactl.directory.client.messages import Spelling, spelling
+from piactl.directory.client.messages import MANAGE_REFERRALS, Control, spelling
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
     NO_RIGHT,
@@ -102,9 +101,6 @@ class SilentConnection(ldap3.Connection):  # type: ignore[misc,unused-ignore]
 
     __str__ = __repr__
 
-    def forget(self) -> None:
-        self.password = None
-
 
 class Session:
     """An open connection. A transport error closes it for good."""
@@ -115,7 +111,6 @@ class Session:
         self.paging = False
         self._connection: Any = connection  # ldap3's stubs lack types
         self._strategy = connection.strategy
-        self._spelled: dict[tuple[str, ...], Spelling] = {}
         self.facts = ServerFacts(uri, frozenset(), ())
 
     def __repr__(self) -> str:
@@ -124,11 +119,6 @@ class Session:
     @property
     def closed(self) -> bool:
         return self._connection.socket is None
-
-    def address(self) -> str:
-        """The network address of the server, empty on a socket of this host."""
-        name = self._connection.socket.getpeername()
-        return str(name[0]) if isinstance(name, tuple) else ""
 
     def close(self) -> None:
         """Unbinds if possible, and closes the socket in any case."""
@@ -204,7 +194,7 @@ class Session:
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
-        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
+        self._strategy.spelled = spelling(names)
         with self._operation(doing):
             self._connection.search(
                 base,
@@ -219,18 +209,13 @@ class Session:
                 paged_cookie=cookie or None,
                 controls=[MANAGE_REFERRALS] if referrals else None,
             )
-        return self._complete(self._connection.response, doing)
-
-    def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
-        """The entries of a search and its result. Raises DirectoryTruncated if a part is on another
-        server."""
         if self._strategy.references:
             raise DirectoryTruncated(
                 f"{self.uri}: {doing}: a part of the tree is on another server "
                 f"({', '.join(self._strategy.references)}); the result is not used.\n"
                 "Referrals are not followed: name a server in `servers` that holds the whole tree."
             )
-        return entries, self._strategy.result
+        return self._connection.response, self._strategy.result
 
     def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry by DN; None if it does not exist or is not visible."""
@@ -292,7 +277,7 @@ def open_session(
             raise Unusable(words) from None
         raise
     finally:
-        connection.forget()
+        connection.password = None
     return session
 
 
@@ -316,7 +301,7 @@ def bind_result(
     except (LDAPException, OSError, PiactlError) as error:
         raise Unusable(reason(connection.strategy.failure or error)) from None
     finally:
-        connection.forget()
+        connection.password = None
         connection.strategy.release()
 
 
@@ -393,7 +378,6 @@ def _facts(session: Session) -> ServerFacts:
         config_context=entry.text("configContext"),
         monitor_context=entry.text("monitorContext"),
         subschema=entry.text("subschemaSubentry") or "cn=Subschema",
-        address=session.address(),
     )
 
 

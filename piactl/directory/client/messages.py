@@ -1,30 +1,132 @@
-"""The messages of the two hot paths: entries, decoded in place, and writes, encoded.
+"""LDAP messages and controls as bytes (BER: X.690, RFC 4511 §5.1).
 
 ldap3 takes several times the CPU to decode all accounts or to encode an add (about as much as slapd takes to
-apply it; docs/decisions/ldap3-with-a-strategy.md).
+apply it; docs/decisions/ldap3-with-a-strategy.md). It has no assertion control (RFC 4528), and its pre-read
+and post-read controls (RFC 4527) lose values that are not text; it accepts a `Control` as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from piactl.core.plan.write import Write
-from piactl.directory.client.controls import (
-    ENUMERATED,
-    INTEGER,
-    SEQUENCE,
-    SET,
-    TRUE,
-    Control,
-    element,
-    header,
-    integer,
-    number,
-    octets,
-)
+from piactl.core.plan.write import Values, Write
+from piactl.directory.client.result_codes import Result
 from piactl.directory.port import RawEntry
+
+LARGEST_MESSAGE = 256 * 1024 * 1024
+INTEGER = 0x02
+OCTETS = 0x04
+ENUMERATED = 0x0A
+SEQUENCE = 0x30
+SET = 0x31
+TRUE = b"\x01\x01\xff"
+
+
+def element(tag: int, content: bytes) -> bytes:
+    """One element with a definite length."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def integer(value: int, tag: int = INTEGER) -> bytes:
+    """A number of 0 or more."""
+    return element(tag, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def octets(value: bytes, tag: int = OCTETS) -> bytes:
+    return element(tag, value)
+
+
+def header(data: bytes, offset: int) -> tuple[int, int, int]:
+    """(tag, start, end) of the content of the element at `offset`.
+
+    Raises IndexError if `data` ends within the header, ValueError for a length that LDAP forbids.
+    """
+    tag = data[offset]
+    size = data[offset + 1]
+    start = offset + 2
+    if size >= 0x80:
+        count = size & 0x7F
+        if not 1 <= count <= 8:
+            raise ValueError("indefinite or oversized length")
+        if start + count > len(data):
+            raise IndexError("the length is cut")
+        size = int.from_bytes(data[start : start + count], "big")
+        start += count
+    return tag, start, start + size
+
+
+def number(data: bytes, start: int, end: int) -> int:
+    """The value of an INTEGER or ENUMERATED content."""
+    if start >= end:
+        raise ValueError("an empty number")
+    return int.from_bytes(data[start:end], "big", signed=True)
+
+
+def elements(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(tag, start, end) of each element of a content. Raises ValueError or IndexError."""
+    while start < end:
+        tag, first, start = header(data, start)
+        if start > end:
+            raise ValueError("an element longer than what holds it")
+        yield tag, first, start
+
+
+PAGED = "1.2.840.113556.1.4.319"
+ASSERTION = "1.3.6.1.1.12"
+PRE_READ, POST_READ = "1.3.6.1.1.13.1", "1.3.6.1.1.13.2"
+
+
+class Control(NamedTuple):
+    """A control of a request."""
+
+    oid: str
+    critical: bool
+    value: bytes | None
+
+
+_ENTRY_CSN = element(SEQUENCE, octets(b"entryCSN"))
+CSN_CONTROLS = {
+    "add": (Control(POST_READ, False, _ENTRY_CSN),),
+    "modify": (Control(PRE_READ, False, _ENTRY_CSN), Control(POST_READ, False, _ENTRY_CSN)),
+    "delete": (),
+}
+"""The controls that return the entryCSN before a modify and after an add or a modify (RFC 4527). The answers
+are in `Result.controls`; `csn_in` decodes them. No control is critical: no write fails because its entryCSN
+cannot be returned."""
+
+
+PERMISSIVE = Control("1.2.840.113556.1.4.1413", False, None)
+"""A modify with it may add values that are there. slapd has it and does not list it."""
+
+
+MANAGE_REFERRALS = Control("2.16.840.1.113730.3.4.2", True, None)
+"""A search with it returns referrals as entries (RFC 3296)."""
+
+
+def assertion_control(present: Values, absent: Values) -> Control | None:
+    """RFC 4528: asserts that the entry has every value of `present` and none of `absent`; None if both are
+    empty."""
+    terms = [_equality(a, v) for a, values in present.items() for v in values]
+    terms += [element(0xA2, _equality(a, v)) for a, values in absent.items() for v in values]
+    if not terms:
+        return None
+    return Control(ASSERTION, True, terms[0] if len(terms) == 1 else element(0xA0, b"".join(terms)))
+
+
+def never_control() -> Control:
+    """An assertion that no entry satisfies. A modify with it shows whether a server accepts writes."""
+    return Control(ASSERTION, True, element(0xA2, octets(b"objectClass", 0x87)))
+
+
+def _equality(attribute: str, value: bytes) -> bytes:
+    return element(0xA3, octets(attribute.encode()) + octets(value))
+
 
 Spelling = dict[bytes, str]
 """Attribute names as the server spells them -> as they were requested. Grows with every new name."""
@@ -32,31 +134,62 @@ Spelling = dict[bytes, str]
 _ADD, _DELETE, _REPLACE = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the server, `data[first:stop]`; its operation, without the tag, is `data[start:end]`."""
+class Message(NamedTuple):
+    """One message of the server in `data`, up to `stop`; its operation, without the tag, is
+    `data[start:end]`."""
 
     number: int
     tag: int
     data: bytes
-    first: int
     start: int
     end: int
     stop: int
 
 
-def message_at(data: bytes, offset: int) -> Message:
-    """The whole message that begins at `offset`. Raises ValueError or IndexError."""
-    tag, start, stop = header(data, offset)
-    if tag != SEQUENCE:
-        raise ValueError("not an LDAP message")
+def message_at(data: bytes, offset: int) -> Message | None:
+    """The message that begins at `offset`; None if `data` ends before it does. Raises ValueError or
+    IndexError."""
+    if data[offset : offset + 1] not in (b"", b"\x30"):
+        raise ValueError("no message begins like that")
+    try:
+        _, start, stop = header(data, offset)
+    except IndexError:
+        return None
+    if stop - offset > LARGEST_MESSAGE:
+        raise ValueError("a message of more than 256 MiB")
+    if stop > len(data):
+        return None
     tag, first, last = header(data, start)
     if tag != INTEGER or last > stop:
         raise ValueError("a message without a number")
     tag, begin, end = header(data, last)
     if end > stop:
         raise ValueError("an operation longer than its message")
-    return Message(number(data, first, last), tag, data, offset, begin, end, stop)
+    return Message(number(data, first, last), tag, data, begin, end, stop)
+
+
+def result_in(message: Message) -> Result:
+    """The result in a message that ends an answer. Raises ValueError or IndexError."""
+    data = message.data
+    code, matched, text, *rest = elements(data, message.start, message.end)
+
+    def said(_tag: int, start: int, end: int) -> str:
+        return data[start:end].decode("utf-8", "replace")
+
+    referrals = [said(*uri) for tag, *held in rest if tag == 0xA3 for uri in elements(data, *held)]
+    value = next((data[start:end] for tag, start, end in rest if tag == 0x8B), b"")
+    controls: dict[str, bytes] = {}
+    for _, *several in elements(data, message.end, message.stop):
+        for _, *one in elements(data, *several):
+            oid, *others = elements(data, *one)
+            controls[said(*oid)] = b"".join(data[start:end] for tag, start, end in others if tag == OCTETS)
+    cookie = None
+    if (page := controls.get(PAGED)) is not None:
+        _, (_, start, end) = elements(page, *header(page, 0)[1:])
+        cookie = page[start:end]
+    return Result(
+        number(data, *code[1:]), said(*matched), said(*text), tuple(referrals), controls, cookie, value
+    )
 
 
 def spelling(attributes: tuple[str, ...]) -> Spelling:

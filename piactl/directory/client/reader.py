@@ -16,9 +16,7 @@ from urllib.parse import unquote
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
-from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
-from piactl.directory.client.controls import PAGED, POST_READ, csn_controls, never_control
-from piactl.directory.client.messages import csn_in
+from piactl.directory.client.messages import ASSERTION, CSN_CONTROLS, PAGED, POST_READ, csn_in, never_control
 from piactl.directory.client.result_codes import (
     REFERRAL,
     SIZE_LIMIT,
@@ -63,12 +61,9 @@ class Link:
                 f"there is no identity {identity!r} (known: {known}).\n"
                 "Give this command on a host that has it, such as that of the nights, or add it to this one",
             )
-        self._settings = settings
-        self._name = identity
-        self._password = password
-        self._writing = writing
+        self.settings, self.identity, self.password = settings, settings.identities[identity], password
+        self._name, self._writing, self._written = identity, writing, False
         self._kept: tuple[str, Write] | None = None
-        self._written: ServerFacts | None = None
         self.session = self._connect()
 
     def live(self) -> Session:
@@ -77,9 +72,8 @@ class Link:
 
     def to_write(self) -> Session:
         """The session for a write. Raises DirectoryUnreachable."""
-        session = self.live()
-        self._written = session.facts
-        return session
+        self._written = True
+        return self.live()
 
     def keep_to(self, number: str, write: Write) -> None:
         """See `Writer.keep_to`."""
@@ -93,62 +87,42 @@ class Link:
 
     def another(self) -> Session:
         """An additional session, which the caller closes."""
-        return self._connect(self.session.uri, self._written)
+        return self._connect(self.session.uri)
 
     def close(self) -> None:
         self.session.close()
 
-    def _connect(self, first: str = "", only: ServerFacts | None = None) -> Session:
-        """A session with the first usable server of the list, `first` tried before the others; with `only`, a
-        session with exactly that server.
+    def _connect(self, first: str = "") -> Session:
+        """A session with the first usable server of the list, `first` tried before the others.
 
         Raises DirectoryUnreachable with the reason for each server tried.
         """
+        servers = self.settings.servers
         reasons: list[str] = []
         starts: list[str] = []
-        listed = self._settings.servers[:1] if self._writing else self._settings.servers
-        uris = [only.uri] if only else sorted(listed, key=lambda uri: uri != first)
-        for uri in uris:
+        for uri in sorted(servers[:1] if self._writing else servers, key=lambda uri: uri != first):
             try:
-                return self._usable(uri, only)
+                return self._usable(uri)
             except Unusable as error:
                 reasons.append(f"{shown_uri(uri)}: {error}")
                 starts += sandbox_start(uri, str(error))
                 if error.everywhere:
                     break
+        one = self._writing and len(servers) > 1
         raise DirectoryUnreachable(
             f"No directory server can be used as {self._name}:\n  "
             + "\n  ".join(reasons or ["`servers` is empty"])
-            + (_ONE_SERVER if only else _FIRST_SERVER if self._writing and self.peers else "")
+            + (_ONE_SERVER if self._written else _FIRST_SERVER if one else "")
             + "".join(f"\nStart it: {command}" for command in starts)
             + "\nFor all problems, run: piactl doctor"
         )
 
-    @property
-    def bound_as(self) -> str:
-        """The DN of a simple bind, "" for EXTERNAL."""
-        identity = self._settings.identities[self._name]
-        return "" if identity.external else identity.dn
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """The servers of the list after the first."""
-        return self._settings.servers[1:]
-
-    def peer(self, uri: str) -> Session:
-        """A session for reading with one server. Raises Unusable."""
-        identity = self._settings.identities[self._name]
-        return open_session(uri, self._settings, identity, self._password, read_only=True)
-
-    def _usable(self, uri: str, only: ServerFacts | None) -> Session:
-        identity = self._settings.identities[self._name]
-        session = open_session(uri, self._settings, identity, self._password, read_only=not self._writing)
+    def _usable(self, uri: str) -> Session:
+        session = open_session(uri, self.settings, self.identity, self.password, read_only=not self._writing)
         try:
             self._holds_suffix(session)
             if self._writing:
                 self._takes_writes(session)
-            if only:
-                self._is(only, session)
             if self._kept:
                 self._has_number(*self._kept, session)
         except PiactlError as error:
@@ -161,20 +135,13 @@ class Link:
 
     def _holds_suffix(self, session: Session) -> None:
         contexts = session.facts.naming_contexts
-        suffix = self._settings.suffix
+        suffix = self.settings.suffix
         if contexts and not any(under(suffix, context) for context in contexts if context):
             raise Unusable(f"it does not serve {suffix}, only {', '.join(contexts)}")
 
-    def _is(self, server: ServerFacts, session: Session) -> None:
-        """Raises Unusable if the name of the server now resolves to another server."""
-        if session.facts.server != server.server:
-            raise Unusable(f"another server answers at this address ({session.facts.address})")
-
     def _has_number(self, number: str, write: Write, session: Session) -> None:
         """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
-        result = session.write(
-            write, csn_controls("modify", session.facts.controls), "ask which server it is"
-        )
+        result = session.write(write, CSN_CONTROLS["modify"], "ask which server it is")
         found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
         if found and found != [number]:
             here, there = int(found[0], 16), int(number, 16)
@@ -186,9 +153,9 @@ class Link:
         A writable server answers that the assertion failed (or that the entry does not exist, or that this
         identity has no right on it). A consumer or a read-only database refuses before that.
         """
-        if ASSERTION_OID not in session.facts.controls:
-            return
-        probe = Write("modify", self._settings.suffix, add={"objectClass": (b"top",)})
+        if ASSERTION not in session.facts.controls:
+            raise Unusable("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later")
+        probe = Write("modify", self.settings.suffix, add={"objectClass": (b"top",)})
         result = session.write(probe, [never_control()], "ask whether it takes writes")
         if result.code in (REFERRAL, UNWILLING):
             raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
@@ -267,53 +234,27 @@ class DirectoryReader:
         few: bool = False,
         own: bool = False,
     ) -> Iterator[RawEntry]:
-        few = few or scope == "one"
-        if scope not in ("one", "subtree"):
-            raise ValueError(f"no such scope: {scope!r}")
         session = self._link.live()
-        if not session.paging:
-            yield from self._pages(session, base, query, attributes, scope, few, own)
-            return
         # a server keeps one paged search per connection: a second one ends the first
-        session = self._link.another()
+        nested = session.paging
+        if nested:
+            session = self._link.another()
+        paged, doing, cookie = PAGED in session.facts.controls, f"search below {base!r}", b""
+        # for a page, slapd goes over all entries of the database, even those outside the base
+        few = paged and (few or scope == "one")
+
+        def page(of: Session, most: int = 0) -> tuple[list[RawEntry], Result]:
+            size = self._page_size if paged and not most else None
+            return of.page(base, scope, query, attributes, size=size, cookie=cookie, most=most, referrals=own)
+
+        def first(of: Session) -> tuple[list[RawEntry], Result]:
+            return page(of, _FEW * self._page_size if few else 0)
+
         try:
-            yield from self._pages(session, base, query, attributes, scope, few, own)
-        finally:
-            session.close()
-
-    def _pages(
-        self,
-        session: Session,
-        base: str,
-        query: str,
-        attributes: Sequence[str],
-        scope: str,
-        few: bool,
-        own: bool,
-    ) -> Iterator[RawEntry]:
-        paged = PAGED in session.facts.controls
-        doing = f"search below {base!r}"
-        cookie = b""
-        try:
-            # for a page, slapd goes over all entries of the database, even those outside the base
-            few = few and paged
-            size, most = self._page_size if paged and not few else None, _FEW * self._page_size if few else 0
-
-            def page(
-                of: Session, size: int | None, cookie: bytes = b"", most: int = 0
-            ) -> tuple[list[RawEntry], Result]:
-                return of.page(
-                    base, scope, query, attributes, size=size, cookie=cookie, most=most, referrals=own
-                )
-
-            def first(of: Session) -> tuple[list[RawEntry], Result]:
-                return page(of, size, most=most)
-
-            nested = session is not self._link.session
             entries, result = first(session) if nested else self._repeated(first)
             session = session if nested else self._link.session
             if few and result.code == SIZE_LIMIT:
-                entries, result = page(session, self._page_size)
+                entries, result = page(session)
             elif few:
                 paged = False
             session.paging = paged
@@ -325,9 +266,11 @@ class DirectoryReader:
                 if not following:
                     return
                 cookie = following
-                entries, result = page(session, self._page_size, cookie)
+                entries, result = page(session)
         finally:
             session.paging = False
+            if nested:
+                session.close()
 
     def close(self) -> None:
         self._link.close()

@@ -26,14 +26,20 @@ from ldap3.utils import asn1
 
 from piactl.core.model.settings import TlsSettings
 from piactl.core.plan.write import Write
-from piactl.directory.client.controls import PAGED, SEQUENCE, Control, header, integer
-from piactl.directory.client.messages import Message, Spelling, encoded, entry_at, message_at
+from piactl.directory.client.messages import (
+    Control,
+    Message,
+    Spelling,
+    elements,
+    encoded,
+    entry_at,
+    message_at,
+    result_in,
+)
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.port import RawEntry
 
-LARGEST_MESSAGE = 256 * 1024 * 1024
 _CHUNK = 256 * 1024
-_LONGEST_HEADER = 10
 
 SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE, INTERMEDIATE = 0x64, 0x65, 0x73, 0x79
 _ANSWERS = {
@@ -54,8 +60,6 @@ _NOTICE = 0
 ControlledWrite = tuple[Write, Sequence[Control]]
 
 _asn1: Any = asn1  # its stubs lack types
-_MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""The errors of ldap3's decoder for bytes that are not LDAP."""
 
 
 class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
@@ -104,9 +108,14 @@ class DeadlineStrategy(SyncStrategy):
 
     def _open_socket(self, address: Any, use_ssl: bool = False, unix_socket: bool = False) -> None:
         """Connects to one address. Stores the error in `failure`, because ldap3 keeps only its text."""
+        family, kind, protocol, _, where = address[:5]  # ldap3 adds to it
         try:
-            timeout = min(self._connect_timeout, self.deadline.remaining())
-            self.connection.socket = _connected((*address[:3], address[4]), timeout)
+            link = self.connection.socket = socket.socket(family, kind, protocol)
+            link.settimeout(min(self._connect_timeout, self.deadline.remaining()))
+            link.connect(where)
+            if family != socket.AF_UNIX:
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if use_ssl:
                 self.begin_tls()
         except Exception as error:
@@ -137,18 +146,6 @@ class DeadlineStrategy(SyncStrategy):
             link.sendall(data)
         except TimeoutError:
             raise self.deadline.passed() from None
-
-    def has_message(self) -> bool:
-        """Whether a complete unread message has arrived. Raises ValueError."""
-        received = len(self._data) - self._at
-        if received and self._data[self._at] != SEQUENCE:
-            raise ValueError("no message begins like that")
-        if received < 2 or received < 2 + (self._data[self._at + 1] & 0x7F) * (self._data[self._at + 1] >> 7):
-            return False
-        end = header(self._data, self._at)[2]
-        if end - self._at > LARGEST_MESSAGE:
-            raise ValueError("a message of more than 256 MiB")
-        return end <= len(self._data)
 
     def has_bytes(self) -> bool:
         """Whether unread bytes have arrived."""
@@ -220,17 +217,16 @@ class DeadlineStrategy(SyncStrategy):
 
         Raises OSError, ValueError or IndexError.
         """
-        message = self.receive(wanted)
-        yield message.number, self.result_of(message)
-        while self.has_message():
-            message = self._next()
+        message: Message | None = self.receive(wanted)
+        while message is not None:
             if message.number in wanted:
-                yield message.number, self.result_of(message)
+                yield message.number, result_in(message)
             else:
                 self._early[message.number].append(message)
+            message = self._arrived()
 
     def _next(self) -> Message:
-        while not self.has_message():
+        while (message := self._arrived()) is None:
             link = self._socket()
             link.settimeout(self.deadline.remaining())
             try:
@@ -240,12 +236,16 @@ class DeadlineStrategy(SyncStrategy):
             if not chunk:
                 raise ConnectionResetError(0, "the server closed the connection")
             self._data, self._at = self._data[self._at :] + chunk, 0
+        return message
+
+    def _arrived(self) -> Message | None:
+        """The next message, if all of it has arrived."""
         message = message_at(self._data, self._at)
+        if message is None:
+            return None
         self._at = message.stop
         if message.number == _NOTICE:
-            raise ConnectionAbortedError(
-                0, f"the server ended the session: {described(self.result_of(message))}"
-            )
+            raise ConnectionAbortedError(0, f"the server ended the session: {described(result_in(message))}")
         expected = self._expected.get(message.number)
         if expected is None:
             raise ValueError("an answer to no request of ours")
@@ -255,42 +255,6 @@ class DeadlineStrategy(SyncStrategy):
             raise ValueError("an answer to another kind of request")
         return message
 
-    def result_of(self, message: Message) -> Result:
-        """The result of a message that ends an answer. Raises ValueError."""
-        try:
-            decoded = self._decoded(message)
-            payload = decoded["payload"]
-            code, matched, text = (field[3] for field in payload[:3])
-            referrals = [uri[3] for field in payload[3:] if field[:3] == (2, True, 3) for uri in field[3]]
-            value = next((field[3] for field in payload[3:] if field[:3] == (2, False, 11)), b"")
-            controls = dict(self._control(control[3]) for control in decoded["controls"] or ())
-            return Result(
-                int(code),
-                matched.decode("utf-8", "replace"),
-                text.decode("utf-8", "replace"),
-                tuple(uri.decode("utf-8", "replace") for uri in referrals),
-                controls,
-                self._cookie(decoded["controls"] or ()),
-                value,
-            )
-        except _MISREAD as error:
-            raise ValueError(f"a result that cannot be read: {error}") from None
-
-    @staticmethod
-    def _decoded(message: Message) -> Any:
-        return _asn1.decode_message_fast(message.data[message.first : message.stop])
-
-    @staticmethod
-    def _control(fields: Any) -> tuple[str, bytes]:
-        values = [field[3] for field in fields[1:] if field[2] == 4]
-        return fields[0][3].decode("ascii", "replace"), values[0] if values else b""
-
-    def _cookie(self, controls: Any) -> bytes | None:
-        for control in controls:
-            if control[3][0][3] == PAGED.encode():
-                return bytes(self.decode_control_fast(control[3])[1]["value"]["cookie"])
-        return None
-
     def get_response(
         self, message_id: int, timeout: float | None = None, get_request: bool = False
     ) -> tuple[list[RawEntry], dict[str, Any]]:
@@ -298,17 +262,15 @@ class DeadlineStrategy(SyncStrategy):
         entries: list[RawEntry] = []
         self.references = []
         wanted = (message_id,)
-        while True:
-            if message_id not in self._early:
-                entries += self._present_entries(message_id)
-            message = self.receive(wanted)
-            if message.tag in _NAMES:
-                break
+        while (message := self.receive(wanted)).tag not in _NAMES:
             if message.tag == SEARCH_ENTRY:
                 entries.append(entry_at(message.data, message.start, message.end, self.spelled))
             elif message.tag == SEARCH_REFERENCE:
-                self.references += self._uris(message)
-        self.result = result = self.result_of(message)
+                uris = elements(message.data, message.start, message.end)
+                self.references += (
+                    message.data[first:end].decode("utf-8", "replace") for _, first, end in uris
+                )
+        self.result = result = result_in(message)
         answer = {
             "type": _NAMES[message.tag],
             "result": result.code,
@@ -319,48 +281,6 @@ class DeadlineStrategy(SyncStrategy):
             "saslCreds": None,
         }
         return entries, answer
-
-    def _present_entries(self, message_id: int) -> list[RawEntry]:
-        """The next entries of a search that have already arrived; `receive` returns what follows them."""
-        if self._expected.get(message_id) != SEARCH_DONE:
-            return []
-        data, offset, arrived = self._data, self._at, len(self._data)
-        number, entries = integer(message_id), []
-        # `receive` reads or refuses everything that is not whole, or not an entry of this search
-        while offset + _LONGEST_HEADER <= arrived:
-            tag, first, stop = header(data, offset)
-            begin = first + len(number)
-            if stop > arrived or tag != SEQUENCE or not data.startswith(number, first):
-                break
-            tag, start, end = header(data, begin)
-            if tag != SEARCH_ENTRY or end > stop:
-                break
-            entries.append(entry_at(data, start, end, self.spelled))
-            self._at = offset = stop
-        return entries
-
-    def _uris(self, message: Message) -> list[str]:
-        uris, offset = [], message.start
-        while offset < message.end:
-            _, start, offset = header(message.data, offset)
-            uris.append(message.data[start:offset].decode("utf-8", "replace"))
-        return uris
-
-
-def _connected(address: tuple[int, int, int, Any], timeout: float) -> socket.socket:
-    """A socket connected to one address, (family, kind, protocol, where). Raises OSError."""
-    family, kind, protocol, where = address
-    link = socket.socket(family, kind, protocol)
-    try:
-        link.settimeout(timeout)
-        link.connect(where)
-        if family != socket.AF_UNIX:
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    except BaseException:
-        link.close()
-        raise
-    return link
 
 
 class Deadline:

@@ -15,7 +15,7 @@ from secrets import token_hex
 from piactl.core.model.settings import DirectorySettings, Identity
 from piactl.core.plan.write import Values, Write
 from piactl.directory.client.connection import Password, Session, Unusable, bind_result, open_session
-from piactl.directory.client.controls import PAGED, never_control
+from piactl.directory.client.messages import PAGED, never_control
 from piactl.directory.client.result_codes import (
     ASSERTION,
     NO_RIGHT,

@@ -31,8 +31,8 @@ from piactl.directory.store.records import (
     foreign_entry,
     read_records,
     record_write,
-    texts_of,
 )
+from piactl.directory.store.typed_records import from_json
 
 PER_RECORD = 1_000
 
@@ -80,7 +80,7 @@ def account_list_in(records: Records, unreadable: UnreadableRecords) -> AccountL
 
 
 def _accounts(record: Record) -> dict[str, Listed]:
-    texts_of([matricule for matricule, *_ in record.values()], "matricules")
+    from_json(tuple[str, ...], [matricule for matricule, *_ in record.values()], "matricules")
     return {
         uid: (matricule, tuple(map(int, names)) if names else ())
         for uid, (matricule, *names) in record.items()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 
-from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, State
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
@@ -21,24 +21,22 @@ from piactl.directory.dn import child
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_values import (
     CIVILITIES,
+    EXCEPTION,
     FORMER_ARCHIVED,
     LABEL,
     LOCKED_STATE,
+    OVERRIDE,
     SUPANN_STATES,
     assignment_text,
     civil_day,
     compact_day,
-    exception_text,
     labelled_mail,
     lock_text,
     midnight,
-    override_text,
     plain_mail,
     read_assignment,
     read_compact_day,
-    read_exception,
     read_lock,
-    read_override,
     read_proof_change,
 )
 from piactl.directory.store.base_digest import (
@@ -136,11 +134,7 @@ class Encoding:
         """The encoding for the directory behind `reader`. Without the schema of slapo-otp, closed accounts
         have no link."""
         links = reader.schema_meets(EXPECTED_SCHEMA) or reader.schema_meets(filters.with_class(LINKED_CLASS))
-        return self if links else self._without_otp
-
-    @cached_property
-    def _without_otp(self) -> Encoding:
-        return replace(self, otp_schema=False)
+        return self if links else replace(self, otp_schema=False)
 
     def name(self, attribute: str) -> str:
         return self.names.get(attribute, attribute)
@@ -153,7 +147,9 @@ class Encoding:
 
     def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
         """All managed values of an account, except objectClass; none is empty."""
-        texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
+        texts: dict[str, _Texts] = {"uid": account.uid, "cn": PLACEHOLDER, "sn": PLACEHOLDER}
+        if account.state is not State.ARCHIVED:
+            texts = self._texts(account)
         texts.update(self._state_texts(account))
         texts["piactlDevice"] = account.device
         texts["oathTOTPToken"] = self.link(account)
@@ -182,7 +178,9 @@ class Encoding:
             "personalTitle": account.civilite,
             "mail": (account.address, *account.other_mails) if account.address else account.other_mails,
             "eduPersonPrincipalName": f"{account.uid}@{self.domain}",
-            "eduPersonEntitlement": [self._urns[right] for right in account.entitlements],
+            "eduPersonEntitlement": [
+                self.urn + ":".join(filter(None, right)) for right in account.entitlements
+            ],
             "supannEmpId": account.matricule,
             "piactlMatricule": account.further_matricules,
             "supannNomDeNaissance": account.family_name,
@@ -202,13 +200,9 @@ class Encoding:
             "piactlNextDue": compact_day(account.next_due),
             "piactlProfile": (*account.profiles, *account.local_profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
-            "piactlException": [exception_text(e) for e in account.exceptions],
-            "piactlOverride": [override_text(p) for p in account.overrides],
+            "piactlException": [*map(EXCEPTION.text, account.exceptions)],
+            "piactlOverride": [*map(OVERRIDE.text, account.overrides)],
         }
-
-    @cached_property
-    def _urns(self) -> _Urns:
-        return _Urns(self.urn)
 
     def _state_texts(self, account: Account) -> dict[str, _Texts]:
         state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
@@ -332,22 +326,6 @@ def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str])
     return min(mails, key=lambda mail: (mail.casefold() not in known, mail in aliases, mail))
 
 
-def _archived_texts(account: Account) -> dict[str, _Texts]:
-    return {"uid": account.uid, "cn": PLACEHOLDER, "sn": PLACEHOLDER}
-
-
-class _Urns(dict[Right, str]):
-    """The URN of each right, made when it is first asked for."""
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self._prefix = prefix
-
-    def __missing__(self, right: Right) -> str:
-        urn = self[right] = self._prefix + ":".join(filter(None, right))
-        return urn
-
-
 class _Reading:
     """Reads one entry into an account, attribute by attribute."""
 
@@ -398,9 +376,9 @@ class _Reading:
             attribute = "piactlLock"
             lock = read_lock(self.one(attribute)) if self.one(attribute) else None
             attribute = "piactlException"
-            exceptions = tuple(map(read_exception, self.all(attribute)))
+            exceptions = tuple(map(EXCEPTION.read, self.all(attribute)))
             attribute = "piactlOverride"
-            overrides = tuple(map(read_override, self.all(attribute)))
+            overrides = tuple(map(OVERRIDE.read, self.all(attribute)))
             attribute = "piactlProofChanged"
             proof_changes = tuple(map(read_proof_change, self.all(attribute)))
             attribute = "piactlNextDue"

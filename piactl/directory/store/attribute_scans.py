@@ -10,7 +10,7 @@ from piactl.core.model.account import NUMBER
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
-from piactl.directory.client.controls import PAGED
+from piactl.directory.client.messages import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import Reader, search_each
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters

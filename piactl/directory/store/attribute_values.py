@@ -7,15 +7,21 @@ syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from enum import Enum
+from functools import cached_property, lru_cache
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, get_type_hints
 from zoneinfo import ZoneInfo
 
 from piactl.core.model.account import Lock, ServiceException, State
-from piactl.core.model.overrides import Override, OverrideKind
+from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
 from piactl.core.text import utc_instant
+
+T = TypeVar("T")
 
 SUPANN_STATES = {
     State.ACTIVE: "A:SupannActif",
@@ -47,25 +53,6 @@ def plain_mail(value: str) -> str:
 MOST_GRACE = 3660
 
 
-def join_fields(fields: Sequence[str]) -> str:
-    joined = "$".join(fields)
-    if "\\" not in joined and joined.count("$") == len(fields) - 1:  # nothing to escape
-        return joined
-    return "$".join(field.replace("\\", "\\5C").replace("$", "\\24") for field in fields)
-
-
-def split_fields(text: str, count: int) -> list[str]:
-    """The fields of a value. Raises ValueError if their number is not `count`."""
-    fields = [field.replace("\\24", "$").replace("\\5C", "\\") for field in text.split("$")]
-    if len(fields) != count:
-        raise ValueError(f"{len(fields)} fields instead of {count}")
-    return fields
-
-
-def _day(day: date | None) -> str:
-    return day.isoformat() if day else ""
-
-
 def read_day(text: str) -> date:
     """The day of an ISO text. Raises ValueError, also if sums with the day could leave the calendar."""
     day = date.fromisoformat(text)
@@ -74,124 +61,103 @@ def read_day(text: str) -> date:
     return day
 
 
-def _read_day(text: str) -> date | None:
-    return read_day(text) if text else None
+def _read_lock_end(text: str) -> date | None:
+    return date.max if text == date.max.isoformat() else _READERS[date | None](text)
+
+
+def _read_sort(text: str) -> bool:
+    if text not in ("grant", "deny"):
+        raise ValueError(f"{text!r} is neither grant nor deny")
+    return text == "grant"
+
+
+def _read_grace(text: str) -> int:
+    if not 0 <= int(text) <= MOST_GRACE:
+        raise ValueError(f"no grace lasts {text} days")
+    return int(text)
+
+
+_READERS: Mapping[Any, Callable[[str], Any]] = {
+    str: str,
+    date: read_day,
+    date | None: lambda text: read_day(text) if text else None,
+    bool: _read_sort,
+    int: _read_grace,
+}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "grant" if value else "deny"
+    if isinstance(value, Enum):
+        return str(value.value)
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Fields(Generic[T]):
+    """How values of the class `form` are written: its fields with these names, in this order. Their types say
+    how they are read."""
+
+    form: type[T]
+    names: tuple[str, ...]
+
+    @cached_property
+    def _readers(self) -> list[tuple[str, Callable[[str], Any]]]:
+        hints = get_type_hints(self.form)
+        readers = ((name, _READERS.get(hints[name], hints[name])) for name in self.names)
+        return [(name, _read_lock_end if name == "locks_until" else read) for name, read in readers]
+
+    def text(self, value: T) -> str:
+        values = attrgetter(*self.names)(value)
+        texts = [one if type(one) is str else _text(one) for one in values]
+        joined = "$".join(texts)
+        if "\\" in joined or joined.count("$") >= len(texts):
+            return "$".join(text.replace("\\", "\\5C").replace("$", "\\24") for text in texts)
+        return joined
+
+    def read(self, text: str) -> T:
+        """Raises ValueError."""
+        fields = text.split("$")
+        if "\\" in text:
+            fields = [field.replace("\\24", "$").replace("\\5C", "\\") for field in fields]
+        if len(fields) != len(self.names):
+            raise ValueError(f"{len(fields)} fields instead of {len(self.names)}")
+        return self.form(**{name: read(one) for (name, read), one in zip(self._readers, fields, strict=True)})
+
+
+def _named(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+EXCEPTION = Fields(ServiceException, _named("grants service uai start end by reason"))
+OVERRIDE = Fields(
+    Override,
+    _named("kind until made by reason uai function start day value was sponsor grace"),
+)
+_LOCKS = [Fields(Lock, _named("since until by reason" + more)) for more in ("", " source")]
+_POST = "uai function start end corps position modality discipline quotite source"
+# a base does not cover the last field: the feed row, or the matricule that HR lists the post under
+_ASSIGNMENTS = [
+    Fields(Assignment, _named(f"{_POST} {more}"))
+    for more in ("origin", "origin matricule", "matricule locks_until origin")
+]
 
 
 def assignment_text(a: Assignment) -> str:
-    fields = [
-        a.uai,
-        a.function,
-        _day(a.start),
-        _day(a.end),
-        a.corps,
-        a.position,
-        a.modality,
-        a.discipline,
-        a.quotite,
-        a.source,
-    ]
-    if a.locks_until is not None:
-        # the feed row is the last field: a base does not cover that one
-        return join_fields([*fields, a.matricule, _day(a.locks_until), a.origin])
-    own = [a.matricule] if a.matricule else []
-    return join_fields([*fields, a.origin, *own])
+    return _ASSIGNMENTS[2 if a.locks_until is not None else 1 if a.matricule else 0].text(a)
 
 
 def read_assignment(text: str) -> Assignment:
-    # most have no matricule of their own: they are under the first one of the person
-    fields = split_fields(text, min(max(text.count("$") + 1, 11), 13))
-    uai, function, start, end, corps, position, modality, discipline, quotite, source, *rest = fields
-    matricule, locks_until, origin = "", "", rest[-1]
-    if len(rest) == 2:
-        origin, matricule = rest
-    elif len(rest) == 3:
-        matricule, locks_until, _ = rest
-    return Assignment(
-        uai=uai,
-        function=function,
-        start=read_day(start),
-        end=_read_day(end),
-        corps=corps,
-        position=position,
-        modality=modality,
-        discipline=discipline,
-        quotite=quotite,
-        source=source,
-        origin=origin,
-        matricule=matricule,
-        locks_until=_read_lock_end(locks_until),
-    )
-
-
-def _read_lock_end(text: str) -> date | None:
-    return date.max if text == date.max.isoformat() else _read_day(text)
+    return _ASSIGNMENTS[min(max(text.count("$") - 10, 0), 2)].read(text)
 
 
 def lock_text(lock: Lock) -> str:
-    of_hr = [lock.source] if lock.source else []
-    return join_fields([_day(lock.since), _day(lock.until), lock.by, lock.reason, *of_hr])
+    return _LOCKS[bool(lock.source)].text(lock)
 
 
 def read_lock(text: str) -> Lock:
-    since, until, by, reason, *of_hr = split_fields(text, 4 if text.count("$") < 4 else 5)
-    return Lock(read_day(since), _read_day(until), by, reason, "".join(of_hr))
-
-
-def exception_text(e: ServiceException) -> str:
-    return join_fields(
-        ["grant" if e.grants else "deny", e.service, e.uai, _day(e.start), _day(e.end), e.by, e.reason]
-    )
-
-
-def read_exception(text: str) -> ServiceException:
-    sort, service, uai, start, end, by, reason = split_fields(text, 7)
-    if sort not in ("grant", "deny"):
-        raise ValueError(f"{sort!r} is neither grant nor deny")
-    return ServiceException(sort == "grant", service, uai, read_day(start), read_day(end), by, reason)
-
-
-def override_text(override: Override) -> str:
-    return join_fields(
-        [
-            override.kind.value,
-            _day(override.until),
-            _day(override.made),
-            override.by,
-            override.reason,
-            override.uai,
-            override.function,
-            _day(override.start),
-            _day(override.day),
-            override.value,
-            override.was,
-            override.sponsor,
-            str(override.grace),
-        ]
-    )
-
-
-def read_override(text: str) -> Override:
-    kind, until, made, by, reason, uai, function, start, day, value, was, sponsor, grace = split_fields(
-        text, 13
-    )
-    if not 0 <= int(grace) <= MOST_GRACE:
-        raise ValueError(f"no grace lasts {grace} days")
-    return Override(
-        kind=OverrideKind(kind),
-        until=read_day(until),
-        made=read_day(made),
-        by=by,
-        reason=reason,
-        uai=uai,
-        function=function,
-        start=_read_day(start),
-        day=_read_day(day),
-        value=value,
-        was=was,
-        sponsor=sponsor,
-        grace=int(grace),
-    )
+    return _LOCKS[text.count("$") > 3].read(text)
 
 
 def read_proof_change(text: str) -> tuple[str, date]:

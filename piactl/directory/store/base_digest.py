@@ -188,7 +188,7 @@ class Digesting:
         self._secret, self._names, self._sealed, self._bound = secret, names, sealed, bool(uuid)
         # nobody may see that two entries have equal values
         self._entry = dn.partition(",")[0].lower().encode() + b"\0"
-        self._identity = (_normal(dn).encode(), uuid)
+        self._identity = (normal_dn(dn).encode(), uuid)
 
     def whole(self, values: Values) -> bytes:
         parts = [*self._identity, ",".join(self._names).encode()] if self._sealed else [self._entry]
@@ -331,14 +331,6 @@ class BaseKeys:
         if base.whole == self._digesting(base, dn, uuid).whole(values):
             return True
         return {TAGS[default] for default in self.names.values()} <= base.tags
-
-
-def _normal(dn: str) -> str:
-    """The normal spelling of a name, quickly for many entries below one base."""
-    first, comma, above = dn.partition(",")
-    if "\\" in first or " " in first or '"' in first:
-        return normal_dn(dn)
-    return f"{first.lower()}{comma}{normal_dn(above)}"
 
 
 def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:

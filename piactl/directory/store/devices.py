@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
@@ -29,6 +29,7 @@ from piactl.directory.store.records import (
     instant_of,
     text_of,
 )
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 
 SEALED = "piactlSealed"
 _STEP, _DRIFT = "oathTOTPLastTimeStep", "oathTOTPTimeStepDrift"
@@ -115,17 +116,9 @@ def read_all_devices(
 
 def _device_entry(raw: RawEntry, unreadable: UnreadableRecords) -> DeviceEntry | None:
     def read(record: Record) -> Device:
-        device = Device(
-            name=raw.text("cn"),
-            state=DeviceState(record["state"]),
-            made=instant_of(record["made"]),
-            by=text_of(record, "by"),
-            verified=_instant(record.get("verified")),
-            suspended=_instant(record.get("suspended")),
-            last_step=int(raw.text(_STEP) or 0),
-            drift=int(raw.text(_DRIFT) or 0),
-            sealed_with=text_of(record, "sealed_with"),
-        )
+        device: Device = from_json(Device, {**record, "name": raw.text("cn")})
+        step, drift = (int(raw.text(name) or 0) for name in (_STEP, _DRIFT))
+        device = replace(device, last_step=step, drift=drift)
         _ = device.last_use  # raises an error for a step beyond the calendar
         return device
 
@@ -133,28 +126,21 @@ def _device_entry(raw: RawEntry, unreadable: UnreadableRecords) -> DeviceEntry |
     return DeviceEntry(raw.dn, device, raw.values) if device is not None else None
 
 
-def _instant(text: object) -> datetime | None:
-    return instant_of(text) if text else None
-
-
 def _record(device: Device, mark: str) -> bytes:
-    record: dict[str, Any] = {
-        "state": device.state.value,
-        "made": _iso(device.made),
-        "by": device.by,
-        "sealed_with": device.sealed_with,
-    }
-    for name in ("verified", "suspended"):
-        instant = getattr(device, name)
-        if instant is not None:
-            record[name] = _iso(instant)
-    if mark:
-        record["mark"] = mark
+    record = to_json(device) | ({"mark": mark} if mark else {})
+    del record["name"]  # the cn of the entry
     return dumps(record)
 
 
 def _iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+LAYOUTS[Device] = Layout(
+    only=("name", "state", "made", "by", "verified", "suspended", "sealed_with"),
+    brief=("verified", "suspended"),
+    forms=dict.fromkeys(("made", "verified", "suspended"), Form(_iso, instant_of)),
+)
 
 
 def device_dn(account_dn: str, name: str) -> str:

@@ -21,7 +21,7 @@ from piactl.core.plan.write import Values, Write
 from piactl.core.rules.group_definitions import ANYWHERE, Group
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 
@@ -29,8 +29,6 @@ GROUP_CLASS, LISTING_CLASS = "groupOfURLs", "groupOfNames"
 """The class of groups, and that of the groups of earlier versions, which list their members."""
 MEMBERS, OWNER = "memberURL", "owner"
 """The definition of a group, and who keeps the entry."""
-_MANAGED = ("cn", "description", MEMBERS, OWNER)
-_ATTRIBUTES = ("objectClass", *_MANAGED)
 _IN_POST = (State.ACTIVE, State.ON_LEAVE)
 """The states of accounts whose profile counts: people with a post on the day."""
 
@@ -52,6 +50,53 @@ class GroupEntry:
     def name(self) -> str:
         """The first part of its DN, by which plans and journals call it."""
         return group_name(self.dn)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The entries of one kind that piactl keeps: their classes, the attributes that it writes, and the one of
+    these that names piactl as their keeper."""
+
+    classes: tuple[str, ...]
+    managed: tuple[str, ...]
+    keeper: str
+
+    def has_place(self, reader: Reader, base: str) -> bool:
+        """Whether the server has the base of the entries, and their class."""
+        return (
+            reader.schema_meets(filters.with_class(self.classes[-1]))
+            and reader.read(base, ["ou"]) is not None
+        )
+
+    def read(self, reader: Reader, directory: DirectorySettings, base: str) -> dict[str, GroupEntry]:
+        """The entries below a base, by their normalized name. Members are not read."""
+        entries = {}
+        for raw in reader.search(base, filters.ANY_ENTRY, ("objectClass", *self.managed)):
+            if not same_dn(raw.dn, base):
+                keepers = [keeper for keeper in raw.texts(self.keeper) if "=" in keeper]
+                owned = any(same_dn(keeper, directory.state) for keeper in keepers)
+                entries[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, owned)
+        return entries
+
+    def write(self, dn: str, current: GroupEntry | None, values: Values) -> Write | None:
+        """The write that creates the entry, or gives it these values; None if it has them."""
+        if current is None:
+            classes = tuple(name.encode() for name in self.classes)
+            return Write("add", dn, add={"objectClass": classes, **values})
+        old = {name: current.values[name] for name in self.managed if name in current.values}
+        if len(old.get(self.keeper, ())) == 1 and current.owned:
+            old[self.keeper] = values[self.keeper]  # a DN has several spellings
+        gone, come = differences(old, values)
+        return Write("modify", current.dn, add=come, delete=gone) if come or gone else None
+
+    def deletion(self, current: GroupEntry) -> Write:
+        """The write that removes an entry, as it was read."""
+        names = ("objectClass", *self.managed)
+        old = {name: current.values[name] for name in names if name in current.values}
+        return Write("delete", current.dn, delete=old)
+
+
+GROUPS = Kept((GROUP_CLASS,), ("cn", "description", MEMBERS, OWNER), OWNER)
 
 
 def group_name(dn: str) -> str:
@@ -98,66 +143,9 @@ def shown_members(values: Values) -> str:
     return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
 
 
-def has_groups(reader: Reader, directory: DirectorySettings) -> bool:
-    """Whether the server has the base of the groups, and their class."""
-    return (
-        reader.schema_meets(filters.with_class(GROUP_CLASS))
-        and reader.read(directory.groups, ["ou"]) is not None
-    )
-
-
-def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
-    """The entries below the base of the groups, by their normalized name. Members are not read."""
-    return read_kept(reader, directory, directory.groups, _ATTRIBUTES, OWNER)
-
-
-def read_kept(
-    reader: Reader, directory: DirectorySettings, base: str, attributes: Sequence[str], keeper: str
-) -> dict[str, GroupEntry]:
-    """The entries below a base, by their normalized name. Those that name piactl as their `keeper` are its
-    own."""
-    entries = {}
-    for raw in reader.search(base, filters.ANY_ENTRY, attributes):
-        if not same_dn(raw.dn, base):
-            entries[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory, keeper))
-    return entries
-
-
-def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> bool:
-    return any(same_dn(owner, directory.state) for owner in raw.texts(keeper) if "=" in owner)
-
-
-def group_write(
-    group: Group, current: GroupEntry | None, directory: DirectorySettings, encoding: Encoding
-) -> Write | None:
-    """The write that creates or corrects the entry of a group; None if it is correct."""
-    values = group_values(group, directory, encoding)
-    if current is None:
-        add = {"objectClass": (GROUP_CLASS.encode(),), **values}
-        return Write("add", group_dn(directory, group), add=add)
-    return correction(current, values, _MANAGED, OWNER)
-
-
-def correction(current: GroupEntry, values: Values, managed: Sequence[str], owner: str) -> Write | None:
-    """The write that gives an entry these values of its managed attributes; None if it has them. `owner` is
-    the attribute with the DN of the keeper of the entry."""
-    old = {name: current.values[name] for name in managed if name in current.values}
-    if len(old.get(owner, ())) == 1 and current.owned:
-        old[owner] = values[owner]  # a DN has several spellings
-    gone, come = differences(old, values)
-    return Write("modify", current.dn, add=come, delete=gone) if come or gone else None
-
-
-def group_deletion(current: GroupEntry) -> Write:
-    """The write that removes the entry of a group, as it was read."""
-    old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
-    return Write("delete", current.dn, delete=old)
-
-
 CLASS, KEEPER = "supannEntite", "seeAlso"
 _CODE = "supannCodeEntite"
-_OF_STRUCTURE = ("ou", _CODE, "description", "l", KEEPER)
-_OF_STRUCTURE_ENTRY = ("objectClass", *_OF_STRUCTURE)
+STRUCTURES = Kept(("organizationalUnit", CLASS), ("ou", _CODE, "description", "l", KEEPER), KEEPER)
 
 
 def structure_dn(directory: DirectorySettings, uai: str) -> str:
@@ -174,34 +162,3 @@ def structure_values(establishment: Establishment, directory: DirectorySettings)
         KEEPER: directory.state,
     }
     return {name: (text.encode(),) for name, text in texts.items() if text}
-
-
-def has_structures(reader: Reader, directory: DirectorySettings) -> bool:
-    """Whether the server has the base of the structures, and their class."""
-    return (
-        reader.schema_meets(filters.with_class(CLASS))
-        and reader.read(directory.structures, ["ou"]) is not None
-    )
-
-
-def read_structures(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
-    """The entries below the base of the structures, by their normalized name."""
-    return read_kept(reader, directory, directory.structures, _OF_STRUCTURE_ENTRY, KEEPER)
-
-
-def structure_write(
-    establishment: Establishment, current: GroupEntry | None, directory: DirectorySettings
-) -> Write | None:
-    """The write that creates or corrects the entry of an establishment; None if it is correct."""
-    values = structure_values(establishment, directory)
-    if current is None:
-        classes = (b"organizationalUnit", CLASS.encode())
-        dn = structure_dn(directory, establishment.uai)
-        return Write("add", dn, add={"objectClass": classes, **values})
-    return correction(current, values, _OF_STRUCTURE, KEEPER)
-
-
-def structure_deletion(current: GroupEntry) -> Write:
-    """The write that removes the entry of an establishment, as it was read."""
-    old = {name: current.values[name] for name in _OF_STRUCTURE_ENTRY if name in current.values}
-    return Write("delete", current.dn, delete=old)

@@ -14,8 +14,8 @@ wrong passwords (pwdMaxFailure) would overwrite that time, so under this policy 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
 from piactl.core.credentials.passwords import ActivationPassword
@@ -25,7 +25,7 @@ from piactl.core.plan.write import Values, Write
 from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult, write_one
+from piactl.directory.port import Outcome, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.phrase import Phrase
 
@@ -294,42 +294,16 @@ def generalized(instant: datetime) -> bytes:
     return instant.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
 
 
-@dataclass(frozen=True, slots=True)
 class ActivationPasswordWriter:
-    """A writer that checks the end of each activation password it sets, and sets it again if it is missing:
+    """A Writer that checks the end of each activation password it sets, and sets it again if it is missing:
     ppolicy deletes it if a block by wrong passwords comes between reading and writing."""
 
-    writer: Writer
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
 
-    def facts(self) -> ServerFacts:
-        return self.writer.facts()
-
-    def schema_meets(self, query: str) -> bool:
-        return self.writer.schema_meets(query)
-
-    def who(self) -> str:
-        return self.writer.who()
-
-    def keep_to(self, number: str, write: Write) -> None:
-        self.writer.keep_to(number, write)
-
-    def server_times(self) -> dict[str, datetime]:
-        return self.writer.server_times()
-
-    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
-        return self.writer.read(dn, attributes)
-
-    def search(
-        self,
-        base: str,
-        query: str,
-        attributes: Sequence[str],
-        *,
-        scope: str = "subtree",
-        few: bool = False,
-        own: bool = False,
-    ) -> Iterator[RawEntry]:
-        return self.writer.search(base, query, attributes, scope=scope, few=few, own=own)
+    def __getattr__(self, name: str) -> Any:
+        """All else is that of the writer."""
+        return getattr(self.writer, name)
 
     def write(self, writes: Iterable[Write]) -> Generator[WriteResult, None, None]:
         for write in writes:

@@ -135,24 +135,13 @@ def text_of(record: Record, name: str) -> str:
     return str(from_json(str, record[name], name))
 
 
-def number_of(record: Record, name: str) -> int:
-    """A field that must be a whole number, not below zero."""
-    return int(from_json(int, record[name], name))
-
-
 def instant_of(text: object) -> datetime:
     """An instant with its time zone. Raises ValueError."""
     instant: datetime = from_json(datetime, text, "instant")
     return instant
 
 
-def texts_of(values: object, name: str) -> tuple[str, ...]:
-    """A field that must be a list of texts."""
-    return tuple(from_json(tuple[str, ...], values, name))
-
-
-def counts_of(values: object, name: str) -> dict[str, int]:
-    return dict(from_json(Mapping[str, int], values, name))
+SINGLE = ("state", "keys", "lock", "drift", "archivals", "vanished")
 
 
 class Places:
@@ -160,30 +149,11 @@ class Places:
 
     def __init__(self, state: str) -> None:
         self.state = state
+        self.single = [child(state, "cn", name) for name in SINGLE]
+        self.last_run, self.keys, self.lock, self.drift, self.archivals, self.vanished = self.single
 
     def folder(self, name: str) -> str:
         return child(self.state, "ou", name)
-
-    @property
-    def last_run(self) -> str:
-        return child(self.state, "cn", "state")
-
-    @property
-    def drift(self) -> str:
-        return child(self.state, "cn", "drift")
-
-    @property
-    def addresses(self) -> str:
-        """A record of older versions, which a run deletes."""
-        return child(self.state, "cn", "addresses")
-
-    @property
-    def archivals(self) -> str:
-        return child(self.state, "cn", "archivals")
-
-    @property
-    def vanished(self) -> str:
-        return child(self.state, "cn", "vanished")
 
     def accounts(self, number: int) -> str:
         """A part of the list of accounts."""
@@ -193,16 +163,8 @@ class Places:
         return child(self.state, "cn", f"case-{id_}")
 
     @property
-    def lock(self) -> str:
-        return child(self.state, "cn", "lock")
-
-    @property
     def clock(self) -> str:
         return child(self.folder(ATTEMPTS), "cn", "clock")
-
-    @property
-    def keys(self) -> str:
-        return child(self.state, "cn", "keys")
 
     def source(self, name: str) -> str:
         return child(self.folder(SOURCES), "cn", name)
@@ -267,7 +229,6 @@ class Records:
         return self._below.get(normal_dn(place), [])
 
 
-SINGLE = ("state", "keys", "lock", "drift", "addresses", "archivals", "vanished")
 CASES, LISTS = "case-", "accounts-"
 """How the names of the records of cases, and of those of the list of accounts, begin."""
 
@@ -327,16 +288,7 @@ def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[Unreadabl
     places = Places(state)
     top = normal_dn(state)
     folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, *_FORMER_FOLDERS)}
-    own = (
-        places.last_run,
-        places.drift,
-        places.addresses,
-        places.archivals,
-        places.vanished,
-        places.lock,
-        places.keys,
-    )
-    single = {normal_dn(dn) for dn in own}
+    single = {*map(normal_dn, places.single)}
     misplaced = []
     for entry in entries:
         name = normal_dn(entry.dn)

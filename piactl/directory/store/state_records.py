@@ -1,5 +1,4 @@
-"""The records of the state between runs: the last run, sources, people in waiting, addresses of other tools,
-due archivals."""
+"""The records of the state between runs: the last run, sources, people in waiting, cases, due archivals."""
 
 from __future__ import annotations
 
@@ -9,8 +8,10 @@ from datetime import date
 from typing import Any, TypeVar
 
 from piactl.core.model.keyed_digests import DigestKeys
+from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Holding
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
+from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Taken
 from piactl.core.plan.memory import (
     LastRun,
@@ -28,7 +29,7 @@ from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.case_records import case_in
+from piactl.directory.store.attribute_values import assignment_text, read_assignment
 from piactl.directory.store.records import (
     CASES,
     DATA,
@@ -100,7 +101,21 @@ def _read_parts(rows: Any) -> dict[str, PartRecord]:
     return {str(kind): PartRecord(days[str(kind)], (*map(str, digests),)) for kind, _, *digests in parts}
 
 
+PERSON = ("matricule", "family_name", "given_name", "usage_name", "civilite", "private_mail")
+"""What records have of a person, beside the assignments: no birth date, no NUMEN."""
+
+
+def _read_newcomers(people: Any) -> tuple[Person, ...]:
+    """Records of 0.2.0 have the matricule alone."""
+    return tuple(Person(one, "", "") if isinstance(one, str) else from_json(Person, one) for one in people)
+
+
 LAYOUTS |= {
+    Assignment: Form(assignment_text, read_assignment),
+    Person: Layout(only=(*PERSON, "assignments")),
+    Case: Layout(
+        inline="person", names={"newcomers": "people"}, forms={"newcomers": Form(to_json, _read_newcomers)}
+    ),
     ServerIdentity: Form(str, ServerIdentity.read),
     LastRun: Layout(
         brief=("lost", "unfinished", "taken", "server", "csns"),
@@ -118,7 +133,7 @@ LAYOUTS |= {
     ),
     Waiting: Layout(brief=("births",), inline="person"),
 }
-LAST_RUN, SOURCE = reader_of(LastRun), reader_of(SourceMemory)
+LAST_RUN, SOURCE, CASE = reader_of(LastRun), reader_of(SourceMemory), reader_of(Case)
 DRIFT, ARCHIVALS = reader_of(Mapping[str, Mapping[str, date]]), reader_of(Mapping[str, date])
 VANISHED = reader_of(Mapping[str, Vanished])
 
@@ -182,8 +197,6 @@ def memory_in(
     last_run = last_in(records, unreadable)
     drift, vanished = single(places.drift, DRIFT), single(places.vanished, VANISHED)
     archivals = single(places.archivals, ARCHIVALS)
-    if (addresses := records.entry(places.addresses)) is not None:  # of older versions; a write deletes it
-        raw[addresses.dn] = addresses.first(DATA) or b""
     cases = {}
     for entry in records.beginning(CASES):
         case = keep(entry, case_in(entry, places, unreadable))
@@ -297,7 +310,6 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         for name, source in after.sources.items():
             yield places.source(name), to_json(source), None
         yield places.drift, to_json(after.drift) or None, None
-        yield places.addresses, None, None
         yield places.vanished, to_json(after.vanished) or None, None
         yield places.archivals, to_json(after.archivals) or None, None
         for id_ in sorted({*before.memory.cases, *after.cases}):
@@ -313,3 +325,22 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
         write = record_write(dn, raw.get(dn.lower()), record, due)
         if write is not None:
             yield write
+
+
+def cases_in(records: Records, unreadable: UnreadableRecords) -> list[Case]:
+    """Every case, by age."""
+    entries = records.beginning(CASES)
+    cases = filter(None, (case_in(entry, records.places, unreadable) for entry in entries))
+    return sorted(cases, key=lambda case: (case.since, case.id))
+
+
+def case_in(entry: RawEntry, places: Places, unreadable: UnreadableRecords) -> Case | None:
+    """The case of an entry; None if it is not one, and then it is added to `unreadable`."""
+    if not is_record(entry):
+        unreadable.add(foreign_entry(entry.dn))
+        return None
+    case = unreadable.read(entry.dn, entry.first(DATA), CASE)
+    if case is not None and normal_dn(entry.dn) != normal_dn(places.case(case.id)):
+        unreadable.add(UnreadableRecord(entry.dn, "the record is that of another case"))
+        return None
+    return case

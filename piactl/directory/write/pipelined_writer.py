@@ -1,33 +1,73 @@
-"""Writes many entries with the guarantees of the single writer, and with many requests in flight.
+"""Writes entries: each write once, atomically, and only if the entry has the expected values; with many
+requests in flight.
 
 A success, or a refusal that concerns one entry, is final at once. Every other answer, and every missing one,
-waits until no request is in flight. The single writer's rules then decide each of them in turn.
+waits until no request is in flight, and then each is decided in turn. A write without an answer may or may
+not have been made: the entry is read back before anything else.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
-from piactl.core.plan.write import Write
-from piactl.directory.client.connection import Session
-from piactl.directory.client.reader import Link
-from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
-from piactl.directory.port import WriteResult
-from piactl.directory.write.single_writes import DirectoryWriter
-from piactl.errors import PiactlError, ReplyLost
-from piactl.phrase import counted
+from piactl.core.plan.write import Values, Write, WriteState
+from piactl.core.text import utc_instant
+from piactl.directory.client.connection import Session, Unusable, open_session
+from piactl.directory.client.messages import (
+    CSN_CONTROLS,
+    PERMISSIVE,
+    POST_READ,
+    PRE_READ,
+    Control,
+    assertion_control,
+    csn_in,
+)
+from piactl.directory.client.reader import DirectoryReader, Link
+from piactl.directory.client.result_codes import (
+    AGAIN,
+    NO_SUCH_OBJECT,
+    ONE_ENTRY,
+    STALE,
+    SUCCESS,
+    ConnectionLost,
+    Result,
+    described,
+    refusal,
+)
+from piactl.directory.client.strategy import Deadline
+from piactl.directory.dn import normal_dn, parted
+from piactl.directory.port import Outcome, RawEntry, WriteResult
+from piactl.directory.write.entry_comparison import (
+    SECRET,
+    differing,
+    folded,
+    state_of_entry,
+    without_link,
+)
+from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError, ReplyLost
+from piactl.phrase import Phrase, counted
+
+_PAUSES = (0.0, 0.3, 1.0, 2.0)
+"""Seconds before each try to reach a server again after a reply was lost."""
+
+_WHO = ("modifiersName", "modifyTimestamp")
 
 
 @dataclass(slots=True)
 class InFlightWrite:
-    """A write in the window. `out` is true once any byte of it may have been sent; `answer` is None until
-    the server answers. `result` is the outcome, once it is known.
+    """A write in the window, of the entry with this `name` in normal spelling. `out` is true once any byte of
+    it may have been sent; `answer` is None until the server answers. `result` is the outcome, once it is
+    known.
     """
 
     write: Write
+    name: str
     out: bool = False
     answer: Result | None = None
     result: WriteResult | None = None
@@ -61,37 +101,23 @@ class Window:
     _above: set[str] = field(default_factory=set)
     _freed: set[bytes] = field(default_factory=set)
 
-    def can_add(self, write: Write) -> bool:
-        """Whether the result of this write is independent of the writes in flight."""
+    def add(self, write: Write) -> InFlightWrite | None:
+        """Adds a write; None if its result depends on that of a write in flight."""
+        name = normal_dn(write.dn)
+        above = _upwards(parted(name)[1])
         if not self.sent:
-            return True
+            for names in (self._names, self._above, self._freed):
+                names.clear()
         if self._freed and any(value in self._freed for new in write.add.values() for value in new):
-            return False  # an address goes from one entry to another
-        name, above = _lineage(write.dn)
-        if "\\" in name or name in self._names or name in self._above:
-            return False  # two spellings with escapes may be the same name
-        return self._names.isdisjoint(above)
-
-    def add(self, write: Write) -> InFlightWrite:
-        sent = InFlightWrite(write)
-        if not self.sent:
-            self._freed.clear()
+            return None  # an address goes from one entry to another
+        if name in self._names or name in self._above or not self._names.isdisjoint(above):
+            return None
+        sent = InFlightWrite(write, name)
         self.sent.append(sent)
         self._freed.update(value for gone in write.delete.values() for value in gone if b"@" in value)
-        name, above = _lineage(write.dn)
         self._names.add(name)
-        # never removed: at worst a write waits without need
+        # never removed one by one: at worst a write waits without need
         self._above.update(above)
-        return sent
-
-    def number(self, numbers: Sequence[int], sent: Sequence[InFlightWrite]) -> None:
-        """Records the request numbers of sent writes."""
-        self.waiting.update(zip(numbers, sent, strict=True))
-
-    def answered(self, number: int, answer: Result) -> InFlightWrite:
-        sent = self.waiting.pop(number)
-        sent.answer = answer
-        self.unsettled = self.unsettled or not sent.plain
         return sent
 
     def broken(self, lost: ConnectionLost) -> None:
@@ -103,18 +129,13 @@ class Window:
         if not self.sent or self.sent[0].result is None:
             return None
         first = self.sent.popleft()
-        self._names.discard(_lineage(first.write.dn)[0])
+        self._names.discard(first.name)
         return first.result
-
-
-def _lineage(dn: str) -> tuple[str, frozenset[str]]:
-    """A name without case and blanks, and the names of all its ancestors."""
-    name = "".join(dn.casefold().split())
-    return name, _upwards(name.partition(",")[2])
 
 
 @lru_cache(maxsize=64)
 def _upwards(name: str) -> frozenset[str]:
+    """A name and those of all entries above it."""
     parts = name.split(",")
     return frozenset(",".join(parts[index:]) for index in range(len(parts)))
 
@@ -126,36 +147,32 @@ time between the checks that the caller makes before a write and the sending of 
 
 class WriteQueue:
     """The writes that are not sent yet. `error` is the error that ended them, from their source or from the
-    server; `ended` is true once the source is exhausted."""
+    server."""
 
     def __init__(self, writes: Iterable[Write]) -> None:
         self._writes = iter(writes)
-        self._returned: Write | None = None
+        self._next: Write | None = None
         self.error: BaseException | None = None
-        self.ended = False
 
-    def next(self) -> Write | None:
-        """The next write, None at the end."""
-        if self.error is not None:
-            return None
-        if self._returned is not None:
-            returned, self._returned = self._returned, None
-            return returned
-        try:
-            write = next(self._writes, None)
-        except BaseException as error:  # noqa: BLE001 - raised again once every sent write is accounted for
-            self.error = error
-            return None
-        self.ended = write is None
-        return write
+    def first(self) -> Write | None:
+        """The next write, which stays first until it is `taken`; None at the end."""
+        if self._next is None and self.error is None:
+            try:
+                self._next = next(self._writes, None)
+            except BaseException as error:  # noqa: BLE001 - raised once every sent write is accounted for
+                self.error = error
+        return self._next if self.error is None else None
 
-    def put_back(self, write: Write) -> None:
-        """Returns a write to the front of the queue."""
-        self._returned = write
+    def taken(self) -> None:
+        self._next = None
 
 
-class PipelinedWriter(DirectoryWriter):
-    """The Writer of `port`, with up to `in_flight` requests sent and not yet reported."""
+class PipelinedWriter(DirectoryReader):
+    """The Writer of `port`, with up to `in_flight` requests sent and not yet reported.
+
+    In a modify, a `delete` of no values replaces whatever the attribute has. Values that cannot be read
+    (passwords) are written like this.
+    """
 
     def __init__(self, link: Link, page_size: int, in_flight: int) -> None:
         super().__init__(link, page_size)
@@ -181,10 +198,6 @@ class PipelinedWriter(DirectoryWriter):
         piece = min(PIECE, self._in_flight)
         while not window.unsettled and len(window.sent) <= self._in_flight - piece:
             batch = self._next_batch(window, queue, piece)
-            if queue.ended and len(window.sent) == len(batch) == 1:
-                # the single writer's rules apply to a lone write
-                window.unsettled = True
-                break
             try:
                 self._send(window, batch)
             except PiactlError as unreachable:
@@ -197,16 +210,11 @@ class PipelinedWriter(DirectoryWriter):
     def _next_batch(self, window: Window, queue: WriteQueue, limit: int) -> list[InFlightWrite]:
         """The next writes to send, at most `limit`."""
         batch: list[InFlightWrite] = []
-        while len(batch) < limit and (write := queue.next()) is not None:
-            # without assertions, only the single writer's read of the entry makes a deletion conditional
-            alone = write.op == "delete" and not self._asserts()
-            if not window.can_add(write) or (alone and window.sent):
-                queue.put_back(write)
-                break
+        while len(batch) < limit and (write := queue.first()) is not None:
             sent = window.add(write)
-            if alone:
-                window.unsettled = True
+            if sent is None:
                 break
+            queue.taken()
             batch.append(sent)
         return batch
 
@@ -216,11 +224,12 @@ class PipelinedWriter(DirectoryWriter):
             return
         if not window.waiting:
             window.session = self._link.to_write()
-        writes = [(sent.write, self._controls(sent.write, True)) for sent in batch]
+        writes = [(sent.write, _controls(sent.write, True)) for sent in batch]
         for sent in batch:
             sent.out = True
         try:
-            window.number(window.session.post(writes, _doing(window)), batch)
+            numbers = window.session.post(writes, _doing(window))
+            window.waiting.update(zip(numbers, batch, strict=True))
         except ConnectionLost as lost:
             window.broken(lost)
 
@@ -229,9 +238,12 @@ class PipelinedWriter(DirectoryWriter):
             return
         try:
             for number, answer in window.session.answers(window.waiting, _doing(window)):
-                sent = window.answered(number, answer)
+                sent = window.waiting.pop(number)
+                sent.answer = answer
                 if sent.plain:
                     sent.result = self._one(sent.write, answer=answer)
+                else:
+                    window.unsettled = True
         except ConnectionLost as lost:
             window.broken(lost)
 
@@ -276,6 +288,204 @@ class PipelinedWriter(DirectoryWriter):
         if sent.answer is not None and sent.answer.code in STALE:
             return self._settled(sent.write, False)
         return None
+
+    def keep_to(self, number: str, write: Write) -> None:
+        self._link.keep_to(number, write)
+
+    def server_times(self) -> dict[str, datetime]:
+        times = {}
+        link = self._link
+        for uri in link.settings.servers[1:]:
+            with (
+                suppress(Unusable, PiactlError, ValueError),
+                closing(open_session(uri, link.settings, link.identity, link.password)) as peer,
+            ):
+                base = peer.facts.monitor_context or "cn=Monitor"
+                entry = peer.entry(f"cn=Current,cn=Time,{base}", ["monitorTimestamp"])
+                times[uri] = utc_instant(entry.text("monitorTimestamp") if entry else "")
+        return times
+
+    def who(self) -> str:
+        # after a simple bind the server knows it by the name that it bound with (RFC 4513)
+        identity = self._link.identity
+        return identity.dn if not identity.external else self._repeated(Session.who_am_i)
+
+    def _one(self, write: Write, *, answer: Result | None = None, doubtful: bool = False) -> WriteResult:
+        """Sends one write and returns its result.
+
+        `answer` is the answer if the write was sent before. `doubtful`: it was sent before without an
+        answer, and was not made.
+        """
+        strict = True
+        for _ in range(3):
+            if answer is None:
+                try:
+                    answer = self._sent(write, strict)
+                except ConnectionLost as lost:
+                    settled = self._after_silence(write, lost, doubtful)
+                    if settled is not None:
+                        return settled
+                    doubtful = True
+                    continue
+                except DirectoryUnreachable as gone:
+                    raise _still_in_doubt(write, gone, "sent") if doubtful else gone from None
+            result, answer = answer, None
+            if result.code == SUCCESS:
+                return _applied(write, result)
+            if result.code not in STALE or (result.code == NO_SUCH_OBJECT and write.op == "add"):
+                return self._refused(write, result)
+            settled = self._settled(write, doubtful)
+            if settled is not None:
+                return self._shut(write, settled)
+            if not strict:
+                failed = WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
+                return self._shut(write, failed)
+            strict = False
+        message = f"{write.dn}: three attempts gave no usable answer. Read the entry back."
+        raise ReplyLost(message, [write.dn])
+
+    def _shut(self, write: Write, settled: WriteResult) -> WriteResult:
+        """Sends a write that links an account to no device once more if somebody changed the link meanwhile:
+        the help desk may write it, so whoever has its password could keep each such write from being made."""
+        shutting = without_link(write) if settled.outcome in (Outcome.CONFLICT, Outcome.FAILED) else None
+        if shutting is None:
+            return settled
+        try:
+            result = self._sent(shutting, False, permissive=True)
+        except ConnectionLost as lost:
+            return self._after_silence(write, lost, False) or settled
+        if result.code != SUCCESS:
+            return settled
+        return _applied(write, result)
+
+    def _after_silence(self, write: Write, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
+        """The result of a write without an answer; None if it was not made and can be sent once more."""
+        entry = self._read_back(write, lost)
+        state = state_of_entry(write, entry)
+        if state is WriteState.MADE:
+            return WriteResult(write, Outcome.APPLIED)
+        if state is WriteState.CHANGED:
+            return _conflict(write, entry)
+        if doubtful:
+            raise _still_in_doubt(write, lost, "sent twice") from None
+        return None
+
+    def _sent(self, write: Write, strict: bool, *, permissive: bool = False) -> Result:
+        """Sends one request and returns its result; repeats it until the deadline if the server is busy.
+        `permissive`: a value to add may already be there."""
+        session = self._link.to_write()
+        deadline = Deadline(session.operation_timeout)
+        pause = 0.05
+        while True:
+            controls = [*_controls(write, strict), *([PERMISSIVE] if permissive else [])]
+            result = session.write(write, controls, f"write {write.dn!r}", deadline)
+            if result.code not in AGAIN or not deadline.allows(pause):
+                return result
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _read_back(self, write: Write, lost: ConnectionLost) -> RawEntry | None:
+        """The current entry, read on a new connection. Raises ReplyLost if it cannot be read."""
+        deadline = Deadline(self._link.session.operation_timeout)
+        error: Exception = lost
+        for pause in _PAUSES:
+            if not deadline.allows(pause):
+                break
+            time.sleep(pause)
+            try:
+                return self._current(self._link.live(), write)
+            except (DirectoryUnreachable, DirectoryRefused, DirectoryTruncated) as failed:
+                error = failed
+        raise ReplyLost(
+            f"{write.dn}: the {write.op} was sent without an answer, and cannot be read back: "
+            f"it may or may not have been made.\n"
+            f"{error}\nThe next run reads it back and continues from its state.",
+            [write.dn],
+        ) from None
+
+    def _settled(self, write: Write, doubtful: bool) -> WriteResult | None:
+        """The result of a write refused for unexpected values; None if the values are as expected."""
+        try:
+            entry = self._current(self._link.live(), write)
+        except ConnectionLost as lost:
+            entry = self._read_back(write, lost)
+        state = state_of_entry(write, entry)
+        if state is WriteState.MADE:
+            outcome = Outcome.APPLIED if doubtful else Outcome.UNCHANGED
+            return WriteResult(write, outcome)
+        if state is WriteState.CHANGED:
+            return _conflict(write, entry)
+        return None
+
+    def _current(self, session: Session, write: Write) -> RawEntry | None:
+        return session.entry(write.dn, tuple(dict.fromkeys((*write.delete, *write.add, *_WHO))))
+
+    def _refused(self, write: Write, result: Result) -> WriteResult:
+        if result.code in ONE_ENTRY or result.code == NO_SUCH_OBJECT:
+            words = f"the server refused: {described(result)}"
+            if result.code == NO_SUCH_OBJECT:
+                words += f"; its parent entry is missing (found: {result.matched or 'nothing'})"
+            return WriteResult(write, Outcome.FAILED, words)
+        raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
+
+
+def _controls(write: Write, strict: bool) -> list[Control]:
+    """The controls of a write: its assertion, and those that return the entryCSN.
+
+    If `strict` is false, the absence of added values is not asserted: a server that counts two spellings
+    as one value finds an added value that, byte for byte, is not there. The modify itself still fails if
+    a deleted value is missing or an added one is there.
+    """
+    controls = [*CSN_CONTROLS[write.op]]
+    if write.op != "add":
+        absent = _new_values(write) if strict and write.op == "modify" else {}
+        assertion = assertion_control(_readable(write.delete), absent)
+        controls += [assertion] if assertion else []
+    return controls
+
+
+def _applied(write: Write, result: Result) -> WriteResult:
+    before, after = map(csn_in, map(result.controls.get, (PRE_READ, POST_READ)))
+    return WriteResult(write, Outcome.APPLIED, "", before, after)
+
+
+def _still_in_doubt(write: Write, why: Exception, sent: str) -> ReplyLost:
+    return ReplyLost(
+        f"{why}\n{write.dn} was {sent} without an answer; read back, "
+        "it had not been made, but may be later.\n"
+        "The next run reads it back and continues from its state.",
+        [write.dn],
+    )
+
+
+def _conflict(write: Write, entry: RawEntry | None) -> WriteResult:
+    if entry is None:
+        return WriteResult(write, Outcome.CONFLICT, Phrase("the entry is gone"))
+    names = ", ".join(differing(write, entry)) or Phrase("its values")
+    who = entry.text(_WHO[0]) or Phrase("an unknown user")
+    by = Phrase(
+        "last modified by {who} at {when}", who=who, when=entry.text(_WHO[1]) or Phrase("an unknown time")
+    )
+    if write.op == "add":
+        why = Phrase("already exists with other values: {names}; {by}", names=names, by=by)
+    else:
+        why = Phrase("changed since: {names}; {by}", names=names, by=by)
+    return WriteResult(write, Outcome.CONFLICT, why)
+
+
+def _readable(values: Values) -> Values:
+    return {name: attribute_values for name, attribute_values in values.items() if name.lower() not in SECRET}
+
+
+def _new_values(write: Write) -> Values:
+    """Added values whose absence can be asserted: not new spellings of a deleted value, not replacements."""
+    new: dict[str, tuple[bytes, ...]] = {}
+    for name, values in _readable(write.add).items():
+        if write.delete.get(name) == ():
+            continue
+        gone = {folded(value) for value in write.delete.get(name, ())}
+        new[name] = tuple(value for value in values if folded(value) not in gone)
+    return new
 
 
 def _doing(window: Window) -> str:
