@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from piactl.cli.commands.completion import SHELLS
-from piactl.cli.framework.application import assembled
+from piactl.cli.framework.application import load_command
 from piactl.cli.framework.commands import COMMANDS, NOUNS
 from piactl.cli.framework.complete import FILES, complete, completed, parameters
 from piactl.cli.main import run
@@ -46,10 +46,7 @@ def test_command_words_are_completed() -> None:
 
 def test_suggested_options_match_those_of_each_command() -> None:
     for path in COMMANDS:
-        noun, _, verb = path.partition(" ")
-        command = assembled(noun, verb)
-        for part in path.split():
-            command = command.commands[part]
+        command = load_command(path)
         suggested = {word for parameter in parameters(path) for word in parameter.words}
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
         assert suggested == {word for option in options for word in (*option.opts, *option.secondary_opts)}, (
