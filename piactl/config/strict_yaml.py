@@ -224,7 +224,6 @@ def _refuse_events(document: Document, text: str) -> None:
     """Reports anchors, aliases and tags, which the nodes of PyYAML do not have. Raises ConfigurationInvalid
     for what cannot be composed to one tree: an alias, a second document, very deep levels."""
     documents = depth = aliases = 0
-    event: Any
     for event in yaml.parse(text, Loader=_LOADER):
         place, fatal = _place(event.start_mark), ""
         if isinstance(event, yaml.DocumentStartEvent):
@@ -239,8 +238,8 @@ def _refuse_events(document: Document, text: str) -> None:
                 document.mistake(
                     place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
                 )
-            if event.tag is not None:
-                tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            if tag := getattr(event, "tag", None):
+                tag = tag.replace("tag:yaml.org,2002:", "!!")
                 document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
