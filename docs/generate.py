@@ -29,7 +29,7 @@ sys.path.insert(0, str(TOP))
 
 
 from piactl import __version__  # noqa: E402
-from piactl.cli.framework.application import assembled, plain_help  # noqa: E402
+from piactl.cli.framework.application import load_command, plain_help  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
 from piactl.config.policy_tests import PolicyCases  # noqa: E402
 from piactl.config.typed_reading import Group, Kind, keys_of  # noqa: E402
@@ -111,7 +111,7 @@ class Command:
 
 def program() -> list[Command]:
     """All commands, in the order of the help."""
-    application = assembled(whole=True)
+    application = load_command()
     context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
     commands = []
     for words, (_, _, summary, _) in COMMANDS.items():
@@ -123,7 +123,7 @@ def program() -> list[Command]:
 
 
 def global_options() -> tuple[tuple[str, str], ...]:
-    application = assembled(whole=True)
+    application = load_command()
     context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
     return tuple(_option(p, context) for p in application.get_params(context) if "--help" not in p.opts)
 

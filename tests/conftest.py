@@ -33,7 +33,7 @@ from .remembered import (
     copy_prepared,
     kept_folder,
     prepared_sandbox,
-    remember_commands_and_configurations,
+    remember_configurations,
     stop_kept,
 )
 
@@ -80,7 +80,7 @@ def pytest_configure() -> None:
     private_files.trusted_owners.add(Path(__file__).stat().st_uid)
     # a shell makes background processes ignore SIGINT, and programs that the tests start would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    remember_commands_and_configurations()
+    remember_configurations()
     # the tests expect English output, also on a machine with a French locale
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name, "").startswith("fr"):

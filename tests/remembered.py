@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from piactl.cli.framework import application, configuration
+from piactl.cli.framework import configuration
 from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
@@ -27,15 +27,12 @@ from piactl.sandbox.folder import socket_uri
 from piactl.watch import examine, this_host
 
 
-def remember_commands_and_configurations() -> None:
-    """Makes this process assemble each command only once, and read each content of a policy, a
-    register or a configuration only once.
+def remember_configurations() -> None:
+    """Makes this process read each content of a policy, a register or a configuration only once.
 
     The file itself is still checked each time (its owner, mode and bytes); a content with a mistake is read
     anew each time.
     """
-    # a command is the same in each run
-    application.assembled = cache(application.assembled)
     for reader in (read_policy, read_register, read_settings):
         once = _once_per_content(reader)
         for module in (configuration, examine, this_host):

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
+from piactl.caller import this_user
 from piactl.core.model.settings import IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
@@ -18,7 +19,6 @@ from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.phrase import counted
-from piactl.private_files import this_user
 from piactl.roles import held
 from piactl.runs.journal_heads import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet

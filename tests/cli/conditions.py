@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 
-from piactl.cli.framework.application import assembled
+from piactl.cli.framework.application import load_command
 from piactl.clock import civil_today
 from piactl.core.plan.identity_case import case_id
 from piactl.core.rules.matching import Doubt
@@ -91,7 +91,7 @@ def feed_of(academy: Academy) -> None:
 
 def example_of(words: str) -> Words:
     """The example in the help of a command, with the files, days and ids of the loaded academy."""
-    command = assembled(whole=True)
+    command = load_command()
     for word in words.split():
         command = command.commands[word]
     text = command.epilog.partition("Example:")[2].replace("\\\n", " ")

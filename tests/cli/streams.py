@@ -245,8 +245,8 @@ def _serve() -> None:
     if "LOAD_ALL" in os.environ:
         _load_library()
     from piactl.cli.framework import application
-    from piactl.cli.framework.commands import COMMANDS, asked
-    from tests.remembered import remember_commands_and_configurations
+    from piactl.cli.framework.commands import COMMANDS
+    from tests.remembered import remember_configurations
 
     if "CALLER" in os.environ:  # the real user of sudo's process is who called it
         caller = os.environ.pop("CALLER")
@@ -257,9 +257,9 @@ def _serve() -> None:
 
             named = cache(lambda: of_process.Caller(caller, other=True))
             of_process.caller = named  # type: ignore[assignment]
-    remember_commands_and_configurations()
+    remember_configurations()
     for words in COMMANDS:
-        application.assembled(*asked(words.split()))
+        application.load_command(words)
     with redirect_stdout(io.StringIO()):
         application.application(["completion", "bash"])  # loads what typer loads with its first value
     gc.collect()

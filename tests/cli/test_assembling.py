@@ -1,30 +1,20 @@
-"""Only the command that is asked for is loaded."""
+"""The table of commands, of which only the command that is asked for is loaded."""
 
 from __future__ import annotations
 
 import pytest
 
-from piactl.cli.framework.application import assembled
+from piactl.cli.framework.application import load_command
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 
 
 def test_the_command_tree_matches_the_table_of_commands() -> None:
-    tree = assembled(whole=True)
     names = set()
-    for name, command in tree.commands.items():  # type: ignore[attr-defined]
+    for name, command in load_command().commands.items():
         below = getattr(command, "commands", None)
         names |= {name} if below is None else {f"{name} {verb}" for verb in below}
     assert names == set(COMMANDS)
     assert set(NOUNS) == {words.split()[0] for words in COMMANDS if " " in words}
-
-
-def test_help_is_the_same_if_one_or_all_commands_are_loaded() -> None:
-    tree = assembled(whole=True)
-    for noun in ("", *NOUNS):
-        subtree = assembled(*asked([noun, "--help"]))
-        assert list(subtree.commands) == list(tree.commands)  # type: ignore[attr-defined]
-        for name, command in subtree.commands.items():  # type: ignore[attr-defined]
-            assert command.get_short_help_str(100) == tree.commands[name].get_short_help_str(100)  # type: ignore[attr-defined]
 
 
 def test_short_helps_fit_a_line() -> None:

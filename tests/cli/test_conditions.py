@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from piactl.cli.commands.account import COLUMNS
-from piactl.cli.framework.application import assembled
+from piactl.cli.framework.application import load_command
 from piactl.errors import Exit
 from piactl.report.escaping import shown
 from tests.conftest import sandboxes
@@ -65,7 +65,7 @@ def commands(command: Any, words: str = "") -> Iterator[str]:
 
 
 def test_every_command_has_a_case_and_an_example() -> None:
-    assert sorted(commands(assembled(whole=True))) == sorted(CASES)
+    assert sorted(commands(load_command())) == sorted(CASES)
     for words in CASES:
         assert " ".join(example_of(words)).startswith(words)
 
@@ -78,7 +78,7 @@ def command_of(tree: Any, words: str) -> Any:
 
 def needed(words: str) -> set[str]:
     """The options that the help of a command marks as required."""
-    command = command_of(assembled(whole=True), words)
+    command = command_of(load_command(), words)
     return {
         parameter.opts[-1]
         for parameter in command.params
@@ -89,7 +89,7 @@ def needed(words: str) -> set[str]:
 def test_date_options_have_agreed_names() -> None:
     """A first day is --from, a last day --until, a single day --on, an excluded one --except; --to is never a
     file; days of something else that are looked for have its name before them."""
-    tree = assembled(whole=True)
+    tree = load_command()
     for words in CASES:
         for option in command_of(tree, words).params:
             name = option.opts[-1]
@@ -110,7 +110,7 @@ NOT_TRIED = (
 
 def test_commands_on_several_accounts_have_the_common_options() -> None:
     """Commands that take names take them from stdin, can be tried out, and answer as data."""
-    tree = assembled(whole=True)
+    tree = load_command()
     for words in CASES:
         command = command_of(tree, words)
         options = {name for parameter in command.params for name in parameter.opts}

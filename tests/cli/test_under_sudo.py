@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework.application import assembled
+from piactl.cli.framework.application import load_command
 from piactl.errors import Exit
 from tests.remembered import open_parents
 from tests.story.academy import Academy
@@ -119,7 +119,7 @@ def options(command: Any, words: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_every_option_that_names_a_file_has_its_case() -> None:
-    assert set(options(assembled(whole=True))) == set(CASES)
+    assert set(options(load_command())) == set(CASES)
 
 
 @pytest.fixture

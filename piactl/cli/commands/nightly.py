@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.status import feed_ages
+from piactl.ask.status import coming_nights, feed_ages, night_view
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
-    ProgressLine,
+    progress_line,
     put_text,
     reading,
     say,
@@ -41,16 +41,15 @@ from piactl.cli.framework.run_context import (
     run_of,
     say_refused,
 )
-from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
-from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
+from piactl.core.text import read_json
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
@@ -59,12 +58,12 @@ from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import (
     refuse_output,
-    update_private,
     write_private,
     write_public,
 )
 from piactl.report.establishments import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
+from piactl.report.night_page import night_page
 from piactl.report.plan_text import plan_text
 from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
@@ -77,6 +76,17 @@ _FEW = 5
 
 OF_FEEDS = "/srv/piactl"
 """The folder of root on a host that has those of the feeds, and of the applied ones."""
+
+
+HOLDS = "holds.json"
+"""The file in the state folder with the first day of each hold."""
+
+
+def read_holds(file: Path) -> dict[str, date]:
+    try:
+        return {name: date.fromisoformat(first) for name, first in read_json(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def nightly(
@@ -169,7 +179,7 @@ def _run(
     with (
         stop_on_signals() as stop,
         writing(configuration) as writer,
-        ProgressLine(Phrase("written")) as progress,
+        progress_line(Phrase("written")) as progress,
     ):
         try:
             report = run_nightly(
@@ -320,7 +330,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
         for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
     }
     try:
-        update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
+        write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
         say(Phrase("the days since when people are held could not be stored: {error}", error=str(error)))
     return since
@@ -360,6 +370,43 @@ def _say_held(
                 )
             )
     return bool(new or long)
+
+
+def page_of_run(
+    configuration: Configuration,
+    run: str,
+    unknown: Mapping[str, Any] | None,
+    plan_of: Callable[[Mapping[str, Any]], ReadyPlan | None],
+    held_since: Mapping[str, date],
+    today: date,
+    error: str = "",
+    *,
+    public: bool,
+) -> str:
+    """The page of the run with this id, or `last`. `unknown` replaces a record that the directory does not
+    have; without it raises NotFound. `plan_of` returns the plan of a record, if it is known. The coming days
+    from `today`, and since when people are held (`held_since`), are shown for the last run only."""
+    settings, unreadable = configuration.settings, configuration.unreadable
+    record, coming = unknown, None
+    try:
+        with reading(configuration) as reader:
+            records = read_runs(reader, settings.directory.state, unreadable, utc_now())
+            record = next(
+                (run_record for run_record in records if run in (run_record["run"], "last")), unknown
+            )
+            if records and record is not records[0]:
+                held_since = {}
+            else:
+                accounts = configuration.managed(reader)
+                coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, today)]
+    except PiactlError:
+        if unknown is None:
+            raise
+    if record is None:
+        raise NotFound(Phrase("{run}: no such run; see: piactl runs list", run=run))
+    ready = plan_of(record)
+    view = night_view(record, ready, configuration.policy, configuration.register, held_since, coming, error)
+    return night_page(view, public=public)
 
 
 def _write_page(

@@ -1,11 +1,11 @@
-"""Assembles the application: loads the requested command, and only the names of the others."""
+"""The application of typer: the requested command, and only the names of the others."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,15 +34,41 @@ class PlainCommand(TyperCommand):
                     formatter.write_dl(rows)
 
 
-class GroupedCommands(TyperGroup):
-    """The commands in the help, in groups."""
+class CommandGroup(TyperGroup):
+    """The first words of the commands, or those below one of them, in a `Table`."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        table: Any = self.commands
+        if table.noun:
+            with formatter.section("Commands"):
+                formatter.write_dl([*table.summaries.items()])
+            return
         for title, words in GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl(
-                    [(f"{w:<10}", self.commands[w].get_short_help_str(70)) for w in words.split()]
-                )
+                formatter.write_dl([(f"{word:<10}", table.summaries[word]) for word in words.split()])
+
+
+class Table(Mapping[str, Any]):
+    """The commands below a noun, or the first words of all, by word. A command is loaded once it is asked
+    for."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        below = {words: line.summary for words, line in COMMANDS.items()}
+        if noun:
+            below = {w.removeprefix(f"{noun} "): s for w, s in below.items() if w.startswith(f"{noun} ")}
+        first = (words.partition(" ")[0] for words in below)
+        self.summaries = {word: below.get(word) or NOUNS[word] for word in first}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.summaries)
+
+    def __len__(self) -> int:
+        return len(self.summaries)
+
+    def __getitem__(self, word: str) -> Any:
+        self.summaries[word]
+        return load_command(f"{self.noun} {word}".strip())
 
 
 def plain_help(parameter: Any, ctx: Any) -> tuple[str, str] | None:
@@ -83,54 +109,34 @@ def front(
     chosen.config, chosen.configuration = config, None
 
 
-class NotLoaded(Exception):
-    """A command was called that is not loaded."""
+def _no_options() -> None:
+    """A noun has no options of its own."""
 
 
-def _unloaded() -> None:
-    raise NotLoaded
-
-
-def assembled(noun: str = "", verb: str = "", *, whole: bool = False) -> Any:
-    """The application with the command `noun verb`, or with all commands if `whole`."""
-    command: Any = get_command(_application(noun, verb, whole=whole))
-    # typer lists groups last
-    first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)
-    command.commands = {name: command.commands[name] for name in first if name in command.commands}
-    return command
-
-
-def _application(noun: str, verb: str, *, whole: bool) -> typer.Typer:
+@cache
+def load_command(words: str = "") -> Any:
+    """The command of these words, or the group of a noun, of typer; "" is the whole application."""
     app = typer.Typer(
-        name="piactl",
-        cls=GroupedCommands,
-        help=_HELP,
+        cls=CommandGroup,
+        help=NOUNS.get(words, _HELP),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(front)
-    nouns: dict[str, typer.Typer] = {}
-    for words, command in COMMANDS.items():
-        short = command.summary
-        first, _, second = words.partition(" ")
-        wanted = whole or (first, second) in ((noun, ""), (noun, verb))
-        if second and (whole or first == noun):
-            if first not in nouns:
-                nouns[first] = typer.Typer(no_args_is_help=True, help=NOUNS[first])
-                app.add_typer(nouns[first], name=first, short_help=NOUNS[first])
-            _add(nouns[first], second, _loaded(words) if wanted else _unloaded, short)
-        elif not second:
-            _add(app, first, _loaded(words) if wanted else _unloaded, short)
-        elif first not in nouns:
-            nouns[first] = app
-            _add(app, first, _unloaded, NOUNS[first])
-    return app
+    if words in COMMANDS:
+        function = _permitted(words)
+        text, _, example = (function.__doc__ or "").partition("Example: ")
+        app.command(cls=PlainCommand, help=text.rstrip(), epilog=_at_the_end(example))(function)
+        return get_command(app)
+    app.callback()(_no_options if words else front)
+    group: Any = get_command(app)
+    group.commands = Table(words)
+    return group
 
 
-def _loaded(words: str) -> Callable[..., Any]:
+def _permitted(words: str) -> Callable[..., Any]:
     """The function of a command, which first refuses a caller who may not run it, and reads the names of
     accounts."""
     line = COMMANDS[words]
@@ -153,16 +159,6 @@ def _loaded(words: str) -> Callable[..., Any]:
             raise Interrupted(*interrupt.args) from None
 
     return permitted
-
-
-def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) -> None:
-    if function is _unloaded:
-        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(name, short_help=short, context_settings=settings)(function)
-    else:
-        text, _, example = (function.__doc__ or "").partition("Example: ")
-        words, example = text.rstrip(), _at_the_end(example)
-        app.command(name, cls=PlainCommand, short_help=short, help=words, epilog=example)(function)
 
 
 def _at_the_end(example: str) -> str:
@@ -223,10 +219,7 @@ def application(arguments: list[str]) -> int:
     _refuse_undecodable(arguments)
     chosen.words = tuple(arguments)
     try:
-        try:
-            result = _run(assembled(*asked(arguments)), arguments)
-        except NotLoaded:
-            result = _run(assembled(whole=True), arguments)
+        result = load_command().main(args=arguments, prog_name="piactl", standalone_mode=False)
     except typer.Exit as leave:
         return int(leave.exit_code)
     except typer.Abort:
@@ -241,7 +234,3 @@ def application(arguments: list[str]) -> int:
     if result == Exit.INTERRUPTED:  # while typer read the options, which ends without a word
         raise Interrupted
     return result if isinstance(result, int) else int(Exit.DONE)
-
-
-def _run(command: Any, arguments: list[str]) -> Any:
-    return command.main(args=arguments, prog_name="piactl", standalone_mode=False)
