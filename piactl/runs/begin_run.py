@@ -54,7 +54,7 @@ from piactl.runs.known_server import (
     server_of,
 )
 from piactl.runs.notifications import hooks_called
-from piactl.runs.run import CommandRun, Order, Run, journal_of
+from piactl.runs.run import CommandRun, Order, Promise, Run, journal_of
 from piactl.runs.run_checks import check_date, require_default_policy, warn_of_missing_policy
 from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
 from piactl.runs.server_clock import (
@@ -184,7 +184,8 @@ def begin_run(
     holder = _holder(order)
     lock = None
     # the hooks come after the lock is released: a slow hook keeps no other run out
-    with hooks_called(settings, say), ExitStack() as held:
+    unstored: list[Promise] = []
+    with hooks_called(command, unstored), ExitStack() as held:
         if locked:
             lock = RunLock(
                 *(writer, settings.directory.state, holder, settings.lock_seconds, command.now),
@@ -204,7 +205,7 @@ def begin_run(
             emergency=command.emergency,
             say=say,
         )
-        with _journalled(command, writer, lock or NoLock(holder), met, plan) as run:
+        with _journalled(command, writer, lock or NoLock(holder), met, unstored, plan) as run:
             yield run
 
 
@@ -214,7 +215,7 @@ def begin_beside(command: CommandRun, writer: Writer) -> Iterator[Run]:
     checks that protect accounts. Raises JournalUnusable."""
     state = command.settings.directory.state
     met = MetServer(read_records(writer, state, beginning=()))
-    with _journalled(command, writer, NoLock(_holder(command.order)), met, beside=True) as run:
+    with _journalled(command, writer, NoLock(_holder(command.order)), met, [], beside=True) as run:
         yield run
 
 
@@ -224,6 +225,7 @@ def _journalled(
     writer: Writer,
     lock: RunLock | NoLock,
     met: MetServer,
+    unstored: list[Promise],
     plan: str = "",
     *,
     beside: bool = False,
@@ -242,6 +244,7 @@ def _journalled(
             command.now,
             command.say,
             command.now(),
+            unstored,
             recorded=command.recorded and not beside,
             compared=met.compared,
             server=met.identity,

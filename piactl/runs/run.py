@@ -64,6 +64,16 @@ class CommandRun:
     finish: Callable[[Run], None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The notices of what a run was about to change after line `after` of the journal, as the hook gets
+    them."""
+
+    run: str
+    after: int
+    accounts: Sequence[Mapping[str, Any]]
+
+
 @dataclass(slots=True)
 class Run:
     """A run under way, with everything it needs; `say` prints a message for the user."""
@@ -80,6 +90,8 @@ class Run:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     started: datetime
+    unstored: list[Promise]
+    """Notices to owners that could not be stored."""
     recorded: bool = True
     """Whether the run leaves a record in the directory; the help desk has no right to write one."""
     compared: bool = True
