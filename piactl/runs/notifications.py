@@ -4,7 +4,7 @@ to the owners of accounts whose proofs changed (`hooks.proof_changed`).
 A hook gets events (see `piactl.journal.event_stream`), one JSON object on each line of its stdin, at the
 end of each run. What it gets comes from the journal alone: a run that is killed leaves its events to the
 next one.
-A hook that fails changes nothing that was done: its events wait in the outbox, `hooks.json` in the state
+A hook that fails changes nothing that was done: its place in the journal stays, in `hooks.json` in the state
 folder, and the next run tries again. Notices are written to the folder `notices` beside it before the first
 write of their run, because the journal has no private address; at its end, or at that of the next one if it
 was killed, the journal shows which of their changes were made.
@@ -21,7 +21,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from itertools import islice
 from operator import itemgetter
@@ -43,44 +43,31 @@ from piactl.private_files import exposure, lock_file, make_private_folder, write
 from piactl.runs.run import CommandRun, Promise, Run, note_afterwards
 
 Say = Callable[[str], None]
-OUTBOX, NOTICES = "hooks.json", "notices"
+CURSORS, NOTICES = "hooks.json", "notices"
 IN_ONE_CALL = 100
 """Events that a hook gets at once."""
-_AT_ONCE = 1000
-"""Events that are put into the outbox at once."""
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 """The whole environment of a hook: nothing in it comes from the caller of piactl."""
 _PROVING = frozenset({Kind.IDENTITY.value, PASSWORD, "otp-verify", "otp-remove"})
 """The kinds of writes that change what proves who the owner of an account is."""
 
 
-@dataclass(slots=True)
-class Outbox:
-    """The events that the hooks still have to get. `cursor` is the place in the journal up to which events
-    were taken, None for its beginning; `waiting` has the events by command."""
-
-    cursor: Cursor | None = None
-    waiting: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def events(self) -> int:
-        """How many events wait."""
-        return sum(map(len, self.waiting.values()))
+Cursors = dict[tuple[str, ...], Cursor | None]
+"""The place in the journal up to which each command got its events, None for the beginning."""
 
 
-def outbox_file(settings: Settings) -> Path:
-    return Path(settings.state_folder) / OUTBOX
+def cursors_file(settings: Settings) -> Path:
+    return Path(settings.state_folder) / CURSORS
 
 
-def read_outbox(settings: Settings) -> Outbox | None:
-    """The outbox of this host; None if there is none yet. Raises PiactlError if it cannot be read."""
-    file = outbox_file(settings)
+def read_cursors(settings: Settings) -> Cursors:
+    """The cursors of this host; none if there are none yet. Raises PiactlError if they cannot be read."""
+    file = cursors_file(settings)
     try:
-        document = read_json(file.read_text(encoding="utf-8"))
-        cursor = read_cursor(document["cursor"]) if document["cursor"] else None
-        return Outbox(cursor, {tuple(row["run"]): list(row["events"]) for row in document["waiting"]})
+        rows = read_json(file.read_text(encoding="utf-8"))["cursors"]
+        return {tuple(row["run"]): read_cursor(row["after"]) if row["after"] else None for row in rows}
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError, KeyError, TypeError, PiactlError):
         raise PiactlError(
             Phrase(
@@ -90,13 +77,28 @@ def read_outbox(settings: Settings) -> Outbox | None:
 
 
 def events_waiting(settings: Settings) -> int:
-    """How many events wait for a hook on this host; 0 if the outbox cannot be read, which each run
-    reports."""
+    """How many events wait for a hook on this host; 0 if that cannot be read, which each run reports."""
     try:
-        outbox = read_outbox(settings)
+        cursors = read_cursors(settings)
+        return sum(_waiting_for(hook, settings, cursors) for hook in _hooks(settings))
     except PiactlError:
         return 0
-    return outbox.events if outbox is not None else 0
+
+
+def _hooks(settings: Settings) -> Iterable[ChangeHook]:
+    """The hooks of the configuration, those with the same command as one."""
+    hooks: dict[tuple[str, ...], ChangeHook] = {}
+    for hook in settings.change_hooks:
+        kinds = hook.kinds | hooks.get(hook.command, hook).kinds
+        hooks[hook.command] = replace(hook, kinds=kinds)
+    return hooks.values()
+
+
+def _waiting_for(hook: ChangeHook, settings: Settings, cursors: Cursors) -> int:
+    if hook.command not in cursors:
+        return 0
+    stream = EventStream(settings.journal_file, cursors[hook.command])
+    return sum(event.kind in hook.kinds for event in stream.new())
 
 
 @contextmanager
@@ -125,84 +127,86 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     except PiactlError as error:
         say(Phrase("the hooks were not called: {why}", why=str(error)))
     except OSError as error:
-        say(Phrase("the hooks were not called: {why}", why=f"{outbox_file(settings)}: {error.strerror}"))
+        say(Phrase("the hooks were not called: {why}", why=f"{cursors_file(settings)}: {error.strerror}"))
 
 
 def _begin(settings: Settings) -> None:
-    """Makes the outbox if there is none yet, so that a new hook gets no earlier events."""
+    """Notes where the journal ends for the hooks that are new, so that they get no earlier events."""
     with _locked(settings, patience=1):
-        if read_outbox(settings) is None:
-            _save(settings, Outbox(head_cursor(settings.journal_file)))
+        cursors = read_cursors(settings)
+        if any(hook.command not in cursors for hook in _hooks(settings)):
+            _save(settings, _of_hooks(settings, cursors))
+
+
+def _of_hooks(settings: Settings, cursors: Cursors) -> Cursors:
+    """The cursors of the hooks of the configuration; that of a new one is the end of the journal."""
+    end = head_cursor(settings.journal_file)
+    return {hook.command: cursors.get(hook.command, end) for hook in settings.change_hooks}
 
 
 def _empty(settings: Settings, say: Say) -> None:
     failed: dict[tuple[str, ...], str] = {}
     longest = max(hook.seconds for hook in settings.change_hooks)
     with _locked(settings, patience=longest + 1):
-        outbox = read_outbox(settings)
-        if outbox is None:  # it could not be written before the run
-            outbox = Outbox(head_cursor(settings.journal_file))
-        commands = [hook.command for hook in settings.change_hooks]
-        outbox.waiting = {command: outbox.waiting.get(command, []) for command in commands}
-        while True:
-            taken = _take(settings, outbox, say)
-            for hook in settings.change_hooks:
-                if hook.command not in failed and (why := _delivered(settings, outbox, hook)):
-                    failed[hook.command] = why
-            if not taken:  # else other runs may have written meanwhile, and left their events to this one
-                break
-    for command, why in failed.items():
-        facts = {"hook": command[0], "why": why}
-        events = counted(len(outbox.waiting[command]), "event waits", "events wait")
-        say(Phrase("the hook {hook} {why}: {events} for the next run", events=events, **facts))
+        # a cursor is lacking if it could not be written before the run
+        cursors = _of_hooks(settings, read_cursors(settings))
+        taken = True
+        while taken:  # other runs may have written meanwhile, and left their events to this one
+            taken = False
+            for hook in _hooks(settings):
+                if hook.command not in failed:
+                    before = cursors[hook.command]
+                    if why := _delivered(settings, cursors, hook, say):
+                        failed[hook.command] = why
+                    taken = taken or cursors[hook.command] != before
+        for hook in _hooks(settings):
+            if why := failed.get(hook.command, ""):
+                waiting = _waiting_for(hook, settings, cursors)
+                events = counted(waiting, "event waits", "events wait")
+                say(
+                    Phrase(
+                        "the hook {hook} {why}: {events} for the next run",
+                        hook=hook.command[0],
+                        why=why,
+                        events=events,
+                    )
+                )
 
 
-def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
-    """Puts events of the journal into the outbox; returns whether there were any."""
-    stream = EventStream(settings.journal_file, outbox.cursor)
+def _delivered(settings: Settings, cursors: Cursors, hook: ChangeHook, say: Say) -> str:
+    """Calls a hook until nothing waits for it; returns why it failed, or ""."""
+    stream = EventStream(settings.journal_file, cursors[hook.command])
+    events = (event for event in stream.new() if event.kind in hook.kinds)
     try:
-        events = list(islice(stream.new(), _AT_ONCE))
+        some = list(islice(events, IN_ONE_CALL))
     except NotFound as lost:
         say(Phrase("warning: hooks may have missed events: {why}", why=first_line(str(lost))))
-        stream = EventStream(settings.journal_file, None)
-        events = list(islice(stream.new(), _AT_ONCE))
-    for hook in settings.change_hooks:
-        records = [event.record() for event in events if event.kind in hook.kinds]
-        outbox.waiting[hook.command] += records
-    before = outbox.cursor
-    outbox.cursor = events[-1].cursor if len(events) == _AT_ONCE else stream.reached
-    if outbox.cursor != before:
-        # before the calls: a run that dies in between calls twice rather than never
-        _save(settings, outbox)
-    return bool(events)
-
-
-def _delivered(settings: Settings, outbox: Outbox, hook: ChangeHook) -> str:
-    """Calls a hook until nothing waits for it; returns why it failed, or ""."""
-    waiting = outbox.waiting[hook.command]
-    while waiting:
-        some = waiting[:IN_ONE_CALL]
-        text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in some)
+        cursors[hook.command] = None
+        return _delivered(settings, cursors, hook, say)
+    while some:
+        text = "".join(json.dumps(event.record(), ensure_ascii=False) + "\n" for event in some)
         if why := called(hook.command, text, hook.seconds):
             return why
-        del waiting[: len(some)]
-        _save(settings, outbox)
+        # after the call: a run that dies in between calls twice rather than never
+        cursors[hook.command] = some[-1].cursor
+        _save(settings, cursors)
+        some = list(islice(events, IN_ONE_CALL))
+    if cursors[hook.command] != stream.reached:
+        cursors[hook.command] = stream.reached
+        _save(settings, cursors)
     return ""
 
 
-def _save(settings: Settings, outbox: Outbox) -> None:
-    document = {
-        "cursor": str(outbox.cursor) if outbox.cursor else "",
-        "waiting": [{"run": command, "events": events} for command, events in outbox.waiting.items()],
-    }
-    write_private(outbox_file(settings), json.dumps(document, ensure_ascii=False).encode())
+def _save(settings: Settings, cursors: Cursors) -> None:
+    rows = [{"run": command, "after": str(cursor or "")} for command, cursor in cursors.items()]
+    write_private(cursors_file(settings), json.dumps({"cursors": rows}).encode())
 
 
 @contextmanager
 def _locked(settings: Settings, patience: int) -> Iterator[None]:
-    """Lets one process at a time use the outbox. Raises PiactlError if another one has it for `patience`
+    """Lets one process at a time call the hooks. Raises PiactlError if another one has it for `patience`
     seconds: that one, or the next run, calls the hooks for what this one wrote."""
-    with lock_file(outbox_file(settings).with_suffix(".lock")) as descriptor:
+    with lock_file(cursors_file(settings).with_suffix(".lock")) as descriptor:
         for _ in range(10 * patience):
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
