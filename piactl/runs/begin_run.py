@@ -5,9 +5,9 @@ record of the run at the end, however that comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -67,17 +67,6 @@ from piactl.runs.server_clock import (
 from piactl.runs.unfinished_runs import made_late, mark_interrupted, settle_doubts
 
 
-@dataclass(frozen=True, slots=True)
-class MetServer:
-    """The server that a run meets, with piactl's records there. `csns` is its contextCSN, by serverID.
-    `compared`: it is the one that the last run wrote to, and has the last run of this host."""
-
-    records: Records
-    identity: ServerIdentity = field(default_factory=ServerIdentity)
-    csns: Mapping[str, str] = field(default_factory=dict)
-    compared: bool = False
-
-
 def meet_server(
     writer: Writer,
     host: str,
@@ -90,7 +79,7 @@ def meet_server(
     tolerated: Tolerated = (),
     emergency: bool = False,
     say: Callable[[str], None] = lambda _text: None,
-) -> MetServer:
+) -> Met:
     """What has to hold before a command writes: the version of the server, the date of the `order`, if one is
     given, the default password policy, the last run of this host, the server and the clocks, which show in
     the `lock`, which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
@@ -147,7 +136,7 @@ def meet_server(
         if not emergency:
             raise
         say(nevertheless(error))
-    return MetServer(records, identity, met.csns, compared)
+    return replace(met, records=records, identity=identity, compared=compared)
 
 
 def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
@@ -214,8 +203,9 @@ def begin_beside(command: CommandRun, writer: Writer) -> Iterator[Run]:
     """A run that writes records of its own and no account: journalled, but without a record and without the
     checks that protect accounts. Raises JournalUnusable."""
     state = command.settings.directory.state
-    met = MetServer(read_records(writer, state, beginning=()))
-    with _journalled(command, writer, NoLock(_holder(command.order)), met, [], beside=True) as run:
+    met = Met(read_records(writer, state, beginning=()))
+    command = replace(command, recorded=False)
+    with _journalled(command, writer, NoLock(_holder(command.order)), met, []) as run:
         yield run
 
 
@@ -224,28 +214,20 @@ def _journalled(
     command: CommandRun,
     writer: Writer,
     lock: RunLock | NoLock,
-    met: MetServer,
+    met: Met,
     unstored: list[Promise],
     plan: str = "",
-    *,
-    beside: bool = False,
 ) -> Iterator[Run]:
     """Settles the writes in doubt, and records the end of the run, unless the block did."""
     with journal_of(command, plan=plan, compared=met.compared) as journal:
         run = Run(
-            command.order,
-            command.settings,
-            command.keys,
-            command.unreadable,
-            writer,
-            journal,
-            lock,
-            met.records,
-            command.now,
-            command.say,
-            command.now(),
-            unstored,
-            recorded=command.recorded and not beside,
+            **{slot.name: getattr(command, slot.name) for slot in fields(command)},
+            writer=writer,
+            journal=journal,
+            lock=lock,
+            records=met.records,
+            started=command.now(),
+            unstored=unstored,
             compared=met.compared,
             server=met.identity,
             csns=met.csns,
