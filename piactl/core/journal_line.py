@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -88,10 +88,6 @@ removed: it has the number of the last of them and, as its `prev`, the hash of t
 CLOSED = "closed"
 """Type of the last line of a chain that another journal goes on from, and of the line there that names it."""
 
-NAMES = "names"
-"""Type of the line that holds, for the intents of new entries after it, their attributes and the id of the
-key of their digests: in each of these intents they would take half of the line."""
-
 
 class BrokenLine(Exception):
     """Bytes that are not a valid line. `torn`: a crash can cause this; otherwise the line was edited."""
@@ -149,20 +145,6 @@ def parsed(raw: bytes) -> JournalLine:
     if type(seq) is not int or not all(isinstance(text, str) for text in texts.values()):
         raise BrokenLine("lacks seq, time, type, run, prev or hash", torn=False)
     return JournalLine(seq=seq, fields=fields, **texts)
-
-
-def with_names(line: JournalLine, names: JournalLine | None) -> JournalLine:
-    """The intent of a new entry with its digests by attribute, if it was written after a line of `names`; any
-    other line as it is. Raises BrokenLine."""
-    if names is None or "digests" not in line.fields:
-        return line
-    fields = dict(line.fields)
-    try:
-        pairs = zip(names.fields["attributes"], fields.pop("digests").split(" "), strict=True)
-        attributes = {name: tags.replace(",", " ") for name, tags in pairs if tags}
-        return replace(line, fields={**fields, "key": names.fields["key"], "attributes": attributes})
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BrokenLine(f"does not fit the names of line {names.seq}", torn=False) from None
 
 
 def ended(raw: bytes) -> bytes:

@@ -23,7 +23,7 @@ from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone
 from piactl.runs.begin_run import begin_run
-from piactl.runs.notifications import OwnerNotice
+from piactl.runs.notifications import OwnerNotice, promise_notices
 from piactl.runs.run import CommandRun, Run
 
 
@@ -68,6 +68,11 @@ class PreparedAccount:
     undo: tuple[Write, ...] = ()
     people: tuple[Account, ...] = ()
 
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """All its writes, in order."""
+        return (self.write, *self.then) if self.write is not None else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -87,9 +92,7 @@ class Batch:
     @property
     def changed(self) -> int:
         """The number of accounts that it changes."""
-        return len(
-            {row.uid for account in self.accounts if account.write for row in (account.write, *account.then)}
-        )
+        return len({write.uid for account in self.accounts for write in account.writes})
 
 
 @dataclass(slots=True)
@@ -205,9 +208,9 @@ def made_writes(batch: Batch, result: BatchResult) -> dict[str, list[Write]]:
     """The writes that were made, by DN."""
     made: dict[str, list[Write]] = {}
     for account in batch.accounts:
-        if account.write is not None and result.of(account)[0].is_good:
-            for row in (account.write, *account.then):
-                made.setdefault(row.dn, []).append(row)
+        if result.of(account)[0].is_good:
+            for write in account.writes:
+                made.setdefault(write.dn, []).append(write)
     return made
 
 
@@ -243,6 +246,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
                 batch.approval(begun)
             if batch.reserve is not None:
                 batch.reserve(writer)
+            promise_notices(begun, [a.notice for a in batch.accounts if a.write and a.notice])
             undo = [
                 row for account in batch.accounts for row in account.undo or filter(None, [account.write])
             ]

@@ -3,9 +3,9 @@ force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from piactl.core.credentials.proofs import verifies
 from piactl.core.edits import ActRefused
@@ -15,7 +15,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
 from piactl.directory.port import Outcome
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.attribute_map import Encoding
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import PiactlError, ReasonMissing, UsageError
 from piactl.helpdesk.activation import refuse_activation
@@ -25,14 +24,11 @@ from piactl.helpdesk.limits import (
     begin_attempt,
     tries_left,
 )
-from piactl.helpdesk.verify_code import CheckedCode, CodeOutcome, WrongCode, read_code, use_code
+from piactl.helpdesk.verify_code import WrongCode, read_code, use_code
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
-
-Proof = Callable[[str], bool]
-"""Whether a code of the device in force is correct; if so, it is used up."""
 
 
 class NotProved(PiactlError):
@@ -92,29 +88,7 @@ def proof_needed(
     return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
 
 
-def check_proof(
-    checks: IdentityChecks,
-    entry: Entry,
-    numen: Numen | None,
-    code: str | None,
-    encoding: Encoding,
-    command: CommandRun,
-) -> None:
-    """Checks the answers of a person, and journals that a one-time code is used up, and a wrong answer.
-    Raises as `prove` does."""
-
-    def is_good(one_time_code: str) -> bool:
-        return _used(checks, entry, one_time_code, encoding, command).outcome is CodeOutcome.GOOD
-
-    def trace(text: str) -> None:
-        _trace(checks, text, command)
-
-    prove(checks, entry.account, numen, code, is_good, command.now(), trace)
-
-
-def check_code(
-    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
-) -> None:
+def check_code(checks: IdentityChecks, entry: Entry, code: str, command: CommandRun) -> None:
     """Checks a code of the device in force, as a portal asks for it: it is counted, used up and journalled
     like a proof. Raises WrongCode, which says why, and TooManyAttempts; ActRefused, which is not counted, if
     nobody logs in with a code."""
@@ -131,33 +105,30 @@ def check_code(
         raise ActRefused(Phrase("{uid}: {why}; enrol one: piactl otp enroll {uid}", uid=account.uid, why=why))
     code = read_code(code)
     attempt = begin_attempt(checks, account.uid, command.now(), ProofKind.CODE)
-    checked = _used(checks, entry, code, encoding, command)
-    if checked.outcome is CodeOutcome.GOOD:
-        attempt.right()
-        return
-    _trace(checks, f"{account.uid}: an identity check was wrong", command)
-    raise WrongCode(checked.message)
+    try:
+        _use(checks, entry, code, command)
+    except WrongCode:
+        _note_wrong(checks, account.uid, command)
+        raise
+    attempt.right()
 
 
-def _used(
-    checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
-) -> CheckedCode:
-    """The check of a code, which is used up by a journalled write."""
+def _use(checks: IdentityChecks, entry: Entry, code: str, command: CommandRun) -> None:
+    """Uses a code up by a journalled write. Raises as `use_code` does."""
 
-    def stored(write: Write) -> Outcome:
+    def make(write: Write) -> Outcome:
         row = write.with_reason(entry.account.uid, ("otp-code",), command.order.reason)
         with begin_run(command, checks.writer, locked=False) as run:
             done = write_beside(run, [row])
             run.counts = done.counts
         return Outcome(done.results[row.uid][0])
 
-    keys, unreadable = command.keys, command.unreadable
-    return use_code(checks.writer, encoding, keys, unreadable, entry, code, command.now(), stored=stored)
+    use_code(checks.writer, command.keys, command.unreadable, entry, code, command.now(), make)
 
 
-def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
+def _note_wrong(checks: IdentityChecks, uid: str, command: CommandRun) -> None:
     with begin_run(command, checks.writer, locked=False) as run:
-        run.journal.note(text)
+        run.journal.note(f"{uid}: an identity check was wrong")
 
 
 def refuse_unprovable(
@@ -221,21 +192,16 @@ def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
     return keys.matches(account.numen_digest or "", NUMEN, numen)
 
 
-def prove(
-    checks: IdentityChecks,
-    account: Account,
-    numen: Numen | None,
-    code: str | None,
-    use_code: Proof,
-    now: datetime,
-    trace: Callable[[str], None],
+def check_proof(
+    checks: IdentityChecks, entry: Entry, numen: Numen | None, code: str | None, command: CommandRun
 ) -> None:
     """Compares the NUMEN in constant time with the verifier or the keyed digest of the account, under any
     known key, and uses up the code; None for an answer that is not needed. Both are checked, even if the
     first is wrong.
 
-    The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
+    The check is counted before it is made; a wrong one is journalled. Raises NotProved, TooManyAttempts.
     """
+    account, now = entry.account, command.now()
     values = {ProofKind.NUMEN: numen, ProofKind.CODE: code}
     answers = tuple(answer for answer, value in values.items() if value is not None)
     attempt = begin_attempt(checks, account.uid, now, *answers)
@@ -243,7 +209,10 @@ def prove(
     if numen is not None:
         right = _is_numen(checks.keys, account, numen.reveal())
     if code is not None:
-        right = use_code(code) and right
+        try:
+            _use(checks, entry, code, command)
+        except WrongCode:
+            right = False
     if right:
         attempt.right()
         return
@@ -253,7 +222,7 @@ def prove(
         problem = Phrase("the NUMEN is not that of this account")
     else:
         problem = Phrase("the one-time code is not one of this account")
-    trace(f"{account.uid}: an identity check was wrong")
+    _note_wrong(checks, account.uid, command)
     tries = tries_left(checks, account.uid, now, *answers)
     after = Phrase("the next try has to wait")
     if tries:

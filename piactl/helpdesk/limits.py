@@ -9,10 +9,10 @@ compare-and-swap before a command writes: of two at once, only one takes what is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.proofs import FREE_TRIES, Attempts, all_open_at, recent
@@ -33,13 +33,12 @@ from piactl.directory.store.records import (
     Record,
     UnreadableRecord,
     UnreadableRecords,
-    instant_of,
     is_record,
     record_write,
     stored,
 )
 from piactl.directory.store.state_records import read_last
-from piactl.directory.store.typed_records import reader_of, to_json
+from piactl.directory.store.typed_records import from_json, reader_of, to_json
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.phrase import Phrase, counted
@@ -87,6 +86,70 @@ class IdentityChecks:
     timezone: str
     unreadable: UnreadableRecords
 
+    def count(self, dn: str, now: datetime) -> _Count[Attempts]:
+        """The count of an account. If it cannot be read, one more check may be made before the next has to
+        wait."""
+
+        def dated(attempts: Attempts) -> Attempts:
+            return replace(attempts, last=min(attempts.last, now)) if attempts.last else attempts
+
+        lost = Attempts(FREE_TRIES - 1, now)
+        return _Count(self, dn, read_attempts, Attempts(), lost, dated, lambda new: new if new.last else None)
+
+    def count_of_all(self, now: datetime) -> _Count[All]:
+        """The count of all accounts. If it cannot be read, half of what an hour allows is used up."""
+
+        def dated(failures: All) -> All:
+            return tuple(min(instant, now) for instant in failures)
+
+        lost = (now,) * (self.passwords.failures_per_hour // 2)
+        dn = _all(self.state)
+        return _Count(
+            self, dn, read_all_attempts, (), lost, dated, lambda new: {"failures": new} if new else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Count(Generic[T]):
+    """A count in the directory as it is taken now; `lost` if it cannot be read. An instant in the future
+    counts as now (`dated`): nobody waits longer because of it, and nobody gets more tries."""
+
+    checks: IdentityChecks
+    dn: str
+    read: Callable[[Record], T]
+    empty: T
+    lost: T
+    dated: Callable[[T], T]
+    record: Callable[[T], Any]
+
+    def get(self) -> T:
+        return self._value(stored(self.checks.writer.read(self.dn, [DATA])))
+
+    def change(self, change: Callable[[T], T]) -> None:
+        def changed(data: bytes | None) -> Record | None:
+            record: Record | None = to_json(self.record(change(self._value(data))))
+            return record
+
+        change_record(self.checks.writer, self.dn, changed)
+
+    def settle(self) -> None:
+        """Stores instants in the future as of now, so that their time begins to run."""
+        data = stored(self.checks.writer.read(self.dn, [DATA]))
+        value = None if data is None else self.checks.unreadable.read(self.dn, data, self.read)
+        if value is not None and self.dated(value) != value:
+            why = Phrase(
+                "the count of identity checks is of an instant that lies ahead, and counts as of now"
+            )
+            advice = Phrase("look at the clocks of the hosts")
+            self.checks.unreadable.add(UnreadableRecord(self.dn, why, advice))
+            self.change(lambda as_of_now: as_of_now)
+
+    def _value(self, data: bytes | None) -> T:
+        if data is None:
+            return self.empty
+        value = self.checks.unreadable.read(self.dn, data, self.read)
+        return self.lost if value is None else self.dated(value)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -101,26 +164,24 @@ class Attempt:
 
     def right(self) -> None:
         """The answers were correct: wrong ones of their kind no longer count against the account."""
-        counts = _counts(self.checks, self.at)
         for answer in self.answers:
             for dn in _records(self.checks, self.uid, answer):
-                counts.change_own(dn, lambda _: Attempts())
-        self._without_all(counts)
+                self.checks.count(dn, self.at).change(lambda _: Attempts())
+        self._without_all()
 
     def take_back(self) -> None:
         """The answer was correct but proves nothing, like a code of a new device: this check no longer
         counts, earlier ones still do."""
-        counts = _counts(self.checks, self.at)
         for dn, before in self.before.items():
 
             def one_less(now: Attempts, before: Attempts = before) -> Attempts:
                 last = before.last if now.last == self.at else now.last
                 return Attempts(now.failures - 1, last) if now.failures > 1 and last else Attempts()
 
-            counts.change_own(dn, one_less)
-        self._without_all(counts)
+            self.checks.count(dn, self.at).change(one_less)
+        self._without_all()
 
-    def _without_all(self, counts: _Counts) -> None:
+    def _without_all(self) -> None:
 
         def without(failures: All) -> All:
             remaining = list(failures)
@@ -128,7 +189,7 @@ class Attempt:
                 remaining.remove(self.at)
             return tuple(remaining)
 
-        counts.change_all(without)
+        self.checks.count_of_all(self.at).change(without)
 
 
 def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> Attempt:
@@ -141,7 +202,6 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
     policy = checks.passwords.policy
     require_default_policy(policy, there=not policy or policy_exists(checks.writer, policy))
     limit = checks.passwords.failures_per_hour
-    counts = _counts(checks, now)
 
     def one_more(attempts: Attempts) -> Attempts:
         attempts = attempts.remembered(now)
@@ -174,25 +234,26 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
             )
         return (*failures, now)
 
-    own = [(_records(checks, uid, answer) or [_names(checks, uid, answer)[0]])[0] for answer in answers]
-    for dn in own:
-        counts.settle(dn)
-    one_more_of_all(counts.all())  # refuses before anything is counted
-    before = {dn: counts.own(dn).remembered(now) for dn in own}
+    names = [(_records(checks, uid, answer) or [_names(checks, uid, answer)[0]])[0] for answer in answers]
+    own, of_all = [checks.count(dn, now) for dn in names], checks.count_of_all(now)
+    for count in own:
+        count.settle()
+    of_all.settle()
+    one_more_of_all(of_all.get())  # refuses before anything is counted
+    before = {count.dn: count.get().remembered(now) for count in own}
     for attempts in before.values():
         one_more(attempts)
     # the account first: a refused try does not use up the tries of all accounts
-    for dn in own:
-        counts.change_own(dn, one_more)
-    counts.change_all(one_more_of_all)
+    for count in own:
+        count.change(one_more)
+    of_all.change(one_more_of_all)
     return Attempt(checks, uid, now, answers, before)
 
 
 def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> int:
     """How many checks of an account may still be wrong before a wait begins."""
-    counts = _counts(checks, now)
     failures = [
-        sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid, answer))
+        sum(checks.count(dn, now).get().remembered(now).failures for dn in _records(checks, uid, answer))
         for answer in answers
     ]
     return max(0, FREE_TRIES - max(failures))
@@ -202,14 +263,13 @@ def forget_old_attempts(run: Run) -> int:
     """Deletes expired counts, and malformed ones, which the help desk can add; returns their number. Raises
     PiactlError."""
     gone = 0
-    now, writer = run.now(), run.writer
-    state, limit = run.settings.directory.state, run.settings.password.failures_per_hour
-    counts = _Counts(writer, state, limit, run.unreadable, now)
+    now, writer, state = run.now(), run.writer, run.settings.directory.state
+    checks = IdentityChecks(writer, state, run.settings.password, run.keys, "UTC", run.unreadable)
     folder = run.places.folder(ATTEMPTS)
     entries = list(writer.search(folder, IN_RECORD, [DATA], scope="one"))
     for entry in entries:
         if entry.dn.lower() == _all(state).lower():
-            counts.settle_all()
+            checks.count_of_all(now).settle()
             continue
         if entry.dn.lower() in (operations_dn(state).lower(), run.places.clock.lower()):
             continue
@@ -217,7 +277,7 @@ def forget_old_attempts(run: Run) -> int:
         if attempts is None:
             continue
         if attempts.last is not None and attempts.last > now:
-            counts.settle(entry.dn)
+            checks.count(entry.dn, now).settle()
         elif not attempts.remembered(now).failures:
             write = record_write(entry.dn, stored(entry), None)
             if write is not None:
@@ -240,9 +300,14 @@ def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
     return len(names)
 
 
+read_attempts: Callable[[Record], Attempts] = reader_of(Attempts)
+"""Reads the wrong checks of one account."""
+
+
 def read_all_attempts(record: Record) -> All:
     """The times of the wrong checks of all accounts. Raises KeyError, ValueError."""
-    return tuple(instant_of(text) for text in record.get("failures", []))
+    failures: All = from_json(All, record.get("failures", []), "failures")
+    return failures
 
 
 def shown_time(instant: datetime, timezone: str) -> str:
@@ -268,89 +333,6 @@ def operations_dn(state: str) -> str:
 
 def _all(state: str) -> str:
     return child(Places(state).folder(ATTEMPTS), "cn", "all")
-
-
-def _counts(checks: IdentityChecks, now: datetime) -> _Counts:
-    limit = checks.passwords.failures_per_hour
-    return _Counts(checks.writer, checks.state, limit, checks.unreadable, now)
-
-
-class _Counts:
-    """The counts in the directory as they are taken at `now`.
-
-    An unreadable count is treated as neither empty nor full: for one account, one more check may be made
-    before the next has to wait; for all accounts, half of what an hour allows is used up. An instant in the
-    future counts as now: nobody waits longer because of it, and nobody gets more tries.
-    """
-
-    def __init__(
-        self, writer: Writer, state: str, limit: int, unreadable: UnreadableRecords, now: datetime
-    ) -> None:
-        """`limit` is the number of wrong checks of all accounts that an hour allows."""
-        self._writer, self._limit, self._unreadable, self._now = writer, limit, unreadable, now
-        self._dn_of_all = _all(state)
-
-    def own(self, dn: str) -> Attempts:
-        return self._own(dn, stored(self._writer.read(dn, [DATA])))
-
-    def all(self) -> All:
-        return self._all(self._dn_of_all, stored(self._writer.read(self._dn_of_all, [DATA])))
-
-    def settle(self, dn: str) -> None:
-        """Stores counts with instants in the future as of now, so that their time begins to run."""
-        data = stored(self._writer.read(dn, [DATA]))
-        attempts = None if data is None else self._unreadable.read(dn, data, read_attempts)
-        if attempts and attempts.last is not None and attempts.last > self._now:
-            self._report_ahead(dn)
-            self.change_own(dn, lambda as_of_now: as_of_now)
-        self.settle_all()
-
-    def settle_all(self) -> None:
-        dn = self._dn_of_all
-        data = stored(self._writer.read(dn, [DATA]))
-        failures = None if data is None else self._unreadable.read(dn, data, read_all_attempts)
-        if failures and max(failures) > self._now:
-            self._report_ahead(dn)
-            self.change_all(lambda as_of_now: as_of_now)
-
-    def change_own(self, dn: str, change: Callable[[Attempts], Attempts]) -> None:
-        def changed(data: bytes | None) -> Record | None:
-            new = change(self._own(dn, data))
-            return to_json(new) if new.last else None
-
-        self._change(dn, changed)
-
-    def change_all(self, change: Callable[[All], All]) -> None:
-        dn = self._dn_of_all
-
-        def changed(data: bytes | None) -> Record | None:
-            new = change(self._all(dn, data))
-            return {"failures": to_json(new)} if new else None
-
-        self._change(dn, changed)
-
-    def _own(self, dn: str, data: bytes | None) -> Attempts:
-        if data is None:
-            return Attempts()
-        attempts = self._unreadable.read(dn, data, read_attempts)
-        if attempts is None:
-            return Attempts(FREE_TRIES - 1, self._now)
-        return Attempts(attempts.failures, min(attempts.last, self._now)) if attempts.last else attempts
-
-    def _all(self, dn: str, data: bytes | None) -> All:
-        if data is None:
-            return ()
-        failures = self._unreadable.read(dn, data, read_all_attempts)
-        if failures is None:
-            return (self._now,) * (self._limit // 2)
-        return tuple(min(instant, self._now) for instant in failures)
-
-    def _report_ahead(self, dn: str) -> None:
-        why = Phrase("the count of identity checks is of an instant that lies ahead, and counts as of now")
-        self._unreadable.add(UnreadableRecord(dn, why, Phrase("look at the clocks of the hosts")))
-
-    def _change(self, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
-        change_record(self._writer, dn, change)
 
 
 def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
@@ -430,8 +412,7 @@ class OperationGuard:
                             accounts=counted(len(uids), "account", "accounts"),
                         )
                     )
-                new: Record = to_json(Operations(self.day, self._after(counts, operation, len(uids))))
-                return new
+                return {"day": self.day.isoformat(), "operators": self._after(counts, operation, len(uids))}
 
             change_record(writer, operations_dn(self._state), more)
 
@@ -472,15 +453,9 @@ class OperationGuard:
         if data is None:
             return {}
         counts = self.unreadable.read(operations_dn(self._state), data, read_operations)
-        return counts.operators if counts and counts.day == self.day else {}
+        return counts[1] if counts and counts[0] == self.day else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """What operators did on a day, as a record has it."""
-
-    day: date
-    operators: Counts
-
-
-read_attempts, read_operations = reader_of(Attempts), reader_of(Operations)
+def read_operations(record: Record) -> tuple[date, Counts]:
+    """The day and the counts of a record. Raises KeyError, ValueError."""
+    return from_json(date, record["day"], "day"), from_json(Counts, record["operators"], "operators")

@@ -10,43 +10,22 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 
 from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
-from piactl.directory.port import Outcome, Writer, write_one
+from piactl.directory.port import Outcome, Reader
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
-from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.otp_secret import OtpSecret, sealed, unsealed
 from piactl.phrase import Phrase
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
-
-
-class CodeOutcome(StrEnum):
-    """The result of the check of a code. NONE: the account has no device, so no code is asked for."""
-
-    GOOD = "good"
-    WRONG = "wrong"
-    USED = "used"
-    SUSPENDED = "suspended"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedCode:
-    """`message` says what to do next, "" for a good one."""
-
-    outcome: CodeOutcome
-    message: str = ""
 
 
 class WrongCode(ActRefused):
@@ -112,50 +91,34 @@ def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: CodeMatch, **
 
 
 def use_code(
-    writer: Writer,
-    encoding: Encoding,
+    reader: Reader,
     keys: DigestKeys,
     unreadable: UnreadableRecords,
     entry: Entry,
     code: str,
     now: datetime,
-    *,
-    stored: Callable[[Write], Outcome] | None = None,
-) -> CheckedCode:
-    """Checks a code of the device in force and uses it up: it returns GOOD for one code only once, ever.
-
-    `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
-    write in place of `writer`, for example with the journal. Raises SealBroken, PiactlError if the code
-    cannot be checked.
-    """
-    devices = tuple(read_devices(writer, entry.dn, unreadable))
-    holder = DeviceHolder(entry.account.uid, entry, devices, encoding.fitted_to(writer))
-    uid = entry.account.uid
-    if not entry.account.device:
-        return CheckedCode(CodeOutcome.NONE)
-    device = holder.in_force
-    if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
+    make: Callable[[Write], Outcome],
+) -> None:
+    """Checks a code of the device in force and uses it up by the write that `make` makes: it returns for one
+    code only once, ever. Raises WrongCode, which says why, SealBroken, and PiactlError if the code cannot be
+    checked."""
+    uid, name = entry.account.uid, entry.account.device
+    device = next((d for d in read_devices(reader, entry.dn, unreadable) if d.device.name == name), None)
+    if device is None and device_dn(entry.dn, name) in unreadable:
         raise PiactlError(
             Phrase(
                 "{uid}: codes of {device} cannot be checked: its entry cannot be read.\n"
                 "Delete that entry, then enrol another: piactl otp enroll {uid}",
                 uid=uid,
-                device=entry.account.device,
+                device=name,
             )
         )
     if device is None:
-        advice = Phrase("{uid}: its device is suspended; enrol another: piactl otp enroll {uid}", uid=uid)
-        return CheckedCode(CodeOutcome.SUSPENDED, advice)
-    try:
-        match = checked_match(uid, device, opened(keys, uid, device), code, now)
-    except WrongCode as wrong:
-        used = isinstance(wrong.__context__, CodeUsed)
-        return CheckedCode(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
-    write = used_up(keys, uid, device, match)
-    outcome = stored(write) if stored else write_one(writer, write).outcome
-    if outcome is not Outcome.APPLIED:
-        return CheckedCode(
-            CodeOutcome.USED,
-            Phrase("{uid}: this code was used at the same moment; wait for the next one", uid=uid),
+        raise WrongCode(
+            Phrase("{uid}: its device is suspended; enrol another: piactl otp enroll {uid}", uid=uid)
         )
-    return CheckedCode(CodeOutcome.GOOD)
+    match = checked_match(uid, device, opened(keys, uid, device), code, now)
+    if make(used_up(keys, uid, device, match)) is not Outcome.APPLIED:
+        raise WrongCode(
+            Phrase("{uid}: this code was used at the same moment; wait for the next one", uid=uid)
+        )

@@ -172,14 +172,14 @@ def _events(line: JournalLine, intents: dict[int, JournalLine]) -> Iterator[Even
         intents[line.seq] = line
     settlement = settlement_of(line)
     intent = intents.pop(settlement.intent, None) if settlement is not None else None
-    if settlement is None or intent is None or not _was_made(line.type, settlement.outcome):
+    if settlement is None or intent is None or not was_made(line.type, settlement.outcome):
         return
     for place, kind in enumerate(intent.fields["facts"]["effective"], 1):
         cursor = Cursor(line.seq, place, line.hash[:16])
         yield Event(cursor, intent.run, line.time, str(intent.fields["uid"]), kind, intent.fields["facts"])
 
 
-def _was_made(kind: str, outcome: str) -> bool:
+def was_made(kind: str, outcome: str) -> bool:
     """Whether the write was made. A write that was read back after a crash, from an entry that others have
     changed since, may have been made, and counts: a superfluous event is better than a missing one."""
     return outcome in _MADE or (kind == "resolved" and outcome == "conflict")

@@ -27,13 +27,11 @@ from typing import IO, cast
 
 from piactl.core.journal_line import (
     MAX_LINE,
-    NAMES,
     BrokenLine,
     JournalLine,
     ended,
     parsed,
     proved,
-    with_names,
 )
 from piactl.journal.unusable import no_file, refused_by_system, unreadable
 
@@ -162,10 +160,10 @@ def raw_lines(path: str) -> Iterator[bytes]:
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] = lambda _raw: False) -> Iterator[JournalLine]:
-    """Yields the lines of one file, except those that `skips` selects; intents have their names
-    (`with_names`). Hashes are not proved (`verify` does that); a last line that is still being written is
-    left out. Raises JournalUnusable for a line that cannot be read."""
-    number, names = 0, None
+    """Yields the lines of one file, except those that `skips` selects. Hashes are not proved (`verify` does
+    that); a last line that is still being written is left out. Raises JournalUnusable for a line that cannot
+    be read."""
+    number = 0
     lines = raw_lines(name)
     try:
         for raw in lines:
@@ -173,12 +171,11 @@ def lines_of(name: str, skips: Callable[[bytes], bool] = lambda _raw: False) -> 
             if skips(raw):
                 continue
             try:
-                line = with_names(parsed(ended(raw)), names)
+                line = parsed(ended(raw))
             except BrokenLine as broken:
                 if broken.torn and next(lines, None) is None:
                     return
                 raise
-            names = line if line.type == NAMES else names
             yield line
     except BrokenLine as broken:
         raise unreadable(name, number, str(broken)) from None
@@ -188,8 +185,8 @@ def lines_of(name: str, skips: Callable[[bytes], bool] = lambda _raw: False) -> 
 
 
 def newest_lines(path: str) -> Iterator[JournalLine]:
-    """Yields the lines of all files of the chain, last first, each proved by its hash, and intents with their
-    names (`with_names`); a torn tail is left out.
+    """Yields the lines of all files of the chain, last first, each proved by its hash; a torn tail is left
+    out.
 
     Plain files are read from their end, only as far as needed; compressed ones must be read whole.
     Raises JournalUnusable, also for a line in the middle that cannot be read.
@@ -197,7 +194,7 @@ def newest_lines(path: str) -> Iterator[JournalLine]:
     reached = 0
     try:
         for name in reversed(files_of(path)):
-            for line in _named(_newest_of_file(name)):
+            for line in _newest_of_file(name):
                 reached = line.seq
                 yield line
     except BrokenLine as broken:
@@ -224,20 +221,6 @@ def _newest_of_file(name: str) -> Iterator[JournalLine]:
     with _opened(name) as file:
         size = os.fstat(file.fileno()).st_size
         yield from (line for line, _ in proved_from_end(lines_backwards(file.fileno(), size), size))
-
-
-def _named(lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
-    """The lines of one file, last first; the names of an intent come after it."""
-    unnamed: list[JournalLine] = []
-    for line in lines:
-        if unnamed or "digests" in line.fields:
-            unnamed.append(line)
-            if line.type == NAMES:
-                yield from (with_names(unnamed_line, line) for unnamed_line in unnamed)
-                unnamed = []
-        else:
-            yield line
-    yield from unnamed
 
 
 def proved_from_end(lines: Iterable[bytes], end: int) -> Iterator[tuple[JournalLine, int]]:

@@ -29,8 +29,6 @@ TAG = 6
 values of one attribute have the same digits once in 16 million."""
 
 Digests = Mapping[str, tuple[str, ...]]
-Made = Mapping[str, list[str]]
-"""The digests of the values of a write by attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +84,15 @@ def digests(
     return made
 
 
-def key_of(entries: Iterable[Made]) -> str:
-    """The id of the key that made the digests of the entries."""
-    made = (
-        digest
-        for entry in entries
-        for attribute_digests in entry.values()
-        for digest in attribute_digests
-        if digest != SECRET
-    )
-    return digest_key_id(next(made, ""))
-
-
-def tags_of(added: Made, names: Iterable[str]) -> str:
-    """The text that the intent of a new entry holds: for each name in turn the beginnings of its digests,
-    separated by commas, and a blank before the next name."""
-    return " ".join([",".join([_bare_tag(digest) for digest in added.get(name, ())]) for name in names])
-
-
-def _bare_tag(digest: str) -> str:
-    begin = digest.find("}") + 1
-    return digest if digest == SECRET else digest[begin : begin + TAG]
+def tags_of(added: Mapping[str, list[str]]) -> dict[str, object]:
+    """What the intent of a new entry holds: the beginnings of the digests by attribute, and once the id of
+    their key."""
+    made = (digest for digests in added.values() for digest in digests if digest != SECRET)
+    tags = {
+        name: " ".join(digest if digest == SECRET else tag_of(digest).partition("}")[2] for digest in digests)
+        for name, digests in added.items()
+    }
+    return {"key": digest_key_id(next(made, "")), "attributes": tags}
 
 
 def tag_of(digest: str) -> str:

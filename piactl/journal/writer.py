@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import TracebackType
@@ -11,7 +11,6 @@ from typing import Self, TypeVar
 from piactl.core.journal_line import (
     CLOSED,
     GENESIS,
-    NAMES,
     OUTCOMES,
     Anchor,
     Head,
@@ -27,12 +26,10 @@ from piactl.journal.end_of_journal import last_recorded
 from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import (
     Intent,
-    Made,
     Settlement,
     Unsettled,
     digests,
     intent_of,
-    key_of,
     tags_of,
     unsettled,
 )
@@ -139,7 +136,7 @@ class Journal:
         if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
             raise ValueError("an outcome without an open intent of this run")
         outcomes = [_settlement("outcome", s, self._pending[s.intent]) for s in settled]
-        heads = self._append([*outcomes, *self._intents(writes)])
+        heads = self._append([*outcomes, *map(self._intent, writes)])
         heads = heads[len(heads) - len(writes) :]
         for number in numbers:
             del self._pending[number]
@@ -266,29 +263,16 @@ class Journal:
             raise ValueError("the journal needs aware instants")
         return {"time": text_of(now), "run": self._context.run}
 
-    def _intents(self, writes: Sequence[Write]) -> Iterator[Body]:
-        """The lines of the intents, after a line with the attribute names of new entries."""
-        added = [digests(write.dn, write.add, self._digest, self._secret) for write in writes]
-        new = [
-            entry_digests
-            for write, entry_digests in zip(writes, added, strict=True)
-            if write.op == "add" and entry_digests
-        ]
-        names = sorted({name for entry_digests in new for name in entry_digests})
-        if new:
-            yield {"type": NAMES, "attributes": names, "key": key_of(new)}
-        for write, entry_digests in zip(writes, added, strict=True):
-            if write.op == "add" and entry_digests:
-                yield self._intent(write, {"digests": tags_of(entry_digests, names)})
-            else:
-                yield self._intent(write, {"attributes": self._both(write, entry_digests)})
-
-    def _both(self, write: Write, added: Made) -> Body:
-        removed = digests(write.dn, write.delete, self._digest, self._secret)
-        names = dict.fromkeys([*added, *removed])
-        return {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
-
-    def _intent(self, write: Write, content: Body) -> Body:
+    def _intent(self, write: Write) -> Body:
+        added, removed = (
+            digests(write.dn, values, self._digest, self._secret) for values in (write.add, write.delete)
+        )
+        content: Body = {
+            "attributes": {
+                name: {"added": added.get(name, []), "removed": removed.get(name, [])}
+                for name in dict.fromkeys([*added, *removed])
+            }
+        }
         return {
             "type": "intent",
             "uid": write.uid,
@@ -297,7 +281,7 @@ class Journal:
             "kinds": list(write.kinds),
             **keep_forms({"reason": masked(write.reason)}),
             **({"facts": dict(own)} if (own := self._facts(write)) else {}),
-            **content,
+            **(tags_of(added) if write.op == "add" and added else content),
         }
 
 

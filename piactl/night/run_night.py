@@ -4,10 +4,8 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
@@ -18,7 +16,7 @@ from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.memory import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.directory.port import Reader, Writer, WriteResult
+from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.edits.found_accounts import AccountStore
@@ -44,8 +42,8 @@ from piactl.runs.approvals import ApprovalMissing, require_approval
 from piactl.runs.approved_rest import allow_rest, allow_same_plan
 from piactl.runs.begin_run import begin_run
 from piactl.runs.known_server import began_at, written_elsewhere
-from piactl.runs.notifications import IdentityNotices, notify_owners
-from piactl.runs.run import CommandRun, Run, note_afterwards
+from piactl.runs.notifications import identity_notices, promise_notices
+from piactl.runs.run import CommandRun, Run
 from piactl.runs.run_checks import check_date
 from piactl.watch.canaries import try_canaries
 
@@ -94,7 +92,7 @@ def run_nightly(
     folder = Path(settings.state_folder)
     night = NightDb(folder, rules.keys)
     scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
-    with ExitStack() as after, begin_run(command, writer, locked=True) as run:
+    with begin_run(command, writer, locked=True) as run:
         accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
         store = AccountStore(
             *accounts,
@@ -149,19 +147,14 @@ def run_nightly(
                 raise
         # those of the rest of an approved plan are allowed, and not shown as broken
         ready = replace(ready, plan=replace(ready.plan, refusals=()))
-        notices = _tell_after(after, run, ready)
-
-        def tell(uid: str, result: WriteResult) -> None:
-            notices.add(uid, result)
-            night.confirm(uid, result)
-
+        promise_notices(run, [*identity_notices(run, ready.plan.changes, ready.plan.summary)])
         done = apply_work(
             run,
             ready,
             progress=progress,
             stop=stop,
             brief=True,
-            tell=tell,
+            tell=night.confirm,
             housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
         )
         done.without_feeds, done.drift_waits = made.refused, bool(waiting)
@@ -186,20 +179,6 @@ def _waiting_words(run: Run, broken: Sequence[Refusal]) -> Phrase:
         day=f" --as-of {run.order.as_of}" if run.order.explicit else "",
         file=f"{run.settings.plans_folder}/drift-{run.order.run}.json",
     )
-
-
-def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:
-    """Collects the changes of proofs that the run makes; their owners are notified when `after` ends, however
-    the run ends."""
-    settings = run.settings
-    notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
-
-    def tell() -> None:
-        changed = notices.notices(run.writer, run.order.today)
-        notify_owners(settings, changed, run.now(), run.say, partial(note_afterwards, run))
-
-    after.callback(tell)
-    return notices
 
 
 def _canaries_let_in(run: Run, settings: Settings) -> int:
@@ -358,8 +337,7 @@ def run_apply(
 ) -> Done:
     """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
     UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
-    begun = begin_run(command, writer, locked=True, plan=ready.fingerprint)
-    with ExitStack() as after, begun as run:
+    with begin_run(command, writer, locked=True, plan=ready.fingerprint) as run:
         last = last_in(run.records, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
@@ -368,5 +346,5 @@ def run_apply(
         file = _keep_plan(run, ready)
         _check_guards(run, ready, file)
         require_approval(run, ready, approvals, str(file))
-        notices = _tell_after(after, run, ready)
-        return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)
+        promise_notices(run, [*identity_notices(run, ready.plan.changes, ready.plan.summary)])
+        return apply_work(run, ready, progress=progress, stop=stop)

@@ -96,8 +96,6 @@ Stop = Callable[[], str]
 """The name of a signal that asked to stop, "" while none did."""
 Tell = Callable[[str, WriteResult], None]
 """Gets the uid of an account and the result of each write to it."""
-
-
 Housekeeping = tuple[str, Callable[[Run], object]]
 """A step after the changes of a run, which do not depend on it, and the folder whose records it is about: it
 is left out while there are none; "" is a step that is always made."""
@@ -137,7 +135,7 @@ def apply_work(
         # only an archival deletes anything
         archives = Kind.ARCHIVE.value in ready.plan.summary
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
-        _write_accounts(run, writes, done, progress, stop, tell)
+        _write_accounts(run, writes, done, stop, progress, tell)
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(_list_accounts, ready=ready, planned_on=planned_on))
@@ -193,18 +191,13 @@ def _clear_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
     state, settings = run.settings.directory.state, run.settings
     entries: list[RawEntry] = []
 
-    def read_entries(run: Run) -> None:
-        entries.extend(entries_of(run.writer, state))
-
     def prune_runs(run: Run) -> None:
-        prune(run, entries, settings.keep_undo_days, settings.keep_runs_days)
-
-    def report_misplaced(run: Run) -> None:
+        entries.extend(entries_of(run.writer, state))
         for misplaced in misplaced_entries(entries, state):
             run.unreadable.add(misplaced)
+        prune(run, entries, settings.keep_undo_days, settings.keep_runs_days)
 
-    for always in (read_entries, prune_runs, report_misplaced):
-        _keep_house(run, always)
+    _keep_house(run, prune_runs)
     names = {normal_dn(entry.dn) for entry in entries} - {normal_dn(run.places.clock)}
     filled = {parted(name)[1] for name in names}
     for folder, step in housekeeping:
@@ -217,14 +210,14 @@ def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes
     """Deletes the devices of accounts that are archived, all of them before any account is changed, no matter
     how many requests are sent in parallel; returns the other writes. An account whose device could not be
     deleted is left as it is for the next night, because no run looks below an archived account again."""
-    devices = [row for row in writes if row.op == "delete"]
+    devices = [write for write in writes if write.op == "delete"]
     if not devices:
         return writes
-    _write_accounts(run, devices, done, lambda _made, _total: None, stop)
+    _write_accounts(run, devices, done, stop)
     if done.stopped:
         return ()
-    failed_uids = {row.uid for row in done.failed}
-    return [row for row in writes if row.op != "delete" and row.uid not in failed_uids]
+    failed_uids = {write.uid for write in done.failed}
+    return [write for write in writes if write.op != "delete" and write.uid not in failed_uids]
 
 
 def write_alone(
@@ -243,30 +236,30 @@ def write_alone(
     of the account. `undo` are the writes that an undo takes back, if these are not `writes`. `finish` ends
     what earlier commands left unfinished. Raises, as `apply_work` does, what prevents every write.
     """
-    kinds = Counter(kind for row in writes for kind in row.kinds)
+    kinds = Counter(kind for write in writes for kind in write.kinds)
     with _counted(run, done, {"summary": dict(kinds)}):
         if run.recorded:
             keep_undo(run, writes if undo is None else undo)
-        _write_accounts(run, writes, done, lambda _made, _total: None, stop)
-        for uid, rows in (then or {}).items():
-            _write_then(run, uid, rows, done)
+        _write_accounts(run, writes, done, stop)
+        for uid, following in (then or {}).items():
+            _write_then(run, uid, following, done)
         if finish is not None:
             finish(run)
         if run.recorded:
-            rows = [*writes, *chain.from_iterable((then or {}).values())]
-            _keep_house(run, partial(_list_written, writes=rows))
+            every = [*writes, *chain.from_iterable((then or {}).values())]
+            _keep_house(run, partial(_list_written, writes=every))
     _end(run, done)
 
 
-def _write_then(run: Run, uid: str, rows: Sequence[Write], done: Done) -> None:
+def _write_then(run: Run, uid: str, following: Sequence[Write], done: Done) -> None:
     """Makes the writes that follow an account's own. No signal ends it, because it finishes what was
     begun."""
     first = done.results.get(uid)
-    for row in rows:
+    for write in following:
         if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.UNCHANGED.value):
             return
-        _write_accounts(run, [row], done, lambda _made, _total: None, lambda: "")
-        done.results[uid] = done.results[row.uid]
+        _write_accounts(run, [write], done)
+        done.results[uid] = done.results[write.uid]
     if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.UNCHANGED.value):
         done.results[uid] = first
 
@@ -275,7 +268,7 @@ def write_beside(run: Run, writes: Sequence[Write]) -> Done:
     """Makes journalled writes that are not part of the plan: the record of the run does not count them."""
     done = Done(run.order.run)
     if writes:
-        _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
+        _write_accounts(run, writes, done)
     return done
 
 
@@ -325,29 +318,31 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
 
 
 def _write_accounts(
-    run: Run, writes: Writes, done: Done, progress: Progress, stop: Stop, tell: Tell | None = None
+    run: Run,
+    writes: Writes,
+    done: Done,
+    stop: Stop = lambda: "",
+    progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> None:
     writing = JournalledWriting(run, stop)
     try:
-        for made, (row, result) in enumerate(writing.results(writes), 1):
-            _count(done, row, result)
+        for made, (write, result) in enumerate(writing.results(writes), 1):
+            outcome, message = result.outcome, result.message
+            done.counts[outcome.value] += 1
+            if not done.brief or outcome is not Outcome.APPLIED:
+                done.results[write.uid] = (outcome.value, message)
+            if outcome in (Outcome.CONFLICT, Outcome.FAILED):
+                done.problems.append((write.uid, outcome.value, message))
+                done.failed.append(write)
             if tell is not None:
-                tell(row.uid, result)
-            if made % BATCH == 0 or made == len(writes):
+                tell(write.uid, result)
+            if progress is not None and (made % BATCH == 0 or made == len(writes)):
                 progress(made, len(writes))
     finally:
         done.stopped = done.stopped or writing.stopped
         if writing.unmade:
             done.counts[Outcome.FAILED.value] += writing.unmade
-
-
-def _count(done: Done, row: Write, result: WriteResult) -> None:
-    done.counts[result.outcome.value] += 1
-    if not done.brief or result.outcome is not Outcome.APPLIED:
-        done.results[row.uid] = (result.outcome.value, result.message)
-    if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
-        done.problems.append((row.uid, result.outcome.value, result.message))
-        done.failed.append(row)
 
 
 def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> None:
@@ -356,9 +351,9 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     skipped = len(run.unreadable)
     for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
-    for row in done.failed:
-        if row.waiting is not None:
-            _keep_waiting(run, row)
+    for write in done.failed:
+        if write.waiting is not None:
+            _keep_waiting(run, write)
     if ready.undoes:
         _mark_undone(run, ready.undoes)
     if ready.last is None:
@@ -391,16 +386,11 @@ def _check_written(run: Run, result: WriteResult) -> None:
         run.unreadable.add(
             UnreadableRecord(dn, f"the record is over and cannot be deleted ({result.message})", advice)
         )
-    elif _is_foreign(run, dn):
+    elif (entry := run.writer.read(dn, ["objectClass"])) is not None and not is_record(entry):
         why = "another entry is where piactl's record belongs, which was not written"
         run.unreadable.add(UnreadableRecord(dn, why, "delete it"))
     else:
         raise unwritten(dn, result)
-
-
-def _is_foreign(run: Run, dn: str) -> bool:
-    entry = run.writer.read(dn, ["objectClass"])
-    return entry is not None and not is_record(entry)
 
 
 def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
@@ -420,9 +410,10 @@ def _list_written(run: Run, writes: Sequence[Write]) -> None:
     directory = run.settings.directory
     uid, *watched = (directory.attributes.get(n, n) for n in ("uid", "supannEmpId", "piactlIdentifier"))
     uids = {
-        row.uid
-        for row in writes
-        if row.add.keys() & {*watched} and normal_dn(row.dn) == normal_dn(account_dn(directory, row.uid))
+        write.uid
+        for write in writes
+        if write.add.keys() & {*watched}
+        and normal_dn(write.dn) == normal_dn(account_dn(directory, write.uid))
     }
     if uids:
         query = filters.any_of(*(filters.equals(uid, value) for value in sorted(uids)))
@@ -447,9 +438,9 @@ def _mark_undone(run: Run, undone: str) -> None:
             put_run_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
 
-def _keep_waiting(run: Run, row: Write) -> None:
+def _keep_waiting(run: Run, write: Write) -> None:
     """Remembers what HR said of a person whose write failed, if no later feed would say it again."""
-    waiting = row.waiting
+    waiting = write.waiting
     if waiting is None:
         return
     digest = run.keys.digest("matricule", waiting.person.matricule)

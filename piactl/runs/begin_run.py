@@ -5,9 +5,9 @@ record of the run at the end, however that comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,7 @@ from piactl.runs.known_server import (
     server_of,
 )
 from piactl.runs.notifications import hooks_called
-from piactl.runs.run import CommandRun, Order, Run, journal_of
+from piactl.runs.run import CommandRun, Order, Promise, Run, journal_of
 from piactl.runs.run_checks import check_date, require_default_policy, warn_of_missing_policy
 from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
 from piactl.runs.server_clock import (
@@ -65,17 +65,6 @@ from piactl.runs.server_clock import (
     stamp_clock,
 )
 from piactl.runs.unfinished_runs import made_late, mark_interrupted, settle_doubts
-
-
-@dataclass(frozen=True, slots=True)
-class MetServer:
-    """The server that a run meets, with piactl's records there. `csns` is its contextCSN, by serverID.
-    `compared`: it is the one that the last run wrote to, and has the last run of this host."""
-
-    records: Records
-    identity: ServerIdentity = field(default_factory=ServerIdentity)
-    csns: Mapping[str, str] = field(default_factory=dict)
-    compared: bool = False
 
 
 def meet_server(
@@ -90,7 +79,7 @@ def meet_server(
     tolerated: Tolerated = (),
     emergency: bool = False,
     say: Callable[[str], None] = lambda _text: None,
-) -> MetServer:
+) -> Met:
     """What has to hold before a command writes: the version of the server, the date of the `order`, if one is
     given, the default password policy, the last run of this host, the server and the clocks, which show in
     the `lock`, which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
@@ -147,7 +136,7 @@ def meet_server(
         if not emergency:
             raise
         say(nevertheless(error))
-    return MetServer(records, identity, met.csns, compared)
+    return replace(met, records=records, identity=identity, compared=compared)
 
 
 def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
@@ -184,7 +173,8 @@ def begin_run(
     holder = _holder(order)
     lock = None
     # the hooks come after the lock is released: a slow hook keeps no other run out
-    with hooks_called(settings, say), ExitStack() as held:
+    unstored: list[Promise] = []
+    with hooks_called(command, unstored), ExitStack() as held:
         if locked:
             lock = RunLock(
                 *(writer, settings.directory.state, holder, settings.lock_seconds, command.now),
@@ -204,7 +194,7 @@ def begin_run(
             emergency=command.emergency,
             say=say,
         )
-        with _journalled(command, writer, lock or NoLock(holder), met, plan) as run:
+        with _journalled(command, writer, lock or NoLock(holder), met, unstored, plan) as run:
             yield run
 
 
@@ -213,8 +203,9 @@ def begin_beside(command: CommandRun, writer: Writer) -> Iterator[Run]:
     """A run that writes records of its own and no account: journalled, but without a record and without the
     checks that protect accounts. Raises JournalUnusable."""
     state = command.settings.directory.state
-    met = MetServer(read_records(writer, state, beginning=()))
-    with _journalled(command, writer, NoLock(_holder(command.order)), met, beside=True) as run:
+    met = Met(read_records(writer, state, beginning=()))
+    command = replace(command, recorded=False)
+    with _journalled(command, writer, NoLock(_holder(command.order)), met, []) as run:
         yield run
 
 
@@ -223,26 +214,20 @@ def _journalled(
     command: CommandRun,
     writer: Writer,
     lock: RunLock | NoLock,
-    met: MetServer,
+    met: Met,
+    unstored: list[Promise],
     plan: str = "",
-    *,
-    beside: bool = False,
 ) -> Iterator[Run]:
     """Settles the writes in doubt, and records the end of the run, unless the block did."""
     with journal_of(command, plan=plan, compared=met.compared) as journal:
         run = Run(
-            command.order,
-            command.settings,
-            command.keys,
-            command.unreadable,
-            writer,
-            journal,
-            lock,
-            met.records,
-            command.now,
-            command.say,
-            command.now(),
-            recorded=command.recorded and not beside,
+            **{slot.name: getattr(command, slot.name) for slot in fields(command)},
+            writer=writer,
+            journal=journal,
+            lock=lock,
+            records=met.records,
+            started=command.now(),
+            unstored=unstored,
             compared=met.compared,
             server=met.identity,
             csns=met.csns,

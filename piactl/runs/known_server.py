@@ -9,7 +9,7 @@ A journal that was removed lacks lines that the directory refers to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from piactl.caller import this_user
@@ -47,16 +47,20 @@ BEGIN = "piactl journal begin --reason TEXT"
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What the end of the journal of this host says, and what one search found of it in the directory, before
-    anything is written: the records of the last run of this host and of piactl's state, the entries that this
-    host wrote last, the default password policy, and the contextCSN, by serverID (empty if the server keeps
-    none). `journal` is None if it cannot be read."""
+    """The server that a run meets, before anything is written: what one search found there of piactl's
+    records (those of the last run of this host and of piactl's state), the entries that this host wrote last,
+    the default password policy and the contextCSN, by serverID (empty if the server keeps none); what the
+    end of the journal of this host says, None if it cannot be read.
+
+    `compared`: it is the one that the last run wrote to, and has the last run of this host."""
 
     records: Records
-    journal: JournalEnd | None
-    accounts: Mapping[str, RawEntry]
-    has_policy: bool
-    csns: Mapping[str, str]
+    journal: JournalEnd | None = None
+    accounts: Mapping[str, RawEntry] = field(default_factory=dict)
+    has_policy: bool = False
+    csns: Mapping[str, str] = field(default_factory=dict)
+    identity: ServerIdentity = field(default_factory=ServerIdentity)
+    compared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

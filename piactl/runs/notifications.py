@@ -4,14 +4,15 @@ to the owners of accounts whose proofs changed (`hooks.proof_changed`).
 A hook gets events (see `piactl.journal.event_stream`), one JSON object on each line of its stdin, at the
 end of each run. What it gets comes from the journal alone: a run that is killed leaves its events to the
 next one.
-A hook that fails changes nothing that was done: its events wait in the outbox, `hooks.json` in the state
-folder, and the next run tries again. Notices wait in the folder `notices` beside it.
+A hook that fails changes nothing that was done: its place in the journal stays, in `hooks.json` in the state
+folder, and the next run tries again. Notices are written to the folder `notices` beside it before the first
+write of their run, because the journal has no private address; at its end, or at that of the next one if it
+was killed, the journal shows which of their changes were made.
 """
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from itertools import islice
 from operator import itemgetter
@@ -29,52 +30,44 @@ from typing import Any
 
 from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
-from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.change import PASSWORD, Change, Kind
 from piactl.core.text import read_json
-from piactl.directory.port import Outcome, Reader, WriteResult
-from piactl.directory.store.accounts import read_private_mail, removed_private_mail
+from piactl.directory.store.accounts import account_dn, read_private_mail
 from piactl.errors import NotFound, PiactlError
-from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor
+from piactl.journal.append_file import alive_runs
+from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor, was_made
+from piactl.journal.files import newest_lines
+from piactl.journal.intent_format import settlement_of
 from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.private_files import exposure, lock_file, make_private_folder, write_private
+from piactl.runs.run import CommandRun, Promise, Run, note_afterwards
 
 Say = Callable[[str], None]
-OUTBOX, NOTICES = "hooks.json", "notices"
+CURSORS, NOTICES = "hooks.json", "notices"
 IN_ONE_CALL = 100
 """Events that a hook gets at once."""
-_AT_ONCE = 1000
-"""Events that are put into the outbox at once."""
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 """The whole environment of a hook: nothing in it comes from the caller of piactl."""
+_PROVING = frozenset({Kind.IDENTITY.value, PASSWORD, "otp-verify", "otp-remove"})
+"""The kinds of writes that change what proves who the owner of an account is."""
 
 
-@dataclass(slots=True)
-class Outbox:
-    """The events that the hooks still have to get. `cursor` is the place in the journal up to which events
-    were taken, None for its beginning; `waiting` has the events by command."""
-
-    cursor: Cursor | None = None
-    waiting: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def events(self) -> int:
-        """How many events wait."""
-        return sum(map(len, self.waiting.values()))
+Cursors = dict[tuple[str, ...], Cursor | None]
+"""The place in the journal up to which each command got its events, None for the beginning."""
 
 
-def outbox_file(settings: Settings) -> Path:
-    return Path(settings.state_folder) / OUTBOX
+def cursors_file(settings: Settings) -> Path:
+    return Path(settings.state_folder) / CURSORS
 
 
-def read_outbox(settings: Settings) -> Outbox | None:
-    """The outbox of this host; None if there is none yet. Raises PiactlError if it cannot be read."""
-    file = outbox_file(settings)
+def read_cursors(settings: Settings) -> Cursors:
+    """The cursors of this host; none if there are none yet. Raises PiactlError if they cannot be read."""
+    file = cursors_file(settings)
     try:
-        document = read_json(file.read_text(encoding="utf-8"))
-        cursor = read_cursor(document["cursor"]) if document["cursor"] else None
-        return Outbox(cursor, {tuple(row["run"]): list(row["events"]) for row in document["waiting"]})
+        rows = read_json(file.read_text(encoding="utf-8"))["cursors"]
+        return {tuple(row["run"]): read_cursor(row["after"]) if row["after"] else None for row in rows}
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError, KeyError, TypeError, PiactlError):
         raise PiactlError(
             Phrase(
@@ -84,19 +77,36 @@ def read_outbox(settings: Settings) -> Outbox | None:
 
 
 def events_waiting(settings: Settings) -> int:
-    """How many events wait for a hook on this host; 0 if the outbox cannot be read, which each run
-    reports."""
+    """How many events wait for a hook on this host; 0 if that cannot be read, which each run reports."""
     try:
-        outbox = read_outbox(settings)
+        cursors = read_cursors(settings)
+        return sum(_waiting_for(hook, settings, cursors) for hook in _hooks(settings))
     except PiactlError:
         return 0
-    return outbox.events if outbox is not None else 0
+
+
+def _hooks(settings: Settings) -> Iterable[ChangeHook]:
+    """The hooks of the configuration, those with the same command as one."""
+    hooks: dict[tuple[str, ...], ChangeHook] = {}
+    for hook in settings.change_hooks:
+        kinds = hook.kinds | hooks.get(hook.command, hook).kinds
+        hooks[hook.command] = replace(hook, kinds=kinds)
+    return hooks.values()
+
+
+def _waiting_for(hook: ChangeHook, settings: Settings, cursors: Cursors) -> int:
+    if hook.command not in cursors:
+        return 0
+    stream = EventStream(settings.journal_file, cursors[hook.command])
+    return sum(event.kind in hook.kinds for event in stream.new())
 
 
 @contextmanager
-def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
-    """Calls the hooks after this block with the changes of accounts in it, and with what earlier runs left.
-    Nothing that goes wrong with them fails the run."""
+def hooks_called(command: CommandRun, unstored: Sequence[Promise]) -> Iterator[None]:
+    """Calls the hooks after this block with the changes of accounts in it, and with what earlier runs left;
+    `unstored` are the notices of this run that could not be stored. Nothing that goes wrong with them fails
+    the run."""
+    settings, say = command.settings, command.say
     if settings.change_hooks:
         with _said(settings, say):
             _begin(settings)
@@ -106,14 +116,8 @@ def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
         if settings.change_hooks:
             with _said(settings, say):
                 _empty(settings, say)
-        if why := _send(settings, say=say):
-            say(
-                Phrase(
-                    "the hook {hook} {why}: notices to owners wait for the next run",
-                    hook=settings.proof_hook[0],
-                    why=why,
-                )
-            )
+        if settings.proof_hook and (unstored or notices_wait(settings)):
+            _tell_owners(command, unstored)
 
 
 @contextmanager
@@ -123,84 +127,86 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     except PiactlError as error:
         say(Phrase("the hooks were not called: {why}", why=str(error)))
     except OSError as error:
-        say(Phrase("the hooks were not called: {why}", why=f"{outbox_file(settings)}: {error.strerror}"))
+        say(Phrase("the hooks were not called: {why}", why=f"{cursors_file(settings)}: {error.strerror}"))
 
 
 def _begin(settings: Settings) -> None:
-    """Makes the outbox if there is none yet, so that a new hook gets no earlier events."""
+    """Notes where the journal ends for the hooks that are new, so that they get no earlier events."""
     with _locked(settings, patience=1):
-        if read_outbox(settings) is None:
-            _save(settings, Outbox(head_cursor(settings.journal_file)))
+        cursors = read_cursors(settings)
+        if any(hook.command not in cursors for hook in _hooks(settings)):
+            _save(settings, _of_hooks(settings, cursors))
+
+
+def _of_hooks(settings: Settings, cursors: Cursors) -> Cursors:
+    """The cursors of the hooks of the configuration; that of a new one is the end of the journal."""
+    end = head_cursor(settings.journal_file)
+    return {hook.command: cursors.get(hook.command, end) for hook in settings.change_hooks}
 
 
 def _empty(settings: Settings, say: Say) -> None:
     failed: dict[tuple[str, ...], str] = {}
     longest = max(hook.seconds for hook in settings.change_hooks)
     with _locked(settings, patience=longest + 1):
-        outbox = read_outbox(settings)
-        if outbox is None:  # it could not be written before the run
-            outbox = Outbox(head_cursor(settings.journal_file))
-        commands = [hook.command for hook in settings.change_hooks]
-        outbox.waiting = {command: outbox.waiting.get(command, []) for command in commands}
-        while True:
-            taken = _take(settings, outbox, say)
-            for hook in settings.change_hooks:
-                if hook.command not in failed and (why := _delivered(settings, outbox, hook)):
-                    failed[hook.command] = why
-            if not taken:  # else other runs may have written meanwhile, and left their events to this one
-                break
-    for command, why in failed.items():
-        facts = {"hook": command[0], "why": why}
-        events = counted(len(outbox.waiting[command]), "event waits", "events wait")
-        say(Phrase("the hook {hook} {why}: {events} for the next run", events=events, **facts))
+        # a cursor is lacking if it could not be written before the run
+        cursors = _of_hooks(settings, read_cursors(settings))
+        taken = True
+        while taken:  # other runs may have written meanwhile, and left their events to this one
+            taken = False
+            for hook in _hooks(settings):
+                if hook.command not in failed:
+                    before = cursors[hook.command]
+                    if why := _delivered(settings, cursors, hook, say):
+                        failed[hook.command] = why
+                    taken = taken or cursors[hook.command] != before
+        for hook in _hooks(settings):
+            if why := failed.get(hook.command, ""):
+                waiting = _waiting_for(hook, settings, cursors)
+                events = counted(waiting, "event waits", "events wait")
+                say(
+                    Phrase(
+                        "the hook {hook} {why}: {events} for the next run",
+                        hook=hook.command[0],
+                        why=why,
+                        events=events,
+                    )
+                )
 
 
-def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
-    """Puts events of the journal into the outbox; returns whether there were any."""
-    stream = EventStream(settings.journal_file, outbox.cursor)
+def _delivered(settings: Settings, cursors: Cursors, hook: ChangeHook, say: Say) -> str:
+    """Calls a hook until nothing waits for it; returns why it failed, or ""."""
+    stream = EventStream(settings.journal_file, cursors[hook.command])
+    events = (event for event in stream.new() if event.kind in hook.kinds)
     try:
-        events = list(islice(stream.new(), _AT_ONCE))
+        some = list(islice(events, IN_ONE_CALL))
     except NotFound as lost:
         say(Phrase("warning: hooks may have missed events: {why}", why=first_line(str(lost))))
-        stream = EventStream(settings.journal_file, None)
-        events = list(islice(stream.new(), _AT_ONCE))
-    for hook in settings.change_hooks:
-        records = [event.record() for event in events if event.kind in hook.kinds]
-        outbox.waiting[hook.command] += records
-    before = outbox.cursor
-    outbox.cursor = events[-1].cursor if len(events) == _AT_ONCE else stream.reached
-    if outbox.cursor != before:
-        # before the calls: a run that dies in between calls twice rather than never
-        _save(settings, outbox)
-    return bool(events)
-
-
-def _delivered(settings: Settings, outbox: Outbox, hook: ChangeHook) -> str:
-    """Calls a hook until nothing waits for it; returns why it failed, or ""."""
-    waiting = outbox.waiting[hook.command]
-    while waiting:
-        some = waiting[:IN_ONE_CALL]
-        text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in some)
+        cursors[hook.command] = None
+        return _delivered(settings, cursors, hook, say)
+    while some:
+        text = "".join(json.dumps(event.record(), ensure_ascii=False) + "\n" for event in some)
         if why := called(hook.command, text, hook.seconds):
             return why
-        del waiting[: len(some)]
-        _save(settings, outbox)
+        # after the call: a run that dies in between calls twice rather than never
+        cursors[hook.command] = some[-1].cursor
+        _save(settings, cursors)
+        some = list(islice(events, IN_ONE_CALL))
+    if cursors[hook.command] != stream.reached:
+        cursors[hook.command] = stream.reached
+        _save(settings, cursors)
     return ""
 
 
-def _save(settings: Settings, outbox: Outbox) -> None:
-    document = {
-        "cursor": str(outbox.cursor) if outbox.cursor else "",
-        "waiting": [{"run": command, "events": events} for command, events in outbox.waiting.items()],
-    }
-    write_private(outbox_file(settings), json.dumps(document, ensure_ascii=False).encode())
+def _save(settings: Settings, cursors: Cursors) -> None:
+    rows = [{"run": command, "after": str(cursor or "")} for command, cursor in cursors.items()]
+    write_private(cursors_file(settings), json.dumps({"cursors": rows}).encode())
 
 
 @contextmanager
 def _locked(settings: Settings, patience: int) -> Iterator[None]:
-    """Lets one process at a time use the outbox. Raises PiactlError if another one has it for `patience`
+    """Lets one process at a time call the hooks. Raises PiactlError if another one has it for `patience`
     seconds: that one, or the next run, calls the hooks for what this one wrote."""
-    with lock_file(outbox_file(settings).with_suffix(".lock")) as descriptor:
+    with lock_file(cursors_file(settings).with_suffix(".lock")) as descriptor:
         for _ in range(10 * patience):
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -286,95 +292,137 @@ def owner_notice(account: Account, changed: str, holdoff_days: int, today: date)
     return OwnerNotice(account.uid, "" if held_off else account.private_mail, (changed,))
 
 
-def notify_owners(
-    settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say, note: Say
-) -> None:
-    """Calls the configured command once, with {"event": "proof-changed", "accounts": [...]} and no secret. A
-    failure is reported and journalled (`note`), and the next run tries again; it does not fail the command
-    that changed the accounts."""
-    command = settings.proof_hook
-    if not command or not notices:
+def promise_notices(run: Run, notices: Sequence[OwnerNotice]) -> None:
+    """Stores the notices of what the run is about to change, before its first write. `hooks_called` sends
+    those of changes that were made, {"event": "proof-changed", "accounts": [...]} with no secret."""
+    if not run.settings.proof_hook or not notices:
         return
-    when = now.isoformat(timespec="seconds")
-    accounts = [
-        {"uid": notice.uid, "private_mail": notice.private_mail, "changed": [*notice.changed], "when": when}
-        for notice in notices
-    ]
-    why = _send(settings, accounts)
-    if why:
-        uids = [notice.uid for notice in notices[:5]] + (["..."] if len(notices) > 5 else [])
-        say(
-            Phrase(
-                "the hook {hook} {why}: the owners may not know of it; tell them: {uids}",
-                hook=command[0],
-                why=why,
-                uids=", ".join(uids),
+    when = run.now().isoformat(timespec="seconds")
+    promise = Promise(
+        run.order.run, run.journal.head.seq, [{**asdict(notice), "when": when} for notice in notices]
+    )
+    folder = _folder(run.settings)
+    try:
+        make_private_folder(folder)
+        text = json.dumps(asdict(promise), ensure_ascii=False)
+        write_private(folder / f"{os.urandom(8).hex()}.json", text.encode())
+    except (PiactlError, OSError):
+        run.unstored.append(promise)
+
+
+def identity_notices(
+    run: Run, changes: Iterable[Change], summary: Mapping[str, int]
+) -> Iterator[OwnerNotice]:
+    """The notices of the changes of kind identity that a run is about to make."""
+    settings = run.settings
+    if not settings.proof_hook or Kind.IDENTITY.value not in summary:
+        return
+    for change in changes:
+        if change.kind is Kind.IDENTITY:
+            dn = account_dn(settings.directory, change.uid)
+            try:
+                mail, changed = read_private_mail(run.writer, dn, settings.directory)
+            except (PiactlError, ValueError):
+                mail, changed = "", ()
+            account = Account(
+                uid=change.uid,
+                matricule=None,
+                matricule_digests=(),
+                private_mail=mail,
+                proof_changes=changed,
             )
-        )
-        try:
-            note(Phrase("owners not told: {uids}", uids=", ".join(notice.uid for notice in notices)))
-        except PiactlError as error:
-            say(Phrase("the journal cannot say so: {why}", why=str(error)))
+            notice = owner_notice(account, "", settings.password.holdoff_days, run.order.today)
+            known = mail if MAIL_PROOF in change.after else notice.private_mail
+            yield replace(notice, private_mail=known, changed=tuple(change.after))
 
 
-def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = (), say: Say | None = None) -> str:
-    """Calls the command with the fresh notices and those that wait; returns why that failed, or "". Then all
-    of them wait, except fresh ones that cannot be stored. Files that cannot be read are left, and named with
-    `say`."""
-    command = settings.proof_hook
-    if not command or not (fresh or notices_wait(settings)):
-        return ""
-    # before the call: a run that dies in between calls twice rather than never
-    unstored = () if _stored(settings, fresh) else fresh
+def _tell_owners(command: CommandRun, unstored: Sequence[Promise]) -> None:
+    """Calls the command once for all notices. A failure is reported, and for those of this run journalled;
+    the next run tries again."""
+    settings, own = command.settings, command.order.run
+    fresh = [account for promise in unstored for account in _made(settings, promise)]
+    uids = [account["uid"] for account in fresh]
+    accounts = list(fresh)
     try:
         with _locked(settings, patience=settings.hook_seconds + 1):
-            waiting = dict(_waiting(settings, say))
-            if why := _told(settings, [*itertools.chain.from_iterable(waiting.values()), *unstored]):
-                return why
-            for file in waiting:
-                file.unlink()
+            files = dict(_waiting(command))
+            for promise in files.values():
+                made = _made(settings, promise)
+                accounts += made
+                uids += [account["uid"] for account in made if promise.run == own]
+            why = _told(settings, accounts)
+            if not why:
+                for file in files:
+                    file.unlink()
     except PiactlError as error:
-        return _told(settings, unstored) if unstored else Phrase("was not called: {why}", why=str(error))
+        why = _told(settings, fresh) if fresh else Phrase("was not called: {why}", why=str(error))
     except OSError as error:
-        return Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=error.strerror)
-    return ""
+        why = Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=error.strerror)
+    if not why:
+        return
+    if not uids:
+        command.say(
+            Phrase(
+                "the hook {hook} {why}: notices to owners wait for the next run",
+                hook=settings.proof_hook[0],
+                why=why,
+            )
+        )
+        return
+    command.say(
+        Phrase(
+            "the hook {hook} {why}: the owners may not know of it; tell them: {uids}",
+            hook=settings.proof_hook[0],
+            why=why,
+            uids=", ".join(uids[:5] + (["..."] if len(uids) > 5 else [])),
+        )
+    )
+    try:
+        note_afterwards(command, Phrase("owners not told: {uids}", uids=", ".join(uids)))
+    except PiactlError as error:
+        command.say(Phrase("the journal cannot say so: {why}", why=str(error)))
+
+
+def _made(settings: Settings, promise: Promise) -> list[Mapping[str, Any]]:
+    """The notices of changes that were made, or may have been: a write in doubt counts. Raises
+    JournalUnusable."""
+    made, uids = dict[int, bool](), set[str]()
+    for line in newest_lines(settings.journal_file):
+        if line.seq <= promise.after:
+            break
+        if (settlement := settlement_of(line)) is not None:
+            made.setdefault(settlement.intent, was_made(line.type, settlement.outcome))
+        elif line.type == "intent" and line.run == promise.run and made.get(line.seq, True):
+            proving = not _PROVING.isdisjoint(line.fields["kinds"])
+            uids |= {line.fields["uid"]} if proving else set()
+    return [account for account in promise.accounts if account["uid"] in uids]
 
 
 def _folder(settings: Settings) -> Path:
     return Path(settings.state_folder) / NOTICES
 
 
-def _stored(settings: Settings, notices: Sequence[Mapping[str, object]]) -> bool:
-    folder = _folder(settings)
-    try:
-        if notices:
-            make_private_folder(folder)
-            text = json.dumps(notices, ensure_ascii=False)
-            write_private(folder / f"{os.urandom(8).hex()}.json", text.encode())
-    except (PiactlError, OSError):
-        return False
-    return True
-
-
-def _waiting(settings: Settings, say: Say | None) -> Iterator[tuple[Path, list[Mapping[str, str]]]]:
-    for file in _folder(settings).glob("*.json"):
+def _waiting(command: CommandRun) -> Iterator[tuple[Path, Promise]]:
+    """The stored notices, but for those of another run that is under way. Names files that cannot be read."""
+    path = command.settings.journal_file
+    for file in _folder(command.settings).glob("*.json"):
         try:
-            accounts = list(read_json(file.read_text(encoding="utf-8")))
-            sorted(map(itemgetter("when"), accounts), key=datetime.fromisoformat)
-        except (OSError, ValueError, KeyError, TypeError):
-            if say is not None:
-                say(
-                    Phrase(
-                        "{file}: a notice to owners cannot be read: move it away, and tell its owners",
-                        file=file,
-                    )
+            promise = Promise(**read_json(file.read_text(encoding="utf-8")))
+            sorted(map(itemgetter("when"), promise.accounts), key=datetime.fromisoformat)
+            alive = alive_runs(path, [promise.run])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            command.say(
+                Phrase(
+                    "{file}: a notice to owners cannot be read: move it away, and tell its owners", file=file
                 )
+            )
         else:
-            yield file, accounts
+            if not alive:
+                yield file, promise
 
 
 def _told(settings: Settings, accounts: Sequence[Mapping[str, Any]]) -> str:
-    if not accounts:  # another run has sent them
+    if not accounts:  # another run has sent them, or nothing was changed
         return ""
     message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
     text = json.dumps(message, ensure_ascii=False) + "\n"
@@ -384,42 +432,3 @@ def _told(settings: Settings, accounts: Sequence[Mapping[str, Any]]) -> str:
 def notices_wait(settings: Settings) -> bool:
     """Whether notices wait for the next run of this host."""
     return any(_folder(settings).glob("*.json"))
-
-
-@dataclass(slots=True)
-class IdentityNotices:
-    """Collects the notices of the changes of kind identity that a run makes."""
-
-    settings: Settings
-    _fields: Mapping[str, tuple[str, ...]]
-    _made: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """DN, and the former private address if the write replaced it, by uid."""
-
-    @classmethod
-    def of(cls, changes: Iterable[Change], summary: Mapping[str, int], settings: Settings) -> IdentityNotices:
-        kind = Kind.IDENTITY
-        wanted = settings.proof_hook and kind.value in summary
-        return cls(settings, {c.uid: tuple(c.after) for c in changes if c.kind is kind} if wanted else {})
-
-    def add(self, uid: str, result: WriteResult) -> None:
-        """Takes the result of a write."""
-        if uid in self._fields and result.outcome is Outcome.APPLIED:
-            removed = removed_private_mail(result.write, self.settings.directory)
-            self._made[uid] = result.write.dn, removed if MAIL_PROOF in self._fields[uid] else None
-
-    def notices(self, reader: Reader, today: date) -> list[OwnerNotice]:
-        """The notices of the changes that were made. A private address that did not change is read, and left
-        out in its hold-off."""
-        return [
-            OwnerNotice(uid, self._unchanged(reader, dn, today) if mail is None else mail, self._fields[uid])
-            for uid, (dn, mail) in self._made.items()
-        ]
-
-    def _unchanged(self, reader: Reader, dn: str, today: date) -> str:
-        try:
-            mail, changed = read_private_mail(reader, dn, self.settings.directory)
-        except (PiactlError, ValueError):
-            return ""
-        account = Account(uid="", matricule=None, matricule_digests=(), proof_changes=changed)
-        held_off = held_off_until(account, MAIL_PROOF, self.settings.password.holdoff_days, today)
-        return "" if held_off else mail

@@ -45,9 +45,10 @@ class Order:
     """Whether the plan is applied without the approval of another person that it needs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommandRun:
-    """The run of a command before it begins: its order, and what it needs.
+    """The run of a command before it begins: its order, and what it needs; `say` prints a message for the
+    user.
 
     `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
     `emergency`: it removes access. `finish` ends what earlier commands left unfinished.
@@ -64,24 +65,28 @@ class CommandRun:
     finish: Callable[[Run], None] | None = None
 
 
-@dataclass(slots=True)
-class Run:
-    """A run under way, with everything it needs; `say` prints a message for the user."""
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The notices of what a run was about to change after line `after` of the journal, as the hook gets
+    them."""
 
-    order: Order
-    settings: Settings
-    keys: DigestKeys
-    unreadable: UnreadableRecords
+    run: str
+    after: int
+    accounts: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run(CommandRun):
+    """A run under way."""
+
     writer: Writer
     journal: Journal
     lock: RunLock | NoLock
     records: Records
     """What was there beside the accounts when the run began: under the lock, as all of it stays."""
-    now: Callable[[], datetime]
-    say: Callable[[str], None]
     started: datetime
-    recorded: bool = True
-    """Whether the run leaves a record in the directory; the help desk has no right to write one."""
+    unstored: list[Promise]
+    """Notices to owners that could not be stored."""
     compared: bool = True
     """Whether the directory has the last run of this host, on the server that the last run wrote to; else no
     later run is compared with this one."""
@@ -190,7 +195,7 @@ def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, **written, **({"problems": problems} if problems else {})}
 
 
-def note_afterwards(run: Run | CommandRun, text: str) -> None:
+def note_afterwards(run: CommandRun, text: str) -> None:
     """Journals a sentence about a run that has ended. Raises JournalUnusable."""
     with journal_of(run) as journal:
         journal.note(text)
@@ -210,7 +215,7 @@ def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Se
         ) from None
 
 
-def journal_of(run: Run | CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
+def journal_of(run: CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
     """The journal of a run, which has not begun there. `plan` is the fingerprint of its plan; `compared`: no
     run of the journal is missing in the directory."""
     order = run.order

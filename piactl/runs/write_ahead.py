@@ -46,11 +46,11 @@ class JournalledWriting:
         gaining: list[Write] = []
 
         def losing() -> Iterator[Write]:
-            for row in coming:
-                if not row.loses:
-                    gaining.append(row)
+            for write in coming:
+                if not write.loses:
+                    gaining.append(write)
                     return
-                yield row
+                yield write
 
         # writes that add something wait until all that remove something are answered
         yield from self._written(losing())
@@ -61,17 +61,17 @@ class JournalledWriting:
         try:
             with closing(self._run.writer.write(self._intended(writes))) as results:
                 for result in results:
-                    number, row = self._open.pop(id(result.write))
+                    number, write = self._open.pop(id(result.write))
                     csn = result.csn_after.decode("ascii", "replace")
                     self._settlements.append(Settlement(number, result.outcome.value, result.message, csn))
-                    yield row, result
+                    yield write, result
         except PiactlError as error:
             doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
             self.unmade = self._end("not made: the run had to end", doubtful)
-            self._settle()
+            self._journalled(())
             raise
         self._end("not made: the run was stopped")
-        self._settle()
+        self._journalled(())
 
     def _intended(self, writes: Iterator[Write]) -> Iterator[Write]:
         """Yields each write to be sent, after its intent is on disk and the lock is checked."""
@@ -79,31 +79,28 @@ class JournalledWriting:
             self.stopped = self._stop()
             if self.stopped:
                 return
-            numbers = self._run.journal.intents(batch, self._taken_settlements())
-            self._open |= {id(row): (number, row) for number, row in zip(numbers, batch, strict=True)}
+            numbers = self._journalled(batch)
+            self._open |= {id(write): (number, write) for number, write in zip(numbers, batch, strict=True)}
             # slapd answers this read after most writes in flight, and is idle then: so the intents come first
             self._run.lock.keep()
-            for row in batch:
+            for write in batch:
                 self.stopped = self._stop()
                 if self.stopped:
                     return
                 self._run.lock.check()
-                yield row
+                yield write
 
     def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
         """Settles the intents that were not sent, except those in doubt; returns their number."""
-        unmade = [number for number, row in self._open.values() if row.dn not in doubtful]
+        unmade = [number for number, write in self._open.values() if write.dn not in doubtful]
         self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
         self._open.clear()
         return len(unmade)
 
-    def _settle(self) -> None:
-        if settlements := self._taken_settlements():
-            self._run.journal.outcomes(settlements)
-
-    def _taken_settlements(self) -> list[Settlement]:
+    def _journalled(self, writes: Sequence[Write]) -> list[int]:
+        """Journals the outcomes that are known and the intents of these writes; returns their numbers."""
         settlements, self._settlements = self._settlements, []
-        return settlements
+        return self._run.journal.intents(writes, settlements) if writes or settlements else []
 
 
 def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:

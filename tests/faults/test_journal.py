@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.journal_line import GENESIS, MAX_LINE, Head, sealed
+from piactl.core.journal_line import GENESIS, MAX_LINE
 from piactl.core.plan.write import WriteState
 from piactl.directory.store.run_records import read_run
 from piactl.errors import JournalUnusable
@@ -194,21 +194,20 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
 
 
 def test_an_intent_of_a_new_entry_keeps_shortened_digests(make_journal, intend, digest, journal_path):
-    """24 bits per value, and the key and the names only once for all that are written at a time: most lines
-    of a journal are about such entries."""
+    """24 bits per value, and the key only once: most lines of a journal are about such entries."""
     values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
     write, other = intend("lea.petit", op="add", add=values), intend("a.b", op="add", add={"sn": (b"B",)})
     with make_journal() as journal:
         journal.intents([write, intend("c.d"), other])
-    names, line, _modified, last = lines(journal_path)[1:]
+    line, _modified, last = lines(journal_path)[1:]
     digests = [
         digest(f"{write.dn.lower()}\0mail\0{local_part}@ac-amiens.fr") for local_part in ("canary", "x")
     ]
     key, *tags = digests[0][1:].partition("}")[0], *(value.partition("}")[2][:6] for value in digests)
     of_other = digest(f"{other.dn.lower()}\0sn\0B").partition("}")[2][:6]
-    assert (names["type"], names["key"]) == ("names", key)
-    assert names["attributes"] == ["mail", "sn", "userPassword"]
-    assert (line["digests"], last["digests"]) == (f"{','.join(tags)}  {{secret}}", f" {of_other} ")
+    assert (line["key"], last["key"]) == (key, key)
+    assert line["attributes"] == {"mail": " ".join(tags), "userPassword": "{secret}"}
+    assert last["attributes"] == {"sn": of_other}
     first, second, third = in_doubt(journal_path)
     assert first.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
     assert (list(second.added), third.added) == (["eduPersonEntitlement"], {"sn": (f"{{{key}}}{of_other}",)})
@@ -227,34 +226,6 @@ def test_an_added_entry_without_values_is_journalled_and_read(make_journal, inte
         journal.intents([intend("e.f", op="add", add={})])
     assert [change.attributes for change in changes(journal_path)] == [("sn",), (), ()]
     assert [list(intent.added) for intent in in_doubt(journal_path)] == [["sn"], [], []]
-
-
-def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, intend, journal_path):
-    """Each such intent names its attributes and its key."""
-    with make_journal() as journal:
-        journal.intents([intend("lea.petit", op="add", add={"sn": (b"B",), "userPassword": (b"x",)})])
-    begun, _names, intent = lines(journal_path)
-    own = {"attributes": {"mail": "a1b2c3 0f0f0f", "userPassword": "{secret}"}, "key": "k0"}
-    body = {name: value for name, value in intent.items() if name not in ("digests", "seq", "prev", "hash")}
-    line, _head = sealed({**body, **own}, Head(1, begun["hash"]))
-    Path(journal_path).write_bytes(Path(journal_path).read_bytes().splitlines(True)[0] + line)
-    (doubt,) = in_doubt(journal_path)
-    assert doubt.added == {"mail": ("{k0}a1b2c3", "{k0}0f0f0f"), "userPassword": ("{secret}",)}
-    assert [change.attributes for change in changes(journal_path)] == [("mail", "userPassword")]
-
-
-def test_an_intent_that_does_not_fit_its_line_of_names_is_refused(make_journal, intend, journal_path):
-    with make_journal() as journal:
-        journal.intents([intend("lea.petit", op="add", add={"sn": (b"B",)})])
-    begun, names, _intent = lines(journal_path)
-    raw = Path(journal_path).read_bytes().splitlines(True)
-    body = {name: value for name, value in names.items() if name not in ("seq", "prev", "hash")}
-    other, head = sealed({**body, "attributes": ["mail", "sn"]}, Head(1, begun["hash"]))
-    body = {n: value for n, value in json.loads(raw[2]).items() if n not in ("seq", "prev", "hash")}
-    Path(journal_path).write_bytes(raw[0] + other + sealed(body, head)[0])
-    for read in (in_doubt, lambda path: list(changes(path))):
-        with pytest.raises(JournalUnusable, match="does not fit the names of line 2"):
-            read(journal_path)
 
 
 def test_equal_values_of_two_people_do_not_look_equal(make_journal, intend, journal_path):

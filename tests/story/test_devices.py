@@ -18,7 +18,7 @@ from piactl.cli.framework.help_desk import identity_checks
 from piactl.core.edits import Author
 from piactl.core.plan.write import Write
 from piactl.directory.open import open_writer
-from piactl.directory.port import Writer, WriteResult
+from piactl.directory.port import Writer, WriteResult, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import carry_out
 from piactl.edits.found_accounts import find_entry
@@ -28,7 +28,7 @@ from piactl.helpdesk.device_changes import (
     prepare_suspension,
     prepare_verification,
 )
-from piactl.helpdesk.verify_code import CheckedCode, CodeOutcome, use_code
+from piactl.helpdesk.verify_code import WrongCode, use_code
 from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.private_files import write_private
@@ -371,7 +371,7 @@ def test_the_server_itself_keeps_the_desk_from_protected_accounts(claire: Academ
             list(writer.write([made.accounts[0].then[0]]))
         entry = find_entry(store, UID)
         with pytest.raises(PiactlError, match="cannot be checked"):
-            checked(configuration, writer, entry, phone.code())
+            use(configuration, writer, entry, phone.code())
 
 
 def test_guessing_is_slowed_down(claire: Academy) -> None:
@@ -420,9 +420,15 @@ def configuration_and_entry(academy: Academy) -> tuple[Configuration, Entry]:
         return configuration, find_entry(configuration.accounts(writer), UID)
 
 
-def checked(configuration: Configuration, writer: Writer, entry: Entry, code: str) -> CheckedCode:
-    encoding, keys, unreadable = configuration.encoding, configuration.keys, configuration.unreadable
-    return use_code(writer, encoding, keys, unreadable, entry, code, datetime.now(UTC))
+def use(configuration: Configuration, writer: Writer, entry: Entry, code: str) -> str:
+    """Why the code is not good; "" for a good one, which is used up."""
+    keys, unreadable = configuration.keys, configuration.unreadable
+    try:
+        make = lambda write: write_one(writer, write).outcome  # noqa: E731
+        use_code(writer, keys, unreadable, entry, code, datetime.now(UTC), make)
+    except WrongCode as wrong:
+        return str(wrong)
+    return ""
 
 
 def test_a_code_used_by_eight_threads_at_once_is_good_once(claire: Academy) -> None:
@@ -434,17 +440,19 @@ def test_a_code_used_by_eight_threads_at_once_is_good_once(claire: Academy) -> N
     for _ in range(3):
         code, outcomes, barrier = phone.code(), [], Barrier(8)
 
-        def use(code: str = code, outcomes: list[Any] = outcomes, barrier: Barrier = barrier) -> None:
+        def race(code: str = code, outcomes: list[str] = outcomes, barrier: Barrier = barrier) -> None:
             with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
                 barrier.wait()
-                outcomes.append(checked(configuration, writer, entry, code).outcome)
+                outcomes.append(use(configuration, writer, entry, code))
 
-        threads = [Thread(target=use) for _ in range(8)]
+        threads = [Thread(target=race) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
-        assert sorted(outcomes) == [CodeOutcome.GOOD] + [CodeOutcome.USED] * 7
+        assert len(outcomes) == 8
+        assert sorted("was used" in why for why in outcomes) == [False] + [True] * 7
+        assert outcomes.count("") == 1
 
 
 @pytest.mark.long
@@ -469,21 +477,20 @@ def test_150_concurrent_guesses_block_the_account(claire: Academy) -> None:
 
 
 def test_a_code_checked_by_piactl_is_used_up_for_slapd_too(claire: Academy) -> None:
-    def use(code: str) -> CodeOutcome:
+    def tried(code: str) -> str:
         configuration, entry = configuration_and_entry(claire)
         with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
-            return checked(configuration, writer, entry, code).outcome
+            return use(configuration, writer, entry, code)
 
-    assert use("123456") is CodeOutcome.NONE
     phone = verified(claire, UID)
     code = phone.code()
-    assert use("12 34") is CodeOutcome.WRONG
-    assert use(f" {code[:3]} {code[3:]}") is CodeOutcome.GOOD
-    assert use(code) is CodeOutcome.USED
+    assert "not a code" in tried("12 34")
+    assert tried(f" {code[:3]} {code[3:]}") == ""
+    assert "was used before" in tried(code)
     assert not lets_in(claire, code), "used up for slapd too"
     assert lets_in(claire, phone.code())
     do(claire, "suspend", UID)
-    assert use(phone.code()) is CodeOutcome.SUSPENDED
+    assert "its device is suspended" in tried(phone.code())
 
 
 class Dying:

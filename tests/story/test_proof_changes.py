@@ -12,6 +12,7 @@ import pytest
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, given, reset
 
 from .academy import Academy, prepared
+from .killed import killed_at_calls_of, killed_by
 from .phones import KNOWN, enrolled, verified, verify
 from .test_logins import day, post
 
@@ -253,3 +254,21 @@ def test_a_notice_that_cannot_be_stored_is_sent_and_a_malformed_one_stops_no_oth
     for name in ("bad", "lacks", "row"):
         assert f"{name}.json" in "".join(staff.said[-2:])
     assert {path.name for path in notices.iterdir()} == {"bad.json", "lacks.json", "row.json"}
+
+
+def test_a_killed_run_leaves_its_notices_to_the_next_one(staff: Academy) -> None:
+    """Killed before its first write and after it: who was changed is told once, and nobody else."""
+    heard = hooked(staff, "cat >>{heard}")
+    feed = changed(staff)
+    for killer, made in (("executor.keep_undo", False), ("write_ahead.Settlement", True)):
+        program = killed_at_calls_of(killer)
+        words = ("--config", str(staff.sandbox.config), "nightly", str(feed), "--as-of", TODAY)
+        killed_by(program, staff, "1", *words)
+        assert not heard.exists()
+        assert bool(staff.values(CLAIRE, "piactlProofChanged")) is made
+        staff.night(TODAY)
+        assert heard.exists() is made, killer
+    told = {"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}
+    assert notified(heard) == [told]
+    staff.night(TODAY, feed)
+    assert not heard.exists()

@@ -247,7 +247,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         holder = find_holder(command.accounts(writer), name, identity)
         uid = holder.account.uid
         code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
-        check_code(checks, holder.entry, code, configuration.encoding, command.run())
+        check_code(checks, holder.entry, code, command.run())
     put_text([translate(Phrase("{uid}: the code is good, and used up", uid=uid)), "\n"])
     return int(Exit.DONE)
 
@@ -405,7 +405,7 @@ def _proof(
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead, two)
         checks = identity_checks(configuration, writer)
-        check_proof(checks, holder.entry, numen, code, configuration.encoding, command.run())
+        check_proof(checks, holder.entry, numen, code, command.run())
 
     return prove
 

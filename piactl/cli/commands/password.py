@@ -334,6 +334,6 @@ def _identity_check(
 
     def check(writer: Writer) -> None:
         checks = identity_checks(configuration, writer)
-        check_proof(checks, needed.entry, numen, code, configuration.encoding, run)
+        check_proof(checks, needed.entry, numen, code, run)
 
     return check

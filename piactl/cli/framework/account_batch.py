@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from typing import Any
 
 from piactl.cli.framework.configuration import Configuration
@@ -34,7 +33,6 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.terminal import StdoutLost, confirm, stop_on_signals
-from piactl.clock import utc_now
 from piactl.core.edits import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
@@ -66,8 +64,8 @@ from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
 from piactl.report.table import rendered
-from piactl.runs.notifications import notify_owners, say_sessions_go_on
-from piactl.runs.run import CommandRun, Order, Run, note_afterwards
+from piactl.runs.notifications import say_sessions_go_on
+from piactl.runs.run import CommandRun, Order, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,9 @@ class AccountCommand:
         """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
         `delivery`. With `everywhere`, and if access is taken away, each listed server has to have it."""
         batch, result = self.carry_through(prepare, delivery, everywhere=everywhere or self.manner.emergency)
-        _notify(self.run(), batch, result)
+        applied = (account for account in batch.accounts if result.of(account)[0] is AccountOutcome.APPLIED)
+        if any(Kind.LOCK.value in write.kinds for account in applied for write in account.writes):
+            say_sessions_go_on(self.configuration.settings, say)
         code = finish(batch, result, self.manner, self.order.as_of)
         if show is not None and result.undelivered is None and result.refused is None:
             show()
@@ -357,17 +357,3 @@ def put_results(results: Sequence[dict[str, Any]], manner: Manner) -> None:
             put_text(texts)
     else:
         put(rendered(results, RESULT_COLUMNS, layout_or_default(manner.output)))
-
-
-def _notify(run: CommandRun, batch: Batch, result: BatchResult) -> None:
-    """Notifies the owners of changed proofs, and reports after a lock that open sessions continue."""
-    made = [
-        account
-        for account in batch.accounts
-        if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
-    ]
-    notices = [account.notice for account in made if account.notice is not None]
-    notify_owners(run.settings, notices, utc_now(), say, partial(note_afterwards, run))
-    rows = (row for account in made for row in (account.write, *account.then) if row is not None)
-    if any(Kind.LOCK.value in row.kinds for row in rows):
-        say_sessions_go_on(run.settings, say)

@@ -280,16 +280,6 @@ def account_dn(settings: DirectorySettings, uid: str) -> str:
     return child(settings.accounts, settings.attributes.get("uid", "uid"), uid)
 
 
-def removed_private_mail(write: Write, settings: DirectorySettings) -> str:
-    """The private address that a write of an account removes or replaces, "" if there was none."""
-    name = settings.attributes.get("supannMailPrive", "supannMailPrive")
-    former, new = (
-        plain_mail(b"".join(side.get(name, ())[:1]).decode("utf-8", "replace"))
-        for side in (write.delete, write.add)
-    )
-    return former if former != new else ""
-
-
 def read_private_mail(
     reader: Reader, dn: str, settings: DirectorySettings
 ) -> tuple[str, tuple[tuple[str, date], ...]]:
