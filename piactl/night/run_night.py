@@ -26,14 +26,15 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.feed.rejects_file import write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState, run_state
 from piactl.planning.ready_plan import ReadyPlan
@@ -133,7 +134,7 @@ def run_nightly(
         run.lock.renew()
         run.journal.note(f"plan {ready.fingerprint}")
         digests = _digests_of(feeds)
-        _keep_rejects(run, feeds, ready)
+        _keep_rejects(run, feeds)
         keep_sets(feeds, run.say)
         forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
@@ -270,30 +271,26 @@ def _keep_known(run: Run, night: NightDb) -> None:
         )
 
 
-def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
+def _digests_of(feeds: Sequence[FeedOfRun]) -> list[tuple[str, Path]]:
     """Digest and path of each feed, and of each .md5 beside one."""
     digests = []
     for feed in feeds:
-        digests.append((feed.feed.facts.digest, feed.path))
+        digests.append((feed.facts.digest, feed.path))
         digests.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
     return digests
 
 
-def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
+def _keep_rejects(run: Run, feeds: Sequence[FeedOfRun]) -> None:
     """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
     folder = Path(run.settings.state_folder) / "rejects"
     forget_old(folder, run.settings.keep_rejects_days, run.now())
-    for sourced in feeds:
-        feed_rejections = set(sourced.feed.rejections)
-        further_rejections = [
-            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
-        ]
-        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
-        if not feed.raw_lines:
+    for feed in feeds:
+        rejects = feed.rejects()
+        if rejects is None or not rejects.raw_lines:
             continue
         make_private_folder(folder)
-        file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
-        count = write_rejects(file, feed, sourced.source)
+        file = folder / f"{run.order.run}-{_csv_name(feed.facts.file)}"
+        count = write_rejects(file, rejects, feed.source)
         rows = counted(count, "row was rejected or held", "rows were rejected or held")
         run.say(Phrase("{rows}; correct them and feed them again: {file}", rows=rows, file=file))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piactl import __version__
@@ -12,18 +12,16 @@ from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.memory import Memory
-from piactl.core.plan.plan import Rejection
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import stored_traces
 from piactl.directory.dn import normal_value
 from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
-from piactl.feed.feed import Feed
 from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
-from piactl.planning.evaluate import Evaluation
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import (
     FeedsOfAnotherDay,
     Scan,
@@ -34,7 +32,7 @@ from piactl.planning.inputs.load_feeds import (
 )
 from piactl.planning.inputs.lost_zeros import Written, find_slips
 from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.planning.make_plan import FeedOfRun, Planning
+from piactl.planning.make_plan import Planning
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState
 from piactl.planning.ready_plan import ReadyPlan
@@ -42,36 +40,6 @@ from piactl.private_files import room_on_disk
 
 PEOPLE = 1_000
 """The number of people that are evaluated together, some 14 KiB each."""
-
-
-@dataclass(slots=True)
-class _Rejected:
-    """The rejections of a feed, and the bytes of the rows that its rejects file has."""
-
-    feed: Feed
-    rejections: dict[Rejection, None] = field(default_factory=dict)
-    raw_lines: dict[int, bytes] = field(default_factory=dict, repr=False)
-
-    def add(self, part: Feed, raw: Mapping[int, bytes], evaluation: Evaluation, *, supplement: bool) -> None:
-        """Adds the rejections of the people of an evaluation, whose rows are in `part` and `raw`."""
-        self.feed = part
-        self.raw_lines |= part.raw_lines
-        own = dict.fromkeys(part.rejections)
-        self.rejections |= own
-        further = [r for r in evaluation.rejections if r.file in part.files and r not in own]
-        self.rejections |= dict.fromkeys(further)
-        people = {r.matricule for r in further if not supplement and r.matricule in part.people}
-        lines = {line for matricule in people for line in part.people[matricule or ""].lines}
-        places = {(r.file, r.line) for r in further if r.line}
-        if lines or places:
-            self.raw_lines |= {n: row for n, row in raw.items() if n in lines or part.place(n) in places}
-
-    def whole(self) -> Feed:
-        """The feed with its rejections and without its people."""
-        rejections = tuple(sorted(self.rejections, key=lambda r: (r.line, r.column, r.code)))
-        return replace(
-            self.feed, people={}, held={}, unusable=(), rejections=rejections, raw_lines=self.raw_lines
-        )
 
 
 def build_plan(
@@ -83,7 +51,7 @@ def build_plan(
     night: NightDb,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
-) -> tuple[list[SourcedFeed], ReadyPlan]:
+) -> tuple[list[FeedOfRun], ReadyPlan]:
     """The feeds, with what is rejected of them, and the plan of one run. `night` says who has to be
     evaluated, and learns what the next run has to know. `tick` is called now and then.
 
@@ -119,7 +87,6 @@ def build_plan(
         ]
         folder = Path(settings.state_folder)
         planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
-        rejected: list[_Rejected] = []
         for batch in night.batches(PEOPLE):
             tick()
             night.rows.set_batch(batch)
@@ -130,17 +97,11 @@ def build_plan(
                 raws.append(raw)
             entries = read_accounts_named(*accounts, night.uids_of_batch())
             evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
-            rejected = rejected or [_Rejected(part.feed) for part in parts]
-            for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
-                of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
+            for of_feed, sourced, raw in zip(of_run, parts, raws, strict=True):
+                of_feed.add_rejected(sourced.feed, raw, evaluation.rejections)
         tick()
         planning.give_names(night, tick)
-        ready = planning.plan(night.census(), night.known())
-        whole = [
-            SourcedFeed(replace(of_feed.whole(), facts=feed.facts), feed.source, feed.path)
-            for of_feed, feed in zip(rejected, of_run, strict=True)
-        ]
-        return whole, ready
+        return of_run, planning.plan(night.census(), night.known())
 
 
 def _sees_everybody(state: RunState) -> bool:
@@ -237,7 +198,7 @@ class Continued:
     """The feeds and the plan of one run (see `build_plan`), the errors that refuse the feeds of other
     sources, and the scans that remain without these."""
 
-    feeds: list[SourcedFeed]
+    feeds: list[FeedOfRun]
     ready: ReadyPlan
     refused: tuple[PiactlError, ...] = ()
     remarks: tuple[str, ...] = ()

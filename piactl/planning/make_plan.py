@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_limits import LEADING_ZEROS, SAMPLE, FeedFacts
 from piactl.core.plan.guards import Census, Tally, no_own_guards
 from piactl.core.plan.identity_case import Case, case_counts, case_remarks, closed_remarks
 from piactl.core.plan.losses import (
@@ -48,21 +47,14 @@ from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
-from piactl.feed.feed import Remark, first_faults
 from piactl.phrase import Phrase, counted
-from piactl.planning.count_rows import Fate, FeedQualityCount, column_warnings_of
 from piactl.planning.deleted_entries import taken_names, vanished_drift
 from piactl.planning.drift_fates import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.load_feeds import (
-    CountedFeed,
-    check_counted,
-    check_feed_dates,
-    check_held,
-    from_source,
-)
+from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun, column_warnings_of
+from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
 from piactl.planning.plan_rows import PlanRows, devices_at_no_device
@@ -73,65 +65,6 @@ from piactl.planning.sponsors import ADVICE, leaving_sponsors
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""
-
-
-@dataclass(slots=True)
-class FeedOfRun:
-    """A feed of a run: its facts, and what the evaluations find in it. `remarks` returns the remarks about
-    it, given the lines of rows that count once and of unusual NUMENs."""
-
-    source: SourceSettings
-    path: Path
-    facts: FeedFacts
-    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[Remark]]
-    known: int = 0
-    """The people who are known from its source, and of these those who are still in it."""
-    still: int = 0
-    gone: list[str] = field(default_factory=list)
-    """The first of those who are not."""
-    rejections: list[Rejection] = field(default_factory=list)
-    judged: list[Rejection] = field(default_factory=list)
-    held: dict[str, str] = field(default_factory=dict)
-    duplicates: list[int] = field(default_factory=list)
-    unusual_numens: list[int] = field(default_factory=list)
-    quality: FeedQualityCount = field(default_factory=FeedQualityCount)
-
-    def add(self, sourced: SourcedFeed, evaluation: Evaluation) -> None:
-        """Adds what the feed says of the people of an evaluation, before the feeds are merged."""
-        feed, as_of = sourced.feed, evaluation.as_of
-        self.rejections += feed.rejections
-        self.judged += sourced.judgement
-        self.duplicates += feed.duplicates
-        self.unusual_numens += feed.unusual_numens
-        present = feed.present
-        for matricule, posts in evaluation.before.items():
-            if from_source(posts, self.source.name, feed.written, as_of):
-                self.known += 1
-                if matricule in present:
-                    self.still += 1
-                else:
-                    self.gone = sorted([*self.gone, matricule])[:SAMPLE]
-
-    def finish(self, skipped: int) -> None:
-        """Completes the facts; `skipped` people are known from the source and in the feed, and were not
-        evaluated."""
-        self.known += skipped
-        self.still += skipped
-        columns = dict(self.facts.columns)
-        for column, count in Counter(rejection.column for rejection in self.judged).items():
-            values, bad = columns.get(column, (0, 0))
-            columns[column] = (values, bad + count)
-        wrong = first_faults(
-            sorted(self.judged, key=_place), first_faults(sorted(self.rejections, key=_place))
-        )
-        self.facts = replace(self.facts, columns=columns, wrong=wrong)
-        self.duplicates.sort()
-        self.unusual_numens.sort()
-
-    def counted(self) -> CountedFeed:
-        """What the limits of the source count."""
-        zeros = {r.line: r.message for r in self.rejections if r.code == LEADING_ZEROS}
-        return CountedFeed(self.facts, self.source, self.path, self.known, self.still, self.gone, zeros)
 
 
 def _place(rejection: Rejection) -> tuple[str, int, str, str]:
@@ -230,7 +163,7 @@ class Planning:
         )
         desired = evaluation.evaluate(entries)
         for feed, sourced in zip(self.feeds, evaluation.judged_feeds, strict=True):
-            feed.add(sourced, evaluation)
+            feed.add(sourced, evaluation.before, self.as_of)
         late = [wanted for wanted in desired if self._is_late(wanted)]
         late_uids = {wanted.account.uid for wanted in late}
         ready = [wanted for wanted in desired if not self._is_late(wanted)] if late else desired
@@ -374,7 +307,7 @@ class Planning:
             return Fate.IGNORED if has_none else Fate.UNCHANGED
 
         for feed, sourced in zip(self.feeds, evaluation.feeds, strict=True):
-            feed.quality.add(sourced, fate, self.memory.sources.get(feed.source.name))
+            feed.add_rows(sourced, fate, self.memory.sources.get(feed.source.name))
 
     def _keep_claims(
         self, evaluation: Evaluation, late: Sequence[Desired], unsure: Container[str | None]
@@ -502,7 +435,7 @@ class Planning:
     def _count_late(self, claimant: _Claimant, matricule: str, fate: Fate, why: str) -> None:
         for feed, lines in zip(self.feeds, claimant.lines, strict=True):
             if lines:
-                feed.quality.add_lines(lines, fate)
+                feed.add_late(lines, fate)
                 if fate is Fate.HELD:
                     feed.held[matricule] = why
 
@@ -518,11 +451,10 @@ class Planning:
         memory, policy, as_of = self.memory, self.rules.policy, self.as_of
         for feed in self.feeds:
             feed.finish(skipped.get(feed.source.name, 0) if feed.facts.full else 0)
-        check_counted([feed.counted() for feed in self.feeds], memory, as_of, self.accepted.feeds)
+        check_counted(self.feeds, memory, as_of, self.accepted.feeds)
         groups = plan_groups(self.accounts, self.rules, memory.last)
         self.table.add(groups.rows)
-        held = {feed.path: feed.held for feed in self.feeds}
-        check_held(self.feeds, held, memory, as_of, self.accepted.feeds)
+        check_held(self.feeds, memory, as_of, self.accepted.feeds)
         former, losses, taken = memory.last, NO_LOSSES, NOTHING_TAKEN
         if former:
             taken = former.taken
@@ -575,8 +507,7 @@ class Planning:
             counted=tally.counted(before, policy, as_of, held=held_names, losses=losses),
             impact=tuple(tally.impact(before, policy, as_of, in_sources)),
             quality=tuple(
-                feed.quality.quality(feed, tally.posts, memory.sources.get(feed.source.name), as_of)
-                for feed in self.feeds
+                feed.quality(tally.posts, memory.sources.get(feed.source.name), as_of) for feed in self.feeds
             ),
         )
         last = LastRun(
