@@ -122,7 +122,9 @@ class Planning:
             )
         if not accepted.date:
             check_feed_dates(feeds, rules.as_of, accepted.feeds)
-        self.table = PlanTable(folder)
+        taken = self.memory.last.taken if self.memory.last else NOTHING_TAKEN
+        self.tally = Tally(self.memory.sources, taken_lately(taken, self.as_of))
+        self.table = PlanTable(folder, self.tally)
         self.numbers = numbers_of(accounts, rules.policy, state.listed)
         self.has_delta = any(not feed.facts.full for feed in feeds)
         fed = {feed.source.name for feed in feeds if feed.facts.full}
@@ -448,7 +450,7 @@ class Planning:
         Raises FeedRefused if a feed breaks a limit of its source, or if too many of its people are held, and
         it is not accepted. A plan that breaks guards is returned with its refusals.
         """
-        memory, policy, as_of = self.memory, self.rules.policy, self.as_of
+        memory, policy, as_of, tally = self.memory, self.rules.policy, self.as_of, self.tally
         for feed in self.feeds:
             feed.finish(skipped.get(feed.source.name, 0) if feed.facts.full else 0)
         check_counted(self.feeds, memory, as_of, self.accepted.feeds)
@@ -457,12 +459,8 @@ class Planning:
         check_held(self.feeds, memory, as_of, self.accepted.feeds)
         former, losses, taken = memory.last, NO_LOSSES, NOTHING_TAKEN
         if former:
-            taken = former.taken
-        tally = Tally(memory.sources, taken_lately(taken, as_of))
-        for account_counts in self.table.counts():
-            tally.count(account_counts)
-        if former:
             losses = losses_before(former.losses, former.unfinished, tally.by_kind(), as_of)
+            taken = former.taken
         before = others.plus(self.census)
         facts = [feed.facts for feed in self.feeds]
         holds = tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or "")))
