@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from piactl import __version__
@@ -18,13 +19,14 @@ from piactl.directory.dn import normal_value
 from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
+from piactl.feed.read_feed import ScannedFeed
 from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import (
     FeedsOfAnotherDay,
-    Scan,
+    ScannedFeeds,
     in_order,
     raise_refused,
     read_older,
@@ -46,7 +48,7 @@ def build_plan(
     accounts: ManagedAccounts,
     rules: Rules,
     settings: Settings,
-    scans: Sequence[Scan],
+    scans: ScannedFeeds,
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
@@ -60,17 +62,12 @@ def build_plan(
     is not one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned
     with its refusals.
     """
-    raise_refused([scan.refused for scan in scans if scan.refused is not None])
+    raise_refused(scans.refused)
     with room_on_disk(Path(settings.state_folder)):
-        scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
-        feeds = [scan.feed for scan in scans if scan.feed is not None]
-        waiting = state.remembered.memory.waiting
-        linked = state.linked.named([*_matricules(night, scans), *waiting], rules.keys)
-        written = (_written(night, scan) for scan in scans)
-        slips = find_slips(written, accounts, state.listed, linked, state.remembered.memory)
-        state = replace(state, linked=linked, slips=slips)
-        night.rows.index(linked.first.items())
-        if _sees_everybody(state):
+        feeds = in_order(scans.feeds, settings.sources)
+        state = _with_matricules(state, feeds, accounts, rules, night)
+        night.rows.index(state.linked.first.items())
+        if state.seals:  # every account has to be looked at
             night.forget()
         listing = {name for name, source in settings.sources.items() if source.full}
         night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
@@ -81,19 +78,16 @@ def build_plan(
         people = _People(state, memory, night)
         people.want(rules)
         night.read_feeds(feeds)
-        of_run = [
-            FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
-            for scan, feed in zip(scans, feeds, strict=True)
-        ]
+        of_run = [FeedOfRun(feed.source, feed.path, feed.facts, feed.remarks) for feed in feeds]
         folder = Path(settings.state_folder)
         planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
         for batch in night.batches(PEOPLE):
             tick()
             night.rows.set_batch(batch)
             parts, raws = [], []
-            for scan, feed in zip(scans, feeds, strict=True):
+            for feed in feeds:
                 part, raw = feed.of_batch()
-                parts.append(SourcedFeed(part, scan.source, scan.path))
+                parts.append(SourcedFeed(part, feed.source, feed.path))
                 raws.append(raw)
             entries = read_accounts_named(*accounts, night.uids_of_batch())
             evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
@@ -104,23 +98,15 @@ def build_plan(
         return of_run, planning.plan(night.census(), night.known())
 
 
-def _sees_everybody(state: RunState) -> bool:
-    """Whether every account has to be looked at: until a run of this version has ended well, some have no
-    sealed base."""
-    last = state.memory.last
-    return last is None or last.layout < LAYOUT
-
-
-def _matricules(night: NightDb, scans: Iterable[Scan]) -> Iterator[str]:
-    for scan in scans:
-        if scan.feed is not None:
-            yield from night.rows.owners(scan.feed.number)
-
-
-def _written(night: NightDb, scan: Scan) -> Written:
-    if scan.feed is None:
-        return Written(scan.source, ())
-    return Written(scan.source, night.rows.owners(scan.feed.number), scan.feed.is_rejects)
+def _with_matricules(
+    state: RunState, feeds: Sequence[ScannedFeed], accounts: ManagedAccounts, rules: Rules, night: NightDb
+) -> RunState:
+    """The state with the matricules of the feeds that are linked to others, and those that are slips."""
+    memory = state.remembered.memory
+    owners = [night.rows.owners(feed.number) for feed in feeds]
+    linked = state.linked.named(chain(*owners, memory.waiting), rules.keys)
+    files = [Written(f.source, names, f.is_rejects) for f, names in zip(feeds, owners, strict=True)]
+    return replace(state, linked=linked, slips=find_slips(files, accounts, state.listed, linked, memory))
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
@@ -196,13 +182,13 @@ class _People:
 @dataclass(frozen=True, slots=True)
 class Continued:
     """The feeds and the plan of one run (see `build_plan`), the errors that refuse the feeds of other
-    sources, and the scans that remain without these."""
+    sources, and what remains of the scanned feeds without these."""
 
     feeds: list[FeedOfRun]
     ready: ReadyPlan
-    refused: tuple[PiactlError, ...] = ()
-    remarks: tuple[str, ...] = ()
-    scans: tuple[Scan, ...] = ()
+    refused: tuple[PiactlError, ...]
+    remarks: tuple[str, ...]
+    scans: ScannedFeeds
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -213,7 +199,7 @@ def build_continuing(
     accounts: ManagedAccounts,
     rules: Rules,
     settings: Settings,
-    scans: Sequence[Scan],
+    scans: ScannedFeeds,
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
@@ -226,7 +212,7 @@ def build_continuing(
     No feed of a refused source is used, nor one that the plan `before` of the same run was made without: its
     rows are gone. Raises FeedRefused and what else `build_plan` raises.
     """
-    remaining = list(scans if before is None else before.scans)
+    remaining = scans if before is None else before.scans
     sources, remarks = list[str](), [*before.remarks] if before is not None else []
     refused: list[PiactlError] = [*before.refused] if before is not None else []
     older = read_older(Path(settings.state_folder))
@@ -240,17 +226,16 @@ def build_continuing(
                     Phrase("{file}: skipped: an older feed, refused before; remove it", file=file)
                     for file in files
                 ]
-                remaining = _without(
-                    night, remaining, [scan for scan in remaining if str(scan.path) in files]
-                )
+                remaining = _without(night, remaining, files=files)
                 continue
-            names = {scan.source.name for scan in remaining if str(scan.path) in _files(error)}
+            errors = error.errors if isinstance(error, FeedsRefused) else [error]
+            names = {name for one in errors for name in _sources(one)}
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
-            if alone or not names or not names <= settings.go_on:
+            if alone or not names <= settings.go_on:
                 raise
             refused.append(error)
             sources += sorted(names)
-            remaining = _without(night, remaining, [scan for scan in remaining if scan.source.name in names])
+            remaining = _without(night, remaining, sources=names)
     if sources:
         remarks.append(
             Phrase(
@@ -260,20 +245,19 @@ def build_continuing(
         )
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
-    return Continued(feeds, ready, tuple(refused), tuple(remarks), tuple(remaining))
+    return Continued(feeds, ready, tuple(refused), tuple(remarks), remaining)
 
 
-def _without(night: NightDb, scans: Sequence[Scan], refused: Sequence[Scan]) -> list[Scan]:
-    """The feeds without these, whose rows are removed."""
-    for scan in refused:
-        if scan.feed is not None:
-            night.rows.forget(scan.feed.number)
-    return [scan for scan in scans if scan not in refused]
+def _sources(error: FeedRefused | FeedsOfAnotherDay) -> Collection[str]:
+    return error.sources if isinstance(error, FeedsOfAnotherDay) else {error.source}
 
 
-def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:
-    if isinstance(error, FeedsOfAnotherDay):
-        return set(error.files)
-    return (
-        {feed_error.file for feed_error in error.errors} if isinstance(error, FeedsRefused) else {error.file}
-    )
+def _without(
+    night: NightDb, scans: ScannedFeeds, *, files: Collection[str] = (), sources: Collection[str] = ()
+) -> ScannedFeeds:
+    """The feeds without those of these files or sources, whose rows are removed."""
+    gone = [feed for feed in scans.feeds if str(feed.path) in files or feed.source.name in sources]
+    for feed in gone:
+        night.rows.forget(feed.number)
+    refused = [error for error in scans.refused if error.source not in sources]
+    return ScannedFeeds([feed for feed in scans.feeds if feed not in gone], refused)

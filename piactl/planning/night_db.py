@@ -64,10 +64,8 @@ CREATE INDEX applied_key ON applied(key);
 """
 _OF_RUN = """
 CREATE TEMP TABLE seen(uid TEXT PRIMARY KEY, csn BLOB) WITHOUT ROWID;
-CREATE TEMP TABLE evaluated(uid TEXT PRIMARY KEY, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
-  sources TEXT);
-CREATE TEMP TABLE written(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
-  sources TEXT, names TEXT, traces TEXT);
+CREATE TEMP TABLE noted(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
+  sources TEXT, written INTEGER, names TEXT, traces TEXT);
 CREATE TEMP TABLE confirmed(uid TEXT PRIMARY KEY, before BLOB, after BLOB);
 """
 _LISTED = "(SELECT key FROM row WHERE feed = :feed)"
@@ -90,12 +88,12 @@ SELECT digest, key FROM trace WHERE digest IN
 """
 _TAKE_EVALUATED = """
 UPDATE account SET (csn, settled, due, home, sources) =
-(SELECT csn, settled, due, home, sources FROM evaluated e WHERE e.uid = account.uid)
-WHERE uid IN (SELECT uid FROM evaluated)
+(SELECT csn, settled, due, home, sources FROM noted n WHERE n.uid = account.uid)
+WHERE uid IN (SELECT uid FROM noted WHERE NOT written)
 """
 _MADE = """
-SELECT w.uid, key, after, settled, due, home, sources, names, traces
-FROM written w JOIN confirmed c ON c.uid = w.uid AND c.before = w.csn
+SELECT n.uid, key, after, settled, due, home, sources, names, traces
+FROM noted n JOIN confirmed c ON c.uid = n.uid AND c.before = n.csn WHERE written
 """
 _TONIGHT = ""
 """The origin of traces that hold for this run alone."""
@@ -171,7 +169,7 @@ class NightDb:
             self.forget()
         self.db.execute("DELETE FROM meta")
         self.db.execute("INSERT INTO meta VALUES (?,?)", (basis, day))
-        for table in ("wanted", "evaluated", "written", "confirmed"):
+        for table in ("wanted", "noted", "confirmed"):
             self.db.execute(f"DELETE FROM {table}")
         self.db.execute("DELETE FROM trace WHERE origin = ?", (_TONIGHT,))
 
@@ -374,25 +372,27 @@ class NightDb:
 
     # what a run leaves
 
-    def needs_nothing(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None:
-        """Notes an evaluated account that this run does not write; `settled`: it needs nothing until
-        something changes."""
+    def note(self, account: Account, csn: bytes, rules: Rules, *, written: bool, settled: bool) -> None:
+        """Notes an evaluated account as this run leaves it, or as it will have `written` it. `csn` is the
+        entryCSN with which it was read, b"" for a new one; `settled`: it needs nothing until something
+        changes."""
         facts = facts_of(account, rules)
-        settled = settled and bool(csn) and self._all_said(account.uid, facts)
-        self.db.execute(
-            "INSERT OR REPLACE INTO evaluated VALUES (?,?,?,?,?,?)", (account.uid, csn, settled, *facts)
+        settled = settled and (written or bool(csn)) and self._all_said(account.uid, facts)
+        names, traces = "", ""
+        if written:
+            ties = _ties_of(account) | {f"address:{address.casefold()}" for address in account.addresses}
+            names, traces = json.dumps([*self._names(account.names)]), json.dumps([*self._traces(ties)])
+        row = (
+            account.uid,
+            key_of(account.uid, account.matricule),
+            csn,
+            settled,
+            *facts,
+            written,
+            names,
+            traces,
         )
-
-    def expect(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None:
-        """Notes an account as this run will write it; `csn` is the entryCSN with which it was read, b"" for
-        a new one."""
-        facts = facts_of(account, rules)
-        settled = settled and self._all_said(account.uid, facts)
-        ties = _ties_of(account) | {f"address:{address.casefold()}" for address in account.addresses}
-        names, traces = json.dumps([*self._names(account.names)]), json.dumps([*self._traces(ties)])
-        key = key_of(account.uid, account.matricule)
-        row = (account.uid, key, csn, settled, *facts, names, traces)
-        self.db.execute("INSERT OR REPLACE INTO written VALUES (?,?,?,?,?,?,?,?,?)", row)
+        self.db.execute("INSERT OR REPLACE INTO noted VALUES (?,?,?,?,?,?,?,?,?,?)", row)
 
     def _all_said(self, uid: str, facts: AccountFacts) -> bool:
         """Whether every full source of a running assignment has a feed in this run, or was heard before: an
@@ -421,7 +421,7 @@ class NightDb:
     def _take_as_known(self) -> None:
         run = self.db.execute
         run(_TAKE_EVALUATED)
-        run("UPDATE account SET settled = 0, csn = NULL WHERE uid IN (SELECT uid FROM written)")
+        run("UPDATE account SET settled = 0, csn = NULL WHERE uid IN (SELECT uid FROM noted WHERE written)")
         made = run(_MADE)
         while some := made.fetchmany(_AT_ONCE):
             self._remove([uid for uid, *_ in some])

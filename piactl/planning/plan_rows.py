@@ -1,4 +1,9 @@
-"""The writes and changes that turn the current accounts into the desired ones, in the order of the plan."""
+"""The writes that turn the current accounts into the desired ones, each with its changes.
+
+The attributes of the entry are compared with those of the desired account. That is the write. The changes
+explain it: each names fields whose attributes differ, and each written attribute belongs to a change. No
+change is shown without a write.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,10 @@ from itertools import chain
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.keyed_digests import NUMEN
-from piactl.core.plan.change import Kind
-from piactl.core.plan.drift import Drift, DriftFate
-from piactl.core.plan.memory import Waiting, bare
+from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
+from piactl.core.plan.diff import changes_of, home_establishments
+from piactl.core.plan.drift import Drift, DriftClass, DriftFate
+from piactl.core.plan.memory import Memory, Waiting, bare
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import career_of
@@ -30,16 +36,18 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.base_digest import is_sealed
+from piactl.directory.store.base_digest import BASE, is_sealed
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.foreign_changes import Drifted
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.phrase import Phrase
-from piactl.planning.change_set import changes_of_write
-from piactl.planning.drift_fates import Since, drift_of, held_words, resolved
+from piactl.planning.drift_fates import drift_of, held_words, resolved
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
 
 _STRUCTURAL = "structuralObjectClass"
+
+RESTORED = "attributes"
+"""The fact of a change that names the attributes which another program changed."""
 
 PROTECTED = Phrase("protected: no import touches it")
 SEALS = Phrase("the base that shows what another program changes")
@@ -68,26 +76,24 @@ def planned_row(
 
 @dataclass(slots=True)
 class PlanRows:
-    """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them
-    has is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts
-    that lost only what HR or a date ends. `seals`: every account gets a sealed base. `unwitnessed` is
-    as in Memory: such an account is linked to no device until the help desk makes or resumes one.
-    `holds` collects the protected accounts that would have changed."""
+    """`memory` is what earlier runs left. `has_delta`: a feed of this run is a delta, whose news no later
+    feed repeats. `whole`: every full source has a feed in this run, so what none of them has is over.
+    `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost only what
+    HR or a date ends. `seals`: every account gets a sealed base. `holds` collects the protected accounts that
+    would have changed. An account that is `unwitnessed` (see Memory) is linked to no device until the help
+    desk makes or resumes one."""
 
     accounts: ManagedAccounts
     rules: Rules
     index: AccountIndex
-    waiting: Mapping[str, Waiting]
+    memory: Memory
+    owners: Mapping[str, str]
     has_delta: bool
+    whole: bool
+    drift_waits: bool
+    seals: bool
     holds: list[Hold] = field(default_factory=list)
-    since: Since = field(default_factory=dict)
-    owners: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = False
-    drift_waits: bool = False
-    seals: bool = False
     withheld: set[str | None] = field(default_factory=set)
-    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _drift: dict[str, list[Drift]] = field(default_factory=dict)
     _by: Mapping[str, str] = field(default_factory=dict)
 
@@ -154,7 +160,7 @@ class PlanRows:
     def _suspended(self, decided: Container[str]) -> Iterator[Write]:
         """The rows of accounts about which this run decides nothing, because a person is held, but whose
         device nobody witnessed."""
-        for entry in self.index.entries() if self.unwitnessed else ():
+        for entry in self.index.entries() if self.memory.unwitnessed else ():
             account = entry.account
             if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
                 continue
@@ -223,13 +229,13 @@ class PlanRows:
 
     def _show(self, entry: Entry) -> None:
         """Shows the drift of an entry as the rules see it so far."""
-        drift = drift_of(entry, self.since, self.rules.as_of, self._by, self.owners)
+        drift = drift_of(entry, self.memory.drift, self.rules.as_of, self._by, self.owners)
         self._drift[entry.account.uid] = [*drift]
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
         marked = account.device != NO_DEVICE
-        changed = self.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
+        changed = self.memory.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
         return changed.get("", "") or changed.get(normal_value(account.device), "")
 
     def _entry(self, desired: Desired) -> Entry | None:
@@ -314,7 +320,7 @@ class PlanRows:
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person
         if person is None or not self.has_delta:
-            return self.waiting.get(subject.matricule or "")
+            return self.memory.waiting.get(subject.matricule or "")
         numen = subject.numen_digest
         if person.numen is not None:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
@@ -348,3 +354,125 @@ def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, 
         erased: Values = dict.fromkeys((*names, "userPassword"), ())
         removed[raw.text(encoding.name("uid"))] = {**erased, **({"objectClass": classes} if classes else {})}
     return removed
+
+
+# The changes of a write.
+
+
+def changes_of_write(
+    desired: Desired,
+    write: Write,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Iterable[Drift] = (),
+    *,
+    every: bool = False,
+) -> list[Change]:
+    """The changes of the write that makes an account the desired one, at least one.
+
+    Attributes that another program changed, and that no change of the account explains, have changes of their
+    own, which name them: one for each class of `drift`, and one for those that are not known as such. With
+    `every`, so do those that a change explains, because nothing else lists them. Attributes that only get the
+    form of this version have one change.
+    """
+    if desired.subject.current is None:
+        return changes_of(desired, rules)
+    formed = _formed(desired, write, encoding)
+    written = sorted({*write.attributes} - {encoding.name(BASE), *formed})
+    fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
+    changes = changes_of(desired, rules, fields)
+    foreign = _changed_by_others(desired, written, encoding) if changes else written
+    shown = written if every else foreign
+    stays = (DriftFate.KEPT, DriftFate.WAITS)
+    drifted = [
+        attribute_drift
+        for attribute_drift in drift
+        if attribute_drift.attribute in shown and not (every and attribute_drift.fate in stays)
+    ]
+    changes[:0] = _reverted(desired, drifted, rules)
+    # the object class of the link changes with it
+    known = {attribute_drift.attribute for attribute_drift in drifted} | (
+        {"objectClass"} if drifted else set()
+    )
+    foreign = [name for name in foreign if name not in known]
+    if foreign:
+        changes.append(_restored(desired, write, foreign, rules, encoding))
+    if formed:
+        reason = Phrase(
+            "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        )
+        facts = {LAYOUT: formed}
+        changes.append(_change(desired, Kind.UPDATE, facts, facts, reason, rules))
+    return changes
+
+
+def _formed(desired: Desired, write: Write, encoding: Encoding) -> list[str]:
+    """The attributes that only get the form of this version. An account that is archived, or comes back, has
+    other values, not another form."""
+    current, archived = desired.subject.current, desired.account.state is State.ARCHIVED
+    if current is None or (current.state is State.ARCHIVED) != archived:
+        return []
+    return encoding.formed(write)
+
+
+def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
+    """The changes that take back what another program changed; what gave access comes first."""
+    for drift_class in DriftClass:
+        some = [attribute_drift for attribute_drift in drift if attribute_drift.drift_class == drift_class]
+        if not some:
+            continue
+        names = [attribute_drift.attribute for attribute_drift in some]
+        by = next((attribute_drift.by for attribute_drift in some if attribute_drift.by), "")
+        reason = Phrase("another program changed it")
+        if by:
+            reason = Phrase("another program changed it, {by}", by=by)
+        before = {RESTORED: names, "theirs": [f"{d.attribute}: {v}" for d in some for v in d.theirs]}
+        ours = [f"{d.attribute}: {v}" for d in some for v in d.ours]
+        after = {RESTORED: names, "class": drift_class.value, "ours": ours}
+        yield _change(desired, Kind.DRIFT, before, after, reason, rules)
+
+
+def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encoding) -> list[str]:
+    """The written attributes whose fields the account already has as it should."""
+    current, account = desired.subject.current, desired.account
+    if current is None or account.state is State.ARCHIVED:
+        return []
+
+    def differs(field: str) -> bool:
+        return bool(getattr(current, field) != getattr(account, field))
+
+    fields = ((name, encoding.fields.get(name, ())) for name in written)
+    return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
+
+
+def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, encoding: Encoding) -> Change:
+    """The change that restores managed attributes, or that links a closed or locked account to no device so
+    that the directory refuses it."""
+    before: Facts = {RESTORED: names}
+    after: Facts = {RESTORED: names}
+    reason = Phrase("managed attributes were changed by another program: {names}", names=", ".join(names))
+    link = encoding.name("oathTOTPToken")
+    if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", Phrase("link to no device")]}
+        reason = Phrase(
+            "the account is closed, and its dates alone count only where a password policy applies"
+        )
+        if desired.account.locked:
+            reason = Phrase(
+                "the account is locked, and its dates alone count only where a password policy applies"
+            )
+    return _change(desired, Kind.UPDATE, before, after, reason, rules)
+
+
+def _change(desired: Desired, kind: Kind, before: Facts, after: Facts, reason: str, rules: Rules) -> Change:
+    return Change(
+        kind=kind,
+        uid=desired.account.uid,
+        matricule=desired.account.matricule,
+        before=before,
+        after=after,
+        reason=reason,
+        effective=rules.as_of,
+        establishments=home_establishments(desired.account, rules.as_of),
+        profiles=desired.account.profiles,
+    )

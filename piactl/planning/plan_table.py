@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Tally
@@ -67,15 +68,13 @@ class PlanTable:
     def has_claims(self) -> bool:
         return self._db.execute("SELECT 1 FROM claim LIMIT 1").fetchone() is not None
 
-    def claims(self) -> Iterator[tuple[int, Claim]]:
-        """The claims in their order, with their numbers."""
+    def claims(self) -> Iterator[tuple[Claim, Any]]:
+        """The claims in their order, each with who makes it."""
         query = "SELECT n, first, matricule, base, uid FROM claim ORDER BY first, matricule, base, uid"
-        return ((number, Claim(*claim)) for number, *claim in self._db.execute(query))
-
-    def claimant(self, number: int) -> object:
-        """Who makes the claim of this number."""
-        (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
-        return pickle.loads(packed)  # noqa: S301 # nosec B301 - this process alone has written it
+        for number, *claim in self._db.execute(query):
+            (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
+            # this process alone has written it
+            yield Claim(*claim), pickle.loads(packed)  # noqa: S301 # nosec B301
 
 
 class _Column(StoredRows):

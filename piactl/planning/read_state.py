@@ -9,6 +9,7 @@ from piactl.core.plan.memory import Memory, Vanished
 from piactl.core.rules.desired import Rules
 from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.records import (
     CASES,
     LISTS,
@@ -45,6 +46,12 @@ class RunState:
     def memory(self) -> Memory:
         """The memory of earlier runs, under the first matricule of each person."""
         return self.linked.memory(self.remembered.memory)
+
+    @property
+    def seals(self) -> bool:
+        """Whether some accounts may have no sealed base: until a run of this version has ended well."""
+        last = self.remembered.memory.last
+        return last is None or last.layout < LAYOUT
 
     def with_vanished(self, vanished: Mapping[str, Vanished]) -> RunState:
         memory = replace(self.remembered.memory, vanished=vanished)

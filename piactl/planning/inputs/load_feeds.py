@@ -4,11 +4,9 @@ as older."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
@@ -37,15 +35,13 @@ from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 class FeedsOfAnotherDay(UnsafePlan):
     """Feeds with a date far from that of the run; `others_fit`: another feed has a fitting date."""
 
-    def __init__(self, message: str, files: Sequence[str], as_of: date, *, others_fit: bool) -> None:
-        self.files, self.others_fit = tuple(files), others_fit
+    def __init__(self, message: str, feeds: Sequence[FileOfRun], as_of: date, *, others_fit: bool) -> None:
+        self.files = tuple(str(feed.path) for feed in feeds)
+        self.sources, self.others_fit = {feed.source.name for feed in feeds}, others_fit
         self.options = (f"--as-of {as_of}",)
         super().__init__(message)
 
@@ -69,40 +65,21 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
     Raises UsageError for an argument that matches no source, FeedRefused with all reasons of each refused
     feed.
     """
-    named = by_date([feed_argument(argument, sources) for argument in arguments])
-    feeds = each_read(
-        named, lambda sourced_file: SourcedFeed(read_feed(sourced_file[1], sourced_file[0]), *sourced_file)
-    )
-    return in_order(feeds, sources)
-
-
-def each_read(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
-    """What is read of each item. Raises FeedRefused, or FeedsRefused if several feeds are refused."""
-    done: list[R] = []
-    refused: list[FeedRefused] = []
-    for item in items:
+    feeds, refused = list[SourcedFeed](), list[FeedRefused]()
+    for source, path in by_date([feed_argument(argument, sources) for argument in arguments]):
         try:
-            done.append(read(item))
+            feeds.append(SourcedFeed(read_feed(path, source), source, path))
         except FeedRefused as error:
             refused.append(error)
     raise_refused(refused)
-    return done
+    return in_order(feeds, sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A feed of a run. Without `feed` its file is refused: a plan then raises `refused`."""
+class ScannedFeeds(NamedTuple):
+    """The feeds of a run, and the errors of files of which a plan has to go on without their source."""
 
-    source: SourceSettings
-    path: Path
-    feed: ScannedFeed | None
-    refused: FeedRefused | None = None
-
-    @property
-    def facts(self) -> FeedFacts:
-        if self.feed is None:
-            raise AssertionError("a refused feed has no facts")
-        return self.feed.facts
+    feeds: Sequence[ScannedFeed] = ()
+    refused: Sequence[FeedRefused] = ()
 
 
 def scan_feeds(
@@ -111,27 +88,22 @@ def scan_feeds(
     table: RowTable,
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
-) -> list[Scan]:
+) -> ScannedFeeds:
     """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
     source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
     to its end, unless its source is in `go_on`."""
-    numbers = count(1)
-
-    def scanned(sourced_file: tuple[SourceSettings, Path]) -> Scan:
-        source, path = sourced_file
-        number = next(numbers)
+    feeds, later, refused = list[ScannedFeed](), list[FeedRefused](), list[FeedRefused]()
+    for number, (source, path) in enumerate(_named(arguments, sources, warn), 1):
         try:
-            return Scan(source, path, scan_feed(path, source, table, number))
+            feeds.append(scan_feed(path, source, table, number))
         except FeedRefused as error:
             table.forget(number)
             error.source = source.name
-            if source.name not in go_on:
-                raise
-            return Scan(source, path, None, error)
-
-    return each_read(_named(arguments, sources, warn), scanned)
+            (later if source.name in go_on else refused).append(error)
+    raise_refused(refused)
+    return ScannedFeeds(feeds, later)
 
 
 def _named(
@@ -236,7 +208,7 @@ def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collecti
                 "and the feeds are right, give the date",
                 feeds=joined((_far(sourced, as_of) for sourced in far), "{first}\n{second}"),
             ),
-            [str(sourced.path) for sourced in far],
+            far,
             as_of,
             others_fit=len(far) < len(dated),
         )
