@@ -83,7 +83,7 @@ def plan_at_once(
     entries = list(read_accounts(*accounts))
     uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}
     gone = newly_gone(state.listed, uids, day)
-    state = state.with_vanished(still_gone(accounts, {**gone, **memory.vanished}))
+    state = state.remembering(vanished=still_gone(accounts, {**gone, **memory.vanished}))
     of_run = [FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds]
     sources, folder = configuration.settings.sources, Path(configuration.settings.state_folder)
     planning = Planning(accounts, rules, sources, state, accepted, of_run, folder)

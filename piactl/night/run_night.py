@@ -116,19 +116,20 @@ def run_nightly(
             note_older(error, folder)
             raise
         allow_rest(run, made.ready.plan)
-        waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
-        if waiting:
+        broken = refused(made.ready.plan.refusals, run.order.allowed)
+        waits = bool(broken) and all(refusal.kind in OF_DRIFT for refusal in broken)
+        if waits:
             state = replace(state, drift_waits=True)
             made = build_continuing(
                 accounts, rules, settings, scans, state, night, accepted, run.lock.renew, before=made
             )
-            run.say(_waiting_words(run, waiting))
+            run.say(_waiting_words(run, broken))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
             run.facts["refused_feeds"] = refused_feeds(made.refused)
         feeds, ready = made.feeds, made.ready
-        for message in made.messages:
+        for message in (*map(str, made.refused), *made.remarks):
             run.say(message)
         ready = sealed(ready, rules.keys, folder, run.order.actor.names)
         run.lock.renew()
@@ -165,18 +166,13 @@ def run_nightly(
             tell=tell,
             housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
         )
-        done.without_feeds, done.drift_waits = made.refused, bool(waiting)
+        done.without_feeds, done.drift_waits = made.refused, waits
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # after a run that did not end well, the next one knows what the one before it knew
         if done.status is RunStatus.DONE:
             _keep_known(run, night)
         return NightReport(ready, done, file, digests)
-
-
-def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
-    """The broken guards, if all of them count what other programs did."""
-    return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
 
 
 def _waiting_words(run: Run, broken: Sequence[Refusal]) -> Phrase:
@@ -242,7 +238,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     sentence = watched.accounts.sentence()
     if sentence:
         run.say(Phrase("warning: {sentence}. See: piactl doctor", sentence=sentence))
-    return state.with_unwitnessed(changed)
+    return state.remembering(unwitnessed=changed)
 
 
 def _name_other_writers(run: Run, last: LastRun | None) -> None:

@@ -73,9 +73,9 @@ def build_plan(
         night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
         night.refresh(accounts, tick)
         gone = newly_gone(state.listed, night.uids, rules.as_of)
-        state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
-        memory = state.memory
-        people = _People(state, memory, night)
+        gone = still_gone(accounts, {**gone, **state.memory.vanished})
+        state = state.remembering(vanished=gone)
+        people = _People(state, night)
         people.want(rules)
         night.read_feeds(feeds)
         of_run = [FeedOfRun(feed.source, feed.path, feed.facts, feed.remarks) for feed in feeds]
@@ -92,7 +92,7 @@ def build_plan(
             entries = read_accounts_named(*accounts, night.uids_of_batch())
             evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
             for of_feed, sourced, raw in zip(of_run, parts, raws, strict=True):
-                of_feed.add_rejected(sourced.feed, raw, evaluation.rejections)
+                of_feed.add_rejected(sourced.feed, raw, evaluation.merged.rejections)
         tick()
         planning.give_names(night, tick)
         return of_run, planning.plan(night.census(), night.known())
@@ -129,9 +129,9 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
 class _People:
     """The people of whom the records know more than their account and their rows."""
 
-    def __init__(self, state: RunState, memory: Memory, night: NightDb) -> None:
-        self._state, self._memory, self._night = state, memory, night
-        self._cases = {case.id: {*self._keys_of(case)} for case in memory.cases.values()}
+    def __init__(self, state: RunState, night: NightDb) -> None:
+        self._state, self._memory, self._night = state, state.memory, night
+        self._cases = {case.id: {*self._keys_of(case)} for case in self._memory.cases.values()}
 
     def _first(self, matricule: str) -> str:
         return self._state.linked.first.get(matricule, matricule)
@@ -144,20 +144,20 @@ class _People:
 
     def want(self, rules: Rules) -> None:
         """Notes who is evaluated, and who together with whom."""
-        state, memory, night = self._state, self._memory, self._night
-        slips = [{self._first(name), *map(self._first, known)} for name, known in state.slips.items()]
-        uids = night.uids if memory.unwitnessed else ()
+        state, memory = self._state, self._memory
+        uids = self._night.uids if memory.unwitnessed else ()
         unwitnessed = [uid for uid in uids if normal_value(uid) in memory.unwitnessed]
-        night.want(
+        slips = [{*map(self._first, (name, *known))} for name, known in state.slips.items()]
+        self._night.want(
             rules.as_of,
-            {*map(self._first, memory.pending()), *map(self._first, state.linked.people())},
+            map(self._first, memory.pending() | state.linked.people()),
             [*memory.drift, *memory.archivals, *unwitnessed],
             [*self._cases.values(), *slips],
+            {
+                matricule: stored_traces(w.person, w.numen_digest, w.births[0], w.person.private_mail)
+                for matricule, w in memory.waiting.items()
+            },
         )
-        for matricule, record in memory.waiting.items():
-            mail = record.person.private_mail
-            traces = stored_traces(record.person, record.numen_digest, record.births[0], mail)
-            night.add_traces(matricule, traces)
 
     def memory_of(self, keys: set[str]) -> Memory:
         """The part of the memory that speaks of these people."""
@@ -189,10 +189,6 @@ class Continued:
     refused: tuple[PiactlError, ...]
     remarks: tuple[str, ...]
     scans: ScannedFeeds
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        return (*map(str, self.refused), *self.remarks)
 
 
 def build_continuing(
@@ -229,7 +225,8 @@ def build_continuing(
                 remaining = _without(night, remaining, files=files)
                 continue
             errors = error.errors if isinstance(error, FeedsRefused) else [error]
-            names = {name for one in errors for name in _sources(one)}
+            sets = (e.sources if isinstance(e, FeedsOfAnotherDay) else {e.source} for e in errors)
+            names = set[str]().union(*sets)
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
             if alone or not names <= settings.go_on:
                 raise
@@ -246,10 +243,6 @@ def build_continuing(
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
     return Continued(feeds, ready, tuple(refused), tuple(remarks), remaining)
-
-
-def _sources(error: FeedRefused | FeedsOfAnotherDay) -> Collection[str]:
-    return error.sources if isinstance(error, FeedsOfAnotherDay) else {error.source}
 
 
 def _without(

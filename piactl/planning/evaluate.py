@@ -13,7 +13,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
 from piactl.core.plan.memory import Memory, Waiting, bare, waiting_for
-from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode, Rejection
+from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import (
     MATRICULE,
@@ -49,7 +49,7 @@ REMEMBERED_DAYS = 366
 
 class Evaluation:
     """One evaluation of some accounts and the people in `feeds`, which have their rows alone; `memory` has
-    what earlier runs left of them. It fills `holds` and `rejections`."""
+    what earlier runs left of them. It fills `holds`."""
 
     def __init__(
         self,
@@ -68,7 +68,6 @@ class Evaluation:
         self.merged = MergedFeeds()
         self.owners: dict[str, str] = {}
         """The owners of addresses that another program put on entries (see `with_ledger`)."""
-        self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
         self.archivals: dict[str, DueArchival] = {}
         """The accounts that are due for archival but not archived by this run, by uid."""
@@ -80,7 +79,7 @@ class Evaluation:
         """The cases of newcomers that need nobody."""
         self.judged_feeds: Sequence[SourcedFeed] = ()
         """The feeds with their rejections, before anybody is left out."""
-        self.before: Mapping[str, tuple[Assignment, ...]] = {}
+        self.before: dict[str, tuple[Assignment, ...]] = {}
         """The assignments of each person before the run, by matricule."""
 
     def evaluate(self, entries: Iterable[Entry | Unreadable]) -> list[Desired]:
@@ -95,22 +94,15 @@ class Evaluation:
         self._join(numbers)
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
         self.judged_feeds = list(self.feeds)
-        self.before = self._known()
+        self.before = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
+        # a person in waiting who has an account waits because a write of HR's news failed
+        self.before |= {m: self._news(m, w) for m, w in self.memory.waiting.items()}
         merged = self.merged = self.merge()
         hold_unmanaged(merged, self.accounts, self.index, self.memory)
-        rejected = len(merged.rejections)
         find_cases(merged, self.index, self.memory, rules)
-        self.rejections += merged.rejections[rejected:]
         merged.cases |= {case.id: case for case in self.answered}
         self._find_owners()
         return self.desired(self.subjects(), self.unconfirmed())
-
-    def _known(self) -> dict[str, tuple[Assignment, ...]]:
-        """The assignments of each person before the run, by matricule."""
-        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
-        # a person in waiting who has an account waits because a write of HR's news failed
-        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
-        return known
 
     def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
         """The assignments of a person in waiting: those of HR, and the manual ones of the account, if any."""
@@ -133,7 +125,6 @@ class Evaluation:
         feeds = those_let_in(self.feeds, known, self.index, self.memory, merged, self.rules)
         doubt = doubts(self.feeds, self.index, self.memory, self.rules)
         merge_feeds(feeds, self.before, accounts, merged, self.rules, self.accepted, doubt)
-        self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
                 merged.hold(gone.matricule, vanished_words(uid, unmanaged=gone.unmanaged), HoldCode.VANISHED)

@@ -227,7 +227,7 @@ class Planning:
 
     def _collect(self, evaluation: Evaluation, desired: Sequence[Desired], memory: Memory) -> None:
         merged, index = evaluation.merged, evaluation.index
-        self.rejections += evaluation.rejections
+        self.rejections += merged.rejections
         self.holds += evaluation.holds
         self.absents += merged.absents
         self.disagreements += merged.disagreements
@@ -252,7 +252,7 @@ class Planning:
             if account.overrides or after.overrides:
                 sponsor = sponsor_of(after.overrides)
                 self.sponsored |= {account.uid: sponsor} if sponsor else {}
-        self.census = self.census.plus(index.census(self.as_of))
+        self.census = self.census.plus(census_of(index.accounts(), self.as_of))
 
     def _remember(self, name: str, source: SourceMemory, archived: Container[str | None]) -> None:
         deviations = {m: deviation for m, deviation in source.deviations.items() if m not in archived}
@@ -430,10 +430,9 @@ class Planning:
         several = sum(source.full for source in self.sources.values()) > 1
         in_sources = {one.source: one.people for one in facts if one.full} if several else {}
         cases = dict(sorted(self.cases.items()))
-        drift = sorted(
-            [*self.drift, *vanished_drift(self.accounts, memory.vanished), *self._device_drift()],
-            key=lambda one: one.rank,
-        )
+        devices = device_drift(*self.accounts[:2], self.state.special.foreign_devices)
+        vanished = vanished_drift(self.accounts, memory.vanished)
+        drift = sorted([*self.drift, *vanished, *devices], key=lambda one: one.rank)
         plan = Plan(
             basis=Basis.of(self.rules, self.accounts.directory.accounts, former, facts),
             changes=self.table.changes(),
@@ -485,7 +484,14 @@ class Planning:
         )
         remembered_state = Memory(
             last,
-            self._of_sources(),
+            {
+                name: replace(
+                    source,
+                    rejected=source.rejected[:MOST_REJECTED],
+                    absences=dict(sorted(source.absences.items())),
+                )
+                for name, source in self.source_memory.items()
+            },
             dict(sorted(self.waiting.items())),
             standing(self.drift),
             self._archivals(),
@@ -496,20 +502,9 @@ class Planning:
         records = memory_writes(self.state.remembered, remembered_state, places, self.rules.keys)
         return ReadyPlan(plan, self.table.writes(), tuple(records), last)
 
-    def _device_drift(self) -> Iterator[Drift]:
-        devices = self.state.special.foreign_devices
-        return device_drift(self.accounts.reader, self.accounts.directory, devices)
-
     def _absent_order(self, absent: AbsentAssignment) -> tuple[object, ...]:
         order = [*self.sources].index(absent.source) if absent.source in self.sources else len(self.sources)
         return order, absent.source, absent.matricule, absent.uai, absent.function, absent.start
-
-    def _of_sources(self) -> dict[str, SourceMemory]:
-        cut = {name: source.rejected[:MOST_REJECTED] for name, source in self.source_memory.items()}
-        return {
-            name: replace(source, rejected=cut[name], absences=dict(sorted(source.absences.items())))
-            for name, source in self.source_memory.items()
-        }
 
     def _archivals(self) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong

@@ -20,7 +20,7 @@ from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.plan.memory import Memory, Waiting, bare
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.write import Values, Write
-from piactl.core.rules.career import career_of
+from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
@@ -107,7 +107,7 @@ class PlanRows:
         for changed in drifted:
             self._show(changed)
         accounts = [wanted.account for wanted in desired]
-        rows = self._mended_archived(decided)
+        rows = [*self._mended_archived(decided)]
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
         for asked in desired:
@@ -122,7 +122,7 @@ class PlanRows:
                 continue
             if write is None:
                 continue
-            if self.protected(wanted):
+            if self._is_protected(wanted.subject.current):
                 self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED, HoldCode.PROTECTED))
                 continue
             if wanted.account.state is State.ARCHIVED:
@@ -164,8 +164,7 @@ class PlanRows:
             account = entry.account
             if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
                 continue
-            nobody = career_of((), self.rules.policy, self.rules.register)
-            wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
+            wanted = Desired(Subject(account.matricule, account, None, ()), account, self._nobody())
             if entry.drift is not None:
                 present = as_found(entry, self.accounts.encoding)
                 yield from self._reduced_row(wanted, entry, present, present)
@@ -197,14 +196,15 @@ class PlanRows:
         if self._unwitnessed(present):
             account = replace(account, device=NO_DEVICE)
         write = reducing_write(self.accounts.encoding, entry, present, account)
-        if write is not None and not self.protected(desired):
+        if write is not None and not self._is_protected(desired.subject.current):
             subject = replace(desired.subject, current=present)
             yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
     def with_known_drift(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
         """The desired account, with what is known of the current one once the rules are known, its entry, and
         its write."""
-        entry, subject = self._entry(desired), desired.subject
+        subject = desired.subject
+        entry = self.index.entry(subject.matricule, self.rules.keys) if subject.matricule else None
         if entry is not None and entry.drift is not None:
             encoding = self.accounts.encoding
             again = resolved(entry, encoding, desired.account, self.rules, subject.person)
@@ -238,17 +238,9 @@ class PlanRows:
         changed = self.memory.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
         return changed.get("", "") or changed.get(normal_value(account.device), "")
 
-    def _entry(self, desired: Desired) -> Entry | None:
-        matricule = desired.subject.matricule
-        return self.index.entry(matricule, self.rules.keys) if matricule else None
-
-    def protected(self, desired: Desired) -> bool:
-        """Whether no import may touch the account."""
-        current = desired.subject.current
-        return current is not None and self._is_protected(current)
-
-    def _is_protected(self, account: Account) -> bool:
-        return account.protected or account.uid in self.rules.policy.protected
+    def _is_protected(self, account: Account | None) -> bool:
+        """Whether no import may touch an account; None for a new one."""
+        return account is not None and (account.protected or account.uid in self.rules.policy.protected)
 
     def row(self, desired: Desired, write: Write) -> Write:
         """A write with the changes that it makes; a write of the base alone makes none."""
@@ -265,46 +257,41 @@ class PlanRows:
             if drift.uid in held_uids or self.drift_waits:
                 waits = drift.fate == DriftFate.REVERTED
                 remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
-            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
-                drift.uid, ()
-            ):
-                done = drift.fate in (DriftFate.WAITS, DriftFate.KEPT)
-                remaining.append(drift if done else replace(drift, fate=DriftFate.REVERTED.value))
+            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT):
+                remaining.append(drift)
+            elif drift.attribute in written.get(drift.uid, ()):
+                remaining.append(replace(drift, fate=DriftFate.REVERTED.value))
             elif drift.fate == DriftFate.UNKNOWN:
                 remaining.append(drift)
         return remaining
 
-    def mends_archived(self, entry: Entry) -> Write | None:
-        """The write that links an archived account to no device, takes back what another program changed, and
-        removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
-        rules ask for nothing more of an archived account."""
-        if entry.drift is not None:
-            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
-            reverted = reverted and not self.drift_waits
-            directory, encoding = self.accounts.directory, self.accounts.encoding
-            return account_write(directory, encoding, entry, entry.account) if reverted else None
-        account = self._kept_of(entry.account)
-        write = account_write(self.accounts.directory, self.accounts.encoding, entry, account)
-        bare = write is None or only_renews_base(self.accounts.encoding, write)
-        return None if bare and self._is_protected(entry.account) else write
-
-    def _kept_of(self, archived: Account) -> Account:
-        return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))
-
-    def _mended_archived(self, coming_back: Container[str]) -> list[Write]:
-        rows = []
+    def _mended_archived(self, coming_back: Container[str]) -> Iterator[Write]:
+        """The rows that link archived accounts to no device, take back what another program changed, remove
+        digests that are not to be kept, or give an account its base. The rules ask for nothing more of an
+        archived account."""
+        directory, encoding = self.accounts.directory, self.accounts.encoding
         for entry in self.index.tombstones():
-            write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
+            account = entry.account
+            if account.uid in coming_back:
+                continue
+            if entry.drift is None and not self.rules.matching.identity_digests:
+                account = with_births(account, (None, None))
+            elif entry.drift is not None:
+                reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
+                if self.drift_waits or not reverted:
+                    continue
+            write = account_write(directory, encoding, entry, account)
             if write is None:
                 continue
-            nobody = career_of((), self.rules.policy, self.rules.register)
-            account = self._kept_of(entry.account) if entry.drift is None else entry.account
-            wanted = Desired(Subject(None, entry.account, None, ()), account, nobody)
-            if self.protected(wanted):
-                self.holds.append(Hold(None, entry.account.uid, PROTECTED, HoldCode.PROTECTED))
-            else:
-                rows.append(self.row(wanted, write))
-        return rows
+            if not self._is_protected(account):
+                subject = Subject(None, entry.account, None, ())
+                yield self.row(Desired(subject, account, self._nobody()), write)
+            elif entry.drift is not None or not only_renews_base(encoding, write):
+                self.holds.append(Hold(None, account.uid, PROTECTED, HoldCode.PROTECTED))
+
+    def _nobody(self) -> Career:
+        """The career of an account without posts."""
+        return career_of((), self.rules.policy, self.rules.register)
 
     def _devices_of_archived(self, rows: Iterable[Write]) -> list[Write]:
         """The deletions of the devices of accounts that are archived: no secret outlives the person."""

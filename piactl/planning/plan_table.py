@@ -40,16 +40,15 @@ class PlanTable:
         self._changes = self._writes = 0
 
     def add(self, rows: Iterable[Write]) -> None:
-        self._db.executemany("INSERT INTO plan VALUES (?,?,?,?,?,?)", map(self._stored, rows))
-
-    def _stored(self, write: Write) -> tuple[object, ...]:
-        texts, text = row_texts(write)
-        self._changes += len(texts)
-        self._writes += 1
-        place = (Kind.GROUP.value in write.kinds, not write.loses, write.uid)
-        if texts:
-            self._tally.add(write.changes, place)
-        return self._writes, *place, b"\n".join(texts), text
+        for write in rows:
+            texts, text = row_texts(write)
+            self._changes += len(texts)
+            self._writes += 1
+            place = (Kind.GROUP.value in write.kinds, not write.loses, write.uid)
+            if texts:
+                self._tally.add(write.changes, place)
+            row = (self._writes, *place, b"\n".join(texts), text)
+            self._db.execute("INSERT INTO plan VALUES (?,?,?,?,?,?)", row)
 
     def changes(self) -> PlannedRows[Change]:
         return planned_changes(_Column(self._db, "changes", self._changes))
