@@ -20,10 +20,11 @@ from piactl.host_secrets import identity_password
 from piactl.planning.build import build_plan
 from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import read_feeds, scan_feeds
 from piactl.planning.inputs.lost_zeros import Written, find_slips
 from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.planning.make_plan import FeedOfRun, Planning
+from piactl.planning.make_plan import Planning
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState, read_run_state
 from piactl.planning.ready_plan import ReadyPlan
@@ -82,7 +83,7 @@ def plan_at_once(
     entries = list(read_accounts(*accounts))
     uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}
     gone = newly_gone(state.listed, uids, day)
-    state = state.with_vanished(still_gone(accounts, {**gone, **memory.vanished}))
+    state = state.remembering(vanished=still_gone(accounts, {**gone, **memory.vanished}))
     of_run = [FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds]
     sources, folder = configuration.settings.sources, Path(configuration.settings.state_folder)
     planning = Planning(accounts, rules, sources, state, accepted, of_run, folder)

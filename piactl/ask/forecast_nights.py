@@ -25,6 +25,7 @@ from piactl.directory.written_over import WrittenOver
 from piactl.edits.found_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
 from piactl.planning.build import build_plan
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.load_feeds import ScannedFeeds
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import read_run_state
 from piactl.planning.signed_plan_file import change_facts
@@ -79,7 +80,7 @@ class Forecast:
         while day is not None and day <= self.until:
             rules = self.rules(day)
             state = read_run_state(self._accounts, rules, self._unreadable)
-            _, ready = build_plan(self._accounts, rules, self._settings, [], state, night)
+            _, ready = build_plan(self._accounts, rules, self._settings, ScannedFeeds(), state, night)
             yield Night(day, ready.plan)
             take_written(self._over, self._accounts, ready)
             carry_out(self._over, self._accounts.directory.state, ready, f"forecast-{day}", night)

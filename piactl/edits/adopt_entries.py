@@ -44,7 +44,7 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
+from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
 from piactl.planning.inputs.find_cases import find_cases
 from piactl.planning.inputs.load_feeds import check_limits
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
@@ -267,7 +267,7 @@ class _Adopting:
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> ReadyPlan:
         changes = [change for adoption in adoptions for change in adoption.write.changes]
-        census, counted = self.index.census(self.as_of), tally(changes)
+        census, counted = census_of(self.index.accounts(), self.as_of), tally(changes)
         facts = (sourced.feed.facts for sourced in self.feeds)
         plan = Plan(
             basis=Basis.of(self.rules, self.directory.accounts, self.memory.last, facts),

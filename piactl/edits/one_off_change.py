@@ -15,7 +15,7 @@ from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.change import PASSWORD
-from piactl.core.plan.guards import refusals
+from piactl.core.plan.guards import tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
@@ -208,7 +208,7 @@ def guarded(store: AccountStore, accounts: tuple[PreparedAccount, ...]) -> Batch
     accounts that the last run counted."""
     changes = [change for account in accounts for change in account.changes]
     last = store.last if changes else None
-    broken = refusals(changes, last.census, store.policy, store.as_of) if last else ()
+    broken = tally(changes).refusals(last.census, store.policy, store.as_of) if last else ()
     return Batch(accounts, tuple(broken))
 
 

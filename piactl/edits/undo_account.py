@@ -37,9 +37,9 @@ from piactl.directory.store.groups import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
 from piactl.edits.found_accounts import career_and_status
 from piactl.phrase import Phrase
-from piactl.planning.change_set import changes_of_write
 from piactl.planning.drift_fates import decided, held_words
 from piactl.planning.group_changes import group_row
+from piactl.planning.plan_rows import changes_of_write
 from piactl.runs.undo_log import is_undoable, values_digest
 
 WHO = ("modifiersName", "modifyTimestamp")

@@ -24,14 +24,15 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.feed.rejects_file import write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted, SourcedFeed
+from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState, run_state
 from piactl.planning.ready_plan import ReadyPlan
@@ -113,25 +114,26 @@ def run_nightly(
             note_older(error, folder)
             raise
         allow_rest(run, made.ready.plan)
-        waiting = _of_drift_alone(refused(made.ready.plan.refusals, run.order.allowed))
-        if waiting:
+        broken = refused(made.ready.plan.refusals, run.order.allowed)
+        waits = bool(broken) and all(refusal.kind in OF_DRIFT for refusal in broken)
+        if waits:
             state = replace(state, drift_waits=True)
             made = build_continuing(
                 accounts, rules, settings, scans, state, night, accepted, run.lock.renew, before=made
             )
-            run.say(_waiting_words(run, waiting))
+            run.say(_waiting_words(run, broken))
         for refusal in made.refused:
             note_older(refusal, folder)
         if made.refused:
             run.facts["refused_feeds"] = refused_feeds(made.refused)
         feeds, ready = made.feeds, made.ready
-        for message in made.messages:
+        for message in (*map(str, made.refused), *made.remarks):
             run.say(message)
         ready = sealed(ready, rules.keys, folder, run.order.actor.names)
         run.lock.renew()
         run.journal.note(f"plan {ready.fingerprint}")
         digests = _digests_of(feeds)
-        _keep_rejects(run, feeds, ready)
+        _keep_rejects(run, feeds)
         keep_sets(feeds, run.say)
         forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
@@ -157,18 +159,13 @@ def run_nightly(
             tell=night.confirm,
             housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
         )
-        done.without_feeds, done.drift_waits = made.refused, bool(waiting)
+        done.without_feeds, done.drift_waits = made.refused, waits
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # after a run that did not end well, the next one knows what the one before it knew
         if done.status is RunStatus.DONE:
             _keep_known(run, night)
         return NightReport(ready, done, file, digests)
-
-
-def _of_drift_alone(broken: Sequence[Refusal]) -> Sequence[Refusal]:
-    """The broken guards, if all of them count what other programs did."""
-    return broken if all(refusal.kind in OF_DRIFT for refusal in broken) else ()
 
 
 def _waiting_words(run: Run, broken: Sequence[Refusal]) -> Phrase:
@@ -220,7 +217,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     sentence = unjournalled_words(watched.accounts)
     if sentence:
         run.say(Phrase("warning: {sentence}. See: piactl doctor", sentence=sentence))
-    return state.with_unwitnessed(changed)
+    return state.remembering(unwitnessed=changed)
 
 
 def _name_other_writers(run: Run, last: LastRun | None) -> None:
@@ -249,30 +246,26 @@ def _keep_known(run: Run, night: NightDb) -> None:
         )
 
 
-def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
+def _digests_of(feeds: Sequence[FeedOfRun]) -> list[tuple[str, Path]]:
     """Digest and path of each feed, and of each .md5 beside one."""
     digests = []
     for feed in feeds:
-        digests.append((feed.feed.facts.digest, feed.path))
+        digests.append((feed.facts.digest, feed.path))
         digests.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
     return digests
 
 
-def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
+def _keep_rejects(run: Run, feeds: Sequence[FeedOfRun]) -> None:
     """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
     folder = Path(run.settings.state_folder) / "rejects"
     forget_old(folder, run.settings.keep_rejects_days, run.now())
-    for sourced in feeds:
-        feed_rejections = set(sourced.feed.rejections)
-        further_rejections = [
-            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
-        ]
-        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
-        if not feed.raw_lines:
+    for feed in feeds:
+        rejects = feed.rejects()
+        if rejects is None or not rejects.raw_lines:
             continue
         make_private_folder(folder)
-        file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
-        count = write_rejects(file, feed, sourced.source)
+        file = folder / f"{run.order.run}-{_csv_name(feed.facts.file)}"
+        count = write_rejects(file, rejects, feed.source)
         rows = counted(count, "row was rejected or held", "rows were rejected or held")
         run.say(Phrase("{rows}; correct them and feed them again: {file}", rows=rows, file=file))
 

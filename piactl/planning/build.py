@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from piactl import __version__
@@ -12,21 +13,20 @@ from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.memory import Memory
-from piactl.core.plan.plan import Rejection
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import stored_traces
 from piactl.directory.dn import normal_value
 from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
-from piactl.feed.feed import Feed
+from piactl.feed.read_feed import ScannedFeed
 from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
-from piactl.planning.evaluate import Evaluation
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import (
     FeedsOfAnotherDay,
-    Scan,
+    ScannedFeeds,
     in_order,
     raise_refused,
     read_older,
@@ -34,7 +34,7 @@ from piactl.planning.inputs.load_feeds import (
 )
 from piactl.planning.inputs.lost_zeros import Written, find_slips
 from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.planning.make_plan import FeedOfRun, Planning
+from piactl.planning.make_plan import Planning
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState
 from piactl.planning.ready_plan import ReadyPlan
@@ -44,46 +44,16 @@ PEOPLE = 1_000
 """The number of people that are evaluated together, some 14 KiB each."""
 
 
-@dataclass(slots=True)
-class _Rejected:
-    """The rejections of a feed, and the bytes of the rows that its rejects file has."""
-
-    feed: Feed
-    rejections: dict[Rejection, None] = field(default_factory=dict)
-    raw_lines: dict[int, bytes] = field(default_factory=dict, repr=False)
-
-    def add(self, part: Feed, raw: Mapping[int, bytes], evaluation: Evaluation, *, supplement: bool) -> None:
-        """Adds the rejections of the people of an evaluation, whose rows are in `part` and `raw`."""
-        self.feed = part
-        self.raw_lines |= part.raw_lines
-        own = dict.fromkeys(part.rejections)
-        self.rejections |= own
-        further = [r for r in evaluation.rejections if r.file in part.files and r not in own]
-        self.rejections |= dict.fromkeys(further)
-        people = {r.matricule for r in further if not supplement and r.matricule in part.people}
-        lines = {line for matricule in people for line in part.people[matricule or ""].lines}
-        places = {(r.file, r.line) for r in further if r.line}
-        if lines or places:
-            self.raw_lines |= {n: row for n, row in raw.items() if n in lines or part.place(n) in places}
-
-    def whole(self) -> Feed:
-        """The feed with its rejections and without its people."""
-        rejections = tuple(sorted(self.rejections, key=lambda r: (r.line, r.column, r.code)))
-        return replace(
-            self.feed, people={}, held={}, unusable=(), rejections=rejections, raw_lines=self.raw_lines
-        )
-
-
 def build_plan(
     accounts: ManagedAccounts,
     rules: Rules,
     settings: Settings,
-    scans: Sequence[Scan],
+    scans: ScannedFeeds,
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
-) -> tuple[list[SourcedFeed], ReadyPlan]:
+) -> tuple[list[FeedOfRun], ReadyPlan]:
     """The feeds, with what is rejected of them, and the plan of one run. `night` says who has to be
     evaluated, and learns what the next run has to know. `tick` is called now and then.
 
@@ -92,74 +62,51 @@ def build_plan(
     is not one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks guards is returned
     with its refusals.
     """
-    raise_refused([scan.refused for scan in scans if scan.refused is not None])
+    raise_refused(scans.refused)
     with room_on_disk(Path(settings.state_folder)):
-        scans = in_order((scan for scan in scans if scan.feed is not None), settings.sources)
-        feeds = [scan.feed for scan in scans if scan.feed is not None]
-        waiting = state.remembered.memory.waiting
-        linked = state.linked.named([*_matricules(night, scans), *waiting], rules.keys)
-        written = (_written(night, scan) for scan in scans)
-        slips = find_slips(written, accounts, state.listed, linked, state.remembered.memory)
-        state = replace(state, linked=linked, slips=slips)
-        night.rows.index(linked.first.items())
-        if _sees_everybody(state):
+        feeds = in_order(scans.feeds, settings.sources)
+        state = _with_matricules(state, feeds, accounts, rules, night)
+        night.rows.index(state.linked.first.items())
+        if state.seals:  # every account has to be looked at
             night.forget()
         listing = {name for name, source in settings.sources.items() if source.full}
         night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
         night.refresh(accounts, tick)
         gone = newly_gone(state.listed, night.uids, rules.as_of)
-        state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
-        memory = state.memory
-        people = _People(state, memory, night)
+        gone = still_gone(accounts, {**gone, **state.memory.vanished})
+        state = state.remembering(vanished=gone)
+        people = _People(state, night)
         people.want(rules)
         night.read_feeds(feeds)
-        of_run = [
-            FeedOfRun(scan.source, scan.path, feed.facts, feed.remarks)
-            for scan, feed in zip(scans, feeds, strict=True)
-        ]
+        of_run = [FeedOfRun(feed.source, feed.path, feed.facts, feed.remarks) for feed in feeds]
         folder = Path(settings.state_folder)
         planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
-        rejected: list[_Rejected] = []
         for batch in night.batches(PEOPLE):
             tick()
             night.rows.set_batch(batch)
             parts, raws = [], []
-            for scan, feed in zip(scans, feeds, strict=True):
+            for feed in feeds:
                 part, raw = feed.of_batch()
-                parts.append(SourcedFeed(part, scan.source, scan.path))
+                parts.append(SourcedFeed(part, feed.source, feed.path))
                 raws.append(raw)
             entries = read_accounts_named(*accounts, night.uids_of_batch())
             evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
-            rejected = rejected or [_Rejected(part.feed) for part in parts]
-            for of_feed, sourced, raw in zip(rejected, parts, raws, strict=True):
-                of_feed.add(sourced.feed, raw, evaluation, supplement=sourced.source.supplement)
+            for of_feed, sourced, raw in zip(of_run, parts, raws, strict=True):
+                of_feed.add_rejected(sourced.feed, raw, evaluation.merged.rejections)
         tick()
         planning.give_names(night, tick)
-        ready = planning.plan(night.census(), night.known())
-        whole = [
-            SourcedFeed(replace(of_feed.whole(), facts=feed.facts), feed.source, feed.path)
-            for of_feed, feed in zip(rejected, of_run, strict=True)
-        ]
-        return whole, ready
+        return of_run, planning.plan(night.census(), night.known())
 
 
-def _sees_everybody(state: RunState) -> bool:
-    """Whether every account has to be looked at: until a run of this version has ended well, some have no
-    sealed base."""
-    last = state.memory.last
-    return last is None or last.layout < LAYOUT
-
-
-def _matricules(night: NightDb, scans: Iterable[Scan]) -> Iterator[str]:
-    for scan in scans:
-        if scan.feed is not None:
-            yield from night.rows.owners(scan.feed.number)
-
-
-def _written(night: NightDb, scan: Scan) -> Written:
-    if scan.feed is None:
-        return Written(scan.source, ())
-    return Written(scan.source, night.rows.owners(scan.feed.number), scan.feed.is_rejects)
+def _with_matricules(
+    state: RunState, feeds: Sequence[ScannedFeed], accounts: ManagedAccounts, rules: Rules, night: NightDb
+) -> RunState:
+    """The state with the matricules of the feeds that are linked to others, and those that are slips."""
+    memory = state.remembered.memory
+    owners = [night.rows.owners(feed.number) for feed in feeds]
+    linked = state.linked.named(chain(*owners, memory.waiting), rules.keys)
+    files = [Written(f.source, names, f.is_rejects) for f, names in zip(feeds, owners, strict=True)]
+    return replace(state, linked=linked, slips=find_slips(files, accounts, state.listed, linked, memory))
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
@@ -182,9 +129,9 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
 class _People:
     """The people of whom the records know more than their account and their rows."""
 
-    def __init__(self, state: RunState, memory: Memory, night: NightDb) -> None:
-        self._state, self._memory, self._night = state, memory, night
-        self._cases = {case.id: {*self._keys_of(case)} for case in memory.cases.values()}
+    def __init__(self, state: RunState, night: NightDb) -> None:
+        self._state, self._memory, self._night = state, state.memory, night
+        self._cases = {case.id: {*self._keys_of(case)} for case in self._memory.cases.values()}
 
     def _first(self, matricule: str) -> str:
         return self._state.linked.first.get(matricule, matricule)
@@ -197,20 +144,20 @@ class _People:
 
     def want(self, rules: Rules) -> None:
         """Notes who is evaluated, and who together with whom."""
-        state, memory, night = self._state, self._memory, self._night
-        slips = [{self._first(name), *map(self._first, known)} for name, known in state.slips.items()]
-        uids = night.uids if memory.unwitnessed else ()
+        state, memory = self._state, self._memory
+        uids = self._night.uids if memory.unwitnessed else ()
         unwitnessed = [uid for uid in uids if normal_value(uid) in memory.unwitnessed]
-        night.want(
+        slips = [{*map(self._first, (name, *known))} for name, known in state.slips.items()]
+        self._night.want(
             rules.as_of,
-            {*map(self._first, memory.pending()), *map(self._first, state.linked.people())},
+            map(self._first, memory.pending() | state.linked.people()),
             [*memory.drift, *memory.archivals, *unwitnessed],
             [*self._cases.values(), *slips],
+            {
+                matricule: stored_traces(w.person, w.numen_digest, w.births[0], w.person.private_mail)
+                for matricule, w in memory.waiting.items()
+            },
         )
-        for matricule, record in memory.waiting.items():
-            mail = record.person.private_mail
-            traces = stored_traces(record.person, record.numen_digest, record.births[0], mail)
-            night.add_traces(matricule, traces)
 
     def memory_of(self, keys: set[str]) -> Memory:
         """The part of the memory that speaks of these people."""
@@ -235,24 +182,20 @@ class _People:
 @dataclass(frozen=True, slots=True)
 class Continued:
     """The feeds and the plan of one run (see `build_plan`), the errors that refuse the feeds of other
-    sources, and the scans that remain without these."""
+    sources, and what remains of the scanned feeds without these."""
 
-    feeds: list[SourcedFeed]
+    feeds: list[FeedOfRun]
     ready: ReadyPlan
-    refused: tuple[PiactlError, ...] = ()
-    remarks: tuple[str, ...] = ()
-    scans: tuple[Scan, ...] = ()
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        return (*map(str, self.refused), *self.remarks)
+    refused: tuple[PiactlError, ...]
+    remarks: tuple[str, ...]
+    scans: ScannedFeeds
 
 
 def build_continuing(
     accounts: ManagedAccounts,
     rules: Rules,
     settings: Settings,
-    scans: Sequence[Scan],
+    scans: ScannedFeeds,
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
@@ -265,7 +208,7 @@ def build_continuing(
     No feed of a refused source is used, nor one that the plan `before` of the same run was made without: its
     rows are gone. Raises FeedRefused and what else `build_plan` raises.
     """
-    remaining = list(scans if before is None else before.scans)
+    remaining = scans if before is None else before.scans
     sources, remarks = list[str](), [*before.remarks] if before is not None else []
     refused: list[PiactlError] = [*before.refused] if before is not None else []
     older = read_older(Path(settings.state_folder))
@@ -279,17 +222,17 @@ def build_continuing(
                     Phrase("{file}: skipped: an older feed, refused before; remove it", file=file)
                     for file in files
                 ]
-                remaining = _without(
-                    night, remaining, [scan for scan in remaining if str(scan.path) in files]
-                )
+                remaining = _without(night, remaining, files=files)
                 continue
-            names = {scan.source.name for scan in remaining if str(scan.path) in _files(error)}
+            errors = error.errors if isinstance(error, FeedsRefused) else [error]
+            sets = (e.sources if isinstance(e, FeedsOfAnotherDay) else {e.source} for e in errors)
+            names = set[str]().union(*sets)
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
-            if alone or not names or not names <= settings.go_on:
+            if alone or not names <= settings.go_on:
                 raise
             refused.append(error)
             sources += sorted(names)
-            remaining = _without(night, remaining, [scan for scan in remaining if scan.source.name in names])
+            remaining = _without(night, remaining, sources=names)
     if sources:
         remarks.append(
             Phrase(
@@ -299,20 +242,15 @@ def build_continuing(
         )
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
-    return Continued(feeds, ready, tuple(refused), tuple(remarks), tuple(remaining))
+    return Continued(feeds, ready, tuple(refused), tuple(remarks), remaining)
 
 
-def _without(night: NightDb, scans: Sequence[Scan], refused: Sequence[Scan]) -> list[Scan]:
-    """The feeds without these, whose rows are removed."""
-    for scan in refused:
-        if scan.feed is not None:
-            night.rows.forget(scan.feed.number)
-    return [scan for scan in scans if scan not in refused]
-
-
-def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:
-    if isinstance(error, FeedsOfAnotherDay):
-        return set(error.files)
-    return (
-        {feed_error.file for feed_error in error.errors} if isinstance(error, FeedsRefused) else {error.file}
-    )
+def _without(
+    night: NightDb, scans: ScannedFeeds, *, files: Collection[str] = (), sources: Collection[str] = ()
+) -> ScannedFeeds:
+    """The feeds without those of these files or sources, whose rows are removed."""
+    gone = [feed for feed in scans.feeds if str(feed.path) in files or feed.source.name in sources]
+    for feed in gone:
+        night.rows.forget(feed.number)
+    refused = [error for error in scans.refused if error.source not in sources]
+    return ScannedFeeds([feed for feed in scans.feeds if feed not in gone], refused)

@@ -30,18 +30,18 @@ from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.planning.inputs.merge_feeds import MergedFeeds
 
 
-class ListedNames:
-    """The names of the listed accounts, which are reserved even if the entry is gone."""
+class _Names:
+    """The `names` of accounts, and those of listed accounts, which are reserved even if the entry is gone."""
 
-    def __init__(self, listed: Mapping[str, Listed]) -> None:
+    def __init__(self, names: Container[str], listed: Mapping[str, Listed]) -> None:
         # most names are uids in lower case, which are found without a digest
-        self._listed = listed
+        self._names, self._listed = names, listed
         upper = (name_digest(uid) for uid in listed if uid != uid.lower())
         former = chain.from_iterable(names for _, names in listed.values())
         self._digests = NameDigests(chain(former, upper))
 
     def __contains__(self, local: object) -> bool:
-        return str(local).lower() in self._listed or local in self._digests
+        return local in self._names or str(local).lower() in self._listed or local in self._digests
 
 
 class FirstOwners:
@@ -140,16 +140,6 @@ def taken_names(
     that another program deleted, and those of other entries. A name that a lost run gave is for its first
     owner alone."""
     foreign = map(local_of, read_foreign_names(*accounts))
-    also = _Either(names, ListedNames(listed))
+    also = _Names(names, listed)
     owns = FirstOwners(accounts.directory, rules.keys)
     return TakenNames(foreign, rules.policy.first_homonym_digit, also, first_owners, owns)
-
-
-class _Either:
-    """What is in one of several containers."""
-
-    def __init__(self, *containers: Container[str]) -> None:
-        self._containers = containers
-
-    def __contains__(self, item: object) -> bool:
-        return any(item in container for container in self._containers)

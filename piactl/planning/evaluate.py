@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from piactl.core.model.account import Account, State, merged_into
@@ -13,7 +13,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
 from piactl.core.plan.memory import Memory, Waiting, bare, waiting_for
-from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode, Rejection
+from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import (
     MATRICULE,
@@ -25,7 +25,6 @@ from piactl.core.rules.desired import (
     desired_account,
     with_ledger,
 )
-from piactl.core.rules.feed_absences import Key
 from piactl.core.rules.matching import Births, Doubt, birth_digests, with_matricule
 from piactl.core.rules.reasons import post_text
 from piactl.directory.store.accounts import Entry, Unreadable
@@ -50,7 +49,7 @@ REMEMBERED_DAYS = 366
 
 class Evaluation:
     """One evaluation of some accounts and the people in `feeds`, which have their rows alone; `memory` has
-    what earlier runs left of them. It fills `holds` and `rejections`."""
+    what earlier runs left of them. It fills `holds`."""
 
     def __init__(
         self,
@@ -69,7 +68,6 @@ class Evaluation:
         self.merged = MergedFeeds()
         self.owners: dict[str, str] = {}
         """The owners of addresses that another program put on entries (see `with_ledger`)."""
-        self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
         self.archivals: dict[str, DueArchival] = {}
         """The accounts that are due for archival but not archived by this run, by uid."""
@@ -81,7 +79,7 @@ class Evaluation:
         """The cases of newcomers that need nobody."""
         self.judged_feeds: Sequence[SourcedFeed] = ()
         """The feeds with their rejections, before anybody is left out."""
-        self.before: Mapping[str, tuple[Assignment, ...]] = {}
+        self.before: dict[str, tuple[Assignment, ...]] = {}
         """The assignments of each person before the run, by matricule."""
 
     def evaluate(self, entries: Iterable[Entry | Unreadable]) -> list[Desired]:
@@ -96,24 +94,15 @@ class Evaluation:
         self._join(numbers)
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
         self.judged_feeds = list(self.feeds)
-        self.before = self._known()
+        self.before = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
+        # a person in waiting who has an account waits because a write of HR's news failed
+        self.before |= {m: self._news(m, w) for m, w in self.memory.waiting.items()}
         merged = self.merged = self.merge()
         hold_unmanaged(merged, self.accounts, self.index, self.memory)
-        rejected = len(merged.rejections)
         find_cases(merged, self.index, self.memory, rules)
-        self.rejections += merged.rejections[rejected:]
         merged.cases |= {case.id: case for case in self.answered}
         self._find_owners()
-        subjects = self.subjects(merged)
-        waits = {key[0] for name in merged.sources for key in self.unconfirmed(merged, name)}
-        return self.desired(subjects, waits)
-
-    def _known(self) -> dict[str, tuple[Assignment, ...]]:
-        """The assignments of each person before the run, by matricule."""
-        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
-        # a person in waiting who has an account waits because a write of HR's news failed
-        known.update({m: self._news(m, w) for m, w in self.memory.waiting.items()})
-        return known
+        return self.desired(self.subjects(), self.unconfirmed())
 
     def _news(self, matricule: str, wait: Waiting) -> tuple[Assignment, ...]:
         """The assignments of a person in waiting: those of HR, and the manual ones of the account, if any."""
@@ -136,7 +125,6 @@ class Evaluation:
         feeds = those_let_in(self.feeds, known, self.index, self.memory, merged, self.rules)
         doubt = doubts(self.feeds, self.index, self.memory, self.rules)
         merge_feeds(feeds, self.before, accounts, merged, self.rules, self.accepted, doubt)
-        self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
                 merged.hold(gone.matricule, vanished_words(uid, unmanaged=gone.unmanaged), HoldCode.VANISHED)
@@ -218,9 +206,9 @@ class Evaluation:
                 if digest in why:
                     merged.hold(matricule, why[digest], HoldCode.ENTRY)
 
-    def subjects(self, merged: MergedFeeds) -> list[Subject]:
+    def subjects(self) -> list[Subject]:
         """The people to compute accounts for; everybody else is a hold."""
-        waiting = self.memory.waiting
+        merged, waiting = self.merged, self.memory.waiting
         subjects = []
         for matricule in dict.fromkeys([*self.index.by_matricule, *waiting, *merged.people]):
             if matricule in merged.held:
@@ -319,18 +307,20 @@ class Evaluation:
             return desired
         return replace(desired, subject=subject)
 
-    def unconfirmed(self, merged: MergedFeeds, source: str) -> list[Key]:
-        """The absences of a source that further feeds have to confirm."""
-        settings = self.sources.get(source)
-        if settings is None:
-            return []
-        absences = merged.sources[source].absences
-        return [key for key, absence in absences.items() if len(absence.feeds) < settings.absent_runs]
+    def unconfirmed(self) -> set[str]:
+        """The people with an absence that further feeds have to confirm."""
+        return {
+            key[0]
+            for name, source in self.merged.sources.items()
+            if name in self.sources
+            for key, absence in source.absences.items()
+            if len(absence.feeds) < self.sources[name].absent_runs
+        }
 
-    def unsure(self, merged: MergedFeeds, waiting: Iterable[str]) -> set[str]:
+    def unsure(self, waiting: Iterable[str]) -> set[str]:
         """The people, by matricule or uid, for whom the same feed rows may have another result on another
         night; `waiting` are those in waiting after the run."""
-        feeds = [sourced.feed for sourced in self.feeds]
+        feeds, merged = [sourced.feed for sourced in self.feeds], self.merged
         unsure = {m for feed in feeds for m in (*feed.remarked, *feed.held, *feed.unread)}
         unsure |= {m for feed in feeds if not feed.facts.full for m in feed.people}
         unsure |= {key[0] for source in merged.sources.values() for key in source.absences}
@@ -339,10 +329,12 @@ class Evaluation:
         unsure |= {entry.account.uid for entry in self.index.entries() if entry.drift is not None}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
-    def listed(self, account: Account) -> bool:
-        """Whether the feeds list all that the account has from their sources: what a feed omits may count on
-        another night."""
+    def settles(self, account: Account, unsure: Container[str | None]) -> bool:
+        """Whether the account needs nothing until something changes. The feeds have to list all that it has
+        from their sources: what a feed omits may count on another night."""
         matricule, day = account.matricule or "", self.as_of
+        if account.uid in unsure or account.matricule in unsure or account.overrides:
+            return False
         running = {a.source for a in account.assignments if not a.is_over(day)}
         return all(
             matricule in sourced.feed or sourced.source.name not in running
@@ -351,6 +343,10 @@ class Evaluation:
             for sourced in self.feeds
             if sourced.feed.facts.full
         )
+
+    def entry(self, desired: Desired) -> Entry | None:
+        matricule = desired.subject.matricule
+        return self.index.entry(matricule, self.rules.keys) if matricule else None
 
     def _join(self, numbers: SetNumbers) -> None:
         """Reads the rows of newcomers who need no decision as those of their account, or of one person."""
@@ -391,9 +387,10 @@ class Evaluation:
         addresses = sorted({address for _, address in holders})
         self.owners.update(read_owners(*self.accounts, addresses))
 
-    def waiting(self, merged: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:
+    def waiting(self, with_account: set[str | None]) -> dict[str, Waiting]:
+        """The people in waiting after the run."""
         waiting: dict[str, Waiting] = {}
-        before = self.memory.waiting
+        merged, before = self.merged, self.memory.waiting
         for matricule in dict.fromkeys([*before, *merged.people]):
             old = before.get(matricule)
             if matricule in merged.held:
@@ -446,11 +443,11 @@ class Evaluation:
                 why = Phrase("HR has {post} [{row}]", post=post, row=row.origin)
                 yield Contradiction(account.matricule, account.uid, words, why)
 
-    def cases(self, merged: MergedFeeds) -> dict[str, Case]:
+    def cases(self) -> dict[str, Case]:
         """The cases after this run. A case ends if a feed has its person and the case is not found again, or
         if its row is in no feed any more. A decision about newcomers stays."""
         before = self.memory.cases.items()
-        remaining = {id_: case for id_, case in before if self._remains(case, merged)}
+        remaining = {id_: case for id_, case in before if self._remains(case)}
         # asked once: if HR states the wrong birth date again, it is known to be an error
         reason = Phrase("HR went back to the birth date of the account")
         error = Decision(CaseAnswer.WRONG_ROW, BY_RULE, reason, self.as_of)
@@ -460,13 +457,14 @@ class Evaluation:
             if case.doubt is Doubt.BIRTH_CHANGED and case.open and id_ not in remaining
             if not self.row_is_gone(case)
         }
-        return {**remaining, **corrected, **merged.cases}
+        return {**remaining, **corrected, **self.merged.cases}
 
     def row_is_gone(self, case: Case) -> bool:
         """Whether a feed of this run shows that the row of a case is not there any more."""
         return row_is_gone(case, self.feeds)
 
-    def _remains(self, case: Case, merged: MergedFeeds) -> bool:
+    def _remains(self, case: Case) -> bool:
+        merged = self.merged
         if case.of_newcomer and case.answered(CaseAnswer.SAME):
             return (self.as_of - case.since).days <= REMEMBERED_DAYS
         if case.answered(CaseAnswer.DIFFERENT) and not case.gates:

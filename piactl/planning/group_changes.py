@@ -3,7 +3,7 @@ longer wanted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.memory import LastRun
@@ -28,110 +28,99 @@ from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlannedGroups:
-    """The writes of groups, each with its change, and what the run cannot do."""
+    """The writes of groups, each with its change, and what the run cannot do. `same`: the policy and the
+    register have not changed since the run before, so another program made every difference."""
 
-    rows: tuple[Write, ...] = ()
-    remarks: tuple[str, ...] = ()
+    rules: Rules
+    same: bool
+    rows: list[Write] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def add(
+        self, write: Write | None, entry: GroupEntry | None, values: Values, reason: str, line: int = 0
+    ) -> None:
+        """Adds the write, if there is one, that gives an entry these values."""
+        if write is not None:
+            if values and self.same:
+                reason = Phrase("another program changed it")
+            before = entry.values if entry is not None else {}
+            self.rows.append(group_row(write, before, values, reason, self.rules, line))
 
 
 def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> PlannedGroups:
     """The writes that make the groups those of the policy, and the structures those of the register. `last`
-    is the run before: if the policy and the register have not changed since then, another program made the
-    difference."""
+    is the run before."""
     same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
-    groups, structures = _groups(accounts, rules, same=same), _structures(accounts, rules, same=same)
-    return PlannedGroups((*groups.rows, *structures.rows), (*groups.remarks, *structures.remarks))
+    planned = PlannedGroups(rules, same)
+    if accounts.directory.groups:
+        _plan_groups(accounts, planned)
+    if accounts.directory.structures:
+        _plan_structures(accounts, planned)
+    return planned
 
 
-def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
+def _plan_structures(accounts: ManagedAccounts, planned: PlannedGroups) -> None:
     reader, directory, _ = accounts
-    if not directory.structures:
-        return PlannedGroups()
     if not STRUCTURES.has_place(reader, directory.structures):
         remark = Phrase(
             "WARNING: no structures are kept: the server lacks {entry}, or {object_class}",
             entry=directory.structures,
             object_class=STRUCTURE_CLASS,
         )
-        return PlannedGroups(remarks=(remark,))
+        planned.remarks.append(remark)
+        return
     current = STRUCTURES.read(reader, directory, directory.structures)
-    rows, remarks = [], []
-    for uai, establishment in sorted(rules.register.items()):
+    for uai, establishment in sorted(planned.rules.register.items()):
         dn, values = structure_dn(directory, uai), structure_values(establishment, directory)
         entry = current.pop(normal_dn(dn), None)
         if entry is not None and not entry.owned:
-            remarks.append(
-                Phrase(
-                    "WARNING: {name} is not kept: another program has a structure of this name",
-                    name=entry.name,
-                )
+            remark = Phrase(
+                "WARNING: {name} is not kept: another program has a structure of this name", name=entry.name
             )
+            planned.remarks.append(remark)
             continue
         write = STRUCTURES.write(dn, entry, values)
-        if write is not None:
-            reason = (
-                Phrase("another program changed it") if same else Phrase("the register has the establishment")
-            )
-            rows.append(_row(write, entry, values, reason, rules))
+        planned.add(write, entry, values, Phrase("the register has the establishment"))
     for entry in current.values():
         if entry.owned:
             reason = Phrase("the register has no such establishment")
-            rows.append(_row(STRUCTURES.deletion(entry), entry, {}, reason, rules))
-    return PlannedGroups(tuple(rows), tuple(remarks))
+            planned.add(STRUCTURES.deletion(entry), entry, {}, reason)
 
 
-def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
+def _plan_groups(accounts: ManagedAccounts, planned: PlannedGroups) -> None:
     reader, directory, encoding = accounts
-    if not directory.groups:
-        return PlannedGroups()
     if not GROUPS.has_place(reader, directory.groups):
         remark = Phrase(
             "WARNING: no groups are kept: the server lacks {entry}, or {object_class}",
             entry=directory.groups,
             object_class=GROUP_CLASS,
         )
-        return PlannedGroups(remarks=(remark,))
+        planned.remarks.append(remark)
+        return
     current = GROUPS.read(reader, directory, directory.groups)
-    rows, remarks = [], []
-    for group in groups_of(rules.policy, rules.register):
+    for group in groups_of(planned.rules.policy, planned.rules.register):
         dn, values = group_dn(directory, group), group_values(group, directory, encoding)
         entry = current.pop(normal_dn(dn), None)
         if entry is not None and not entry.owned:
-            remarks.append(
-                Phrase(
-                    "WARNING: {name} is not kept: another program has a group of this name", name=entry.name
-                )
+            remark = Phrase(
+                "WARNING: {name} is not kept: another program has a group of this name", name=entry.name
             )
+            planned.remarks.append(remark)
             continue
         if entry is not None and entry.lists_members:
-            remarks.append(
-                Phrase(
-                    "WARNING: {name} lists its members, and nobody keeps them: piactl doctor", name=entry.name
-                )
+            remark = Phrase(
+                "WARNING: {name} lists its members, and nobody keeps them: piactl doctor", name=entry.name
             )
+            planned.remarks.append(remark)
             continue
         write = GROUPS.write(dn, entry, values)
-        if write is not None:
-            reason = (
-                Phrase("another program changed it")
-                if same
-                else Phrase("the policy has the group {label}", label=group.label)
-            )
-            rows.append(_row(write, entry, values, reason, rules, group.line))
+        reason = Phrase("the policy has the group {label}", label=group.label)
+        planned.add(write, entry, values, reason, group.line)
     for entry in current.values():
         if entry.owned and not entry.lists_members:
-            rows.append(
-                _row(GROUPS.deletion(entry), entry, {}, Phrase("the policy has no such group"), rules)
-            )
-    return PlannedGroups(tuple(rows), tuple(remarks))
-
-
-def _row(
-    write: Write, entry: GroupEntry | None, values: Values, reason: str, rules: Rules, line: int = 0
-) -> Write:
-    return group_row(write, entry.values if entry is not None else {}, values, reason, rules, line)
+            planned.add(GROUPS.deletion(entry), entry, {}, Phrase("the policy has no such group"))
 
 
 def group_row(write: Write, before: Values, after: Values, reason: str, rules: Rules, line: int = 0) -> Write:

@@ -16,12 +16,12 @@ import hmac
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
@@ -49,6 +49,8 @@ FILE = "night.db"
 SCHEMA = 1
 """To be raised when the tables change."""
 _TABLES = """
+-- due: see _due; home: the establishments, profiles and services of a live account as JSON; sources: those of
+-- its running assignments as JSON
 CREATE TABLE meta(basis TEXT, day INTEGER);
 CREATE TABLE account(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER DEFAULT 0,
   due INTEGER DEFAULT 0, home TEXT DEFAULT '', sources TEXT DEFAULT '');
@@ -64,10 +66,8 @@ CREATE INDEX applied_key ON applied(key);
 """
 _OF_RUN = """
 CREATE TEMP TABLE seen(uid TEXT PRIMARY KEY, csn BLOB) WITHOUT ROWID;
-CREATE TEMP TABLE evaluated(uid TEXT PRIMARY KEY, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
-  sources TEXT);
-CREATE TEMP TABLE written(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
-  sources TEXT, names TEXT, traces TEXT);
+CREATE TEMP TABLE noted(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
+  sources TEXT, written INTEGER, names TEXT, traces TEXT);
 CREATE TEMP TABLE confirmed(uid TEXT PRIMARY KEY, before BLOB, after BLOB);
 """
 _LISTED = "(SELECT key FROM row WHERE feed = :feed)"
@@ -90,12 +90,12 @@ SELECT digest, key FROM trace WHERE digest IN
 """
 _TAKE_EVALUATED = """
 UPDATE account SET (csn, settled, due, home, sources) =
-(SELECT csn, settled, due, home, sources FROM evaluated e WHERE e.uid = account.uid)
-WHERE uid IN (SELECT uid FROM evaluated)
+(SELECT csn, settled, due, home, sources FROM noted n WHERE n.uid = account.uid)
+WHERE uid IN (SELECT uid FROM noted WHERE NOT written)
 """
 _MADE = """
-SELECT w.uid, key, after, settled, due, home, sources, names, traces
-FROM written w JOIN confirmed c ON c.uid = w.uid AND c.before = w.csn
+SELECT n.uid, key, after, settled, due, home, sources, names, traces
+FROM noted n JOIN confirmed c ON c.uid = n.uid AND c.before = n.csn WHERE written
 """
 _TONIGHT = ""
 """The origin of traces that hold for this run alone."""
@@ -103,34 +103,6 @@ _MANY = 0.1
 """If a larger share of the accounts is new or changed, all of them are read."""
 _AT_ONCE = 500
 _BLOCK, _SEAL = 1 << 20, 32
-
-
-class AccountFacts(NamedTuple):
-    """What decides for how long an account needs nothing, and where it counts: the ordinal of the next day
-    on which the day changes it or its place in the census (0: none), its establishments, profiles and
-    services as JSON ("" unless it is live), and the sources of its running assignments as JSON."""
-
-    due: int
-    home: str
-    sources: str
-
-
-def facts_of(account: Account, rules: Rules) -> AccountFacts:
-    as_of = rules.as_of
-    home = ""
-    if account.state in LIVE:
-        home = json.dumps([home_establishments(account, as_of), account.profiles, services_of(account)])
-    running = {a.source for a in account.assignments if not a.is_over(as_of)}
-    return AccountFacts(_due(account, rules), home, json.dumps(sorted(running)))
-
-
-def _due(account: Account, rules: Rules) -> int:
-    as_of = rules.as_of
-    edges = {assignment.start for assignment in account.assignments}
-    edges |= {a.end + timedelta(days=1) for a in account.assignments if a.end is not None}
-    days = [day for day in edges if day > as_of]
-    days += filter(None, [account.next_due, verifier_day(account, rules.keys, as_of + timedelta(days=1))])
-    return min((day.toordinal() for day in days), default=0)
 
 
 def key_of(uid: str, matricule: str | None) -> str:
@@ -171,7 +143,7 @@ class NightDb:
             self.forget()
         self.db.execute("DELETE FROM meta")
         self.db.execute("INSERT INTO meta VALUES (?,?)", (basis, day))
-        for table in ("wanted", "evaluated", "written", "confirmed"):
+        for table in ("wanted", "noted", "confirmed"):
             self.db.execute(f"DELETE FROM {table}")
         self.db.execute("DELETE FROM trace WHERE origin = ?", (_TONIGHT,))
 
@@ -258,10 +230,16 @@ class NightDb:
     # who is evaluated
 
     def want(
-        self, as_of: date, keys: Iterable[str], uids: Iterable[str], ties: Iterable[Collection[str]]
+        self,
+        as_of: date,
+        keys: Iterable[str],
+        uids: Iterable[str],
+        ties: Iterable[Collection[str]],
+        traces: Mapping[str, Iterable[str]],
     ) -> None:
         """Notes who is evaluated because of their rows, their entry or the day, and those with these `keys`
-        or `uids`, of whom the records know more. People of one of the `ties` are evaluated together."""
+        or `uids`, of whom the records know more. People of one of the `ties` are evaluated together, as are
+        those who share one of the `traces`, by key, that the records have of people."""
         insert = "INSERT OR IGNORE INTO wanted"
         for source, number in self.full_sources.items():
             of_feed = {"source": source, "feed": number}
@@ -276,23 +254,17 @@ class NightDb:
         self.db.execute(f"{insert} {due}", (as_of.toordinal(),))
         self.db.executemany(f"{insert} VALUES (?)", ((key,) for key in keys))
         self.db.executemany(f"{insert} SELECT key FROM account WHERE uid = ?", ((uid,) for uid in uids))
+        tonight = f"INSERT INTO trace VALUES (?,?,'{_TONIGHT}')"
         for tie in ties:
-            self._tie(tie)
-
-    def _tie(self, keys: Collection[str]) -> None:
-        """Notes that these people are evaluated together."""
-        number = self._digest("\0".join(["tie", *sorted(keys)]))
-        self.db.executemany("INSERT INTO trace VALUES (?,?,?)", ((number, key, _TONIGHT) for key in keys))
-        self.db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((key,) for key in keys))
+            number = self._digest("\0".join(["tie", *sorted(tie)]))
+            self.db.executemany(tonight, ((number, key) for key in tie))
+            self.db.executemany(f"{insert} VALUES (?)", ((key,) for key in tie))
+        of_people = ((number, key) for key, own in traces.items() for number in self._traces(own))
+        self.db.executemany(tonight, of_people)
 
     def key_of_account(self, uid: str) -> str | None:
         key = self._one("SELECT key FROM account WHERE uid = ?", (uid,))
         return str(key) if key is not None else None
-
-    def add_traces(self, key: str, traces: Iterable[str]) -> None:
-        """Adds traces of a person for this run alone."""
-        rows = ((number, key, _TONIGHT) for number in self._traces(traces))
-        self.db.executemany("INSERT INTO trace VALUES (?,?,?)", rows)
 
     def read_feeds(self, feeds: Iterable[ScannedFeed]) -> None:
         """Reads the rows of the wanted people, and learns their traces. Raises FeedRefused."""
@@ -374,33 +346,29 @@ class NightDb:
 
     # what a run leaves
 
-    def needs_nothing(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None:
-        """Notes an evaluated account that this run does not write; `settled`: it needs nothing until
-        something changes."""
-        facts = facts_of(account, rules)
-        settled = settled and bool(csn) and self._all_said(account.uid, facts)
-        self.db.execute(
-            "INSERT OR REPLACE INTO evaluated VALUES (?,?,?,?,?,?)", (account.uid, csn, settled, *facts)
-        )
+    def note(self, account: Account, csn: bytes, rules: Rules, *, written: bool, settled: bool) -> None:
+        """Notes an evaluated account as this run leaves it, or as it will have `written` it. `csn` is the
+        entryCSN with which it was read, b"" for a new one; `settled`: it needs nothing until something
+        changes."""
+        uid, as_of = account.uid, rules.as_of
+        running = {a.source for a in account.assignments if not a.is_over(as_of)}
+        settled = settled and (written or bool(csn)) and self._all_said(uid, running)
+        home, names, traces = "", set[int](), set[int]()
+        if account.state in LIVE:
+            home = json.dumps([home_establishments(account, as_of), account.profiles, services_of(account)])
+        if written:
+            ties = _ties_of(account) | {f"address:{address.casefold()}" for address in account.addresses}
+            names, traces = self._names(account.names), self._traces(ties)
+        key, sources = key_of(uid, account.matricule), json.dumps(sorted(running))
+        row = (uid, key, csn, settled, _due(account, rules), home, sources, written)
+        lists = json.dumps([*names]), json.dumps([*traces])
+        self.db.execute("INSERT OR REPLACE INTO noted VALUES (?,?,?,?,?,?,?,?,?,?)", (*row, *lists))
 
-    def expect(self, account: Account, csn: bytes, rules: Rules, *, settled: bool) -> None:
-        """Notes an account as this run will write it; `csn` is the entryCSN with which it was read, b"" for
-        a new one."""
-        facts = facts_of(account, rules)
-        settled = settled and self._all_said(account.uid, facts)
-        ties = _ties_of(account) | {f"address:{address.casefold()}" for address in account.addresses}
-        names, traces = json.dumps([*self._names(account.names)]), json.dumps([*self._traces(ties)])
-        key = key_of(account.uid, account.matricule)
-        row = (account.uid, key, csn, settled, *facts, names, traces)
-        self.db.execute("INSERT OR REPLACE INTO written VALUES (?,?,?,?,?,?,?,?,?)", row)
-
-    def _all_said(self, uid: str, facts: AccountFacts) -> bool:
-        """Whether every full source of a running assignment has a feed in this run, or was heard before: an
+    def _all_said(self, uid: str, running: AbstractSet[str]) -> bool:
+        """Whether every full source of a `running` assignment has a feed in this run, or was heard before: an
         absence that no feed could show may count on another night."""
-        running = self._listing & {*json.loads(facts.sources)}
-        return running <= self.full_sources.keys() or bool(
-            self._one("SELECT settled FROM account WHERE uid = ?", (uid,))
-        )
+        said = self._listing & running <= self.full_sources.keys()
+        return said or bool(self._one("SELECT settled FROM account WHERE uid = ?", (uid,)))
 
     def confirm(self, uid: str, result: WriteResult) -> None:
         """Notes the result of a write of an account."""
@@ -416,48 +384,44 @@ class NightDb:
         else wrote before or after.
         """
         with room_on_disk(self._folder):
-            self._take_as_known()
-
-    def _take_as_known(self) -> None:
-        run = self.db.execute
-        run(_TAKE_EVALUATED)
-        run("UPDATE account SET settled = 0, csn = NULL WHERE uid IN (SELECT uid FROM written)")
-        made = run(_MADE)
-        while some := made.fetchmany(_AT_ONCE):
-            self._remove([uid for uid, *_ in some])
-            self.db.executemany("INSERT INTO account VALUES (?,?,?,?,?,?,?)", [row[:7] for row in some])
-            names = ((number, row[0]) for row in some for number in json.loads(row[7]))
-            self.db.executemany("INSERT INTO name VALUES (?,?)", names)
-            traces = ((number, row[1], f"a:{row[0]}") for row in some for number in json.loads(row[8]))
-            self.db.executemany("INSERT INTO trace VALUES (?,?,?)", traces)
-        for source, number in self.full_sources.items():
-            of_feed = {"source": source, "feed": number}
-            run(f"DELETE FROM applied WHERE source = :source AND key NOT IN {_LISTED}", of_feed)
-            run(f"INSERT OR REPLACE INTO applied SELECT :source, now.key, now.sum {_CHANGED}", of_feed)
+            run = self.db.execute
+            run(_TAKE_EVALUATED)
+            written = "(SELECT uid FROM noted WHERE written)"
+            run(f"UPDATE account SET settled = 0, csn = NULL WHERE uid IN {written}")
+            made = run(_MADE)
+            while some := made.fetchmany(_AT_ONCE):
+                self._remove([uid for uid, *_ in some])
+                self.db.executemany("INSERT INTO account VALUES (?,?,?,?,?,?,?)", [row[:7] for row in some])
+                names = ((number, row[0]) for row in some for number in json.loads(row[7]))
+                self.db.executemany("INSERT INTO name VALUES (?,?)", names)
+                traces = ((number, row[1], f"a:{row[0]}") for row in some for number in json.loads(row[8]))
+                self.db.executemany("INSERT INTO trace VALUES (?,?,?)", traces)
+            for source, number in self.full_sources.items():
+                of_feed = {"source": source, "feed": number}
+                run(f"DELETE FROM applied WHERE source = :source AND key NOT IN {_LISTED}", of_feed)
+                run(f"INSERT OR REPLACE INTO applied SELECT :source, now.key, now.sum {_CHANGED}", of_feed)
 
     def keep(self) -> None:
         """Replaces the file by what is known now. Raises PiactlError."""
-        make_private_folder(self._folder)
-        new = self._folder / f".{FILE}.{os.urandom(8).hex()}"
+        folder = self._folder
+        make_private_folder(folder)
+        new = folder / f".{FILE}.{os.urandom(8).hex()}"
         try:
-            for left in self._left_over():
-                left.unlink()
+            # what a killed run left, and what versions until 0.2 had instead of the database
+            for left in (*folder.glob(f".{FILE}.*"), *folder.glob("lines/*"), folder / "settled"):
+                if left.is_file():
+                    left.unlink()
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
                 self.db.commit()
                 self.db.execute("VACUUM main INTO ?", (str(new),))
                 _seal(new, self._key)
-                new.replace(self._folder / FILE)
+                new.replace(folder / FILE)
             finally:
                 new.unlink(missing_ok=True)
         except (OSError, sqlite3.Error) as error:
-            file = self._folder / FILE
+            file = folder / FILE
             raise PiactlError(Phrase("{file}: cannot be written ({why})", file=file, why=error)) from None
-
-    def _left_over(self) -> list[Path]:
-        """What a killed run left, and what versions until 0.2 had instead of the database."""
-        files = [*self._folder.glob(f".{FILE}.*"), *self._folder.glob("lines/*"), self._folder / "settled"]
-        return [file for file in files if file.is_file()]
 
     def _one(self, query: str, values: Sequence[object] = ()) -> Any:
         row = self.db.execute(query, values).fetchone()
@@ -465,6 +429,17 @@ class NightDb:
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[str]:
         return [value for (value,) in self.db.execute(query, values)]
+
+
+def _due(account: Account, rules: Rules) -> int:
+    """The ordinal of the next day on which the day changes an account or its place in the census; 0 for
+    none."""
+    as_of = rules.as_of
+    edges = {assignment.start for assignment in account.assignments}
+    edges |= {a.end + timedelta(days=1) for a in account.assignments if a.end is not None}
+    days = [day for day in edges if day > as_of]
+    days += filter(None, [account.next_due, verifier_day(account, rules.keys, as_of + timedelta(days=1))])
+    return min((day.toordinal() for day in days), default=0)
 
 
 def _ties_of(account: Account) -> set[str]:

@@ -1,4 +1,9 @@
-"""The writes and changes that turn the current accounts into the desired ones, in the order of the plan."""
+"""The writes that turn the current accounts into the desired ones, each with its changes.
+
+The attributes of the entry are compared with those of the desired account. That is the write. The changes
+explain it: each names fields whose attributes differ, and each written attribute belongs to a change. No
+change is shown without a write.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,13 @@ from itertools import chain
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.keyed_digests import NUMEN
-from piactl.core.plan.change import Kind
-from piactl.core.plan.drift import Drift, DriftFate
-from piactl.core.plan.memory import Waiting, bare
+from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
+from piactl.core.plan.diff import changes_of, home_establishments
+from piactl.core.plan.drift import Drift, DriftClass, DriftFate
+from piactl.core.plan.memory import Memory, Waiting, bare
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.write import Values, Write
-from piactl.core.rules.career import career_of
+from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
@@ -30,16 +36,18 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.base_digest import is_sealed
+from piactl.directory.store.base_digest import BASE, is_sealed
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.foreign_changes import Drifted
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.phrase import Phrase
-from piactl.planning.change_set import changes_of_write
-from piactl.planning.drift_fates import Since, drift_of, held_words, resolved
+from piactl.planning.drift_fates import drift_of, held_words, resolved
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
 
 _STRUCTURAL = "structuralObjectClass"
+
+RESTORED = "attributes"
+"""The fact of a change that names the attributes which another program changed."""
 
 PROTECTED = Phrase("protected: no import touches it")
 SEALS = Phrase("the base that shows what another program changes")
@@ -68,26 +76,24 @@ def planned_row(
 
 @dataclass(slots=True)
 class PlanRows:
-    """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `whole`: every full source has a feed in this run, so what none of them
-    has is over. `drift_waits`: what other programs changed stays, and `withheld` collects the accounts
-    that lost only what HR or a date ends. `seals`: every account gets a sealed base. `unwitnessed` is
-    as in Memory: such an account is linked to no device until the help desk makes or resumes one.
-    `holds` collects the protected accounts that would have changed."""
+    """`memory` is what earlier runs left. `has_delta`: a feed of this run is a delta, whose news no later
+    feed repeats. `whole`: every full source has a feed in this run, so what none of them has is over.
+    `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost only what
+    HR or a date ends. `seals`: every account gets a sealed base. `holds` collects the protected accounts that
+    would have changed. An account that is `unwitnessed` (see Memory) is linked to no device until the help
+    desk makes or resumes one."""
 
     accounts: ManagedAccounts
     rules: Rules
     index: AccountIndex
-    waiting: Mapping[str, Waiting]
+    memory: Memory
+    owners: Mapping[str, str]
     has_delta: bool
+    whole: bool
+    drift_waits: bool
+    seals: bool
     holds: list[Hold] = field(default_factory=list)
-    since: Since = field(default_factory=dict)
-    owners: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = False
-    drift_waits: bool = False
-    seals: bool = False
     withheld: set[str | None] = field(default_factory=set)
-    unwitnessed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _drift: dict[str, list[Drift]] = field(default_factory=dict)
     _by: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,7 +107,7 @@ class PlanRows:
         for changed in drifted:
             self._show(changed)
         accounts = [wanted.account for wanted in desired]
-        rows = self._mended_archived(decided)
+        rows = [*self._mended_archived(decided)]
         archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
         for asked in desired:
@@ -116,7 +122,7 @@ class PlanRows:
                 continue
             if write is None:
                 continue
-            if self.protected(wanted):
+            if self._is_protected(wanted.subject.current):
                 self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED, HoldCode.PROTECTED))
                 continue
             if wanted.account.state is State.ARCHIVED:
@@ -154,12 +160,11 @@ class PlanRows:
     def _suspended(self, decided: Container[str]) -> Iterator[Write]:
         """The rows of accounts about which this run decides nothing, because a person is held, but whose
         device nobody witnessed."""
-        for entry in self.index.entries() if self.unwitnessed else ():
+        for entry in self.index.entries() if self.memory.unwitnessed else ():
             account = entry.account
             if account.uid in decided or not self._unwitnessed(account) or self._is_protected(account):
                 continue
-            nobody = career_of((), self.rules.policy, self.rules.register)
-            wanted = Desired(Subject(account.matricule, account, None, ()), account, nobody)
+            wanted = Desired(Subject(account.matricule, account, None, ()), account, self._nobody())
             if entry.drift is not None:
                 present = as_found(entry, self.accounts.encoding)
                 yield from self._reduced_row(wanted, entry, present, present)
@@ -191,14 +196,15 @@ class PlanRows:
         if self._unwitnessed(present):
             account = replace(account, device=NO_DEVICE)
         write = reducing_write(self.accounts.encoding, entry, present, account)
-        if write is not None and not self.protected(desired):
+        if write is not None and not self._is_protected(desired.subject.current):
             subject = replace(desired.subject, current=present)
             yield self.row(replace(desired, subject=subject, account=account, base=None), write)
 
     def with_known_drift(self, desired: Desired) -> tuple[Desired, Entry | None, Write | None]:
         """The desired account, with what is known of the current one once the rules are known, its entry, and
         its write."""
-        entry, subject = self._entry(desired), desired.subject
+        subject = desired.subject
+        entry = self.index.entry(subject.matricule, self.rules.keys) if subject.matricule else None
         if entry is not None and entry.drift is not None:
             encoding = self.accounts.encoding
             again = resolved(entry, encoding, desired.account, self.rules, subject.person)
@@ -223,26 +229,18 @@ class PlanRows:
 
     def _show(self, entry: Entry) -> None:
         """Shows the drift of an entry as the rules see it so far."""
-        drift = drift_of(entry, self.since, self.rules.as_of, self._by, self.owners)
+        drift = drift_of(entry, self.memory.drift, self.rules.as_of, self._by, self.owners)
         self._drift[entry.account.uid] = [*drift]
 
     def _unwitnessed(self, account: Account) -> str:
         """Who changed the device in force, or the link to one, without a journal, in words; "" for nobody."""
         marked = account.device != NO_DEVICE
-        changed = self.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
+        changed = self.memory.unwitnessed.get(normal_value(account.uid), {}) if marked else {}
         return changed.get("", "") or changed.get(normal_value(account.device), "")
 
-    def _entry(self, desired: Desired) -> Entry | None:
-        matricule = desired.subject.matricule
-        return self.index.entry(matricule, self.rules.keys) if matricule else None
-
-    def protected(self, desired: Desired) -> bool:
-        """Whether no import may touch the account."""
-        current = desired.subject.current
-        return current is not None and self._is_protected(current)
-
-    def _is_protected(self, account: Account) -> bool:
-        return account.protected or account.uid in self.rules.policy.protected
+    def _is_protected(self, account: Account | None) -> bool:
+        """Whether no import may touch an account; None for a new one."""
+        return account is not None and (account.protected or account.uid in self.rules.policy.protected)
 
     def row(self, desired: Desired, write: Write) -> Write:
         """A write with the changes that it makes; a write of the base alone makes none."""
@@ -259,46 +257,41 @@ class PlanRows:
             if drift.uid in held_uids or self.drift_waits:
                 waits = drift.fate == DriftFate.REVERTED
                 remaining.append(replace(drift, fate=DriftFate.WAITS.value) if waits else drift)
-            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
-                drift.uid, ()
-            ):
-                done = drift.fate in (DriftFate.WAITS, DriftFate.KEPT)
-                remaining.append(drift if done else replace(drift, fate=DriftFate.REVERTED.value))
+            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT):
+                remaining.append(drift)
+            elif drift.attribute in written.get(drift.uid, ()):
+                remaining.append(replace(drift, fate=DriftFate.REVERTED.value))
             elif drift.fate == DriftFate.UNKNOWN:
                 remaining.append(drift)
         return remaining
 
-    def mends_archived(self, entry: Entry) -> Write | None:
-        """The write that links an archived account to no device, takes back what another program changed, and
-        removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
-        rules ask for nothing more of an archived account."""
-        if entry.drift is not None:
-            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
-            reverted = reverted and not self.drift_waits
-            directory, encoding = self.accounts.directory, self.accounts.encoding
-            return account_write(directory, encoding, entry, entry.account) if reverted else None
-        account = self._kept_of(entry.account)
-        write = account_write(self.accounts.directory, self.accounts.encoding, entry, account)
-        bare = write is None or only_renews_base(self.accounts.encoding, write)
-        return None if bare and self._is_protected(entry.account) else write
-
-    def _kept_of(self, archived: Account) -> Account:
-        return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))
-
-    def _mended_archived(self, coming_back: Container[str]) -> list[Write]:
-        rows = []
+    def _mended_archived(self, coming_back: Container[str]) -> Iterator[Write]:
+        """The rows that link archived accounts to no device, take back what another program changed, remove
+        digests that are not to be kept, or give an account its base. The rules ask for nothing more of an
+        archived account."""
+        directory, encoding = self.accounts.directory, self.accounts.encoding
         for entry in self.index.tombstones():
-            write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
+            account = entry.account
+            if account.uid in coming_back:
+                continue
+            if entry.drift is None and not self.rules.matching.identity_digests:
+                account = with_births(account, (None, None))
+            elif entry.drift is not None:
+                reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.rows)
+                if self.drift_waits or not reverted:
+                    continue
+            write = account_write(directory, encoding, entry, account)
             if write is None:
                 continue
-            nobody = career_of((), self.rules.policy, self.rules.register)
-            account = self._kept_of(entry.account) if entry.drift is None else entry.account
-            wanted = Desired(Subject(None, entry.account, None, ()), account, nobody)
-            if self.protected(wanted):
-                self.holds.append(Hold(None, entry.account.uid, PROTECTED, HoldCode.PROTECTED))
-            else:
-                rows.append(self.row(wanted, write))
-        return rows
+            if not self._is_protected(account):
+                subject = Subject(None, entry.account, None, ())
+                yield self.row(Desired(subject, account, self._nobody()), write)
+            elif entry.drift is not None or not only_renews_base(encoding, write):
+                self.holds.append(Hold(None, account.uid, PROTECTED, HoldCode.PROTECTED))
+
+    def _nobody(self) -> Career:
+        """The career of an account without posts."""
+        return career_of((), self.rules.policy, self.rules.register)
 
     def _devices_of_archived(self, rows: Iterable[Write]) -> list[Write]:
         """The deletions of the devices of accounts that are archived: no secret outlives the person."""
@@ -314,7 +307,7 @@ class PlanRows:
     def _retry(self, subject: Subject) -> Waiting | None:
         person = subject.person
         if person is None or not self.has_delta:
-            return self.waiting.get(subject.matricule or "")
+            return self.memory.waiting.get(subject.matricule or "")
         numen = subject.numen_digest
         if person.numen is not None:
             numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
@@ -348,3 +341,125 @@ def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, 
         erased: Values = dict.fromkeys((*names, "userPassword"), ())
         removed[raw.text(encoding.name("uid"))] = {**erased, **({"objectClass": classes} if classes else {})}
     return removed
+
+
+# The changes of a write.
+
+
+def changes_of_write(
+    desired: Desired,
+    write: Write,
+    rules: Rules,
+    encoding: Encoding,
+    drift: Iterable[Drift] = (),
+    *,
+    every: bool = False,
+) -> list[Change]:
+    """The changes of the write that makes an account the desired one, at least one.
+
+    Attributes that another program changed, and that no change of the account explains, have changes of their
+    own, which name them: one for each class of `drift`, and one for those that are not known as such. With
+    `every`, so do those that a change explains, because nothing else lists them. Attributes that only get the
+    form of this version have one change.
+    """
+    if desired.subject.current is None:
+        return changes_of(desired, rules)
+    formed = _formed(desired, write, encoding)
+    written = sorted({*write.attributes} - {encoding.name(BASE), *formed})
+    fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
+    changes = changes_of(desired, rules, fields)
+    foreign = _changed_by_others(desired, written, encoding) if changes else written
+    shown = written if every else foreign
+    stays = (DriftFate.KEPT, DriftFate.WAITS)
+    drifted = [
+        attribute_drift
+        for attribute_drift in drift
+        if attribute_drift.attribute in shown and not (every and attribute_drift.fate in stays)
+    ]
+    changes[:0] = _reverted(desired, drifted, rules)
+    # the object class of the link changes with it
+    known = {attribute_drift.attribute for attribute_drift in drifted} | (
+        {"objectClass"} if drifted else set()
+    )
+    foreign = [name for name in foreign if name not in known]
+    if foreign:
+        changes.append(_restored(desired, write, foreign, rules, encoding))
+    if formed:
+        reason = Phrase(
+            "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        )
+        facts = {LAYOUT: formed}
+        changes.append(_change(desired, Kind.UPDATE, facts, facts, reason, rules))
+    return changes
+
+
+def _formed(desired: Desired, write: Write, encoding: Encoding) -> list[str]:
+    """The attributes that only get the form of this version. An account that is archived, or comes back, has
+    other values, not another form."""
+    current, archived = desired.subject.current, desired.account.state is State.ARCHIVED
+    if current is None or (current.state is State.ARCHIVED) != archived:
+        return []
+    return encoding.formed(write)
+
+
+def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
+    """The changes that take back what another program changed; what gave access comes first."""
+    for drift_class in DriftClass:
+        some = [attribute_drift for attribute_drift in drift if attribute_drift.drift_class == drift_class]
+        if not some:
+            continue
+        names = [attribute_drift.attribute for attribute_drift in some]
+        by = next((attribute_drift.by for attribute_drift in some if attribute_drift.by), "")
+        reason = Phrase("another program changed it")
+        if by:
+            reason = Phrase("another program changed it, {by}", by=by)
+        before = {RESTORED: names, "theirs": [f"{d.attribute}: {v}" for d in some for v in d.theirs]}
+        ours = [f"{d.attribute}: {v}" for d in some for v in d.ours]
+        after = {RESTORED: names, "class": drift_class.value, "ours": ours}
+        yield _change(desired, Kind.DRIFT, before, after, reason, rules)
+
+
+def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encoding) -> list[str]:
+    """The written attributes whose fields the account already has as it should."""
+    current, account = desired.subject.current, desired.account
+    if current is None or account.state is State.ARCHIVED:
+        return []
+
+    def differs(field: str) -> bool:
+        return bool(getattr(current, field) != getattr(account, field))
+
+    fields = ((name, encoding.fields.get(name, ())) for name in written)
+    return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
+
+
+def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, encoding: Encoding) -> Change:
+    """The change that restores managed attributes, or that links a closed or locked account to no device so
+    that the directory refuses it."""
+    before: Facts = {RESTORED: names}
+    after: Facts = {RESTORED: names}
+    reason = Phrase("managed attributes were changed by another program: {names}", names=", ".join(names))
+    link = encoding.name("oathTOTPToken")
+    if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
+        before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", Phrase("link to no device")]}
+        reason = Phrase(
+            "the account is closed, and its dates alone count only where a password policy applies"
+        )
+        if desired.account.locked:
+            reason = Phrase(
+                "the account is locked, and its dates alone count only where a password policy applies"
+            )
+    return _change(desired, Kind.UPDATE, before, after, reason, rules)
+
+
+def _change(desired: Desired, kind: Kind, before: Facts, after: Facts, reason: str, rules: Rules) -> Change:
+    return Change(
+        kind=kind,
+        uid=desired.account.uid,
+        matricule=desired.account.matricule,
+        before=before,
+        after=after,
+        reason=reason,
+        effective=rules.as_of,
+        establishments=home_establishments(desired.account, rules.as_of),
+        profiles=desired.account.profiles,
+    )

@@ -6,9 +6,10 @@ import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import AccountCounts, counts_of
+from piactl.core.plan.guards import Tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import Claim
 from piactl.planning.signed_plan_file import (
@@ -21,8 +22,7 @@ from piactl.planning.signed_plan_file import (
 from piactl.private_files import nameless_database
 
 _TABLES = """
-CREATE TABLE plan(n INTEGER PRIMARY KEY, last INTEGER, keeps INTEGER, uid TEXT, changes BLOB, write BLOB,
-  counts BLOB);
+CREATE TABLE plan(n INTEGER PRIMARY KEY, last INTEGER, keeps INTEGER, uid TEXT, changes BLOB, write BLOB);
 CREATE INDEX plan_order ON plan(last, keeps, uid, n);
 CREATE TABLE claim(n INTEGER PRIMARY KEY, first INTEGER, matricule TEXT, base TEXT, uid TEXT, claimant BLOB);
 """
@@ -31,29 +31,24 @@ _ORDER = "ORDER BY last, keeps, uid, n"
 
 class PlanTable:
     """Rows are ordered: groups last, accounts that lose something first, then by uid, then as they were
-    added."""
+    added. The `tally` counts their changes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tally: Tally) -> None:
+        self._tally = tally
         self._db = nameless_database(folder)
         self._db.executescript(_TABLES)
         self._changes = self._writes = 0
 
     def add(self, rows: Iterable[Write]) -> None:
-        self._db.executemany("INSERT INTO plan VALUES (?,?,?,?,?,?,?)", map(self._stored, rows))
-
-    def _stored(self, write: Write) -> tuple[object, ...]:
-        texts, text = row_texts(write)
-        self._changes += len(texts)
-        self._writes += 1
-        group = Kind.GROUP.value in write.kinds
-        counts = pickle.dumps(counts_of(write.changes), pickle.HIGHEST_PROTOCOL) if texts else None
-        return self._writes, group, not write.loses, write.uid, b"\n".join(texts), text, counts
-
-    def counts(self) -> Iterator[AccountCounts]:
-        """What guards count of each account, in order."""
-        query = f"SELECT counts FROM plan WHERE counts IS NOT NULL {_ORDER}"
-        for (packed,) in self._db.execute(query):
-            yield pickle.loads(packed)  # noqa: S301 # nosec B301 - this process alone has written it
+        for write in rows:
+            texts, text = row_texts(write)
+            self._changes += len(texts)
+            self._writes += 1
+            place = (Kind.GROUP.value in write.kinds, not write.loses, write.uid)
+            if texts:
+                self._tally.add(write.changes, place)
+            row = (self._writes, *place, b"\n".join(texts), text)
+            self._db.execute("INSERT INTO plan VALUES (?,?,?,?,?,?)", row)
 
     def changes(self) -> PlannedRows[Change]:
         return planned_changes(_Column(self._db, "changes", self._changes))
@@ -72,15 +67,13 @@ class PlanTable:
     def has_claims(self) -> bool:
         return self._db.execute("SELECT 1 FROM claim LIMIT 1").fetchone() is not None
 
-    def claims(self) -> Iterator[tuple[int, Claim]]:
-        """The claims in their order, with their numbers."""
+    def claims(self) -> Iterator[tuple[Claim, Any]]:
+        """The claims in their order, each with who makes it."""
         query = "SELECT n, first, matricule, base, uid FROM claim ORDER BY first, matricule, base, uid"
-        return ((number, Claim(*claim)) for number, *claim in self._db.execute(query))
-
-    def claimant(self, number: int) -> object:
-        """Who makes the claim of this number."""
-        (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
-        return pickle.loads(packed)  # noqa: S301 # nosec B301 - this process alone has written it
+        for number, *claim in self._db.execute(query):
+            (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
+            # this process alone has written it
+            yield Claim(*claim), pickle.loads(packed)  # noqa: S301 # nosec B301
 
 
 class _Column(StoredRows):

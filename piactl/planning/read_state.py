@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from piactl.core.plan.memory import Memory, Vanished
+from piactl.core.plan.memory import Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.records import (
     CASES,
     LISTS,
@@ -46,12 +48,15 @@ class RunState:
         """The memory of earlier runs, under the first matricule of each person."""
         return self.linked.memory(self.remembered.memory)
 
-    def with_vanished(self, vanished: Mapping[str, Vanished]) -> RunState:
-        memory = replace(self.remembered.memory, vanished=vanished)
-        return replace(self, remembered=replace(self.remembered, memory=memory))
+    @property
+    def seals(self) -> bool:
+        """Whether some accounts may have no sealed base: until a run of this version has ended well."""
+        last = self.remembered.memory.last
+        return last is None or last.layout < LAYOUT
 
-    def with_unwitnessed(self, unwitnessed: Mapping[str, Mapping[str, str]]) -> RunState:
-        memory = replace(self.remembered.memory, unwitnessed=unwitnessed)
+    def remembering(self, **found: Any) -> RunState:
+        """The state with these fields of its memory."""
+        memory = replace(self.remembered.memory, **found)
         return replace(self, remembered=replace(self.remembered, memory=memory))
 
 

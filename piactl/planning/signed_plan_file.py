@@ -390,13 +390,14 @@ def _read_entry_write(facts: Mapping[str, Any]) -> Write:
 
 def _write_facts(write: Write) -> dict[str, Any]:
     """The write of an account or a group as JSON values, without its changes, which are rows of their own."""
+    days = {kind: day.isoformat() for kind, day in write.effective.items()}
     return {
         "uid": write.uid,
         "kinds": list(write.kinds),
         **keep_forms({"reason": write.reason}),
         **_entry_facts(write),
         "waiting": to_json(write.waiting) if write.waiting else None,
-        **({"effective": _days(write.effective)} if write.effective else {}),
+        **({"effective": days} if days else {}),
     }
 
 
@@ -409,10 +410,6 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
         waiting=read_waiting(facts["waiting"]) if facts["waiting"] else None,
         effective={kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()},
     )
-
-
-def _days(days: Mapping[str, date]) -> dict[str, str]:
-    return {name: day.isoformat() for name, day in days.items()}
 
 
 def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:

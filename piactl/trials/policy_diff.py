@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from piactl.core.model.settings import Settings
@@ -13,7 +12,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.written_over import WrittenOver
 from piactl.planning.build import build_plan
 from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import Scan
+from piactl.planning.inputs.load_feeds import ScannedFeeds
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import read_run_state
@@ -29,7 +28,7 @@ def policy_diff(
     encoding: Encoding,
     settings: Settings,
     unreadable: UnreadableRecords,
-    scans: Sequence[Scan],
+    scans: ScannedFeeds,
     night: NightDb,
     accepted: Accepted,
 ) -> tuple[Plan, Plan]:

@@ -22,7 +22,7 @@ from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.planning.change_set import RESTORED, changes_of_write
+from piactl.planning.plan_rows import RESTORED, changes_of_write
 from tests.examples import examples
 
 from .strategies import REGISTER, lives

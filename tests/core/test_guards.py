@@ -8,7 +8,7 @@ import pytest
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
 from piactl.core.plan.change import Change, Effect, Kind
-from piactl.core.plan.guards import Census, refusals, tally
+from piactl.core.plan.guards import Census, Refusal, tally
 from piactl.core.plan.losses import (
     losses_before,
     losses_beyond,
@@ -21,9 +21,17 @@ from piactl.core.plan.losses import (
     taken_lately,
     taken_until,
 )
+from piactl.runs.apply_plan import refused
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})
 TODAY = date(2026, 11, 24)
+
+
+def refusals(
+    changes: list[Change], census: Census, policy: Policy, day: date, allowed: dict[str, int] | None = None
+) -> list[Refusal]:
+    """The broken guards that are not allowed."""
+    return refused(tally(changes).refusals(census, policy, day), allowed or {})
 
 
 def closing(count: int, uai: str = "0800010B", kind: Kind = Kind.DEACTIVATE) -> list[Change]:
@@ -194,7 +202,7 @@ def test_a_guard_limits_the_people_who_are_held() -> None:
         1000,
         ("m0", "m1", "m2", "m3", "m4"),
     )
-    assert tally([]).refusals(CENSUS, guarded, TODAY, {"held": 6}, held=["m"] * 6) == []
+    assert refused(tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 6), {"held": 6}) == []
     assert tally([]).refusals(Census(), guarded, TODAY, held=["m"] * 6) == []
 
 
@@ -208,7 +216,10 @@ def test_losses_of_several_nights_count_together() -> None:
     (refusal,) = tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses)
     assert (refusal.guard, refusal.found, refusal.of, refusal.total) == ("deactivate_window", 21, 1000, 21)
     assert refusal.scope == "all accounts, 7 days"
-    assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY, {"deactivate_window": 21}, losses=losses) == []
+    assert (
+        refused(tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses), {"deactivate_window": 21})
+        == []
+    )
     # a day later the first night is a week ago; other kinds do not count, and a plan without losses passes
     assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY + timedelta(days=1), losses=losses) == []
     many = {TODAY: {"deactivate": 500, "revoke": 500}}

@@ -400,7 +400,7 @@ def test_a_guessed_entrycsn_would_miss_drift(
         self.db.execute("UPDATE account SET csn = ? WHERE uid = 'claire.dubreuil'", (csn,))
 
     if moment == READ:
-        made = night_db._MADE.replace("AND c.before = w.csn", "")
+        made = night_db._MADE.replace("AND c.before = n.csn", "")
         monkeypatch.setattr(night_db, "_MADE", made)
     else:
         monkeypatch.setattr(NightDb, "take_as_known", taking)

@@ -129,7 +129,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 ) -> None:
     now = Leaps()
     expiries: list[datetime] = []
-    hold, tally = evaluate.find_cases, planning.Tally
+    hold, groups = evaluate.find_cases, planning.plan_groups
 
     def begun(*arguments: Any) -> None:
         expiries.append(expiry(academy))
@@ -138,11 +138,11 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 
     def ended(*arguments: Any) -> Any:
         expiries.append(expiry(academy))
-        return tally(*arguments)
+        return groups(*arguments)
 
     monkeypatch.setattr(run_context, "utc_now", now)
     monkeypatch.setattr(evaluate, "find_cases", begun)
-    monkeypatch.setattr(planning, "Tally", ended)
+    monkeypatch.setattr(planning, "plan_groups", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     assert expiries[1] - expiries[0] == timedelta(seconds=200)
 

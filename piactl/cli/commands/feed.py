@@ -53,7 +53,7 @@ from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.phrase import Phrase, counted
-from piactl.planning.count_rows import column_warnings_of
+from piactl.planning.inputs.feed_of_run import column_warnings_of
 from piactl.planning.inputs.linked_matricules import linked_matricules
 from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
 from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips

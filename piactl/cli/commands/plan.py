@@ -113,7 +113,7 @@ def plan(
         state = read_run_state(accounts, rules, configuration.unreadable)
         accepted = Accepted(accept_feed or (), bool(as_of))
         planned = build_continuing(accounts, rules, settings, scans, state, night, accepted)
-    for message in planned.messages:
+    for message in (*map(str, planned.refused), *planned.remarks):
         say(message)
     ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder), who().names)
     if out:

@@ -15,13 +15,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import chain
 from math import inf
-from typing import NamedTuple
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import LEAST, Guard, Limit, Policy
@@ -197,91 +197,10 @@ Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
 """`profiles` and `services`, by name: the accounts that `gain` and `lose` it."""
 
 
-class AccountCounts(NamedTuple):
-    """What a tally counts of all changes of one account: its kinds of change, those that guards count
-    (`overall`), these by scope, all by group, and the fields of their effect. It is kept in the table of the
-    plan, so its values are plain."""
-
-    uid: str
-    kinds: tuple[str, ...]
-    overall: tuple[str, ...]
-    scoped: tuple[tuple[str, str, str], ...]
-    grouped: tuple[tuple[str, str, str], ...]
-    gains: Belongings
-    losses: Belongings
-    given: frozenset[Holding]
-    taken: frozenset[Holding]
-    only_posts: bool
-    """Whether its update changes only posts and the days of its login."""
-    other: tuple[str, ...]
-    sources: frozenset[str]
-    posts: tuple[NewPost, ...]
-
-    def returned(self, taken: frozenset[Holding]) -> tuple[frozenset[str], Belongings]:
-        """The kinds of change and the belongings that only give back what was `taken` from the account."""
-        if taken.isdisjoint(self.given):
-            return frozenset(), frozenset()
-        rights = {name for sort, name in self.given if sort == RIGHT}
-        new = {name for name in rights if (RIGHT, name) not in taken}
-        kinds = set()
-        if not new:
-            kinds.add(Kind.GRANT.value)
-        if all(holding in taken for holding in self.given if holding[0] != PROFILE):
-            kinds |= {Kind.REOPEN.value, Kind.UNLOCK.value}
-        if self.given <= taken and self.only_posts:
-            kinds.add(Kind.UPDATE.value)
-        new_services = {name.partition(":")[0] for name in new}
-        belongings = {
-            (sort, name)
-            for sort, name in self.gains
-            if (name not in new_services if sort != PROFILE else (PROFILE, name) in taken)
-        }
-        return frozenset(kinds), frozenset(belongings)
-
-
 _OF_POSTS = frozenset({"assignments", "login_from", "login_until"})
 
-
-def counts_of(changes: Iterable[Change]) -> AccountCounts:
-    """The counts of all changes of one account for a tally."""
-    kinds: dict[str, None] = {}
-    overall: dict[str, None] = {}
-    scoped: dict[tuple[str, str, str], None] = {}
-    grouped: dict[tuple[str, str, str], None] = {}
-    effect, uid, only_posts = Effect(), "", True
-    for change in changes:
-        kind, uid, effect = change.kind.value, change.uid, change.effect
-        kinds[kind] = None
-        for by, name in _groups(change):
-            grouped[by, name, kind] = None
-        if change.kind is Kind.UPDATE:
-            only_posts = change.after.keys() <= _OF_POSTS
-            if change.after and change.after.keys() <= BOOKKEEPING:
-                continue
-        if change.kind is Kind.GROUP and not change.before:
-            continue
-        overall[kind] = None
-        if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:
-            overall[LOOSENING] = None
-        for uai in change.establishments:
-            scoped[kind, "establishment", uai] = None
-        for profile in change.profiles:
-            scoped[kind, "profile", profile] = None
-    return AccountCounts(
-        uid=uid,
-        kinds=tuple(kinds),
-        overall=tuple(overall),
-        scoped=tuple(scoped),
-        grouped=tuple(grouped),
-        gains=effect.gains,
-        losses=effect.losses,
-        given=effect.given,
-        taken=effect.taken,
-        only_posts=only_posts,
-        other=effect.other,
-        sources=effect.sources,
-        posts=effect.posts,
-    )
+Place = tuple[object, ...]
+"""The place of an account in the order of a plan."""
 
 
 class Tally:
@@ -293,6 +212,7 @@ class Tally:
 
     def __init__(self, known: Container[str] = (), taken: Holdings = NO_HOLDINGS) -> None:
         self._known, self._taken = known, taken
+        self._added = 0
         self._accounts: Counter[str] = Counter()
         self._overall: dict[str, _Count] = defaultdict(_Count)
         self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
@@ -310,53 +230,70 @@ class Tally:
         """What accounts get that earlier runs took something from, by uid."""
         self._returning = 0
 
-    def add(self, changes: Iterable[Change]) -> None:
-        """Counts all changes of one account, once per kind and scope. Call it once per account."""
-        self.count(counts_of(changes))
-
-    def count(self, account: AccountCounts) -> None:
-        """Counts one account. Call it once per account."""
-        uid = account.uid
+    def add(self, changes: Iterable[Change], place: Place = ()) -> None:
+        """Counts all changes of one account, once per kind and scope. Call it once per account. Samples and
+        broken guards are in the order of the places, and of the calls."""
+        self._added += 1
+        place = (*place, self._added)
+        kinds: dict[str, None] = {}
+        overall: dict[str, None] = {}
+        scoped: dict[tuple[str, str, str], None] = {}
+        grouped: dict[tuple[str, str], dict[str, None]] = {}
+        effect, uid, only_posts = Effect(), "", True
+        for change in changes:
+            kind, uid, effect = change.kind.value, change.uid, change.effect
+            kinds[kind] = None
+            for group in _groups(change):
+                grouped.setdefault(group, {})[kind] = None
+            if change.kind is Kind.UPDATE:
+                only_posts = change.after.keys() <= _OF_POSTS
+                if change.after and change.after.keys() <= BOOKKEEPING:
+                    continue
+            if change.kind is Kind.GROUP and not change.before:
+                continue
+            overall[kind] = None
+            if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:
+                overall[LOOSENING] = None
+            for uai in change.establishments:
+                scoped[kind, "establishment", uai] = None
+            for profile in change.profiles:
+                scoped[kind, "profile", profile] = None
         # item by item: the methods of a Counter take several times as long for so few
-        for kind in account.kinds:
+        for kind in kinds:
             self._accounts[kind] += 1
-        for by, group_name, kind in account.grouped:
-            self._groups[by, group_name][kind] += 1
-        for group in {(by, group_name) for by, group_name, _ in account.grouped}:
+        for group, its_kinds in grouped.items():
             self._in_group[group] += 1
-        if account.taken and any(kind in WINDOW for kind in account.kinds):
-            self.lost[uid] = account.taken
-        kinds, belongings = frozenset[str](), frozenset[tuple[str, str]]()
-        if uid in self._taken and account.given:
-            self.given[uid] = account.given
-            kinds, belongings = account.returned(self._taken[uid])
-            self._returning += bool(belongings or kinds.intersection(account.overall))
-        overall = [kind for kind in account.overall if kind not in kinds]
-        for kind in overall:
-            self._overall[kind].add(uid)
-        for key in account.scoped:
-            if key[0] not in kinds:
-                self._scoped[key].add(uid)
-        for post in account.posts:
+            for kind in its_kinds:
+                self._groups[group][kind] += 1
+        if effect.taken and any(kind in WINDOW for kind in kinds):
+            self.lost[uid] = effect.taken
+        back, belongings = frozenset[str](), frozenset[tuple[str, str]]()
+        if uid in self._taken and effect.given:
+            self.given[uid] = effect.given
+            back, belongings = _returned(effect, self._taken[uid], only_posts=only_posts)
+            self._returning += bool(belongings or back & overall.keys())
+        counted = [kind for kind in overall if kind not in back]
+        of_scopes = [key for key in scoped if key[0] not in back]
+        others = [OTHER[name] for name in effect.other if name != END]
+        # among all accounts, new ends count as ordinary updates: contracts are renewed at the rentrée
+        ends = ["update"] if END in effect.other and "update" in counted else []
+        of_scopes += [(kind, "source", name) for name in effect.sources for kind in (*others, *ends)]
+        for number, kind in enumerate((*counted, *others)):
+            self._overall[kind].add(uid, (*place, number))
+        for number, key in enumerate(of_scopes):
+            self._scoped[key].add(uid, (*place, number))
+        for post in effect.posts:
             if post[0] in self._known:
                 self.posts[post] += 1
-        for belonging in account.gains:
+        for belonging in effect.gains:
             self._gains[belonging] += 1
-        grown = account.gains - belongings
+        grown = effect.gains - belongings
         for belonging in grown:
-            self._grown[belonging].add(uid)
+            self._grown[belonging].add(uid, place)
         for sort in {sort for sort, _ in grown}:
             self._gaining[sort] += 1
-        for belonging in account.losses:
+        for belonging in effect.losses:
             self._losses[belonging] += 1
-        others = [OTHER[name] for name in account.other if name != END]
-        for kind in others:
-            self._overall[kind].add(uid)
-        # among all accounts, new ends count as ordinary updates: contracts are renewed at the rentrée
-        others += ["update"] if END in account.other and "update" in overall else []
-        for source in account.sources:
-            for kind in others:
-                self._scoped[kind, "source", source].add(uid)
 
     def remarks(self) -> Iterator[str]:
         """What no guard counts because it only comes back, in words, if it is more than guards let pass
@@ -370,7 +307,7 @@ class Tally:
             )
 
     def by_kind(self) -> dict[str, int]:
-        return dict(self._accounts)
+        return {kind.value: self._accounts[kind.value] for kind in Kind if self._accounts[kind.value]}
 
     def totals(self) -> Totals:
         """The accounts that gain and lose each profile and service, by name."""
@@ -437,20 +374,16 @@ class Tally:
         census: Census,
         policy: Policy,
         as_of: date,
-        allowed: Mapping[str, int] | None = None,
         *,
         held: Sequence[str] = (),
         losses: Losses = NO_LOSSES,
         sources: Mapping[str, int] = NO_SOURCES,
     ) -> list[Refusal]:
-        """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
-        held, by uid or matricule; `losses` are the losses of earlier runs; `sources` are the people of each
-        full feed."""
+        """All broken guards. `held` are the people held, by uid or matricule; `losses` are the losses of
+        earlier runs; `sources` are the people of each full feed."""
         counted = self._all(census, policy, as_of, held, losses, sources)
         broken: list[Refusal] = []
         for name, kind, sort, scope, of, limit, count, total in _limited(counted, guards_on(policy, as_of)):
-            if (allowed or {}).get(kind) == total:
-                continue
             # an empty scope breaks no guard for the kinds of a first load
             everywhere = kind in GROWTH.values() or (not sort and kind not in _OF_FIRST_LOAD)
             limit = limit.among(of)
@@ -475,11 +408,11 @@ class Tally:
 
     def _counted(self, census: Census, sources: Mapping[str, int]) -> Iterator[_Counted]:
         """The accounts with each kind of change or difference, in total and by scope."""
-        for kind, count in self._overall.items():
+        for kind, count in sorted(self._overall.items(), key=_first):
             total = self._accounts.get(kind, count.accounts)
             yield kind, "", ALL, census.total, count, total
         scopes = {"establishment": census.by_establishment, "profile": census.by_profile, "source": sources}
-        for (kind, sort, scope), count in self._scoped.items():
+        for (kind, sort, scope), count in sorted(self._scoped.items(), key=_first):
             total = self._accounts.get(kind, self._overall[kind].accounts)
             yield kind, sort, scope, scopes[sort].get(scope, 0), count, total
 
@@ -550,18 +483,53 @@ def _held(held: Sequence[str], census: Census) -> Iterator[_Counted]:
 
 
 class _Count:
-    __slots__ = ("accounts", "sample")
+    """A number of accounts, and the first of them with their places."""
+
+    __slots__ = ("accounts", "places", "sample")
 
     def __init__(self, accounts: int = 0, sample: Sequence[str] = ()) -> None:
-        self.accounts, self.sample = accounts, [*sample]
+        self.accounts, self.sample, self.places = accounts, [*sample], list[Place]()
 
-    def add(self, uid: str) -> None:
+    def add(self, uid: str, place: Place) -> None:
         self.accounts += 1
-        if self.accounts <= SAMPLE:
-            self.sample.append(uid)
+        if self.accounts <= SAMPLE or place < self.places[-1]:
+            at = bisect(self.places, place)
+            self.places.insert(at, place)
+            self.sample.insert(at, uid)
+            del self.places[SAMPLE:], self.sample[SAMPLE:]
 
     def refusal(self, guard: str, kind: str, of: int, limit: Limit, scope: str, total: int) -> Refusal:
         return Refusal(guard, kind, self.accounts, of, limit, scope, tuple(self.sample), total)
+
+
+def _first(counted: tuple[object, _Count]) -> Place:
+    """The place of the first account that was counted."""
+    return counted[1].places[0]
+
+
+def _returned(
+    effect: Effect, taken: frozenset[Holding], *, only_posts: bool
+) -> tuple[frozenset[str], Belongings]:
+    """The kinds of change and the belongings that only give back what was `taken` from an account.
+    `only_posts`: its update changes only posts and the days of its login."""
+    if taken.isdisjoint(effect.given):
+        return frozenset(), frozenset()
+    rights = {name for sort, name in effect.given if sort == RIGHT}
+    new = {name for name in rights if (RIGHT, name) not in taken}
+    kinds = set()
+    if not new:
+        kinds.add(Kind.GRANT.value)
+    if all(holding in taken for holding in effect.given if holding[0] != PROFILE):
+        kinds |= {Kind.REOPEN.value, Kind.UNLOCK.value}
+    if effect.given <= taken and only_posts:
+        kinds.add(Kind.UPDATE.value)
+    new_services = {name.partition(":")[0] for name in new}
+    belongings = {
+        (sort, name)
+        for sort, name in effect.gains
+        if (name not in new_services if sort != PROFILE else (PROFILE, name) in taken)
+    }
+    return frozenset(kinds), frozenset(belongings)
 
 
 def tally(changes: Iterable[Change], known: Container[str] = (), taken: Holdings = NO_HOLDINGS) -> Tally:
@@ -598,14 +566,3 @@ def operation_refusals(
         if exceeded and (allowed or {}).get(kind) != count.accounts:
             refused.append(count.refusal(name, kind, accounts, limit, scope, count.accounts))
     return refused
-
-
-def refusals(
-    changes: Iterable[Change],
-    census: Census,
-    policy: Policy,
-    as_of: date,
-    allowed: Mapping[str, int] | None = None,
-) -> list[Refusal]:
-    """All guards that the changes break (see Tally)."""
-    return tally(changes).refusals(census, policy, as_of, allowed)

@@ -98,10 +98,6 @@ class AccountIndex:
             entry = next((self.archived[d] for d in digests if d in self.archived), None)
         return entry
 
-    def census(self, as_of: date) -> Census:
-        """The number of live accounts, and of those at each establishment and in each profile."""
-        return census_of(self.accounts(), as_of)
-
 
 def census_of(accounts: Iterable[Account], as_of: date) -> Census:
     """The number of live accounts among these, and of those at each establishment and in each profile."""

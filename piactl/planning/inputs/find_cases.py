@@ -55,21 +55,14 @@ def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: 
 
 
 @dataclass(slots=True)
-class _Known:
-    """A known person: the account, what a feed states, and both together."""
-
-    own: TracedPerson
-    stated: Traces
-
-
-@dataclass(slots=True)
 class _Search:
     merged: MergedFeeds
     index: AccountIndex
     memory: Memory
     rules: Rules
     traced: TracedPeople
-    known: dict[str, _Known] = field(default_factory=dict)
+    known: dict[str, tuple[TracedPerson, Traces]] = field(default_factory=dict)
+    """The known people of the feeds, each with what their feed states."""
     looked_at: set[str] = field(default_factory=set)
 
     def find(self) -> None:
@@ -81,9 +74,9 @@ class _Search:
         self.looked_at = {m for m in self.traced.newcomers if m in people and m not in self.merged.held}
         for matricule in sorted(self.looked_at):
             self._look(people[matricule], self.traced.newcomers[matricule])
-        for matricule, known in self.known.items():
+        for matricule, (own, traces) in self.known.items():
             if matricule not in self.merged.held:
-                self._look_at_known(matricule, known)
+                self._look_at_known(matricule, own, traces)
 
     def _reject_wrong(self) -> None:
         """Rejects the rows of newcomers that are decided to be wrong."""
@@ -104,7 +97,7 @@ class _Search:
         account, traces = entry.account, replace(traces_of(person, keys), mail="")
         own = traces_of_account(account).plus(traces)
         other = TracedPerson(account.uid, own, account, account.matricules)
-        self.known[matricule] = _Known(other, traces)
+        self.known[matricule] = other, traces
         self.traced.put(other, traces)
 
     def _look(self, person: Person, own: TracedPerson) -> None:
@@ -129,9 +122,9 @@ class _Search:
                 for held in (person.matricule, *(m for m in case.people if m in self.looked_at)):
                     self.merged.hold(held, case.why, HoldCode.CASE)
 
-    def _look_at_known(self, matricule: str, known: _Known) -> None:
+    def _look_at_known(self, matricule: str, own: TracedPerson, stated_traces: Traces) -> None:
         """Makes the case of a known person whose NUMEN, or birth date and names, another account has."""
-        own, numens, identities = known.own, known.stated.numens, known.stated.identities
+        numens, identities = stated_traces.numens, stated_traces.identities
         others = {
             other: other.traces
             for other in self.traced.others(own, [*numens, *identities])
@@ -225,20 +218,17 @@ def doubts(
     when the first absence is asked about."""
 
     @cache
-    def under() -> dict[str, str]:
-        return dict(_elsewhere(feeds, index, memory, rules))
+    def under() -> dict[str, Phrase]:
+        return {
+            matricule: Phrase(
+                "absences do not count: the person may be listed under matricule {other}, which is a case: "
+                "piactl match list",
+                other=other,
+            )
+            for matricule, other in _elsewhere(feeds, index, memory, rules)
+        }
 
-    def why(matricule: str) -> str:
-        other = under().get(matricule)
-        if other is None:
-            return ""
-        return Phrase(
-            "absences do not count: the person may be listed under matricule {other}, which is a case: "
-            "piactl match list",
-            other=other,
-        )
-
-    return why
+    return lambda matricule: under().get(matricule, "")
 
 
 def _elsewhere(

@@ -4,17 +4,14 @@ as older."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
-from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
     BACK,
-    LEADING_ZEROS,
     FeedFacts,
     PartRecord,
     feed_refusals,
@@ -30,23 +27,21 @@ from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
-from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase, counted, joined
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class FeedsOfAnotherDay(UnsafePlan):
     """Feeds with a date far from that of the run; `others_fit`: another feed has a fitting date."""
 
-    def __init__(self, message: str, files: Sequence[str], as_of: date, *, others_fit: bool) -> None:
-        self.files, self.others_fit = tuple(files), others_fit
+    def __init__(self, message: str, feeds: Sequence[FileOfRun], as_of: date, *, others_fit: bool) -> None:
+        self.files = tuple(str(feed.path) for feed in feeds)
+        self.sources, self.others_fit = {feed.source.name for feed in feeds}, others_fit
         self.options = (f"--as-of {as_of}",)
         super().__init__(message)
 
@@ -70,40 +65,21 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
     Raises UsageError for an argument that matches no source, FeedRefused with all reasons of each refused
     feed.
     """
-    named = by_date([feed_argument(argument, sources) for argument in arguments])
-    feeds = each_read(
-        named, lambda sourced_file: SourcedFeed(read_feed(sourced_file[1], sourced_file[0]), *sourced_file)
-    )
-    return in_order(feeds, sources)
-
-
-def each_read(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
-    """What is read of each item. Raises FeedRefused, or FeedsRefused if several feeds are refused."""
-    done: list[R] = []
-    refused: list[FeedRefused] = []
-    for item in items:
+    feeds, refused = list[SourcedFeed](), list[FeedRefused]()
+    for source, path in by_date([feed_argument(argument, sources) for argument in arguments]):
         try:
-            done.append(read(item))
+            feeds.append(SourcedFeed(read_feed(path, source), source, path))
         except FeedRefused as error:
             refused.append(error)
     raise_refused(refused)
-    return done
+    return in_order(feeds, sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A feed of a run. Without `feed` its file is refused: a plan then raises `refused`."""
+class ScannedFeeds(NamedTuple):
+    """The feeds of a run, and the errors of files of which a plan has to go on without their source."""
 
-    source: SourceSettings
-    path: Path
-    feed: ScannedFeed | None
-    refused: FeedRefused | None = None
-
-    @property
-    def facts(self) -> FeedFacts:
-        if self.feed is None:
-            raise AssertionError("a refused feed has no facts")
-        return self.feed.facts
+    feeds: Sequence[ScannedFeed] = ()
+    refused: Sequence[FeedRefused] = ()
 
 
 def scan_feeds(
@@ -112,27 +88,22 @@ def scan_feeds(
     table: RowTable,
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
-) -> list[Scan]:
+) -> ScannedFeeds:
     """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
     source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
     to its end, unless its source is in `go_on`."""
-    numbers = count(1)
-
-    def scanned(sourced_file: tuple[SourceSettings, Path]) -> Scan:
-        source, path = sourced_file
-        number = next(numbers)
+    feeds, later, refused = list[ScannedFeed](), list[FeedRefused](), list[FeedRefused]()
+    for number, (source, path) in enumerate(_named(arguments, sources, warn), 1):
         try:
-            return Scan(source, path, scan_feed(path, source, table, number))
+            feeds.append(scan_feed(path, source, table, number))
         except FeedRefused as error:
             table.forget(number)
             error.source = source.name
-            if source.name not in go_on:
-                raise
-            return Scan(source, path, None, error)
-
-    return each_read(_named(arguments, sources, warn), scanned)
+            (later if source.name in go_on else refused).append(error)
+    raise_refused(refused)
+    return ScannedFeeds(feeds, later)
 
 
 def _named(
@@ -176,7 +147,7 @@ def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSe
     return sorted(named, key=order)
 
 
-def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None:
+def keep_sets(feeds: Sequence[FileOfRun], warn: Callable[[str], None]) -> None:
     """Keeps what later deltas need of the sets of national feeds in the state folder of this host."""
     for sourced in feeds:
         if sourced.source.format == "csv" or not sourced.source.state_folder:
@@ -237,7 +208,7 @@ def check_feed_dates(feeds: Sequence[FileOfRun], as_of: date, accepted: Collecti
                 "and the feeds are right, give the date",
                 feeds=joined((_far(sourced, as_of) for sourced in far), "{first}\n{second}"),
             ),
-            [str(sourced.path) for sourced in far],
+            far,
             as_of,
             others_fit=len(far) < len(dated),
         )
@@ -270,21 +241,6 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
         raise _refused(sourced, [("another-day", message)])
 
 
-@dataclass(frozen=True, slots=True)
-class CountedFeed:
-    """A feed as the limits of its source count it: `known` people have a running assignment of the source,
-    `still` of these are in the feed, `gone` are some that are not; `zeros` are the messages of rows that lost
-    their leading zeros, by line."""
-
-    facts: FeedFacts
-    source: SourceSettings
-    path: Path
-    known: int = 0
-    still: int = 0
-    gone: Sequence[str] = ()
-    zeros: Mapping[int, str] = field(default_factory=dict)
-
-
 def check_limits(
     feeds: Sequence[SourcedFeed],
     memory: Memory,
@@ -295,27 +251,16 @@ def check_limits(
     """Raises FeedRefused if a feed exceeds a limit of its source, compared with the last one applied. `known`
     are the assignments of each person."""
 
-    def of_source(sourced: SourcedFeed) -> CountedFeed:
-        name, feed = sourced.source.name, sourced.feed
-        here = {m for m, posts in known.items() if from_source(posts, name, feed.written, as_of)}
-        zeros = {r.line: r.message for r in feed.rejections if r.code == LEADING_ZEROS}
-        gone = here - feed.present
-        return CountedFeed(
-            feed.facts, sourced.source, sourced.path, len(here), len(here) - len(gone), sorted(gone), zeros
-        )
-
-    check_counted([of_source(sourced) for sourced in feeds], memory, as_of, accepted)
+    of_run = []
+    for sourced in feeds:
+        feed = FeedOfRun(sourced.source, sourced.path, sourced.facts)
+        feed.add(sourced, known, as_of)
+        feed.finish(0)
+        of_run.append(feed)
+    check_counted(of_run, memory, as_of, accepted)
 
 
-def from_source(posts: Sequence[Assignment], source: str, written: RowWriter | None, as_of: date) -> bool:
-    """Whether a running one of these assignments is of a source, at an establishment of which its set is."""
-    uais = written.uais if written else None
-    return any(a.source == source and not a.is_over(as_of) and (uais is None or a.uai in uais) for a in posts)
-
-
-def check_counted(
-    feeds: Sequence[CountedFeed], memory: Memory, as_of: date, accepted: Collection[str]
-) -> None:
+def check_counted(feeds: Sequence[FeedOfRun], memory: Memory, as_of: date, accepted: Collection[str]) -> None:
     """Raises FeedRefused as `check_limits` does."""
     last = {name: source.comparable for name, source in memory.sources.items()}
     applied = {name: source.every_applied for name, source in memory.sources.items()}
@@ -326,7 +271,7 @@ def check_counted(
         facts, source = sourced.facts, sourced.source
         name, counts = source.name, (sourced.known, sourced.still)
         refusals = feed_refusals(facts, last.get(name), *counts, source, as_of, sourced.gone)
-        refusal = zeros_refusal(facts, last.get(source.name), sourced.zeros)
+        refusal = zeros_refusal(facts, last.get(name), sourced.zeros())
         refusals = [refusal, *refusals] if refusal else refusals
         before = applied.setdefault(source.name, set())
         if facts.digest not in before:
@@ -358,7 +303,7 @@ def check_counted(
 
 
 def _undated_parts(
-    feeds: Sequence[CountedFeed], parts: Mapping[str, Mapping[str, PartRecord]]
+    feeds: Sequence[FeedOfRun], parts: Mapping[str, Mapping[str, PartRecord]]
 ) -> dict[tuple[str, str], dict[str, str]]:
     """The sets of some establishments without a date that were not applied before: file by digest, by source
     and kind."""
@@ -386,21 +331,15 @@ def _refused(feed: FileOfRun, refusals: Sequence[tuple[str, str]], digest: str =
     return FeedRefused(str(feed.path), refusals, feed.source.name, feed.facts.rows, digest)
 
 
-def check_held(
-    feeds: Iterable[FileOfRun],
-    holds: Mapping[Path, Mapping[str, str]],
-    memory: Memory,
-    as_of: date,
-    accepted: Collection[str],
-) -> None:
+def check_held(feeds: Sequence[FeedOfRun], memory: Memory, as_of: date, accepted: Collection[str]) -> None:
     """Raises FeedRefused if too many people of a feed are held, because the rest is then likely wrong too.
-    `holds` says for each feed why, by matricule. The feed that was applied last is not refused."""
+    The feed that was applied last is not refused."""
     refused: list[FeedRefused] = []
     for feed in feeds:
         facts, last = feed.facts, memory.sources.get(feed.source.name)
         if last is not None and last.record.digest == facts.digest:
             continue
-        too_many = held_refusal(facts, dict(sorted(holds[feed.path].items())), feed.source, as_of)
+        too_many = held_refusal(facts, dict(sorted(feed.held.items())), feed.source, as_of)
         if too_many is not None and facts.digest not in accepted:
             refused.append(_refused(feed, [too_many], facts.digest))
     raise_refused(refused)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -21,7 +20,7 @@ from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
-from piactl.feed.feed import Feed, first_faults
+from piactl.feed.feed import Feed
 from piactl.feed.people_builder import Place
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.disagreements import Resolver
@@ -190,8 +189,7 @@ def _with_known_starts(
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
     """The feed with its rejections by the policy and the naming rule, and with the positions of the policy in
-    place of HR's codes. Rejected values count as bad in their columns, so that a renamed code refuses the
-    feed instead of holding everybody."""
+    place of HR's codes."""
     feed = sourced.feed
     rejections = tuple(
         rejection
@@ -210,18 +208,8 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     }
     if coded:
         feed = replace(feed, people={**feed.people, **coded})
-        sourced = replace(sourced, feed=feed)
     if sourced.source.supplement:
         feed = _without_unreadable(feed, policy, register)
-        sourced = replace(sourced, feed=feed)
-    if not rejections:
-        return sourced
-    columns = dict(feed.facts.columns)
-    for column, count in Counter(rejection.column for rejection in rejections).items():
-        values, bad = columns.get(column, (0, 0))
-        columns[column] = (values, bad + count)
-    wrong = first_faults(rejections, feed.facts.wrong)
-    feed = replace(feed, facts=replace(feed.facts, columns=columns, wrong=wrong))
     return replace(sourced, feed=feed, judgement=rejections)
 
 
