@@ -150,10 +150,9 @@ class Feed:
     people: Mapping[str, Person] = field(repr=False)
     rejections: tuple[Rejection, ...]
     held: Mapping[str, str]
-    remarks: tuple[Remark, ...]
-    delimiter: str
+    layout: ColumnLayout
     encoding: str
-    is_rejects: bool = False
+    remarks: tuple[Remark, ...] = ()
     header: bytes = field(default=b"", repr=False)
     raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     columns: frozenset[str] = frozenset()

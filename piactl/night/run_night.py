@@ -26,7 +26,7 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.rejects_file import with_rejections, write_rejects
+from piactl.feed.rejects_file import write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
@@ -133,7 +133,7 @@ def run_nightly(
         run.lock.renew()
         run.journal.note(f"plan {ready.fingerprint}")
         digests = _digests_of(feeds)
-        _keep_rejects(run, feeds, ready)
+        _keep_rejects(run, feeds)
         keep_sets(feeds, run.say)
         forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
@@ -279,21 +279,16 @@ def _digests_of(feeds: Sequence[SourcedFeed]) -> list[tuple[str, Path]]:
     return digests
 
 
-def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
+def _keep_rejects(run: Run, feeds: Sequence[SourcedFeed]) -> None:
     """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
     folder = Path(run.settings.state_folder) / "rejects"
     forget_old(folder, run.settings.keep_rejects_days, run.now())
     for sourced in feeds:
-        feed_rejections = set(sourced.feed.rejections)
-        further_rejections = [
-            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
-        ]
-        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
-        if not feed.raw_lines:
+        if not sourced.feed.raw_lines:
             continue
         make_private_folder(folder)
         file = folder / f"{run.order.run}-{_csv_name(sourced.feed.facts.file)}"
-        count = write_rejects(file, feed, sourced.source)
+        count = write_rejects(file, sourced.feed)
         rows = counted(count, "row was rejected or held", "rows were rejected or held")
         run.say(Phrase("{rows}; correct them and feed them again: {file}", rows=rows, file=file))
 

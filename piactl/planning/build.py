@@ -20,6 +20,7 @@ from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.feed import Feed
+from piactl.feed.rejects_file import with_rejections
 from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.evaluate import Evaluation
@@ -54,17 +55,11 @@ class _Rejected:
 
     def add(self, part: Feed, raw: Mapping[int, bytes], evaluation: Evaluation, *, supplement: bool) -> None:
         """Adds the rejections of the people of an evaluation, whose rows are in `part` and `raw`."""
-        self.feed = part
-        self.raw_lines |= part.raw_lines
-        own = dict.fromkeys(part.rejections)
-        self.rejections |= own
+        own = set(part.rejections)
         further = [r for r in evaluation.rejections if r.file in part.files and r not in own]
-        self.rejections |= dict.fromkeys(further)
-        people = {r.matricule for r in further if not supplement and r.matricule in part.people}
-        lines = {line for matricule in people for line in part.people[matricule or ""].lines}
-        places = {(r.file, r.line) for r in further if r.line}
-        if lines or places:
-            self.raw_lines |= {n: row for n, row in raw.items() if n in lines or part.place(n) in places}
+        self.feed = with_rejections(part, raw.items(), further, supplement=supplement)
+        self.rejections |= dict.fromkeys(self.feed.rejections)
+        self.raw_lines |= self.feed.raw_lines
 
     def whole(self) -> Feed:
         """The feed with its rejections and without its people."""

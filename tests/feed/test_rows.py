@@ -270,7 +270,7 @@ def test_encodings_delimiters_and_ends_give_the_same_people(sample, read, encodi
     codec = {"windows-1252": "cp1252"}.get(encoding, encoding)
     feed = read(text.encode(codec), encoding=encoding)
     assert feed.people == plain.people
-    assert feed.delimiter == delimiter
+    assert feed.layout.delimiter == delimiter
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(sample, read):

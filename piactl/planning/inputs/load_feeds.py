@@ -32,7 +32,7 @@ from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
+from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import SourcedFeed
@@ -96,7 +96,7 @@ class Scan:
 
     source: SourceSettings
     path: Path
-    feed: ScannedFeed | None
+    feed: FeedReader | None
     refused: FeedRefused | None = None
 
     @property
