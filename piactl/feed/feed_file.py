@@ -19,7 +19,7 @@ from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
-from piactl.feed.other_files import HEAD, other_kind
+from piactl.feed.header import HEAD, other_kind
 from piactl.phrase import Phrase, joined
 from piactl.private_files import refuse_missing, refuse_own_file
 

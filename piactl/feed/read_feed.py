@@ -24,25 +24,25 @@ from piactl.feed.csv_row_validator import BrokenRow, Faults, FieldTooLong, Row, 
 from piactl.feed.error_codes import Refusal, refusal, refused
 from piactl.feed.feed import (
     Feed,
-    Remark,
-    date_remarks,
+    file_remarks,
     first_faults,
-    layout_remarks,
     row_remarks,
     set_remarks,
 )
 from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
-from piactl.feed.file_date import file_date
+from piactl.feed.formats.rows import file_date
 from piactl.feed.header import (
     CODECS,
     COLUMNS,
+    HEAD,
     ColumnLayout,
     UnclosedQuote,
     is_wholesale,
     likely_encoding,
+    other_header,
+    other_kind,
     read_layout,
 )
-from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase
@@ -450,13 +450,13 @@ class FeedReader:
         """The SHA-256 by which piactl identifies the feed."""
         return self._digest_of_set or self._digest.hexdigest()
 
-    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[Remark, ...]:
+    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[str, ...]:
         """The remarks about the feed, with those about these rows."""
         rows = row_remarks(duplicates, unusual_numens)
         if self.written is not None:
             return *rows, *set_remarks(self.written)
-        layout = layout_remarks(self.rows.layout)
-        return *rows, *layout, *date_remarks(self._trailer.date if self._trailer else None, self._named())
+        day = self._trailer.date if self._trailer else None
+        return *rows, *file_remarks(self.rows.layout, day, self._named())
 
     def _named(self) -> date | None:
         if self.written is not None:

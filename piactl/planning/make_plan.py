@@ -48,7 +48,7 @@ from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
-from piactl.feed.feed import Remark, first_faults
+from piactl.feed.feed import first_faults
 from piactl.phrase import Phrase, counted
 from piactl.planning.count_rows import Fate, FeedQualityCount, column_warnings_of
 from piactl.planning.deleted_entries import taken_names, vanished_drift
@@ -83,7 +83,7 @@ class FeedOfRun:
     source: SourceSettings
     path: Path
     facts: FeedFacts
-    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[Remark]]
+    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[str]]
     known: int = 0
     """The people who are known from its source, and of these those who are still in it."""
     still: int = 0
@@ -644,7 +644,7 @@ class Planning:
             if last is not None and last.record.digest == facts.digest:
                 yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
-                yield Phrase("{file}: {remark}", file=facts.file, remark=remark.message)
+                yield Phrase("{file}: {remark}", file=facts.file, remark=remark)
             for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
                 yield Phrase(
                     "WARNING: {file}: column {column}: {difference}",

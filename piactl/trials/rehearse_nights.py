@@ -47,7 +47,7 @@ from piactl.directory.store.records import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
-from piactl.feed.file_date import file_date
+from piactl.feed.formats.rows import file_date
 from piactl.feed.read_feed import last_line, read_trailer
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import Continued, build_continuing

@@ -53,7 +53,7 @@ def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
     # without the NUMEN, which a blank never erases
     assert again.people == {"0003": replace(feed.people["0003"], numen=None)}
     assert (again.facts.full, again.facts.complete) == (False, False)
-    assert [r.code for r in again.remarks] == ["rejects-file"]
+    assert again.remarks == ("a file of corrected rejects; nobody counts as absent",)
     assert not again.rejections
 
 

@@ -123,7 +123,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": [remark.message for remark in feed.remarks],
+        "remarks": list(feed.remarks),
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
