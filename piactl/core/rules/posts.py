@@ -34,12 +34,9 @@ class Post:
     followed: bool = False
     services: frozenset[str] = frozenset()
 
-    def has(self, service: Service) -> bool:
-        return service.name in self.services
-
     def delay(self, service: Service) -> int:
         """Days from the start of this post until it gives the right."""
-        if any(post.has(service) for post in self.continues):
+        if any(service.name in post.services for post in self.continues):
             return 0
         return service.mutation_delay if self.follows else service.grant_delay
 
