@@ -15,8 +15,17 @@ from piactl.core.model.overrides import Override, closings, next_end, overridden
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
-from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
-from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
+from piactl.core.rules.lifecycle import (
+    BEGINNING,
+    Ending,
+    Post,
+    Segment,
+    endings_of,
+    lock_periods,
+    login_periods,
+    posts_of,
+    state_segments,
+)
 from piactl.core.rules.rights_over_time import Ground, giving_grounds, right_by, rights_of
 from piactl.phrase import Phrase
 
