@@ -208,6 +208,7 @@ def read_layout(
     If neither `delimiters` nor the source say which, the delimiter that gives the most known columns is used.
     """
     layouts = []
+    known = {c: _header_name(c, source) for c in COLUMNS if c not in source.constants}
     usual = (source.delimiter,) if source.delimiter else DELIMITERS
     for delimiter in delimiters or usual:
         try:
@@ -216,11 +217,18 @@ def read_layout(
             return None, [refusal("unclosed-quote", Phrase("line 1: a quote is not closed on its line"))]
         except StrayQuote:
             continue
-        layouts.append(_placed(delimiter, names, source))
+        places = {c: names.index(name) for c, name in known.items() if name in names}
+        extras = tuple(n for i, n in enumerate(names) if i not in places.values() and n != REJECT_COLUMN)
+        layouts.append(ColumnLayout(delimiter, names, places, extras))
     if not layouts:
         return None, [refusal("missing-column", Phrase("the header is not quoted as RFC 4180 requires"))]
     best = max(layouts, key=lambda layout: len(layout.places))
-    refusals = [*_missing(best, source), *_doubled(best, source)]
+    refusals = _missing(best, source)
+    refusals += [
+        refusal("doubled-column", Phrase("column {column} appears twice in the header", column=column))
+        for column in best.places
+        if best.names.count(known[column]) > 1
+    ]
     return (None if refusals else best), refusals
 
 
@@ -230,17 +238,6 @@ def _plain(name: str) -> str:
 
 def _header_name(column: str, source: SourceSettings) -> str:
     return _plain(source.columns.get(column, column))
-
-
-def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> ColumnLayout:
-    places = {}
-    for column in COLUMNS:
-        name = _header_name(column, source)
-        if column not in source.constants and name in names:
-            places[column] = names.index(name)
-    used = set(places.values())
-    extras = tuple(n for i, n in enumerate(names) if i not in used and n != REJECT_COLUMN)
-    return ColumnLayout(delimiter, names, places, extras)
 
 
 def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
@@ -257,14 +254,6 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
             problem = Phrase("{problem}; the file has {near}", problem=problem, near=shown(near[0]))
         refusals.append(refusal("missing-column", problem))
     return refusals
-
-
-def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
-    doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
-    return [
-        refusal("doubled-column", Phrase("column {column} appears twice in the header", column=column))
-        for column in doubled
-    ]
 
 
 HEAD = 8_192

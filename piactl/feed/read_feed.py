@@ -29,8 +29,8 @@ from piactl.feed.feed import (
     row_remarks,
     set_remarks,
 )
-from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
-from piactl.feed.formats.rows import file_date
+from piactl.feed.feed_file import OpenFeed, digest_of_feed, open_feed
+from piactl.feed.formats.rows import file_order
 from piactl.feed.header import (
     CODECS,
     COLUMNS,
@@ -99,20 +99,19 @@ def read_trailer(raw: bytes) -> Trailer | None:
         values[name] = value.strip()
     if not parts or parts[0].strip().upper() != "#FIN" or not {"rows", "date"} <= values.keys():
         return None
-    if not values.keys() <= {"rows", "date", "sha256"}:
-        return None
-    return _trailer(values["rows"], values["date"], values.get("sha256"))
-
-
-def _trailer(rows: str, day: str, sha256: str | None) -> Trailer | None:
-    if not _COUNT.fullmatch(rows) or not _DAY.fullmatch(day):
-        return None
-    if sha256 is not None and not _SHA256.fullmatch(sha256):
+    shapes = {"rows": _COUNT, "date": _DAY, "sha256": _SHA256}
+    if any(name not in shapes or not shapes[name].fullmatch(value) for name, value in values.items()):
         return None
     try:
-        return Trailer(int(rows), date.fromisoformat(day), (sha256 or "").lower())
+        day = date.fromisoformat(values["date"])
     except ValueError:
         return None
+    return Trailer(int(values["rows"]), day, values.get("sha256", "").lower())
+
+
+def is_trailer(raw: bytes) -> bool:
+    """Whether a line is a trailer, valid or not."""
+    return raw[:4].upper() == b"#FIN"
 
 
 _BOM = b"\xef\xbb\xbf"
@@ -121,6 +120,8 @@ _WIDE = 3
 """A line of which one byte in so many is zero is UTF-16: every second is, in text of ASCII letters."""
 _SAMPLE = 65_536
 _MOSTLY = 50_000
+_LEAST = 65_536
+"""The longest line that every source may have, in bytes."""
 
 
 class FeedReader:
@@ -150,17 +151,15 @@ class FeedReader:
         self._broken = 0
         self._not_ascii = 0
         self._damaged_text = b""
-        self._longest = longest_line(self.source)
+        self._longest = max(_LEAST, self.source.limits.max_field * 4 * 32)
+        self._named = file_order(path.name, self.source.date_pattern)[0]
+        if self.written is not None:
+            self._named = self.written.day
 
     @property
     def is_rejects(self) -> bool:
         """Whether it is a file of corrected rejects."""
         return self._layout is not None and self._layout.is_rejects
-
-    @property
-    def local(self) -> frozenset[str]:
-        """The matricules of people whom the head of a school made."""
-        return self.written.local if self.written else frozenset()
 
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, or OSError."""
@@ -326,7 +325,12 @@ class FeedReader:
             if not raw.endswith(b"\n"):
                 self._check_end(raw, self._lines)
             if raw[:1] == b"#" and not self._trailer_line and is_trailer(raw):
-                self._read_trailer(raw, self._lines)
+                self._trailer_line, self._trailer = self._lines, read_trailer(raw)
+                if self._trailer is None:
+                    detail = Phrase("line {line}: the #FIN line is cut or wrong", line=self._lines)
+                    self._refuse("bad-trailer", detail)
+                elif self._trailer.sha256 not in ("", self._digest.hexdigest()):
+                    self._refuse("wrong-digest")
             elif not self._trailer_line:
                 self._count = self._lines - 1
                 if self._count > most:
@@ -353,14 +357,6 @@ class FeedReader:
             self._broken += 1
             self._check_whole_file(raw, line)
         return row
-
-    def _read_trailer(self, raw: bytes, line: int) -> None:
-        self._trailer_line = line
-        self._trailer = read_trailer(raw)
-        if self._trailer is None:
-            self._refuse("bad-trailer", Phrase("line {line}: the #FIN line is cut or wrong", line=line))
-        if self._trailer is not None and self._trailer.sha256 not in ("", self._digest.hexdigest()):
-            self._refuse("wrong-digest")
 
     def _check_whole_file(self, raw: bytes, line: int) -> None:
         """Checks whether a broken row shows a fault of the whole file."""
@@ -427,7 +423,7 @@ class FeedReader:
             source=self.source.name,
             file=self.path.name,
             digest=self.file_digest,
-            date=self._trailer.date if self._trailer else self._named(),
+            date=self._trailer.date if self._trailer else self._named,
             full=self.source.full and not self.is_rejects,
             complete=self._trailer is not None or not self.source.trailer,
             rows=self._count,
@@ -456,12 +452,7 @@ class FeedReader:
         if self.written is not None:
             return *rows, *set_remarks(self.written)
         day = self._trailer.date if self._trailer else None
-        return *rows, *file_remarks(self.rows.layout, day, self._named())
-
-    def _named(self) -> date | None:
-        if self.written is not None:
-            return self.written.day
-        return file_date(self.path.name, self.source.date_pattern)
+        return *rows, *file_remarks(self.rows.layout, day, self._named)
 
 
 def read_feed(path: Path, source: SourceSettings) -> Feed:

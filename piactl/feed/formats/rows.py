@@ -86,14 +86,9 @@ def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text
 
 
-def file_date(name: str, pattern: str) -> date | None:
-    """The first real date that `pattern` (groups year, month, day) finds in a file name."""
-    return file_order(name, pattern)[0]
-
-
 def file_order(name: str, pattern: str) -> tuple[date | None, int]:
-    """The date that `file_date` finds, and the group `number` beside it, a time or a sequence number; 0
-    without one."""
+    """The first real date that `pattern` (groups year, month, day) finds in a file name, and the group
+    `number` beside it, a time or a sequence number; 0 without one."""
     for match in re.finditer(pattern, name) if pattern else ():
         parts = match.groupdict()
         try:
