@@ -78,7 +78,7 @@ def plan_at_once(
     memory = state.remembered.memory
     people = (sourced.feed.present for sourced in feeds)
     state = replace(state, linked=state.linked.named(chain(*people, memory.waiting), rules.keys))
-    files = (Written(s.source, s.feed.present, s.feed.is_rejects) for s in feeds)
+    files = (Written(s.source, s.feed.present, s.feed.layout.is_rejects) for s in feeds)
     state = replace(state, slips=find_slips(files, accounts, state.listed, state.linked, memory))
     entries = list(read_accounts(*accounts))
     uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}

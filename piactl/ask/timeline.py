@@ -44,7 +44,8 @@ def timeline(account: Account, rules: Rules, first: date | None = None, last: da
     first, last = first or (min(begin, last) if last else begin), last or (max(end, first) if first else end)
     if last < first:
         raise UsageError(Phrase("--until {last}: is before --from {first}", last=last, first=first))
-    inside = [row for row in rows if any(_meets(s.first, s.last, first, last) for s in row.spans)]
+    begin_day, end_day = first.toordinal(), last.toordinal()
+    inside = [row for row in rows if any(s.first <= end_day and s.last >= begin_day for s in row.spans)]
     return Timeline(account, inside, as_of, first, last)
 
 
@@ -60,10 +61,6 @@ def _days(rows: Sequence[Row], as_of: date) -> tuple[date, date]:
     return first, last
 
 
-def _meets(begin: int, end: int, first: date, last: date) -> bool:
-    return begin <= last.toordinal() and end >= first.toordinal()
-
-
 def timeline_facts(drawn: Timeline) -> dict[str, Any]:
     """The document of `account timeline -o json`: the account, the days, and per group the rows with a day in
     them, each with `label`, `note` and all its `periods` (`from`, `to`: None is open; `kind`)."""
@@ -76,18 +73,12 @@ def timeline_facts(drawn: Timeline) -> dict[str, Any]:
         "from": drawn.first.isoformat(),
         "until": drawn.last.isoformat(),
     }
-    for group in RowGroup:
-        facts[group.value] = [_row_facts(row) for row in drawn.rows if row.group is group]
-    return facts
-
-
-def _row_facts(row: Row) -> dict[str, Any]:
-    periods = [
-        {"from": _iso(span.first), "to": _iso(span.last), "kind": span.shade.value} for span in row.spans
-    ]
-    return {"label": row.label, "note": row.note or None, "periods": periods}
-
-
-def _iso(day: int) -> str | None:
-    day_found = civil(day)
-    return iso(day_found)
+    groups: dict[str, list[dict[str, Any]]] = {group.value: [] for group in RowGroup}
+    for row in drawn.rows:
+        periods = [
+            {"from": iso(civil(span.first)), "to": iso(civil(span.last)), "kind": span.shade.value}
+            for span in row.spans
+        ]
+        fact = {"label": row.label, "note": row.note or None, "periods": periods}
+        groups[row.group.value].append(fact)
+    return {**facts, **groups}

@@ -16,8 +16,7 @@ from piactl.core.model.periods import Period, difference, intersection, ordinal,
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
-from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.posts import Post
+from piactl.core.rules.lifecycle import BEGINNING, Post
 from piactl.core.rules.reasons import assignment_text, exception_text, with_lock_left
 from piactl.core.rules.rights_over_time import (
     GRANT,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 from piactl.core.model.person import qualified
@@ -34,11 +32,10 @@ from piactl.phrase import Phrase
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" means none), a date or None, a Numen or None."""
 
-Pattern = tuple[int, tuple[str, ...]]
-"""The part of a row that the feed statistics count: a bit for each column with a value, and the values of the
-counted columns."""
-
 _MEMO = 50_000
+_Pattern = tuple[tuple[int, ...], tuple[str, ...]]
+"""What is counted of a row: 1 for each column with a value, and the values of the counted columns."""
+
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
 NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
 _AT_MATRICULE, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_UAI, _AT_START, _AT_END = (
@@ -46,7 +43,6 @@ _AT_MATRICULE, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_UAI, _AT_START, _AT_END = (
     for c in ("matricule", "nom_usage", "nom_famille", "date_naissance", "uai", "debut", "fin")
 )
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
-_COUNTED_VALUES = itemgetter(*_COUNTED)
 _LEAST_AGE = 14
 """The age on the first day of a post; apprentices can be 15."""
 MOST_PLACES = 20_000
@@ -77,21 +73,6 @@ class BrokenRow:
     attributed: bool
     faults: list[tuple[str, Fault]]
     values: Row = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The distinct values of the columns of a file, as in FeedFacts: how many there are, how many of the
-    first ones have each form (see `form`), and the valid UAIs."""
-
-    distinct: Mapping[str, int] = field(default_factory=dict)
-    forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    establishments: frozenset[str] = frozenset()
-
-
-def is_sampled(column: str, values: int) -> bool:
-    """Whether the values of a column with `values` distinct values are still sampled."""
-    return values < (MOST_PLACES if column == "uai" else MOST_DISTINCT) + 2
 
 
 class FieldTooLong(Exception):
@@ -125,11 +106,23 @@ class Column:
         return result
 
 
+@dataclass(slots=True)
+class Faults:
+    """What the rows that were read show of the whole file: the bad values of each column, and the rows that
+    cannot be split, decoded, or were damaged by a wrong change of encoding."""
+
+    bad: list[int] = field(default_factory=lambda: [0] * len(COLUMNS))
+    misshapen: int = 0
+    damaged: int = 0
+    undecodable: int = 0
+
+
 class RowValidator:
-    """Validates the rows of one feed, and counts the values and the faults of each column."""
+    """Validates the rows of one feed and counts their faults; counts the values of each column."""
 
     def __init__(self, layout: ColumnLayout, source: SourceSettings) -> None:
         self.layout = layout
+        self.faults = Faults()
         self._codec = CODECS[source.encoding]
         self._undecodable = partial(undecodable, configured=source.encoding)
         self._longest = source.limits.max_field
@@ -146,8 +139,6 @@ class RowValidator:
             for name in COLUMNS
         ]
         self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
-        self._counted_plan = [self._plan[i] for i in _COUNTED]
-        self._masks: dict[tuple[bool, ...], int] = {}
         self._used = set(layout.places.values())
         mark = re.escape(layout.delimiter)
         mapped = any(text for table in source.values.values() for text in table)
@@ -158,13 +149,8 @@ class RowValidator:
         self._distinct: dict[str, set[str]] = {name: set() for name, _ in own}
         self._watched = [(self._distinct[name].add, name, place) for name, place in own]
         self._lines = 0
-        self.patterns: list[Pattern] = [(0, ())]
-        self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
-        self._seen: dict[tuple[tuple[bool, ...], tuple[str, ...]], int] = {}
-        self.codes: Counter[tuple[str, ...]] = Counter()
-        self.values = [0] * len(COLUMNS)
-        self.bad = [0] * len(COLUMNS)
-        self.misshapen = self.damaged = self.undecodable = self.not_ascii = 0
+        self._patterns: Counter[_Pattern] = Counter()
+        self._pattern_of: dict[tuple[tuple[bool, ...], tuple[str, ...]], _Pattern] = {}
 
     def read(self, raw: bytes) -> Row | BrokenRow:
         """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
@@ -178,7 +164,6 @@ class RowValidator:
         if raw.isascii():
             clean = (text.replace("\t", "") if delimiter == "\t" else text).isprintable()
         else:
-            self.not_ascii += 1
             clean = SUSPECT.search(text) is None
         try:
             fields = text.split(delimiter) if '"' not in text else split_record(text, delimiter)
@@ -192,10 +177,9 @@ class RowValidator:
             return self._shapeless(fields, "empty-row", "")
         return self._read_fields(fields, {} if clean else self._damage(fields))
 
-    def owner(self, raw: bytes) -> tuple[str, int, list[str]]:
-        """The matricule that `read` would find in the line ("" for none), the index of its pattern in
-        `patterns` (0 for a line without values), and its fields (none if they are too many or too few).
-        Counts nothing and raises nothing."""
+    def count(self, raw: bytes) -> str:
+        """Counts the values of a line, if it can be split. Returns the matricule that `read` finds in it, ""
+        for none; raises nothing."""
         delimiter = self.layout.delimiter
         if self.layout.is_rejects:
             raw = unquoted_formulas(raw, delimiter)
@@ -206,107 +190,70 @@ class RowValidator:
         try:
             fields = text.split(delimiter) if '"' not in text else split_record(text, delimiter)
         except (StrayQuote, UnclosedQuote):
-            fields = text.split(delimiter)
+            return self._guess(text.split(delimiter)) or ""
         if len(fields) != self.layout.width:
-            return self._guess(fields) or "", 0, []
+            return self._guess(fields) or ""
         key = self.columns[_AT_MATRICULE]
-        owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
-        return owner or "", self._number(text, fields), fields
-
-    def _index(self, pattern: Pattern) -> int:
-        number = self._numbers.setdefault(pattern, len(self.patterns))
-        if number == len(self.patterns):
-            self.patterns.append(pattern)
-        return number
-
-    def _number(self, text: str, fields: Sequence[str]) -> int:
-        """The number of the pattern of a line."""
-        if self._odd.search(text) is not None:
-            return self._number_with(self._mask_of(fields), fields)
-        # every blank field is empty here
-        shape = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
-        number = self._seen.get(shape)
-        if number is None:
-            mask = self._masks.get(shape[0])
-            if mask is None:
-                mask = self._masks[shape[0]] = self._mask_of(fields)
-            number = self._seen[shape] = self._number_with(mask, fields)
-        return number
-
-    def _mask_of(self, fields: Sequence[str]) -> int:
-        mask = 0
-        for i, place, constant, memo, cell in self._plan:
-            cut = fields[place] if place >= 0 else constant
-            mask |= (memo.get(cut) or cell(cut))[2] << i
-        return mask
-
-    def _number_with(self, mask: int, fields: Sequence[str]) -> int:
-        values = []
-        for _, place, constant, memo, cell in self._counted_plan:
-            cut = fields[place] if place >= 0 else constant
-            values.append((memo.get(cut) or cell(cut))[0] or "")
-        return self._index((mask, tuple(values)))
-
-    def count(self, skipped: Iterable[tuple[Pattern, int]]) -> None:
-        """Adds skipped lines to the statistics: each pattern with the number of its lines."""
-        masks: Counter[int] = Counter()
-        for (mask, codes), lines in skipped:
-            masks[mask] += lines
-            if codes:
-                self.codes[codes] += lines
-        for mask, lines in masks.items():
-            for i in range(len(COLUMNS)):
-                self.values[i] += lines * (mask >> i & 1)
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """For each counted column, the number of rows with each value; blank is a value."""
-        counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
-        for codes, rows in self.codes.items():
-            for name, value in zip(COUNTED, codes, strict=True):
-                counts[name][value] += rows
-        return {name: dict(column) for name, column in counts.items()}
-
-    def sample(self) -> Sample:
-        """The sample of the columns whose values are not counted."""
-        seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
-        return Sample(
-            {name: min(len(values), MOST_DISTINCT) for name, values in seen.items()},
-            {name: dict(Counter(map(form, values))) for name, values in seen.items()},
-            frozenset(uai for raw in seen.get("uai", ()) if (uai := self.uai(raw))),
-        )
-
-    def uai(self, raw: str) -> str | None:
-        """The UAI in the text of its column, None if the text is not a UAI."""
-        uai: str | None = self.columns[_AT_UAI].cell(raw)[0]
-        return uai
-
-    def watch(self, fields: Sequence[str]) -> None:
-        """Adds the values of a line to the sample. Columns that have reached MOST_DISTINCT, or MOST_PLACES
-        for establishments, are no longer sampled."""
+        owner: str = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0] or ""
+        if not owner and not any(field.strip(BLANKS) for field in fields):
+            return ""
         for add, _, place in self._watched:
             add(fields[place])
         self._lines += 1
         if not self._lines % PRUNE:
-            self._watched = [
-                column for column in self._watched if is_sampled(column[1], len(self._distinct[column[1]]))
-            ]
+            self._watched = [column for column in self._watched if self._is_sampled(column[1])]
+        if self._odd.search(text) is not None:
+            pattern = self._pattern(fields)
+        else:  # every blank field is empty here
+            shape = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
+            known = self._pattern_of.get(shape)
+            pattern = known or self._pattern_of.setdefault(shape, self._pattern(fields))
+        self._patterns[pattern] += 1
+        return owner
+
+    def _is_sampled(self, column: str) -> bool:
+        """Whether the values of a column are still sampled: it has few distinct ones so far."""
+        return len(self._distinct[column]) < (MOST_PLACES if column == "uai" else MOST_DISTINCT) + 2
+
+    def _pattern(self, fields: Sequence[str]) -> _Pattern:
+        cells = [
+            memo.get(raw) or cell(raw)
+            for _, place, constant, memo, cell in self._plan
+            for raw in [fields[place] if place >= 0 else constant]
+        ]
+        return tuple([counts for _, _, counts in cells]), tuple([cells[i][0] or "" for i in _COUNTED])
+
+    def statistics(self) -> dict[str, Any]:
+        """The fields of FeedFacts about the values of columns; `columns` without bad values."""
+        filled = [0] * len(COLUMNS)
+        counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+        for (having, counted), rows in self._patterns.items():
+            for i, counts_as_one in enumerate(having):
+                filled[i] += rows * counts_as_one
+            for name, value in zip(COUNTED, counted, strict=True):
+                counts[name][value] += rows
+        seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
+        cell = self.columns[_AT_UAI].cell
+        return {
+            "columns": {name: (number, 0) for name, number in zip(COLUMNS, filled, strict=True)},
+            "values": {name: dict(column) for name, column in counts.items()},
+            "distinct": {name: min(len(values), MOST_DISTINCT) for name, values in seen.items()},
+            "forms": {name: dict(Counter(map(form, values))) for name, values in seen.items()},
+            "establishments": frozenset(uai for raw in seen.get("uai", ()) if (uai := cell(raw)[0])),
+        }
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
-        self.watch(fields)
         row: Row = []
         faults: list[tuple[str, Fault]] = []
-        values = self.values
         for i, place, constant, memo, cell in self._plan:
             raw = fields[place] if place >= 0 else constant
-            value, fault, counts = memo.get(raw) or cell(raw)
-            values[i] += counts
+            value, fault, _ = memo.get(raw) or cell(raw)
             if damage and place in damage:
                 fault, value = damage[place], None
             if fault is not None:
                 faults.append((COLUMNS[i], fault))
-                self.bad[i] += 1
+                self.faults.bad[i] += 1
             row.append(value)
-        self.codes[tuple([value or "" for value in _COUNTED_VALUES(row)])] += 1
         if damage:
             unread = (place for place in damage if place not in self._used)
             faults += [(self.layout.names[place], damage[place]) for place in unread]
@@ -325,15 +272,18 @@ class RowValidator:
             return []
         faults: list[tuple[str, Fault]] = []
         if end is not None and end < start:
-            self.bad[_AT_END] += 1
+            self.faults.bad[_AT_END] += 1
             detail = Phrase("fin {end} is before debut {start}", end=end.isoformat(), start=start.isoformat())
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
-            self.bad[_AT_BIRTH] += 1
+            self.faults.bad[_AT_BIRTH] += 1
             detail = Phrase("date_naissance is not before debut")
             faults.append(("date_naissance", ("birth-after-start", detail)))
-        elif birth is not None and (age := _age(birth, start)) < _LEAST_AGE:
-            self.bad[_AT_BIRTH] += 1
+        elif birth is not None and (
+            (age := start.year - birth.year - ((start.month, start.day) < (birth.month, birth.day)))
+            < _LEAST_AGE
+        ):
+            self.faults.bad[_AT_BIRTH] += 1
             detail = Phrase(
                 "date_naissance {birth} makes a person of {age} on debut {start}: expected at least {least}",
                 birth=birth,
@@ -351,12 +301,11 @@ class RowValidator:
             fault = text_fault(text)
             if fault is not None and (place in self._used or fault[0] == "control-character"):
                 faults[place] = fault
-        self.damaged += any(code == "damaged-text" for code, _ in faults.values())
+        self.faults.damaged += any(code == "damaged-text" for code, _ in faults.values())
         return faults
 
     def _read_undecodable(self, raw: bytes) -> BrokenRow:
-        self.undecodable += 1
-        self.not_ascii += 1
+        self.faults.undecodable += 1
         delimiter = self.layout.delimiter
         # ISO-8859-1 maps every byte to itself, so the line can be split before its fields are decoded.
         latin = raw.decode("latin-1")
@@ -392,18 +341,13 @@ class RowValidator:
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
         """A row whose fields may be shifted. It holds the person of the probable matricule."""
-        self.misshapen += 1
+        self.faults.misshapen += 1
         return BrokenRow(self._guess(fields), attributed=False, faults=[("", (code, detail))])
 
     def _guess(self, fields: Sequence[str]) -> str | None:
         place = self.layout.places.get("matricule", -1)
         guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
         return qualified(self._namespace, guess) if guess != "X" and is_matricule(guess) else None
-
-
-def _age(birth: date, day: date) -> int:
-    """The age in whole years on a day."""
-    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
 def without_end(raw: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""The result of reading a feed: people, rejections, held people, and remarks that reject nothing."""
+"""The result of reading a feed: people, rejections, held people, and remarks, which reject nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -21,85 +21,54 @@ _FEW = 5
 _EXAMPLES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A problem of a feed that rejects nothing. `lines` are the first few of `count`.
-
-    Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`,
-    `understood`, `passed-over`.
-    """
-
-    code: str
-    message: str
-    count: int = 1
-    lines: tuple[int, ...] = ()
-
-
-def row_remarks(duplicates: Sequence[int], unusual_numens: Sequence[int]) -> list[Remark]:
+def row_remarks(duplicates: Sequence[int], unusual_numens: Sequence[int]) -> Iterator[str]:
     """Remarks about rows, by their lines."""
-    remarks = []
     if duplicates:
         words = counted(
             len(duplicates), "row is a duplicate and counts once", "rows are duplicates and count once"
         )
-        remarks.append(_of_lines("duplicates", words, duplicates))
+        yield _of_lines(words, duplicates)
     if unusual_numens:
         words = counted(len(unusual_numens), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
-        remarks.append(_of_lines("unusual-numen", words, unusual_numens))
-    return remarks
+        yield _of_lines(words, unusual_numens)
 
 
-def layout_remarks(layout: ColumnLayout) -> list[Remark]:
-    """Remarks about the header."""
-    remarks = []
+def file_remarks(layout: ColumnLayout, trailer: date | None, named: date | None) -> Iterator[str]:
+    """Remarks about the header and the date of a feed: `trailer` from its #FIN line, `named` from its file
+    name."""
     if layout.extras:
-        names = few([*map(shown, layout.extras)], _FEW)
-        remarks.append(
-            Remark("unknown-columns", Phrase("columns not read: {names}", names=names), len(layout.extras))
-        )
+        yield Phrase("columns not read: {names}", names=few([*map(shown, layout.extras)], _FEW))
     if layout.is_rejects:
-        remarks.append(Remark("rejects-file", Phrase("a file of corrected rejects; nobody counts as absent")))
-    return remarks
-
-
-def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
-    """Remarks about the date of the feed: `trailer` from its #FIN line, `named` from its file name."""
+        yield Phrase("a file of corrected rejects; nobody counts as absent")
     if trailer is None and named is None:
-        return [
-            Remark("no-date", Phrase("the feed has no date, so its age cannot be compared with the last one"))
-        ]
-    if trailer is not None and named is not None and trailer != named:
-        both = Phrase(
+        yield Phrase("the feed has no date, so its age cannot be compared with the last one")
+    elif trailer is not None and named is not None and trailer != named:
+        yield Phrase(
             "the #FIN line says {trailer}, the file name {named}; the #FIN line counts",
             trailer=trailer,
             named=named,
         )
-        return [Remark("date-differs", both)]
-    return []
 
 
-def set_remarks(written: RowWriter) -> list[Remark]:
+def set_remarks(written: RowWriter) -> Iterator[str]:
     """Remarks about a set of files: what was understood, and what was passed over and why."""
-    remarks = [Remark("understood", written.remark)] if written.remark else []
+    if written.remark:
+        yield written.remark
     if written.posts:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
         words = Phrase("posts by function: {posts}", posts=posts)
         if written.at:
             structures = counted(len(written.at), "structure", "structures")
             words = Phrase("posts by function at {structures}: {posts}", structures=structures, posts=posts)
-        remarks.append(Remark("understood", words, sum(written.posts.values())))
+        yield words
     if written.at:
         most = few([f"{uai} {number}" for uai, number in written.at.most_common()], _FEW)
-        words = Phrase("posts by structure: {posts}", posts=most)
-        remarks.append(Remark("understood", words, len(written.at)))
+        yield Phrase("posts by structure: {posts}", posts=most)
     if written.local:
         local = len(written.local)
-        words = Phrase("people made by the head of a school: {number}; each is a case", number=local)
-        remarks.append(Remark("understood", words, local))
+        yield Phrase("people made by the head of a school: {number}; each is a case", number=local)
     for (subject, why), number in sorted(written.passed.items()):
-        words = Phrase("passed over: {subject} ({number}): {why}", subject=subject, number=number, why=why)
-        remarks.append(Remark("passed-over", words, number))
-    return remarks
+        yield Phrase("passed over: {subject} ({number}): {why}", subject=subject, number=number, why=why)
 
 
 def understood(written: RowWriter) -> dict[str, object]:
@@ -130,11 +99,10 @@ def first_faults(
     return faults
 
 
-def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
+def _of_lines(problem: str, lines: Sequence[int]) -> Phrase:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    words = Phrase("{problem} (line {lines})", problem=problem, lines=first + ellipsis)
-    return Remark(code, words, len(lines), tuple(lines[:_FEW]))
+    return Phrase("{problem} (line {lines})", problem=problem, lines=first + ellipsis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +118,9 @@ class Feed:
     people: Mapping[str, Person] = field(repr=False)
     rejections: tuple[Rejection, ...]
     held: Mapping[str, str]
-    remarks: tuple[Remark, ...]
-    delimiter: str
+    layout: ColumnLayout
     encoding: str
-    is_rejects: bool = False
+    remarks: tuple[str, ...] = ()
     header: bytes = field(default=b"", repr=False)
     raw_lines: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     columns: frozenset[str] = frozenset()

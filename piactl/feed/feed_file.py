@@ -19,7 +19,7 @@ from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
-from piactl.feed.other_files import HEAD, other_kind
+from piactl.feed.header import HEAD, other_kind
 from piactl.phrase import Phrase, joined
 from piactl.private_files import refuse_missing, refuse_own_file
 
@@ -46,9 +46,11 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     """
     suffixes = {Path(pattern).suffix for source in sources.values() for pattern in source.files}
     is_other = bool(suffixes) and path.suffix not in suffixes
-    if not _is_utf8(str(path)):
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
         why = Phrase("{path}: not read: its name is not UTF-8; give it another name", path=path)
-        raise NoSource(why, path, is_other=is_other, why=why)
+        raise NoSource(why, path, is_other=is_other, why=why) from None
     if is_md5(path.name):
         raise NoSource(
             Phrase("{path}: a .md5 is not a feed; name the feed that it belongs to", path=path),
@@ -91,15 +93,6 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     raise NoSource(problem, path, is_other=is_other, why=kind)
 
 
-def _is_utf8(name: str) -> bool:
-    """Whether a name can be stored unchanged."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _other_kind(path: Path, sources: Collection[SourceSettings]) -> str:
     """The path, and what the file is and what to do; "" if it may be a feed, or cannot be read."""
     may_be_set = any(source.format != "csv" for source in sources)
@@ -133,7 +126,8 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
     if sign and name in sources:
         if not rest:
             raise UsageError(Phrase("{text}: the file is missing; write {name}=PATH", text=text, name=name))
-        return sources[name], _existing(rest)
+        refuse_missing(rest)
+        return sources[name], Path(rest)
     # unlike Path.exists, this also answers for a name that is too long
     if sign and "/" not in name and not os.path.exists(text):  # noqa: PTH110
         raise NotFound(
@@ -144,16 +138,8 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
                 sources=", ".join(sources) or Phrase("none"),
             )
         )
-    return source_of(_existing(text), sources), Path(text)
-
-
-def _existing(path: str) -> Path:
-    """The path. Raises UsageError if there is no such file; one that cannot be read is a refused feed."""
-    refuse_missing(path)
-    return Path(path)
-
-
-_LEAST = 65_536
+    refuse_missing(text)  # one that cannot be read is a refused feed
+    return source_of(Path(text), sources), Path(text)
 
 
 FileState = tuple[int, ...]
@@ -205,7 +191,16 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         raise refused(path, "unreadable", Phrase("the file cannot be read ({why})", why=why)) from None
     try:
         refuse_own_file(str(path), descriptor)
-        _check_kind(path, os.fstat(descriptor), source)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise refused(path, "not-a-file")
+        if facts.st_size > source.limits.max_bytes:
+            detail = Phrase(
+                "the file has {size} bytes, but the source allows {most}",
+                size=facts.st_size,
+                most=source.limits.max_bytes,
+            )
+            raise refused(path, "too-many-bytes", detail)
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream
     except OSError as error:
@@ -213,25 +208,3 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         raise refused(path, "unreadable", detail) from None
     finally:
         os.close(descriptor)
-
-
-def is_trailer(raw: bytes) -> bool:
-    """Whether a line is a trailer, valid or not."""
-    return raw[:4].upper() == b"#FIN"
-
-
-def longest_line(source: SourceSettings) -> int:
-    """The longest line of a feed of the source, in bytes."""
-    return max(_LEAST, source.limits.max_field * 4 * 32)
-
-
-def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> None:
-    if not stat.S_ISREG(facts.st_mode):
-        raise refused(path, "not-a-file")
-    if facts.st_size > source.limits.max_bytes:
-        detail = Phrase(
-            "the file has {size} bytes, but the source allows {most}",
-            size=facts.st_size,
-            most=source.limits.max_bytes,
-        )
-        raise refused(path, "too-many-bytes", detail)

@@ -91,8 +91,11 @@ class PeopleBuilder:
         file, file_line = self.place(line)
         return f"{file}:{file_line}"
 
-    def add(self, row: Row, line: int) -> None:
-        """Adds a valid row."""
+    def add(self, row: Row | BrokenRow, line: int) -> None:
+        """Adds a row, or the rejections of a broken one."""
+        if isinstance(row, BrokenRow):
+            self._add_broken(row, line)
+            return
         person = self._person(row, line)
         if person.numen is not None and person.numen.unusual:
             self.unusual_numens.append(line)
@@ -143,8 +146,7 @@ class PeopleBuilder:
             post = (first[0].uai, first[0].function)
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)
 
-    def add_broken(self, broken: BrokenRow, line: int) -> None:
-        """Adds the rejections of a broken row."""
+    def _add_broken(self, broken: BrokenRow, line: int) -> None:
         if not broken.attributed:
             self.unattributed += 1
         values = dict(zip(COLUMNS, broken.values, strict=True)) if broken.values else {}

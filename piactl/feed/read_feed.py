@@ -10,9 +10,8 @@ import gc
 import hashlib
 import os
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -21,29 +20,29 @@ from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, Row, RowValidator, Sample, without_end
+from piactl.feed.csv_row_validator import BrokenRow, Faults, FieldTooLong, Row, RowValidator, without_end
 from piactl.feed.error_codes import Refusal, refusal, refused
 from piactl.feed.feed import (
     Feed,
-    Remark,
-    date_remarks,
+    file_remarks,
     first_faults,
-    layout_remarks,
     row_remarks,
     set_remarks,
 )
-from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
-from piactl.feed.file_date import file_date
+from piactl.feed.feed_file import OpenFeed, digest_of_feed, open_feed
+from piactl.feed.formats.rows import file_order
 from piactl.feed.header import (
     CODECS,
     COLUMNS,
+    HEAD,
     ColumnLayout,
     UnclosedQuote,
     is_wholesale,
     likely_encoding,
+    other_header,
+    other_kind,
     read_layout,
 )
-from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase
@@ -100,20 +99,19 @@ def read_trailer(raw: bytes) -> Trailer | None:
         values[name] = value.strip()
     if not parts or parts[0].strip().upper() != "#FIN" or not {"rows", "date"} <= values.keys():
         return None
-    if not values.keys() <= {"rows", "date", "sha256"}:
-        return None
-    return _trailer(values["rows"], values["date"], values.get("sha256"))
-
-
-def _trailer(rows: str, day: str, sha256: str | None) -> Trailer | None:
-    if not _COUNT.fullmatch(rows) or not _DAY.fullmatch(day):
-        return None
-    if sha256 is not None and not _SHA256.fullmatch(sha256):
+    shapes = {"rows": _COUNT, "date": _DAY, "sha256": _SHA256}
+    if any(name not in shapes or not shapes[name].fullmatch(value) for name, value in values.items()):
         return None
     try:
-        return Trailer(int(rows), date.fromisoformat(day), (sha256 or "").lower())
+        day = date.fromisoformat(values["date"])
     except ValueError:
         return None
+    return Trailer(int(values["rows"]), day, values.get("sha256", "").lower())
+
+
+def is_trailer(raw: bytes) -> bool:
+    """Whether a line is a trailer, valid or not."""
+    return raw[:4].upper() == b"#FIN"
 
 
 _BOM = b"\xef\xbb\xbf"
@@ -122,63 +120,118 @@ _WIDE = 3
 """A line of which one byte in so many is zero is UTF-16: every second is, in text of ASCII letters."""
 _SAMPLE = 65_536
 _MOSTLY = 50_000
+_LEAST = 65_536
+"""The longest line that every source may have, in bytes."""
 
 
 class FeedReader:
-    """Reads one feed from an open file. Call `feed()` or `scan()` once."""
+    """Reads one feed from an open file. Call `feed()` once; or `scan()` once, and then `read_wanted` and
+    `of_batch`, which need the file no more.
+
+    `facts` are complete once `read_wanted` is done, but for the faults that only people show.
+    """
+
+    number: int
+    facts: FeedFacts
+    rows: RowValidator
 
     def __init__(self, path: Path, opened: OpenFeed) -> None:
-        self.path, self.source, self.stream = path, opened.source, opened.stream
-        self.written, self._digest_of_set = opened.written, opened.digest
-        self.refusals: list[tuple[str, str]] = []
-        self.builder = self.new_builder()
-        self.digest = hashlib.sha256()
-        self.header = b""
-        self.layout: ColumnLayout | None = None
-        self.rows: RowValidator | None = None
-        self.trailer: Trailer | None = None
-        self.trailer_line = 0
-        self.lines = 1
-        self.second_header = 0
-        self.ended = True
-        self.count = 0
-        self.broken = 0
-        self.not_ascii = 0
-        self.damaged_text = b""
-        self.longest = longest_line(self.source)
+        self.path, self.source = path, opened.source
+        self.written, self._stream, self._digest_of_set = opened.written, opened.stream, opened.digest
+        self._refusals: list[Refusal] = []
+        self._of_scan: list[Refusal] = []
+        self._digest = hashlib.sha256()
+        self._header = b""
+        self._layout: ColumnLayout | None = None
+        self._trailer: Trailer | None = None
+        self._trailer_line = 0
+        self._lines = 1
+        self._ended = True
+        self._count = 0
+        self._broken = 0
+        self._not_ascii = 0
+        self._damaged_text = b""
+        self._longest = max(_LEAST, self.source.limits.max_field * 4 * 32)
+        self._named = file_order(path.name, self.source.date_pattern)[0]
+        if self.written is not None:
+            self._named = self.written.day
 
-    def new_builder(self) -> PeopleBuilder:
-        """What makes people of rows of this feed."""
-        place = self.written.place if self.written else None
-        return PeopleBuilder(self.path.name, self.source.name, place, supplement=self.source.supplement)
+    @property
+    def is_rejects(self) -> bool:
+        """Whether it is a file of corrected rejects."""
+        return self._layout is not None and self._layout.is_rejects
 
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, or OSError."""
-        self.read_header()
+        self._read_header()
+        builder = self._new_builder()
         for line, raw in self._raw_rows():
-            row = self.read_row(raw, line)
-            if row is None:
-                continue
-            if isinstance(row, BrokenRow):
-                self.builder.add_broken(row, line)
-            else:
-                self.builder.add(row, line)
-        self.check_complete()
-        builder, rows = self.builder, self.rows
-        sample = rows.sample() if rows else Sample()
-        lines = builder.finish()
+            if self._layout is not None:
+                self.rows.count(without_end(raw))
+                builder.add(self._read_row(raw, line), line)
+        self._check_complete()
+        lines = {*builder.finish()}
+        self._stream.seek(0)
+        raw_lines = {n: raw for n, raw in enumerate(self._stream, 1) if n in lines} if lines else {}
         people = len(builder.people) + len(builder.held)
-        facts = self.facts(people, builder.unattributed, sample, first_faults(builder.rejections))
-        return self.feed_of(builder, facts, self._raw_lines({*lines}))
+        facts = self._facts_of_rows(self._facts_of_file(), people, builder.unattributed)
+        facts = replace(facts, wrong=first_faults(builder.rejections))
+        feed = self._feed_of(builder, facts, raw_lines)
+        return replace(feed, remarks=self.remarks(feed.duplicates, feed.unusual_numens))
 
-    def _raw_lines(self, lines: Container[int]) -> dict[int, bytes]:
-        if not lines:
-            return {}
-        self.stream.seek(0)
-        return {line: raw for line, raw in enumerate(self.stream, 1) if line in lines}
+    def scan(self, table: RowTable, number: int) -> None:
+        """Puts the rows into the table, as feed `number` of it. Raises FeedRefused if the file cannot be read
+        to its end, or if its header is refused."""
+        self._table, self.number = table, number
+        self._read_header()
+        start = hashlib.blake2b(self._header + self.source.name.encode(), key=table.key, digest_size=6)
+        table.add(number, self._scanned(start))
+        if self._layout is None:
+            self._check_complete()
+        self._of_scan = [*self._refusals]
+        self.facts = self._facts_of_file()
 
-    def feed_of(self, builder: PeopleBuilder, facts: FeedFacts, raw_lines: Mapping[int, bytes]) -> Feed:
+    def _scanned(self, start: hashlib.blake2b) -> Iterator[tuple[int, str, int, bytes]]:
+        for line, raw in self._raw_rows():
+            if self._layout is None:
+                continue
+            bare = without_end(raw)
+            digest = start.copy()
+            digest.update(bare)
+            yield line, self.rows.count(bare), int.from_bytes(digest.digest(), "little"), raw
+
+    def read_wanted(self) -> Iterator[tuple[str, Person]]:
+        """Reads the rows of the wanted people and those without an owner, and makes the checks of the whole
+        file. Yields the person of each row with the key of its owner. Raises FeedRefused with every reason
+        found."""
+        self._refusals, self._broken, self._damaged_text = [*self._of_scan], 0, b""
+        self.rows.faults = Faults()
+        builder, unattributed = self._new_builder(), 0
+        for line, key, raw in self._table.of_wanted(self.number):
+            row = self._read_row(raw, line)
+            if isinstance(row, BrokenRow):
+                unattributed += not row.attributed
+            person = builder.person(row, line)
+            if person is not None:
+                yield key, person
+        self._check_complete()
+        self.facts = self._facts_of_rows(self.facts, len(self._table.owners(self.number)), unattributed)
+
+    def of_batch(self) -> tuple[Feed, dict[int, bytes]]:
+        """The feed with the rows of the people in the batch alone, and the bytes of these rows by line."""
+        builder, raw_rows = self._new_builder(), dict(self._table.of_batch(self.number))
+        for line, raw in raw_rows.items():
+            builder.add(self.rows.read(without_end(raw)), line)
+        lines = builder.finish()
+        return self._feed_of(builder, self.facts, {line: raw_rows[line] for line in lines}), raw_rows
+
+    def _new_builder(self) -> PeopleBuilder:
+        place = self.written.place if self.written else None
+        return PeopleBuilder(self.path.name, self.source.name, place, supplement=self.source.supplement)
+
+    def _feed_of(self, builder: PeopleBuilder, facts: FeedFacts, raw_lines: Mapping[int, bytes]) -> Feed:
         """The feed with what a finished builder has made of some or all of its rows."""
+        layout = self.rows.layout
         return Feed(
             facts=facts,
             people=builder.people,
@@ -186,50 +239,32 @@ class FeedReader:
             held=builder.held,
             unread=builder.unread,
             unusable=builder.unusable,
-            remarks=tuple(self.remarks(builder.duplicates, builder.unusual_numens)),
-            delimiter=self.layout.delimiter if self.layout else "",
+            layout=layout,
             encoding=self.source.encoding,
-            is_rejects=self.layout is not None and self.layout.is_rejects,
-            header=self.header,
+            header=self._header,
             raw_lines=raw_lines,
             written=self.written,
             duplicates=builder.duplicates,
             unusual_numens=builder.unusual_numens,
             remarked=frozenset(builder.remarked),
-            columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
+            columns=frozenset(layout.places) | frozenset(self.source.constants),
         )
 
-    def scan(self, start: hashlib.blake2b) -> Iterator[tuple[int, str, int, int, bytes]]:
-        """Line, owner ("" for none), digest, number of the pattern and bytes of each row. Digests begin as
-        `start`. Raises FeedRefused if the file cannot be read to its end."""
-        rows = self.rows
-        for line, raw in self._raw_rows():
-            if rows is None:  # the header is refused
-                continue
-            bare = without_end(raw)
-            owner, pattern, fields = rows.owner(bare)
-            if fields:
-                rows.watch(fields)
-            digest = start.copy()
-            digest.update(bare)
-            yield line, owner, int.from_bytes(digest.digest(), "little"), pattern, raw
-
     def _refuse(self, code: str, detail: str = "") -> None:
-        self.refusals.append(refusal(code, detail))
+        self._refusals.append(refusal(code, detail))
 
     def _stop(self, code: str, detail: str = "") -> NoReturn:
         """Raises FeedRefused with this reason and all found so far."""
         self._stop_with(refusal(code, detail))
 
     def _stop_with(self, reason: Refusal) -> NoReturn:
-        self.refusals.append(reason)
-        raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
+        raise FeedRefused(str(self.path), [*self._refusals, reason], self.source.name, self._count)
 
-    def read_header(self) -> None:
-        head = self.stream.peek(HEAD)[:HEAD]
-        raw = self.stream.readline(self.longest + 1)
-        self.digest.update(raw)
-        self.header = raw
+    def _read_header(self) -> None:
+        head = self._stream.peek(HEAD)[:HEAD]
+        raw = self._stream.readline(self._longest + 1)
+        self._digest.update(raw)
+        self._header = raw
         if not raw:
             self._stop("empty")
         kind = other_kind(head)
@@ -242,7 +277,7 @@ class FeedReader:
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
         bare = raw[3:] if has_bom else raw
-        if has_bom and not bare and not self.stream.peek(1):
+        if has_bom and not bare and not self._stream.peek(1):
             self._stop("bom-only")
         self._check_end(raw, 1)
         if has_bom and self.source.encoding != "utf-8":
@@ -260,14 +295,14 @@ class FeedReader:
                 instead=likely_encoding(bare, self.source.encoding),
             )
             self._stop("wrong-encoding", detail)
-        self.layout, refusals = read_layout(header, self.source)
+        self._layout, refusals = read_layout(header, self.source)
         if any(code == "missing-column" for code, _ in refusals):
             explanation = other_header(head, header, self.source)
             if explanation is not None:
                 self._stop_with(explanation)
-        self.refusals += refusals
-        if self.layout is not None:
-            self.rows = RowValidator(self.layout, self.source)
+        self._refusals += refusals
+        if self._layout is not None:
+            self.rows = RowValidator(self._layout, self.source)
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:
@@ -275,33 +310,38 @@ class FeedReader:
                     self._refuse("bad-constant", detail)
 
     def _check_end(self, raw: bytes, line: int) -> None:
-        self.ended = raw.endswith(b"\n")
-        if not self.ended and len(raw) > self.longest:
-            detail = Phrase("line {line} is longer than {most} bytes", line=line, most=self.longest)
+        self._ended = raw.endswith(b"\n")
+        if not self._ended and len(raw) > self._longest:
+            detail = Phrase("line {line} is longer than {most} bytes", line=line, most=self._longest)
             self._stop("line-too-long", detail)
 
     def _raw_rows(self) -> Iterator[tuple[int, bytes]]:
         """The number and the bytes of each line after the header and before the #FIN line."""
-        readline, digest, longest = self.stream.readline, self.digest.update, self.longest + 1
+        readline, digest, longest = self._stream.readline, self._digest.update, self._longest + 1
+        most = self.source.limits.max_rows
         while raw := readline(longest):
-            self.lines += 1
-            self.not_ascii += not raw.isascii()
+            self._lines += 1
+            self._not_ascii += not raw.isascii()
             if not raw.endswith(b"\n"):
-                self._check_end(raw, self.lines)
-            if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
-                self._read_trailer(raw, self.lines)
-            elif not self.trailer_line:
-                self.count = self.lines - 1
-                self._check_count()
-                yield self.lines, raw
+                self._check_end(raw, self._lines)
+            if raw[:1] == b"#" and not self._trailer_line and is_trailer(raw):
+                self._trailer_line, self._trailer = self._lines, read_trailer(raw)
+                if self._trailer is None:
+                    detail = Phrase("line {line}: the #FIN line is cut or wrong", line=self._lines)
+                    self._refuse("bad-trailer", detail)
+                elif self._trailer.sha256 not in ("", self._digest.hexdigest()):
+                    self._refuse("wrong-digest")
+            elif not self._trailer_line:
+                self._count = self._lines - 1
+                if self._count > most:
+                    detail = Phrase("more than the {most} rows that the source allows", most=most)
+                    self._stop("too-many-rows", detail)
+                yield self._lines, raw
             digest(raw)
-        self.count = (self.trailer_line - 1 if self.trailer_line else self.lines) - 1
+        self._count = (self._trailer_line - 1 if self._trailer_line else self._lines) - 1
 
-    def read_row(self, raw: bytes, line: int) -> Row | BrokenRow | None:
-        """What is in a row; None if the header is refused. Raises FeedRefused for a row that refuses the
-        feed."""
-        if self.rows is None:
-            return None
+    def _read_row(self, raw: bytes, line: int) -> Row | BrokenRow:
+        """What is in a row. Raises FeedRefused for a row that refuses the feed."""
         try:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:
@@ -314,203 +354,105 @@ class FeedReader:
             detail = Phrase("line {line}: a field has more than {most} characters", line=line, most=most)
             self._stop("field-too-long", detail)
         if isinstance(row, BrokenRow):
-            self.broken += 1
+            self._broken += 1
             self._check_whole_file(raw, line)
         return row
 
-    def _check_count(self) -> None:
-        most = self.source.limits.max_rows
-        if self.count > most:
-            self._stop("too-many-rows", Phrase("more than the {most} rows that the source allows", most=most))
-
-    def _read_trailer(self, raw: bytes, line: int) -> None:
-        self.trailer_line = line
-        self.trailer = read_trailer(raw)
-        if self.trailer is None:
-            self._refuse("bad-trailer", Phrase("line {line}: the #FIN line is cut or wrong", line=line))
-        if self.trailer is not None and self.trailer.sha256 not in ("", self.digest.hexdigest()):
-            self._refuse("wrong-digest")
-
     def _check_whole_file(self, raw: bytes, line: int) -> None:
         """Checks whether a broken row shows a fault of the whole file."""
-        if len(self.damaged_text) < _SAMPLE and not raw.isascii():
-            self.damaged_text += raw
-        if self.broken > _MOSTLY and 2 * self.broken > line - 1:
+        if len(self._damaged_text) < _SAMPLE and not raw.isascii():
+            self._damaged_text += raw
+        if self._broken > _MOSTLY and 2 * self._broken > line - 1:
             rows = line - 1
-            detail = Phrase("{broken} of the first {rows} rows cannot be read", broken=self.broken, rows=rows)
+            detail = Phrase(
+                "{broken} of the first {rows} rows cannot be read", broken=self._broken, rows=rows
+            )
             self._stop("mostly-rejected", detail)
-        if self.layout is not None and not self.second_header:
-            fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(self.layout.delimiter)
-            if self.layout.is_header(fields):
-                self.second_header = line
+        layout = self.rows.layout
+        if not any(code == "second-header" for code, _ in self._refusals):
+            fields = without_end(raw).removeprefix(_BOM).decode("latin-1").split(layout.delimiter)
+            if layout.is_header(fields):
                 detail = Phrase("line {line} repeats the header: files were joined", line=line)
                 self._refuse("second-header", detail)
 
-    def check_complete(self) -> None:
+    def _check_complete(self) -> None:
         """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
-        if self.trailer_line and self.lines > self.trailer_line:
-            after = self.lines - self.trailer_line
+        if self._trailer_line and self._lines > self._trailer_line:
+            after = self._lines - self._trailer_line
             detail = Phrase(
-                "{number} lines follow the #FIN line {line}", number=after, line=self.trailer_line
+                "{number} lines follow the #FIN line {line}", number=after, line=self._trailer_line
             )
             self._refuse("after-trailer", detail)
-        if self.trailer is not None and self.trailer.rows != self.count:
+        if self._trailer is not None and self._trailer.rows != self._count:
             detail = Phrase(
                 "the file has {rows} rows, but the #FIN line says {stated}",
-                rows=self.count,
-                stated=self.trailer.rows,
+                rows=self._count,
+                stated=self._trailer.rows,
             )
             self._refuse("wrong-count", detail)
-        if not self.trailer_line and not self.ended:
-            self._refuse("cut", Phrase("line {line} has no line end: the file was cut", line=self.lines))
-        if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
+        if not self._trailer_line and not self._ended:
+            self._refuse("cut", Phrase("line {line} has no line end: the file was cut", line=self._lines))
+        if self.source.trailer and not self._trailer_line and not self.is_rejects:
             self._refuse("no-trailer")
-        if not self.count:
+        if not self._count:
             self._refuse("header-only")
-        self._check_encoding()
-        self._raise_refused()
+        if self._layout is not None and all(code != "wrong-encoding" for code, _ in self._refusals):
+            self._check_encoding(self.rows.faults)
+        if self._refusals:
+            raise FeedRefused(str(self.path), self._refusals, self.source.name, self._count)
 
-    def _raise_refused(self) -> None:
-        if self.refusals:
-            raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
-
-    def _check_encoding(self) -> None:
-        rows, configured = self.rows, self.source.encoding
-        if rows is None or any(code == "wrong-encoding" for code, _ in self.refusals):
-            return
-        damaged = rows.undecodable + rows.damaged
-        if is_wholesale(damaged, self.count, self.not_ascii, self.source.limits):
+    def _check_encoding(self, faults: Faults) -> None:
+        damaged, configured = faults.undecodable + faults.damaged, self.source.encoding
+        if is_wholesale(damaged, self._count, self._not_ascii, self.source.limits):
             detail = Phrase(
                 "{encoding} is expected, but {damaged} of {rows} rows {fault}; they look like {instead}",
                 encoding=configured,
                 damaged=damaged,
-                rows=self.count,
+                rows=self._count,
                 fault=Phrase("are not {encoding}", encoding=configured)
-                if rows.undecodable
+                if faults.undecodable
                 else Phrase("contain damaged text"),
-                instead=likely_encoding(self.damaged_text, configured),
+                instead=likely_encoding(self._damaged_text, configured),
             )
             self._refuse("wrong-encoding", detail)
 
-    def facts(
-        self, people: int, unattributed: int, sample: Sample, wrong: Mapping[str, tuple[str, ...]]
-    ) -> FeedFacts:
-        """The feed as a whole."""
-        rows, layout = self.rows, self.layout
-        columns = {ROW: (self.count, rows.misshapen if rows else 0)}
-        if rows is not None:
-            columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
-        is_rejects = layout is not None and layout.is_rejects
+    def _facts_of_file(self) -> FeedFacts:
+        """The feed as a whole, without what only the reading of its rows shows."""
         part = self.written is not None and self.written.uais is not None
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
             digest=self.file_digest,
-            date=self.trailer.date if self.trailer else self._named(),
-            full=self.source.full and not is_rejects,
-            complete=self.trailer is not None or not self.source.trailer,
-            rows=self.count,
-            people=people,
-            columns=columns,
-            unattributed=unattributed,
-            values=rows.counts() if rows is not None else {},
-            distinct=sample.distinct,
-            forms=sample.forms,
-            establishments=sample.establishments,
+            date=self._trailer.date if self._trailer else self._named,
+            full=self.source.full and not self.is_rejects,
+            complete=self._trailer is not None or not self.source.trailer,
+            rows=self._count,
+            people=0,
             basis=self.written.basis if self.written else None,
             later=self.written.later if self.written else frozenset(),
             part=part,
             kind=self.written.kind if self.written and part else "",
-            wrong=wrong,
+            **self.rows.statistics(),
         )
+
+    def _facts_of_rows(self, facts: FeedFacts, people: int, unattributed: int) -> FeedFacts:
+        faults = self.rows.faults
+        columns = {c: (facts.columns[c][0], bad) for c, bad in zip(COLUMNS, faults.bad, strict=True)}
+        columns = {ROW: (self._count, faults.misshapen), **columns}
+        return replace(facts, columns=columns, people=people, unattributed=unattributed)
 
     @property
     def file_digest(self) -> str:
         """The SHA-256 by which piactl identifies the feed."""
-        return self._digest_of_set or self.digest.hexdigest()
+        return self._digest_of_set or self._digest.hexdigest()
 
-    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> list[Remark]:
+    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[str, ...]:
         """The remarks about the feed, with those about these rows."""
         rows = row_remarks(duplicates, unusual_numens)
         if self.written is not None:
-            return [*rows, *set_remarks(self.written)]
-        layout = layout_remarks(self.layout) if self.layout else []
-        return [*rows, *layout, *date_remarks(self.trailer.date if self.trailer else None, self._named())]
-
-    def _named(self) -> date | None:
-        if self.written is not None:
-            return self.written.day
-        return file_date(self.path.name, self.source.date_pattern)
-
-
-class ScannedFeed:
-    """A feed whose rows are in a table, as feed `number` of it. The file itself is not read again."""
-
-    def __init__(self, reader: FeedReader, table: RowTable, number: int) -> None:
-        self._scan, self._table, self.number = reader, table, number
-        self.path, self.source = reader.path, reader.source
-        self._sample = reader.rows.sample() if reader.rows else Sample()
-        self._validator = self._new_validator()
-        self.facts = self._with_rows_of(reader).facts(0, 0, self._sample, {})
-
-    @property
-    def is_rejects(self) -> bool:
-        """Whether it is a file of corrected rejects."""
-        return self._scan.layout is not None and self._scan.layout.is_rejects
-
-    @property
-    def local(self) -> frozenset[str]:
-        """The matricules of people whom the head of a school made."""
-        return self._scan.written.local if self._scan.written else frozenset()
-
-    def _new_validator(self) -> RowValidator:
-        if self._scan.layout is None:
-            raise AssertionError("a feed without a layout is refused when it is scanned")
-        return RowValidator(self._scan.layout, self.source)
-
-    def _with_rows_of(self, reader: FeedReader) -> FeedReader:
-        """The reader at the end of the file, with nothing counted yet."""
-        again = copy(reader)
-        again.refusals, again.rows = [*reader.refusals], self._new_validator()
-        return again
-
-    def read_wanted(self) -> Iterator[tuple[str, Person]]:
-        """Reads the rows of the wanted people and those without an owner, and makes the checks of the whole
-        file; then its `facts` are complete, but for the faults that only people show. Yields the person of
-        each row with the key of its owner. Raises FeedRefused with every reason found."""
-        reader, unattributed = self._with_rows_of(self._scan), 0
-        builder = reader.new_builder()
-        for line, key, raw in self._table.of_wanted(self.number):
-            row = reader.read_row(raw, line)
-            if isinstance(row, BrokenRow):
-                unattributed += not row.attributed
-            person = builder.person(row, line) if row is not None else None
-            if person is not None:
-                yield key, person
-        if reader.rows is not None and self._scan.rows is not None:
-            patterns = self._scan.rows.patterns
-            unread = self._table.unread_patterns(self.number)
-            reader.rows.count((patterns[pattern], count) for pattern, count in unread)
-        reader.check_complete()
-        self.facts = reader.facts(self._table.people(self.number), unattributed, self._sample, {})
-
-    def of_batch(self) -> tuple[Feed, dict[int, bytes]]:
-        """The feed with the rows of the people in the batch alone, and the bytes of these rows by line."""
-        builder, raw_rows = self._scan.new_builder(), dict[int, bytes]()
-        for line, raw in self._table.of_batch(self.number):
-            row = self._validator.read(without_end(raw))
-            if isinstance(row, BrokenRow):
-                builder.add_broken(row, line)
-            else:
-                builder.add(row, line)
-            raw_rows[line] = raw
-        lines = builder.finish()
-        feed = self._scan.feed_of(builder, self.facts, {line: raw_rows[line] for line in lines})
-        return feed, raw_rows
-
-    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[Remark, ...]:
-        """The remarks about the feed, with those about these rows."""
-        return tuple(self._scan.remarks(duplicates, unusual_numens))
+            return *rows, *set_remarks(self.written)
+        day = self._trailer.date if self._trailer else None
+        return *rows, *file_remarks(self.rows.layout, day, self._named)
 
 
 def read_feed(path: Path, source: SourceSettings) -> Feed:
@@ -522,20 +464,16 @@ def read_feed(path: Path, source: SourceSettings) -> Feed:
     return _read(path, source, FeedReader.feed)
 
 
-def scan_feed(path: Path, source: SourceSettings, table: RowTable, number: int) -> ScannedFeed:
+def scan_feed(path: Path, source: SourceSettings, table: RowTable, number: int) -> FeedReader:
     """Puts the rows of a feed into a table, as feed `number` of it.
 
     Raises FeedRefused with every reason found if the file cannot be read to its end, or if its header is
-    refused. What else refuses the file is found by `ScannedFeed.read_wanted`.
+    refused. What else refuses the file is found by `FeedReader.read_wanted`.
     """
 
-    def scan(reader: FeedReader) -> ScannedFeed:
-        reader.read_header()
-        start = hashlib.blake2b(reader.header + source.name.encode(), key=table.key, digest_size=6)
-        table.add(number, reader.scan(start))
-        if reader.layout is None:
-            reader.check_complete()
-        return ScannedFeed(reader, table, number)
+    def scan(reader: FeedReader) -> FeedReader:
+        reader.scan(table, number)
+        return reader
 
     return _read(path, source, scan)
 

@@ -8,17 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.keyed_digests import read_numen
-from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
-from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
-from piactl.feed.feed_file import open_feed
 from piactl.feed.header import (
     CODECS,
     REJECT_COLUMN,
     ColumnLayout,
     quoted_formulas,
-    read_layout,
     unquoted_formulas,
 )
 from piactl.phrase import Phrase
@@ -30,7 +26,7 @@ _MASKED = b"?" * 13
 _HELD_WITH_OTHERS = Phrase("held because of other rows of this person")
 
 
-def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
+def write_rejects(path: Path, feed: Feed) -> int:
     """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
     Each row is unchanged, byte for byte, except for NUMENs and formulas. It gets a field `rejet` with codes
@@ -47,36 +43,34 @@ def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     """
     if not feed.raw_lines:
         return 0
-    write_private(path, rejects_content(feed, source))
+    write_private(path, rejects_content(feed))
     return len(feed.raw_lines)
 
 
-def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
+def rejects_content(feed: Feed) -> bytes:
     """The bytes of the rejects file of a feed."""
     reasons: dict[tuple[str, int], list[Rejection]] = {}
     for rejection in feed.rejections:
         reasons.setdefault((rejection.file, rejection.line), []).append(rejection)
-    codec = CODECS[feed.encoding]
-    cut = feed.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
-    delimiter = feed.delimiter.encode()
-    own_header = _body(feed.header)
-    if feed.is_rejects:
-        own_header = unquoted_formulas(own_header, feed.delimiter)
-    header = own_header if feed.is_rejects else own_header + delimiter + REJECT_COLUMN.encode()
-    pieces = [quoted_formulas(header, feed.delimiter) + _end(feed.header)]
-    layout, _ = read_layout(
-        _body(feed.header).decode(codec, "replace"), replace(source, delimiter=feed.delimiter)
-    )
+    layout, codec = feed.layout, CODECS[feed.encoding]
+    delimiter = layout.delimiter.encode()
+    cut = layout.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
+    header = _body(feed.header)
+    if layout.is_rejects:
+        header = unquoted_formulas(header, layout.delimiter)
+    else:
+        header += delimiter + REJECT_COLUMN.encode()
+    pieces = [quoted_formulas(header, layout.delimiter) + _end(feed.header)]
     for line, raw in sorted(feed.raw_lines.items()):
         body = _body(raw)
-        if feed.is_rejects:
-            body = unquoted_formulas(body, feed.delimiter)
+        if layout.is_rejects:
+            body = unquoted_formulas(body, layout.delimiter)
         if cut:
             body = _without_reason(body, delimiter)
         rejections = reasons.get(feed.place(line), [])
         body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in rejections))
-        why = _reason(rejections, feed.delimiter).encode(codec, "replace")
-        pieces.append(quoted_formulas(body + delimiter + why, feed.delimiter) + _end(raw))
+        why = _reason(rejections, layout.delimiter).encode(codec, "replace")
+        pieces.append(quoted_formulas(body + delimiter + why, layout.delimiter) + _end(raw))
     return b"".join(pieces)
 
 
@@ -94,14 +88,14 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
     return row if sign and b'"' not in reason else body
 
 
-def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout | None, *, mask: bool) -> bytes:
+def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout, *, mask: bool) -> bytes:
     """The row without NUMENs in any column, because a broken row may have shifted fields. A mistyped NUMEN
     gives the right one away, so everything in its column is removed too, and in a broken row every cell that
     is like a NUMEN. With `mask`, they are masked, not removed."""
     cells = body.split(delimiter)
-    place = layout.places.get("numen") if layout is not None else None
+    place = layout.places.get("numen")
     # the header of a rejects file has one column more than its rows have here
-    complete = layout is not None and len(cells) in (layout.width, layout.width - layout.is_rejects)
+    complete = len(cells) in (layout.width, layout.width - layout.is_rejects)
     for number, cell in enumerate(cells):
         text = cell.decode("latin-1").strip('"')
         numen = read_numen(text)
@@ -128,25 +122,19 @@ def _reason(rejections: list[Rejection], delimiter: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: Iterable[Rejection]) -> Feed:
-    """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows.
-
-    Includes all rows of the people whom they hold. If the feed at `path` can no longer be read, the
-    rejections are added without the bytes.
-    """
+def with_rejections(
+    feed: Feed,
+    rows: Iterable[tuple[int, bytes]],
+    rejections: Iterable[Rejection],
+    *,
+    supplement: bool,
+) -> Feed:
+    """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows,
+    which are among `rows`. Includes all rows of the people whom they hold; in a `supplement` they hold
+    nobody."""
     added = tuple(rejections)
-    if not added:
-        return feed
-    held = () if source.supplement else added
-    people = {r.matricule for r in held if r.matricule in feed.people}
-    lines = {line for matricule in people for line in feed.people[matricule or ""].lines}
+    held = {r.matricule or "" for r in added if not supplement}
+    lines = {line for matricule in held & feed.people.keys() for line in feed.people[matricule].lines}
     places = {(r.file, r.line) for r in added if r.line}
-    raw = dict(feed.raw_lines)
-    try:
-        with open_feed(path, source) as opened:
-            for number, text in enumerate(opened.stream, start=1):
-                if number in lines or feed.place(number) in places:
-                    raw[number] = text
-    except (OSError, FeedRefused):
-        pass
-    return replace(feed, rejections=(*feed.rejections, *added), raw_lines=raw)
+    raw = {n: row for n, row in rows if n in lines or feed.place(n) in places} if added else {}
+    return replace(feed, rejections=(*feed.rejections, *added), raw_lines={**feed.raw_lines, **raw})

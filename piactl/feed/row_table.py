@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 _TABLES = """
-CREATE TEMP TABLE row(feed INTEGER, line INTEGER, owner TEXT, key TEXT, digest INTEGER, pattern INTEGER,
-  raw BLOB);
+CREATE TEMP TABLE row(feed INTEGER, line INTEGER, owner TEXT, key TEXT, digest INTEGER, raw BLOB);
 CREATE TEMP TABLE wanted(key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE batch(key TEXT PRIMARY KEY) WITHOUT ROWID;
 """  # fmt: skip
@@ -25,11 +24,11 @@ class RowTable:
         self._db, self.key = db, key
         db.executescript(_TABLES)
 
-    def add(self, feed: int, rows: Iterable[tuple[int, str, int, int, bytes]]) -> None:
-        """Adds the rows of a feed: line, owner, digest, number of the pattern, bytes."""
+    def add(self, feed: int, rows: Iterable[tuple[int, str, int, bytes]]) -> None:
+        """Adds the rows of a feed: line, owner, digest, bytes."""
         self._db.execute("DROP INDEX IF EXISTS temp.row_key")
         with_owner = ((feed, line, owner, owner, *rest) for line, owner, *rest in rows)
-        self._db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?,?)", with_owner)
+        self._db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", with_owner)
 
     def index(self, first: Iterable[tuple[str, str]]) -> None:
         """Prepares the table once all feeds are in it. `first` are the further matricules of people, each
@@ -51,11 +50,6 @@ class RowTable:
         rows = self._db.execute("SELECT DISTINCT owner FROM row WHERE feed = ?", (feed,))
         return {owner for (owner,) in rows} - {_NONE}
 
-    def people(self, feed: int) -> int:
-        """The number of matricules in a feed."""
-        query = "SELECT count(DISTINCT owner) FROM row WHERE feed = ? AND owner <> ''"
-        return int(self._db.execute(query, (feed,)).fetchone()[0])
-
     def set_batch(self, keys: Iterable[str]) -> None:
         self._db.execute("DELETE FROM batch")
         self._db.executemany("INSERT INTO batch VALUES (?)", ((key,) for key in keys))
@@ -72,11 +66,3 @@ class RowTable:
             "AND (key = '' OR key IN (SELECT key FROM wanted)) ORDER BY rowid"
         )
         return iter(self._db.execute(query, (feed,)))
-
-    def unread_patterns(self, feed: int) -> list[tuple[int, int]]:
-        """The patterns of the rows that `of_wanted` leaves out, each with the number of rows."""
-        query = (
-            "SELECT pattern, count(*) FROM row WHERE feed = ? AND key <> '' "
-            "AND key NOT IN (SELECT key FROM wanted) GROUP BY pattern"
-        )
-        return self._db.execute(query, (feed,)).fetchall()

@@ -19,7 +19,7 @@ from piactl.directory.dn import normal_value
 from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
-from piactl.feed.read_feed import ScannedFeed
+from piactl.feed.read_feed import FeedReader
 from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -99,7 +99,7 @@ def build_plan(
 
 
 def _with_matricules(
-    state: RunState, feeds: Sequence[ScannedFeed], accounts: ManagedAccounts, rules: Rules, night: NightDb
+    state: RunState, feeds: Sequence[FeedReader], accounts: ManagedAccounts, rules: Rules, night: NightDb
 ) -> RunState:
     """The state with the matricules of the feeds that are linked to others, and those that are slips."""
     memory = state.remembered.memory

@@ -14,8 +14,7 @@ from itertools import chain
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.naming.name_digests import NameDigests, name_digest
-from piactl.core.naming.names import TakenNames
+from piactl.core.naming.names import NameDigests, TakenNames, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.memory import Memory, Vanished
 from piactl.core.plan.plan import HoldCode

@@ -426,7 +426,7 @@ class Evaluation:
         """The digests of the NUMEN and of the birth of a person in waiting; `old` is their present record."""
         numen, births = (old.numen_digest, old.births) if old else (None, (None, None))
         if person.numen is not None:
-            numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
         return numen, birth_digests(births, person, self.rules.keys, self.rules.matching)
 
     def contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:

@@ -530,7 +530,7 @@ class Planning:
             if last is not None and last.record.digest == facts.digest:
                 yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
-                yield Phrase("{file}: {remark}", file=facts.file, remark=remark.message)
+                yield Phrase("{file}: {remark}", file=facts.file, remark=remark)
             for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
                 yield Phrase(
                     "WARNING: {file}: column {column}: {difference}",

@@ -39,7 +39,7 @@ from piactl.directory.store.accounts import (
     search_accounts_named,
 )
 from piactl.errors import PiactlError
-from piactl.feed.read_feed import ScannedFeed
+from piactl.feed.read_feed import FeedReader
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_account
@@ -133,7 +133,7 @@ class NightDb:
 
     # what is known
 
-    def begin(self, basis: str, as_of: date, feeds: Iterable[ScannedFeed], listing: AbstractSet[str]) -> None:
+    def begin(self, basis: str, as_of: date, feeds: Iterable[FeedReader], listing: AbstractSet[str]) -> None:
         """Begins a plan. `basis` names everything that all evaluations depend on; if it has changed,
         nothing is known. `listing` are the sources whose feeds list everybody."""
         self._listing = listing
@@ -266,7 +266,7 @@ class NightDb:
         key = self._one("SELECT key FROM account WHERE uid = ?", (uid,))
         return str(key) if key is not None else None
 
-    def read_feeds(self, feeds: Iterable[ScannedFeed]) -> None:
+    def read_feeds(self, feeds: Iterable[FeedReader]) -> None:
         """Reads the rows of the wanted people, and learns their traces. Raises FeedRefused."""
         for feed in feeds:
             origin = f"s:{feed.source.name}"

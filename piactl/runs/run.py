@@ -222,7 +222,7 @@ def journal_of(run: CommandRun, *, plan: str = "", compared: bool = False) -> Jo
     return Journal(
         run.settings.journal_file,
         now=run.now,
-        digest=run.keys.digester("journal"),
+        digest=lambda value: run.keys.digest("journal", value),
         secret=SECRETS,
         context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
         facts=lambda write: event_facts(write, order.as_of, run.settings.directory.attributes, order.urn),

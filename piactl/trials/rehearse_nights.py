@@ -47,7 +47,7 @@ from piactl.directory.store.records import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
-from piactl.feed.file_date import file_date
+from piactl.feed.formats.rows import file_order
 from piactl.feed.read_feed import last_line, read_trailer
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.build import Continued, build_continuing
@@ -95,7 +95,7 @@ def feeds_by_night(
             no_source = Phrase("{path}: not read: it matches the `files` of no single source", path=path)
             sentences.append(why or no_source)
             continue
-        day = file_date(path.name, source.date_pattern) or _date_inside(path)
+        day = file_order(path.name, source.date_pattern)[0] or _date_inside(path)
         if day is None:
             sentences.append(
                 Phrase("{path}: not read: neither its name nor its last line has a date", path=path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
-from piactl.core.naming.name_digests import name_digest
+from piactl.core.naming.names import name_digest
 from piactl.core.plan.drift import DriftClass
 from piactl.core.rules.desired import local_of, rules_of
 from piactl.directory import filters

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import date
 
-import pytest
-
 from piactl.core.model.account import Account, Lock, State, amended
 
 ACCOUNT = Account(uid="a.b", matricule="1", matricule_digests=("d1",), address="a.b@x")
@@ -26,8 +24,3 @@ def test_an_amended_account_is_a_copy_with_some_other_values() -> None:
 
 def test_amending_with_the_same_values_returns_the_same_account() -> None:
     assert amended(ACCOUNT, uid="a.b", lock=None) is ACCOUNT
-
-
-def test_amending_an_unknown_field_is_an_error() -> None:
-    with pytest.raises((AttributeError, KeyError)):
-        amended(ACCOUNT, uid="c.d", nickname="x")

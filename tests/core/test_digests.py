@@ -49,9 +49,6 @@ def test_both_keys_verify_digests_and_the_current_one_makes_them() -> None:
     assert not BOTH.matches(old, "numen", "100")
     assert not NEW.matches(old, "matricule", "100")
     assert BOTH.candidates("matricule", "100") == (NEW.digest("matricule", "100"), old)
-    assert BOTH.keep_or_renew(old, "matricule", "100") == NEW.digest("matricule", "100")
-    assert OLD.keep_or_renew(old, "matricule", "100") is old
-    assert OLD.keep_or_renew(None, "matricule", "100") == old
     assert BOTH.is_older(old)
 
 

@@ -22,7 +22,7 @@ HERE = Path(piactl.__file__).parent
 READ = (
     "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/edits",
     "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_validator.py",
-    "feed/header.py", "feed/feed.py", "feed/feed_file.py", "feed/other_files.py",
+    "feed/header.py", "feed/feed.py", "feed/feed_file.py",
     "feed/people_builder.py", "feed/read_feed.py", "feed/rejects_file.py", "feed/value_checks.py",
     "planning/drift_fates.py",
     "planning", "edits", "ask", "helpdesk", "cli/framework/account_batch.py",

@@ -100,7 +100,7 @@ def test_a_delta_changes_what_it_names(sets):
     assert feed.facts.date == date(2026, 9, 2)
     assert feed.facts.full
     assert claire.assignments[0].origin.startswith("ENT2DVA_Delta_20260902_PersEducNat_0000.xml:")
-    messages = [remark.message for remark in feed.remarks]
+    messages = feed.remarks
     assert "a delta on the set of 2026-09-01: 1 added, 2 modified, 1 deleted" in messages
     unknown = "of unknown people (1): the set before lacks them"
     assert f"passed over: modifyRequest {unknown}" in messages

@@ -98,7 +98,7 @@ def test_an_sts_file_becomes_people_with_posts(tmp_path):
     assert read_feed(zipped(tmp_path / "more.zip", extended), STS).people == feed.people
     assert feed.written.uais == {"0800009A"}
     assert feed.facts.date is None
-    messages = [remark.message for remark in feed.remarks]
+    messages = feed.remarks
     assert "passed over: people without a function (1): no post" in messages
     assert "people made by the head of a school: 1; each is a case" in messages
 

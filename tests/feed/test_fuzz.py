@@ -75,7 +75,7 @@ def _hold_the_promises(path: Path, content: bytes, source: SourceSettings) -> Fe
     assert feed.facts.rows > 0
     feed_refusals(feed.facts, None, 0, 0, source, date(2026, 9, 1))
     if feed.raw_lines:
-        path.write_bytes(rejects_content(feed, source))
+        path.write_bytes(rejects_content(feed))
         try:
             again = read_feed(path, source)
         except FeedRefused:

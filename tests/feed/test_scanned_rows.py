@@ -14,7 +14,7 @@ from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed import read_feed as reader
 from piactl.feed.feed import first_faults
-from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
+from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.private_files import nameless_database
 
@@ -29,7 +29,7 @@ KNOWN = {row[:4] for row in ROWS} - {NEEDED}
 
 def scanned(
     path: Path, source: SourceSettings = SOURCE, known: Container[str] = (), key: bytes = b"k"
-) -> tuple[ScannedFeed, RowTable]:
+) -> tuple[FeedReader, RowTable]:
     """The feed once the rows of all people except the known ones are read. They are the batch too."""
     db = nameless_database(path.parent)
     table = RowTable(db, key)
@@ -92,13 +92,13 @@ def test_a_feed_that_changes_while_it_is_scanned_is_refused(
 ) -> None:
     path = tmp_path / "feed.csv"
     path.write_text(BODY + TRAILER, encoding="utf-8")
-    owner = reader.RowValidator.owner
+    count = reader.RowValidator.count
 
-    def written_meanwhile(rows: reader.RowValidator, raw: bytes) -> tuple[str, int, list[str]]:
+    def written_meanwhile(rows: reader.RowValidator, raw: bytes) -> str:
         path.write_text((BODY + TRAILER).replace("0001;Noé", "0001;Léa"), encoding="utf-8")
-        return owner(rows, raw)
+        return count(rows, raw)
 
-    monkeypatch.setattr(reader.RowValidator, "owner", written_meanwhile)
+    monkeypatch.setattr(reader.RowValidator, "count", written_meanwhile)
     with pytest.raises(FeedRefused) as refused:
         scanned(path)
     assert [code for code, _ in refused.value.refusals] == ["changed"]

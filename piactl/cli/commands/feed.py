@@ -51,6 +51,7 @@ from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed import understood
+from piactl.feed.feed_file import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.feed_of_run import column_warnings_of
@@ -122,7 +123,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": [remark.message for remark in feed.remarks],
+        "remarks": list(feed.remarks),
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
@@ -151,7 +152,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         memory = read_memory(reader, directory.state, configuration.keys, unreadable).memory
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = configuration.managed(reader)
-        file = Written(source, feed.present, feed.is_rejects)
+        file = Written(source, feed.present, feed.layout.is_rejects)
         slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
@@ -173,11 +174,14 @@ def rejects(
         refuse_output("--out", out, instead=Phrase("give --out - and redirect: >FILE"))
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
-    feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
+    supplement = sourced.source.supplement
+    with open_feed(sourced.path, sourced.source) as opened:
+        rows = enumerate(opened.stream, start=1)
+        feed = with_rejections(sourced.feed, rows, sourced.judgement, supplement=supplement)
     if out == "-" and feed.raw_lines:
         print_utf8("latin-1")  # byte for byte
-        put([rejects_content(feed, sourced.source).decode("latin-1")])
-    count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed, sourced.source)
+        put([rejects_content(feed).decode("latin-1")])
+    count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed)
     if count:
         say(Phrase("{rows} to {file}", rows=counted(count, "row written", "rows written"), file=out))
     else:

@@ -16,7 +16,7 @@ from piactl.core.model.overrides import MANUAL, OverrideKind, overridden, runnin
 from piactl.core.model.periods import OPEN, civil, ordinal
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
-from piactl.core.rules.posts import endings_of, posts_of
+from piactl.core.rules.lifecycle import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
 from piactl.phrase import Phrase, joined
 

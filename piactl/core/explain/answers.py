@@ -136,7 +136,7 @@ def _places(question: Question, service: Service) -> list[str]:
     rights = {*career.rights, *question.foreign, *(account.entitlements if question.held else ())}
     rights |= {(exception.service, exception.uai) for exception in account.exceptions}
     uais = {uai for name, uai in rights if name == service.name and uai}
-    uais |= {post.assignment.uai for post in career.posts if post.has(service)}
+    uais |= {post.assignment.uai for post in career.posts if service.name in post.services}
     return sorted(uais or {post.assignment.uai for post in career.posts_on(question.as_of)})
 
 

@@ -382,7 +382,7 @@ def _services(question: Question) -> Iterator[Cause]:
     for post in question.career.posts_on(question.as_of):
         for service in question.rules.policy.services.values():
             right = name, uai = right_by(post, service)
-            if not post.has(service) or right in question.desired.entitlements:
+            if name not in post.services or right in question.desired.entitlements:
                 continue
             reason = question.right_reason(name, uai)
             if reason.code != "delay" or reason.assignment is not post.assignment:

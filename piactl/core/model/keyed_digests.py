@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 
 _EXACT = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9]{5}[A-Z]{3}")
 _LOOSE = re.compile(r"[0-9]{2}[A-Z][0-9]{2}[0-9A-Z]{8}")
@@ -87,10 +86,6 @@ class DigestKeys:
     def digest(self, purpose: str, value: str) -> str:
         return self._with(self.current, purpose, value)
 
-    def digester(self, purpose: str) -> Callable[[str], str]:
-        """`digest` for many values of one purpose, which is not NUMEN."""
-        return partial(_digest, self.current, _begun(self.keys[self.current], purpose))
-
     def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
         """The digest of `value` under every key, the current one first."""
         others = [key for key in self.keys if key != self.current]
@@ -108,12 +103,6 @@ class DigestKeys:
         plain = hmac.compare_digest(stored.encode(), self._plain(key, purpose, value).encode())
         return keyed or plain
 
-    def keep_or_renew(self, stored: str | None, purpose: str, value: str) -> str:
-        """The digest of `value` under the current key; `stored` itself if it is one. Digests move to a new
-        key this way when a feed repeats their value; until then the older digest verifies."""
-        fresh = self.digest(purpose, value)
-        return stored if stored == fresh else fresh
-
     def is_older(self, stored: str) -> bool:
         """Whether the key of `stored` is not the current one."""
         return digest_key_id(stored) != self.current
@@ -124,19 +113,8 @@ class DigestKeys:
         return self._plain(key, purpose, value)
 
     def _plain(self, key: str, purpose: str, value: str) -> str:
-        return _digest(key, _begun(self.keys[key], purpose), value)
-
-
-def _digest(key: str, begun: hmac.HMAC, value: str) -> str:
-    digest = begun.copy()
-    digest.update(value.encode())
-    return "{" + key + "}" + digest.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _begun(secret: bytes, purpose: str) -> hmac.HMAC:
-    """An HMAC of the purpose under a key, to be copied: beginning one takes longer than a digest."""
-    return hmac.new(secret, f"{purpose}\0".encode(), "sha256")
+        digest = hmac.digest(self.keys[key], f"{purpose}\0{value}".encode(), "sha256")
+        return "{" + key + "}" + digest.hex()
 
 
 def digest_key_id(stored: str) -> str:

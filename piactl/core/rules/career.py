@@ -5,7 +5,7 @@ From it follow the status of the account on one day, and the events that a chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -15,8 +15,17 @@ from piactl.core.model.overrides import Override, closings, next_end, overridden
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
-from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
-from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
+from piactl.core.rules.lifecycle import (
+    BEGINNING,
+    Ending,
+    Post,
+    Segment,
+    endings_of,
+    lock_periods,
+    login_periods,
+    posts_of,
+    state_segments,
+)
 from piactl.core.rules.rights_over_time import Ground, giving_grounds, right_by, rights_of
 from piactl.phrase import Phrase
 
@@ -77,7 +86,7 @@ class Career:
 
     def posts_for(self, right: Right, service: Service) -> list[Post]:
         """The posts with the service that count for a right, in order of start."""
-        return [post for post in self.posts if post.has(service) and right_by(post, service) == right]
+        return [p for p in self.posts if service.name in p.services and right_by(p, service) == right]
 
     def giving(self, right: Right, service: Service | None) -> list[Ground]:
         """What gives a right, before denials; see `giving_grounds`."""
@@ -97,32 +106,17 @@ class Career:
     def next_change(self, day: date) -> date | None:
         """The next day on which state, rights, locks, login or counting posts change by date alone."""
         if day not in self.next_changes:
-            self.next_changes[day] = self._next_change(day)
+            groups = [self.locked, self.login, *self.rights.values(), *(post.counts for post in self.posts)]
+            edges = {edge for periods in groups for first, last in periods for edge in (first, last + 1)}
+            edges.update(segment.first for segment in self.segments)
+            edges.update(post.first - self.open_before for post in self.posts)
+            ahead = (civil(edge) for edge in sorted(edges) if edge > day.toordinal())
+            now = self._facts_on(day)
+            changes = (then for then in ahead if then is not None and self._facts_on(then) != now)
+            self.next_changes[day] = next(changes, None)
         return self.next_changes[day]
 
-    def _next_change(self, day: date) -> date | None:
-        number = day.toordinal()
-        ahead = sorted({b for b in self._boundaries() if b > number})
-        now = self._facts_on(number)
-        for boundary in ahead:
-            moment = civil(boundary)
-            if moment is not None and self._facts_on(boundary) != now:
-                return moment
-        return None
-
-    def _boundaries(self) -> Iterable[int]:
-        for segment in self.segments:
-            yield segment.first
-        groups = [self.locked, self.login, *self.rights.values(), *(post.counts for post in self.posts)]
-        for periods in groups:
-            for first, last in periods:
-                yield first
-                yield last + 1
-        for post in self.posts:
-            yield post.first - self.open_before
-
-    def _facts_on(self, number: int) -> tuple[object, ...]:
-        day = date.fromordinal(number)
+    def _facts_on(self, day: date) -> tuple[object, ...]:
         return (
             self.state_on(day),
             self.rights_on(day),
@@ -271,6 +265,8 @@ def account_status(
     behind = career.posts_behind(as_of)
     posts = [post.assignment for post in behind]
     ends = {civil(post.last) for post in behind}
+    # the main one first: modality principale, else the latest start
+    main = next((a.uai for a in posts if a.modality == "principale"), posts[0].uai if posts else "")
     return AccountStatus(
         state=segment.state,
         state_from=closed_on if segment.first == BEGINNING else civil(segment.first),
@@ -283,7 +279,7 @@ def account_status(
         local_profiles=tuple(
             sorted({local_profile(p.assignment.uai, p.profile) for p in behind if p.profile})
         ),
-        establishments=_establishments(posts),
+        establishments=(main, *sorted({a.uai for a in posts} - {main})) if posts else (),
         corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
         ends=tuple(sorted(day for day in ends if day is not None)),
         entitlements=career.rights_on(as_of),
@@ -293,14 +289,6 @@ def account_status(
 def local_profile(uai: str, profile: str) -> str:
     """A profile at one establishment, as accounts and the names of groups use it."""
     return f"{uai}_{profile}"
-
-
-def _establishments(assignments: Sequence[Assignment]) -> tuple[str, ...]:
-    """The UAIs, the main one first (modality principale, else the latest start), the others sorted."""
-    if not assignments:
-        return ()
-    main = next((a for a in assignments if a.modality == "principale"), assignments[0]).uai
-    return (main, *sorted({a.uai for a in assignments} - {main}))
 
 
 def login_window(career: Career, as_of: date, lock: Lock | None) -> tuple[date | None, date | None]:

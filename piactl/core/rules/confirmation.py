@@ -11,7 +11,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridd
 from piactl.core.model.periods import ordinal
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position
-from piactl.core.rules.posts import Post, endings_of, posts_of
+from piactl.core.rules.lifecycle import Post, endings_of, posts_of
 
 
 def confirmed(

@@ -130,7 +130,9 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         current = replace(current, lock=None)
     if current.state is State.ARCHIVED:
         return _returning(subject, current, rules)
-    closed_on = _closed_on(current, rules.as_of)
+    closed_on = rules.as_of  # found without assignments; the retention starts on this day
+    if current.state is State.DEACTIVATED and current.state_from is not None:
+        closed_on = current.state_from
     lock = current.lock
     exceptions = tuple(e for e in current.exceptions if e.end >= rules.as_of)
     overrides = running(current.overrides, rules.as_of)
@@ -266,13 +268,6 @@ def _due_for_archival(current: Account, status: AccountStatus, career: Career, r
     return status._replace(state=State.DEACTIVATED, state_from=since, state_until=eve, next_due=due)
 
 
-def _closed_on(current: Account, as_of: date) -> date:
-    """The day the account was found without assignments; the retention starts on it."""
-    if current.state is State.DEACTIVATED and current.state_from is not None:
-        return current.state_from
-    return as_of
-
-
 def _new(subject: Subject, rules: Rules) -> Desired | None:
     person = subject.person
     if person is None or subject.matricule is None:
@@ -327,33 +322,26 @@ def with_matricules(account: Account, keys: DigestKeys) -> Account:
     alone = len(account.matricule_digests) == 1 and not account.further_matricules
     if alone and not keys.is_older(account.matricule_digests[0]):
         return account
-    digests = set(account.matricule_digests)
+    stored = set(account.matricule_digests)
     named = {*account.matricules, *(a.matricule for a in account.assignments)} - {""}
-    known = {m for m in named if m in account.matricules or not digests.isdisjoint(_digests(m, keys))}
-    for matricule in known:
-        digests = digests.difference(_digests(matricule, keys)) | {keys.digest(MATRICULE, matricule)}
-    unnamed = digests - {keys.digest(MATRICULE, matricule) for matricule in known}
+    digests = {matricule: keys.candidates(MATRICULE, matricule) for matricule in named}
+    known = {m for m in named if m in account.matricules or not stored.isdisjoint(digests[m])}
+    unnamed = stored.difference(*(digests[matricule] for matricule in known))
     further = tuple(sorted({*known, *unnamed} - {account.matricule}))
-    return replace(account, matricule_digests=tuple(sorted(digests)), further_matricules=further)
-
-
-def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
-    return keys.candidates(MATRICULE, matricule)
+    renewed = tuple(sorted({*unnamed, *(digests[matricule][0] for matricule in known)}))
+    return replace(account, matricule_digests=renewed, further_matricules=further)
 
 
 def _of_status(status: AccountStatus, policy: Policy) -> dict[str, Any]:
-    """The fields of an account that its status gives."""
-    return {**status._asdict(), "affiliations": _affiliations(status, policy)}
-
-
-def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:
-    """In post, the affiliations of the profiles; in grace, when the post is over, `affiliate`; else none."""
+    """The fields of an account that its status gives. Its affiliations are in post those of the profiles; in
+    grace, when the post is over, `affiliate`; else none."""
+    names: set[str] = set()
     if status.state is State.GRACE:
-        return ("affiliate",)
-    if status.state not in (State.ACTIVE, State.ON_LEAVE):
-        return ()
-    profiles = (profile for profile in policy.profiles if profile.name in status.profiles)
-    return tuple(sorted({name for profile in profiles for name in profile.affiliations}))
+        names = {"affiliate"}
+    elif status.state in (State.ACTIVE, State.ON_LEAVE):
+        profiles = (profile for profile in policy.profiles if profile.name in status.profiles)
+        names = {name for profile in profiles for name in profile.affiliations}
+    return {**status._asdict(), "affiliations": tuple(sorted(names))}
 
 
 def _with_unique_id(account: Account, rules: Rules, current: Account | None) -> Account:
@@ -389,7 +377,7 @@ def _of_hr(person: Person, rules: Rules, numen: str | None, births: Births) -> d
     """The fields of an account that the HR data give. `numen` and `births` are the digests that it had
     before."""
     if person.numen is not None:
-        numen = rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+        numen = rules.keys.digest(NUMEN, person.numen.reveal())
     identity, birth = birth_digests(births, person, rules.keys, rules.matching)
     case = rules.policy.name_case
     return {

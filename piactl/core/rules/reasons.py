@@ -11,7 +11,7 @@ from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position, Service
 from piactl.core.rules.career import Career
-from piactl.core.rules.posts import Ending, Post
+from piactl.core.rules.lifecycle import Ending, Post
 from piactl.core.rules.rights_over_time import (
     DENIAL,
     GRANT,

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from piactl.core.model.account import Right, ServiceException, State
 from piactl.core.model.periods import Period, difference, holding, intersection, union
 from piactl.core.model.policy import Policy, Service
-from piactl.core.rules.lifecycle import Segment
-from piactl.core.rules.posts import Post
+from piactl.core.rules.lifecycle import Post, Segment
 
 PROFILE, HANDOVER, KEPT, IN_GRACE, GRANT = "profile", "handover", "kept", "in-grace", "grant"
 """What gives a right: a post, after its delay; the end of a post by a mutation; a right held before, over the

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.naming.name_digests import name_digest
+from piactl.core.naming.names import name_digest
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import local_of
 from piactl.directory import filters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -83,3 +84,16 @@ def _cell(text: str) -> str:
     """A cell, quoted if necessary. A line break becomes a blank, because no record spans lines."""
     text = " ".join(text.split()) if not text.isprintable() else text
     return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text
+
+
+def file_order(name: str, pattern: str) -> tuple[date | None, int]:
+    """The first real date that `pattern` (groups year, month, day) finds in a file name, and the group
+    `number` beside it, a time or a sequence number; 0 without one."""
+    for match in re.finditer(pattern, name) if pattern else ():
+        parts = match.groupdict()
+        try:
+            day = date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+            return day, int(parts.get("number") or 0)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None, 0

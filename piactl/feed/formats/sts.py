@@ -12,8 +12,7 @@ from lxml import etree
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.feed.file_date import file_date
-from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.rows import RowWriter, file_order
 from piactl.feed.formats.safe_xml import SafeEvents, checked_root, line_of, text_of, xml_refused
 from piactl.feed.formats.set_files import SetFiles
 from piactl.feed.value_checks import DOUBLED_IN_FILE
@@ -56,7 +55,7 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
     uai, year = named["uai"].upper(), int(named["year"])
     writer.kind = f"sts_emp_{uai}_{year}"
     rest = (match.string[match.end() :] for match in map(_NAME.search, (name, files.path.name)) if match)
-    writer.day = next(filter(None, (file_date(text, source.date_pattern) for text in rest)), None)
+    writer.day = next(filter(None, (file_order(text, source.date_pattern)[0] for text in rest)), None)
     facts, local, seen = _Facts(), set[str](), dict[str, int]()
     with xml_refused(files, name), files.opened(name) as stream:
         for person in _people(stream, facts):

@@ -13,7 +13,7 @@ from piactl.core.model.account import LIVE, NUMBER, Account, State
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.naming.name_digests import NameDigests, name_digest
+from piactl.core.naming.names import NameDigests, name_digest
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census

@@ -135,7 +135,7 @@ class Resolver:
             stored = self._stored(source, matricule).get(name)
             if source in stated or stored is None:
                 last = stated.get(source, before)
-                digest = self.keys.keep_or_renew(stored, _purpose(name), last) if last != after else None
+                digest = self.keys.digest(_purpose(name), last) if last != after else None
             else:
                 digest = None if self.keys.matches(stored, _purpose(name), after) else stored
             if digest != stored:

@@ -16,7 +16,7 @@ from piactl.core.plan.feed_limits import LEADING_ZEROS, ROW, SAMPLE, FeedFacts, 
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
 from piactl.core.plan.memory import SourceMemory
 from piactl.core.plan.plan import Rejection
-from piactl.feed.feed import Feed, Remark, first_faults
+from piactl.feed.feed import Feed, first_faults
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 
 _CONTRADICT = frozenset({"assignment-contradicts", "person-contradicts"})
@@ -48,7 +48,7 @@ class FeedOfRun:
     source: SourceSettings
     path: Path
     facts: FeedFacts
-    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[Remark]] = lambda _duplicates, _numens: ()
+    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[str]] = lambda _duplicates, _numens: ()
     known: int = 0
     """The people who are known from its source, and of these those who are still in it."""
     still: int = 0

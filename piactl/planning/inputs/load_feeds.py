@@ -24,11 +24,11 @@ from piactl.core.plan.feed_limits import (
 from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
-from piactl.feed.file_date import file_order
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
+from piactl.feed.formats.rows import file_order
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.read_feed import ScannedFeed, read_feed, scan_feed
+from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.feed_of_run import FeedOfRun
@@ -78,7 +78,7 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
 class ScannedFeeds(NamedTuple):
     """The feeds of a run, and the errors of files of which a plan has to go on without their source."""
 
-    feeds: Sequence[ScannedFeed] = ()
+    feeds: Sequence[FeedReader] = ()
     refused: Sequence[FeedRefused] = ()
 
 
@@ -94,7 +94,7 @@ def scan_feeds(
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
     to its end, unless its source is in `go_on`."""
-    feeds, later, refused = list[ScannedFeed](), list[FeedRefused](), list[FeedRefused]()
+    feeds, later, refused = list[FeedReader](), list[FeedRefused](), list[FeedRefused]()
     for number, (source, path) in enumerate(_named(arguments, sources, warn), 1):
         try:
             feeds.append(scan_feed(path, source, table, number))

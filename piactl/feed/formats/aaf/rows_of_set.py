@@ -11,7 +11,6 @@ from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.errors import FeedRefused
-from piactl.feed.file_date import file_date, file_order
 from piactl.feed.formats.aaf.forms import (
     FACTS,
     AafRequest,
@@ -26,7 +25,7 @@ from piactl.feed.formats.aaf.forms import (
 )
 from piactl.feed.formats.aaf.forms import first as first_of
 from piactl.feed.formats.kept_sets import KeptSet
-from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.rows import RowWriter, file_order
 from piactl.feed.formats.safe_xml import xml_refused
 from piactl.feed.formats.set_files import SetFiles
 from piactl.feed.value_checks import DOUBLED, UNKNOWN
@@ -173,7 +172,7 @@ class _Set:
                 raise self._outside(name, fact, stated, asked)
         if self.writer.day is None:
             stated = facts.get("dateGenerationExport", "")
-            self.writer.day = file_date(stated, self.source.date_pattern) or _day(stated)
+            self.writer.day = file_order(stated, self.source.date_pattern)[0] or _day(stated)
         if self.writer.day is None:
             raise self.files.refuse("undated")
 
