@@ -33,7 +33,7 @@ from piactl.directory.store.records import (
     misplaced_entries,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import cases_in, read_memory
+from piactl.directory.store.state_records import read_memory
 from piactl.helpdesk.key_rotation import key_needs, need_words
 from piactl.helpdesk.limits import (
     operations_dn,
