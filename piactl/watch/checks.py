@@ -132,6 +132,8 @@ CHECKS: dict[str, Check] = {
           "People whose entry is gone are held until somebody decides."),
         Check("D57", "names and matricules", _E, _CONTENT, changed_accounts.names,
           "A name or matricule of two accounts lets one person act, or get mail, for the other."),
+        Check("D59", "open cases", _E, _CONTENT, records.cases,
+          "A newcomer without a decision has no account; a row without one is not applied."),
         Check("D64", "groups", _E, _SERVER, server_settings.groups,
           "Groups are empty, or somebody who left stays in one."),
         Check("D65", "approvals", _E, _CONTENT, records.approvals,

@@ -1,4 +1,4 @@
-"""Checks of what the directory holds: records, keys, password policies, canaries, approvals."""
+"""Checks of what the directory holds: records, keys, password policies, canaries, cases, approvals."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ from piactl.directory.store.records import (
     WAITING,
     Places,
     UnreadableRecord,
+    UnreadableRecords,
     entries_of,
     misplaced_entries,
+    read_records,
 )
 from piactl.directory.store.run_records import read_runs
-from piactl.directory.store.state_records import read_memory
+from piactl.directory.store.state_records import cases_in, read_memory
 from piactl.helpdesk.key_rotation import key_needs, need_words
 from piactl.helpdesk.limits import (
     operations_dn,
@@ -200,6 +202,22 @@ def canaries(content: Content) -> CheckResult:
         "proves nothing needs a password and its file."
     )
     return worst(let_in, unknown, advice, counted(len(results), "bind", "binds") + ", all refused")
+
+
+def cases(content: Content) -> CheckResult:
+    """D59."""
+    cases = cases_in(read_records(content.reader, content.directory.state), UnreadableRecords())
+    matching, today = content.settings.matching, content.today
+    overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
+    soon = [
+        f"case {c.id}: the newcomer starts on {c.start}, or has started"
+        for c in cases
+        if c.urgent(matching, today) and not c.overdue(matching, today)
+    ]
+    soon += [f"case {c.id} waits since {c.since} for HR to correct a row" for c in cases if c.waits_for_hr]
+    number = sum(case.open for case in cases)
+    advice = "Decide them, or ask HR to correct its row: piactl match list (docs/identity.md)."
+    return worst(overdue, soon, advice, f"{number} open, none is urgent")
 
 
 def approvals(content: Content) -> CheckResult:

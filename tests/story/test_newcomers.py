@@ -50,6 +50,8 @@ def test_a_numen_under_another_matricule_is_a_case_until_decided(academy: Academ
     assert plan["remarks"][-1].startswith("ERROR: case ")
     assert plan["cases"] == {"open": 1, "soon": 1, "overdue": 1, "wrong": 0}
     assert 'piactl_last_run_cases{cases="overdue"} 1' in metrics_text(0.0, 0, plan, {})
+    checks = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
+    assert checks["D59"]["result"] == "error"
     assert set(academy.names()) == {"C200", "C300", "1999"}
     # the result is the same if both are in one feed
     academy.night(DAYS[7], academy.feed(old, new, stays, day=DAYS[7], source="epp"))

@@ -157,6 +157,8 @@ def test_a_number_given_to_somebody_else_stays_listed(academy: Academy) -> None:
         academy.night(day, academy.feed(row(**lea), *REST, day=day))
         assert [(c["doubt"], c["decision"]) for c in cases(academy)] == [("other-person", "different")]
     assert "1 decided case waits for HR to correct a row" in academy.run("status").out
+    (finding,) = [f for f in academy.run("doctor", "-o", "json").json if f["id"] == "D59"]
+    assert "waits" in str(finding)
     academy.night(DAYS[5], academy.feed(row(**{**lea, "matricule": "9999"}), *REST, day=DAYS[5]))
     assert cases(academy) == []
     assert academy.names()["9999"] == "lea.caron"

@@ -163,6 +163,8 @@ def test_wrong_row_rejects_the_row_until_it_changes(academy: Academy) -> None:
     (case,) = cases(academy)
     assert (case["decision"], case["urgency"]) == ("wrong-row", "")
     assert "1 decided case waits for HR" in academy.run("status").out
+    (finding,) = [f for f in academy.run("doctor", "-o", "json").json if f["id"] == "D59"]
+    assert case["case"] in str(finding)
     # another person under the same matricule is a new question, or none
     other = {**MISTYPED, "prenom": "Eve", "nom_famille": "Roy", "date_naissance": "1990-01-01"}
     other |= {"numen": OTHER, "courriel_prive": ""}
