@@ -299,7 +299,7 @@ def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journa
     assert lines(journal_path)[-1]["clean"] == lines(journal_path)[-1]["seq"]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_a_run_calls_settled_is_what_the_whole_file_shows(make_journal, intend, journal_path, seed):
     """Random runs beside and after each other, some of which die: what a `run` line calls settled is what
     reading the whole file finds at that moment. An `end` line says no more than that."""
