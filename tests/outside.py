@@ -104,7 +104,6 @@ BRIDGES = (
 INSIDE = (
     "cli/test_assembling.py",
     "cli/test_caller.py",
-    "cli/test_codes_of_acts.py",
     "cli/test_commands.py",
     "cli/test_completion.py",
     "cli/test_conditions.py",
@@ -119,7 +118,6 @@ INSIDE = (
     "cli/test_key.py",
     "cli/test_limits.py",
     "cli/test_password.py",
-    "cli/test_people.py",
     "cli/test_recorded_command.py",
     "cli/test_roles.py",
     "cli/test_sudo_rules.py",
@@ -132,11 +130,9 @@ INSIDE = (
     "story/test_approved_merge.py",
     "story/test_closed_chains.py",
     "story/test_consumers.py",
-    "story/test_delivery_orders.py",
     "story/test_devices.py",
     "story/test_disasters.py",
     "story/test_drift_matrix.py",
-    "story/test_failover.py",
     "story/test_from_inside.py",
     "story/test_history.py",
     "story/test_layout.py",
@@ -146,7 +142,6 @@ INSIDE = (
     "story/test_newcomers.py",
     "story/test_night_db.py",
     "story/test_night_page.py",
-    "story/test_older_directory.py",
     "story/test_one_of_two_sources.py",
     "story/test_ordinary_year.py",
     "story/test_planfile.py",
@@ -162,7 +157,6 @@ INSIDE = (
     "story/test_second_person.py",
     "story/test_timelines.py",
     "story/test_unjournalled.py",
-    "story/test_whose_account.py",
 )
 """Files of the suite that know more, because what they test cannot be seen otherwise, or not yet."""
 

@@ -14,21 +14,6 @@ from piactl.cli.framework.account_batch import AccountCommand
 
 ASK = "import dataclasses, json; from piactl.journal import who; print(json.dumps(dataclasses.asdict(who())))"
 """A program that prints whom the journal names as the author."""
-DYING = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.runs import write_ahead as writing
-from piactl.journal import Journal
-intents, calls = Journal.intents, []
-def dying(self, writes, settled):
-    calls.append(settled)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return intents(self, writes, settled)
-writing.BATCH, Journal.intents = 5, dying
-sys.exit(run(sys.argv[1:]))
-"""
-"""A program that dies when ten accounts are written and the journal has outcomes of five."""
 KILLER = """
 import os, signal, sys
 from piactl.cli.main import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench.populations import FIRST, RENTREE, SOME_CHANGES, Population
 from bench.prepared import prepare
 from bench.requests import EVERYTHING, OWN_ACCOUNTS, Changes, changes_of_dump, changes_of_plan
 from bench.servers import TOLD, Server, load_quickly
-from piactl.sandbox.folder import ACCOUNTS, identity_dn
+from piactl.sandbox.folder import ACCOUNTS
 
 CASES = (
     "load",
@@ -150,8 +150,8 @@ def load(bench: Bench) -> Contest:
     mine = Contender(
         "piactl nightly", lambda: nightly(bench.population.first, FIRST), bench.empty, loaded, goal
     )
-    others = _others(bench, lambda: changes[0], bench.empty, "ldapadd")
-    return bench.contest("first load", "ldapadd", [mine, *others])
+    reference = _tool(bench, "ldapadd", lambda: changes[0], bench.empty)
+    return bench.contest("first load", "ldapadd", [mine, reference])
 
 
 def quiet(bench: Bench) -> Contest:
@@ -181,7 +181,7 @@ def half(bench: Bench) -> Contest:
     changes = _planned(bench, feed, SOME_CHANGES, "half")
     goal = Goal(1, "beyond", beside=(calm.name, "ldapmodify"))
     mine = Contender(QUIET, lambda: nightly(feed, SOME_CHANGES), bench.ordinary, goal=goal)
-    modify = _tool(bench, "ldapmodify", lambda: changes, _locked(bench, bench.ordinary))
+    modify = _tool(bench, "ldapmodify", lambda: changes, bench.ordinary)
     return bench.contest("0.5 % changes", calm.name, [calm, mine, modify])
 
 
@@ -191,9 +191,8 @@ def rentree(bench: Bench) -> Contest:
     changes = _planned(bench, feed, RENTREE, "rentree")
     goal = Goal(1.3)
     mine = Contender(QUIET, lambda: nightly(feed, RENTREE), bench.settled, goal=goal)
-    return bench.contest(
-        "1 September", "ldapmodify", [mine, *_others(bench, lambda: changes, bench.settled, "ldapmodify")]
-    )
+    modify = _tool(bench, "ldapmodify", lambda: changes, bench.settled)
+    return bench.contest("1 September", "ldapmodify", [mine, modify])
 
 
 def commands(bench: Bench) -> Contest:
@@ -291,37 +290,14 @@ RUN = {
 }
 
 
-def _others(
-    bench: Bench, changes: Callable[[], Changes], before: Callable[[], None], tool: str
-) -> Iterator[Contender]:
-    """The same changes by other means, each from the same start, with the rights of the run lock."""
-    before = _locked(bench, before)
+def _tool(bench: Bench, tool: str, changes: Callable[[], Changes], before: Callable[[], None]) -> Contender:
+    """The same changes by a tool of OpenLDAP, with the rights of the run lock."""
 
-    def program(name: str, *options: str) -> Callable[[], list[str]]:
-        def words() -> list[str]:
-            file = changes().lines if name == "plain_ldap3" else changes().encoded
-            who = [identity_dn("nightly"), str(bench.server.secret)]
-            return [sys.executable, "-m", f"bench.{name}", bench.server.uri, *who, str(file), *options]
-
-        return words
-
-    yield _tool(bench, tool, changes, before)
-    yield Contender("ldap3, one by one", program("plain_ldap3"), before)
-    yield Contender("encoded beforehand, 500 in flight", program("fullspeed"), before)
-
-
-def _locked(bench: Bench, before: Callable[[], None]) -> Callable[[], None]:
-    """`before`, and then the run lock for the nightly identity: it needs the lock to write."""
-
-    def both() -> None:
+    def locked() -> None:
         before()
         bench.server.hold_lock()
 
-    return both
-
-
-def _tool(bench: Bench, tool: str, changes: Callable[[], Changes], before: Callable[[], None]) -> Contender:
-    return Contender(tool, lambda: bench.server.tool(tool, "-f", str(changes().ldif)), before)
+    return Contender(tool, lambda: bench.server.tool(tool, "-f", str(changes().ldif)), locked)
 
 
 def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:

@@ -1,10 +1,9 @@
-"""The changes that piactl makes, in forms that other programs can apply.
+"""The changes that piactl makes, in a form that other programs can apply.
 
     python -m bench.requests dump FILE.ldif FOLDER     adds the entries of a dump of ldapsearch
     python -m bench.requests plan PLAN.json FOLDER     makes the writes of a plan of piactl
 
-Both write into FOLDER `changes.ldif` for ldapadd and ldapmodify, `changes.jsonl` for a script, and
-`changes.ber`, the operations as LDAP encodes them. Unlike piactl's own writes, they assert nothing.
+Both write into FOLDER `changes.ldif` for ldapadd and ldapmodify. These changes assert nothing.
 """
 
 from __future__ import annotations
@@ -38,14 +37,6 @@ class Changes:
     @property
     def ldif(self) -> Path:
         return self.folder / "changes.ldif"
-
-    @property
-    def lines(self) -> Path:
-        return self.folder / "changes.jsonl"
-
-    @property
-    def encoded(self) -> Path:
-        return self.folder / "changes.ber"
 
 
 def changes_of_dump(server: Server, folder: Path) -> Changes:
@@ -119,24 +110,10 @@ def _entries(lines: Iterable[str]) -> Iterator[dict[str, object]]:
 
 
 def _write(changes: Iterable[dict[str, object]], made: Changes) -> None:
-    from piactl.core.plan.write import Write
-    from piactl.directory.client.messages import encoded_operation
-
-    with (
-        made.ldif.open("w", encoding="utf-8") as ldif,
-        made.lines.open("w", encoding="utf-8") as lines,
-        made.encoded.open("wb") as encoded,
-    ):
+    with made.ldif.open("w", encoding="utf-8") as ldif:
         for change in changes:
             op, dn, add, delete = (change[name] for name in ("op", "dn", "add", "delete"))
             ldif.writelines(ldif_lines(op, dn, add, delete))  # type: ignore[arg-type]
-            lines.write(json.dumps({"op": op, "dn": dn, "add": add, "delete": delete}) + "\n")
-            write = Write(op, dn, _raw(add), _raw(delete))  # type: ignore[arg-type]
-            encoded.write(encoded_operation(write))
-
-
-def _raw(values: Texts) -> dict[str, tuple[bytes, ...]]:
-    return {name: tuple(value.encode() for value in texts) for name, texts in values.items()}
 
 
 def main(kind: str, source: str, folder: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 
 from tests.outside import Exit
 from tests.story.academy import Academy, Ran
-from tests.story.feeds import crowd, row
+from tests.story.feeds import row
 
-from .streams import command, shared_forks
+from .streams import command
 from .terminal import at_terminal
 
 DAY = "2026-09-05"
@@ -68,25 +67,17 @@ def feed_refused(academy: Academy) -> Ran:
 
 
 def locked(academy: Academy) -> Ran:
-    """A first load by another process is under way."""
-    words = ("nightly", str(academy.feed(*crowd(900), day=DAY)), "--as-of", DAY)
-    other = shared_forks().start(words, academy.sandbox.config, academy.folder)
-    try:
-        until = time.monotonic() + 40
-        while not academy.accounts():
-            assert other.poll() is None, "it ended too soon"
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        # stopped while this one asks, so that the result does not depend on speed
-        other.send_signal(signal.SIGSTOP)
-        ran = academy.run("nightly", "--as-of", DAY)
-        assert other.poll() is None, "it had ended already"
-    finally:
-        other.send_signal(signal.SIGCONT)
-        other.wait(60)
-    assert other.returncode == 0
-    assert len(academy.accounts()) == 900
-    return ran
+    """Another host writes, and no lock has to be free for a lock of one account."""
+    load(academy)
+    lock = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
+    lock |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
+    academy.sandbox.add(
+        f"cn=lock,{academy.sandbox.state}",
+        {"objectClass": ["piactlRecord"], "cn": ["lock"], "piactlData": [json.dumps(lock)]},
+    )
+    assert academy.run("account", "lock", "claire.dubreuil", "--reason", "stolen telephone").code == 0
+    assert academy.run("undo", "last", "--reason", "found").code == Exit.LOCKED
+    return academy.run("nightly", "--as-of", DAY)
 
 
 def unreachable(academy: Academy) -> Ran:
@@ -135,7 +126,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "refused by a guard": (Exit.REFUSED, refused, ("rename: 1 of 1", "--allow rename=1", "piactl apply")),
     "in part": (Exit.PARTLY, partly, ("hugo.dubreuil: conflict", "displayName")),
     "feed refused": (Exit.FEED_REFUSED, feed_refused, ("hr-001.csv", "[empty]")),
-    "lock held": (Exit.LOCKED, locked, ("is writing since", "process")),
+    "lock held": (Exit.LOCKED, locked, ("is writing since", "elsewhere")),
     "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi",)),
     "not found": (Exit.NOT_FOUND, not_found, ("nobody.here",)),
     "configuration": (Exit.CONFIGURATION, configuration, ("policy.yaml", "open_befor", "open_before")),

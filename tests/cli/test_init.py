@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from piactl.cli.framework.context import chosen
 from piactl.cli.main import run
 from piactl.config.read_policy import policy_warnings, read_policy
 from piactl.config.read_settings import read_settings
@@ -87,18 +86,6 @@ def test_init_fails_where_it_cannot_write(tmp_path: Path, capsys: pytest.Capture
     captured = capsys.readouterr()
     assert "--dir DIR" in captured.err
     assert captured.out == ""
-
-
-def test_without_a_configuration_it_says_how_to_get_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("piactl.cli.framework.context.SYSTEM_CONFIGURATION", tmp_path / "none.yaml")
-    monkeypatch.delenv("PIACTL_CONFIG", raising=False)
-    monkeypatch.setattr(chosen, "config", "")
-    assert run(["account", "list"]) == 10
-    message = capsys.readouterr().err
-    assert "piactl sandbox start" in message
-    assert "piactl init" in message
 
 
 @pytest.mark.long

@@ -7,19 +7,17 @@ import os
 import pwd
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.outside import Exit
-from tests.remembered import installation_for_every_user, open_parents
+from tests.remembered import open_parents
 from tests.story.academy import Academy, Ran
 
 from .conditions import CLAIRE, WHY, load
-from .streams import TOP, Forks, forking_for_others
+from .streams import Forks, forking_for_others
 
 Run = Callable[..., Ran]
 
@@ -64,22 +62,6 @@ def hide(path: Path) -> None:
 def forks() -> Iterator[Forks]:
     with forking_for_others() as forks:
         yield forks
-
-
-def test_every_user_may_read_all_that_another_user_runs() -> None:
-    """The folder of the tests may be closed, as the home of root is; -S leaves its packages out."""
-    installation = installation_for_every_user()
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", "from tests.cli.streams import load_piactl; load_piactl()"],
-        env={**os.environ, "PYTHONPATH": f"{installation}{os.pathsep}{TOP}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    for path in (installation, *installation.rglob("*")):
-        assert path.stat().st_mode & 0o005 >= (0o005 if path.is_dir() else 0o004), path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import stat
 
@@ -13,7 +12,6 @@ from tests.story.feeds import row
 from tests.story.phones import KNOWN, Phone, enrolled, resync, secret_in, verified, verify
 from tests.story.test_logins import day
 
-from .streams import shared_forks
 from .terminal import at_terminal
 
 UID, IDA = "claire.dubreuil", "ida.roy"
@@ -79,19 +77,6 @@ def test_enroll_writes_private_files_and_overwrites_none(two: Academy) -> None:
     assert missing.code == 9
     assert not (folder / "nobody").exists()
     assert devices(two) == 1
-
-
-def test_a_dry_run_makes_nothing(two: Academy) -> None:
-    ran = two.run("otp", "enroll", UID, "--dry-run", "--uri-file", two.folder / "dry")
-    assert ran.code == 0
-    assert "would change" in ran.out
-    assert not (two.folder / "dry").exists()
-    assert devices(two) == 0
-    phone = verified(two, UID)
-    with two.nothing_written():
-        assert two.run("otp", "suspend", UID, "--dry-run", *WHY).code == 0
-        assert two.run("otp", "remove", UID, "--password-alone", "--dry-run", *WHY).code == 0
-    assert two.sandbox.accepts(two.dn(UID), "Correct-Horse-7" + phone.code())
 
 
 def test_several_accounts_are_enrolled_and_suspended_at_once(two: Academy) -> None:
@@ -167,56 +152,6 @@ def test_input_that_is_no_code_is_not_counted_as_an_attempt(two: Academy) -> Non
         assert two.run("otp", "verify", UID, *KNOWN, stdin=stdin).code == code
     counts = "(&(objectClass=piactlRecord)(!(cn=clock)))"
     assert two.sandbox.entries(f"ou=attempts,{two.sandbox.state}", counts) == {}
-
-
-def test_otp_commands_do_not_wait_under_cron(two: Academy) -> None:
-    """No environment, no stdin, no terminal."""
-    bare = {"environment": {"LANG": "C"}}
-    ran = shared_forks().run(two, "otp", "show", UID, **bare)
-    assert (ran.code, ran.err) == (0, "")
-    enrolled(two, UID)
-    ran = shared_forks().run(two, "otp", "verify", UID, *KNOWN, **bare)
-    assert ran.code == 2
-    assert "none was given" in ran.err
-
-
-def test_a_device_secret_is_stored_only_in_its_attribute(two: Academy) -> None:
-    file = two.folder / "canary.uri"
-    # the six digits of a code may occur by chance in a file that was there before
-    before = {path: path.read_bytes() for path in two.sandbox.folder.rglob("*") if path.is_file()}
-    assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
-    phone = Phone(secret_in(file))
-    codes = [phone.code()]
-    assert verify(two, UID, codes[0], *KNOWN).code == 0
-    codes += [phone.code(), phone.code()]
-    assert two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n").code == 0
-    two.run("otp", "resync", UID, stdin="\n".join(codes[1:]) + "\n")
-    verify(two, UID, codes[0], *KNOWN)
-    for words in (("suspend",), ("resume",), ("show",)):
-        two.run("otp", words[0], UID, *(() if words == ("show",) else WHY))
-    for words in (("account", "show", UID), ("account", "history", UID), ("journal", "show", "-o", "json")):
-        two.run(*words)
-    raw = base64.b32decode(phone.secret)
-    forms = [phone.secret, phone.secret.lower(), raw.hex(), base64.b64encode(raw).decode(), "otpauth://"]
-    output = "".join(two.said)
-    assert output
-    for form in forms:
-        assert form not in output
-    places = [path for path in two.sandbox.folder.rglob("*") if path.is_file() and "slapd" not in path.parts]
-    assert any("journal" in path.parts for path in places)
-    for path in places:
-        content = path.read_bytes()
-        assert raw not in content, path
-        for form in [*forms, *(codes if content != before.get(path) else ())]:
-            assert form.encode() not in content, path
-    everything = two.sandbox.entries("o=gouv,c=fr")
-    holders = [
-        (dn, name)
-        for dn, entry in everything.items()
-        for name, values in entry.items()
-        if any(raw in value or phone.secret.encode() in value for value in values)
-    ]
-    assert [name for _, name in holders] == ["oathSecret"]
 
 
 def test_the_policy_sets_the_issuer_and_the_resync_minutes(two: Academy) -> None:

@@ -383,10 +383,3 @@ def test_several_accounts_are_read_from_stdin(academy: Academy) -> None:
     table = academy.run("why", CLAIRE, "login", "-o", "tsv").out.splitlines()
     assert table[0].split("\t")[:3] == ["uid", "as_of", "subject"]
     assert any("no password" in line for line in table[1:])
-
-
-def test_it_writes_nothing(academy: Academy) -> None:
-    apply_rows(academy, post(-100))
-    with academy.nothing_written():
-        for words in ([], ["iprof"], ["login"]):
-            assert academy.run("why", CLAIRE, *words).code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from piactl.config.read_policy import policy_warnings, read_policy
 from piactl.core.model.person import Assignment, Establishment
-from piactl.core.model.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
+from piactl.core.model.policy import GraceRule, Guard, Limit, Position, When
 from piactl.core.plan.guards import guards_on
 
 HERE = Path(__file__).parent
@@ -50,105 +49,11 @@ def test_the_shipped_policy_gives_personnel_files_only_for_such_work(service, fu
     assert given == functions
 
 
-def test_every_value_of_the_example_policy_is_read():
-    policy = read_policy(EXAMPLE)
-    assert (policy.timezone, policy.domain) == ("Europe/Paris", "ac-amiens.fr")
-    assert (policy.open_before, policy.bridge, policy.retention, policy.first_homonym_digit) == (
-        15,
-        60,
-        60,
-        1,
-    )
-    assert policy.urn == "urn:mace:ac-amiens.fr:service:"
-    assert policy.unknown_establishment == "warning"
-    assert policy.grace == (
-        GraceRule(when(corps=["776", "779", "780", "781", "850", "898"]), 60, 5),
-        GraceRule(When(), 30, 6),
-    )
-    assert policy.profiles == (
-        Profile("direction", when(fonction=["DIR", "DEC", "DECPR", "DSES"]), 8),
-        Profile("enseignant", when(fonction=["ENS", "DOC", "RPL"]), 9),
-        Profile("enseignant1d", when(fonction=["ENS"], degree=["1D"]), 10),
-    )
-    assert policy.positions == {
-        "default": Position("default", line=12),
-        "disponibilite": Position("disponibilite", keeps=frozenset(), line=13),
-        "conge_parental": Position("conge_parental", keeps=frozenset({"messagerie"}), login=True, line=14),
-        "suspension": Position("suspension", keeps=frozenset(), lock=True, line=15),
-        "retraite": Position("retraite", ends=True, line=16),
-        "deces": Position("deces", ends=True, grace=0, lock=True, line=17),
-    }
-    assert policy.services == {
-        "messagerie": Service("messagerie", "Messagerie académique", in_grace=True, line=19),
-        "iprof": Service(
-            "iprof",
-            "I-Prof",
-            profiles=frozenset({"enseignant", "direction"}),
-            mutation_delay=2,
-            otp="off-site",
-            line=20,
-        ),
-        "siecle": Service(
-            "siecle",
-            "SIECLE",
-            profiles=frozenset({"direction"}),
-            per_establishment=True,
-            mutation_delay=1,
-            handover=15,
-            otp="always",
-            line=21,
-        ),
-    }
-    assert (policy.otp_enforced_by, policy.otp_issuer, policy.otp_reach) == ("directory", "ac-amiens.fr", 120)
-    assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_establishment=Limit(5, 0.2))
-    rentree = {"deactivate": Guard(Limit(1500, 0.06), per_establishment=Limit(5, 0.2))}
-    assert policy.periods[-1] == GuardPeriod("rentree", (8, 20), (9, 30), rentree)
-    assert policy.protected == {"admin.secours"}
-    assert policy.digest == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
-
-
 def test_a_small_policy_gets_the_defaults(written):
     policy = read_policy(written(SMALL))
     assert policy.grace == (GraceRule(When(), 30),)
     assert policy.position("") == Position("default")
     assert policy.services["messagerie"].profiles is None
-    few = Limit(5, 0.2)
-    assert policy.guards == {
-        "deactivate": _scaling(15, 0.01, few),
-        "archive": _scaling(15, 0.01, few),
-        "revoke": _scaling(20, 0.02),
-        "suspend": _scaling(15, 0.01, few),
-        "lock": _scaling(5, 0.001),
-        "rename": _scaling(15, 0.005),
-        "create": _scaling(20, 0.02),
-        "adopt": Guard(Limit(500, 0.10)),
-        "group": Guard(Limit(10, 0.0)),
-        "update": _scaling(40, 0.05),
-        "grant": _scaling(20, 0.03),
-        "reopen": _scaling(15, 0.01),
-        "unlock": Guard(Limit(10, 0.005)),
-        "profile_growth": _scaling(20, 0.05),
-        "service_growth": _scaling(20, 0.05),
-        "other_establishment": _scaling(15, 0.01),
-        "other_function": _scaling(15, 0.01),
-        "other_details": _scaling(40, 0.06),
-        "other_name": _scaling(15, 0.01),
-        "held": _scaling(25, 0.05),
-        "revoke_window": _scaling(50, 0.06),
-        "suspend_window": _scaling(25, 0.03),
-        "deactivate_window": _scaling(25, 0.03),
-        "archive_window": _scaling(25, 0.03),
-        "lock_window": _scaling(10, 0.003),
-        "drift": _scaling(20, 0.02),
-        "loosening": _scaling(10, 0.005),
-        "identity": _scaling(15, 0.01),
-        "password": _scaling(20, 0.001),
-        "password_operator": _scaling(30, 0.002),
-        "password_day": _scaling(60, 0.01),
-        "device": _scaling(10, 0.001),
-        "device_operator": _scaling(15, 0.002),
-        "device_day": _scaling(30, 0.005),
-    }
     assert [period.name for period in policy.periods] == ["rentree", "fins_de_grace"]
     assert not policy.own_guards
     assert policy.window == 7

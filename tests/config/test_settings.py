@@ -8,15 +8,10 @@ import pytest
 
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import (
-    Canary,
-    ChangeHook,
     DirectorySettings,
     Identity,
-    LimitsPeriod,
-    PasswordSettings,
     Settings,
     SourceLimits,
-    SourceSettings,
     TlsSettings,
 )
 
@@ -59,96 +54,6 @@ def test_a_small_configuration_and_its_defaults(written):
         journal_file=f"{folder}/journal/piactl.jsonl",
         state_folder=f"{folder}/state",
     )
-
-
-def test_a_configuration_that_says_everything():
-    path = Path(__file__).parent / "full_configuration.yaml"
-    settings = read_settings(path)
-    directory = settings.directory
-    assert directory.servers == ("ldaps://ldap1.example.fr", "ldap://ldap2.example.fr:1389")
-    assert directory.identities["reader"] == Identity(
-        dn="cn=piactl-reader,ou=piactl,o=gouv,c=fr",
-        password_file=str(path.parent / "secrets/reader"),
-        name="reader",
-    )
-    assert directory.identities["nightly"].password_file == "credential:nightly"
-    assert directory.identities["desk"].password_file == "/etc/piactl/desk"
-    assert settings.roles == {
-        "desk": ("helpdesk", "accueil"),
-        "administrator": ("dsi-admins",),
-        "approver": ("dsi-control",),
-        "portal": ("portal",),
-    }
-    assert directory.tls == TlsSettings(str(path.parent / "tls/ca.pem"), starttls=True, strict=False)
-    assert (directory.connect_timeout, directory.operation_timeout) == (3, 20)
-    assert (directory.replication_seconds, directory.in_flight) == (40, 32)
-    assert directory.attributes == {"supannMailPrive": "mailPrive"}
-    assert directory.taken_attributes == ("uid", "mail")
-    assert directory.groups == "ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
-    assert directory.structures == "ou=structures,ou=ac-amiens,ou=education,o=gouv,c=fr"
-    assert settings.matching_key_file == str(path.parent / "secrets/matching")
-    assert settings.metrics_file == "/var/lib/node_exporter/piactl.prom"
-    assert (settings.any_date, settings.strict) == (True, False)
-    assert settings.go_on == {"epp"}
-    assert (settings.lock_seconds, settings.keep_undo_days, settings.clock_minutes) == (600, 30, 15)
-    assert settings.keep_rejects_days == 20
-    policy = "cn=activation,ou=policies,o=gouv,c=fr"
-    default = "cn=default,ou=policies,o=gouv,c=fr"
-    protected, strict = (f"cn={name},ou=policies,o=gouv,c=fr" for name in ("protected", "strict"))
-    assert settings.password == PasswordSettings(default, policy, 48, 13, 17, 40, 10, protected, (strict,))
-    sessions, mailbox = ("/usr/local/sbin/end-sessions", "--now"), ("/usr/local/sbin/make-mailbox",)
-    assert settings.change_hooks == (
-        ChangeHook(frozenset({"lock", "deactivate"}), sessions, 5),
-        ChangeHook(frozenset({"create"}), mailbox, 20),
-    )
-    assert settings.proof_hook == ("/usr/local/sbin/tell-owner", "--mail")
-    assert settings.canaries == (Canary("closed", "essai.ferme", str(path.parent / "secrets/closed")),)
-    assert settings.sources == {
-        "epp": SourceSettings(
-            name="epp",
-            full=False,
-            trailer=True,
-            files=("epp-*.csv",),
-            date_pattern=r"epp-(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
-            delimiter="\t",
-            encoding="iso-8859-15",
-            date_formats=("%Y%m%d",),
-            columns={"matricule": "MAT", "nom_famille": "NOM"},
-            values={"position": {"01": "activite", "02": "retraite"}},
-            constants={"corps": "551"},
-            absent_runs=3,
-            namespace="aaf",
-            feed_days=12,
-            limits=SourceLimits(0.1, 10, 0.8, 30, 0.2, 40, 0.3, 25, 0.06, 15, 100_000, 50_000_000, 200),
-            periods=(
-                LimitsPeriod(
-                    "rentree",
-                    (8, 20),
-                    (10, 15),
-                    SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 0.5, 26, 0.07, 16, 200_000, 60_000_000, 300),
-                ),
-            ),
-        ),
-        "aaf2d": SourceSettings(
-            name="aaf2d",
-            files=("ENT2D*",),
-            format="aaf",
-            supplement=True,
-            perimeter={
-                "academie": "020",
-                "degre": "2D",
-                "departements": "080,002",
-                "secteurs": "PU",
-                "types": "CLG,LYC",
-            },
-            drop_functions=("-",),
-            empty_values="keep",
-            delta_days=7,
-            delta_weekdays=("mon", "tue", "wed", "thu", "fri"),
-            state_folder=settings.state_folder,
-        ),
-    }
-    assert [*settings.sources] == ["epp", "aaf2d"]  # a supplement has the lowest rank
 
 
 def test_a_period_of_limits_inherits_what_it_does_not_set(written):

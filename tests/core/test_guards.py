@@ -45,38 +45,6 @@ def policy(guard: Guard, *periods: GuardPeriod) -> Policy:
     return Policy(guards={"deactivate": guard}, periods=periods)
 
 
-def test_a_guard_is_broken_only_above_both_the_number_and_the_share() -> None:
-    guarded = policy(Guard(Limit(10, 0.01)))
-    assert refusals(closing(10), CENSUS, guarded, TODAY) == []
-    (refusal,) = refusals(closing(11), CENSUS, guarded, TODAY)
-    assert (refusal.kind, refusal.found, refusal.of, refusal.scope, refusal.total) == (
-        "deactivate",
-        11,
-        1000,
-        "all accounts",
-        11,
-    )
-    assert len(refusal.sample) == 5
-    wide = policy(Guard(Limit(10, 0.02)))
-    assert refusals(closing(20), CENSUS, wide, TODAY) == []
-    assert len(refusals(closing(21), CENSUS, wide, TODAY)) == 1
-
-
-def test_an_approval_names_the_exact_number() -> None:
-    guarded = policy(Guard(Limit(1, 0.001), per_profile=Limit(1, 0.001)))
-    assert refusals(closing(3), CENSUS, guarded, TODAY, {"deactivate": 3}) == []
-    for wrong in ({"deactivate": 2}, {"deactivate": 4}, {"revoke": 3}):
-        assert len(refusals(closing(3), CENSUS, guarded, TODAY, wrong)) == 2
-
-
-def test_kinds_without_a_guard_and_empty_scopes_pass() -> None:
-    guarded = policy(Guard(Limit(0, 0.0), Limit(0, 0.0), Limit(0, 0.0)))
-    assert refusals(closing(50, kind=Kind.CREATE), CENSUS, guarded, TODAY) == []
-    assert refusals(closing(50, kind=Kind.CREATE), Census(), guarded, TODAY) == []
-    # no account is live, but many change all the same: this is not a first load
-    assert [r.scope for r in refusals(closing(50), Census(), guarded, TODAY)] == ["all accounts"]
-
-
 @pytest.mark.parametrize(
     ("day", "inside"),
     [(date(2026, 12, 20), True), (date(2027, 1, 5), True), (date(2027, 1, 6), False), (TODAY, False)],
@@ -168,19 +136,6 @@ def test_a_profile_that_nobody_has_grows_from_nothing() -> None:
     assert refusals(becoming(500), Census(), GROWING, TODAY) == []
 
 
-def test_a_guard_limits_the_growth_of_a_service_whose_size_is_known() -> None:
-    effect = Effect(frozenset({("service", "siecle")}))
-    gaining = [replace(change, effect=effect) for change in becoming(11)]
-    (refusal,) = refusals(gaining, HEADS, GROWING, TODAY)
-    assert (refusal.kind, refusal.scope, refusal.found, refusal.of) == (
-        "service_growth",
-        "service siecle",
-        11,
-        20,
-    )
-    assert refusals(gaining, replace(HEADS, by_service={}), GROWING, TODAY) == []
-
-
 @pytest.mark.parametrize("name", ["establishment", "function", "details", "name"])
 def test_a_guard_limits_changed_values_without_a_new_assignment(name: str) -> None:
     guarded = Policy(guards={f"other_{name}": Guard(Limit(3, 0.001))})
@@ -190,41 +145,6 @@ def test_a_guard_limits_changed_values_without_a_new_assignment(name: str) -> No
     (refusal,) = refusals(changes, CENSUS, guarded, TODAY)
     assert (refusal.guard, refusal.found, refusal.of, refusal.total) == (f"other_{name}", 4, 1000, 4)
     assert refusals(changes, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
-
-
-def test_a_guard_limits_the_people_who_are_held() -> None:
-    guarded = Policy(guards={"held": Guard(Limit(3, 0.005))})
-    assert tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 5) == []
-    (refusal,) = tally([]).refusals(CENSUS, guarded, TODAY, held=[f"m{n}" for n in range(6)])
-    assert (refusal.guard, refusal.found, refusal.of, refusal.sample) == (
-        "held",
-        6,
-        1000,
-        ("m0", "m1", "m2", "m3", "m4"),
-    )
-    assert refused(tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 6), {"held": 6}) == []
-    assert tally([]).refusals(Census(), guarded, TODAY, held=["m"] * 6) == []
-
-
-WEEK = Policy(guards={"deactivate_window": Guard(Limit(20, 0.02)), "deactivate": Guard(Limit(19, 0.01))})
-
-
-def test_losses_of_several_nights_count_together() -> None:
-    losses = {TODAY - timedelta(days=6): {"deactivate": 6}, TODAY - timedelta(days=1): {"deactivate": 5}}
-    planned = tally(closing(9))
-    assert planned.refusals(CENSUS, WEEK, TODAY, losses=losses) == []
-    (refusal,) = tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses)
-    assert (refusal.guard, refusal.found, refusal.of, refusal.total) == ("deactivate_window", 21, 1000, 21)
-    assert refusal.scope == "all accounts, 7 days"
-    assert (
-        refused(tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses), {"deactivate_window": 21})
-        == []
-    )
-    # a day later the first night is a week ago; other kinds do not count, and a plan without losses passes
-    assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY + timedelta(days=1), losses=losses) == []
-    many = {TODAY: {"deactivate": 500, "revoke": 500}}
-    assert tally([]).refusals(CENSUS, WEEK, TODAY, losses=many) == []
-    assert tally(closing(10, kind=Kind.REVOKE)).refusals(CENSUS, WEEK, TODAY, losses=many) == []
 
 
 def test_losses_are_kept_for_a_month_and_an_approval_clears_them() -> None:

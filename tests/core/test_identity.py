@@ -9,7 +9,6 @@ import pytest
 
 from piactl.core.model.account import Account
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys
-from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.rules.matching import (
     BIRTH_DATE,
@@ -22,7 +21,6 @@ from piactl.core.rules.matching import (
     name_text,
     same_name,
 )
-from piactl.core.rules.sources import Ranks, data_of, differs, ranked_value
 
 PERSON = Person("C110", "Petit", "Julie")
 ACCOUNT = Account(
@@ -99,48 +97,6 @@ def test_names_are_compared_by_the_rule_of_addresses(one: str, other: str, same:
 def test_the_name_at_birth_is_shown_where_it_differs() -> None:
     assert name_text(ACCOUNT) == "Julie Bernard (Petit at birth)"
     assert name_text(PERSON) == "Julie Petit"
-
-
-@pytest.mark.parametrize(
-    ("stated", "value"),
-    [
-        (["Aubry", "Roy"], "Aubry"),
-        (["", "Roy"], "Roy"),
-        ([None, "Roy"], "Petit"),
-        (["", None, "Roy"], "Petit"),
-        (["Petit", "Roy"], "Petit"),
-        (["", ""], ""),
-    ],
-)
-def test_the_first_source_that_has_a_value_counts(stated: list[str | None], value: str) -> None:
-    assert ranked_value("Petit", stated) == value
-
-
-def test_a_source_comes_first_for_what_the_configuration_says() -> None:
-    ranks = Ranks(("epp", "agape"), {"courriel_prive": "agape"})
-    for name, first in (("family_name", "epp"), ("private_mail", "agape")):
-        assert min(("agape", "epp"), key=lambda source, name=name: ranks.place(source, name)) == first
-
-
-def test_spelling_matters_for_values_other_than_names() -> None:
-    assert differs("civilite", "m", "M")
-    assert not differs("family_name", "Aubry", "AUBRY")
-    assert not differs("family_name", "Aubry", "")
-
-
-def test_an_override_is_not_taken_for_what_hr_states() -> None:
-    override = Override(
-        OverrideKind.NAME,
-        date(2027, 1, 1),
-        date(2026, 9, 1),
-        "desk",
-        "mariage",
-        value="Bernard",
-        was="Petit-Roy",
-    )
-    assert data_of(ACCOUNT)["usage_name"] == "Bernard"
-    assert data_of(replace(ACCOUNT, overrides=(override,)))["usage_name"] == "Petit-Roy"
-    assert data_of(replace(ACCOUNT, usage_name="Kern", overrides=(override,)))["usage_name"] == "Kern"
 
 
 K1, K2 = DigestKeys("k1", {"k1": b"\1" * 32}), DigestKeys("k2", {"k2": b"\2" * 32})

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.port import RawEntry
 
@@ -87,12 +85,7 @@ def person_ldif(number: int, lines: str = "") -> str:
 
 
 class PlainSlapd:
-    """One server in `folder`; `start` and `kill` may alternate, and the data stay.
-
-    `settings` contains `in_flight`, which decides which writer is opened.
-    """
-
-    in_flight = 64
+    """One server in `folder`; `start` and `kill` may alternate, and the data stay."""
 
     def __init__(self, folder: Path, *, people: int = 0, extra: str = "", before: str = "", tls: str = "",
                  maxsize: int = 64 * 1024 * 1024, entries: str = "") -> None:  # fmt: skip
@@ -159,7 +152,7 @@ class PlainSlapd:
             connect_timeout=connect,
             operation_timeout=operation,
             page_size=page,
-            in_flight=self.in_flight,
+            in_flight=64,
         )
 
 
@@ -178,14 +171,6 @@ def running(**options: Any) -> Iterator[PlainSlapd]:
             yield server
         finally:
             server.kill(signal.SIGTERM)
-
-
-WRITERS = ("plain", "bulk")
-
-
-def choose_writer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Makes the settings of servers open the writer `name` of WRITERS."""
-    monkeypatch.setattr(PlainSlapd, "in_flight", 1 if name == "plain" else 64)
 
 
 def uids(entries: Iterable[RawEntry]) -> list[str]:

@@ -21,9 +21,7 @@ from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, Piac
 from .plain_slapd import (
     PEOPLE,
     SUFFIX,
-    WRITERS,
     PlainSlapd,
-    choose_writer,
     own_certificate,
     password,
     running,
@@ -33,11 +31,6 @@ from .wire import ADD, FAULTS, MODIFY, wire
 
 SIZE = 150
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
-
-
-@pytest.fixture(autouse=True, params=WRITERS[1:])
-def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

@@ -24,13 +24,9 @@ from piactl.core.model.settings import TlsSettings
 from piactl.core.plan.write import Values, Write
 from piactl.directory.client.connection import Session, open_session
 from piactl.directory.client.messages import (
-    CSN_CONTROLS,
-    POST_READ,
-    PRE_READ,
     Control,
     assertion_control,
     changes_of,
-    csn_in,
     element,
     encoded,
     entry_at,
@@ -60,13 +56,6 @@ NEW = Write(
 def slapd() -> Iterator[PlainSlapd]:
     with running(people=30) as server:
         yield server
-
-
-def session(server: PlainSlapd, *, read_only: bool = False, identity: str = "clerk") -> Session:
-    configured = server.settings()
-    return open_session(
-        server.uri, configured, configured.identities[identity], password, read_only=read_only
-    )
 
 
 # ---- what is refused
@@ -163,48 +152,6 @@ def test_a_connection_keeps_no_password_whatever_the_way_to_bind(tmp_path: Path)
 
 
 # ---- what is returned
-
-
-def test_a_write_returns_the_entry_csn_before_and_after(slapd: PlainSlapd) -> None:
-    opened = session(slapd)
-    controls = CSN_CONTROLS["modify"]
-
-    def csn(dn: str) -> bytes:
-        entry = opened.entry(dn, ["entryCSN"])
-        assert entry is not None
-        return entry.first("entryCSN") or b""
-
-    writes = [
-        Write("modify", f"uid=p{n:05d},{PEOPLE}", add={"audio": (b"not \xff text",)}) for n in range(20)
-    ]
-    before = [csn(write.dn) for write in writes]
-    results = {0: opened.write(writes[0], controls, "write")}
-    numbers = opened.post([(write, controls) for write in writes[1:]], "write")
-    while len(results) < len(writes):
-        results.update(opened.answers(set(numbers) - set(results), "write"))
-    for number, write, csn_before in zip([0, *numbers], writes, before, strict=True):
-        result = results[number]
-        assert result.code == 0
-        assert csn_in(result.controls[PRE_READ]) == csn_before
-        assert csn_in(result.controls[POST_READ]) == csn(write.dn) != csn_before
-    opened.close()
-
-
-def test_an_unreadable_entry_csn_is_empty() -> None:
-    assert csn_in(None) == csn_in(b"") == csn_in(b"\x64\x03\x04\x09x") == csn_in(b"\xff") == b""
-
-
-def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) -> None:
-    opened = session(slapd)
-    writes = [Write("modify", f"uid=p{n:05d},{PEOPLE}", add={"title": (b"t",)}) for n in range(30)]
-    numbers = opened.post([(write, []) for write in writes], "write")
-    assert opened.entry(PEOPLE, ["ou"]) is not None
-    assert opened.write(Write("modify", PEOPLE, add={"description": (b"d",)}), [], "write").code == 0
-    answered: list[int] = []
-    while len(answered) < len(numbers):
-        answered += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
-    assert sorted(answered) == sorted(numbers)
-    opened.close()
 
 
 # ---- the hot paths and ldap3

@@ -17,17 +17,11 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
-from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running
+from .plain_slapd import CLERK, PEOPLE, PlainSlapd, password, running
 from .wire import ADD, DELETE, FAULTS, MODIFY, wire
 
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
 QUICK = [fault for fault in FAULTS if fault not in SLOW]
-
-
-@pytest.fixture(autouse=True, params=WRITERS)
-def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs each test with each writer: the promises about writing hold for all of them."""
-    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

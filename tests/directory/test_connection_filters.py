@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.core.plan.write import Write
-from piactl.directory import dn as names
 from piactl.directory.dn import child, normal_dn, same_dn, under
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
 from piactl.directory.open import open_writer
@@ -214,15 +213,3 @@ def test_empty_values_wrong_attribute_names_and_empty_filters_are_refused() -> N
     for join in (all_of, any_of, none_of):
         with pytest.raises(ValueError, match="a filter of no filters"):
             join()
-
-
-@given(st.text(st.sampled_from('aZé ß,=+#\\"<;\t\x00\xa0'), max_size=12))
-def test_fast_and_full_normalization_of_a_dn_agree(value: str) -> None:
-    for name in (f"uid={value}", f"uid={value},ou=Personnels EN,c=fr", f"CN=x,uid={value}"):
-        try:
-            expected = names._normalized(name)
-        except ValueError:
-            with pytest.raises(ValueError, match="not a distinguished name"):
-                normal_dn(name)
-        else:
-            assert normal_dn(name) == expected

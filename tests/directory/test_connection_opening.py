@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
@@ -22,99 +19,6 @@ from piactl.errors import ConfigurationInvalid, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, free_port, password, running
 from .wire import SEARCH, silent_server, wire
-
-
-@dataclass(frozen=True)
-class Certificates:
-    ca: Path
-    folder: Path
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=30)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A CA with certificates: good, expired, and for another name; and a foreign CA."""
-    folder = tmp_path_factory.mktemp("tls")
-    names = {
-        "good": "IP:127.0.0.1,DNS:localhost",
-        "expired": "IP:127.0.0.1,DNS:localhost",
-        "wrong": "DNS:elsewhere.example",
-    }
-    for ca in ("ca", "foreign"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={ca}",
-            "-addext",
-            "keyUsage=critical,keyCertSign,cRLSign",  # certificates are verified strictly (RFC 5280)
-            "-keyout",
-            f"{folder}/{ca}.key",
-            "-out",
-            f"{folder}/{ca}.pem",
-        )
-    for name, alternative in names.items():
-        openssl(
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            f"{folder}/{name}.key",
-            "-out",
-            f"{folder}/{name}.csr",
-        )
-        (folder / f"{name}.ext").write_text(
-            f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\nbasicConstraints=CA:FALSE\n"
-        )
-        days = (
-            ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]
-            if name == "expired"
-            else ["-days", "2"]
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{folder}/{name}.csr",
-            "-CA",
-            f"{folder}/ca.pem",
-            "-CAkey",
-            f"{folder}/ca.key",
-            "-CAcreateserial",
-            "-extfile",
-            f"{folder}/{name}.ext",
-            *days,
-            "-out",
-            f"{folder}/{name}.pem",
-        )
-    return Certificates(folder / "ca.pem", folder)
-
-
-def tls_lines(certificates: Certificates, name: str) -> str:
-    folder = certificates.folder
-    return (
-        f"TLSCACertificateFile {folder}/ca.pem\n"
-        f"TLSCertificateFile {folder}/{name}.pem\nTLSCertificateKeyFile {folder}/{name}.key"
-    )
-
-
-def tls_uris(server: PlainSlapd) -> list[tuple[str, bool]]:
-    return [(f"ldaps://127.0.0.1:{server.tls_port}", False), (server.uri, True)]
 
 
 @pytest.fixture(scope="module")
@@ -134,37 +38,6 @@ def refusal(
         with open_reader(server.settings(*uris, tls=tls, connect=connect), identity, password):
             pass
     return str(refused.value)
-
-
-def test_a_valid_certificate_is_accepted(certificates: Certificates) -> None:
-    with running(tls=tls_lines(certificates, "good")) as server:
-        for uri, starttls in tls_uris(server):
-            for name in ("127.0.0.1", "localhost"):
-                tls = TlsSettings(ca_file=str(certificates.ca), starttls=starttls)
-                with open_reader(
-                    server.settings(uri.replace("127.0.0.1", name), tls=tls), "clerk", password
-                ) as reader:
-                    assert reader.read(CLERK, ["cn"]) is not None
-
-
-@pytest.mark.parametrize(
-    ("certificate", "ca", "words"),
-    [
-        ("expired", "ca.pem", "expired"),
-        ("wrong", "ca.pem", "another name"),
-        ("good", "foreign.pem", "not trusted"),
-        ("good", "", "not trusted"),
-        ("good", "good.key", "no certificate in PEM form"),
-        ("good", "absent.pem", "absent.pem"),
-    ],
-)
-def test_an_invalid_certificate_or_ca_file_is_refused(
-    certificates: Certificates, certificate: str, ca: str, words: str
-) -> None:
-    with running(tls=tls_lines(certificates, certificate)) as server:
-        for uri, starttls in tls_uris(server):
-            tls = TlsSettings(ca_file=str(certificates.folder / ca) if ca else "", starttls=starttls)
-            assert words in refusal(server, uri, tls=tls)
 
 
 def test_tls_to_a_server_without_it_fails(slapd: PlainSlapd) -> None:
@@ -314,10 +187,3 @@ def test_connections_leave_no_socket_or_thread_behind(slapd: PlainSlapd) -> None
         refusal(slapd, closed)
     assert open_files() == before
     assert threading.active_count() == threads
-
-
-def test_the_default_ssl_context_verifies_certificate_and_name() -> None:
-    """The refusals above depend on it: the library's default still checks the certificate and its name."""
-    context = ssl.create_default_context()
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname

@@ -14,7 +14,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, ReplyLost
 
-from .plain_slapd import CLERK, PEOPLE, SUFFIX, WRITERS, PlainSlapd, choose_writer, password, running
+from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running
 
 ALICE = f"uid=alice,{PEOPLE}"
 ENTRY: Values = {
@@ -25,12 +25,6 @@ ENTRY: Values = {
     "mail": (b"alice.durand@example.fr", b"alice@example.fr"),
     "description": ("née à Amiens".encode(),),
 }
-
-
-@pytest.fixture(autouse=True, params=WRITERS)
-def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs each test with each writer: the promises about writing hold for all of them."""
-    choose_writer(monkeypatch, request.param)
 
 
 @pytest.fixture

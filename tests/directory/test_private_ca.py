@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,10 +97,11 @@ def server_with(certificates: Certificates, name: str) -> Iterator[PlainSlapd]:
         yield server
 
 
-def answers(server: PlainSlapd, ca: Path, *, strict: bool) -> list[str]:
+def answers(server: PlainSlapd, ca: Path | str, *, strict: bool, name: str = "127.0.0.1") -> list[str]:
     """The results of a connection by ldaps and one by StartTLS: "" if it works, otherwise the error."""
     came = []
     for uri, starttls in ((f"ldaps://127.0.0.1:{server.tls_port}", False), (server.uri, True)):
+        uri = uri.replace("127.0.0.1", name)
         settings = server.settings(uri, tls=TlsSettings(str(ca), starttls=starttls, strict=strict))
         try:
             with open_reader(settings, "clerk", password) as reader:
@@ -178,8 +180,21 @@ def test_doctor_names_the_missing_extension_and_non_strict_verification(
 
 def test_complete_certificates_are_taken(certificates: Certificates) -> None:
     with server_with(certificates, "good") as server:
-        for strict in (True, False):
-            assert answers(server, certificates.folder / "right.pem", strict=strict) == ["", ""]
+        for strict, name in product((True, False), ("127.0.0.1", "localhost")):
+            assert answers(server, certificates.folder / "right.pem", strict=strict, name=name) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("ca", "words"),
+    [("", "not trusted"), ("good.key", "no certificate in PEM form"), ("absent.pem", "absent.pem")],
+)
+def test_without_a_ca_file_or_with_an_unusable_one_nothing_is_trusted(
+    certificates: Certificates, ca: str, words: str
+) -> None:
+    """Without a file the certificates of this host count."""
+    with server_with(certificates, "good") as server:
+        for answer in answers(server, certificates.folder / ca if ca else "", strict=True):
+            assert words in answer
 
 
 def test_the_documented_commands_mend_a_plain_ca(certificates: Certificates, tmp_path: Path) -> None:

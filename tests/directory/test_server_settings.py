@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +12,6 @@ from threading import Barrier, Thread
 from typing import Any
 
 import ldap3
-import pyotp
 import pytest
 from ldap3.core.exceptions import (
     LDAPConstraintViolationResult,
@@ -266,46 +263,6 @@ def test_an_unmanaged_entry_cannot_take_the_address_of_an_account(sandbox: Any) 
         connection.add(f"uid=u,{sandbox.accounts}", attributes=entry)
 
 
-@pytest.mark.parametrize(
-    ("window", "opens"),
-    [
-        ({"pwdEndTime": "20200101000000Z"}, False),
-        ({"pwdStartTime": "20990101000000Z"}, False),
-        ({"pwdStartTime": "20200101000000Z", "pwdEndTime": "20990101000000Z"}, True),
-    ],
-)
-@pytest.mark.parametrize("operation", ["add", "modify"])
-def test_the_server_enforces_the_log_in_window_that_nightly_writes(
-    sandbox: Any, window: dict[str, str], opens: bool, operation: str
-) -> None:
-    dn = f"uid=a,{sandbox.accounts}"
-    with as_nightly(sandbox) as nightly:
-        nightly.add(dn, attributes=values("a", **(window if operation == "add" else {})))
-        if operation == "modify":
-            nightly.modify(dn, {k: [(ldap3.MODIFY_ADD, [v])] for k, v in window.items()})
-    with sandbox.connect("desk") as desk:
-        desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
-    assert sandbox.accepts(dn, PASSWORD) == opens
-
-
-def test_an_activation_password_permits_nothing_but_its_replacement(sandbox: Any) -> None:
-    dn = account(sandbox, "a")
-    policy = f"cn=activation,{tree_settings()['policies']}"
-    with sandbox.connect("desk") as desk:
-        replacements = {"userPassword": PASSWORD, "pwdReset": "TRUE", "pwdPolicySubentry": policy}
-        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in replacements.items()})
-    with sandbox.bind(dn, PASSWORD) as own:
-        with pytest.raises(LDAPInsufficientAccessRightsResult):
-            own.search(sandbox.accounts, "(uid=a)")
-        with pytest.raises(LDAPConstraintViolationResult):
-            own.extend.standard.modify_password(dn, PASSWORD, "short")
-        assert own.extend.standard.modify_password(dn, PASSWORD, FRESH)
-    assert sandbox.accepts(dn, FRESH)
-    entry = sandbox.entry(dn)
-    assert "pwdReset" not in entry
-    assert entry["userPassword"][0].startswith(b"{ARGON2}")
-
-
 def test_no_identity_reads_or_searches_the_password_history(sandbox: Any) -> None:
     dn = account(sandbox, "a")
     with sandbox.root() as root:
@@ -322,35 +279,6 @@ def test_no_identity_reads_or_searches_the_password_history(sandbox: Any) -> Non
             assert "pwdHistory" not in connection.response[0]["raw_attributes"]
             connection.search(dn, "(pwdHistory=*)", ldap3.BASE)
             assert not connection.response
-
-
-def test_log_in_needs_the_code_of_a_device_and_a_wrong_one_is_a_failure(sandbox: Any) -> None:
-    dn = account(sandbox, "a")
-    secret = b"twenty bytes of key."
-    device = {
-        "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
-        "cn": "otp",
-        "oathTOTPParams": f"cn=otp,{dn}",
-        "oathOTPLength": 6,
-        "oathHMACAlgorithm": "1.2.840.113549.2.7",
-        "oathTOTPTimeStepPeriod": 30,
-        "oathTOTPTimeStepWindow": 3,
-        "oathSecret": secret,
-    }
-    with sandbox.connect("desk") as desk:
-        desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
-        desk.add(f"cn=otp,{dn}", attributes=device)
-        linked = {"objectClass": ["oathTOTPUser"], "oathTOTPToken": [f"cn=otp,{dn}"]}
-        desk.modify(dn, {k: [(ldap3.MODIFY_ADD, v)] for k, v in linked.items()})
-    totp = pyotp.TOTP(base64.b32encode(secret).decode())
-    assert not sandbox.accepts(dn, PASSWORD)
-    wrong = "000000" if totp.verify("000000", valid_window=4) is False else "111111"
-    before = len(sandbox.entry(dn).get("pwdFailureTime", []))
-    assert not sandbox.accepts(dn, PASSWORD + wrong)
-    assert len(sandbox.entry(dn)["pwdFailureTime"]) == before + 1
-    code = totp.at(int(time.time()))
-    assert sandbox.accepts(dn, PASSWORD + code)
-    assert not sandbox.accepts(dn, PASSWORD + code)
 
 
 def test_a_service_identity_is_never_locked_out(sandbox: Any) -> None:

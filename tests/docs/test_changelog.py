@@ -9,7 +9,6 @@ from pathlib import Path
 from piactl import __version__
 
 LOG = (Path(__file__).resolve().parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
-KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Upgrade notes"}
 
 
 def test_unreleased_comes_first_and_releases_are_newest_first() -> None:
@@ -22,10 +21,3 @@ def test_unreleased_comes_first_and_releases_are_newest_first() -> None:
     assert numbers == sorted(numbers, reverse=True)
     assert days == sorted(days, reverse=True)
     assert ".".join(str(number) for number in numbers[0]) == __version__
-
-
-def test_each_section_has_known_kinds_at_most_once() -> None:
-    for section in LOG.split("\n## ")[1:]:
-        kinds = re.findall(r"^### (.*)$", section, re.MULTILINE)
-        assert len(kinds) == len({*kinds})
-        assert {*kinds} <= KINDS

@@ -71,7 +71,7 @@ def test_an_own_environment_that_remained_unfinished_is_made_anew(checkout: Path
 
 @pytest.mark.parametrize(
     ("options", "short", "long"),
-    [([], True, False), (["-m", "not parametrize"], True, False), (["-m", "long"], False, True)],
+    [([], True, False), (["-m", "long"], False, True)],
 )
 def test_pytest_runs_a_long_test_only_if_it_is_asked_for(options: list[str], short: bool, long: bool) -> None:
     done = subprocess.run(

@@ -9,19 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from datetime import date, timedelta
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from piactl.config.read_policy import policy_warnings, read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
-from piactl.core.model.keyed_digests import read_numen
-from piactl.core.model.person import Person, read_uai
+from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import local_part
 from piactl.feed.read_feed import read_feed
@@ -57,25 +53,11 @@ def checked_lines(path: Path) -> list[str]:
     return lines
 
 
-def lines_of_people(path: Path) -> dict[str, list[str]]:
-    """The lines of a feed by matricule, its first column; for many feeds, because no line is parsed."""
-    header, *lines = checked_lines(path)
-    assert header.startswith("matricule;")
-    people: dict[str, list[str]] = {}
-    for line in lines:
-        people.setdefault(line.partition(";")[0], []).append(line)
-    return people
-
-
 def digest(folder: Path) -> str:
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         hasher.update(path.name.encode() + b"\0" + path.read_bytes())
     return hasher.hexdigest()
-
-
-def changed(before: Mapping[str, object], after: Mapping[str, object]) -> float:
-    return sum(before.get(m) != after.get(m) for m in {*before, *after}) / len(before)
 
 
 def local(row: dict[str, str]) -> str:
@@ -92,17 +74,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("feeds"), *options)
 
 
-@pytest.fixture(scope="module")
-def nights(folder: Path) -> list[People]:
-    paths = sorted(folder.glob("rh-night*.csv"))
-    return [read(path) for path in paths]
-
-
-@pytest.fixture(scope="module")
-def cast(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "cast.json").read_text(encoding="utf-8")))
-
-
 @pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
 def test_same_seed_same_bytes(tmp_path: Path, python: str) -> None:
     interpreter = shutil.which(python)
@@ -113,111 +84,6 @@ def test_same_seed_same_bytes(tmp_path: Path, python: str) -> None:
         pytest.skip(f"{python} is not here")
     options = ("--people", "2000", "--seed", "1", "--today", str(TODAY))
     assert digest(make(tmp_path, *options, python=interpreter)) == DIGEST
-
-
-def test_another_seed_gives_other_people(folder: Path, tmp_path: Path) -> None:
-    make(tmp_path, "--people", "2000", "--seed", "2", "--today", str(TODAY))
-    assert digest(tmp_path) != digest(folder)
-    first, second = (
-        Counter(map(local, names(read(next(f.glob("rh-night1-*")))))) for f in (folder, tmp_path)
-    )
-    assert first != second
-
-
-def names(people: People) -> list[dict[str, str]]:
-    return [rows[0] for rows in people.values()]
-
-
-def test_each_matricule_is_one_person_with_at_most_one_numen(nights: list[People]) -> None:
-    for people in nights:
-        numens = [row["numen"] for row in names(people) if row["numen"]]
-        assert len(set(numens)) == len(numens) > 0.85 * len(people)
-        parsed_numens = [read_numen(numen) for numen in numens]
-        assert all(numen is not None and not numen.unusual for numen in parsed_numens)
-        for rows in people.values():
-            assert len({tuple(row.values())[:8] for row in rows}) == 1
-            keys = [(row["uai"].upper(), row["fonction"], row["debut"]) for row in rows]
-            assert len(set(keys)) == len(keys)
-            assert all(not row["fin"] or day(row["debut"]) <= day(row["fin"]) for row in rows)
-
-
-def test_establishments_have_the_right_letter_and_are_in_the_register(
-    folder: Path, nights: list[People]
-) -> None:
-    register = read_register(folder / "establishments.csv")
-    assert all(read_uai(uai) == (uai, "") for uai in register)
-    uais = {row["uai"].upper() for people in nights for rows in people.values() for row in rows}
-    assert len(uais) > 50
-    assert uais <= set(register)
-
-
-@pytest.mark.parametrize(
-    ("people", "seed"),
-    [(2000, 7), *(pytest.param(n, s, marks=pytest.mark.long) for n, s in ((2000, 1), (20000, 3)))],
-)
-def test_homonyms_are_two_to_five_percent_at_any_size(tmp_path: Path, people: int, seed: int) -> None:
-    make(tmp_path, "--people", str(people), "--seed", str(seed), "--today", str(TODAY), "--september")
-    counts = Counter(map(local, names(read(next(tmp_path.glob("rh-night1-*.csv"))))))
-    total = counts.total()
-    assert total >= people
-    assert 0.02 <= sum(n for n in counts.values() if n > 1) / total <= 0.05
-
-
-def test_the_mix_is_that_of_an_academie(nights: list[People]) -> None:
-    people = nights[0]
-    rows = names(people)
-    policy = read_policy(EXAMPLES / "policy.yaml")
-    functions = Counter(row["fonction"] for row in rows)
-    assert 0.11 < functions["AEH"] / len(rows) < 0.17
-    assert 0.03 < sum(functions[f] for f in ("AED", "SUR", "AES", "ADE")) / len(rows) < 0.07
-    assert 0.54 < functions["ENS"] / len(rows) < 0.70
-    named = {code for profile in policy.profiles for code in profile.when.conditions["fonction"]}
-    assert set(functions) <= named
-    assert all(policy.position(row["position"]) for rows in people.values() for row in rows)
-    assert 0.12 < sum(bool(row["nom_usage"]) for row in rows) / len(rows) < 0.19
-    two = sum(len({r["uai"] for r in rows}) > 1 for rows in people.values()) / len(people)
-    assert 0.05 < two < 0.15
-    surnames = " ".join(row["nom_usage"] or row["nom_famille"] for row in rows)
-    assert [part for part in ("'", "-", " de ", " Le ") if part not in surnames] == []
-    assert 0.15 < sum(row["nom_famille"].isupper() for row in rows) / len(rows) < 0.35
-
-
-def test_the_rentree_changes_twelve_percent_and_an_ordinary_night_little(nights: list[People]) -> None:
-    first, rentree, ordinary = nights
-    assert 0.10 <= changed(first, rentree) <= 0.14
-    assert 0 < changed(rentree, ordinary) <= 0.007  # including the changes of the cast
-    assert set(first) <= set(rentree) <= set(ordinary)
-
-
-def test_the_cut_copy_ends_inside_a_row(folder: Path, cast: dict[str, Any]) -> None:
-    original = (folder / cast["nights"][2]["file"]).read_bytes()
-    cut = (folder / cast["cut"]).read_bytes()
-    assert original.startswith(cut)
-    assert 0.5 < len(cut) / len(original) < 0.8
-    assert not cut.endswith(b"\n")
-    assert 0 < cut.rsplit(b"\n", 1)[1].count(b";") < 16
-
-
-def test_the_september_option_gives_two_feeds(tmp_path: Path) -> None:
-    make(tmp_path, "--people", "4000", "--today", str(TODAY), "--september")
-    paths = sorted(tmp_path.glob("rh-*.csv"))
-    assert [p.stem[-10:] for p in paths] == ["2026-08-25", "2026-09-01"]
-    assert 0.08 <= changed(*map(read, paths)) <= 0.15
-
-
-def test_a_year_of_nights_is_a_longer_story_of_the_same_people(tmp_path: Path, folder: Path) -> None:
-    make(tmp_path, "--people", "2000", "--today", str(TODAY), "--nights", "250", "--change", "0.003")
-    paths = sorted(tmp_path.glob("rh-*.csv"))
-    assert len(paths) == 253
-    for short, long in zip(sorted(folder.glob("rh-*.csv")), paths, strict=False):
-        assert short.read_bytes() == long.read_bytes()
-    dates = [date.fromisoformat(path.stem[-10:]) for path in paths]
-    assert all(d.weekday() != 6 for d in dates[3:])
-    pairs = pairwise(map(lines_of_people, paths[2:]))
-    shares = {day: changed(*two) for day, two in zip(dates[3:], pairs, strict=True)}
-    assert 0.08 <= shares.pop(date(2027, 9, 1)) <= 0.15
-    assert 0.001 <= sum(shares.values()) / len(shares) <= 0.005
-    assert max(shares.values()) <= 0.015  # a handful among 2,000
 
 
 class Story:

@@ -16,9 +16,9 @@ import pytest
 
 from tests.cli.streams import Forked
 from tests.outside import SUFFIX
+from tests.programs import WITHOUT_READ_BACK
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
-from .night.test_kill import WITHOUT_READ_BACK
 from .night.world import LOG, Ended
 from .providers.checker import directory, lost_writes, outcome_faults, parsed
 from .providers.pair import Pair

@@ -76,17 +76,6 @@ def test_reading_only_the_needed_rows_gives_the_same_result(text: str, tmp_path:
     assert found(path, KNOWN) == found(path, None)
 
 
-def test_only_the_rows_that_are_needed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, parsed = tmp_path / "feed.csv", list[bytes]()
-    path.write_text(BODY + TRAILER, encoding="utf-8")
-    read = reader.RowValidator.read
-    monkeypatch.setattr(
-        reader.RowValidator, "read", lambda rows, raw: (parsed.append(raw), read(rows, raw))[1]
-    )
-    scanned(path, known=KNOWN)
-    assert [raw.decode() for raw in parsed] == [ROWS[4].strip(), ";Nom"]
-
-
 def test_a_feed_that_changes_while_it_is_scanned_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

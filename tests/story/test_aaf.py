@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.aaf_sets import (
-    SCHOOLS,
     Agent,
     deletion,
     delta,
@@ -34,7 +33,6 @@ ADDING = (
     'drop_functions: ["-"], files: ["ENT2D*"]'
 )
 numbers = count()
-AGREEING = ("uid", "address", "state", "login_from", "profiles", "assignments", "entitlements")
 
 
 @pytest.fixture
@@ -290,37 +288,3 @@ def test_the_head_of_a_school_of_the_1er_degre_gets_onde(academy: Academy) -> No
     ]
     onde = {right["uai"] for right in shown["entitlements"] if right["service"] == "onde"}
     assert onde == {school, "0600347B"}
-
-
-def test_csv_aaf_and_both_make_equal_accounts_of_the_same_people(make_academy) -> None:
-    """There are two nights, because a supplement joins only accounts that exist."""
-    agents = [
-        Agent("500", ("4077$ENS$E$L0202", "4078$ENS$E$L0202")),
-        Agent("501", ("4078$DOC$D$",), sn="NOËL", birth_name="LEFÈVRE", given="Zoé", home="4078"),
-        Agent("502", ("4079$EDU$E$",), sn="D'ORSAY", given="Chloé", birth="02/03/1975", home="4079"),
-    ]
-    rows = [
-        feeds.row(
-            matricule=agent.id, nom_famille=agent.birth_name or agent.sn, prenom=agent.given, civilite="Mme",
-            nom_usage=agent.sn if agent.birth_name else "", date_naissance=agent.birth, corps="",
-            uai=SCHOOLS[structure], fonction=function, discipline=code,
-            modalite="principale" if structure == agent.home else "secondaire",
-        )
-        for agent in agents
-        for structure, function, _, code, *_ in [text.split("$") for text in agent.functions]
-    ]  # fmt: skip
-    accounts = []
-    for csv, other in ((True, False), (False, True), (True, True)):
-        academy = make_academy(fresh=True)
-        with_aaf(academy)
-        if not csv:
-            academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
-        for day in ("01", "02"):
-            paths = [academy.feed(*rows, day=f"2026-09-{day}")] if csv else []
-            paths += [aaf(academy, f"202609{day}", *agents)] if other else []
-            academy.night(f"2026-09-{day}", *paths)
-        shown = [academy.show(agent.id, "2026-09-02") for agent in agents]
-        accounts.append([{name: account[name] for name in AGREEING} for account in shown])
-    assert len(accounts[0]) == 3
-    assert accounts[1] == accounts[0]
-    assert accounts[2] == accounts[0]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import pytest
-
 from .academy import Academy, prepared
-from .feeds import MICHELIS, MILLEVOYE, row
+from .feeds import MILLEVOYE, row
 
 CLAIRE = row()
 HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-09-01")
-HUGO_TOO = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2026-09-01", uai=MICHELIS)
 
 
 def posts(academy: Academy, uid: str, day: str) -> list[tuple[str, str, Any]]:
@@ -57,27 +54,6 @@ def test_an_absence_is_reported_first_and_ends_posts_at_the_second_feed(listed: 
     assert listed.values("hugo.vasseur", "pwdEndTime") == ["20261010220000Z"]
 
 
-def test_absence_of_one_of_two_assignments_ends_only_that_one(academy: Academy) -> None:
-    academy.night("2026-09-10", feed(academy, "2026-09-10", HUGO, HUGO_TOO))
-    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", HUGO_TOO))
-    academy.twice("2026-09-12", feed(academy, "2026-09-12", HUGO_TOO))
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [
-        ("0800009A", "2025-09-01", "2026-09-10"),
-        (MICHELIS, "2026-09-01", None),
-    ]
-
-
-def test_a_row_without_a_matricule_holds_every_absence(listed: Academy) -> None:
-    nobody = row(matricule="")
-    for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
-        listed.quiet_night(day, feed(listed, day, CLAIRE, nobody))
-    assert posts(listed, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
-    # such nights were not counted either
-    listed.quiet_night("2026-09-14", feed(listed, "2026-09-14", CLAIRE))
-    listed.night("2026-09-15", feed(listed, "2026-09-15", CLAIRE))
-    assert posts(listed, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
-
-
 def test_a_feed_without_a_required_trailer_is_refused(academy: Academy) -> None:
     academy.sources(hr="kind: full, trailer: true")
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
@@ -85,32 +61,6 @@ def test_a_feed_without_a_required_trailer_is_refused(academy: Academy) -> None:
     cut = academy.raw_feed(content[: content.index(b"#FIN")])
     with academy.nothing_written():
         assert "no-trailer" in academy.night("2026-09-11", cut, code=6).err
-
-
-def test_people_missing_from_a_delta_are_not_absent(academy: Academy) -> None:
-    academy.sources(moves="kind: delta")
-
-    def delta(day: str, *rows: str) -> Any:
-        return academy.feed(*rows, day=day, source="moves")
-
-    academy.night("2026-09-10", delta("2026-09-10", CLAIRE, HUGO))
-    for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
-        academy.quiet_night(day, delta(day, CLAIRE))
-    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
-
-
-@pytest.mark.parametrize("kind", ["full", "delta"])
-def test_an_explicit_end_counts_at_once(academy: Academy, kind: str) -> None:
-    academy.sources(hr=f"kind: {kind}")
-    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    ended = HUGO.removesuffix(";") + ";2026-09-11"
-    academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, ended))
-    assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", "2026-09-11")]
-    assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261011220000Z"]
-    # a changed end too, also one that is removed
-    academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
-    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
-    assert academy.values("hugo.vasseur", "pwdEndTime") == []
 
 
 def test_absence_from_one_source_leaves_posts_of_other_sources(academy: Academy) -> None:

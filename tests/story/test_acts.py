@@ -84,15 +84,6 @@ def test_a_lock_refuses_log_in_despite_hr_and_a_password_reset(academy: Academy)
     assert can_log_in(academy)
 
 
-def test_a_lock_with_an_end_ends_by_itself(claire: Academy) -> None:
-    act(claire, "account", "lock", CLAIRE, "--until", "2026-09-10")
-    night(claire, "2026-09-10")
-    assert claire.show(CLAIRE, "2026-09-10")["locked"]
-    claire.night("2026-09-11")
-    assert not claire.show(CLAIRE, "2026-09-11")["locked"]
-    assert claire.values(CLAIRE, "piactlLock") == []
-
-
 def test_an_administrator_cannot_lift_a_lock_set_by_hr(claire: Academy) -> None:
     night(claire, "2026-09-06", row(position="suspension"), IDA)
     ran = claire.run("account", "unlock", CLAIRE, "--as-of", "2026-09-06", "--reason", "x")
@@ -119,15 +110,6 @@ def test_a_usage_name_by_hand_changes_the_address_until_it_is_removed(claire: Ac
     assert claire.values(CLAIRE, "piactlAlias") == ["claire.aubry@ac-amiens.fr"]
     assert claire.values(CLAIRE, "uid") == [CLAIRE]
     assert claire.values(CLAIRE, "piactlOverride") == []
-
-
-@pytest.mark.parametrize("fed", [True, False])
-def test_a_usage_name_by_hand_ends_after_its_last_day(claire: Academy, fed: bool) -> None:
-    act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
-    claire.night("2026-09-11", *([claire.feed(row(), IDA, day="2026-09-11")] if fed else []))
-    assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
-    assert claire.values(CLAIRE, "piactlOverride") == []
-    claire.quiet_night("2026-09-12")
 
 
 def test_a_usage_name_by_hand_stays_though_the_post_that_hr_lists_has_ended(claire: Academy) -> None:
@@ -445,31 +427,6 @@ def test_a_line_of_stdin_that_is_no_name_stops_all(claire: Academy) -> None:
         )
     assert ran.code == 2
     assert "line 2" in ran.err
-
-
-def test_guards_stop_one_off_commands_too(claire: Academy) -> None:
-    claire.edit(
-        "policy.yaml",
-        "lock:       {floor: 5, share: 0.001}",
-        "lock: {max: 1, share: 0.1}",
-    )
-    night(claire, "2026-09-06")
-    words = ("account", "lock", CLAIRE, "ida.roy", "--as-of", "2026-09-06", "--reason", "x")
-    for options in ((), ("--yes",), ("--allow", "lock=1")):
-        with claire.nothing_written():
-            ran = claire.run(*words, *options)
-        assert ran.code == 4, ran.err
-        assert "--allow lock=2" in ran.err
-    assert claire.run(*words, "--allow", "lock=2").code == 0
-    assert claire.show(CLAIRE, "2026-09-06")["locked"]
-
-
-def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> None:
-    (claire.sandbox.folder / "secrets" / "administrator").unlink()
-    with claire.nothing_written():
-        ran = act(claire, "account", "lock", CLAIRE, "--dry-run")
-    assert one(ran)["outcome"] == "would change"
-    assert claire.run("account", "lock", CLAIRE, "--as-of", DAY, "--reason", "x").code == 10
 
 
 def test_a_change_by_another_program_meanwhile_is_a_conflict(

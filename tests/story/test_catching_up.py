@@ -110,14 +110,6 @@ def test_an_assignment_wholly_inside_missed_nights_makes_no_account(academy: Aca
     assert academy.names() == {"1001": "claire.dubreuil"}
 
 
-def test_a_day_before_the_last_one_is_refused(academy: Academy) -> None:
-    feed = academy.feed(row(), day="2026-09-05")
-    academy.night("2026-09-05", feed)
-    with academy.nothing_written():
-        ran = academy.night("2026-09-04", feed, code=4)
-    assert "2026-09-05" in ran.err
-
-
 def test_a_night_of_another_day_needs_any_date(academy: Academy) -> None:
     academy.edit("piactl.yaml", "any_date: true", "any_date: false")
     feed = academy.feed(row(), day="2026-09-05")

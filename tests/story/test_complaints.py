@@ -12,7 +12,6 @@ from typing import Any
 import ldap3
 
 from .academy import Academy, prepared
-from .feeds import MICHELIS
 from .phones import KNOWN, Phone, verified
 from .test_logins import day, post
 
@@ -115,60 +114,3 @@ def test_why_leads_from_a_lost_telephone_to_a_new_device(claire: Academy) -> Non
     new = Phone(file.read_text().partition("secret=")[2].partition("&")[0])
     assert claire.run("otp", "verify", CLAIRE, *KNOWN, stdin=f"{new.code()}\n").code == 0
     assert lets_in(claire, OWN + new.code())
-
-
-def test_why_explains_a_service_that_is_delayed_after_a_move(academy: Academy) -> None:
-    """After a gap nothing bridges the delay of a mutation: until when, by which line, and what helps now."""
-    old, new = post(-300, -10), post(-1, uai=MICHELIS)
-    apply_rows(academy, old, new, before=1)
-    apply_rows(academy, old, new)
-    explanation = answer(academy, "iprof")
-    assert not explanation["yes"]
-    assert explanation["until"] == day(0).isoformat()
-    assert "mutation_delay" in academy.run("why", CLAIRE, "iprof").out
-    lines = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8").splitlines()
-    assert any("iprof:" in lines[rule["line"] - 1] for rule in explanation["rules"])
-    delayed = cause_of(academy, "delay")
-    assert "I-Prof begins on" in delayed["text"]
-    followed(academy, delayed["command"])
-    assert answer(academy, "iprof")["yes"]
-    assert "urn:mace:ac-amiens.fr:service:iprof" in academy.values(CLAIRE, "eduPersonEntitlement")
-
-
-def test_why_leads_from_a_blocked_account_to_the_unblocking(claire: Academy) -> None:
-    for _ in range(5):
-        assert not lets_in(claire, "nothing like it")
-    assert not lets_in(claire, OWN)
-    explanation = answer(claire, "login")
-    assert not explanation["yes"]
-    assert explanation["causes"][0]["kind"] == "blocked"
-    followed(claire, explanation["causes"][0]["command"])
-    assert lets_in(claire, OWN), "the same password as before"
-    assert answer(claire, "login")["yes"]
-
-
-def test_why_explains_log_in_during_the_grace(academy: Academy) -> None:
-    """In grace this is intended, and `why` says until which day; an administrator can end it at once."""
-    apply_rows(academy, post(-100, -10), before=40)
-    apply_rows(academy, post(-100, -10))
-    chosen(academy, OWN)
-    explanation = answer(academy, "login")
-    assert explanation["yes"]
-    assert explanation["until"] == day(20).isoformat()
-    assert explanation["causes"][0]["kind"] == "grace"
-    followed(academy, f'piactl account lock {CLAIRE} --reason "..."')
-    assert not lets_in(academy, OWN)
-    assert not answer(academy, "login")["yes"]
-
-
-def test_why_finds_an_end_that_another_program_moved(academy: Academy) -> None:
-    """Another program opened the entry for longer than the rules allow, and no night was run since."""
-    apply_rows(academy, post(-100, -40), before=60)
-    academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])
-    chosen(academy, OWN)
-    assert lets_in(academy, OWN)
-    cause = cause_of(academy, "entry")
-    assert cause["effect"] == "let in"
-    followed(academy, cause["command"])
-    assert not lets_in(academy, OWN)
-    assert cause_of(academy, "closed")["effect"] == "refused"

@@ -128,18 +128,6 @@ def test_a_lost_device_is_refused_and_can_be_replaced(claire: Academy) -> None:
     assert lets_in(claire, new.code()), "it is in force already"
 
 
-def test_a_suspended_device_can_be_resumed(claire: Academy) -> None:
-    phone = verified(claire, UID)
-    do(claire, "suspend", UID)
-    with claire.nothing_written():
-        do(claire, "suspend", UID)
-    code = phone.code()
-    assert not lets_in(claire, code)
-    do(claire, "resume", UID, "--administrator")
-    assert lets_in(claire, code)
-    assert not lets_in(claire)
-
-
 def test_removing_the_device_returns_to_the_password_alone(claire: Academy) -> None:
     phone = verified(claire, UID)
     refused = claire.run("otp", "remove", UID, "--reason", "no telephone any more")
@@ -203,45 +191,6 @@ def test_two_codes_must_follow_each_other(claire: Academy) -> None:
     assert ran.code == 1
     assert claire.run("otp", "resync", UID, stdin=f"{first}\n{first}\n").code == 1
     assert lets_in(claire, first), "what was refused is not used up"
-
-
-def test_a_device_works_again_after_its_account_closed_and_reopened(claire: Academy) -> None:
-    phone = verified(claire, UID)
-    last = day(-5).isoformat()
-    claire.night(last, claire.feed(post(-100, -39), day=last))
-    assert claire.values(UID, "piactlState") == ["deactivated"]
-    assert claire.values(UID, "oathTOTPToken") == [f"cn=suspended,{claire.dn(UID)}"]
-    assert not lets_in(claire)
-    code = phone.code()
-    assert not lets_in(claire, code)
-    assert len(devices(claire)) == 1
-    today = day(0).isoformat()
-    claire.twice(today, claire.feed(post(-100, -39), post(0), day=today))
-    assert not lets_in(claire)
-    assert lets_in(claire, code)
-
-
-def test_a_suspended_device_stays_suspended_through_a_return(claire: Academy) -> None:
-    phone = verified(claire, UID)
-    do(claire, "suspend", UID)
-    last, today = day(-5).isoformat(), day(0).isoformat()
-    claire.night(last, claire.feed(post(-100, -39), day=last))
-    claire.twice(today, claire.feed(post(-100, -39), post(0), day=today))
-    assert not lets_in(claire)
-    code = phone.code()
-    assert not lets_in(claire, code)
-    do(claire, "resume", UID, "--administrator")
-    assert lets_in(claire, code)
-
-
-def test_a_device_of_a_closed_account_counts_when_it_reopens(claire: Academy) -> None:
-    last, today = day(-5).isoformat(), day(0).isoformat()
-    claire.night(last, claire.feed(post(-100, -39), day=last))
-    phone = verified(claire, UID)
-    assert claire.values(UID, "oathTOTPToken") == [f"cn=suspended,{claire.dn(UID)}"]
-    claire.night(today, claire.feed(post(-100, -39), post(0), day=today))
-    assert not lets_in(claire)
-    assert lets_in(claire, phone.code())
 
 
 @pytest.mark.parametrize("jump", [False, True])

@@ -3,10 +3,7 @@ for a decision."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
-
-import ldap3
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -23,15 +20,6 @@ def begun(academy: Academy) -> Academy:
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
     academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
     return academy
-
-
-def before_bases(academy: Academy) -> None:
-    """Makes the record of the last run look like that of a version without bases."""
-    dn = academy.last_run
-    record = json.loads(academy.sandbox.entry(dn)["piactlData"][0])  # type: ignore[index]
-    assert record.pop("layout")
-    with academy.sandbox.root() as root:
-        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
 
 
 def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
@@ -123,20 +111,6 @@ def test_an_account_that_lost_a_value_still_loses_what_hr_ends(begun: Academy) -
     begun.twice(DAYS[2], feed)
     assert begun.values(IDA, "piactlState") == ["deactivated"]
     assert begun.values(IDA, "eduPersonEntitlement") == []
-
-
-def test_accounts_without_a_base_silently_get_one(begun: Academy) -> None:
-    """This is as after an upgrade: the last run was by a version without bases."""
-    for uid in (CLAIRE, IDA):
-        begun.recorded(uid)  # with a digest that is bound to the entry, like that of the night
-    bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
-    for uid in bases:
-        begun.change(uid, piactlDigest=[])
-    before_bases(begun)
-    ran = begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
-    assert ran.json["summary"] == {}
-    assert {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)} == bases
-    begun.quiet_night(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
 
 
 def test_a_matricule_changed_by_another_program_moves_no_account(begun: Academy) -> None:

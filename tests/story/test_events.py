@@ -89,7 +89,7 @@ def test_passwords_dry_runs_and_empty_nights_make_no_event(school: Academy) -> N
     assert events_of(school, "--since", last) == []
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", [1, 3, 6, 9, 12])
 def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
     """A night for six people is killed at each intent and before each outcome."""
     rows = [row(matricule=str(n), prenom=f"P{'abcdef'[n]}ul", debut=DAY) for n in range(6)]

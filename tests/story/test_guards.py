@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from .academy import Academy, Ran, prepared
-from .feeds import MICHELIS, crowd, row
+from .feeds import crowd, row
 from .killed import killed_at_calls_of, killed_by
 
 GUARD = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
@@ -38,40 +38,6 @@ def told_end(academy: Academy, rows: list[str], leavers: int) -> None:
     """HR ends `leavers` posts on 1 March; the graces of 30 days end on 31 March."""
     rows = [*ended(rows[:leavers], "2026-03-01"), *rows[leavers:]]
     academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
-
-
-def test_overall(academy: Academy) -> None:
-    limited(academy, "{max: 6, share: 0.2}")
-    told_end(academy, loaded(academy, 30), 7)
-    with academy.nothing_written():
-        ran = academy.night("2026-04-01", code=4)
-    assert (
-        "deactivate: 7 of 30 accounts, 23.3% (all accounts); 6 are allowed (20 % of the accounts)" in ran.err
-    )
-    assert "--allow deactivate=7" in ran.err
-
-
-def test_per_establishment(academy: Academy) -> None:
-    limited(academy, "{max: 1000, share: 0.99}", "{max: 3, share: 0.2}")
-    rows = [
-        *crowd(20, debut="2026-01-01"),
-        *(
-            row(
-                matricule=str(6000 + n),
-                prenom="Anatole",
-                nom_famille=f"Michelet{chr(97 + n)}",
-                uai=MICHELIS,
-                debut="2026-01-01",
-            )
-            for n in range(6)
-        ),
-    ]
-    academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))
-    rows = [*rows[:20], *ended(rows[20:24], "2026-03-01"), *rows[24:]]
-    academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
-    with academy.nothing_written():
-        ran = academy.night("2026-04-01", code=4)
-    assert f"deactivate: 4 of 6 accounts, 66.7% (establishment {MICHELIS})" in ran.err
 
 
 @prepared

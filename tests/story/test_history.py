@@ -18,7 +18,7 @@ from piactl.directory.probe.access_log import LoggedWrite
 from piactl.journal.query import JournalledChange
 
 from .academy import Academy
-from .feeds import crowd, row
+from .feeds import row
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
 UID = "claire.dubreuil"
@@ -41,17 +41,6 @@ def history_rows(academy: Academy, name: str = UID, *words: str, code: int = 0) 
     ran = academy.run("account", "history", name, *words, "-o", "json")
     assert ran.code == code, ran.err
     return list(ran.json)
-
-
-def test_the_journal_of_a_created_account_takes_at_most_1400_bytes(academy: Academy) -> None:
-    """The run creates 150 accounts; the journal still has the attributes that were written for each, and its
-    reason with form and values."""
-    academy.allow_up_to(200, "create")
-    academy.night("2026-09-05", academy.feed(*crowd(150), day="2026-09-05"))
-    size = (academy.sandbox.folder / "journal" / "piactl.jsonl").stat().st_size
-    assert size / 150 <= 1400
-    (created,) = history_rows(academy, "louise.vaubanaaa")
-    assert {"uid", "sn", "mail", "eduPersonEntitlement"} <= {*created["attributes"]}
 
 
 def by_desk(academy: Academy) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -118,92 +117,3 @@ def test_an_archived_password_is_gone(academy: Academy) -> None:
     academy.nights("2026-06-15")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
-
-
-def test_retirement(academy: Academy) -> None:
-    """A retirement ends every post the day before; its own grace is the ordinary one."""
-    post = claire(debut="2020-09-01")
-    night(academy, "2026-06-01", post)
-    night(academy, "2026-08-25", post, claire(debut="2026-09-01", position="retraite"))
-    assert academy.values("claire.dubreuil", "pwdEndTime") == ["20260930220000Z"]
-    for day, state in {
-        "2026-08-31": "active",
-        "2026-09-01": "grace",
-        "2026-09-30": "grace",
-        "2026-10-01": "deactivated",
-        "2026-10-31": "deactivated",
-        "2026-11-01": "archived",
-    }.items():
-        academy.night(day)
-        assert academy.values("claire.dubreuil", "piactlState") == [state], day
-
-
-def test_death_locks_at_once_and_leaves_no_grace(academy: Academy) -> None:
-    post = claire(debut="2020-09-01")
-    night(academy, "2026-06-01", post)
-    academy.change("claire.dubreuil", userPassword=["Correct-Horse-7"])
-    assert academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
-    night(academy, "2026-06-10", post, claire(debut="2026-06-08", position="deces"))
-    shown = academy.show("claire.dubreuil", "2026-06-10")
-    assert (shown["state"], shown["locked"], shown["entitlements"]) == ("deactivated", True, [])
-    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
-    assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Correct-Horse-7")
-    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == []
-
-
-def test_suspension_locks_and_its_end_opens_again(academy: Academy) -> None:
-    post = claire(debut="2020-09-01")
-    night(academy, "2026-06-01", post)
-    rights = academy.values("claire.dubreuil", "eduPersonEntitlement")
-    away = claire(debut="2026-06-05", fin="2026-06-14", position="suspension")
-    night(academy, "2026-06-02", post, away)
-    assert academy.values("claire.dubreuil", "pwdEndTime") == ["20260604220000Z"]
-    academy.night("2026-06-05")
-    assert academy.values("claire.dubreuil", "piactlState") == ["on-leave"]
-    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
-    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == []
-    assert academy.values("claire.dubreuil", "pwdStartTime") == ["20260614220000Z"]
-    academy.night("2026-06-15")
-    assert academy.values("claire.dubreuil", "piactlState") == ["active"]
-    assert academy.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}A:SupannActif"]
-    assert academy.values("claire.dubreuil", "eduPersonEntitlement") == rights
-
-
-def test_nobody_who_has_left_already_gets_an_account(academy: Academy) -> None:
-    night(academy, "2026-06-01", claire(debut="2025-09-01", fin="2026-05-31"))
-    assert academy.names() == {"1999": "ida.roy"}
-
-
-def test_a_mutation_keeps_iprof_and_hands_over_local_rights(academy: Academy) -> None:
-    """I-Prof goes on without a gap; the rights at the old establishment end after the handover."""
-    old = claire(debut="2020-09-01", fin="2026-08-31", fonction="DIR")
-    new = claire(debut="2026-09-01", fonction="DIR", uai=MICHELIS)
-    night(academy, "2026-08-01", old, new)
-    rights_by_day = {}
-    for day in ("2026-08-31", "2026-09-01", "2026-09-02", "2026-09-03", "2026-09-15", "2026-09-16"):
-        academy.night(day)
-        urns = academy.values("claire.dubreuil", "eduPersonEntitlement")
-        rights_by_day[day] = {urn.removeprefix("urn:mace:ac-amiens.fr:service:") for urn in urns}
-    assert all("iprof" in rights for rights in rights_by_day.values())
-    siecle = {
-        day: sorted(r[7:] for r in rights if r.startswith("siecle:")) for day, rights in rights_by_day.items()
-    }
-    assert siecle == {
-        "2026-08-31": ["0800009A"],
-        "2026-09-01": ["0800009A"],
-        "2026-09-02": ["0800009A", MICHELIS],
-        "2026-09-03": ["0800009A", MICHELIS],
-        "2026-09-15": ["0800009A", MICHELIS],
-        "2026-09-16": [MICHELIS],
-    }
-
-
-def test_a_gap_inside_the_grace_never_closes(academy: Academy) -> None:
-    make: Callable[..., str] = claire
-    first = make(debut="2026-01-01", fin="2026-03-31", corps="790", fonction="AED")
-    second = make(debut="2026-05-20", corps="790", fonction="AED")
-    night(academy, "2026-03-01", first, second)
-    for day in ("2026-04-01", "2026-05-19", "2026-05-20"):
-        academy.night(day)
-        assert academy.values("claire.dubreuil", "piactlState") != ["deactivated"]
-        assert academy.show("claire.dubreuil", day)["login_until"] is None

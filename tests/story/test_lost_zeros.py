@@ -245,16 +245,6 @@ def test_feed_check_says_what_the_file_alone_shows(
     assert "warning" not in clean.out
 
 
-def test_in_french(loaded: Academy) -> None:
-    feed = loaded.feed(*slipped(7), day=NIGHTS[0])
-    ran = loaded.run_in_french("feed", "check", feed, "--compare")
-    assert "900007 est 0900007 sans son zéro : un tableur a enregistré le fichier" in ran.out
-    feed = loaded.feed(*slipped(*range(ZEROS)), day=NIGHTS[0])
-    ran = loaded.run_in_french("plan", feed, "--as-of", NIGHTS[0])
-    assert "21 de ses 120 lignes" in ran.err
-    assert " is " not in ran.err
-
-
 def test_a_supplement_and_another_namespace(academy: Academy) -> None:
     """The same digits in another namespace are other people."""
     academy.sources(hr="kind: full", sport="kind: full, role: supplement, namespace: uss")

@@ -42,22 +42,6 @@ def test_homonyms_are_numbered_by_start_and_matricule_in_any_order(academy: Acad
         assert {uid, f"{uid}@ac-amiens.fr"} == set(academy.values(uid, "piactlIdentifier"))
 
 
-def test_the_order_of_later_arrivals_does_not_move_earlier_ones(academy: Academy) -> None:
-    """3002 has the earliest start of all but comes a night later: the given numbers stay."""
-    first, late = (
-        [line for line in MARTINS if "3002" not in line],
-        [line for line in MARTINS if "3002" in line],
-    )
-    academy.night("2026-09-05", academy.feed(*first))
-    academy.twice("2026-09-06", academy.feed(*late, *first, day="2026-09-06"))
-    names = academy.names()
-    assert (names["3001"], names["3003"], names["3002"]) == (
-        "marie.martin",
-        "marie.martin1",
-        "marie.martin2",
-    )
-
-
 def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
     def julie(**values: str) -> str:
         return row(matricule="3100", prenom="Julie", nom_famille="Petit", **values)
@@ -81,25 +65,6 @@ def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
     assert academy.values("julie.petit", "piactlAlias") == ["julie.bernard@ac-amiens.fr"]
     account = academy.run("account", "show", "julie.bernard@ac-amiens.fr", "-o", "json").json
     assert account["uid"] == "julie.petit"
-
-
-def test_accents_and_case_are_no_change_of_name(academy: Academy) -> None:
-    academy.night("2026-09-05", academy.feed(row(prenom="HELOISE", nom_famille="LEFEVRE")))
-    academy.twice("2026-09-06", academy.feed(row(prenom="Héloïse", nom_famille="Lefèvre"), day="2026-09-06"))
-    assert academy.values("heloise.lefevre", "mail") == ["heloise.lefevre@ac-amiens.fr"]
-    assert "piactlAlias" not in academy.entry("heloise.lefevre")
-    assert academy.values("heloise.lefevre", "displayName") == ["Héloïse Lefèvre"]
-
-
-def test_names_of_archived_accounts_are_never_given_again(academy: Academy) -> None:
-    gone = row(matricule="3200", prenom="Marie", nom_famille="Martin", debut="2026-01-01", fin="2026-03-31")
-    stays = row(matricule="3299", prenom="Ysé", nom_famille="Lambert", debut="2026-01-01")
-    academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))
-    academy.nights("2026-07-15")
-    assert academy.values("marie.martin", "piactlState") == ["archived"]
-    new = row(matricule="3201", prenom="Marie", nom_famille="Martin", debut="2026-09-01")
-    academy.twice("2026-09-05", academy.feed(gone, stays, new, day="2026-09-05"))
-    assert academy.names()["3201"] == "marie.martin1"
 
 
 @pytest.mark.parametrize("due_only", [False, True])

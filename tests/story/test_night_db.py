@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -14,9 +14,6 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
-from piactl.directory.store.attribute_map import UNIQUE_ID
-from piactl.directory.store.base_digest import MANAGED, POSIX
-from piactl.feed import read_feed as reader
 from piactl.host_secrets import identity_password
 from piactl.night import run_night as nightly
 from piactl.planning import make_plan as planning
@@ -27,12 +24,11 @@ from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import FILE, NightDb
 from piactl.sandbox.folder import identity_dn
 from tests.cli.streams import shared_forks
-from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state
 
 from .academy import Academy
 from .both_ways import both, known, one_by_one, same
-from .feeds import MARESCHAL, MICHELIS, crowd, letters, row
+from .feeds import MARESCHAL, MICHELIS, crowd, row
 from .test_random_hr import FIRST, HumanResources
 
 DAY = "2026-09-05"
@@ -41,31 +37,6 @@ POST_READ, NOTHING = b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.9"
 SEARCHED, MODIFIED = 0x64, 0x67
 """The tags of a search result entry and of the answer to a modify."""
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
-
-
-class Rewriting(Wire):
-    """Replaces one text by another of the same length in the server's messages with this `tag`."""
-
-    def __init__(self, target: Path, old: bytes, new: bytes, tag: int | None) -> None:
-        self.old, self.new, self.answer = old, new, tag
-        super().__init__(target)
-
-    def _reply(self, message: bytes, *arguments: Any) -> None:
-        if operation(message)[1] == self.answer and self.old in message:
-            self.fired += 1
-            message = message.replace(self.old, self.new)
-        super()._reply(message, *arguments)
-
-
-@contextmanager
-def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iterator[Rewriting]:
-    """Inside, the answers of the academy's server are rewritten."""
-    proxy = Rewriting(academy.sandbox.socket, old, new, tag)
-    academy.edit("piactl.yaml", academy.sandbox.uri, proxy.uri)
-    try:
-        yield proxy
-    finally:
-        proxy.close()
 
 
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
@@ -123,54 +94,6 @@ def test_only_people_of_whom_something_is_new_are_evaluated(academy: Academy) ->
     feed = academy.feed(row(nom_usage="Aubry"), IDA, leo, day="2026-09-07")
     plan = same(academy, "2026-09-07", feed)
     assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
-
-
-def test_drift_of_any_managed_attribute_is_noticed(academy: Academy) -> None:
-    """Each attribute at an account of its own, all in one night."""
-    changed = [name for name in MANAGED if name not in ("uid", UNIQUE_ID, *POSIX)]
-    others = {
-        "eduPersonEntitlement": "urn:mace:ac-amiens.fr:service:siecle:0800009A",
-        "pwdStartTime": "20300101000000Z",
-        "pwdEndTime": "20200101000000Z",
-        "supannEmpDateFin": "20200101000000Z",
-        "piactlNextDue": "20300101",
-        "piactlProtected": "TRUE",
-        "piactlState": "grace",
-        "piactlAlias": "autre@ac-amiens.fr",
-        "supannMailPrive": "autre@example.org",
-        "mail": "autre@ac-amiens.fr",
-        "supannRessourceEtatDate": "{COMPTE}I:SupannInactif:20200101:",
-        "piactlAssignment": "0800010B$ENS$2026-01-01$$$$$$$autre$",
-        "piactlException": "grant$iprof$$2026-01-01$2030-01-01$x$y",
-        "piactlOverride": "close$2030-01-01$2026-01-01$x$y$$$$2026-01-02$$$$0",
-        "piactlLock": "2026-01-01$$x$y",
-        "piactlMatriculeDigest": "{k1}00",
-    }
-    people = {
-        attribute: row(
-            matricule=f"{2000 + n}",
-            prenom="Claire",
-            nom_famille=f"Du{letters(n)}reuil",
-            nom_usage=f"Au{letters(n)}ry",
-            civilite="MME",
-            courriel_prive=f"c{n}@example.org",
-            numen=f"20E95{n:05d}AAA",
-            date_naissance=f"{1 + n % 28:02d}/{1 + n // 28:02d}/1980",
-        )
-        for n, attribute in enumerate(changed)
-    }
-    night(academy, DAY, *people.values(), IDA)
-    with academy.sandbox.root() as root:
-        for n, attribute in enumerate(changed):
-            dn = academy.dn(f"claire.au{letters(n)}ry")
-            changes = {attribute: [(ldap3.MODIFY_REPLACE, [others.get(attribute, "autre")])]}
-            if attribute == "oathTOTPToken":
-                changes = {attribute: [(ldap3.MODIFY_REPLACE, [f"cn=x,{dn}"])]}
-                changes["objectClass"] = [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]
-            root.modify(dn, changes)
-    feed = academy.feed(*people.values(), IDA, day=NEXT)
-    assert passed(academy, feed, NEXT) == {"1999"}
-    same(academy, NEXT, feed)
 
 
 def test_an_account_that_counts_at_another_school_now_is_evaluated(academy: Academy) -> None:
@@ -331,16 +254,6 @@ def test_plans_are_the_same_after_two_sources_disagreed(academy: Academy) -> Non
         same(academy, "2026-09-08", *feeds)
 
 
-def test_plans_of_two_sources_are_the_same_with_the_database(academy: Academy) -> None:
-    academy.sources(epp="kind: full", agape="kind: full")
-    first = academy.feed(row(), IDA, day=DAY, source="epp")
-    second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
-    academy.night(DAY, first, second)
-    assert same(academy, NEXT, first, second)["changes"] == []
-    gone = academy.feed(row(matricule="5", prenom="Léo"), day=NEXT, source="agape")
-    assert same(academy, NEXT, first, gone)["absents"][0]["uid"] == "claire.dubreuil"
-
-
 def grant(academy: Academy, identity: str) -> None:
     """Acts as another program: gives Claire a right that the date will end, and nothing else."""
     with academy.sandbox.connect(identity) as connection:
@@ -406,33 +319,6 @@ def test_a_guessed_entrycsn_would_miss_drift(
         monkeypatch.setattr(NightDb, "take_as_known", taking)
     with pytest.raises(AssertionError, match="1001"):
         change_is_noticed(settled, monkeypatch, moment)
-
-
-@pytest.mark.parametrize(
-    "answer", [None, SEARCHED, MODIFIED], ids=["in the answer", "not supported", "not in the answer"]
-)
-def test_a_write_is_known_only_if_the_server_returns_its_entrycsn(
-    academy: Academy, answer: int | None
-) -> None:
-    """Other accounts are evaluated once more, and known then."""
-    with rewriting(academy, POST_READ, NOTHING, answer) as proxy:
-        night(academy, DAY, row(), IDA)
-        feed = night(academy, NEXT, row(civilite="MME"), IDA)
-        assert passed(academy, feed, "2026-09-07") == ({"1001", "1999"} if answer is None else {"1999"})
-        assert (proxy.fired > 0) == (answer is not None)
-        asked = any(POST_READ in request for request in proxy.requests)
-        assert asked == (answer != SEARCHED)
-        academy.quiet_night("2026-09-07", feed)
-        assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
-
-
-def test_an_account_known_with_a_wrong_entrycsn_is_evaluated_again(settled: Academy) -> None:
-    (csn,) = settled.entry("ida.roy")["entryCSN"]
-    with rewriting(settled, csn[:4], b"1999", MODIFIED) as proxy:
-        night(settled, DAY, row(), IDA)  # the configuration has changed
-        feed = night(settled, NEXT, row(civilite="MME"), IDA)
-        assert proxy.fired
-        assert passed(settled, feed, "2026-09-07") == {"1999"}
 
 
 @pytest.mark.parametrize("end", ["in part", "killed", "server lost"])
@@ -532,18 +418,6 @@ def test_files_of_older_versions_and_of_killed_runs_are_removed(academy: Academy
     night(academy, DAY, row(), IDA)
     assert not [file for file in left if file.exists()]
     assert known(academy).exists()
-
-
-def test_each_feed_is_read_once(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    academy.sources(hr="kind: full", moves="kind: delta")
-    night(academy, DAY, row(), IDA)
-    opened = []
-    open_feed = reader.open_feed
-    monkeypatch.setattr(reader, "open_feed", lambda *args: (opened.append(args[0]), open_feed(*args))[1])
-    feeds = [academy.feed(row(), IDA.replace("Roy", "Rey"), day=NEXT)]
-    feeds.append(academy.feed(row(civilite="MME"), day=NEXT, source="moves"))
-    academy.night(NEXT, *feeds)
-    assert opened == feeds
 
 
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from piactl.runs import known_server
-
 from .academy import Academy
 from .feeds import MICHELIS, row
-from .test_failover import copy_data
 
 DAY, NEXT, LATER = "2026-09-05", "2026-09-06", "2026-09-07"
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Rollin")
@@ -34,7 +31,9 @@ def restored(academy: Academy, tmp_path: Path) -> Academy:
 
 def restore(academy: Academy, backup: Path) -> None:
     academy.sandbox.stop()
-    copy_data(backup, academy.sandbox.folder)
+    data = academy.sandbox.folder / "slapd" / "data"
+    shutil.rmtree(data)
+    shutil.copytree(backup / "slapd" / "data", data)
     academy.sandbox.start()
 
 
@@ -44,31 +43,6 @@ def journal_of(academy: Academy) -> Path:
 
 def last_run(academy: Academy) -> str:
     return str(academy.run("journal", "show", "--run", "last", "-o", "json").json[0]["run"])
-
-
-COMMANDS = (
-    f"nightly --as-of {LATER}",
-    "account rename claire.dubreuil --usage-name Morel --until 2026-10-01",
-    "password activate claire.dubreuil --administrator --out FILE",
-    "exception grant claire.dubreuil --service iprof --until 2026-10-01",
-    "account unlock claire.dubreuil",
-)
-
-
-def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy) -> None:
-    for command in COMMANDS:
-        words = command.replace("FILE", str(restored.folder / "codes.csv")).split()
-        if command.startswith("account unlock"):
-            assert restored.run("account", "lock", "claire.dubreuil", "--reason", "trial").code == 0
-        before = restored.sandbox.entries("o=gouv,c=fr")
-        extra = () if "nightly" in command else ("--reason", "trial", "--as-of", DAY)
-        if "password" in command:
-            extra = ("--reason", "trial")
-        ran = restored.run(*words, *extra)
-        assert ran.code == 11, ran.err
-        assert last_run(restored) in ran.err or "account unlock" in command
-        assert "piactl recover" in ran.err
-        assert restored.sandbox.entries("o=gouv,c=fr") == before
 
 
 def test_an_older_directory_counts_no_identity_check(restored: Academy) -> None:
@@ -82,55 +56,6 @@ def test_an_older_directory_counts_no_identity_check(restored: Academy) -> None:
     )
     assert ran.code == 11, ran.err
     assert restored.sandbox.entries("o=gouv,c=fr") == before
-
-
-def test_a_lock_works_in_an_older_directory_and_nights_stay_refused(restored: Academy) -> None:
-    ran = restored.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--as-of", DAY)
-    assert ran.code == 0, ran.err
-    assert "warning: the directory is older" in ran.err
-    assert restored.show("claire.dubreuil", DAY)["lock"] is not None
-    assert restored.run("nightly", "--as-of", LATER).code == 11
-
-
-def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
-    academy: Academy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The record of the night is there, but `cn=state` is from the night before."""
-    monkeypatch.setattr(known_server, "MARGIN", known_server.MARGIN * 0)
-    academy.night(DAY, academy.feed(row(), day=DAY))
-    dn = f"cn=state,{academy.sandbox.state}"
-    before = academy.sandbox.entry(dn)
-    assert before is not None
-    academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
-    with academy.sandbox.root() as root:
-        root.modify(dn, {"piactlData": [("MODIFY_REPLACE", before["piactlData"])]})
-    older = known_server.began_at(last_run(academy))
-    monkeypatch.setattr(known_server, "began_at", _apart(older))
-    ran = academy.run("nightly", "--as-of", LATER)
-    assert ran.code == 11, ran.err
-    assert "the last run of the directory is" in ran.err
-
-
-def _apart(latest):  # type: ignore[no-untyped-def]
-    """Runs of one test begin within a second: all except the latest count as an hour earlier."""
-    from datetime import timedelta
-
-    real = known_server.began_at
-    seen: list[str] = []
-
-    def began(run: str):  # type: ignore[no-untyped-def]
-        seen.append(run)
-        return real(run) - timedelta(hours=1) if len(seen) == 1 else real(run)
-
-    return began
-
-
-def test_a_night_runs_after_the_state_record_was_deleted(academy: Academy) -> None:
-    """Deleting `cn=state` is the documented way to have every account evaluated."""
-    academy.night(DAY, academy.feed(row(), day=DAY))
-    with academy.sandbox.root() as root:
-        root.delete(f"cn=state,{academy.sandbox.state}")
-    academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
 
 
 def test_help_desk_runs_do_not_make_the_directory_look_older(academy: Academy) -> None:

@@ -17,11 +17,11 @@ from .test_disasters import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
 
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 SIZES = [
-    pytest.param(200, AUTUMN, id="200-autumn"),
-    pytest.param(450, AUTUMN, id="450-autumn", marks=pytest.mark.long),
-    pytest.param(450, RENTREE, id="450-rentree", marks=pytest.mark.long),
-    pytest.param(5_000, AUTUMN, id="5000-autumn", marks=pytest.mark.long),
-    pytest.param(5_000, RENTREE, id="5000-rentree", marks=pytest.mark.long),
+    pytest.param((200, AUTUMN), id="200-autumn"),
+    pytest.param((450, AUTUMN), id="450-autumn", marks=pytest.mark.long),
+    pytest.param((450, RENTREE), id="450-rentree", marks=pytest.mark.long),
+    pytest.param((5_000, AUTUMN), id="5000-autumn", marks=pytest.mark.long),
+    pytest.param((5_000, RENTREE), id="5000-rentree", marks=pytest.mark.long),
 ]
 
 
@@ -30,7 +30,7 @@ class TwoSources:
     source of changes."""
 
     def __init__(self, folder: Path, people: int, day: date) -> None:
-        self.day, self.folder = day, folder
+        self.people, self.day, self.folder = people, day, folder
         register = write_register(folder / "establishments.csv", people)
         self.rehearsal = Rehearsal(folder, register, ("epp", "agape"), deltas=("moves",))
         rows = sorted(crowd(people, day).copy(), key=lambda row: row[_AT["uai"]])
@@ -63,6 +63,12 @@ class TwoSources:
         return tuple(sorted({refusal.kind for refusal in ready.plan.refusals}))
 
 
+@pytest.fixture(scope="module", params=SIZES)
+def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TwoSources:
+    """Two sources for tests that only plan."""
+    return TwoSources(tmp_path_factory.mktemp("two"), *request.param)
+
+
 def sorted_by(*columns: str) -> Callable[[Rows], Rows]:
     return lambda rows: sorted(rows, key=lambda row: [row[_AT[name]] for name in columns])
 
@@ -84,12 +90,11 @@ HALVES: dict[str, Callable[[Rows], Rows]] = {
 }
 
 
-@pytest.mark.parametrize(("people", "day"), SIZES)
-def test_a_source_with_half_or_foreign_people_is_stopped(tmp_path: Path, people: int, day: date) -> None:
-    two = TwoSources(tmp_path, people, day)
+def test_a_source_with_half_or_foreign_people_is_stopped(two: TwoSources) -> None:
+    day = two.day
     right = two.stopped_by(two.files(day, *two.parts()))
     # after a first load on 1 September the service that 173 people have begins for 34 more the next day
-    assert right == (("service_growth",) if (people, day) == (5_000, RENTREE) else ())
+    assert right == (("service_growth",) if (two.people, day) == (5_000, RENTREE) else ())
     by_date = {*two.summary}
     assert two.stopped_by(two.files(day, two.parts()[0], names=["epp"])) == right
     for name, half in HALVES.items():
@@ -119,7 +124,7 @@ SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonctio
     ("people", "day", "names"),
     [
         pytest.param(450, AUTUMN, SHORT, id="450-moved"),
-        *[pytest.param(*size.values, [*WRONG], id=size.id, marks=pytest.mark.long) for size in SIZES],
+        *[pytest.param(*size.values[0], [*WRONG], id=size.id, marks=pytest.mark.long) for size in SIZES],
     ],
 )
 def test_a_source_with_a_wrong_column_is_stopped(
@@ -138,18 +143,17 @@ def test_a_source_with_a_wrong_column_is_stopped(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("people", "day"), SIZES[1:3])
-def test_two_columns_moved_by_one_row(tmp_path: Path, people: int, day: date) -> None:
-    two = TwoSources(tmp_path, people, day)
+@pytest.mark.parametrize("size", SIZES[1:3])
+def test_two_columns_moved_by_one_row(tmp_path: Path, size: tuple[int, date]) -> None:
+    two, day = TwoSources(tmp_path, *size), size[1]
     for one, other in combinations(COLUMNS, 2):
         spoiled = [moved(other)(moved(one)(rows)) for rows in two.parts()]
         assert two.stopped_by(two.files(day, *spoiled)), (one, other)
 
 
-@pytest.mark.parametrize(("people", "day"), SIZES)
-def test_a_delta_that_contains_everybody(tmp_path: Path, people: int, day: date) -> None:
+def test_a_delta_that_contains_everybody(two: TwoSources) -> None:
     """This includes people whom two sources list: a post has one source, so each account would change."""
-    two = TwoSources(tmp_path, people, day)
+    day = two.day
     everybody = [row for part in two.parts() for row in part]
     delta = two.files(day, everybody, names=["moves"])
     assert "update" in two.stopped_by(delta)

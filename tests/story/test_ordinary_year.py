@@ -49,7 +49,7 @@ def nights(every: int, first: date, last: date) -> Iterator[Night]:
 @pytest.mark.parametrize(
     ("people", "every", "seed"),
     [
-        pytest.param(200, 26, 1, id="200-monthly"),
+        pytest.param(200, 26, 1, id="200-monthly", marks=pytest.mark.long),
         pytest.param(300, 26, 1, id="300-monthly", marks=pytest.mark.long),
         pytest.param(450, 12, 1, id="450-fortnightly", marks=pytest.mark.long),
         pytest.param(5_000, 26, 1, id="5000-monthly", marks=pytest.mark.long),

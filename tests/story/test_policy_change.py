@@ -55,34 +55,6 @@ def test_a_service_added(loaded: Academy) -> None:
     assert "urn:mace:ac-amiens.fr:service:stylo" in loaded.values("nour.caron", "eduPersonEntitlement")
 
 
-def test_a_service_removed(loaded: Academy) -> None:
-    path = loaded.sandbox.folder / "policy.yaml"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.startswith("  annuaire:")), encoding="utf-8")
-    loaded.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
-    assert touched(loaded) == [
-        ("hugo.vasseur", "revoke"),
-        ("nour.caron", "revoke"),
-        ("yse.lambert", "revoke"),
-    ]
-
-
-def test_a_service_of_one_establishment_added(loaded: Academy) -> None:
-    loaded.edit(
-        "policy.yaml",
-        "  # business applications, by function",
-        "  clef: {label: Clef, profiles: [direction], scope: establishment}",
-    )
-    assert touched(loaded) == [("yse.lambert", "grant")]
-    urn = f"urn:mace:ac-amiens.fr:service:clef:{MICHELIS}"
-    assert urn in loaded.values("yse.lambert", "eduPersonEntitlement")
-
-
-def test_a_shorter_grace_closes_those_it_should(loaded: Academy) -> None:
-    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
-    assert touched(loaded) == [("leo.petit", "deactivate"), ("leo.petit", "update")]
-
-
 def test_a_position_that_keeps_a_service_allows_log_in(loaded: Academy) -> None:
     loaded.edit("policy.yaml", "{keeps: none}\n  detachement", "{keeps: [messagerie]}\n  detachement")
     kinds = dict(touched(loaded))
@@ -94,17 +66,6 @@ def test_a_comment_changes_nothing(loaded: Academy) -> None:
     with (loaded.sandbox.folder / "policy.yaml").open("a", encoding="utf-8") as file:
         file.write("# relu\n")
     assert touched(loaded) == []
-
-
-def test_a_guard_sees_a_change_of_policy(loaded: Academy) -> None:
-    loaded.edit("policy.yaml", "  - {days: 30}", "  - {days: 5}")
-    loaded.edit(
-        "policy.yaml",
-        "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:",
-        "  deactivate: {max: 0, share: 0}\n  archive:",
-    )
-    with loaded.nothing_written():
-        assert "deactivate: 1 of 5" in loaded.night(DAY, code=4).err
 
 
 def by(academy: Academy, group: str, *words: str, code: int = 0) -> dict[str, Any]:

@@ -185,13 +185,3 @@ def test_a_corrected_matricule_says_if_the_lock_goes_on(absent: Academy, rows: l
     absent.night("2026-09-14", feed(absent, "2026-09-14", *new))
     expected = ("on-leave", True) if SUSPENDED in rows else ("active", False)
     assert locked(absent, "2026-09-14") == expected
-
-
-def test_in_french(absent: Academy) -> None:
-    ran = absent.run_in_french("why", UID, "login", "--as-of", "2026-09-12")
-    assert (
-        "verrouillé par RH, sans fin connue : position verrouille : ENS à 0800009A (Lycée Louis Thuillier) "
-        "du 2026-09-07 au 2026-09-09 [hr-001.csv:3] ; la ligne est absente depuis le 2026-09-10 ; "
-        "il prend fin quand les RH citent la personne sans cette position, ou par un administrateur"
-        in flat(ran.out)
-    )

@@ -17,25 +17,13 @@ def row(**values: str) -> str:
     return feeds.row(**{"debut": "2026-01-01", **values})
 
 
-def test_archival_also_removes_values_of_other_systems(academy: Academy) -> None:
-    academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
-    foreign = {
-        "eduPersonEntitlement": ["urn:mace:elsewhere.example:service:library", "urn:mace:other:app"],
-        "description": ["congés du 3 au 9, épouse joignable"],
-        "homePhone": ["+33 3 22 00 00 00"],
-    }
-    academy.change("claire.dubreuil", **foreign)
-    academy.nights("2026-07-01")
-    entry = academy.entry("claire.dubreuil")
-    assert entry["piactlState"] == [b"archived"]
-    assert set(foreign).isdisjoint(entry)
-
-
 def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(fin="2026-03-31"), day=DAY))
     foreign = {
         "jpegPhoto": [("MODIFY_ADD", [b"\xff\xd8\xff"])],
         "eduPersonEntitlement": [("MODIFY_ADD", ["urn:mace:other:app:right"])],
+        "description": [("MODIFY_ADD", ["congés du 3 au 9, épouse joignable"])],
+        "homePhone": [("MODIFY_ADD", ["+33 3 22 00 00 00"])],
     }
     with academy.sandbox.root() as root:
         root.modify(academy.dn("claire.dubreuil"), foreign)

@@ -17,18 +17,17 @@ import pytest
 from piactl.cli.framework import run_context
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
-from piactl.directory.port import RawEntry, Writer
-from piactl.errors import LockLost, UnsafePlan
+from piactl.directory.port import Writer
+from piactl.errors import LockLost
 from piactl.host_secrets import identity_password
 from piactl.planning import evaluate
 from piactl.planning import make_plan as planning
 from piactl.runs import run_lock as locking
 from piactl.runs.run_lock import LockHolder, RunLock
-from tests.outside import STATE
 
 from .academy import Academy, Ran
 from .feeds import row
-from .killed import killed_by
+from .killed import killed_at_calls_of, killed_by
 
 DAY, NEXT = "2026-09-10", "2026-09-11"
 CLAIRE = row()
@@ -76,10 +75,6 @@ def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
         yield writer, lock, now
 
 
-def lock_entry(writer: Writer) -> RawEntry | None:
-    return writer.read(f"cn=lock,{STATE}", ["objectClass", "piactlData", "piactlWriter"])
-
-
 def expiry(academy: Academy) -> datetime:
     return datetime.fromisoformat(record(academy, "cn=lock")["expires"])
 
@@ -92,36 +87,6 @@ def test_an_expired_run_lock_that_nobody_took_can_be_renewed(academy: Academy) -
         lock.keep()
         lock.check()
         assert expiry(academy) == now() + timedelta(seconds=300)
-
-
-def test_an_expired_run_lock_taken_by_another_run_is_lost(academy: Academy) -> None:
-    settings = open_configuration(academy.sandbox.config).settings.directory
-    with (
-        locks(academy) as (_, lock, now),
-        open_writer(settings, "administrator", identity_password) as writer,
-    ):
-        now.on(400)
-        other = LockHolder("other", "third.example", 1, 1, "piactl")
-        RunLock(writer, settings.state, other, 300, now).acquire(lock_entry(writer))
-        with pytest.raises(LockLost, match="another run took over the lock"):
-            lock.keep()
-        lock.release()
-        assert record(academy, "cn=lock")["run"] == "other"
-
-
-def test_a_host_with_a_wrong_clock_does_not_take_the_lock_of_a_run(academy: Academy) -> None:
-    settings = open_configuration(academy.sandbox.config).settings.directory
-    with (
-        locks(academy) as (_, lock, now),
-        open_writer(settings, "administrator", identity_password) as writer,
-    ):
-        wrong = Leaps(now() + timedelta(seconds=1200))
-        other = LockHolder("other", "third.example", 1, 1, "piactl")
-        with pytest.raises(UnsafePlan, match="the clock of this host says"):
-            RunLock(writer, settings.state, other, 300, wrong).acquire(lock_entry(writer), 10)
-        lock.keep()
-        lock.check()
-        assert record(academy, "cn=lock")["run"] == "20260910T010203-abcdef"
 
 
 def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
@@ -160,15 +125,6 @@ def test_a_process_that_proc_hides_counts_as_alive(monkeypatch: pytest.MonkeyPat
 # Records
 
 
-def test_a_numen_in_a_reason_is_in_no_record(academy: Academy) -> None:
-    numen = "01E9501234ABC"
-    feed = academy.feed(CLAIRE, day=DAY)
-    digest = academy.run("feed", "check", feed, "-o", "json").json["digest"]
-    words = ["--as-of", DAY, "--accept-feed", digest, "--reason", f"agent {numen} vu"]
-    assert academy.run("nightly", feed, *words).code == 0
-    assert numen not in academy.run("runs", "show", "last", "-o", "json").out
-
-
 def test_a_refused_feed_is_in_the_list_of_runs_with_its_reason(academy: Academy) -> None:
     academy.night(NEXT, academy.feed(CLAIRE, day=NEXT))
     academy.night(NEXT, academy.feed(CLAIRE, HUGO, day=DAY), code=6)
@@ -198,18 +154,10 @@ def test_a_run_that_failed_early_is_in_the_list_with_its_reason(academy: Academy
     assert "ou=waiting" in last["note"]
 
 
-KILLED = """
-import os, signal
-from piactl.cli.main import main
-from piactl.runs import apply_plan as executor
-executor._write_accounts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-main()
-"""
-"""A run that is killed before it writes its first account."""
-
-
 def killed(academy: Academy, *feeds: Path) -> None:
-    killed_by(KILLED, academy, "nightly", *map(str, feeds), "--as-of", NEXT)
+    """A run is killed before it writes its first account."""
+    program = killed_at_calls_of("executor._write_accounts")
+    killed_by(program, academy, "1", "nightly", *map(str, feeds), "--as-of", NEXT)
 
 
 def test_a_night_without_a_feed_after_a_killed_run_puts_a_changed_entry_right(academy: Academy) -> None:

@@ -109,20 +109,6 @@ def test_feed_check(academy: Academy) -> None:
     assert "0800009A would be right" in text.partition(f"{feed.name}:4: uai:")[2].split("\n")[0]
 
 
-def test_feed_check_reports_what_only_the_policy_knows(academy: Academy) -> None:
-    feed = academy.feed(
-        GOOD,
-        row(matricule="1005", fonction="QQQ", prenom="Ida"),
-        row(matricule="1006", position="ailleurs", prenom="Léo"),
-        day=DAY,
-    )
-    rejections = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
-    assert {(r["line"], r["column"], r["matricule"]) for r in rejections} == {
-        (3, "fonction", "1005"),
-        (4, "position", "1006"),
-    }
-
-
 def test_feed_rejects(academy: Academy) -> None:
     feed = academy.feed(GOOD, WRONG_DAY, row(matricule="1005", fonction="QQQ", prenom="Ida"), day=DAY)
     out = academy.folder / "out.csv"
@@ -132,15 +118,3 @@ def test_feed_rejects(academy: Academy) -> None:
     assert [(r["matricule"], bool(r["rejet"])) for r in rows] == [("1002", True), ("1005", True)]
     assert academy.spawn("feed", "rejects", feed, "--out", "-").out == out.read_text(encoding="utf-8")
     assert academy.run("feed", "check", academy.raw_feed(b"")).code == 6
-
-
-def test_a_rejected_row_holds_an_account_as_it_is(academy: Academy) -> None:
-    academy.night(DAY, academy.feed(GOOD, day=DAY))
-    before = academy.stamps()
-    feed = academy.feed(
-        row(nom_usage="Aubry", fin="2026-09-01"), row(debut="demain", uai="0800010B"), day="2026-09-06"
-    )
-    plan = academy.plan(feed, "--as-of", "2026-09-06")
-    assert [h["uid"] for h in plan["holds"]] == ["claire.dubreuil"]
-    academy.night("2026-09-06", feed)
-    assert academy.stamps() == before

@@ -202,17 +202,6 @@ def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
     assert {"active", "grace", "deactivated", "archived"} <= seen
 
 
-def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong reading of a rule must also be noticed through the command."""
-
-    def never(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(oracle, "handed_over", never)
-    with pytest.raises(AssertionError, match="on 20"):
-        check(academy, collected(8))
-
-
 def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int) -> int:
     """Runs nights for what is due, each followed by a look at everything, which must find nothing to do."""
     rows = [line for number, life in enumerate(many) for line in lines(number, life)]

@@ -54,33 +54,11 @@ def test_people_absent_before_their_start_never_get_an_account(academy: Academy)
     assert academy.names() == {"1001": "claire.dubreuil"}
 
 
-def test_homonyms_in_waiting_are_numbered_by_start(academy: Academy) -> None:
-    rows = [
-        row(matricule=number, prenom="Marie", nom_famille="Martin", debut=start)
-        for number, start in (("1", "2026-11-05"), ("2", "2026-11-03"), ("3", "2026-11-03"))
-    ]
-    academy.night("2026-09-05", academy.feed(HERE, *rows, day="2026-09-05"))
-    academy.night("2026-10-25")
-    names = academy.names()
-    assert [names[n] for n in "231"] == ["marie.martin", "marie.martin1", "marie.martin2"]
-
-
 def both(academy: Academy, full: list[str], delta: list[str], day: str) -> list:
     return [
         academy.feed(*full, day=day, source="epp"),
         academy.feed(*delta, day=day, source="moves"),
     ]
-
-
-def test_a_full_and_a_delta_feed_in_one_run(academy: Academy) -> None:
-    academy.sources(epp="kind: full", moves="kind: delta")
-    second = row(uai=MICHELIS, modalite="secondaire")
-    academy.twice("2026-09-05", *both(academy, [HERE, COMING], [second], "2026-09-05"))
-    shown = academy.show("claire.dubreuil", "2026-09-05")
-    assert [a["uai"] for a in shown["assignments"]] == ["0800009A", MICHELIS]
-    # the order on the command line makes no difference
-    full, delta = both(academy, [HERE, COMING], [second], "2026-09-06")
-    academy.quiet_night("2026-09-06", delta, full)
 
 
 def test_of_sources_that_contradict_each_other_the_first_counts(academy: Academy) -> None:
@@ -111,41 +89,6 @@ def test_of_sources_that_contradict_each_other_the_first_counts(academy: Academy
     before = academy.stamps()
     academy.night("2026-09-07", *feeds)
     assert academy.stamps()[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
-
-
-def test_one_numen_under_two_matricules_holds_the_newcomer(academy: Academy) -> None:
-    numen = "20E9512345XYZ"
-    academy.night("2026-09-05", academy.feed(row(numen=numen), row(matricule="1003", prenom="Nour")))
-    rows = [
-        row(numen=numen, nom_usage="Aubry"),
-        row(matricule="1009", numen=numen, prenom="Ysé", nom_famille="Lambert"),
-        row(matricule="1003", prenom="Nour", numen="20E9500000AAA"),
-    ]
-    feed = academy.feed(*rows, day="2026-09-06")
-    plan = academy.plan(feed, "--as-of", "2026-09-06")
-    assert {(h["matricule"], h["uid"]) for h in plan["holds"]} == {("1009", None)}
-    assert all("NUMEN" in h["why"] and numen not in h["why"] for h in plan["holds"])
-    academy.twice("2026-09-06", feed)
-    assert academy.values("claire.dubreuil", "mail") == ["claire.aubry@ac-amiens.fr"]
-    assert academy.names() == {"1001": "claire.dubreuil", "1003": "nour.dubreuil"}
-
-
-def test_a_newcomer_with_the_numen_of_a_waiting_person_is_held(academy: Academy) -> None:
-    academy.sources(hr="kind: delta")
-    academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
-    thief = row(matricule="1009", numen="20E9512345XYZ", prenom="Ysé", nom_famille="Lambert")
-    plan = academy.plan(academy.feed(thief, day="2026-09-06"), "--as-of", "2026-09-06")
-    assert "1009" in {h["matricule"] for h in plan["holds"]}
-    assert plan["changes"] == []
-
-
-def test_a_numen_that_changes_is_taken_over(academy: Academy) -> None:
-    academy.night("2026-09-05", academy.feed(row(numen="20E9512345XYZ")))
-    before = academy.values("claire.dubreuil", "piactlNumenDigest")
-    academy.twice("2026-09-06", academy.feed(row(numen="20E9512346XYZ"), day="2026-09-06"))
-    after = academy.values("claire.dubreuil", "piactlNumenDigest")
-    assert len(after) == 1
-    assert after != before
 
 
 @pytest.mark.parametrize("due_only", [True, False])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
-from typing import Any
 
 from .academy import Academy, prepared
 from .feeds import HEADER, MICHELIS, row, text
@@ -23,7 +21,6 @@ ROWS = [
     for n in range(PEOPLE)
 ]
 LAST, DAY = "2026-03-01", "2026-03-02"
-LOSES = {"revoke", "suspend", "deactivate", "archive", "lock"}
 
 
 @prepared
@@ -52,24 +49,11 @@ def slipped() -> bytes:
 
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "empty": ("empty", lambda: b""),
-    "byte order mark only": ("bom-only", lambda: b"\xef\xbb\xbf"),
-    "header only": ("header-only", lambda: text([], DAY).encode()),
     "cut in a row": ("cut", lambda: text(ROWS).encode()[:-30]),
-    "cut in its last line": ("bad-trailer", lambda: text(ROWS, DAY).encode()[:-4] + b"\n"),
-    "count wrong": ("wrong-count", lambda: text(ROWS, DAY).replace(f"rows={PEOPLE}", "rows=61").encode()),
     "uai and fonction swapped": ("bad-column", lambda: swapped("uai", "fonction")),
     "matricules and starts swapped": ("few-known", lambda: swapped("debut", "matricule")),
     "names and dates swapped": ("bad-column", lambda: swapped("prenom", "debut")),
-    "a required column missing": (
-        "missing-column",
-        lambda: text(ROWS, DAY).replace("uai", "rne", 1).encode(),
-    ),
-    "UTF-16": ("wrong-encoding", lambda: text(ROWS, DAY).encode("utf-16")),
     "ISO-8859-15 where UTF-8 is declared": ("wrong-encoding", lambda: text(ROWS, DAY).encode("iso-8859-15")),
-    "UTF-8 read as Windows-1252 by somebody": (
-        "wrong-encoding",
-        lambda: text(ROWS, DAY).encode().decode("cp1252", "replace").encode(),
-    ),
     "yesterday's file": ("older", lambda: text(ROWS[:-1], "2026-02-28").encode()),
     "another population": ("few-known", others),
     "half of the people": ("few-known", lambda: text(ROWS[: PEOPLE // 2], DAY).encode()),
@@ -82,6 +66,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "matricules moved by one row": ("held", slipped),
     "a compressed file": ("not-csv", lambda: b"\x1f\x8b\x08\x00" + bytes(range(256)) * 20),
 }
+"""Files that are refused whatever the directory holds are in tests/feed/test_gauntlet.py."""
 
 
 def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:
@@ -93,67 +78,6 @@ def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:
         assert f"[{code}]" in ran.err, name
     # the night after, with the right file, is as if nothing had happened
     loaded.quiet_night(DAY, loaded.raw_feed(text(ROWS, DAY).encode()))
-
-
-def losses(plan: Any) -> list[tuple[str, str]]:
-    """What a plan takes from accounts, as (uid, kind)."""
-    account_losses = [
-        (change["uid"], change["kind"]) for change in plan["changes"] if change["kind"] in LOSES
-    ]
-    for change in plan["changes"]:
-        after = change["after"].get("login_until")
-        if after is not None and change["before"] and change["before"].get("login_until") != after:
-            account_losses.append((change["uid"], "login"))
-    return account_losses
-
-
-def test_cut_at_any_byte(loaded: Academy) -> None:
-    """With and without the last line; a cut at the end of a line shows as absences, which take nothing."""
-    seed = 20261101
-    random = Random(seed)
-    refused = harmless = 0
-    for content in (text(ROWS, DAY).encode(), text(ROWS).encode()):
-        ends = [offset + 1 for offset, byte in enumerate(content) if byte == 10]
-        places = {*random.sample(range(len(content)), 8), *random.sample(ends[:-1], 2), ends[-2]}
-        for place in sorted(places):
-            feed = loaded.raw_feed(content[:place])
-            ran = loaded.run("plan", feed, "--as-of", DAY, "-o", "json")
-            assert ran.code in (0, 6), (seed, place, ran.err)
-            if ran.code == 6:
-                refused += 1
-            else:
-                harmless += 1
-                assert losses(ran.json) == [], (seed, place)
-                assert ran.json["changes"] == [], (seed, place)
-    assert refused > 12
-    assert harmless > 0
-
-
-DAMAGE: dict[str, Callable[[str], str]] = {
-    "cut": lambda line: line[: len(line) // 2],
-    "a column more": lambda line: line.replace(";", ";;", 1),
-    "no delimiter": lambda line: line.replace(";", " "),
-    "no matricule": lambda line: line[line.index(";") :],
-    "a day that is none": lambda line: line.replace("2026-01-01", "2026-02-30"),
-    "another person's start": lambda line: line.replace("2026-01-01", "2036-01-01") + "1999-01-01",
-    "UAI with a wrong key": lambda line: line.replace("0800009A", "0800009B").replace(MICHELIS, "0800010A"),
-    "unknown fonction": lambda line: line.replace(";ENS;", ";ZZZ;"),
-    "an open quote": lambda line: line.replace(";", ';"', 1),
-    "a name that is none": lambda line: line.replace("Lefèvre", "Lef\ufffdvre"),
-}
-
-
-def test_any_row_broken(loaded: Academy) -> None:
-    """The first row, one in the middle and the last one, in turn."""
-    for number, (damage, broken) in enumerate(DAMAGE.items()):
-        index = (0, PEOPLE // 2, PEOPLE - 1)[number % 3]
-        rows = list(ROWS)
-        rows[index] = broken(rows[index])
-        ran = loaded.run("plan", loaded.raw_feed(text(rows, DAY).encode()), "--as-of", DAY, "-o", "json")
-        assert ran.code in (0, 6), ran.err
-        if ran.code == 0:
-            assert ran.json["changes"] == [], damage
-            assert ran.json["rejections"], damage
 
 
 def test_a_broken_row_for_many_nights_ends_nobody(loaded: Academy) -> None:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import random
-import signal
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from tests.programs import WITHOUT_READ_BACK
-
-from .moments import calls_of, killed_at, need_strace, some_moment
-from .survival import check_directory, check_half, check_journal, check_nothing_left_to_do, check_survived
+from .moments import calls_of, killed_at, need_strace
+from .survival import check_half, check_survived
 from .world import World
-
-
-def killed_some_time(world: World, rng: random.Random) -> tuple[bool, str]:
-    """kill -9 at a random moment: whether it struck before the run had ended, and the moment."""
-    process = world.spawn(world.night())
-    moment = some_moment(world, process, rng)
-    process.kill()
-    process.communicate(timeout=20)
-    return process.returncode == -signal.SIGKILL, moment
 
 
 def killed_run(world: World) -> str:
@@ -47,67 +35,6 @@ def writing(calls: list[tuple[str, int]]) -> range:
     names = [name for name, _ in calls]
     synced = [index for index, name in enumerate(names) if name == "fdatasync"]
     return range(names.index("rename"), synced[-3])
-
-
-def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Counter[str]]:
-    """Kills `rounds` times; returns how many kills struck a run, and where."""
-    rng = random.Random(seed)
-    fired, places = 0, Counter[str]()
-    resolved = 0
-    # for a few rounds one night shows enough: a call that does not come is counted as a kill that missed
-    calls = calls_of(world, nights_run=1 if rounds < 5 else 3) if kill == "call" else []
-    for number in range(rounds):
-        world.reset()
-        if kill == "call":
-            # a fourth die among the last calls, at the records of the run itself, and half of them while it
-            # writes
-            among = [range(len(calls) - 40, len(calls)), writing(calls), range(len(calls)), writing(calls)]
-            index = rng.choice(among[number % 4])
-            struck = killed_at(world, *calls[index])
-            moment = f"before {calls[index][0]} {calls[index][1]}, system call {index} of {len(calls)}"
-        else:
-            struck, moment = killed_some_time(world, rng)
-        run = killed_run(world)
-        done = check_half(world)
-        place = where(world, done)
-        print(
-            f"{kill} {number}: kill {moment}: struck={struck} {place}, "
-            f"{len(done)} of {len(world.changed)} made"
-        )
-        journalled = check_survived(world, run)
-        fired += struck
-        resolved += journalled.resolved
-        places[place] += struck
-    print(f"seed {seed}: {fired} of {rounds} kills struck, {dict(places)}, {resolved} doubts resolved")
-    return fired, places
-
-
-def test_a_night_killed_at_random_moments_is_completed_by_the_next(world: World) -> None:
-    fired, _ = survive(world, "time", seed=41, rounds=2)
-    assert fired
-    check_nothing_left_to_do(world)
-
-
-def test_a_night_killed_at_random_system_calls_is_completed_by_the_next(world: World) -> None:
-    need_strace()
-    fired, _ = survive(world, "call", seed=43, rounds=2)
-    assert fired
-    check_nothing_left_to_do(world)
-
-
-@pytest.mark.long
-def test_a_night_killed_often_at_random_moments_is_completed(world: World, rounds: int) -> None:
-    fired, places = survive(world, "time", seed=1041, rounds=rounds)
-    assert fired >= 0.8 * rounds
-    assert places["writing"] >= 0.1 * rounds
-
-
-@pytest.mark.long
-def test_a_night_killed_often_at_random_system_calls_is_completed(world: World, rounds: int) -> None:
-    need_strace()
-    fired, places = survive(world, "call", seed=1043, rounds=2 * rounds)
-    assert fired >= 1.7 * rounds
-    assert places["writing"] >= 0.3 * rounds
 
 
 @pytest.mark.long
@@ -142,18 +69,3 @@ def test_a_small_night_killed_at_its_system_calls_is_completed(world: World, rou
     assert not set(+missed) - {"recvfrom"}
     assert missed["recvfrom"] <= 0.2 * len(calls)
     assert places["writing"] >= min(10, 0.1 * len(calls))
-
-
-@pytest.mark.long
-def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
-    """Negative control: without the read-back the same kill must not pass."""
-    need_strace()
-    # in the middle of the second hundred of writes: they have intents and no outcomes
-    assert killed_at(world, "sendto", 190, world.configure("single.yaml", directory__in_flight=1))
-    done = check_half(world)
-    assert 100 < len(done) < 200, len(done)
-    rerun = world.run(world.night(prelude=WITHOUT_READ_BACK))
-    assert rerun.code == 0, rerun.said
-    check_directory(world)
-    with pytest.raises(AssertionError, match="intents without exactly one outcome"):
-        check_journal(world)

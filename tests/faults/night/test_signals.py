@@ -116,45 +116,6 @@ def test_a_signal_before_the_run_begins_leaves_no_trace(world: World) -> None:
     assert world.lines() == []
 
 
-@pytest.mark.parametrize("layout", ["ndjson", "json", "csv", "table"])
-def test_a_pipe_closed_by_its_reader_is_no_error(world: World, layout: str) -> None:
-    command = world.forwarded("account", "list", "-o", layout)
-    shell = '"$@" | head -1; echo "${PIPESTATUS[0]}"'
-    done = world.run(["bash", "-c", shell, "bash", *command])
-    first, code = done.out.splitlines()
-    assert first
-    assert (code, done.said) == ("0", "")
-
-
-def test_a_closed_stdout_is_no_error(world: World) -> None:
-    """A pipe that nobody reads from, so that the first write fails."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2026-09-02", *world.feeds]):
-            done = subprocess.run(
-                world.forwarded(*words),
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=60,
-                cwd=world.folder,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-                check=False,
-            )
-            assert (done.returncode, done.stderr) == (0, ""), words
-    finally:
-        os.close(writing)
-
-
-def test_a_closed_stderr_leaves_the_exit_code(world: World) -> None:
-    shell = '{ "$@"; echo $? >&3; } 3>&1 >/dev/null 2> >(exec true)'
-    command = world.forwarded("account", "show", "nobody.atall")
-    done = world.run(["bash", "-c", shell, "bash", *command])
-    assert done.out == "9\n"
-
-
 def test_a_nightly_completes_though_nobody_reads_its_output(world: World) -> None:
     reading, writing = os.pipe()
     os.close(reading)

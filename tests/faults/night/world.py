@@ -97,11 +97,6 @@ class World:
         start = ["-c", f"{prelude}{_MAIN}"] if prelude else ["-m", "piactl"]
         return [sys.executable, *start, "--config", str(config or self.config), *words]
 
-    def forwarded(self, *words: str) -> list[str]:
-        """The same for a program with the streams of whoever starts it."""
-        program = shared_forks().program(self.folder / "program")
-        return [str(program), "--config", str(self.config), *words]
-
     def night(self, *, config: Path | None = None, prelude: str = "") -> list[str]:
         """The command of the night: `nightly` with `feeds`."""
         return self.command("nightly", "--as-of", str(NEXT), *self.feeds, config=config, prelude=prelude)
