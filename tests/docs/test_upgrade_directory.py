@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import ldap3
 import pytest
@@ -223,6 +224,71 @@ def test_a_new_password_of_an_identity(make_sandbox: Any, capsys: pytest.Capture
     standing.types(section("A new password for a service identity"))
     assert (sandbox.folder / "secrets" / "reader").read_text() != before
     standing.is_sound()
+
+
+# ---- groups that list their members
+
+DEFINED, EMPTIED, DELETED = blocks(PAGE.split("\n## Groups that list their members")[1].split("\n## ")[0])
+
+
+def with_listing_groups(standing: Standing) -> None:
+    """Gives the directory a group of the policy and one of nobody, both with a member who has left."""
+    sandbox = standing.sandbox
+    for name, label, asked in (
+        ("service:iprof", "I-Prof", "eduPersonEntitlement=urn:mace:ac-amiens.fr:service:iprof"),
+        ("x", "Équipe", "uid=x"),
+    ):
+        url = f"ldap:///{quote(sandbox.accounts, safe='=,')}??sub?(&(objectClass=piactlAccount)({asked}))"
+        values = {"description": label, "labeledURI": url, "owner": sandbox.state}
+        member = [f"uid=has.left,{sandbox.accounts}", sandbox.state]
+        classes = ["groupOfNames", "labeledURIObject"]
+        sandbox.add(f"cn={name},{GROUPS}", {"objectClass": classes, **values, "member": member})
+    assert standing.errors() == {"D64"}
+
+
+def test_groups_that_list_their_members_become_definitions(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    standing = Standing(sandbox, sandbox, capsys)
+    with_listing_groups(standing)
+    standing.types(DEFINED)
+    groups = sandbox.entries(GROUPS, "(!(objectClass=organizationalUnit))")
+    assert groups.keys() == {f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"}
+    assert groups[f"cn=x,{GROUPS}"]["description"] == ["Équipe".encode()]
+    assert {values["objectClass"][0] for values in groups.values()} == {b"groupOfURLs"}
+    assert standing.errors() == set()
+    # the first night finds what it would have made
+    policy = sandbox.folder / "policy.yaml"
+    policy.write_text(
+        policy.read_text(encoding="utf-8") + "\ngroups: {services: [iprof]}\n", encoding="utf-8"
+    )
+    assert run(["--config", str(sandbox.config), "nightly"]) == 0
+    kept = groups[f"cn=service:iprof,{GROUPS}"]
+    assert sandbox.entries(GROUPS, "(objectClass=groupOfURLs)") == {f"cn=service:iprof,{GROUPS}": kept}
+
+
+def test_groups_that_list_their_members_are_emptied_and_named_without_dynlist(
+    make_sandbox: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox = make_sandbox(accesslog=True)
+    sandbox.stop()
+    conf = sandbox.folder / "slapd" / "slapd.conf"
+    text = without(conf.read_text(encoding="utf-8"), (r"^overlay dynlist\ndynlist-attrset .*\n", ""))
+    conf.write_text(text, encoding="utf-8")
+    sandbox.start()
+    standing = Standing(sandbox, sandbox, capsys)
+    config = sandbox.config.read_text(encoding="utf-8")
+    sandbox.config.write_text(config.replace(f"  groups: {GROUPS}\n", ""), encoding="utf-8")
+    with_listing_groups(standing)
+    functions = DEFINED.partition("listing cn ")[0]
+    said = standing.types(f"{functions}\n{EMPTIED}")
+    assert said.splitlines()[-2:] == [f"cn=service:iprof,{GROUPS}", f"cn=x,{GROUPS}"]
+    for entry in sandbox.entries(GROUPS, "(objectClass=groupOfNames)").values():
+        assert entry["member"] == [sandbox.state.encode()]
+    assert standing.errors() == {"D64"}
+    standing.types(f"{functions}\n{DELETED}")
+    assert standing.errors() == set()
 
 
 def test_an_application_is_added(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> None:
