@@ -53,8 +53,8 @@ def _check_timezone(document: Document, root: Node) -> None:
 
 def _check_posix(document: Document, root: Node) -> None:
     node = root.at("accounts").at("posix")
-    first, last = node.at("first").integer(), node.at("last").integer()
-    if first is None or last is None:
+    first, last = node.at("first").value, node.at("last").value
+    if not (isinstance(first, int) and isinstance(last, int)):
         return
     if first > last:
         document.mistake(
@@ -85,7 +85,7 @@ def _check_approvals(document: Document, root: Node) -> None:
 def _check_positions(document: Document, root: Node) -> None:
     positions = root.at("positions")
     ends = positions.at("default").at("ends")
-    if ends.truth():
+    if ends.value is True:
         document.mistake(
             ends, "positions.default.ends: this would end every assignment without a position; remove it"
         )
