@@ -201,8 +201,26 @@ class Drifted:
 def compare(keys: BaseKeys, dn: str, uuid: bytes, values: Values, stored: bytes) -> Drifted | None:
     """What another program changed on an entry with these managed values and this base; None if nothing.
     A missing base is a change, too, as is one that piactl did not make for this entry."""
-    found = keys.compare(dn, uuid, values, stored)
-    return Drifted(keys.names, found.added, found.gone, found.digesting) if found is not None else None
+    base = keys.read(stored)
+    if base is None:
+        return Drifted(keys.names)
+    digesting = keys.digesting(base, dn, uuid)
+    # nobody without the key knows the digest of all values, so the seal need not be looked at
+    if base.whole == digesting.whole(values):
+        return None
+    if base.seal and base.seal != digesting.seal(base):
+        return Drifted(keys.names)
+    tags = {name: digesting.tag(name) for name in keys.names}
+    # attributes that piactl manages by now, and that the base does not have
+    new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
+    known = base.items | digesting.items(new)
+    lost, added = known - digesting.items(values), dict[str, tuple[bytes, ...]]()
+    for name in keys.names:
+        added[name] = tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
+    gone = {name: frozenset(i for i in lost if i.startswith(tag)) for name, tag in tags.items()}
+    gone = {name: items for name, items in gone.items() if items}
+    added = {name: some for name, some in added.items() if some}
+    return Drifted(keys.names, added, gone, digesting) if added or gone else None
 
 
 def _only_closes(name: str, value: bytes) -> bool:

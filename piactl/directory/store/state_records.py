@@ -86,10 +86,6 @@ def _read_taken(r: Record) -> Taken:
 _ABSENCES = tuple[tuple[str, str, str, date, date, tuple[str, ...]], ...]
 
 
-def _absence_rows(absences: Mapping[Key, Absence]) -> Any:
-    return to_json([astuple(absence) for _, absence in sorted(absences.items())])
-
-
 def _read_absences(rows: Any) -> dict[Key, Absence]:
     absences = (Absence(*row) for row in from_json(_ABSENCES, rows))
     return {absence.key: absence for absence in absences}
@@ -127,7 +123,10 @@ LAYOUTS |= {
         brief=("undone", "deviations", "again", "parts", "rejected"),
         inline="record",
         forms={
-            "absences": Form(_absence_rows, _read_absences),
+            "absences": Form(
+                lambda absences: [to_json(astuple(one)) for _, one in sorted(absences.items())],
+                _read_absences,
+            ),
             "parts": Form(lambda parts: [[k, iso(p.day), *p.digests] for k, p in parts.items()], _read_parts),
         },
     ),
