@@ -318,22 +318,25 @@ def _shown(name: str, value: bytes) -> str:
     return masked_mail(text) or "" if name == "supannMailPrive" else text
 
 
+def _adders(settings: DirectorySettings) -> list[str]:
+    """The identities of piactl, below which are those of other hosts; none if the configuration does not name
+    those that add devices."""
+    own = {name: identity.dn for name, identity in settings.identities.items() if identity.dn}
+    return list(own.values()) if own.keys() >= {*_ADDING_DEVICES} else []
+
+
 def foreign_devices(settings: DirectorySettings) -> list[str]:
     """The filter of the devices that no identity of piactl added; none if the configuration does not name the
     identities that add devices."""
-    if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
-        return []
-    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
-    return [filters.none_of(*(filters.equals("creatorsName", dn) for dn in ours))]
+    ours = _adders(settings)
+    return [filters.none_of(*(filters.equals("creatorsName", dn) for dn in ours))] if ours else []
 
 
 def is_foreign_device(raw: RawEntry, settings: DirectorySettings) -> bool:
     """Whether no identity of piactl, of this host or another one, added a device, read with its
     creatorsName."""
-    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
-    # the identities of other hosts are below those of this one
-    added = raw.text("creatorsName")
-    return bool(foreign_devices(settings)) and not any(under(added, dn) for dn in ours)
+    ours = _adders(settings)
+    return bool(ours) and not any(under(raw.text("creatorsName"), dn) for dn in ours)
 
 
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
