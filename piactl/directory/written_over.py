@@ -69,11 +69,6 @@ class WrittenOver:
             if held is not None and fits(held[1]) and _within(name, top, scope):
                 yield _only(held[0], attributes)
 
-    def apply(self, writes: Iterable[Write]) -> None:
-        """Continues as if these writes had been made, one after the other."""
-        for _ in self.write(writes):
-            pass
-
     def write(self, writes: Iterable[Write]) -> Generator[WriteResult]:
         """The results of these writes as if they were made, each once it is asked for."""
         for write in writes:

@@ -18,8 +18,8 @@ from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.port import Outcome, RawEntry, WriteResult, write_one
-from piactl.directory.store.account_list import account_list_writes, run_list_writes
-from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.account_list import account_list_writes
+from piactl.directory.store.accounts import account_dn, written_after
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -400,7 +400,8 @@ def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None
     before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = before.week_began(run.order.as_of) if before else None
-    writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)
+    those = written_after(since) if since else ""
+    writes = account_list_writes(run.writer, run.settings.directory, run.unreadable, those, released)
     must(run.writer, run.while_locked(writes))
 
 

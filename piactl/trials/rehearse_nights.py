@@ -38,8 +38,8 @@ from piactl.core.text import read_json
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
 from piactl.directory.port import RawEntry, Writer
-from piactl.directory.store.account_list import run_list_writes
-from piactl.directory.store.accounts import UUID
+from piactl.directory.store.account_list import account_list_writes
+from piactl.directory.store.accounts import UUID, written_after
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
@@ -359,8 +359,8 @@ class Nights:
         allowed = {refusal.kind for refusal in ready.plan.refusals}
         run = f"{day:%Y%m%d}T030000-rehearsed"
         problems = carry_out(self.writer, directory.state, ready, run, self.known, allowed)
-        since = began if self._listed else None
-        must(self.writer, run_list_writes(self.writer, directory, self.unreadable, since))
+        those = written_after(began) if self._listed else ""
+        must(self.writer, account_list_writes(self.writer, directory, self.unreadable, those))
         self._listed = True
         keep_sets(made.feeds, lambda _said: None)
         return problems

@@ -203,14 +203,14 @@ class World:
 
     def put(self, write: Write | None) -> None:
         assert write is not None
-        self.directory.apply([write])
+        list(self.directory.write([write]))
 
     def remember(self, last: LastRun) -> None:
         """Writes the record that a run leaves at its end."""
         dn = Places(self.site.settings.directory.state).last_run
         entry = self.directory.read(dn, [DATA])
         write = record_write(dn, entry.first(DATA) if entry else None, to_json(last))
-        self.directory.apply([write] if write else [])
+        list(self.directory.write([write] if write else []))
 
     # Accounts
 
@@ -284,8 +284,8 @@ class World:
         return plan_night(self.directory, self.site, feeds, night["as_of"])
 
     def apply(self, ready: ReadyPlan) -> None:
-        self.directory.apply(ready.writes)
-        self.directory.apply(ready.records)
+        list(self.directory.write(ready.writes))
+        list(self.directory.write(ready.records))
         assert ready.last is not None
         self.remember(ready.last)
 

@@ -71,12 +71,14 @@ def test_searches_after_writes_find_the_new_values(directory: WrittenOver) -> No
     due, mail = filters.at_least("due", "20270101"), filters.equals("mail", "a@x.fr")
     by_mail = filters.all_of(IN, filters.present("mail"))
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["d", "ab", "ab"]
-    directory.apply(
-        [
-            Write("modify", f"uid=d,{BASE}", {"mail": (b"A@X.FR",)}, {"due": ()}),
-            Write("modify", f"uid=b,{BASE}", {"due": (b"20280101",)}, {"mail": (b"a@x.fr",)}),
-            Write("delete", f"uid=a,{BASE}"),
-            Write("add", f"uid=e,{BASE}", {"uid": (b"e",), "mail": (b"a@x.fr",)}),
-        ]
+    list(
+        directory.write(
+            [
+                Write("modify", f"uid=d,{BASE}", {"mail": (b"A@X.FR",)}, {"due": ()}),
+                Write("modify", f"uid=b,{BASE}", {"due": (b"20280101",)}, {"mail": (b"a@x.fr",)}),
+                Write("delete", f"uid=a,{BASE}"),
+                Write("add", f"uid=e,{BASE}", {"uid": (b"e",), "mail": (b"a@x.fr",)}),
+            ]
+        )
     )
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["b", "de", "bd"]

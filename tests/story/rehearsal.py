@@ -65,11 +65,11 @@ class Rehearsal:
 
     def make(self, ready: ReadyPlan, day: date) -> None:
         """Changes the directory as the night would."""
-        self.directory.apply(ready.writes)
-        self.directory.apply(ready.records)
+        list(self.directory.write(ready.writes))
+        list(self.directory.write(ready.records))
         assert ready.last is not None
         last = replace(ready.last, run=f"night-{day}")
-        self.directory.apply(self._run_record(last))
+        list(self.directory.write(self._run_record(last)))
 
     def _run_record(self, last: LastRun) -> Iterator:
         dn = Places(self.site.settings.directory.state).last_run

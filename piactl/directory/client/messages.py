@@ -204,14 +204,6 @@ def spelled_name(name: bytes, spelled: Spelling) -> str:
     return spelled_as
 
 
-def entry_in(value: bytes, spelled: Spelling) -> RawEntry:
-    """The entry in the value of a post-read control (RFC 4527). Raises ValueError or IndexError."""
-    _, start, end = header(value, 0)
-    if end > len(value):
-        raise ValueError("an entry longer than its control")
-    return entry_at(value, start, end, spelled)
-
-
 def entry_at(data: bytes, start: int, limit: int, spelled: Spelling) -> RawEntry:
     # short lengths are read in place: this loop dominates the cost of a search of the whole directory
     _, start, offset = header(data, start)
@@ -251,7 +243,8 @@ def csn_in(value: bytes | None) -> bytes:
     if not value:
         return b""
     try:
-        return entry_in(value, {b"entrycsn": "entryCSN"}).first("entryCSN") or b""
+        entry = entry_at(value, header(value, 0)[1], len(value), {b"entrycsn": "entryCSN"})
+        return entry.first("entryCSN") or b""
     except (ValueError, IndexError):
         # the write was made; without its entryCSN the next night evaluates the account again
         return b""

@@ -120,9 +120,7 @@ class Link:
     def _usable(self, uri: str) -> Session:
         session = open_session(uri, self.settings, self.identity, self.password, read_only=not self._writing)
         try:
-            self._holds_suffix(session)
-            if self._writing:
-                self._takes_writes(session)
+            self._check(session)
             if self._kept:
                 self._has_number(*self._kept, session)
         except PiactlError as error:
@@ -133,11 +131,25 @@ class Link:
             raise
         return session
 
-    def _holds_suffix(self, session: Session) -> None:
-        contexts = session.facts.naming_contexts
-        suffix = self.settings.suffix
+    def _check(self, session: Session) -> None:
+        """Raises Unusable if the server does not hold the suffix or, for writing, takes no writes.
+
+        Requests a change of the suffix entry with an assertion that no entry meets. A writable server answers
+        that the assertion failed (or that the entry does not exist, or that this identity has no right on
+        it). A consumer or a read-only database refuses before that.
+        """
+        suffix, facts = self.settings.suffix, session.facts
+        contexts = facts.naming_contexts
         if contexts and not any(under(suffix, context) for context in contexts if context):
             raise Unusable(f"it does not serve {suffix}, only {', '.join(contexts)}")
+        if not self._writing:
+            return
+        if ASSERTION not in facts.controls:
+            raise Unusable("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later")
+        probe = Write("modify", suffix, add={"objectClass": (b"top",)})
+        result = session.write(probe, [never_control()], "ask whether it takes writes")
+        if result.code in (REFERRAL, UNWILLING):
+            raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
 
     def _has_number(self, number: str, write: Write, session: Session) -> None:
         """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
@@ -146,19 +158,6 @@ class Link:
         if found and found != [number]:
             here, there = int(found[0], 16), int(number, 16)
             raise Unusable(f"another server answers at this address (serverID {here}, not {there})")
-
-    def _takes_writes(self, session: Session) -> None:
-        """Requests a change of the suffix entry with an assertion that no entry meets.
-
-        A writable server answers that the assertion failed (or that the entry does not exist, or that this
-        identity has no right on it). A consumer or a read-only database refuses before that.
-        """
-        if ASSERTION not in session.facts.controls:
-            raise Unusable("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later")
-        probe = Write("modify", self.settings.suffix, add={"objectClass": (b"top",)})
-        result = session.write(probe, [never_control()], "ask whether it takes writes")
-        if result.code in (REFERRAL, UNWILLING):
-            raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
 
 
 def shown_uri(uri: str) -> str:

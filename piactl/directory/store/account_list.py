@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import name_digest
@@ -19,7 +18,7 @@ from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
+from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
     DATA,
     LISTS,
@@ -91,17 +90,6 @@ def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
     """The digests of the names of the listed accounts. No other account ever gets these names, even if the
     entry is gone."""
     return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
-
-
-def run_list_writes(
-    reader: Reader,
-    settings: DirectorySettings,
-    unreadable: UnreadableRecords,
-    since: datetime | None,
-    released: Collection[str] = (),
-) -> Iterator[Write]:
-    """The writes that list the accounts that were written since an instant; if it is None, all accounts."""
-    return account_list_writes(reader, settings, unreadable, written_after(since) if since else "", released)
 
 
 def account_list_writes(

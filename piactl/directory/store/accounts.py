@@ -389,7 +389,10 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
     """The modify from the `current` values of an account to the desired ones, None if they are equal. The
     classes that follow an attribute are added and removed with it."""
     link = encoding.name("oathTOTPToken")
-    delete, add = map(dict, differences(current, _spelled(current, values, link)))
+    old, new = current.get(link, ()), values.get(link, ())
+    if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
+        values = {**values, link: old}  # a DN has several spellings
+    delete, add = map(dict, differences(current, values))
     if not delete and not add:
         return None
     come, go = (
@@ -406,14 +409,6 @@ def following_classes(encoding: Encoding, attributes: Container[str]) -> list[st
     return [
         object_class for name, object_class in FOLLOWING_CLASSES.items() if encoding.name(name) in attributes
     ]
-
-
-def _spelled(current: Values, values: Values, name: str) -> Values:
-    """Keeps a correct link as the server spells it, because a DN has several spellings."""
-    old, new = current.get(name, ()), values.get(name, ())
-    if len(old) == len(new) == 1 and same_dn(old[0].decode("utf-8", "replace"), new[0].decode()):
-        return {**values, name: old}
-    return values
 
 
 def differences(current: Values, desired: Values) -> tuple[Values, Values]:

@@ -398,6 +398,8 @@ class _Reading:
         identifiers = frozenset(self.all("piactlIdentifier"))
         aliases = frozenset(self.all("piactlAlias"))
         mails, uids = self.all("mail"), self.all("uid")
+        posix = tuple(map(self.one, POSIX)) if self.encoding.posix else ()
+        made = self.one(MADE) if self.one(_ENTRY_ID) else ""
         named = self.entry.dn.partition("=")[2].partition(",")[0].lower()
         own_uid = next((uid for uid in uids if uid.lower() == named), uids[0] if uids else "")
         address = _own_address(mails, identifiers, aliases)
@@ -437,9 +439,9 @@ class _Reading:
             corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
             ends=ends,
             unique_id=self.one(UNIQUE_ID) if self.encoding.unique_ids else "",
-            posix=self._posix(),
+            posix=posix if any(posix) else (),
             entry_id=self.one(_ENTRY_ID).replace("-", ""),
-            made_on=self._made_on(),
+            made_on=civil_day(made, self.encoding.timezone, last=False) if made else None,
             assignments=assignments,
             entitlements=self.encoding.rights(self.entry),
             lock=lock,
@@ -449,16 +451,6 @@ class _Reading:
             device=self.one("piactlDevice"),
             proof_changes=proof_changes,
         )
-
-    def _posix(self) -> tuple[str, ...]:
-        if not self.encoding.posix:
-            return ()
-        values = tuple(self.one(name) for name in POSIX)
-        return values if any(values) else ()
-
-    def _made_on(self) -> date | None:
-        text = self.one(MADE) if self.one(_ENTRY_ID) else ""
-        return civil_day(text, self.encoding.timezone, last=False) if text else None
 
     def _state_dates(self) -> tuple[date | None, date | None]:
         text = self.one("supannRessourceEtatDate")

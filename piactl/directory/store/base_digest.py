@@ -21,7 +21,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -241,17 +241,6 @@ class Digesting:
         return frozenset(digests)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What another program changed on one entry: `added` are the values that are not piactl's, `gone` the
-    digests of piactl's values that are not there, both by the names of attributes in the directory.
-    `digesting` is None if piactl did not make the base for this entry, so that nothing else is known."""
-
-    added: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
-    gone: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
-    digesting: Digesting | None = None
-
-
 @dataclass(frozen=True)
 class BaseKeys:
     """The keys of bases, and the default names of the attributes by their names in this directory."""
@@ -260,37 +249,14 @@ class BaseKeys:
     secrets: Mapping[str, bytes]
     names: Mapping[str, str]
 
-    def _read(self, text: bytes) -> Base | None:
+    def read(self, text: bytes) -> Base | None:
         """The base in a value, its seal not checked; None if it is not a base, or its key is not known."""
         base = read_base(text) if text else None
         return base if base is not None and base.key in self.secrets else None
 
-    def _digesting(self, base: Base, dn: str, uuid: bytes) -> Digesting:
+    def digesting(self, base: Base, dn: str, uuid: bytes) -> Digesting:
         uuid, sealed = uuid if base.bound else b"", bool(base.seal)
         return Digesting(self.secrets[base.key], dn, self.names, uuid, sealed=sealed)
-
-    def compare(self, dn: str, uuid: bytes, values: Values, stored: bytes) -> Difference | None:
-        """How an entry with these managed values differs from its base; None if it does not."""
-        base = self._read(stored)
-        if base is None:
-            return Difference()
-        digesting = self._digesting(base, dn, uuid)
-        # nobody without the key knows the digest of all values, so the seal need not be looked at
-        if base.whole == digesting.whole(values):
-            return None
-        if base.seal and base.seal != digesting.seal(base):
-            return Difference()
-        tags = {name: digesting.tag(name) for name in self.names}
-        # attributes that piactl manages by now, and that the base does not have
-        new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
-        known = base.items | digesting.items(new)
-        lost, added = known - digesting.items(values), dict[str, tuple[bytes, ...]]()
-        for name in self.names:
-            added[name] = tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
-        gone = {name: frozenset(i for i in lost if i.startswith(tag)) for name, tag in tags.items()}
-        gone = {name: items for name, items in gone.items() if items}
-        added = {name: some for name, some in added.items() if some}
-        return Difference(added, gone, digesting) if added or gone else None
 
     def fresh(self, dn: str, values: Values, uuid: bytes = b"") -> bytes:
         """The base of an entry that has exactly these managed values, all of them piactl's."""
@@ -309,7 +275,7 @@ class BaseKeys:
         """The base of an entry with these managed values once piactl has written it. The `foreign` ones are
         of another program, and values of which the base that was `stored` has these digests are `lost`: both
         stay differences."""
-        lost, base = frozenset(lost), self._read(stored)
+        lost, base = frozenset(lost), self.read(stored)
         if base is None or not (lost or any(foreign.values())):
             return self.fresh(dn, values, uuid)
         # under the same key, because of a lost value only the digest is known
@@ -325,10 +291,10 @@ class BaseKeys:
     def is_fresh(self, stored: bytes, dn: str, uuid: bytes, values: Values) -> bool:
         """Whether the base, which shows no drift of these values, is sealed under the current key and has all
         attributes."""
-        base = self._read(stored)
+        base = self.read(stored)
         if base is None or not base.seal or base.key != self.current:
             return False
-        if base.whole == self._digesting(base, dn, uuid).whole(values):
+        if base.whole == self.digesting(base, dn, uuid).whole(values):
             return True
         return {TAGS[default] for default in self.names.values()} <= base.tags
 

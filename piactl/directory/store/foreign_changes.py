@@ -201,8 +201,26 @@ class Drifted:
 def compare(keys: BaseKeys, dn: str, uuid: bytes, values: Values, stored: bytes) -> Drifted | None:
     """What another program changed on an entry with these managed values and this base; None if nothing.
     A missing base is a change, too, as is one that piactl did not make for this entry."""
-    found = keys.compare(dn, uuid, values, stored)
-    return Drifted(keys.names, found.added, found.gone, found.digesting) if found is not None else None
+    base = keys.read(stored)
+    if base is None:
+        return Drifted(keys.names)
+    digesting = keys.digesting(base, dn, uuid)
+    # nobody without the key knows the digest of all values, so the seal need not be looked at
+    if base.whole == digesting.whole(values):
+        return None
+    if base.seal and base.seal != digesting.seal(base):
+        return Drifted(keys.names)
+    tags = {name: digesting.tag(name) for name in keys.names}
+    # attributes that piactl manages by now, and that the base does not have
+    new = {name: values[name] for name, tag in tags.items() if tag not in base.tags and name in values}
+    known = base.items | digesting.items(new)
+    lost, added = known - digesting.items(values), dict[str, tuple[bytes, ...]]()
+    for name in keys.names:
+        added[name] = tuple(v for v in values.get(name, ()) if digesting.item(name, v) not in known)
+    gone = {name: frozenset(i for i in lost if i.startswith(tag)) for name, tag in tags.items()}
+    gone = {name: items for name, items in gone.items() if items}
+    added = {name: some for name, some in added.items() if some}
+    return Drifted(keys.names, added, gone, digesting) if added or gone else None
 
 
 def _only_closes(name: str, value: bytes) -> bool:
@@ -300,22 +318,25 @@ def _shown(name: str, value: bytes) -> str:
     return masked_mail(text) or "" if name == "supannMailPrive" else text
 
 
+def _adders(settings: DirectorySettings) -> list[str]:
+    """The identities of piactl, below which are those of other hosts; none if the configuration does not name
+    those that add devices."""
+    own = {name: identity.dn for name, identity in settings.identities.items() if identity.dn}
+    return list(own.values()) if own.keys() >= {*_ADDING_DEVICES} else []
+
+
 def foreign_devices(settings: DirectorySettings) -> list[str]:
     """The filter of the devices that no identity of piactl added; none if the configuration does not name the
     identities that add devices."""
-    if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
-        return []
-    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
-    return [filters.none_of(*(filters.equals("creatorsName", dn) for dn in ours))]
+    ours = _adders(settings)
+    return [filters.none_of(*(filters.equals("creatorsName", dn) for dn in ours))] if ours else []
 
 
 def is_foreign_device(raw: RawEntry, settings: DirectorySettings) -> bool:
     """Whether no identity of piactl, of this host or another one, added a device, read with its
     creatorsName."""
-    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
-    # the identities of other hosts are below those of this one
-    added = raw.text("creatorsName")
-    return bool(foreign_devices(settings)) and not any(under(added, dn) for dn in ours)
+    ours = _adders(settings)
+    return bool(ours) and not any(under(raw.text("creatorsName"), dn) for dn in ours)
 
 
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:

@@ -235,30 +235,35 @@ def shut_out_by_others(
     return sorted(uids)
 
 
+_NONE = ("", "0")
+_WRONG = (
+    ("pwdLockout", ("TRUE",), Phrase("pwdLockout is not TRUE: activation passwords would never end")),
+    (
+        "pwdLockoutDuration",
+        _NONE,
+        Phrase("pwdLockoutDuration is not 0: an activation password would be valid again after it"),
+    ),
+    (
+        "pwdMustChange",
+        ("TRUE",),
+        Phrase("pwdMustChange is not TRUE: activation passwords would never have to be replaced"),
+    ),
+    (
+        "pwdMaxAge",
+        _NONE,
+        Phrase("pwdMaxAge is set: it would end the password that replaces the activation password"),
+    ),
+)
+"""What is wrong with a policy of activation passwords whose attribute has none of these values."""
+
+
 def policy_faults(reader: Reader, policy: str) -> list[str]:
     """The reasons why activation passwords under this policy would not end, or would not have to be replaced;
     empty for the policy of slapd/tree.ldif.in."""
-    names = ("pwdLockout", "pwdLockoutDuration", "pwdMustChange", "pwdMaxAge")
-    entry = reader.read(policy, names)
+    entry = reader.read(policy, [name for name, _, _ in _WRONG])
     if entry is None:
         return [Phrase("it does not exist, and without it slapd applies no policy at all")]
-    values = {name: entry.text(name) for name in names}
-    faults: list[str] = []
-    if values["pwdLockout"] != "TRUE":
-        faults.append(Phrase("pwdLockout is not TRUE: activation passwords would never end"))
-    if values["pwdLockoutDuration"] not in ("", "0"):
-        faults.append(
-            Phrase("pwdLockoutDuration is not 0: an activation password would be valid again after it")
-        )
-    if values["pwdMustChange"] != "TRUE":
-        faults.append(
-            Phrase("pwdMustChange is not TRUE: activation passwords would never have to be replaced")
-        )
-    if values["pwdMaxAge"] not in ("", "0"):
-        faults.append(
-            Phrase("pwdMaxAge is set: it would end the password that replaces the activation password")
-        )
-    return faults
+    return [why for name, right, why in _WRONG if entry.text(name) not in right]
 
 
 def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]]:
@@ -267,7 +272,7 @@ def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]
     entry = reader.read(policy, ["pwdInHistory", "pwdMaxFailure"])
     if entry is None:
         return [], []
-    kept, unblocked = (entry.text(name) in ("", "0") for name in ("pwdInHistory", "pwdMaxFailure"))
+    kept, unblocked = (entry.text(name) in _NONE for name in ("pwdInHistory", "pwdMaxFailure"))
     reuse = ["pwdInHistory is not set: an activation password may be its own replacement"]
     block = ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
     return reuse if kept else [], [] if unblocked else block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from datetime import date
 from typing import Any, TypeVar
@@ -86,10 +86,6 @@ def _read_taken(r: Record) -> Taken:
 _ABSENCES = tuple[tuple[str, str, str, date, date, tuple[str, ...]], ...]
 
 
-def _absence_rows(absences: Mapping[Key, Absence]) -> Any:
-    return to_json([astuple(absence) for _, absence in sorted(absences.items())])
-
-
 def _read_absences(rows: Any) -> dict[Key, Absence]:
     absences = (Absence(*row) for row in from_json(_ABSENCES, rows))
     return {absence.key: absence for absence in absences}
@@ -127,7 +123,10 @@ LAYOUTS |= {
         brief=("undone", "deviations", "again", "parts", "rejected"),
         inline="record",
         forms={
-            "absences": Form(_absence_rows, _read_absences),
+            "absences": Form(
+                lambda absences: [to_json(astuple(one)) for _, one in sorted(absences.items())],
+                _read_absences,
+            ),
             "parts": Form(lambda parts: [[k, iso(p.day), *p.digests] for k, p in parts.items()], _read_parts),
         },
     ),
@@ -147,14 +146,17 @@ def read_waiting(record: Record) -> Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A memory with the bytes of each readable record, which a later write asserts.
-
-    `complete` is False if only due people in waiting were read.
-    """
+    """A memory with the records that it was read from."""
 
     memory: Memory
-    raw: Mapping[str, bytes] = field(repr=False)
-    complete: bool = True
+    records: Records = field(repr=False)
+    unreadable: UnreadableRecords = field(repr=False)
+
+    def content(self, dn: str) -> bytes | None:
+        """What a write of a record asserts: its content, b"" if it cannot be read and is replaced; None
+        without one."""
+        data = self.records.data(dn)
+        return data if data is None or dn not in self.unreadable else b""
 
 
 def read_memory(
@@ -171,50 +173,34 @@ def read_memory(
     if due is not None:
         waiting = in_folder(WAITING, filters.at_most(DUE, f"{due:%Y%m%d}"))
     records = read_records(reader, state, SOURCES, also=[waiting])
-    return memory_in(records, keys, unreadable, complete=due is None)
+    return memory_in(records, keys, unreadable)
 
 
-def memory_in(
-    records: Records, keys: DigestKeys, unreadable: UnreadableRecords, *, complete: bool = True
-) -> Remembered:
-    """The memory of earlier runs in their records. `complete` as in Remembered.
+def memory_in(records: Records, keys: DigestKeys, unreadable: UnreadableRecords) -> Remembered:
+    """The memory of earlier runs in their records.
 
     Unreadable records are added to `unreadable`: the last run is then `lost`, a source is restored from the
     records of runs, and a person in waiting is left out. Raises DirectoryRefused if a folder is missing.
     """
     places = records.places
-    raw: dict[str, bytes] = {}
-
-    def keep(entry: RawEntry, value: T | None) -> T | None:
-        # the bytes of unreadable records are not stored: a write replaces them
-        raw[entry.dn] = (entry.first(DATA) or b"") if value is not None else b""
-        return value
-
-    def single(dn: str, parse: Callable[[Record], Mapping[str, Any]]) -> Mapping[str, Any]:
-        entry = records.entry(dn)
-        return (keep(entry, records.value(dn, parse, unreadable)) if entry is not None else None) or {}
-
     last_run = last_in(records, unreadable)
-    drift, vanished = single(places.drift, DRIFT), single(places.vanished, VANISHED)
-    archivals = single(places.archivals, ARCHIVALS)
-    cases = {}
-    for entry in records.beginning(CASES):
-        case = keep(entry, case_in(entry, places, unreadable))
-        if case is not None:
-            cases[case.id] = case
+    kinds = (places.drift, DRIFT), (places.vanished, VANISHED), (places.archivals, ARCHIVALS)
+    drift, vanished, archivals = (records.value(*kind, unreadable) or {} for kind in kinds)
+    found = (case_in(entry, places, unreadable) for entry in records.beginning(CASES))
+    cases = {case.id: case for case in found if case is not None}
     sources = {}
     for entry in records.folder(SOURCES):
         name = cn_of(entry)
-        source = keep(entry, _read_source(entry, name, unreadable))
-        source = source or _source_of_runs(records, name, unreadable)
+        source = _read_source(entry, name, unreadable) or _source_of_runs(records, name, unreadable)
         if source is not None:
             sources[name] = source
     waiting = {}
     for entry in filter(is_record, records.folder(WAITING)):
-        person = keep(entry, _read_waiting(entry, places, keys, unreadable))
+        person = _read_waiting(entry, places, keys, unreadable)
         if person is not None:
             waiting[person.person.matricule] = person
-    return Remembered(Memory(last_run, sources, waiting, drift, archivals, cases, vanished), raw, complete)
+    memory = Memory(last_run, sources, waiting, drift, archivals, cases, vanished)
+    return Remembered(memory, records, unreadable)
 
 
 def _read_waiting(
@@ -304,7 +290,6 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
     are left alone.
     """
     places = Places(state)
-    raw = {dn.lower(): data for dn, data in before.raw.items()}
 
     def records() -> Iterator[tuple[str, Record | None, date | None]]:
         for name, source in after.sources.items():
@@ -317,12 +302,12 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
             yield places.case(id_), to_json(case) if case else None, None
         for matricule in sorted({*before.memory.waiting, *after.waiting}):
             names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
-            dn = next((name for name in names if name.lower() in raw), names[0])
+            dn = next(filter(before.records.entry, names), names[0])
             person = after.waiting.get(matricule)
             yield dn, to_json(person) if person else None, person.due if person else None
 
     for dn, record, due in records():
-        write = record_write(dn, raw.get(dn.lower()), record, due)
+        write = record_write(dn, before.content(dn), record, due)
         if write is not None:
             yield write
 

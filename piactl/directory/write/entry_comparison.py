@@ -53,7 +53,7 @@ def differing(write: Write, entry: RawEntry) -> tuple[str, ...]:
     for attribute in write.attributes:
         if attribute.lower() in SECRET:
             continue
-        have = _values(entry, attribute, folded)
+        have = {folded(value) for value in entry.values.get(attribute, ())}
         added = {folded(value) for value in write.add.get(attribute, ())}
         deleted = {folded(value) for value in write.delete.get(attribute, ())}
         if write.op == "add":
@@ -93,7 +93,3 @@ def _only_spelling(write: Write) -> bool:
         {folded(value) for value in values} & {folded(value) for value in write.add.get(attribute, ())}
         for attribute, values in write.delete.items()
     )
-
-
-def _values(entry: RawEntry, attribute: str, fold: Fold) -> set[bytes]:
-    return {fold(value) for value in entry.values.get(attribute, ())}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from piactl.core.plan.write import Values, Write, WriteState
+from piactl.core.plan.write import UNREADABLE, Write, WriteState
 from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable, open_session
 from piactl.directory.client.messages import (
@@ -432,16 +432,23 @@ class PipelinedWriter(DirectoryReader):
 def _controls(write: Write, strict: bool) -> list[Control]:
     """The controls of a write: its assertion, and those that return the entryCSN.
 
-    If `strict` is false, the absence of added values is not asserted: a server that counts two spellings
-    as one value finds an added value that, byte for byte, is not there. The modify itself still fails if
-    a deleted value is missing or an added one is there.
+    The absence of added values is asserted, but not of new spellings of a deleted value, nor of replacements.
+    If `strict` is false it is not: a server that counts two spellings as one value finds an added value that,
+    byte for byte, is not there. The modify itself still fails if a deleted value is missing or an added one
+    is there.
     """
     controls = [*CSN_CONTROLS[write.op]]
-    if write.op != "add":
-        absent = _new_values(write) if strict and write.op == "modify" else {}
-        assertion = assertion_control(_readable(write.delete), absent)
-        controls += [assertion] if assertion else []
-    return controls
+    if write.op == "add":
+        return controls
+    present = {name: values for name, values in write.delete.items() if name.lower() not in SECRET}
+    absent: dict[str, tuple[bytes, ...]] = {}
+    for name, values in write.add.items():
+        gone = write.delete.get(name)
+        if strict and write.op == "modify" and name.lower() not in SECRET and gone != UNREADABLE:
+            former = {folded(value) for value in gone or ()}
+            absent[name] = tuple(value for value in values if folded(value) not in former)
+    assertion = assertion_control(present, absent)
+    return [*controls, assertion] if assertion else controls
 
 
 def _applied(write: Write, result: Result) -> WriteResult:
@@ -471,21 +478,6 @@ def _conflict(write: Write, entry: RawEntry | None) -> WriteResult:
     else:
         why = Phrase("changed since: {names}; {by}", names=names, by=by)
     return WriteResult(write, Outcome.CONFLICT, why)
-
-
-def _readable(values: Values) -> Values:
-    return {name: attribute_values for name, attribute_values in values.items() if name.lower() not in SECRET}
-
-
-def _new_values(write: Write) -> Values:
-    """Added values whose absence can be asserted: not new spellings of a deleted value, not replacements."""
-    new: dict[str, tuple[bytes, ...]] = {}
-    for name, values in _readable(write.add).items():
-        if write.delete.get(name) == ():
-            continue
-        gone = {folded(value) for value in write.delete.get(name, ())}
-        new[name] = tuple(value for value in values if folded(value) not in gone)
-    return new
 
 
 def _doing(window: Window) -> str:
