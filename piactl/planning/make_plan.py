@@ -18,6 +18,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_limits import column_warnings
 from piactl.core.plan.guards import Census, Tally, no_own_guards
 from piactl.core.plan.identity_case import Case, case_counts, case_remarks, closed_remarks
 from piactl.core.plan.losses import (
@@ -53,7 +54,7 @@ from piactl.planning.drift_fates import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun, column_warnings_of
+from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun
 from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
@@ -531,7 +532,8 @@ class Planning:
                 yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
                 yield Phrase("{file}: {remark}", file=facts.file, remark=remark.message)
-            for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
+            before = last.comparable if last else None
+            for column, difference in column_warnings(facts, before, feed.source, self.as_of).items():
                 yield Phrase(
                     "WARNING: {file}: column {column}: {difference}",
                     file=facts.file,

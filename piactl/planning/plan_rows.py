@@ -424,12 +424,12 @@ def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encod
     current, account = desired.subject.current, desired.account
     if current is None or account.state is State.ARCHIVED:
         return []
-
-    def differs(field: str) -> bool:
-        return bool(getattr(current, field) != getattr(account, field))
-
-    fields = ((name, encoding.fields.get(name, ())) for name in written)
-    return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
+    made_of = {name: encoding.fields.get(name, ()) for name in written}
+    return [
+        name
+        for name, fields in made_of.items()
+        if fields and all(getattr(current, field) == getattr(account, field) for field in fields)
+    ]
 
 
 def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, encoding: Encoding) -> Change:
