@@ -444,11 +444,12 @@ class FeedReader:
 
 
 class ScannedFeed:
-    """A feed whose rows are in a table, as feed `number` of it. The file itself is not read again."""
+    """A feed whose rows are in a table, as feed `number` of it. The file itself is not read again. `source`
+    is as configured; the reader has the layout of the rows, which is another one for a set of files."""
 
-    def __init__(self, reader: FeedReader, table: RowTable, number: int) -> None:
+    def __init__(self, reader: FeedReader, source: SourceSettings, table: RowTable, number: int) -> None:
         self._scan, self._table, self.number = reader, table, number
-        self.path, self.source = reader.path, reader.source
+        self.path, self.source = reader.path, source
         self._sample = reader.rows.sample() if reader.rows else Sample()
         self._validator = self._new_validator()
         self.facts = self._with_rows_of(reader).facts(0, 0, self._sample, {})
@@ -466,7 +467,7 @@ class ScannedFeed:
     def _new_validator(self) -> RowValidator:
         if self._scan.layout is None:
             raise AssertionError("a feed without a layout is refused when it is scanned")
-        return RowValidator(self._scan.layout, self.source)
+        return RowValidator(self._scan.layout, self._scan.source)
 
     def _with_rows_of(self, reader: FeedReader) -> FeedReader:
         """The reader at the end of the file, with nothing counted yet."""
@@ -535,7 +536,7 @@ def scan_feed(path: Path, source: SourceSettings, table: RowTable, number: int) 
         table.add(number, reader.scan(start))
         if reader.layout is None:
             reader.check_complete()
-        return ScannedFeed(reader, table, number)
+        return ScannedFeed(reader, source, table, number)
 
     return _read(path, source, scan)
 
