@@ -113,6 +113,6 @@ def plan_night(reader: Reader, configuration: Configuration, feeds: Sequence[str
     """The plan of a night with these feeds."""
     rules, settings = configuration.rules(day), configuration.settings
     night = NightDb(Path(settings.state_folder), configuration.keys)
-    scans = scan_feeds(feeds, settings.sources, night.rows)
+    scans = scan_feeds(feeds, settings.sources, night.rows, (), print)
     state = run_state(reader, configuration, day)
     return build_plan(managed_accounts(reader, configuration), rules, settings, scans, state, night)[1]

@@ -165,7 +165,7 @@ def merge_plan(batch: Batch, store: AccountStore) -> ReadyPlan:
     basis = Basis.of(store.rules, store.directory.accounts, store.last)
     accounts = {(change.kind.value, change.uid) for change in merge.changes}
     summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
-    plan = Plan(basis, merge.changes, refusals=batch.refusals, summary=summary)
+    plan = Plan(basis, changes=merge.changes, refusals=batch.refusals, summary=summary)
     return ReadyPlan(plan, [*filter(None, [merge.write]), *merge.then], (), None)
 
 

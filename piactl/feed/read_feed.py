@@ -135,8 +135,9 @@ class FeedReader:
     facts: FeedFacts
     rows: RowValidator
 
-    def __init__(self, path: Path, opened: OpenFeed) -> None:
-        self.path, self.source = path, opened.source
+    def __init__(self, path: Path, source: SourceSettings, opened: OpenFeed) -> None:
+        self.path, self.source = path, source
+        self._source = opened.source  # with the layout of the rows, which is another one for a set of files
         self.written, self._stream, self._digest_of_set = opened.written, opened.stream, opened.digest
         self._refusals: list[Refusal] = []
         self._of_scan: list[Refusal] = []
@@ -151,8 +152,8 @@ class FeedReader:
         self._broken = 0
         self._not_ascii = 0
         self._damaged_text = b""
-        self._longest = max(_LEAST, self.source.limits.max_field * 4 * 32)
-        self._named = file_order(path.name, self.source.date_pattern)[0]
+        self._longest = max(_LEAST, self._source.limits.max_field * 4 * 32)
+        self._named = file_order(path.name, self._source.date_pattern)[0]
         if self.written is not None:
             self._named = self.written.day
 
@@ -184,7 +185,7 @@ class FeedReader:
         to its end, or if its header is refused."""
         self._table, self.number = table, number
         self._read_header()
-        start = hashlib.blake2b(self._header + self.source.name.encode(), key=table.key, digest_size=6)
+        start = hashlib.blake2b(self._header + self._source.name.encode(), key=table.key, digest_size=6)
         table.add(number, self._scanned(start))
         if self._layout is None:
             self._check_complete()
@@ -227,7 +228,7 @@ class FeedReader:
 
     def _new_builder(self) -> PeopleBuilder:
         place = self.written.place if self.written else None
-        return PeopleBuilder(self.path.name, self.source.name, place, supplement=self.source.supplement)
+        return PeopleBuilder(self.path.name, self._source.name, place, supplement=self._source.supplement)
 
     def _feed_of(self, builder: PeopleBuilder, facts: FeedFacts, raw_lines: Mapping[int, bytes]) -> Feed:
         """The feed with what a finished builder has made of some or all of its rows."""
@@ -240,14 +241,14 @@ class FeedReader:
             unread=builder.unread,
             unusable=builder.unusable,
             layout=layout,
-            encoding=self.source.encoding,
+            encoding=self._source.encoding,
             header=self._header,
             raw_lines=raw_lines,
             written=self.written,
             duplicates=builder.duplicates,
             unusual_numens=builder.unusual_numens,
             remarked=frozenset(builder.remarked),
-            columns=frozenset(layout.places) | frozenset(self.source.constants),
+            columns=frozenset(layout.places) | frozenset(self._source.constants),
         )
 
     def _refuse(self, code: str, detail: str = "") -> None:
@@ -258,7 +259,7 @@ class FeedReader:
         self._stop_with(refusal(code, detail))
 
     def _stop_with(self, reason: Refusal) -> NoReturn:
-        raise FeedRefused(str(self.path), [*self._refusals, reason], self.source.name, self._count)
+        raise FeedRefused(str(self.path), [*self._refusals, reason], self._source.name, self._count)
 
     def _read_header(self) -> None:
         head = self._stream.peek(HEAD)[:HEAD]
@@ -271,7 +272,7 @@ class FeedReader:
         if kind is not None:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
-            detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self.source.encoding)
+            detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self._source.encoding)
             self._stop_with(refusal("wrong-encoding", detail, Phrase("save it as CSV UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
@@ -280,31 +281,31 @@ class FeedReader:
         if has_bom and not bare and not self._stream.peek(1):
             self._stop("bom-only")
         self._check_end(raw, 1)
-        if has_bom and self.source.encoding != "utf-8":
-            encoding = self.source.encoding
+        if has_bom and self._source.encoding != "utf-8":
+            encoding = self._source.encoding
             detail = Phrase("{encoding} is expected, but the file starts like UTF-8", encoding=encoding)
             self._refuse("wrong-encoding", detail)
         if not bare.strip() or is_trailer(bare):
             self._stop("empty", Phrase("the file has no header: the first line is blank or a #FIN line"))
         try:
-            header = without_end(bare).decode(CODECS[self.source.encoding])
+            header = without_end(bare).decode(CODECS[self._source.encoding])
         except UnicodeDecodeError:
             detail = Phrase(
                 "{encoding} is expected, but the header looks like {instead}",
-                encoding=self.source.encoding,
-                instead=likely_encoding(bare, self.source.encoding),
+                encoding=self._source.encoding,
+                instead=likely_encoding(bare, self._source.encoding),
             )
             self._stop("wrong-encoding", detail)
-        self._layout, refusals = read_layout(header, self.source)
+        self._layout, refusals = read_layout(header, self._source)
         if any(code == "missing-column" for code, _ in refusals):
-            explanation = other_header(head, header, self.source)
+            explanation = other_header(head, header, self._source)
             if explanation is not None:
                 self._stop_with(explanation)
         self._refusals += refusals
         if self._layout is not None:
-            self.rows = RowValidator(self._layout, self.source)
+            self.rows = RowValidator(self._layout, self._source)
             for column in self.rows.columns:
-                fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
+                fault = column.cell(column.constant)[1] if column.name in self._source.constants else None
                 if fault is not None:
                     detail = Phrase("constant {column}: {fault}", column=column.name, fault=fault[1])
                     self._refuse("bad-constant", detail)
@@ -318,7 +319,7 @@ class FeedReader:
     def _raw_rows(self) -> Iterator[tuple[int, bytes]]:
         """The number and the bytes of each line after the header and before the #FIN line."""
         readline, digest, longest = self._stream.readline, self._digest.update, self._longest + 1
-        most = self.source.limits.max_rows
+        most = self._source.limits.max_rows
         while raw := readline(longest):
             self._lines += 1
             self._not_ascii += not raw.isascii()
@@ -350,7 +351,7 @@ class FeedReader:
             )
             self._stop("unclosed-quote", detail)
         except FieldTooLong:
-            most = self.source.limits.max_field
+            most = self._source.limits.max_field
             detail = Phrase("line {line}: a field has more than {most} characters", line=line, most=most)
             self._stop("field-too-long", detail)
         if isinstance(row, BrokenRow):
@@ -392,18 +393,18 @@ class FeedReader:
             self._refuse("wrong-count", detail)
         if not self._trailer_line and not self._ended:
             self._refuse("cut", Phrase("line {line} has no line end: the file was cut", line=self._lines))
-        if self.source.trailer and not self._trailer_line and not self.is_rejects:
+        if self._source.trailer and not self._trailer_line and not self.is_rejects:
             self._refuse("no-trailer")
         if not self._count:
             self._refuse("header-only")
         if self._layout is not None and all(code != "wrong-encoding" for code, _ in self._refusals):
             self._check_encoding(self.rows.faults)
         if self._refusals:
-            raise FeedRefused(str(self.path), self._refusals, self.source.name, self._count)
+            raise FeedRefused(str(self.path), self._refusals, self._source.name, self._count)
 
     def _check_encoding(self, faults: Faults) -> None:
-        damaged, configured = faults.undecodable + faults.damaged, self.source.encoding
-        if is_wholesale(damaged, self._count, self._not_ascii, self.source.limits):
+        damaged, configured = faults.undecodable + faults.damaged, self._source.encoding
+        if is_wholesale(damaged, self._count, self._not_ascii, self._source.limits):
             detail = Phrase(
                 "{encoding} is expected, but {damaged} of {rows} rows {fault}; they look like {instead}",
                 encoding=configured,
@@ -420,12 +421,12 @@ class FeedReader:
         """The feed as a whole, without what only the reading of its rows shows."""
         part = self.written is not None and self.written.uais is not None
         return FeedFacts(
-            source=self.source.name,
+            source=self._source.name,
             file=self.path.name,
             digest=self.file_digest,
             date=self._trailer.date if self._trailer else self._named,
-            full=self.source.full and not self.is_rejects,
-            complete=self._trailer is not None or not self.source.trailer,
+            full=self._source.full and not self.is_rejects,
+            complete=self._trailer is not None or not self._source.trailer,
             rows=self._count,
             people=0,
             basis=self.written.basis if self.written else None,
@@ -482,7 +483,7 @@ def _read(path: Path, source: SourceSettings, read: Callable[[FeedReader], T]) -
     try:
         with open_feed(path, source) as opened:
             before = opened.state()
-            reader = FeedReader(path, opened)
+            reader = FeedReader(path, source, opened)
             result = read(reader)
             if before != opened.state() and digest_of_feed(path) != reader.file_digest:
                 raise refused(path, "changed", source=source.name)

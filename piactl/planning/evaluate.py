@@ -33,9 +33,8 @@ from piactl.phrase import Phrase
 from piactl.planning.deleted_entries import hold_unmanaged, vanished_words
 from piactl.planning.drift_fates import decided
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.planning.inputs.find_cases import doubts, find_cases, row_is_gone
+from piactl.planning.inputs.find_cases import doubts, find_cases, row_is_gone, those_let_in
 from piactl.planning.inputs.join_newcomers import SetNumbers, certain_joins, set_numbers
-from piactl.planning.inputs.known_people import those_let_in
 from piactl.planning.inputs.linked_matricules import LinkedMatricules
 from piactl.planning.inputs.lost_zeros import without_slips
 from piactl.planning.inputs.merge_feeds import Accepted, MergedFeeds, SourcedFeed, judged, merge_feeds
@@ -189,10 +188,11 @@ class Evaluation:
     def _archived(self) -> dict[str, Account]:
         """The archived accounts of the people in the feeds, by matricule."""
         people = (m for sourced in self.feeds for m in sourced.feed.people) if self.index.archived else ()
-        entries = {
-            m: self.index.entry(m, self.rules.keys) for m in people if m not in self.index.by_matricule
+        return {
+            m: entry.account
+            for m in people
+            if m not in self.index.by_matricule and (entry := self.index.entry(m, self.rules.keys))
         }
-        return {m: entry.account for m, entry in entries.items() if entry is not None}
 
     def _hold_unreadable(self, merged: MergedFeeds) -> None:
         """Holds the people whose account is known by the digest of their matricule alone."""

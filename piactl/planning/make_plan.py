@@ -18,6 +18,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_limits import column_warnings
 from piactl.core.plan.guards import Census, Tally, no_own_guards
 from piactl.core.plan.identity_case import Case, case_counts, case_remarks, closed_remarks
 from piactl.core.plan.losses import (
@@ -53,7 +54,7 @@ from piactl.planning.drift_fates import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun, column_warnings_of
+from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun
 from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
@@ -125,7 +126,6 @@ class Planning:
         self.tally = Tally(self.memory.sources, taken_lately(taken, self.as_of))
         self.table = PlanTable(folder, self.tally)
         self.numbers = numbers_of(accounts, rules.policy, state.listed)
-        self.has_delta = any(not feed.facts.full for feed in feeds)
         fed = {feed.source.name for feed in feeds if feed.facts.full}
         self.whole = bool(fed) and all(name in fed for name, source in sources.items() if source.full)
         self.rejections: list[Rejection] = []
@@ -146,7 +146,7 @@ class Planning:
         self.sponsored: dict[str, str] = {}
         self.new_states: dict[str, State] = {}
         self._late: list[_Late] = []
-        """Those that claim no name, or that stay in memory because the row of a person goes with them."""
+        """Those that claim no name, or that have an entry."""
         self.owners: dict[str, str] = {}
         self.table.add(devices_at_no_device(state.special, self.memory.unwitnessed))
 
@@ -165,17 +165,20 @@ class Planning:
             feed.add(sourced, evaluation.before, self.as_of)
         late, ready = list[Desired](), list[Desired]()
         for wanted in desired:
-            (late if self._is_late(wanted) else ready).append(wanted)
+            account = wanted.account
+            needs_number = self.numbers is not None and account.uid and account.number is None
+            waits_for = wanted.base is not None or (needs_number and account.state is not State.ARCHIVED)
+            (late if waits_for else ready).append(wanted)
         waits = {wanted.account.uid for wanted in late}
         self.owners |= evaluation.owners
-        maker = self._maker(evaluation.index)
+        news = {matricule: evaluation.news_of(matricule) for matricule in evaluation.merged.once}
+        maker = self._maker(evaluation.index, news)
         uids = self._add_rows(maker, ready, {wanted.account.uid for wanted in desired})
         evaluation.holds += maker.holds
         self._collect(evaluation, desired, memory)
         waiting = evaluation.waiting({wanted.subject.matricule for wanted in desired})
-        once = evaluation.merged.once
-        for matricule in {*maker.withheld, *(hold.matricule for hold in evaluation.holds)} & once.keys():
-            waiting[matricule or ""] = evaluation.news_of(matricule or "")
+        for matricule in {*maker.withheld, *(hold.matricule for hold in evaluation.holds)} & news.keys():
+            waiting[matricule or ""] = news[matricule or ""]
         self.waiting |= waiting
         unsure = evaluation.unsure(waiting)
         written = [wanted for wanted in ready if wanted.account.uid in uids]
@@ -189,23 +192,17 @@ class Planning:
             self._note(wanted.account, evaluation.entry(wanted), written=True, settled=settled)
         self._count(written)
         self._count_lines(evaluation, {wanted.subject.matricule or "" for wanted in written}, desired, late)
-        self._keep_late(evaluation, late, unsure)
+        self._keep_late(evaluation, late, unsure, news)
         return evaluation
 
-    def _is_late(self, desired: Desired) -> bool:
-        """Whether an account has to wait for a name or a number."""
-        account = desired.account
-        without = self.numbers is not None and account.uid and account.number is None
-        return desired.base is not None or bool(without and account.state is not State.ARCHIVED)
-
-    def _maker(self, index: AccountIndex) -> PlanRows:
+    def _maker(self, index: AccountIndex, news: Mapping[str, Waiting]) -> PlanRows:
         return PlanRows(
             self.accounts,
             self.rules,
             index,
             self.memory,
             owners=self.owners,
-            has_delta=self.has_delta,
+            news=news,
             whole=self.whole,
             drift_waits=self.state.drift_waits,
             seals=self.state.seals,
@@ -298,7 +295,11 @@ class Planning:
             feed.add_rows(sourced, fate, self.memory.sources.get(feed.source.name))
 
     def _keep_late(
-        self, evaluation: Evaluation, late: Sequence[Desired], unsure: Container[str | None]
+        self,
+        evaluation: Evaluation,
+        late: Sequence[Desired],
+        unsure: Container[str | None],
+        news: Mapping[str, Waiting],
     ) -> None:
         """Keeps the accounts that have to wait for a name or a number."""
         claims = list[tuple[Claim, _Late | int]]()
@@ -311,10 +312,10 @@ class Planning:
                 entry,
                 tuple(_lines(person) if person else () for person in people),
                 evaluation.settles(wanted.account, unsure),
-                evaluation.news_of(matricule) if matricule in evaluation.merged.once else None,
+                news.get(matricule),
                 evaluation.waiting_for(matricule) if self.numbers is not None and entry is None else None,
             )
-            if claim is not None and entry is None and not self.has_delta:
+            if claim is not None and entry is None:
                 # the rest needs no person, whose NUMEN must not go to the disk; a career is made again sooner
                 bare = replace(wanted.subject, person=None)
                 one.desired = replace(wanted, subject=bare, career=self._career(()))
@@ -370,7 +371,8 @@ class Planning:
                 some[desired.account.uid] = one, desired
             if len(some) >= AT_ONCE:
                 break
-        maker = self._maker(index)
+        news = {one.desired.subject.matricule or "": one.news for one, _ in some.values() if one.news}
+        maker = self._maker(index, news)
         uids = self._add_rows(maker, [desired for _, desired in some.values()], {*some})
         self._count([desired for uid, (_, desired) in some.items() if uid in uids])
         why = {hold.matricule: hold.why for hold in maker.holds}
@@ -378,8 +380,8 @@ class Planning:
         for uid, (one, desired) in some.items():
             matricule, written = desired.subject.matricule or "", uid in uids
             stays = matricule in why or matricule in maker.withheld
-            if stays and one.news is not None:
-                self.waiting[matricule] = one.news
+            if stays and matricule in news:
+                self.waiting[matricule] = news[matricule]
             fate = Fate.HELD if matricule in why else Fate.APPLIED if written else Fate.UNCHANGED
             self._count_late(one, matricule, fate, why.get(matricule, ""))
             account = desired.account if written or one.entry is None else one.entry.account
@@ -430,6 +432,7 @@ class Planning:
         several = sum(source.full for source in self.sources.values()) > 1
         in_sources = {one.source: one.people for one in facts if one.full} if several else {}
         cases = dict(sorted(self.cases.items()))
+        order = {name: place for place, name in enumerate(self.sources)}
         devices = device_drift(*self.accounts[:2], self.state.special.foreign_devices)
         vanished = vanished_drift(self.accounts, memory.vanished)
         drift = sorted([*self.drift, *vanished, *devices], key=lambda one: one.rank)
@@ -438,7 +441,15 @@ class Planning:
             changes=self.table.changes(),
             rejections=tuple(sorted(self.rejections, key=_place)),
             holds=holds,
-            absents=tuple(sorted(self.absents, key=self._absent_order)),
+            absents=tuple(
+                sorted(
+                    self.absents,
+                    key=lambda absent: (
+                        order.get(absent.source, len(order)),
+                        *(absent.source, absent.matricule, absent.uai, absent.function, absent.start),
+                    ),
+                )
+            ),
             drift=tuple(drift),
             contradictions=tuple(sorted(self.contradictions, key=lambda one: one.uid)),
             disagreements=tuple(
@@ -502,10 +513,6 @@ class Planning:
         records = memory_writes(self.state.remembered, remembered_state, places, self.rules.keys)
         return ReadyPlan(plan, self.table.writes(), tuple(records), last)
 
-    def _absent_order(self, absent: AbsentAssignment) -> tuple[object, ...]:
-        order = [*self.sources].index(absent.source) if absent.source in self.sources else len(self.sources)
-        return order, absent.source, absent.matricule, absent.uai, absent.function, absent.start
-
     def _archivals(self) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
         clock, do not count."""
@@ -531,7 +538,8 @@ class Planning:
                 yield Phrase("{file}: this file has already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
                 yield Phrase("{file}: {remark}", file=facts.file, remark=remark)
-            for column, difference in column_warnings_of(facts, feed.source, last, self.as_of).items():
+            before = last.comparable if last else None
+            for column, difference in column_warnings(facts, before, feed.source, self.as_of).items():
                 yield Phrase(
                     "WARNING: {file}: column {column}: {difference}",
                     file=facts.file,

@@ -13,16 +13,15 @@ from itertools import chain
 
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
-from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
 from piactl.core.plan.diff import changes_of, home_establishments
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
-from piactl.core.plan.memory import Memory, Waiting, bare
+from piactl.core.plan.memory import Memory, Waiting
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
-from piactl.core.rules.matching import birth_digests, with_births
+from piactl.core.rules.matching import with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.probe.access_log import authors
@@ -76,8 +75,8 @@ def planned_row(
 
 @dataclass(slots=True)
 class PlanRows:
-    """`memory` is what earlier runs left. `has_delta`: a feed of this run is a delta, whose news no later
-    feed repeats. `whole`: every full source has a feed in this run, so what none of them has is over.
+    """`memory` is what earlier runs left, `news` what deltas say in this run and no later feed repeats, by
+    matricule. `whole`: every full source has a feed in this run, so what none of them has is over.
     `drift_waits`: what other programs changed stays, and `withheld` collects the accounts that lost only what
     HR or a date ends. `seals`: every account gets a sealed base. `holds` collects the protected accounts that
     would have changed. An account that is `unwitnessed` (see Memory) is linked to no device until the help
@@ -88,7 +87,7 @@ class PlanRows:
     index: AccountIndex
     memory: Memory
     owners: Mapping[str, str]
-    has_delta: bool
+    news: Mapping[str, Waiting]
     whole: bool
     drift_waits: bool
     seals: bool
@@ -244,7 +243,8 @@ class PlanRows:
 
     def row(self, desired: Desired, write: Write) -> Write:
         """A write with the changes that it makes; a write of the base alone makes none."""
-        drift, waiting = self._drift.get(desired.account.uid, ()), self._retry(desired.subject)
+        drift, matricule = self._drift.get(desired.account.uid, ()), desired.subject.matricule or ""
+        waiting = self.news.get(matricule) or self.memory.waiting.get(matricule)
         return planned_row(desired, write, self.rules, self.accounts.encoding, drift, waiting=waiting)
 
     def left_over(self, rows: Iterable[Write]) -> list[Drift]:
@@ -303,16 +303,6 @@ class PlanRows:
             for row in archived
             for write in deletions.get(normal_dn(row.dn), [])
         ]
-
-    def _retry(self, subject: Subject) -> Waiting | None:
-        person = subject.person
-        if person is None or not self.has_delta:
-            return self.memory.waiting.get(subject.matricule or "")
-        numen = subject.numen_digest
-        if person.numen is not None:
-            numen = self.rules.keys.digest(NUMEN, person.numen.reveal())
-        births = birth_digests(subject.births, person, self.rules.keys, self.rules.matching)
-        return Waiting(bare(person), numen, subject.assignments, self.rules.as_of, births)
 
 
 def devices_at_no_device(
@@ -424,12 +414,12 @@ def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encod
     current, account = desired.subject.current, desired.account
     if current is None or account.state is State.ARCHIVED:
         return []
-
-    def differs(field: str) -> bool:
-        return bool(getattr(current, field) != getattr(account, field))
-
-    fields = ((name, encoding.fields.get(name, ())) for name in written)
-    return [name for name, made_of in fields if made_of and not any(map(differs, made_of))]
+    made_of = {name: encoding.fields.get(name, ()) for name in written}
+    return [
+        name
+        for name, fields in made_of.items()
+        if fields and all(getattr(current, field) == getattr(account, field) for field in fields)
+    ]
 
 
 def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, encoding: Encoding) -> Change:

@@ -7,7 +7,7 @@ import hmac
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -17,21 +17,11 @@ from piactl.core.model.policy import Limit
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import Impact, Refusal
-from piactl.core.plan.plan import (
-    AbsentAssignment,
-    Basis,
-    Contradiction,
-    Disagreement,
-    DueArchival,
-    Hold,
-    Plan,
-    Rejection,
-)
+from piactl.core.plan.guards import Impact
+from piactl.core.plan.plan import Contradiction, Disagreement, Hold, Plan, Rejection, Rows
 from piactl.core.plan.write import Write, texts_of_values
 from piactl.core.text import read_json
-from piactl.directory.store.state_records import LAST_RUN, read_waiting
+from piactl.directory.store.state_records import read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
@@ -152,35 +142,13 @@ def _signed(fingerprint: str, made_by: Iterable[str]) -> str:
 def plan_document(plan: ReadyPlan) -> dict[str, Any]:
     """A sealed plan as JSON values, as schemas/json/plan.schema.json describes them; its `changes` and
     `writes` are rows, read when they are asked for."""
-    shown, writes = plan.plan, plan.writes
-    return {
-        "version": VERSION,
-        **plan_facts(shown),
-        "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_write_facts, writes)],
-        "records": [_entry_facts(write) for write in plan.records],
-        "last": to_json(plan.last) if plan.last else None,
-        **({"undo": keep_forms(plan.undo)} if plan.undo else {}),
-        **{name: getattr(plan, name) for name in _SEALS},
-    }
+    return {"version": VERSION, **to_json(plan)}
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
     """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
-    changes = plan.changes
-    facts = {
-        "basis": to_json(plan.basis),
-        "summary": dict(plan.summary),
-        "totals": dict(plan.totals),
-        "impact": to_json(plan.impact),
-        "changes": changes.rows if isinstance(changes, PlannedRows) else list(map(change_facts, changes)),
-        **{name: to_json(getattr(plan, name)) for name in _LISTS},
-        "refusals": to_json(plan.refusals),
-        "remarks": list(plan.remarks),
-        "cases": dict(plan.cases),
-        **({"quality": to_json(plan.quality)} if plan.quality else {}),
-        **({"archivals": to_json(plan.archivals)} if plan.archivals else {}),
-    }
-    return keep_forms(facts)
+    facts: dict[str, Any] = to_json(plan)
+    return facts
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -250,7 +218,8 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
     if document["version"] != VERSION:
         raise _of_another_version(name)
     try:
-        return _read_document(document)
+        plan: ReadyPlan = from_json(ReadyPlan, document)
+        return plan
     except (ValueError, KeyError, TypeError):
         raise _of_another_version(name) from None
 
@@ -266,36 +235,6 @@ def read_kept_plan(settings: Settings, keys: DigestKeys, record: Mapping[str, An
 
 def _of_another_version(name: str) -> StalePlan:
     return StalePlan(Phrase("{name}: was made by another version of piactl; make the plan again", name=name))
-
-
-def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
-    def tuple_of(kind: type, name: str) -> tuple[Any, ...]:
-        return from_json(tuple[kind, ...], document.get(name, []))  # type: ignore[valid-type,no-any-return]
-
-    lists: dict[str, Any] = {name: tuple_of(kind, name) for name, kind in _LISTS.items()}
-    plan = Plan(
-        basis=from_json(Basis, document["basis"]),
-        changes=planned_changes(document["changes"]),
-        refusals=tuple_of(Refusal, "refusals"),
-        remarks=tuple(with_phrases(document)["remarks"]),
-        cases=document.get("cases", {}),
-        summary=document["summary"],
-        totals=document.get("totals", {}),
-        impact=tuple_of(Impact, "impact"),
-        quality=tuple_of(FeedQuality, "quality"),
-        archivals=tuple_of(DueArchival, "archivals"),
-        **lists,
-    )
-    return ReadyPlan(
-        plan=plan,
-        writes=planned_writes(document["writes"]),
-        records=tuple(map(_read_entry_write, document["records"])),
-        last=LAST_RUN(document["last"]) if document["last"] else None,
-        undo=document.get("undo") and with_phrases(document["undo"]),
-        fingerprint=document["fingerprint"],
-        made_by=tuple(document.get("made_by", ())),
-        signature=document["signature"],
-    )
 
 
 def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
@@ -334,15 +273,6 @@ def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
 
 # The parts of a plan as JSON values and back.
 
-_LISTS: Mapping[str, type] = {
-    "rejections": Rejection,
-    "holds": Hold,
-    "absents": AbsentAssignment,
-    "disagreements": Disagreement,
-    "contradictions": Contradiction,
-    "drift": Drift,
-}
-"""The lists that every plan has."""
 LAYOUTS[Limit] = Layout(only=("max", "share"))
 LAYOUTS |= dict.fromkeys((Rejection, Hold, Disagreement, Contradiction, Drift), Layout(sentences=True))
 _AS_IT_IS = Form(lambda value: value, lambda value: value)
@@ -414,3 +344,26 @@ def _read_write(facts: Mapping[str, Any]) -> Write:
 
 def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
     return {name: tuple(value.encode() for value in texts) for name, texts in values.items()}
+
+
+def _rows_of(rows: Rows[Any], facts: Callable[[Any], Any]) -> Facts:
+    return rows.rows if isinstance(rows, PlannedRows) else [*map(facts, rows)]
+
+
+LAYOUTS[Plan] = Layout(
+    only=[one.name for one in fields(Plan) if one.name != "counted"],
+    brief=("quality", "archivals"),
+    forms={"changes": Form(lambda changes: _rows_of(changes, change_facts), planned_changes)},
+    sentences=True,
+)
+LAYOUTS[ReadyPlan] = Layout(
+    brief=("undo",),
+    inline="plan",
+    forms={
+        "writes": Form(lambda writes: _rows_of(writes, _write_facts), planned_writes),
+        "records": Form(
+            lambda writes: [*map(_entry_facts, writes)], lambda facts: tuple(map(_read_entry_write, facts))
+        ),
+        "undo": Form(keep_forms, with_phrases),
+    },
+)

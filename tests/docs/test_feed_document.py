@@ -75,7 +75,8 @@ def rejected(configuration: Configuration, feed: Feed) -> list[str]:
     rejection_codes = [rejection.code for rejection in feed.rejections]
     for person in feed.people.values():
         rejection_codes += [
-            r.code for r in policy_rejections(person, "rh.csv", configuration.policy, configuration.register)
+            r.code
+            for r in policy_rejections(person, configuration.policy, configuration.register, feed.place)
         ]
     return rejection_codes
 

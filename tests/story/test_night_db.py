@@ -44,7 +44,7 @@ def passed(academy: Academy, feed: Path, day: str) -> set[str]:
     configuration = open_configuration(academy.sandbox.config)
     settings, as_of = configuration.settings, date.fromisoformat(day)
     night = NightDb(Path(settings.state_folder), configuration.keys)
-    scans = scan_feeds([str(feed)], settings.sources, night.rows)
+    scans = scan_feeds([str(feed)], settings.sources, night.rows, (), print)
     with open_reader(settings.directory, "reader", identity_password) as reader:
         state = run_state(reader, configuration, as_of)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)

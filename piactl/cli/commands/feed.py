@@ -43,7 +43,7 @@ from piactl.cli.framework.options import (
     RunOutput,
 )
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
+from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
 from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
@@ -54,7 +54,6 @@ from piactl.feed.feed import understood
 from piactl.feed.feed_file import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.feed_of_run import column_warnings_of
 from piactl.planning.inputs.linked_matricules import linked_matricules
 from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
 from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
@@ -107,7 +106,7 @@ def check(
     holding = () if sourced.source.supplement else sourced.judgement
     holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
     holds.update(feed.held)
-    columns = dict(column_warnings_of(facts, sourced.source, before, day))
+    columns = dict(column_warnings(facts, before.comparable if before else None, sourced.source, day))
     lengths = "" if compare else odd_lengths(feed)
     if lengths:
         columns["matricule"] = lengths

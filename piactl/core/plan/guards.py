@@ -403,7 +403,8 @@ class Tally:
     ) -> Iterator[_Counted]:
         yield from self._counted(census, sources)
         yield from self._growth(census)
-        yield from _held(held, census)
+        if held:
+            yield HELD, "", ALL, census.total, _Count(len(held), held[:SAMPLE]), len(held)
         yield from self._in_window(census, losses, as_of, policy.window)
 
     def _counted(self, census: Census, sources: Mapping[str, int]) -> Iterator[_Counted]:
@@ -475,11 +476,6 @@ def _groups(change: Change) -> Iterator[tuple[str, str]]:
 
 
 _OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
-
-
-def _held(held: Sequence[str], census: Census) -> Iterator[_Counted]:
-    if held:
-        yield HELD, "", ALL, census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
 
 
 class _Count:

@@ -158,6 +158,10 @@ class Plan:
     """The changes of one run in order, their inputs, and what was left out and why."""
 
     basis: Basis
+    summary: Mapping[str, int] = field(default_factory=dict)
+    """Accounts by kind of change."""
+    totals: Totals = field(default_factory=dict)
+    impact: tuple[Impact, ...] = ()
     changes: Rows[Change] = ()
     """Grouped by account."""
     rejections: tuple[Rejection, ...] = ()
@@ -167,15 +171,11 @@ class Plan:
     contradictions: tuple[Contradiction, ...] = ()
     drift: tuple[Drift, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    archivals: tuple[DueArchival, ...] = ()
     remarks: tuple[str, ...] = ()
     cases: Mapping[str, int] = field(default_factory=dict)
     """The numbers of open cases after the run (see `identity_case.case_counts`)."""
-    summary: Mapping[str, int] = field(default_factory=dict)
-    """Accounts by kind of change."""
-    totals: Totals = field(default_factory=dict)
-    counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """The accounts that each kind of guard counts, and the number of all accounts; not in the JSON."""
-    impact: tuple[Impact, ...] = ()
     quality: tuple[FeedQuality, ...] = ()
     """What the run makes of each of its feeds."""
+    archivals: tuple[DueArchival, ...] = ()
+    counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The accounts that each kind of guard counts, and the number of all accounts; not in the JSON."""

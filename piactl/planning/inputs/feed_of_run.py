@@ -33,13 +33,6 @@ class Fate(Enum):
     UNKNOWN = "unknown"
 
 
-def column_warnings_of(
-    facts: FeedFacts, source: SourceSettings, before: SourceMemory | None, as_of: date
-) -> Mapping[str, str]:
-    """How the columns of a feed differ from the last ones, by column."""
-    return column_warnings(facts, before.comparable, source, as_of) if before is not None else {}
-
-
 @dataclass(slots=True)
 class FeedOfRun:
     """`remarks` returns the remarks about the feed, given the lines of rows that count once and of unusual
@@ -215,7 +208,7 @@ class FeedOfRun:
             establishments=len(facts.establishments) if facts.full else 0,
             missing=len(gone) if facts.full else 0,
             places=worst(places, PLACES),
-            warned=tuple(column_warnings_of(facts, self.source, before, as_of)),
+            warned=tuple(column_warnings(facts, before.comparable if before else None, self.source, as_of)),
         )
 
 

@@ -86,11 +86,11 @@ def scan_feeds(
     arguments: Sequence[str],
     sources: Mapping[str, SourceSettings],
     table: RowTable,
-    go_on: Collection[str] = (),
-    warn: Callable[[str], None] | None = None,
+    go_on: Collection[str],
+    warn: Callable[[str], None],
 ) -> ScannedFeeds:
-    """Puts the rows of the feeds of the arguments into `table`. With `warn`, files that match no
-    source are reported and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
+    """Puts the rows of the feeds of the arguments into `table`. Files that match no source are reported to
+    `warn` and skipped, if another file is a feed or they are of another kind (a LISEZMOI.txt).
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a file that cannot be read
     to its end, unless its source is in `go_on`."""
@@ -107,7 +107,7 @@ def scan_feeds(
 
 
 def _named(
-    arguments: Sequence[str], sources: Mapping[str, SourceSettings], warn: Callable[[str], None] | None
+    arguments: Sequence[str], sources: Mapping[str, SourceSettings], warn: Callable[[str], None]
 ) -> list[tuple[SourceSettings, Path]]:
     named: list[tuple[SourceSettings, Path]] = []
     strange: list[NoSource] = []
@@ -120,19 +120,14 @@ def _named(
         digest_file for source, path in named if source.format != "csv" for digest_file in md5_beside(path)
     }
     strange = [unread for unread in strange if unread.path not in checked]
-    if warn is None or not named:
-        for unread in strange:
-            if unread.path.is_dir():
-                why = Phrase("{path}: is a folder; name the files in it: {path}/*", path=unread.path)
-                raise UsageError(why)
-            if warn is None or not unread.is_other:
-                raise unread
+    for unread in strange if not named else ():
+        if unread.path.is_dir():
+            raise UsageError(Phrase("{path}: is a folder; name the files in it: {path}/*", path=unread.path))
+        if not unread.is_other:
+            raise unread
     for unread in strange:
-        if warn is not None:
-            warn(
-                unread.why
-                or Phrase("{path}: not read: it matches the `files` of no source", path=unread.path)
-            )
+        unmatched = Phrase("{path}: not read: it matches the `files` of no source", path=unread.path)
+        warn(unread.why or unmatched)
     return by_date(named)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from piactl.core.model.account import Account
@@ -191,14 +192,11 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     """The feed with its rejections by the policy and the naming rule, and with the positions of the policy in
     place of HR's codes."""
     feed = sourced.feed
+    usable = ((person, frozenset[str]()) for person in feed.people.values())
     rejections = tuple(
         rejection
-        for person in feed.people.values()
-        for rejection in policy_rejections(person, feed.facts.file, policy, register, feed.place)
-    ) + tuple(
-        rejection
-        for person, faulty in feed.unusable
-        for rejection in policy_rejections(person, feed.facts.file, policy, register, feed.place)
+        for person, faulty in chain(usable, feed.unusable)
+        for rejection in policy_rejections(person, policy, register, feed.place)
         if _is_certain(rejection, person, faulty, policy)
     )
     coded = {
@@ -243,30 +241,23 @@ def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], po
     return not any(function in conditions.get("fonction", (function,)) for conditions in profiles)
 
 
-def policy_rejections(
-    person: Person, file: str, policy: Policy, register: Register, place: Place | None = None
-) -> list[Rejection]:
+def policy_rejections(person: Person, policy: Policy, register: Register, place: Place) -> list[Rejection]:
     """The rejections of the rows of one person by the policy and the naming rule."""
-    rejections = []
-
-    def add(line: int, column: str, code: str, message: str) -> None:
-        where, line_number = place(line) if place else (file, line)
-        rejections.append(Rejection(where, line_number, column, code, message, person.matricule))
-
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
     problems = assignment_problems(person.assignments, policy, register)
-    for assignment, column, code, message in problems:
-        line = lines.get(assignment.key, 0)
-        add(line, column, code, message)
+    faults = [(lines.get(post.key, 0), column, code, message) for post, column, code, message in problems]
     first = min(person.lines, default=0)
     unusable = name_problem(person, policy)
     if unusable is not None:
-        add(first, unusable.part, unusable.code, str(unusable))
+        faults.append((first, unusable.part, unusable.code, str(unusable)))
     internal = internal_address(person.private_mail, policy.domain)
     if internal:
         why = Phrase("{problem}: correct it in HR, or leave it blank", problem=internal)
-        add(first, "courriel_prive", "bad-mail", why)
-    return rejections
+        faults.append((first, "courriel_prive", "bad-mail", why))
+    return [
+        Rejection(*place(line), column, code, message, person.matricule)
+        for line, column, code, message in faults
+    ]
 
 
 def _silent(sourced: SourcedFeed) -> frozenset[str]:
