@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import IO
 
@@ -53,9 +54,9 @@ class RowWriter:
     def pass_over(self, subject: str, why: str, number: int = 1) -> None:
         self.passed[subject, why] += number
 
-    def record(self, line: bytes) -> None:
+    def record(self, person: Sequence[object]) -> None:
         """Adds a person as later deltas need them."""
-        self._records.write(line)
+        self._records.write(json.dumps(person, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
     def end_set(self, structures: Mapping[str, str], basis: DeltaBasis | None, gone: frozenset[str]) -> None:
         """Adds what later deltas need besides the people."""
