@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from piactl.core.model.guard_limits import LEAST as LEAST
-from piactl.core.model.guard_limits import Guard as Guard
-from piactl.core.model.guard_limits import GuardPeriod as GuardPeriod
-from piactl.core.model.guard_limits import Limit as Limit
-from piactl.core.model.guard_limits import WrittenGuards
+from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.written import (
     ANY_TEXT,
