@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.explain.answers import right_answers, state_answer
-from piactl.core.explain.login import LoginContext, entry_differs, login_answer
+from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Question
 from piactl.core.explain.run_steps import RunEnd, run_steps
 from piactl.core.model.account import Right, State
@@ -45,7 +45,7 @@ def why(
         written = as_found(entry, store.encoding)
         account = replace(entry.account, login_from=written.login_from, login_until=written.login_until)
         question = _question(store, replace(entry, account=account), now, settings)
-        answers = [login_answer(question, _around_login(store, entry, question, now, settings))]
+        answers = [login_answer(question, _around_login(store, entry, now, settings))]
     else:
         question = _question(store, entry, now, settings)
         if isinstance(subject, Service):
@@ -63,14 +63,10 @@ def why(
     }
 
 
-def _around_login(
-    store: AccountStore, entry: Entry, question: Question, now: datetime, settings: Settings
-) -> LoginContext:
-    policy = question.rules.policy
+def _around_login(store: AccountStore, entry: Entry, now: datetime, settings: Settings) -> LoginContext:
+    policy = store.policy
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
-    last_night = None
-    if entry_differs(question, credentials):
-        last_night = store.last.as_of if store.last and not store.last.lost else None
+    last_night = store.last.as_of if store.last and not store.last.lost else None
     zone = ZoneInfo(policy.timezone)
 
     def show(instant: datetime) -> str:

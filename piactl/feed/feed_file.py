@@ -7,7 +7,6 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from io import BufferedReader
@@ -17,7 +16,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated
-from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.header import HEAD, other_kind
 from piactl.phrase import Phrase, joined
@@ -142,32 +141,13 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
     return source_of(Path(text), sources), Path(text)
 
 
-FileState = tuple[int, ...]
-"""Differs between two readings of a file if it was written or replaced between them."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFeed:
-    """The rows of a feed: `stream` has them, `source` their layout. `written` has what else the format
-    understood of a set of files, and `digest` is theirs; a CSV file has neither."""
-
-    stream: BufferedReader
-    source: SourceSettings
-    written: RowWriter | None = None
-    digest: str = ""
-
-    def state(self) -> FileState:
-        facts = os.fstat(self.stream.fileno())
-        return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
 @contextmanager
 def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
     """The rows of a feed. Raises FeedRefused if it is not a regular file, is too large, or cannot be read,
     then or while the caller reads it; for a set of files, for each reason that refuses it as a whole."""
     if source.format != "csv":
-        with open_translated(path, source) as (rows, translated_set):
-            yield OpenFeed(rows, translated_set.source, translated_set.written, translated_set.digest)
+        with open_translated(path, source) as opened:
+            yield opened
         return
     with _open_file(path, source) as stream:
         yield OpenFeed(stream, source)

@@ -29,8 +29,8 @@ from piactl.feed.feed import (
     row_remarks,
     set_remarks,
 )
-from piactl.feed.feed_file import OpenFeed, digest_of_feed, open_feed
-from piactl.feed.formats.rows import file_order
+from piactl.feed.feed_file import digest_of_feed, open_feed
+from piactl.feed.formats.rows import OpenFeed, file_order
 from piactl.feed.header import (
     CODECS,
     COLUMNS,

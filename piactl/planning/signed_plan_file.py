@@ -12,8 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
+from piactl.core.model.guard_limits import Limit
 from piactl.core.model.keyed_digests import DigestKeys
-from piactl.core.model.policy import Limit
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from piactl.core.model.policy import Limit
+from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.guards import broken_words
 from piactl.phrase import Phrase, first_line, joined
 from piactl.report.account_text import right_words

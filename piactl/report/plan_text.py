@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from piactl.core.model.policy import Limit
+from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words, scope_words
 from piactl.core.plan.plan import HoldCode

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from piactl.core.model.policy import ApprovalRule, Approvals, Limit
+from piactl.core.model.guard_limits import Limit
+from piactl.core.model.policy import ApprovalRule, Approvals
 from piactl.core.plan.approval_rules import ApplyRequest, Approval, reasons, rejection, serving
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
+from piactl.core.model.guard_limits import Guard, GuardPeriod, Limit
+from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guard_suggestions import LEAST, LEAST_OF_SCOPE, suggestions
 from piactl.core.plan.guards import Census, Tally

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from piactl.core.model.guard_limits import Guard, GuardPeriod, Limit
 from piactl.core.model.periods import in_period
-from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
+from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Change, Effect, Kind
 from piactl.core.plan.guards import Census, Refusal, tally
 from piactl.core.plan.losses import (

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from piactl.config.read_policy import read_policy
-from piactl.core.model.policy import Guard, Limit
+from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.model.settings import SourceLimits
 from piactl.core.plan.feed_limits import LIMIT_CODES
 from piactl.core.plan.guards import guards_on

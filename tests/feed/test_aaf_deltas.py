@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -141,22 +140,6 @@ def test_a_delta_changes_the_schools_of_a_head(sets, tmp_path):
     assert heads(third, "500") == [("0800002T", date(2024, 9, 1))]
     fourth = sets.read(sets.delta("20260904", modification("500", ENTEnsFonctionDir="")))
     assert heads(fourth, "500") == []
-
-
-def test_a_delta_reads_a_set_that_an_older_version_kept(sets, tmp_path):
-    """Such a set has only the first value of ENTEnsFonctionDir, in its own place."""
-    sets.source = replace(sets.source, format="aaf1d")
-    path = zipped(tmp_path / "ENT2DVA_Complet_20260901.zip", headed(files([CLAIRE], "20260901"), "4078$O"))
-    sets.read(path, keep=False)
-    kept = set_to_keep(path, sets.source)
-    with kept.records() as lines:
-        texts = [line.rstrip(b"\n").split(b"\x1f") for line in lines]
-    content = b"".join(b"\x1f".join(t for t in line if not t.startswith(b"=")) + b"\n" for line in texts)
-    older = replace(kept, records=lambda: io.BytesIO(content))
-    keep_set(Path(sets.source.state_folder), older)
-    feed = read_feed(sets.delta("20260902", modification("500", ENTPersonNom="AUBRY")), sets.source)
-    assert [uai for uai, _ in heads(feed, "500")] == ["0800010B"]
-    assert feed.people["aaf:500"].usage_name == "AUBRY"
 
 
 def test_an_empty_value_changes_nothing_if_so_configured(sets):

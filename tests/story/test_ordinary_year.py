@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.model.policy import Guard, Limit
+from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.core.plan.guards import tally
 from piactl.core.plan.memory import LastRun

@@ -234,13 +234,6 @@ def _is_denied(question: Question, credentials: Credentials) -> bool:
     return credentials.denied and question.account.device != NO_DEVICE and not question.as_of_option
 
 
-def entry_differs(question: Question, credentials: Credentials) -> bool:
-    """Whether directory and rules differ about login on the day."""
-    return entry_allows_login(question, credentials) is not (
-        holding(login_days(question), question.number) is not None
-    )
-
-
 def _causes(question: Question, around: LoginContext) -> Iterator[Cause]:
     yield from _by_the_entry(question, around)
     yield from _locks(question)
@@ -254,10 +247,10 @@ def _causes(question: Question, around: LoginContext) -> Iterator[Cause]:
 
 def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
     """The cause of a directory entry that differs from the rules."""
-    credentials = around.credentials
-    if not entry_differs(question, credentials):
+    account, credentials = question.account, around.credentials
+    allows = entry_allows_login(question, credentials)
+    if allows is (holding(login_days(question), question.number) is not None):
         return
-    account = question.account
     window = _window(account.login_from, account.login_until)
     if _is_denied(question, credentials):
         window = Phrase("it is linked to no device, as a closed or locked account is")
@@ -270,7 +263,7 @@ def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
         since = Phrase("another program changed it, {drift}", drift=drift_words(drift))
         # a refusal may be an emergency stop
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
-    if entry_allows_login(question, credentials):
+    if allows:
         text = Phrase(
             "the entry allows the login ({window}), but the rules do not; {since}", window=window, since=since
         )

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from piactl.core.model.guard_limits import LEAST as LEAST
-from piactl.core.model.guard_limits import Guard as Guard
-from piactl.core.model.guard_limits import GuardPeriod as GuardPeriod
-from piactl.core.model.guard_limits import Limit as Limit
-from piactl.core.model.guard_limits import WrittenGuards
+from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.written import (
     ANY_TEXT,
@@ -401,13 +397,15 @@ class Policy:
     _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _asked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _of_code: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     careers: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The careers under this policy that `core.rules.career` keeps."""
 
     def __post_init__(self) -> None:
         self._of_code.update({code: p.name for p in self.positions.values() for code in p.codes})
+        for when in [*(p.when for p in self.profiles), *(s.when for s in self.services.values())]:
+            self._asked.update(when.conditions)
 
     def position(self, name: str) -> Position | None:
         """The position of that name or code (blank: `default`), or None if the policy does not list it."""
@@ -438,18 +436,8 @@ class Policy:
 
     def given_by(self, assignment: Assignment, register: Register) -> tuple[Profile | None, frozenset[str]]:
         """The profile of an assignment and the services that it gives; none without a profile."""
-        if not self._asked:
-            conditions = [entry.when for entry in self.profiles] + [s.when for s in self.services.values()]
-            asked = {name for when in conditions for name in when.conditions}
-            self._asked[True] = tuple(f for name, f in ASSIGNMENT_FIELDS.items() if name in asked)
-            self._asked[False] = tuple(name for name in ESTABLISHMENT_FIELDS if name in asked)
-        own, of_place = self._asked[True], self._asked[False]
-        place = register.get(assignment.uai) if of_place else None
         # most assignments share their values in the fields that conditions use: cache by these
-        key = (
-            *[getattr(assignment, name) for name in own],
-            *([getattr(place, name) for name in of_place] if place else ()),
-        )
+        key = tuple([_field(name, assignment, register) for name in self._asked])
         if key not in self._given:
             profile = next((p for p in self.profiles if p.when.fits(assignment, register)), None)
             serving = (s for s in self.services.values() if profile and s.serves(profile.name))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil, inf
 
+from piactl.core.model.guard_limits import Guard
 from piactl.core.model.periods import in_period
-from piactl.core.model.policy import Guard, Policy
+from piactl.core.model.policy import Policy
 from piactl.core.plan.guards import PER, guards_on
 
 LEAST = 10

@@ -23,8 +23,9 @@ from datetime import date, timedelta
 from itertools import chain
 from math import inf
 
+from piactl.core.model.guard_limits import LEAST, Guard, Limit
 from piactl.core.model.periods import in_period
-from piactl.core.model.policy import LEAST, Guard, Limit, Policy
+from piactl.core.model.policy import Policy
 from piactl.core.plan.change import (
     END,
     GROWTH,

@@ -179,7 +179,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     elif subject.births[0] is not None:
         account = with_births(account, subject.births)
     if subject.person is not None:
-        account = _with_hr_data(account, subject.person, rules)
+        account = amended(account, **_of_hr(subject.person, rules, account.numen_digest, births_of(account)))
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
@@ -309,7 +309,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     )
     account = with_matricules(back, rules.keys)
     account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
-    account = _with_hr_data(account, subject.person, rules)
+    account = amended(account, **_of_hr(subject.person, rules, account.numen_digest, births_of(account)))
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     return Desired(subject, account, career, _base(account))
 
@@ -367,10 +367,6 @@ def with_posix(account: Account, settings: PosixSettings | None) -> Account:
     if settings is None or account.number is None:
         return account
     return amended(account, posix=settings.attributes(account.uid, account.number))
-
-
-def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
-    return amended(account, **_of_hr(person, rules, account.numen_digest, births_of(account)))
 
 
 def _of_hr(person: Person, rules: Rules, numen: str | None, births: Births) -> dict[str, Any]:

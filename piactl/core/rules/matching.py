@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol
 
 from piactl.core.model.account import PLACEHOLDER, Account, amended
@@ -81,12 +80,8 @@ def identity_digests(keys: DigestKeys, person: Person) -> tuple[str, ...]:
     current key first; none without a birth date."""
     if person.birth_date is None:
         return ()
-    return keys.candidates(IDENTITY, _identity(person.birth_date, person.family_name, person.given_name))
-
-
-@lru_cache(maxsize=4096)
-def _identity(birth: date, family: str, given: str) -> str:
-    return f"{birth}\0{folded(family)}\0{_first(given)}"
+    names = f"{folded(person.family_name)}\0{_first(person.given_name)}"
+    return keys.candidates(IDENTITY, f"{person.birth_date}\0{names}")
 
 
 def _first(given: str) -> str:

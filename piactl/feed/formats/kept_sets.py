@@ -20,8 +20,6 @@ from piactl.core.text import read_json
 from piactl.private_files import make_private_folder, write_private
 
 FOLDER = "sets"
-SEPARATOR = "\x1f"
-"""Separates the texts of a person; XML cannot contain it."""
 _GENERATIONS = 4
 _BLOCK = 1 << 20
 
@@ -53,11 +51,11 @@ class KeptSet:
         """The name of its file."""
         return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}{self.number:08}-{self.digest[:32]}"
 
-    def rows(self) -> Iterator[list[str]]:
-        """The people, each as texts; the first one is the number of the person."""
+    def rows(self) -> Iterator[list[Any]]:
+        """The people, each as the format of the set keeps them."""
         with self.records() as stream:
             for line in stream:
-                yield line.decode("utf-8").rstrip("\n").split(SEPARATOR)
+                yield json.loads(line)
 
     def _digest(self) -> str:
         with self.records() as stream:
@@ -74,7 +72,7 @@ class KeptSet:
             "structures": dict(self.structures),
             "uais": sorted(self.uais) if self.uais is not None else None,
             "gone": sorted(self.gone),
-            "records": self._digest(),
+            "people": self._digest(),
             "basis": [self.basis.digest, self.basis.day.isoformat(), self.basis.days] if self.basis else None,
         }
         yield json.dumps(head, ensure_ascii=False).encode() + b"\n"
@@ -121,7 +119,7 @@ def _read(path: Path) -> KeptSet | None:
     try:
         with path.open("rb") as stream:
             head: dict[str, Any] = read_json(stream.readline())
-            if head["records"] != _digest_of(stream):
+            if head["people"] != _digest_of(stream):
                 return None
         return KeptSet(
             head["source"],
@@ -133,7 +131,7 @@ def _read(path: Path) -> KeptSet | None:
             frozenset(head["gone"]),
             _basis(head["basis"]),
             records,
-            head.get("number", 0),
+            head["number"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from io import BufferedReader
 from typing import IO
 
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import DeltaBasis
 
 COLUMNS = (
@@ -53,9 +58,9 @@ class RowWriter:
     def pass_over(self, subject: str, why: str, number: int = 1) -> None:
         self.passed[subject, why] += number
 
-    def record(self, line: bytes) -> None:
+    def record(self, person: Sequence[object]) -> None:
         """Adds a person as later deltas need them."""
-        self._records.write(line)
+        self._records.write(json.dumps(person, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
     def end_set(self, structures: Mapping[str, str], basis: DeltaBasis | None, gone: frozenset[str]) -> None:
         """Adds what later deltas need besides the people."""
@@ -84,6 +89,25 @@ def _cell(text: str) -> str:
     """A cell, quoted if necessary. A line break becomes a blank, because no record spans lines."""
     text = " ".join(text.split()) if not text.isprintable() else text
     return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text
+
+
+FileState = tuple[int, ...]
+"""Differs between two readings of a file if it was written or replaced between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFeed:
+    """The rows of a feed: `stream` has them, `source` their layout. `written` has what else the format
+    understood of a set of files, and `digest` is theirs; a CSV file has neither."""
+
+    stream: BufferedReader
+    source: SourceSettings
+    written: RowWriter | None = None
+    digest: str = ""
+
+    def state(self) -> FileState:
+        facts = os.fstat(self.stream.fileno())
+        return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def file_order(name: str, pattern: str) -> tuple[date | None, int]:

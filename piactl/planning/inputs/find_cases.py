@@ -41,7 +41,13 @@ from piactl.core.rules.matching import (
     traces_of,
 )
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import MOST_COMPARED, AccountIndex, TracedPeople, TracedPerson, traces_of_account
+from piactl.planning.inputs.account_index import (
+    MOST_COMPARED,
+    AccountIndex,
+    TracedPeople,
+    TracedPerson,
+    traces_of_account,
+)
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import IO, NamedTuple
 
 from lxml import etree
 
-from piactl.feed.formats.kept_sets import SEPARATOR
 from piactl.feed.formats.safe_xml import SafeEvents, XmlFault, checked_root, line_of, plain, text_of
 from piactl.phrase import Phrase
 
@@ -43,22 +41,16 @@ class Form:
     home_date: str = ""
     declares: bool = False
 
-    @cached_property
-    def singles(self) -> tuple[str, ...]:
-        """The attributes of a person with one value, in the order of a record."""
-        own = (self.key, self.usage, self.birth_name, self.given)
-        return (*own, self.civilite, self.birth, self.home, self.director)
-
-    @cached_property
-    def further(self) -> tuple[str, ...]:
-        """The other attributes with several values; they follow the functions in a record, each with its
-        name."""
-        names = (self.director, self.function_dates, self.director_dates, self.home_date)
-        return tuple(filter(None, names))
+    @property
+    def singles(self) -> frozenset[str]:
+        """The attributes of a person with one value."""
+        own = (self.key, self.usage, self.birth_name, self.given, self.civilite, self.birth, self.home)
+        return frozenset({*own} - {""})
 
     @property
     def of_person(self) -> frozenset[str]:
-        return frozenset({*self.singles, self.functions, *self.further} - {""})
+        lists = (self.functions, self.director, self.function_dates, self.director_dates, self.home_date)
+        return frozenset({*self.singles, *lists} - {""})
 
     @property
     def of_structure(self) -> frozenset[str]:
@@ -183,57 +175,37 @@ def _request(element: etree._Element, names: Collection[str]) -> AafRequest:
     return AafRequest(str(element.tag), identifier, category, values, line_of(element))
 
 
-Record = list[str]
-"""The id, the file and the line, the attributes with one value in the order of the form, the functions, and
-the further values, each as `=NAME=VALUE`."""
+class Record(NamedTuple):
+    """A person of a set, with the place in it and the values of attributes; those without a value are left
+    out."""
 
-_NAMED = "="
-
-FACTS = 3
+    id: str
+    file: str
+    line: int
+    values: Mapping[str, list[str]]
 
 
 def record_of(request: AafRequest, form: Form, file: str) -> Record:
-    values = request.values
-    own = [texts[0] if (texts := values.get(name)) else "" for name in form.singles]
-    listed = {name: values.get(name, ()) for name in form.further}
-    functions = filter(None, values.get(form.functions, ()))
-    return [request.id, file, str(request.line), *own, *functions, *_named(listed)]
+    return Record(request.id, file, request.line, _stated(request, form))
 
 
-def lists_of(record: Record, form: Form) -> dict[str, list[str]]:
-    """The attributes of a record with several values."""
-    lists: dict[str, list[str]] = {form.functions: []}
-    for text in record[FACTS + len(form.singles) :]:
-        name, _, value = text.removeprefix(_NAMED).partition(_NAMED)
-        if name not in form.further or not text.startswith(_NAMED):
-            name, value = form.functions, text
-        lists.setdefault(name, []).append(value)
-    # a record of an older version has only the first one
-    director = record[FACTS + len(form.singles) - 1]
-    return {form.director: [director], **lists} if director else lists
-
-
-def _named(lists: Mapping[str, Sequence[str]]) -> list[str]:
-    return [f"{_NAMED}{name}{_NAMED}{value}" for name, values in lists.items() for value in values]
+def _stated(request: AafRequest, form: Form) -> dict[str, list[str]]:
+    values = {}
+    for name, texts in request.values.items():
+        own = texts[:1] if name in form.singles else texts
+        if name == form.functions:
+            own = [text for text in texts if text]
+        if any(own):
+            values[name] = own
+    return values
 
 
 def modified(record: Record, request: AafRequest, form: Form, file: str, *, clears: bool) -> Record:
     """The person after a modification. An attribute that the request lacks is unchanged. An attribute without
     a value is cleared with `clears`, else unchanged."""
-    result = [record[0], file, str(request.line), *record[FACTS:]]
-    for place, name in enumerate(form.singles, FACTS):
-        if name in request.values:
-            value = first(request.values, name)
-            if value or clears:
-                result[place] = value
-    lists = lists_of(record, form)
-    for name in (form.functions, *form.further):
-        values = request.values.get(name, ())
-        if any(values) or (clears and name in request.values):
-            lists[name] = [value for value in values if value] if name == form.functions else [*values]
-    functions = lists.pop(form.functions)
-    result[FACTS + len(form.singles) :] = [*functions, *_named(lists)]
-    return result
+    cleared = request.values.keys() if clears else ()
+    values = {name: texts for name, texts in record.values.items() if name not in cleared}
+    return Record(record.id, file, request.line, {**values, **_stated(request, form)})
 
 
 def after_requests(
@@ -248,12 +220,11 @@ def after_requests(
             result += [modified(record, request, form, file, clears=clears) for record in records or added]
     if result and any(request.kind == "deleteRequest" for request, _ in requests):
         result += records
-    unique = {(record[0], *record[FACTS:]): record for record in reversed(result)}
-    return [*reversed(unique.values())]
-
-
-def to_line(record: Record) -> bytes:
-    return (SEPARATOR.join(record).replace("\n", " ") + "\n").encode("utf-8", "replace")
+    unique: list[Record] = []
+    for record in result:
+        if all((record.id, record.values) != (other.id, other.values) for other in unique):
+            unique.append(record)
+    return unique
 
 
 def first(values: Mapping[str, Sequence[str]], name: str) -> str:

@@ -12,16 +12,13 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.errors import FeedRefused
 from piactl.feed.formats.aaf.forms import (
-    FACTS,
     AafRequest,
     Form,
     Record,
     after_requests,
-    lists_of,
     read_params,
     read_requests,
     record_of,
-    to_line,
 )
 from piactl.feed.formats.aaf.forms import first as first_of
 from piactl.feed.formats.kept_sets import KeptSet
@@ -276,15 +273,15 @@ class _Set:
         """Writes the people of a kept set with the changes of a delta. Returns what it changes, and whom it
         deletes."""
         if base.digest == self.files.digest:
-            for record in base.rows():
-                self._put(record)
+            for values in base.rows():
+                self._put(Record(*values))
             return base.basis, base.gone
         clears, gone = self.source.empty_values == "clear", set[str]()
         counts = dict.fromkeys(("added", "modified", "deleted"), 0)
         records: dict[str, list[Record]] = {}
-        for record in base.rows():
-            if record[0] in changes:  # more than once if the set has the person twice
-                records.setdefault(record[0], []).append(record)
+        for record in (Record(*values) for values in base.rows()):
+            if record.id in changes:  # more than once if the set has the person twice
+                records.setdefault(record.id, []).append(record)
             else:
                 self._put(record)
         for key, requests in changes.items():
@@ -296,7 +293,7 @@ class _Set:
                 counts["modified"] += 1
             else:
                 counts["deleted"] += 1
-                gone.add(qualified(self.source.namespace, before[0][FACTS] or key))
+                gone.add(qualified(self.source.namespace, first_of(before[0].values, self.form.key) or key))
                 continue
             for request, _ in () if after else requests:
                 subject = Phrase("{kind} of unknown people", kind=request.kind)
@@ -313,10 +310,9 @@ class _Set:
 
     def _put(self, record: Record) -> None:
         """Writes a person: the record for later deltas, and the rows."""
-        self.writer.record(to_line(record))
-        identifier, file, line = record[:FACTS]
-        key = record[FACTS] or identifier
-        rows = [*self._rows(key if key == identifier or not identifier else "", record)]
+        self.writer.record(record)
+        key = first_of(record.values, self.form.key) or record.id
+        rows = [*self._rows(key if key == record.id or not record.id else "", record.values)]
         if not rows:
             self.writer.pass_over(Phrase("people without a function"), Phrase("no post"))
             return
@@ -324,16 +320,18 @@ class _Set:
         if self.seen.setdefault(key, content) != content:
             rows = [(*row[:6], f"{DOUBLED} {key}", *row[7:]) for row in rows]
         for row in rows:
-            self.writer.write(row, file, int(line))
+            self.writer.write(row, record.file, record.line)
 
-    def _rows(self, key: str, record: Record) -> Iterator[tuple[str, ...]]:
-        _, usage, birth_name, given_name, civilite, birth, home = record[FACTS : FACTS + 7]
+    def _rows(self, key: str, lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
+        form = self.form
+        names = (form.usage, form.birth_name, form.given, form.civilite, form.birth, form.home)
+        usage, birth_name, given_name, civilite, birth, home = (first_of(lists, name) for name in names)
         person = (key, civilite, usage if birth_name else "", birth_name or usage, given_name, birth)
-        lists = lists_of(record, self.form)
-        heads = [*self._headships(lists.get(self.form.director, ()), home)]
+        functions = lists.get(form.functions, ())
+        heads = [*self._headships(lists.get(form.director, ()), home)]
         starts = self._starts(lists, heads, home, birth)
         posts: set[tuple[str, str]] = set()
-        for structure, function, discipline in self._functions([*lists[self.form.functions], *heads]):
+        for structure, function, discipline in self._functions([*functions, *heads]):
             uai = self.uais.get(structure) or f"{UNKNOWN} {structure}"
             if (uai, function) in posts:
                 why = Phrase("the first of a post counts")
@@ -398,7 +396,7 @@ class _Set:
         value is a date behind the structure, and the function, that it is about; or a date alone, if there
         are as many as posts. What is not understood is counted, and its post begins as one without a date."""
         form, starts = self.form, dict[tuple[str, str], date]()
-        posts_of = {form.home_date: [home], form.function_dates: lists[form.functions]}
+        posts_of = {form.home_date: [home], form.function_dates: lists.get(form.functions, ())}
         posts_of[form.director_dates] = heads
         stated = [(values, name, posts) for name, posts in posts_of.items() if (values := lists.get(name))]
         if not stated:
