@@ -380,7 +380,7 @@ def _view(entry: Entry, store: AccountStore, *, held: bool) -> dict[str, Any]:
         }
     career, status = career_and_status(account, store.rules)
     if held:  # what the rules need is unknown
-        status = stored_status(account)
+        status = AccountStatus(*(getattr(account, name) for name in AccountStatus._fields))
     # what another program changed counts as it is on the entry, until a night puts it back
     written = as_found(entry, store.encoding) if entry.drift is not None else None
     window = written or status
@@ -414,11 +414,6 @@ def _view(entry: Entry, store: AccountStore, *, held: bool) -> dict[str, Any]:
         "sponsor": sponsor_of(running(account.overrides, as_of)) or None,
         "merged_into": None,
     }
-
-
-def stored_status(account: Account) -> AccountStatus:
-    """The status that the last run gave an account."""
-    return AccountStatus(*(getattr(account, name) for name in AccountStatus._fields))
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:

@@ -160,7 +160,9 @@ class Inverting:
             return self._kept(entry, held)
         if self._protected(entry.account) and "alone" not in self.record:
             return self._kept(entry, Phrase("protected: only changes by hand are undone"))
-        if creation or (self._was_archived(logged_write) and not self._was_merged(logged_write)):
+        state, merged = map(self.encoding.name, ("piactlState", "piactlMergedInto"))
+        was_archived = State.ARCHIVED.value.encode() in logged_write.delete.get(state, ())
+        if creation or (was_archived and merged not in logged_write.delete):
             return self._closed(logged_write, raw, entry, where)
         if where is WriteState.CHANGED:
             return self._kept(
@@ -196,13 +198,6 @@ class Inverting:
 
     def _protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
-
-    def _was_archived(self, logged_write: Write) -> bool:
-        old = logged_write.delete.get(self.encoding.name("piactlState"), ())
-        return State.ARCHIVED.value.encode() in old
-
-    def _was_merged(self, logged_write: Write) -> bool:
-        return self.encoding.name("piactlMergedInto") in logged_write.delete
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
         return Reversal(entry.account.uid, entry.account.matricule, UndoFate.KEPT, why)

@@ -18,8 +18,8 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import tally
 from piactl.core.plan.identity_case import CaseAnswer
-from piactl.core.plan.losses import Losses, is_recent, taken_after
-from piactl.core.plan.memory import LastRun, Memory, RunStatus
+from piactl.core.plan.losses import is_recent, taken_after
+from piactl.core.plan.memory import Memory, RunStatus
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
@@ -211,15 +211,14 @@ def _planned(
     as_of, (origin, undone) = rules.as_of, _origin(records, record)
     remembered = read_memory(reader, directory.state, rules.keys, unreadable, due=as_of)
     last = remembered.memory.last
-    rows = [reversal for reversal in reversals if reversal.write is not None]
+    writes = [reversal.write for reversal in reversals if reversal.write is not None]
     # a name can go back to one account only after the other gave it up
     ledger = directory.attributes.get("piactlIdentifier", "piactlIdentifier")
-    rows.sort(key=lambda reversal: (not _frees(reversal, ledger), not _loses(reversal), reversal.uid))
-    writes = tuple(reversal.write for reversal in rows if reversal.write is not None)
-    changes: list[Change] = [change for row in writes for change in row.changes]
+    writes.sort(key=lambda write: (ledger not in write.delete, not write.loses, write.uid))
+    changes: list[Change] = [change for write in writes for change in write.changes]
     sources = remembered.memory.sources
     if (
-        rows
+        writes
         or _counts(remembered.memory, record)
         or any(reversal.get("undoes") == record["run"] for reversal in records)
     ):
@@ -247,22 +246,10 @@ def _planned(
     after = None
     if last:
         taken = taken_after(last.taken, {} if undone else counts.lost, given, as_of)
-        losses = _losses_left(last, record)
+        # without those of the day of the undone run
+        losses = {day: n for day, n in last.losses.items() if day.isoformat() != record.get("as_of")}
         after = replace(last, as_of=as_of, clean=False, losses=losses, taken=taken)
     return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
-
-
-def _frees(reversal: Reversal, ledger: str) -> bool:
-    return reversal.write is not None and ledger in reversal.write.delete
-
-
-def _loses(reversal: Reversal) -> bool:
-    return reversal.write is not None and reversal.write.loses
-
-
-def _losses_left(last: LastRun, record: Record) -> Losses:
-    """The remembered losses without those of the day of the undone run."""
-    return {day: counts for day, counts in last.losses.items() if day.isoformat() != record.get("as_of")}
 
 
 def _counts(memory: Memory, record: Record) -> bool:

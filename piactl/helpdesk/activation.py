@@ -139,7 +139,8 @@ class ActivationDelivery:
 
     def begin(self, writer: Writer) -> Writer:
         if self.to is not None:
-            columns = columns_of_file(private_mail=self.private_mail)
+            mail = ("private_mail",) if self.private_mail else ()
+            columns = (*COLUMNS[:3], *mail, *COLUMNS[3:])
             self._file = StdoutFile(columns) if self.to == "-" else ActivationFile(self.to, columns)
         if self.check is not None:
             self.check(writer)
@@ -384,11 +385,6 @@ class StdoutFile:
             raise ActivationFileUnfinished(
                 Phrase("stdout cannot be written ({reason})", reason=error.strerror)
             ) from None
-
-
-def columns_of_file(*, private_mail: bool) -> tuple[str, ...]:
-    """The columns of a file of activation passwords."""
-    return (*COLUMNS[:3], *(("private_mail",) if private_mail else ()), *COLUMNS[3:])
 
 
 def content_of_file(rows: Iterable[Row], columns: Sequence[str]) -> bytes:

@@ -13,7 +13,6 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
@@ -101,12 +100,7 @@ def _uses(
 
 def _key_of(digest: bytes) -> str:
     """The id of the key of a digest as it is stored, whatever its length."""
-    return _key_in(digest[: digest.find(b"}") + 1])
-
-
-@lru_cache(maxsize=100)
-def _key_in(beginning: bytes) -> str:
-    return digest_key_id(beginning.decode("utf-8", "replace"))
+    return digest_key_id(digest[: digest.find(b"}") + 1].decode("utf-8", "replace"))
 
 
 def need_words(need: Need) -> str:

@@ -74,13 +74,13 @@ def author_of(user: str, sudo_user: str, login: str) -> str:
 
 def who(environ: Mapping[str, str] = os.environ) -> Actor:
     """The actor of this process; unknown facts are "". Raises NotPermitted as `caller` does."""
-    user, name = this_user(), _plain(caller().name)
+    user, name = this_user(), caller().name[:255]
     return Actor(
         user=user,
         sudo_user=name if name != user else "",
         login=login_record(),
         origin=_origin(environ),
-        host=_plain(socket.gethostname()),
+        host=socket.gethostname()[:255],
         pid=os.getpid(),
     )
 
@@ -115,8 +115,3 @@ def _comm(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _plain(text: str) -> str:
-    """The text cut to 255 characters, because the caller controls the environment."""
-    return text[:255]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from heapq import merge
+from operator import attrgetter
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
@@ -128,7 +129,7 @@ def changes(path: str, wanted: LineFilter | None = None) -> Iterator[JournalledC
     outcome is yielded in its place, once the whole journal is read. Raises JournalUnusable.
     """
     found = (_changes_of(chain, wanted or LineFilter()) for chain in chains_of(path))
-    yield from merge(*found, key=_moment)
+    yield from merge(*found, key=attrgetter("time"))
 
 
 def csns_since(path: str, since: datetime) -> set[str]:
@@ -145,10 +146,6 @@ def csns_since(path: str, since: datetime) -> set[str]:
         except BrokenLine as broken:
             raise unreadable(name, 0, str(broken)) from None
     return {csn.decode("ascii", "replace") for csn in csns}
-
-
-def _moment(change: JournalledChange) -> str:
-    return change.time
 
 
 def _changes_of(path: str, wanted: LineFilter) -> Iterator[JournalledChange]:

@@ -372,7 +372,11 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     if not clean:  # an account that was not written has no sealed base yet
         before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
         last = replace(last, layout=before.layout if before else 0)
-    _put_last_run(run, last, planned_on)
+    # it replaces the record that the plan was made on, and no other
+    changed = record_write(run.places.last_run, planned_on, to_json(last))
+    if changed is not None:
+        _check_written(run, write_one(run.writer, changed))
+    run.remembered = True
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
@@ -419,14 +423,6 @@ def _list_written(run: Run, writes: Sequence[Write]) -> None:
     if uids:
         query = filters.any_of(*(filters.equals(uid, value) for value in sorted(uids)))
         must(run.writer, run.while_locked(account_list_writes(run.writer, directory, run.unreadable, query)))
-
-
-def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
-    """Replaces the record that the plan was made on, and no other."""
-    write = record_write(run.places.last_run, planned_on, to_json(last))
-    if write is not None:
-        _check_written(run, write_one(run.writer, write))
-    run.remembered = True
 
 
 def _mark_undone(run: Run, undone: str) -> None:

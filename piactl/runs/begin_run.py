@@ -43,7 +43,6 @@ from piactl.errors import (
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
-from piactl.runs.key_fence import check_current_key
 from piactl.runs.known_server import (
     Met,
     Tolerated,
@@ -55,7 +54,12 @@ from piactl.runs.known_server import (
 )
 from piactl.runs.notifications import hooks_called
 from piactl.runs.run import CommandRun, Order, Promise, Run, journal_of
-from piactl.runs.run_checks import check_date, require_default_policy, warn_of_missing_policy
+from piactl.runs.run_checks import (
+    check_current_key,
+    check_date,
+    require_default_policy,
+    warn_of_missing_policy,
+)
 from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
 from piactl.runs.server_clock import (
     Stamp,

@@ -253,11 +253,6 @@ def began_at(run: str) -> datetime | None:
         return None
 
 
-def _second(run: str) -> str:
-    """The second in which a run began, by its id; the rest of an id gives no order."""
-    return run.partition("-")[0]
-
-
 def _older(run: str, when: str, why: str) -> str:
     problem = Phrase(
         "the directory is older than the journal of this host: run {run} wrote on {day}, and {why}.",
@@ -297,7 +292,8 @@ def _last_of_directory(
     records: Records, unreadable: UnreadableRecords, recorded: RecordedRun, last: LastRun | None
 ) -> list[Record]:
     """The last run of the directory, if it is after the last run of the journal, which may be an old copy."""
-    if last is None or (recorded.run and _second(last.run) <= _second(recorded.run)):
+    # the beginning of an id is the second in which the run began; the rest gives no order
+    if last is None or (recorded.run and last.run.partition("-")[0] <= recorded.run.partition("-")[0]):
         return []
     record = run_in(records, last.run, unreadable)
     return [record] if record is not None else []

@@ -219,20 +219,13 @@ def _locked(settings: Settings, patience: int) -> Iterator[None]:
         yield
 
 
-def missing_program(command: Sequence[str]) -> str:
-    """A sentence if the program of a hook is missing or may not be run; "" if it is fine, or there is no
-    hook."""
-    if not command or shutil.which(command[0]) is not None:
-        return ""
-    return Phrase("{program}: there is no such program to run", program=command[0])
-
-
 def missing_programs(settings: Settings) -> list[str]:
     """The hooks of the configuration whose program is missing, each with its name."""
     hooks = [("hooks.changes", hook.command) for hook in settings.change_hooks]
     hooks += [("hooks.proof_changed", settings.proof_hook)]
-    missing = ((name, missing_program(command)) for name, command in hooks)
-    return [joined([name, why], "{first}: {second}") for name, why in missing if why]
+    missing = [(name, command[0]) for name, command in hooks if command and not shutil.which(command[0])]
+    words = ((name, Phrase("{program}: there is no such program to run", program=p)) for name, p in missing)
+    return [joined(pair, "{first}: {second}") for pair in words]
 
 
 def called(command: Sequence[str], text: str, seconds: int) -> str:

@@ -47,7 +47,6 @@ from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
 from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
-from piactl.runs.key_fence import announce_key, check_needed_keys
 from piactl.runs.known_server import (
     began_at,
     check_server,
@@ -58,6 +57,7 @@ from piactl.runs.known_server import (
     server_of,
 )
 from piactl.runs.run import CommandRun, Run
+from piactl.runs.run_checks import announce_key, check_needed_keys
 from piactl.runs.server_clock import stamp_clock
 
 _STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}

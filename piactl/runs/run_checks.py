@@ -1,9 +1,11 @@
 """What a run requires before its first write: the default password policy, the schema, a date that is not
-before that of the last run, and a stored plan that still fits.
+before that of the last run, a stored plan that still fits, and the current key of digests.
 
-slapd's ppolicy looks the
-default password policy up at every bind: without its entry pwdStartTime, pwdEndTime, lockouts and the quality
-of passwords have no effect, and closed accounts log in again.
+slapd's ppolicy looks the default password policy up at every bind: without its entry pwdStartTime,
+pwdEndTime, lockouts and the quality of passwords have no effect, and closed accounts log in again.
+
+A host without the current key would not recognise people whose digests were made with it. A host with another
+key of the same id would recognise nobody. So the current key is recorded in the directory.
 """
 
 from __future__ import annotations
@@ -17,14 +19,29 @@ from pathlib import Path
 from typing import Any
 
 from piactl.config.register import register_digest
+from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.memory import LastRun, RunStatus
-from piactl.core.plan.write import Write
-from piactl.directory.port import Writer
+from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.probe.subschema import lacking, read_subschema
-from piactl.directory.store.records import Places
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.records import (
+    Places,
+    Record,
+    Records,
+    UnreadableRecords,
+    set_record,
+    text_of,
+)
 from piactl.directory.store.run_records import read_runs, run_in
-from piactl.errors import DefaultPolicyMissing, SchemaLacking, StalePlan, UnsafePlan
+from piactl.errors import (
+    DefaultPolicyMissing,
+    PiactlError,
+    SchemaLacking,
+    SecretUnusable,
+    StalePlan,
+    UnsafePlan,
+)
 from piactl.phrase import Phrase, joined
 from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.run import Order, Run
@@ -69,7 +86,12 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
     missing = lacking(schema, directory.attributes) if schema is not None else {}
     if not missing:
         return
-    refused = {name: why for row in writes for name, why in missing.items() if _adds(row, name)}
+    refused = {
+        name: why
+        for write in writes
+        for name, why in missing.items()
+        if name in write.add or name.encode() in write.add.get("objectClass", ())
+    }
     if refused:
         raise SchemaLacking(
             Phrase(
@@ -78,10 +100,6 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
                 why=joined(sorted(refused.values())),
             )
         )
-
-
-def _adds(write: Write, name: str) -> bool:
-    return name in write.add or name.encode() in write.add.get("objectClass", ())
 
 
 def settings_digest(settings: Settings) -> str:
@@ -245,3 +263,72 @@ def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: Las
     if ready.plan.basis.after != after and not again:
         raise StalePlan(Phrase("another run, {run}, was made after the plan; make the plan again", run=after))
     return ""
+
+
+# ---- the key of digests
+
+_CHECK = "keys"
+
+
+def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
+    """Records the current key below the entry `state`: its id, and a digest of the id made with it. Raises
+    PiactlError."""
+    dn = Places(state).keys
+    record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
+    result = set_record(writer, dn, record)
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
+        raise PiactlError(Phrase("{dn} cannot be written: {why}", dn=dn, why=result.message))
+
+
+def check_current_key(
+    records: Records, settings: Settings, keys: DigestKeys, unreadable: UnreadableRecords
+) -> None:
+    """Raises SecretUnusable if this host lacks the current key.
+
+    If the record cannot be read, this host needs every key that the digests of accounts were made with.
+    """
+    dn = records.places.keys
+    if records.entry(dn) is None:
+        return
+    announced = records.value(dn, read_announced, unreadable)
+    if announced is None:
+        check_needed_keys(records.reader, settings, keys)
+        return
+    key, check = announced
+    if key in keys.keys and keys.matches(check, _CHECK, key):
+        return
+    wrong = Phrase("has another key with that id") if key in keys.keys else Phrase("lacks it")
+    raise SecretUnusable(
+        Phrase(
+            "the current digest key of this directory is {key}, and {file} {wrong}; nothing was changed.\n"
+            "Copy the key file from the host where `piactl key add` was run",
+            key=key,
+            file=settings.keys_file,
+            wrong=wrong,
+        )
+    )
+
+
+def read_announced(record: Record) -> tuple[str, str]:
+    """The id of the current key, and the digest of it. Raises KeyError, ValueError."""
+    return text_of(record, "current"), text_of(record, "check")
+
+
+def check_needed_keys(reader: Reader, settings: Settings, keys: DigestKeys) -> None:
+    """Raises SecretUnusable if this host lacks a key that digests of accounts were made with."""
+    directory = settings.directory
+    digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlIdentityDigest", "piactlBirthDigest")
+    names = [directory.attributes.get(name, name) for name in digests]
+    for entry in reader.search(directory.accounts, IN_ACCOUNTS, names):
+        digests_here = (digest for name in names for digest in entry.values.get(name, ()))
+        for key in (digest_key_id(digest.decode("utf-8", "replace")) for digest in digests_here):
+            if key not in keys.keys:
+                raise SecretUnusable(
+                    Phrase(
+                        "{dn} needs the digest key {key}, and {file} lacks it; nothing was changed.\n"
+                        "Copy the key file from the host where the nights run",
+                        dn=entry.dn,
+                        key=key or "(none)",
+                        file=settings.keys_file,
+                    )
+                )

@@ -301,8 +301,11 @@ class RunLock:
 
     def stamp(self) -> Stamp:
         """What the last write of this lock shows of the server."""
-        # without post-read, or if the reply to the write was lost
-        return self.csn(), self._clock or time_of_last_write(self._writer, self._dn, self._now)
+        csn = self._csn.decode("ascii", "replace")
+        if not csn:  # without post-read, or if the reply to the write was lost
+            entry = self._writer.read(self._dn, [CSN])
+            csn = entry.text(CSN) if entry is not None else ""
+        return csn, self._clock or time_of_last_write(self._writer, self._dn, self._now)
 
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
@@ -316,14 +319,6 @@ class RunLock:
         self._renew_at = now + self._span / 3
         self._until = now + self._span
         return dumps(to_json(HeldLock(self._holder, now.isoformat(timespec="seconds"), self._until)))
-
-    def csn(self) -> str:
-        """The entryCSN that the server gave the last write of this lock, "" if unknown."""
-        if self._csn:
-            return self._csn.decode("ascii", "replace")
-        # without post-read, or if the reply to the write was lost
-        entry = self._writer.read(self._dn, [CSN])
-        return entry.text(CSN) if entry is not None else ""
 
     def _written(self, write: Write) -> WriteResult:
         result, self._clock = timed_write(self._writer, write, self._now)

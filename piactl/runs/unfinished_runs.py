@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from piactl.core.plan.memory import RunStatus
-from piactl.directory.store.records import DATA, RUNS, Record, replace_record
+from piactl.directory.store.records import DATA, RUNS, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
@@ -17,7 +16,7 @@ from piactl.runs.run_lock import RunLock, alive_alone
 from piactl.runs.write_ahead import read_back
 
 
-def settle_doubts(run: Run) -> int:
+def settle_doubts(run: Run) -> None:
     """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes."""
     run.unmade = run.journal.unmade
     intents = in_doubt(run.settings.journal_file)
@@ -34,7 +33,6 @@ def settle_doubts(run: Run) -> int:
             "writes that an earlier run left in doubt were read back",
         )
         run.say(Phrase("{writes}: {number} had been made", writes=writes, number=done))
-    return len(settled)
 
 
 def made_late(run: Run) -> list[tuple[str, str]]:
@@ -75,23 +73,18 @@ def unclean_last(run: Run) -> None:
 
 
 def mark_interrupted(run: Run, why: str) -> None:
-    """Marks the records of runs that died as interrupted; `why` is their note."""
-    for dn, record in _running(run):
+    """Marks the records of other runs that died as interrupted; `why` is their note."""
+    for entry in run.records.folder(RUNS):
+        if entry.text(MARK) != RunStatus.RUNNING:
+            continue
+        record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
+        if record is None or record["run"] == run.order.run or record["status"] != RunStatus.RUNNING:
+            continue
         if not alive_alone(record, run.now()):
-            put_run_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
+            put_run_record(run.writer, entry.dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:
                 dead = record["run"]
                 run.say(
                     Phrase("run {run} was interrupted; apply its feeds again: {feeds}", run=dead, feeds=feeds)
                 )
-
-
-def _running(run: Run) -> Iterator[tuple[str, Record]]:
-    """Name and record of the other runs that are marked as running."""
-    for entry in run.records.folder(RUNS):
-        if entry.text(MARK) != RunStatus.RUNNING:
-            continue
-        record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
-        if record is not None and record["run"] != run.order.run and record["status"] == RunStatus.RUNNING:
-            yield entry.dn, record

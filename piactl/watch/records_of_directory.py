@@ -45,7 +45,7 @@ from piactl.helpdesk.limits import (
 )
 from piactl.phrase import counted
 from piactl.runs.approvals import ApprovalRecords, read_approvals
-from piactl.runs.key_fence import read_announced
+from piactl.runs.run_checks import read_announced
 from piactl.runs.run_lock import LONGEST, MARGIN, read_lock
 from piactl.watch.canaries import try_canaries
 from piactl.watch.content import Content

@@ -24,7 +24,7 @@ from piactl.host_secrets import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
 from piactl.phrase import counted
 from piactl.runs.begin_run import begin_run
-from piactl.runs.key_fence import announce_key
+from piactl.runs.run_checks import announce_key
 
 COLUMNS = (
     "key", "current", "here", "matricules", "archived", "numens", "births", "waiting", "devices",
