@@ -80,7 +80,7 @@ def _row(
     names, None if they may not be read."""
     row: dict[str, Any] = dict.fromkeys(_KEYS)
     row["sources"] = [name for name, there in ((JOURNAL, change), (ACCESS_LOG, write)) if there is not None]
-    identity = _identity(write.by, names) if write is not None else ""
+    identity = names.get(normal_dn(write.by), write.by) if write is not None else ""
     row["identity"] = identity or None
     if change is not None:
         row |= {name: getattr(change, name) for name in ("time", "author", "dn", "outcome")}
@@ -151,13 +151,6 @@ def _same(change: JournalledChange, write: LoggedWrite) -> bool:
     return {name.lower() for name in change.attributes} - _SECRETS <= logged
 
 
-def _identity(dn: str, names: Mapping[str, str]) -> str:
-    try:
-        return names.get(normal_dn(dn), dn)
-    except ValueError:
-        return dn
-
-
 LOOKS_BACK = timedelta(days=7)
 """How far back D51 and the nights look for writes without a line in the journal."""
 
@@ -200,7 +193,7 @@ def _alone(
     journalled = [c for c in _changes(journal, writes) if not c.csn and normal_dn(c.dn) in names]
     identities = {normal_dn(i.dn): str(name) for name, i in directory.identities.items() if i.dn}
     alone = [
-        replace(write, by=_identity(write.by, identities) or Phrase("anonymous"))
+        replace(write, by=identities.get(normal_dn(write.by), write.by) or Phrase("anonymous"))
         for change, write in paired(journalled, writes)
         if change is None and write is not None
     ]

@@ -162,16 +162,14 @@ def night_view(
         "record": record,
         "error": error,
         "plan": document,
-        "guards": [*_guards(ready.plan, ready.last, policy)] if ready and _is_of(ready, policy) else [],
+        # the limits of another policy are not known
+        "guards": [*_guards(ready.plan, ready.last, policy)]
+        if ready and ready.plan.basis.policy == policy.digest
+        else [],
         "establishments": [*_establishments(document["changes"], register)] if document else [],
         "held_since": {name: day.isoformat() for name, day in held_since.items()},
         "coming": coming,
     }
-
-
-def _is_of(ready: ReadyPlan, policy: Policy) -> bool:
-    """Whether a plan was made with this policy: the limits of another one are not known."""
-    return ready.plan.basis.policy == policy.digest
 
 
 def coming_nights(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from piactl.core.plan.change import Kind
@@ -43,60 +43,49 @@ def metrics_text(
     )
     rejected = {source: rows for source, (rows, _) in feeds.items()}
     ages = {source: age for source, (_, age) in feeds.items()}
-    lines = [
-        *_gauge(
-            "last_success_timestamp_seconds",
+    sizes = {
+        f"last_run_{name}": (f"How many {name} its plan has.", len(document.get(name, [])))
+        for name in ("rejections", "holds", "absents", "disagreements", "contradictions", "drift", "refusals")
+    }
+    gauges: dict[str, tuple[str, object]] = {
+        "last_success_timestamp_seconds": (
             "When the last nightly with exit code 0 ended.",
             f"{last_success:.0f}",
         ),
-        *_gauge("last_run_timestamp_seconds", "When the last nightly ended.", f"{now:.0f}"),
-        *_gauge("last_run_exit_code", "Its exit code; 0 is done.", code),
-        *_labelled("last_run_accounts", "Accounts by kind of change in its plan.", "kind", summary),
-        *_labelled("last_run_writes", "Writes by what became of them.", "outcome", outcomes),
-    ]
-    for name in ("rejections", "holds", "absents", "disagreements", "contradictions", "drift", "refusals"):
-        lines += _gauge(f"last_run_{name}", f"How many {name} its plan has.", len(document.get(name, [])))
-    lines += [
-        *_labelled(
-            "last_run_cases",
+        "last_run_timestamp_seconds": ("When the last nightly ended.", f"{now:.0f}"),
+        "last_run_exit_code": ("Its exit code; 0 is done.", code),
+        "last_run_accounts": ("Accounts by kind of change in its plan.", ("kind", summary)),
+        "last_run_writes": ("Writes by what became of them.", ("outcome", outcomes)),
+        **sizes,
+        "last_run_cases": (
             "Open cases: all, those whose newcomer starts soon, overdue ones; wrong: rows for HR to correct.",
-            "cases",
-            cases,
+            ("cases", cases),
         ),
-        *_labelled("last_run_holds_by_code", "People held, by what holds them.", "code", holds),
-        *_labelled("last_run_drift_by_class", "Foreign changes, by class.", "class", drifts),
-        *_labelled("last_run_rejected_rows", "Rows rejected, by source.", "source", rejected),
-        *_labelled(
-            "last_run_feed_age_days",
+        "last_run_holds_by_code": ("People held, by what holds them.", ("code", holds)),
+        "last_run_drift_by_class": ("Foreign changes, by class.", ("class", drifts)),
+        "last_run_rejected_rows": ("Rows rejected, by source.", ("source", rejected)),
+        "last_run_feed_age_days": (
             "Days since the date of the last feed, by source; -1 is unknown.",
-            "source",
-            ages,
+            ("source", ages),
         ),
-        *_gauge("break_glass_runs", "Runs of the last 30 days that did without another person.", break_glass),
-        *_gauge("last_run_oldest_hold_days", "For how many days the longest hold lasts.", oldest_hold),
-        *_gauge(
-            "last_run_unreadable_records", "Records in the directory that it could not read.", unreadable
+        "break_glass_runs": ("Runs of the last 30 days that did without another person.", break_glass),
+        "last_run_oldest_hold_days": ("For how many days the longest hold lasts.", oldest_hold),
+        "last_run_unreadable_records": (
+            "Records in the directory that it could not read.",
+            unreadable,
         ),
-        *_gauge("last_run_canaries_let_in", "Binds of accounts that must be refused, and were not.", let_in),
-        *_gauge(
-            "hook_events_waiting", "Events that a hook has not taken; the next run tries again.", waiting
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+        "last_run_canaries_let_in": ("Binds of accounts that must be refused, and were not.", let_in),
+        "hook_events_waiting": ("Events that a hook has not taken; the next run tries again.", waiting),
+    }
+    return "".join(_gauge(f"piactl_{name}", *facts) for name, facts in gauges.items())
 
 
-def _gauge(name: str, help_: str, value: object) -> Iterator[str]:
-    yield from _head(name, help_)
-    yield f"piactl_{name} {value}"
-
-
-def _labelled(name: str, help_: str, label: str, numbers: Mapping[str, int]) -> Iterator[str]:
-    """A gauge with a label."""
-    yield from _head(name, help_)
-    for value, number in sorted(numbers.items()):
-        yield f'piactl_{name}{{{label}="{value}"}} {number}'
-
-
-def _head(name: str, help_: str) -> Iterator[str]:
-    yield f"# HELP piactl_{name} {help_}"
-    yield f"# TYPE piactl_{name} gauge"
+def _gauge(name: str, help_: str, value: object) -> str:
+    """A gauge; `value` is one number, or a label with a number for each of its values."""
+    lines = [f"# HELP {name} {help_}", f"# TYPE {name} gauge"]
+    if isinstance(value, tuple):
+        label, numbers = value
+        lines += [f'{name}{{{label}="{of}"}} {number}' for of, number in sorted(numbers.items())]
+    else:
+        lines.append(f"{name} {value}")
+    return "".join(f"{line}\n" for line in lines)

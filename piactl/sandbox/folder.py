@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import fcntl
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from string import Template
 from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
+from piactl.private_files import write_private
 from piactl.resources import example, schemas_folder, slapd_folder
 
 
@@ -177,15 +177,9 @@ def _password(file: Path) -> bytes:
 
 
 def _write_new(file: Path, content: bytes, mode: int) -> None:
-    """Writes a missing file atomically."""
-    if file.exists():
-        return
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    fresh.replace(file)
+    """Writes a missing file."""
+    if not file.exists():
+        write_private(file, content, mode=mode, sync=False)
 
 
 _MOST_NAMES = 4

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from piactl.core.text import read_json
 from piactl.errors import SandboxUnavailable
+from piactl.private_files import write_private
 from piactl.sandbox.folder import (
     checked_sandbox,
     copy_schemas,
@@ -322,9 +323,7 @@ def observe(pid: int) -> Process | None:
 
 def remember(process: Process, file: Path) -> None:
     """Writes the identity of a process to a file."""
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(process)) + "\n", encoding="ascii")
-    fresh.replace(file)
+    write_private(file, json.dumps(asdict(process)).encode() + b"\n", sync=False)
 
 
 def recall(file: Path) -> Process | None:

@@ -271,12 +271,6 @@ def private_directory(
             yield copied, writer
 
 
-def rules_of_copy(rules: Rules) -> Rules:
-    """The rules of a rehearsed night. No account gets an identifier for federations, which the clock of the
-    server would date."""
-    return replace(rules, policy=replace(rules.policy, unique_id=False))
-
-
 @dataclass(slots=True)
 class Nights:
     """Rehearses one night after the other on the private server of `writer`. `settings` name a folder of the
@@ -345,7 +339,9 @@ class Nights:
         return outcome, changes
 
     def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
-        rules, settings, night = rules_of_copy(self.rules(day)), self.settings, self.known
+        rules, settings, night = self.rules(day), self.settings, self.known
+        # the clock of the server would date identifiers for federations
+        rules = replace(rules, policy=replace(rules.policy, unique_id=False))
         arguments = [str(path) for path in feeds]
         night.rows.clear()
         scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, lambda _said: None)

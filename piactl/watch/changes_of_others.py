@@ -36,7 +36,6 @@ _SHARED = "Show them with piactl account show; two accounts of one person: piact
 
 
 def drift(content: Content) -> CheckResult:
-    """D55."""
     return _of_suspects(content)[0]
 
 
@@ -134,7 +133,6 @@ def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
 
 
 def gone(content: Content) -> CheckResult:
-    """D56."""
     accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
     vanished = still_gone(accounts, _store(content).vanished)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]

@@ -17,8 +17,8 @@ from piactl.watch.findings import CheckOutcome, CheckResult
 
 
 class Reads(StrEnum):
-    """What a check reads, and so what it is given: the Host, each Server in turn, or the Content of the
-    directory and the journal."""
+    """What a check reads, and so what it is given: the Content of this host, of the directory and of
+    the journal, or each Server in turn."""
 
     HOST = "this host"
     SERVER = "each server"

@@ -1,14 +1,17 @@
-"""What `doctor` knows of the content of the directory and of the journal. What several checks read is read
-once."""
+"""What `doctor` knows of this host, of the content of the directory and of the journal. What several checks
+read is read once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from piactl.config.read_policy import read_policy
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
@@ -16,7 +19,7 @@ from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryUnreachable, PiactlError
-from piactl.watch.this_host import Host
+from piactl.host_secrets import read_own_keys
 
 _Found = TypeVar("_Found")
 
@@ -28,17 +31,16 @@ class Content:
 
     def __init__(
         self,
-        host: Host,
+        settings: Settings,
         open_reader: Callable[[], Reader | None],
         host_name: str,
         now: datetime,
         *,
         binds: bool,
     ) -> None:
-        self._host = host
         self._open_reader = open_reader
         self._once: dict[str, Any] = {}
-        self.settings: Settings = host.settings
+        self.settings = settings
         self.host_name = host_name
         self.now = now
         self.binds = binds
@@ -55,13 +57,20 @@ class Content:
     def directory(self) -> DirectorySettings:
         return self.settings.directory
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
-        return self._host.policy()
+        return read_policy(Path(self.settings.policy_file))
+
+    @cached_property
+    def keys(self) -> DigestKeys:
+        return read_own_keys(self.settings)
 
     @property
-    def keys(self) -> DigestKeys:
-        return self._host.keys()
+    def portal(self) -> bool:
+        """Whether a portal asks for one-time codes, not the server. False for a policy that is not valid."""
+        with suppress(PiactlError):
+            return self.policy.otp_enforced_by == "portal"
+        return False
 
     @property
     def today(self) -> date:

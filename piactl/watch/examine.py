@@ -9,23 +9,22 @@ from functools import partial
 from pathlib import Path
 
 from piactl.config.read_settings import read_settings
-from piactl.core.model.settings import Settings
+from piactl.core.model.settings import DirectorySettings
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
-from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, run_as
 from piactl.watch.checks import CHECKS, Check, Reads
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckOutcome, CheckResult, error, skipped
-from piactl.watch.servers import Server, open_server
-from piactl.watch.this_host import Host
+from piactl.watch.servers import Server
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 
 
 def examine(
-    configuration: Path | ConfigurationInvalid,
+    configuration: Callable[[], Path],
     now: Callable[[], datetime],
     host: str,
     *,
@@ -35,10 +34,10 @@ def examine(
     """Makes every check; one that cannot be made is skipped with the reason. The findings (`Check.finding`)
     are in the order of the numbers, then of the servers.
 
-    `configuration` is the file, or the error that says why there is none. `host` is the name of this host
+    `configuration` returns the file, or raises why there is none. `host` is the name of this host
     in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Without
-    `servers` only the files of the configuration are checked. Never raises: a check that fails with a bug
-    reports it, and the others go on.
+    `servers` only the files of the configuration are checked. Raises UsageError as `configuration` does, and
+    nothing else: a check that fails with a bug reports it, and the others go on.
     """
     findings = list(_all(configuration, now, host, canaries=canaries, servers=servers))
     return sorted(findings, key=lambda finding: finding["id"])
@@ -58,7 +57,7 @@ def exit_code(findings: list[dict[str, str]], *, strict: bool) -> Exit:
 
 
 def _all(
-    configuration: Path | ConfigurationInvalid,
+    configuration: Callable[[], Path],
     now: Callable[[], datetime],
     host: str,
     *,
@@ -67,7 +66,9 @@ def _all(
 ) -> Iterator[dict[str, str]]:
     of_host = [check for check in _those(Reads.HOST) if servers or check.id in _OF_CONFIGURATION]
     try:
-        this_host = Host(_settings(configuration))
+        settings = read_settings(configuration())
+    except UsageError:
+        raise
     except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
         advice = "Correct the file, then run piactl doctor again."
         refused = isinstance(invalid, ConfigurationInvalid)
@@ -76,25 +77,20 @@ def _all(
         others = CHECKS.values() if servers else of_host
         yield from (check.finding(why) for check in others if check.id != "D01")
         return
-    settings = this_host.settings
-    for check in of_host:
-        yield check.finding(_result(partial(check.examine, this_host)))
-    if not servers:
-        return
-    for uri in settings.directory.servers:
-        with open_server(uri, this_host, now) as server:
-            for check in _those(Reads.SERVER):
-                yield check.finding(_result(partial(_of_server, check, server)), uri)
     with ExitStack() as stack:
-        content = Content(this_host, partial(_reader, this_host, stack), host, now(), binds=canaries)
+        reader = partial(_reader, settings.directory, stack)
+        content = Content(settings, reader, host, now(), binds=canaries)
+        for check in of_host:
+            yield check.finding(_result(partial(check.examine, content)))
+        if not servers:
+            return
+        for uri in settings.directory.servers:
+            with ExitStack() as connections:
+                server = Server(uri, content, now, connections)
+                for check in _those(Reads.SERVER):
+                    yield check.finding(_result(partial(_of_server, check, server)), uri)
         for check in _those(Reads.CONTENT):
             yield check.finding(_result(partial(check.examine, content)))
-
-
-def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
-    if isinstance(configuration, ConfigurationInvalid):
-        raise configuration
-    return read_settings(configuration)
 
 
 def _of_server(check: Check, server: Server) -> CheckResult:
@@ -107,9 +103,8 @@ def _those(reads: Reads) -> list[Check]:
     return [check for check in CHECKS.values() if check.reads is reads]
 
 
-def _reader(host: Host, stack: ExitStack) -> Reader | None:
+def _reader(directory: DirectorySettings, stack: ExitStack) -> Reader | None:
     """A reader as the first configured identity that can read; None if none can."""
-    directory = host.settings.directory
     for name in ("reader", "nightly", "administrator"):
         if name in directory.identities:
             try:

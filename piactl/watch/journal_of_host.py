@@ -31,7 +31,6 @@ NEWEST = 20_000
 
 
 def file(content: Content) -> CheckResult:
-    """D08."""
     path = content.settings.journal_file
     folder = nearest_folder(Path(path).parent)
     above = Path(path).parent
@@ -61,7 +60,6 @@ def file(content: Content) -> CheckResult:
 
 
 def chain(content: Content) -> CheckResult:
-    """D09."""
     try:
         return content.once("chain", lambda: _verified(content))
     except PiactlError as refused:

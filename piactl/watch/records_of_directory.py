@@ -63,7 +63,6 @@ _FEW_LEFT = 0.1
 
 
 def bases(content: Content) -> CheckResult:
-    """D15."""
     reader, directory = content.reader, content.directory
     places = Places(directory.state)
     required = [directory.suffix, directory.accounts, directory.state]
@@ -77,7 +76,6 @@ def bases(content: Content) -> CheckResult:
 
 
 def needed_keys(content: Content) -> CheckResult:
-    """D27."""
     have = content.keys.keys
     needs = key_needs(content.reader, content.directory, content.unreadable)
     lost = [
@@ -93,7 +91,6 @@ def needed_keys(content: Content) -> CheckResult:
 
 
 def activation_policy(content: Content) -> CheckResult:
-    """D30."""
     reader, policy = content.reader, content.settings.password.activation_policy
     if not policy:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
@@ -221,7 +218,6 @@ def cases(content: Content) -> CheckResult:
 
 
 def approvals(content: Content) -> CheckResult:
-    """D65."""
     if not content.policy.approvals.required:
         return fine("the policy asks for no other person")
     directory = content.directory

@@ -7,6 +7,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from piactl.core.credentials.totp_devices import WINDOW
+from piactl.core.model.settings import IdentityName
 from piactl.core.text import few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
@@ -16,7 +17,6 @@ from piactl.directory.probe.server_config import (
 )
 from piactl.directory.probe.subschema import (
     OTP_CLASSES,
-    PASSWORD_ATTRIBUTES,
     schema_faults,
 )
 from piactl.directory.probe.trial_requests import accepts_in_clear
@@ -69,12 +69,9 @@ def schema(server: Server) -> CheckResult:
 
 
 def password_policy(server: Server) -> CheckResult:
-    subschema = server.subschema
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
         faults.append("the server does not advertise password policies")
-    if subschema is not None:
-        faults += [f"attribute {n} is missing" for n in PASSWORD_ATTRIBUTES if not subschema.has_attribute(n)]
     overlays = server.overlays
     if overlays is not None and "ppolicy" not in overlays:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
@@ -123,7 +120,11 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     other = bool(served) and not same_dn(set_, served)
     if other:
         warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs check the first")
-    blind = [name for name, probe in server.of_accounts() if probe.entry(set_, ["objectClass"]) is None]
+    blind = [
+        name
+        for name, probe in server.probes.items()
+        if name != IdentityName.APPROVER and probe.entry(set_, ["objectClass"]) is None
+    ]
     if blind and (other or not faults):
         faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
     return faults, warnings
@@ -136,12 +137,12 @@ def one_time_codes(server: Server) -> CheckResult:
     if subschema is not None:
         faults += [f"class {name} is missing" for name in OTP_CLASSES if not subschema.has_class(name)]
     overlays = server.overlays
-    if server.host.portal and faults:
+    if server.content.portal and faults:
         return fine(f"a portal asks for codes; {'; '.join(faults)}: piactl can store no devices")
-    if overlays is not None and "otp" not in overlays and not server.host.portal:
+    if overlays is not None and "otp" not in overlays and not server.content.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
-    if not faults and overlays is None and not server.host.portal:
+    if not faults and overlays is None and not server.content.portal:
         return _OVERLAYS_UNKNOWN
     if faults:
         return error("; ".join(faults), advice)
@@ -154,7 +155,7 @@ def one_time_codes(server: Server) -> CheckResult:
     if wider is not None:
         words = f"devices whose window is not {WINDOW}, such as {wider.dn}: more codes fit than need to"
         return warning(words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}")
-    asks = "a portal asks for codes" if server.host.portal else "otp is on"
+    asks = "a portal asks for codes" if server.content.portal else "otp is on"
     return fine(f"{asks}, and each device has a window of {WINDOW}")
 
 
@@ -336,7 +337,6 @@ _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
 
 def groups(server: Server) -> CheckResult:
-    """D64."""
     base = server.settings.groups
     listing = _listing_members(server)
     if listing is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from piactl.core.model.settings import IdentityName
 from piactl.directory import filters
-from piactl.directory.client.messages import ASSERTION
 from piactl.directory.client.schema import Subschema
 from piactl.directory.probe.server_config import ServerConfig, read_server_config
 from piactl.directory.probe.subschema import NEEDED_SERVER, read_subschema, why_older
@@ -30,8 +28,8 @@ from piactl.directory.store.records import (
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.host_secrets import identity_password
 from piactl.roles import may_use
+from piactl.watch.content import Content
 from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
-from piactl.watch.this_host import Host
 
 UNSEEN = "Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor."
 UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
@@ -51,14 +49,14 @@ class _Bound:
 
 
 class Server:
-    """One server. What several checks read of it is read once."""
+    """One server. What several checks read of it is read once. Its connections are closed with `stack`."""
 
-    def __init__(self, uri: str, host: Host, now: Callable[[], datetime], stack: ExitStack) -> None:
+    def __init__(self, uri: str, content: Content, now: Callable[[], datetime], stack: ExitStack) -> None:
         self.uri = uri
-        self.host = host
+        self.content = content
         self.now = now
-        self.settings = host.settings.directory
-        self.passwords = host.settings.password
+        self.settings = content.settings.directory
+        self.passwords = content.settings.password
         self.lock_csn = ""
         """The entryCSN of the run lock, if doctor held it for a trial."""
         self._stack = stack
@@ -89,10 +87,6 @@ class Server:
     @property
     def first(self) -> Probe:
         return next(iter(self.probes.values()))
-
-    def of_accounts(self) -> Iterator[tuple[str, Probe]]:
-        """The identities that work on accounts: the approver reads and writes none."""
-        return ((name, probe) for name, probe in self.probes.items() if name != IdentityName.APPROVER)
 
     @cached_property
     def config(self) -> ServerConfig | None:
@@ -146,15 +140,7 @@ class Server:
         return csns_in(self.first.entry(context_of(self.first.facts, self.settings.suffix), [CONTEXT_CSN]))
 
 
-@contextmanager
-def open_server(uri: str, host: Host, now: Callable[[], datetime]) -> Iterator[Server]:
-    """The server; its connections are closed at the end."""
-    with ExitStack() as stack:
-        yield Server(uri, host, now, stack)
-
-
 def answers(server: Server) -> CheckResult:
-    """D11."""
     why = server.bound.silent
     if server.bound.untried:
         return skipped("no password can be read (D05)")
@@ -176,7 +162,6 @@ def _transport(server: Server) -> str:
 
 
 def identities(server: Server) -> CheckResult:
-    """D12."""
     bound = server.bound
     if bound.silent or bound.untried:
         return skipped("the server does not answer" if bound.silent else "no password can be read")
@@ -185,7 +170,6 @@ def identities(server: Server) -> CheckResult:
 
 
 def version(server: Server) -> CheckResult:
-    """D73."""
     why = why_older(server.first.schema_meets)
     if why:
         return error(why, f"Use {NEEDED_SERVER}: plans and runs refuse this server.")
@@ -193,10 +177,6 @@ def version(server: Server) -> CheckResult:
 
 
 def takes_writes(server: Server) -> CheckResult:
-    """D14."""
-    if ASSERTION not in server.first.facts.controls:
-        why = "no assertions (RFC 4528): a change between reading and writing can go unnoticed"
-        return error(why, "Use OpenLDAP 2.6 or later.")
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
         return fine("yes")
@@ -207,7 +187,6 @@ def takes_writes(server: Server) -> CheckResult:
 
 
 def replication(server: Server) -> CheckResult:
-    """D71."""
     if len(server.csns) < 2 and len(server.settings.servers) < 2:
         return fine("one server")
     config = server.config

@@ -4,60 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from piactl.caller import user_name
-from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_policy import policy_warnings
 from piactl.config.register import read_register
-from piactl.core.model.keyed_digests import DigestKeys
-from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.errors import PiactlError
-from piactl.host_secrets import identity_password, read_own_keys
+from piactl.host_secrets import identity_password
 from piactl.phrase import counted
 from piactl.private_files import run_as
 from piactl.roles import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
+from piactl.watch.content import Content
 from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
 
 _PROGRAM = "/usr/bin/piactl"
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
 
 
-class Host:
-    """This host: its settings, and its other files, each read once. A file that is not valid raises its
-    PiactlError each time."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.policy: Callable[[], Policy] = cache(lambda: read_policy(Path(settings.policy_file)))
-        self.keys: Callable[[], DigestKeys] = cache(lambda: read_own_keys(settings))
-
-    @property
-    def portal(self) -> bool:
-        """Whether a portal asks for one-time codes, not the server. False for a policy that is not valid."""
-        with suppress(PiactlError):
-            return self.policy().otp_enforced_by == "portal"
-        return False
+def configuration(content: Content) -> CheckResult:
+    return fine(content.settings.file)
 
 
-def configuration(host: Host) -> CheckResult:
-    """D01."""
-    return fine(host.settings.file)
-
-
-def policy(host: Host) -> CheckResult:
-    """D02."""
+def policy(content: Content) -> CheckResult:
     try:
-        read = host.policy()
+        read = content.policy
     except PiactlError as refused:
         return error(str(refused), "Correct the file; every mistake is listed.")
-    probable = map(str, policy_warnings(read, host.settings.policy_file))
+    probable = map(str, policy_warnings(read, content.settings.policy_file))
     warnings = [*probable, *filter(None, [no_own_guards(read)])]
     profiles = counted(len(read.profiles), "profile", "profiles")
     services = counted(len(read.services), "service", "services")
@@ -65,31 +43,25 @@ def policy(host: Host) -> CheckResult:
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
-def register(host: Host) -> CheckResult:
-    """D03."""
+def register(content: Content) -> CheckResult:
     try:
-        return fine(
-            counted(
-                len(read_register(Path(host.settings.establishments_file))), "establishment", "establishments"
-            )
-        )
+        read = read_register(Path(content.settings.establishments_file))
     except PiactlError as refused:
         return error(str(refused), "Correct the register, or export it again.")
+    return fine(counted(len(read), "establishment", "establishments"))
 
 
-def keys(host: Host) -> CheckResult:
-    """D04."""
+def keys(content: Content) -> CheckResult:
     try:
-        read = host.keys()
+        read = content.keys
     except PiactlError as refused:
         return error(str(refused), "Restore this file; do not replace it by a new key.")
     return fine(f"current key {read.current}, {len(read.keys)} in all")
 
 
-def passwords(host: Host) -> CheckResult:
-    """D05."""
+def passwords(content: Content) -> CheckResult:
     bad = []
-    identities = host.settings.directory.identities
+    identities = content.settings.directory.identities
     mine = [name for name in identities if may_use(name)]
     for name in mine:
         try:
@@ -102,9 +74,8 @@ def passwords(host: Host) -> CheckResult:
     return worst(bad, [], "Follow the advice for each file.", good)
 
 
-def state_folder(host: Host) -> CheckResult:
-    """D06."""
-    folder = Path(host.settings.state_folder)
+def state_folder(content: Content) -> CheckResult:
+    folder = Path(content.settings.state_folder)
     if folder.exists() and not folder.is_dir():
         return error(f"{folder} is not a folder", "Name a folder as state_folder.")
     if not folder.exists():
@@ -132,7 +103,7 @@ def doctor_as(path: Path) -> str:
 
 
 def sudo(
-    host: Host,
+    content: Content,
     sudoers: Path = SUDOERS,
     groups: Path = Path("/etc/group"),
     *,
@@ -140,7 +111,7 @@ def sudo(
 ) -> CheckResult:
     """D53. Who may run what as the Unix user of piactl, and who has its roles. `isolated`: whether this
     process was started by `python -I`."""
-    settings = host.settings
+    settings = content.settings
     if held() is None:
         return fine("this configuration is not that of a host: nobody reaches it by sudo")
     errors, warnings = _groups_of_others(settings, groups), []

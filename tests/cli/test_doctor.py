@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -16,15 +15,10 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.clock import utc_now
-from piactl.config.read_settings import read_settings
-from piactl.directory.probe.trial_requests import open_probe
-from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.sandbox.folder import GROUPS, POLICIES
 from piactl.watch.checks import CHECKS
 from piactl.watch.examine import examine, exit_code
-from piactl.watch.servers import open_server, takes_writes
-from piactl.watch.this_host import Host
 
 PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "warning", "error"}
@@ -323,16 +317,6 @@ def test_a_wrong_password(clinic: Clinic) -> None:
     (clinic.sandbox.folder / "secrets" / "nightly").write_text("another one\n")
     row = clinic.finds("D12", "error", "nightly: bind as", 1)
     assert "another one" not in json.dumps(row)
-
-
-def test_a_server_without_assertions(clinic: Clinic) -> None:
-    settings = read_settings(clinic.sandbox.config)
-    with open_probe(clinic.sandbox.uri, settings.directory, "reader", identity_password) as probe:
-        probe._session.facts = dataclasses.replace(probe.facts, controls=frozenset())
-        with open_server(clinic.sandbox.uri, Host(settings), utc_now) as server:
-            server.bound.probes = {"reader": probe}
-            result = takes_writes(server)
-        assert (result.outcome.value, "RFC 4528" in result.found) == ("error", True)
 
 
 def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
@@ -722,7 +706,7 @@ def test_several_servers_need_delta_syncrepl(make_sandbox: Any, capsys: Any) -> 
 def test_clocks_that_are_apart(clinic: Clinic) -> None:
     for seconds, result, code in ((0, "ok", 0), (-30, "warning", 0), (30, "warning", 0), (120, "error", 1)):
         later = timedelta(seconds=seconds)
-        findings = examine(clinic.sandbox.config, lambda later=later: utc_now() + later, who().host)
+        findings = examine(lambda: clinic.sandbox.config, lambda later=later: utc_now() + later, who().host)
         assert [f["result"] for f in findings if f["id"] == "D26"] == [result]
         assert exit_code(findings, strict=False) == code
 

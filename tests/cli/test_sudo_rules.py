@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from piactl import roles
+from piactl.clock import utc_now
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import Settings
 from piactl.watch import this_host
+from piactl.watch.content import Content
 from piactl.watch.findings import CheckOutcome, CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -39,7 +41,8 @@ def found(settings: Settings, rules: str = SHIPPED, *, isolated: bool = True) ->
     file = folder / f"sudoers-{os.urandom(4).hex()}"
     file.write_text(f"{rules}\n")
     file.chmod(0o440)
-    return this_host.sudo(this_host.Host(settings), file, folder / "group", isolated=isolated)
+    content = Content(settings, lambda: None, "", utc_now(), binds=False)
+    return this_host.sudo(content, file, folder / "group", isolated=isolated)
 
 
 def test_a_sandbox_is_no_host(settings: Settings) -> None:

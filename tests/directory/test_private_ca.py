@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,9 +19,9 @@ from piactl.core.model.settings import Identity, PasswordSettings, TlsSettings
 from piactl.directory.open import open_reader
 from piactl.errors import DirectoryUnreachable
 from piactl.private_files import write_private
+from piactl.watch.content import Content
+from piactl.watch.servers import Server
 from piactl.watch.servers import answers as doctor_on
-from piactl.watch.servers import open_server
-from piactl.watch.this_host import Host
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
 
@@ -168,9 +168,10 @@ def test_doctor_names_the_missing_extension_and_non_strict_verification(
         for strict in (True, False):
             tls = TlsSettings(str(certificates.folder / "plain.pem"), strict=strict)
             settings = replace(server.settings(uri, tls=tls), identities={"reader": reader})
-            host = Host(SimpleNamespace(directory=settings, password=PasswordSettings()))  # type: ignore[arg-type]
-            with open_server(uri, host, utc_now) as examined:
-                findings.append(doctor_on(examined))
+            parts = SimpleNamespace(directory=settings, password=PasswordSettings())
+            content = Content(parts, lambda: None, "", utc_now(), binds=False)  # type: ignore[arg-type]
+            with ExitStack() as stack:
+                findings.append(doctor_on(Server(uri, content, utc_now, stack)))
     refused, taken = findings
     assert refused.outcome.value == "error"
     assert CA_LACKS in refused.found

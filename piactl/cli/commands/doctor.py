@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ from piactl.clock import utc_now
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.edits.found_accounts import find_account
-from piactl.errors import ConfigurationInvalid, Exit, UsageError
+from piactl.errors import Exit, UsageError
 from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
@@ -92,12 +91,7 @@ def check(
 def _examined(
     output: Form | None, *, strict: bool, problems: bool, canaries: bool = False, servers: bool = True
 ) -> int:
-    configuration: Path | ConfigurationInvalid
-    try:
-        configuration = configuration_path()
-    except ConfigurationInvalid as missing:
-        configuration = missing
-    rows = examine(configuration, utc_now, who().host, canaries=canaries, servers=servers)
+    rows = examine(configuration_path, utc_now, who().host, canaries=canaries, servers=servers)
     if output in (None, Form.TABLE):
         display([doctor_text(rows, problems=problems)], "table")  # in English only
     else:

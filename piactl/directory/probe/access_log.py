@@ -23,8 +23,8 @@ _READ = (
     "reqStart", "reqType", "reqDN", "reqNewRDN", "reqNewSuperior", "reqAuthzID", "reqResult", "reqMod",
     "entryCSN",
 )  # fmt: skip
-_SHORT = ("reqStart", "reqType", "reqDN", "reqAuthzID", "entryCSN")
-_AT_ONCE = 20
+_SHORT = ("reqStart", "reqType", "reqDN", "entryCSN")
+_AT_ONCE, _MANY = 20, 1_000
 _OF_THE_SERVER = frozenset(
     name.lower()
     for name in (
@@ -119,31 +119,22 @@ def logged_writes(
 def writes_since(
     reader: Reader, log: str, since: datetime, directory: DirectorySettings, known: Collection[str] = ()
 ) -> Iterator[LoggedWrite]:
-    """The writes since then whose entryCSN is not `known`, in no particular order. A load leaves many others,
-    so their entryCSN is read first, and the rest of those that are unknown: one by one if they are few, else
-    with all that no identity of this host made. Raises like every search."""
+    """The writes since then whose entryCSN is not `known`, in no particular order; perhaps only those of
+    accounts and of what is below them. A load leaves many others, so the short form of each is read first,
+    and then whole those that are unknown, or all if these are too many. Raises like every search."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
     begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     every = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
-    queries = [every]
+    queries, accounts = [every], normal_dn(directory.accounts)
     if known:
-        own = {normal_dn(i.dn) for i in directory.identities.values() if i.dn and not i.elsewhere}
-        accounts = normal_dn(directory.accounts)
-        ours, others = list[str](), list[str]()
-        for entry in reader.search(log, every, _SHORT):
-            if entry.text("entryCSN") in known:
-                continue
-            if normal_dn(entry.text("reqAuthzID")) not in own:
-                others.append(entry.text("reqStart"))
-            elif entry.text("reqType") == "modrdn" or normal_dn(entry.text("reqDN")).endswith(accounts):
-                ours.append(entry.text("reqStart"))
-        if len(others) > _AT_ONCE:
-            by_us = filters.any_of(*(filters.equals("reqAuthzID", dn) for dn in sorted(own)))
-            queries = [filters.all_of(every, filters.none_of(by_us))] if own else [every]
-            others = []
-        else:
-            queries = []
-        queries += filters.equals_one("reqStart", [*ours, *others], _AT_ONCE)
+        unknown = [
+            entry.text("reqStart")
+            for entry in reader.search(log, every, _SHORT)
+            if entry.text("entryCSN") not in known
+            and (entry.text("reqType") == "modrdn" or normal_dn(entry.text("reqDN")).endswith(accounts))
+        ]
+        if len(unknown) <= _MANY:
+            queries = [*filters.equals_one("reqStart", unknown, _AT_ONCE)]
     for query in queries:
         for entry in reader.search(log, query, _READ):
             write = _write(entry)

@@ -20,8 +20,10 @@ from piactl.errors import SchemaLacking
 from piactl.resources import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
-PASSWORD_ATTRIBUTES = ("pwdStartTime", "pwdEndTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
-_OF_OVERLAYS = (*PASSWORD_ATTRIBUTES, "oathTOTPToken")
+_OF_OVERLAYS = (
+    *("pwdStartTime", "pwdEndTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry"),
+    "oathTOTPToken",
+)
 _MORE = ("userPassword", "piactlDigest")
 _OF_RECORDS = ("piactlData", "piactlSealed")
 _CLASSES = (*OBJECT_CLASSES, POSIX_CLASS, RECORD_CLASS)

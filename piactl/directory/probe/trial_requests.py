@@ -53,7 +53,7 @@ def open_probe(uri: str, settings: DirectorySettings, identity: str, password: P
         refused = why.everywhere or str(why).startswith("bind as ")
         raise ServerUnusable(str(why), refused=refused) from None
     try:
-        yield Probe(session, identity)
+        yield Probe(session)
     finally:
         session.close()
 
@@ -83,13 +83,8 @@ def accepts_bind(uri: str, settings: DirectorySettings, dn: str, password: Passw
 class Probe:
     """Queries of one server. An answer of None means unknown. Every query can raise DirectoryUnreachable."""
 
-    def __init__(self, session: Session, identity: str) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self.identity = identity
-
-    @property
-    def uri(self) -> str:
-        return self._session.uri
 
     @property
     def facts(self) -> ServerFacts:
@@ -97,8 +92,8 @@ class Probe:
 
     def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry; None if it does not exist or is not visible."""
-        entries, code = self._search(dn, "base", "(objectClass=*)", attributes)
-        return entries[0] if entries and not code else None
+        entries, result = self._session.page(dn, "base", "(objectClass=*)", attributes)
+        return entries[0] if entries and not result.code else None
 
     def who(self) -> str:
         """The DN that the server knows this identity by."""
@@ -111,19 +106,13 @@ class Probe:
     def entries(self, base: str, query: str, attributes: Sequence[str]) -> list[RawEntry]:
         """All visible entries; none if the base is not visible. For cn=config and cn=monitor, which refuse
         paged results."""
-        return self._search(base, "subtree", query, attributes)[0]
+        return self._session.page(base, "subtree", query, attributes)[0]
 
     def sample(self, base: str, query: str, attribute: str = "1.1") -> RawEntry | None:
         """One matching entry with that attribute; no others are read."""
         size = 1 if PAGED in self.facts.controls else None
         entries, _ = self._session.page(base, "subtree", query, [attribute], size=size)
         return entries[0] if entries else None
-
-    def _search(
-        self, base: str, scope: str, query: str, attributes: Sequence[str]
-    ) -> tuple[list[RawEntry], int]:
-        entries, result = self._session.page(base, scope, query, attributes)
-        return entries, result.code
 
     def refuses_writes(self, suffix: str) -> str:
         """Why the server refuses writes (a consumer, read-only); "" if it accepts them or it is unknown."""
