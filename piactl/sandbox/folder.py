@@ -179,7 +179,7 @@ def _password(file: Path) -> bytes:
 def _write_new(file: Path, content: bytes, mode: int) -> None:
     """Writes a missing file."""
     if not file.exists():
-        write_private(file, content, mode=mode, sync=False)
+        write_private(file, content, mode=mode)
 
 
 _MOST_NAMES = 4

@@ -323,7 +323,7 @@ def observe(pid: int) -> Process | None:
 
 def remember(process: Process, file: Path) -> None:
     """Writes the identity of a process to a file."""
-    write_private(file, json.dumps(asdict(process)).encode() + b"\n", sync=False)
+    write_private(file, json.dumps(asdict(process)).encode() + b"\n")
 
 
 def recall(file: Path) -> Process | None:

@@ -202,7 +202,7 @@ def canaries(content: Content) -> CheckResult:
 
 
 def cases(content: Content) -> CheckResult:
-    """D59."""
+    """Cases that are overdue, soon needed, or wait for HR."""
     cases = cases_in(read_records(content.reader, content.directory.state), UnreadableRecords())
     matching, today = content.settings.matching, content.today
     overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
