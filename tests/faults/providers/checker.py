@@ -211,30 +211,24 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
 def acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
     """The intents whose outcome says that the write was made, in order."""
     intents: dict[int, dict[str, Any]] = {}
-    names: dict[str, Any] = {}
     made = set()
     for line in lines(journal):
-        if line["type"] == "names":
-            names = line
-        elif line["type"] == "intent" and line["seq"] > since:
-            intents[line["seq"]] = {**line, **_named(line, names)}
+        if line["type"] == "intent" and line["seq"] > since:
+            intents[line["seq"]] = {**line, **_tagged(line)}
         elif line["type"] in ("outcome", "resolved") and line["outcome"] in ACKNOWLEDGED:
             made.add(line["intent"])
     return [intent for number, intent in intents.items() if number in made]
 
 
-def _named(line: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The beginnings of digests in the intent of a new entry, by attribute; the line before the first such
-    intent names the attributes."""
-    if "digests" not in line:
+def _tagged(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The beginnings of digests in the intent of a new entry, by attribute, each with the id of its key."""
+    if "key" not in line:
         return {}
-    pairs = zip(names["attributes"], line["digests"].split(" "), strict=True)
-    return {"attributes": {name: tags(text, names["key"]) for name, text in pairs if text}}
+    return {"attributes": {name: tags(text, line["key"]) for name, text in line["attributes"].items()}}
 
 
 def tags(text: str, key: str) -> list[str]:
-    """The beginnings of digests, each with the id of its key."""
-    return [tag if tag == "{secret}" else "{" + key + "}" + tag for tag in text.split(",")]
+    return [tag if tag == "{secret}" else "{" + key + "}" + tag for tag in text.split(" ")]
 
 
 def _digests(dn: str, name: str, values: Sequence[bytes], keys: Mapping[str, str]) -> set[str]:
