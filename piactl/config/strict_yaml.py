@@ -1,7 +1,7 @@
 """Strict YAML: refuses duplicate keys, aliases, anchors, tags and second documents.
 
-Uses PyYAML's parser events, which still contain anchors and tags. One reading reports every mistake of a
-file, and each value keeps its line and column.
+PyYAML composes the values; its events still contain anchors and tags. One reading reports every mistake of a
+file, what is below an alias after it, and each value keeps its line and column.
 """
 
 from __future__ import annotations
@@ -113,7 +113,6 @@ MAX_DEPTH = 20
 """Nesting levels of a file; the deepest file of piactl needs seven."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_RESOLVERS: dict[str | None, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_resolvers
 
 
 @dataclass(slots=True)
@@ -124,8 +123,6 @@ class Document:
     digest: str
     root: Node
     mistakes: list[Mistake] = field(default_factory=list)
-    refused: set[tuple[int, int]] = field(default_factory=set)
-    """Places whose value is already reported as unusable; later checks skip them."""
     _mistaken: set[tuple[int, int]] = field(default_factory=set)
 
     def content_digest(self) -> str:
@@ -153,8 +150,11 @@ class Document:
     def refuse_mistakes(self) -> None:
         """Raises ConfigurationInvalid with all mistakes in file order, if there are any."""
         if self.mistakes:
-            unique = dict.fromkeys(self.mistakes)
-            raise ConfigurationInvalid(sorted(unique, key=lambda m: (m.line, m.column)))
+            raise self.error()
+
+    def error(self) -> ConfigurationInvalid:
+        unique = dict.fromkeys(self.mistakes)
+        return ConfigurationInvalid(sorted(unique, key=lambda m: (m.line, m.column)))
 
 
 def read_document(path: Path, kind: str, keys: Collection[str]) -> Document:
@@ -179,26 +179,21 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
     """Like `read_document`, for text already read."""
     document = Document(file, digest, Node(None, 1, 1))
     _refuse_tabs(document, text)
-    builder = _Builder(document)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            if not builder.take(event):
-                break
+        _refuse_events(document, text)
+        root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
-        document.mistake(place, _plain_words(error))
-        builder.root = None
+        document.mistake(_place(mark) if mark is not None else (0, 0), _plain_words(error))
     except yaml.YAMLError as error:
         document.mistake((0, 0), f"this is not YAML: {str(error).splitlines()[0]}")
-        builder.root = None
-    if builder.root is None:
-        if not document.mistakes:
-            document.mistake((0, 0), "the file is empty; write it, or restore the last working version")
-        document.refuse_mistakes()
     else:
-        document.root = builder.root
-    return document
+        if root is not None:
+            document.root = _node(document, root)
+            return document
+    if not document.mistakes:
+        document.mistake((0, 0), "the file is empty; write it, or restore the last working version")
+    raise document.error()
 
 
 def _refuse_tabs(document: Document, text: str) -> None:
@@ -221,111 +216,77 @@ def _plain_words(error: yaml.MarkedYAMLError) -> str:
     return f"this is not YAML here: {problem}"
 
 
-@dataclass(slots=True)
-class _Open:
-    """A list or mapping that is not closed yet."""
-
-    node: Node
-    is_mapping: bool
-    key: str | None = None
-    key_place: tuple[int, int] = (0, 0)
-    wants_key: bool = True
+def _place(mark: Any) -> tuple[int, int]:
+    return mark.line + 1, mark.column + 1
 
 
-class _Builder:
-    """Builds nodes from the events of a document; `take` returns False when parsing should stop."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.root: Node | None = None
-        self.stack: list[_Open] = []
-        self.documents = 0
-
-    def take(self, event: Any) -> bool:
-        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+def _refuse_events(document: Document, text: str) -> None:
+    """Reports anchors, aliases and tags, which the nodes of PyYAML do not have. Raises ConfigurationInvalid
+    for what cannot be composed to one tree: an alias, a second document, very deep levels."""
+    documents = depth = aliases = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        place, fatal = _place(event.start_mark), ""
         if isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self.document.mistake(place, "a second document begins here; write one document per file")
-                return False
+            documents += 1
+            if documents > 1:
+                fatal = "a second document begins here; write one document per file"
         elif isinstance(event, yaml.AliasEvent):
-            self.document.mistake(place, f"alias *{event.anchor} is not supported; write the value out")
-            self.document.refused.add(place)
-            self._put(Node("", *place, raw=f"*{event.anchor}"), place)
+            document.mistake(place, f"alias *{event.anchor} is not supported; write the value out")
+            aliases += 1
         elif isinstance(event, yaml.NodeEvent):
-            self._refuse_anchor_and_tag(event, place)
-            return self._start(event, place)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            done = self.stack.pop()
-            if not self.stack:
-                self.root = done.node
-        return True
-
-    def _refuse_anchor_and_tag(self, event: Any, place: tuple[int, int]) -> None:
-        if event.anchor is not None:
-            self.document.mistake(
-                place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
-            )
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self.document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
-
-    def _start(self, event: Any, place: tuple[int, int]) -> bool:
-        if isinstance(event, yaml.ScalarEvent):
-            plain = event.style is None or event.style == ""
-            value = plain_value(event.value, is_text_to_yaml=_is_text(event.value)) if plain else event.value
-            self._put(Node(value, *place, raw=event.value, plain=plain), place)
-            return True
-        is_mapping = isinstance(event, yaml.MappingStartEvent)
-        node = Node({} if is_mapping else [], *place)
-        self._put(node, place)
-        self.stack.append(_Open(node, is_mapping))
-        if len(self.stack) > MAX_DEPTH:
-            self.document.mistake(
-                place, f"more than {MAX_DEPTH} levels deep; check the brackets and the indentation"
-            )
-            self.root = None
-            return False
-        return True
-
-    def _put(self, node: Node, place: tuple[int, int]) -> None:
-        if not self.stack:
-            self.root = node
-            return
-        parent = self.stack[-1]
-        if isinstance(parent.node.value, list):
-            parent.node.value.append(node)
-        elif parent.wants_key:
-            parent.wants_key = False
-            parent.key, parent.key_place = self._key(parent, node), place
-        else:
-            parent.wants_key = True
-            if parent.key is not None and isinstance(parent.node.value, dict):
-                parent.node.value[parent.key] = node
-                parent.node.key_places[parent.key] = parent.key_place
-
-    def _key(self, parent: _Open, node: Node) -> str | None:
-        """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
-        if isinstance(node.value, list | dict):
-            self.document.mistake(node, "a list or mapping cannot be a key; quote it if it is text")
-            return None
-        if node.raw == "<<" and node.plain:
-            self.document.mistake(node, "`<<` is not supported; write the values out")
-            return None
-        if not isinstance(node.value, str):
-            word = node.raw if node.value is not None or node.raw else "the empty key"
-            self.document.mistake(node, f'key {word} must be quoted: "{node.raw}"')
-        first = parent.node.key_places.get(node.raw)
-        if first is not None:
-            self.document.mistake(node, f"key {node.raw} appears twice, first on line {first[0]}; keep one")
-            return None
-        return node.raw
+            if event.anchor is not None:
+                document.mistake(
+                    place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
+                )
+            if tag := getattr(event, "tag", None):
+                tag = tag.replace("tag:yaml.org,2002:", "!!")
+                document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            fatal = f"more than {MAX_DEPTH} levels deep; check the brackets and the indentation"
+        if fatal:
+            document.mistake(place, fatal)
+            raise document.error()
+    if aliases:
+        raise document.error()
 
 
-def _is_text(raw: str) -> bool:
-    """Whether YAML 1.1 reads an unquoted scalar as text."""
-    candidates = _RESOLVERS.get(raw[:1], []) + _RESOLVERS.get(None, [])
-    return not any(pattern.match(raw) for _tag, pattern in candidates)
+def _node(document: Document, composed: Any) -> Node:
+    """The value of a node of PyYAML. Records the mistakes in keys."""
+    place = _place(composed.start_mark)
+    if isinstance(composed, yaml.SequenceNode):
+        return Node([_node(document, member) for member in composed.value], *place)
+    if isinstance(composed, yaml.MappingNode):
+        entries: dict[str, Node] = {}
+        mapping = Node(entries, *place)
+        for key, value in composed.value:
+            name = _key(document, mapping, _node(document, key))
+            child = _node(document, value)
+            if name is not None:
+                entries[name] = child
+                mapping.key_places[name] = _place(key.start_mark)
+        return mapping
+    raw, plain = composed.value, not composed.style
+    value = plain_value(raw, is_text_to_yaml=composed.tag.endswith(":str")) if plain else raw
+    return Node(value, *place, raw=raw, plain=plain)
+
+
+def _key(document: Document, mapping: Node, key: Node) -> str | None:
+    """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
+    if isinstance(key.value, list | dict):
+        document.mistake(key, "a list or mapping cannot be a key; quote it if it is text")
+        return None
+    if key.raw == "<<" and key.plain:
+        document.mistake(key, "`<<` is not supported; write the values out")
+        return None
+    if not isinstance(key.value, str):
+        word = key.raw if key.value is not None or key.raw else "the empty key"
+        document.mistake(key, f'key {word} must be quoted: "{key.raw}"')
+    first = mapping.key_places.get(key.raw)
+    if first is not None:
+        document.mistake(key, f"key {key.raw} appears twice, first on line {first[0]}; keep one")
+        return None
+    return key.raw
 
 
 def quoted(node: Node) -> str:
