@@ -14,8 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
 
 from piactl.caller import caller
 from piactl.caller import sudo_service as sudo_service
@@ -212,19 +211,11 @@ def write_public(path: Path, content: bytes) -> None:
     write_private(path, content, mode=0o644)
 
 
-def write_private(
-    path: Path,
-    content: bytes | Iterable[bytes],
-    *,
-    mode: int = 0o600,
-    new: bool = False,
-    sync: bool = True,
-) -> None:
+def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket never is. With `new`, an
-    existing file is not replaced. Without `sync`, for a sealed cache, the file may be empty after a crash of
-    the host. `content` may come in pieces; if producing them raises, no file is left. Raises PiactlError.
+    A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket never is. `content` may
+    come in pieces; if producing them raises, no file is left. Raises PiactlError.
     """
     with suppress(OSError, ValueError):  # what hinders this hinders the writing, too
         there = path.lstat().st_mode
@@ -240,18 +231,11 @@ def write_private(
                 os.fchmod(stream.fileno(), mode)  # whatever the umask
                 stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
-                if sync:
-                    os.fsync(stream.fileno())
-            if new:
-                os.link(temporary, path)
-                temporary.unlink()
-            else:
-                temporary.replace(path)
+                os.fsync(stream.fileno())
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        if not sync:
-            return
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -264,21 +248,9 @@ def write_private(
         ) from None
 
 
-def update_private(path: Path, content: bytes) -> None:
-    """Like `write_private`, for a small file that often stays the same; if it does, nothing is written."""
-    with suppress(OSError, ValueError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            state = os.fstat(descriptor)
-            same = stat.S_ISREG(state.st_mode) and state.st_mode & 0o777 == 0o600
-            if same and state.st_uid == os.geteuid() and file.read(len(content) + 1) == content:
-                return
-    write_private(path, content)
-
-
-def create_private(path: Path) -> int:
-    """Creates an empty file with mode 0600 and returns its descriptor, open for writing. Never writes to an
-    existing file or symbolic link. Raises PiactlError."""
+def create_private(path: Path) -> None:
+    """Creates an empty file with mode 0600, which `write_private` then fills. Raises PiactlError, also for an
+    existing file or symbolic link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -289,8 +261,7 @@ def create_private(path: Path) -> int:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
-    os.fchmod(descriptor, 0o600)  # whatever the umask
-    return descriptor
+    os.close(descriptor)
 
 
 @contextmanager
@@ -307,12 +278,6 @@ def lock_file(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-IN_MEMORY = 8 << 20
-"""The bytes that are kept in memory before a temporary file is used."""
-
-BLOCK = 1 << 20
 
 
 class _Nameless(sqlite3.Connection):
@@ -365,71 +330,48 @@ def _without_room(folder: Path, why: str) -> PiactlError:
     )
 
 
+IN_MEMORY = 8 << 20
+"""The bytes that are kept in memory before a temporary file is used."""
+
+
 class NamelessFile:
     """Bytes that can be appended to and read, in memory or in a temporary file without a name.
 
     The file is made in `folder` if one is needed, or in the system's folder for temporary files if this
-    process may not write to `folder`. No other process sees it, so what is read back is what was written.
-    Raises PiactlError if it cannot be written or read back.
+    process may not write to `folder`. Raises PiactlError if it cannot be written or read back.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file: BinaryIO | None = None
-        self._end = 0  # of the bytes in the file; the rest is in `_fresh`
-        self._fresh = bytearray()
+        self._folder, self._end = folder, 0
+        place = str(folder) if os.access(folder, os.W_OK) else None
+        self._file = SpooledTemporaryFile(IN_MEMORY, dir=place)  # noqa: SIM115 - closed with the object
 
     def __len__(self) -> int:
-        return self._end + len(self._fresh)
+        return self._end
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            self._file.close()
 
     def add(self, data: bytes) -> int:
         """Appends bytes and returns their offset."""
-        place = len(self)
-        self._fresh += data
-        if len(self._fresh) >= (IN_MEMORY if self._file is None else BLOCK):
-            self._put()
+        place = self._end
+        with self._reported():
+            if self._file.tell() != place:
+                self._file.seek(place)
+            self._file.write(data)
+        self._end += len(data)
         return place
 
     def read(self, place: int, length: int) -> bytes:
         """The bytes at an offset; fewer at the end of the file."""
-        if place < self._end < place + length:
-            self._put()
-        if place >= self._end:
-            start = place - self._end
-            return bytes(self._fresh[start : start + length])
-        content = b""
-        length = min(length, self._end - place)
+        with self._reported():
+            self._file.seek(place)
+            return self._file.read(length)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
         try:
-            while len(content) < length:
-                piece = os.pread(self._descriptor(), length - len(content), place + len(content))
-                if not piece:
-                    raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - reported as any other
-                content += piece
+            yield
         except OSError as error:
-            raise self._unusable(error) from None
-        return content
-
-    def _put(self) -> None:
-        try:
-            descriptor = self._descriptor()
-            with memoryview(self._fresh) as fresh:
-                done = 0
-                while done < len(fresh):
-                    done += os.pwrite(descriptor, fresh[done:], self._end + done)
-        except OSError as error:
-            raise self._unusable(error) from None
-        self._end += len(self._fresh)
-        self._fresh.clear()
-
-    def _descriptor(self) -> int:
-        if self._file is None:
-            folder = self._folder if os.access(self._folder, os.W_OK) else None
-            self._file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the object
-        return self._file.fileno()
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _unusable(self, error: OSError) -> PiactlError:
-        return _without_room(self._folder, error.strerror or "")
+            raise _without_room(self._folder, error.strerror or "") from None

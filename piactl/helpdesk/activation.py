@@ -315,7 +315,7 @@ class ActivationFile:
                     file=self.unfinished,
                 )
             )
-        os.close(create_private(self.path))
+        create_private(self.path)
 
     def promise(self, rows: Iterable[Row]) -> None:
         """Stores all passwords before the first is set. Raises PiactlError, and leaves no file behind."""

@@ -5,7 +5,6 @@ A new device is made, shown once, and waits to be verified.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -104,7 +103,7 @@ class EnrolmentDelivery:
         """Creates the files, empty and of mode 0600. Raises PiactlError if one exists."""
         try:
             for path in map(Path, filter(None, (self.png, self.uri_file))):
-                os.close(create_private(path))
+                create_private(path)
                 self._empty.append(path)
         except PiactlError:
             self.drop()

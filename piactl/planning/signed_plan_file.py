@@ -36,7 +36,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_jso
 from piactl.errors import StalePlan
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.private_files import BLOCK, NamelessFile
+from piactl.private_files import NamelessFile
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -49,6 +49,10 @@ encode = json.JSONEncoder(
 
 
 # The rows of a plan, its changes and its writes: a few in memory, many on disk.
+
+
+BLOCK = 1 << 20
+"""The bytes of stored rows that are read at once."""
 
 
 class StoredRows(ABC):

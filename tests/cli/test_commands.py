@@ -116,8 +116,7 @@ def test_account_list_is_the_same_if_it_exceeds_memory(
     in_memory = loaded.run(*words)
     assert [view["drift"] != [] for view in in_memory.json] == [False, True, False]
     with monkeypatch.context() as patched:
-        patched.setattr(private_files, "IN_MEMORY", 0)
-        patched.setattr(private_files, "BLOCK", 0)
+        patched.setattr(private_files, "IN_MEMORY", 1)
         assert loaded.run(*words) == in_memory
 
 

@@ -186,7 +186,6 @@ def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes every plan go to a file at once and be read back in small pieces."""
     monkeypatch.setattr(namelessfile, "IN_MEMORY", 1)
-    monkeypatch.setattr(namelessfile, "BLOCK", 7)
     monkeypatch.setattr(lines, "BLOCK", 7)
 
 

@@ -56,7 +56,7 @@ from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
-from piactl.private_files import refuse_output, write_private
+from piactl.private_files import create_private, refuse_output, write_private
 from piactl.report.establishments import legend
 from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
@@ -350,7 +350,8 @@ def export(
     if document["undo"] is None:
         say(Phrase("undo records are left out: only nightly and the administrator read them"))
     if page is not None:
-        write_private(Path(page), person_page(document).encode(), new=True)
+        create_private(Path(page))
+        write_private(Path(page), person_page(document).encode())
         say(Phrase("written to {page} (mode 0600): hand it over, then delete it", page=page))
     if output is Form.JSON:
         put_json(document)

@@ -59,7 +59,6 @@ from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import (
     refuse_output,
-    update_private,
     write_private,
     write_public,
 )
@@ -321,7 +320,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
         for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
     }
     try:
-        update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
+        write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
         say(Phrase("the days since when people are held could not be stored: {error}", error=str(error)))
     return since
