@@ -1,6 +1,6 @@
 """Suggests completions of a command line to shells.
 
-Commands come from their table, options from the functions of the commands; services, profiles, uids and runs
+Commands come from their table, options from typer; services, profiles, uids and runs
 are looked up. After an error there are no suggestions, and no message.
 
 typer's own completion takes the words from the environment, which sudo drops.
@@ -9,16 +9,15 @@ typer's own completion takes the words from the environment, which sudo drops.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
+from piactl.cli.framework.application import load_command
 from piactl.cli.framework.commands import COMMANDS, NOUNS
 from piactl.cli.framework.context import chosen, configuration_path
 from piactl.cli.framework.host import refuse_command
+from piactl.cli.framework.options import ImpactGroup
 from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
@@ -42,17 +41,6 @@ _TOP_OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One option (`words` are its spellings) or argument of a command. `kind` says what its values are: the
-    words, `flag`, or what the help calls them (ACCOUNT, FILE...)."""
-
-    words: tuple[str, ...]
-    kind: Any
-    help: str
-    several: bool
-
-
 def completed(words: Sequence[str]) -> list[Suggestion]:
     """The suggestions for the last word. bash splits words at `=`; a lone `=` joins them again."""
     before, last, prefix = _joined(words)
@@ -63,7 +51,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     if path not in COMMANDS:
         return _fitting(_below(path), last) if not after else []
 
-    available = parameters(path)
+    available = load_command(path).params
     option, positional = _place(after, available)
     if option is None and last.startswith("-") and last != "-":
         name, sign, value = last.partition("=")
@@ -74,7 +62,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     target = option or _argument(positional, available)
     if target is None:
         return []
-    suggestions = _fitting(looked_up(target, _Asked(last, config)), last)
+    suggestions = _fitting(_values(target, _Asked(last, config)), last)
     return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
@@ -130,34 +118,35 @@ def _below(path: str) -> list[Suggestion]:
     return [*suggestions, *NOUNS.items(), *_TOP_OPTIONS]
 
 
-def _place(words: Sequence[str], available: Sequence[Parameter]) -> tuple[Parameter | None, int]:
+def _place(words: Sequence[str], available: Sequence[Any]) -> tuple[Any, int]:
     """The option whose value comes next, or None, and the number of arguments so far."""
-    option: Parameter | None = None
+    option: Any = None
     positional = 0
     for word in words:
         if option is not None:
             option = None
         elif word.startswith("-") and word != "-":
             named = _option(word, available)
-            option = named if named is not None and named.kind != "flag" else None
+            option = named if named is not None and not named.is_flag else None
         else:
             positional += 1
     return option, positional
 
 
-def _option(word: str, available: Sequence[Parameter]) -> Parameter | None:
-    return next((parameter for parameter in available if word in parameter.words), None)
+def _option(word: str, available: Sequence[Any]) -> Any:
+    return next((p for p in available if word.startswith("-") and word in p.opts), None)
 
 
-def _argument(number: int, available: Sequence[Parameter]) -> Parameter | None:
-    arguments = [parameter for parameter in available if not parameter.words]
+def _argument(number: int, available: Sequence[Any]) -> Any:
+    arguments = [parameter for parameter in available if parameter.param_type_name == "argument"]
     if number < len(arguments):
         return arguments[number]
-    return arguments[-1] if arguments and arguments[-1].several else None
+    return arguments[-1] if arguments and arguments[-1].nargs == -1 else None
 
 
-def _options(available: Iterable[Parameter]) -> list[Suggestion]:
-    long = [(max(parameter.words, key=len), parameter.help) for parameter in available if parameter.words]
+def _options(available: Iterable[Any]) -> list[Suggestion]:
+    options = [parameter for parameter in available if parameter.param_type_name == "option"]
+    long = [(max(option.opts, key=len), (option.help or "").split(". ")[0]) for option in options]
     return [*long, ("--help", "Show the help and exit.")]
 
 
@@ -184,35 +173,6 @@ SECONDS = 0.15
 _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
 
-def parameters(words: str) -> list[Parameter]:
-    """The options and arguments of a command, in the order of its function."""
-    line = COMMANDS[words]
-    function = getattr(import_module(f"piactl.cli.commands.{line.module}"), line.function)
-    hints = get_type_hints(function, include_extras=True)
-    return [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
-
-
-def _parameter(name: str, hint: Any) -> Parameter:
-    annotation, info = get_args(hint)[:2]
-    kinds = [argument for argument in (get_args(annotation) or (annotation,)) if argument is not type(None)]
-    several = get_origin(annotation) is list or any(get_origin(argument) is list for argument in kinds)
-    kind = kinds[0]
-    option = type(info).__name__ == "OptionInfo"
-    # typer first takes the first spelling in an annotation for a default
-    spelled = (info.default, *(info.param_decls or ()))
-    declared = tuple(word for word in spelled if isinstance(word, str) and word.startswith("-"))
-    words = (declared or (f"--{name.replace('_', '-')}",)) if option else ()
-    if kind is bool:
-        sort: Any = "flag"
-    elif isinstance(kind, type) and issubclass(kind, Enum):
-        sort = tuple(member.value for member in kind)
-    elif info.metavar and info.metavar.islower():
-        sort = tuple(info.metavar.split("|"))
-    else:
-        sort = (info.metavar or name).strip("[].").upper()
-    return Parameter(words, sort, (info.help or "").split(". ")[0], several)
-
-
 class _Asked(NamedTuple):
     """A value that is being typed: what is typed of it, and the configuration."""
 
@@ -230,14 +190,15 @@ class _Asked(NamedTuple):
         return read_policy(Path(self.settings.policy_file))
 
 
-def looked_up(target: Parameter, asked: _Asked) -> list[Suggestion]:
-    """The values of a parameter. Raises any error of the lookup."""
-    kind = target.kind
-    if isinstance(kind, tuple):
-        return _bare(kind)
+def _values(parameter: Any, asked: _Asked) -> list[Suggestion]:
+    """The values of a parameter of typer, by what its help calls them. Raises any error of the lookup."""
+    metavar = parameter.metavar or ""
+    if metavar and metavar.islower():
+        return _bare(metavar.split("|"))
+    kind = (metavar or parameter.name).strip("[].").upper()
     if kind in _FILES:
         return [(FILES, "")]
-    look_up = _LOOKUPS.get(kind) or _LOOKUPS.get(kind.partition("|")[0])
+    look_up = _LOOKUPS.get(kind)
     return list(look_up(asked)) if look_up else []
 
 
@@ -286,4 +247,5 @@ _LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
     "KIND=N": lambda _: _bare(f"{kind}=" for kind in GUARD_KINDS),
     "KIND": lambda _: _bare(kind.value for kind in Kind),
     "SHELL": lambda _: _bare(("bash", "zsh", "fish")),
+    "BY": lambda _: _bare(ImpactGroup),
 }
