@@ -1,6 +1,6 @@
 """The entry point: parses, calls one flow, prints, exits. Errors become exit codes here.
 
-What it needs of piactl is imported in its functions, because limits, memory and streams come first.
+What it needs of piactl is imported in its functions, because memory and streams come first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
 _FILES = 256
-_NEEDED = ("RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_NOFILE")
-"""What a command needs to end what it begins; its caller chooses these limits, also through sudo."""
 
 
 def main() -> None:
     """The `piactl` command."""
     # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
     gc.disable()
-    raise_limits()
     hide_memory()
     _open_missing_streams()
     from piactl.cli.framework.terminal import WatchedStdout
@@ -47,20 +44,9 @@ def hide_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def raise_limits() -> None:
-    """Raises the limits of this process to what it needs, as far as it may."""
-    import resource
-
-    for name in _NEEDED:
-        kind = getattr(resource, name)
-        now, most = resource.getrlimit(kind)
-        # no more files than needed: a slapd that piactl starts reserves memory for each
-        wanted = max(now, min(most, _FILES)) if name == "RLIMIT_NOFILE" else most
-        resource.setrlimit(kind, (wanted, most))
-
-
-def _refuse_limits() -> None:
-    """Raises NotPermitted if this process has less than it needs and may not raise it."""
+def take_limits() -> None:
+    """Raises the limits of this process to what a command needs to end what it begins; its caller chooses
+    them, also through sudo. Raises NotPermitted if it may not."""
     import resource
 
     from piactl.errors import NotPermitted
@@ -74,11 +60,14 @@ def _refuse_limits() -> None:
         "RLIMIT_NOFILE": Phrase("at least {number} open files (ulimit -n)", number=_FILES),
     }
     lacking = []
-    for name in _NEEDED:
-        _, most = resource.getrlimit(getattr(resource, name))
-        enough = _FILES if name == "RLIMIT_NOFILE" else most + 1
-        if most != resource.RLIM_INFINITY and most < enough:
-            lacking.append(needs[name])
+    for name, need in needs.items():
+        kind = getattr(resource, name)
+        now, most = resource.getrlimit(kind)
+        # no more files than needed: a slapd that piactl starts reserves memory for each
+        wanted = max(now, min(most, _FILES)) if name == "RLIMIT_NOFILE" else most
+        resource.setrlimit(kind, (wanted, most))
+        if most != resource.RLIM_INFINITY and (name != "RLIMIT_NOFILE" or most < _FILES):
+            lacking.append(need)
     if lacking:
         raise NotPermitted(
             Phrase(
@@ -149,7 +138,7 @@ def _command(arguments: list[str]) -> int:
         from piactl.cli.framework.complete import complete
 
         return complete(arguments[1:], sys.stdout.write)
-    _refuse_limits()
+    take_limits()
     work_as_piactl(arguments)
     from piactl.caller import caller
 

@@ -12,8 +12,7 @@ import typer
 
 from piactl.cli.framework.context import display, layout_or_default, this_configuration
 from piactl.cli.framework.options import Form, Output, use_form
-from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import discard
+from piactl.cli.framework.terminal import discard, stop_on_signals
 from piactl.errors import Exit, UsageError
 from piactl.journal.event_stream import EventStream, read_cursor
 from piactl.phrase import Phrase

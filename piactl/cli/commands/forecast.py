@@ -10,9 +10,9 @@ import typer
 
 from piactl.ask.forecast_nights import Forecast, Night, change_rows, day_row, first_night, leavers
 from piactl.cli.framework.context import (
-    ProgressLine,
     display,
     layout_or_default,
+    progress_line,
     read_columns,
     reading,
     say,
@@ -144,7 +144,7 @@ def _last_day(first: date, until: date | None, leavers: int | None) -> date:
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     nights = []
-    with ProgressLine(Phrase("days computed")) as progress:
+    with progress_line(Phrase("days computed")) as progress:
         for night in run.nights():
             nights.append(night)
             progress((night.day - run.first).days + 1, (run.until - run.first).days + 2)

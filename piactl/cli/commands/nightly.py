@@ -16,7 +16,7 @@ import typer
 from piactl.ask.status import feed_ages
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
-    ProgressLine,
+    progress_line,
     put_text,
     reading,
     say,
@@ -42,8 +42,7 @@ from piactl.cli.framework.run_context import (
     say_refused,
 )
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
-from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
@@ -168,7 +167,7 @@ def _run(
     with (
         stop_on_signals() as stop,
         writing(configuration) as writer,
-        ProgressLine(Phrase("written")) as progress,
+        progress_line(Phrase("written")) as progress,
     ):
         try:
             report = run_nightly(

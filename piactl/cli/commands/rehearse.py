@@ -14,16 +14,16 @@ import typer
 from piactl.cli.commands.plan import with_policy
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
-    ProgressLine,
     display,
     layout_or_default,
+    progress_line,
     reading,
     say,
     show_rows,
     this_configuration,
 )
 from piactl.cli.framework.options import Output, read_date
-from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.cli.framework.terminal import stop_on_signals
 from piactl.clock import utc_now
 from piactl.directory.ldif import read_ldif
 from piactl.directory.port import RawEntry
@@ -148,7 +148,7 @@ def _rehearse(
     with (
         stop_on_signals() as stop,
         private_directory(copied_settings(real) if done else real, encoding, entries) as (directory, writer),
-        ProgressLine(Phrase("nights rehearsed")) as progress,
+        progress_line(Phrase("nights rehearsed")) as progress,
     ):
         del entries
         folder.begin(inputs, done)

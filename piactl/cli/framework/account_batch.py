@@ -33,8 +33,7 @@ from piactl.cli.framework.options import (
     read_allowed,
 )
 from piactl.cli.framework.run_context import new_order, run_of
-from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost, confirm
+from piactl.cli.framework.terminal import StdoutLost, confirm, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.edits import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen

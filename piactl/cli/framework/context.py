@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Self, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from piactl import roles
 from piactl.cli.framework.commands import COMMANDS, asked, asked_form
@@ -432,29 +432,22 @@ def layout_or_default(layout: object) -> str:
     return "tsv"
 
 
-class ProgressLine:
+@contextmanager
+def progress_line(task: str) -> Iterator[Callable[[int, int], None]]:
     """Shows the progress of a run on stderr, rewritten in place; only on a terminal. Leaving it ends the
     line."""
+    is_open = False
 
-    def __init__(self, task: str) -> None:
-        self.what = task
-        self.shown = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __call__(self, done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
+        nonlocal is_open
         if sys.stderr.isatty():
-            self.shown = True
-            progress = Phrase("{task}: {done} of {total}", task=self.what, done=done, total=total)
-            print("\r" + translate(progress), end="", file=sys.stderr, flush=True)
-            if done >= total:
-                self.close()
+            progress = Phrase("{task}: {done} of {total}", task=task, done=done, total=total)
+            is_open = done < total
+            end = "" if is_open else "\n"
+            print("\r" + translate(progress), end=end, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        if self.shown:
-            self.shown = False
+    try:
+        yield show
+    finally:
+        if is_open:
             print(file=sys.stderr)

@@ -14,8 +14,8 @@ from typing import Any
 from piactl.cli.framework.commands import asked
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
-    ProgressLine,
     display,
+    progress_line,
     put,
     put_json,
     put_text,
@@ -27,8 +27,7 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import Form
-from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.cli.framework.terminal import StdoutLost
+from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.approval_rules import reasons
@@ -154,7 +153,7 @@ def run_plan(
     with (
         stop_on_signals() as stop,
         writing(configuration, identity) as writer,
-        ProgressLine(task) as progress,
+        progress_line(task) as progress,
     ):
         return run_apply(run, writer, ready, approvals, progress=progress, stop=stop)
 

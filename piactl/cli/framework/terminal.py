@@ -1,4 +1,4 @@
-"""The standard streams: stdout, which may fail, and questions on a terminal."""
+"""The standard streams: stdout, which may fail, and questions on a terminal; and signals during a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
@@ -226,3 +226,22 @@ def _without_echo(name: str) -> str:
     if not text:
         raise UsageError(Phrase("{name}: none was given; nothing was changed", name=name))
     return text
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], str]]:
+    """During a run, which finishes and records the current write and then stops: a function that returns the
+    name of the received signal, "" if there was none."""
+    names: list[str] = []
+    before = {
+        number: signal.signal(number, lambda received, _: names.append(signal.Signals(received).name))
+        for number in _SIGNALS
+    }
+    try:
+        yield lambda: names[-1] if names else ""
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

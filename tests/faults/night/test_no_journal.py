@@ -135,7 +135,7 @@ def limited(world: World, room: int) -> Ended:
     limit = f"""
 import resource
 import piactl.cli.main as entry
-entry.raise_limits = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
+entry.take_limits = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
 """
     return world.run(world.command("apply", str(plan), prelude=limit))
 
