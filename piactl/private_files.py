@@ -16,10 +16,7 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
-from piactl.caller import caller
-from piactl.caller import sudo_service as sudo_service
-from piactl.caller import this_user as this_user
-from piactl.caller import user_name as user_name
+from piactl.caller import caller, sudo_service, this_user, user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
 from piactl.phrase import Phrase
 

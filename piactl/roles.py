@@ -108,12 +108,6 @@ def refuse_identity(identity: str) -> None:
         raise NotPermitted(f"the identity {identity} is for {groups_of(having)}; {_you_are()}")
 
 
-def matches_feeds() -> bool:
-    """Whether the caller may open the key that matches NUMENs of feeds: nights and administrators do, the
-    help desk checks NUMENs by slow verifiers."""
-    return may_use(IdentityName.NIGHTLY)
-
-
 def is_help_desk_alone() -> bool:
     """Whether the caller sees of the acts of others no more than the help desk does."""
     return _held is not None and _held.isdisjoint({Role.ADMINISTRATOR, Role.ROOT})

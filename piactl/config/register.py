@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -30,11 +32,11 @@ def read_register(path: Path) -> Register:
     `;`, `,` or tab. Only `uai` is required. Lines that begin with `#` are comments.
     """
     content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
-    reader = _RegisterReader(str(path), content.text)
-    register = reader.register()
-    if reader.mistakes:
-        raise ConfigurationInvalid(reader.mistakes)
-    return register
+    mistakes: list[Mistake] = []
+    establishments = _establishments(content.text, mistakes, partial(Mistake, str(path)))
+    if mistakes:
+        raise ConfigurationInvalid(mistakes)
+    return establishments
 
 
 def register_digest(path: Path) -> str:
@@ -46,94 +48,73 @@ def register_digest(path: Path) -> str:
         raise
 
 
-class _RegisterReader:
-    """Reads one register and collects its mistakes in file order."""
+def _establishments(
+    text: str, mistakes: list[Mistake], mistake: Callable[[int, int, str], Mistake]
+) -> dict[str, Establishment]:
+    """The establishments in a text; adds its mistakes in file order."""
+    header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
+    delimiter = max(";,\t", key=header.count)
+    rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    establishments: dict[str, Establishment] = {}
+    lines: dict[str, int] = {}
+    columns: list[str] | None = None
+    try:
+        for row in rows:
+            line = rows.line_num
+            if not any(map(str.strip, row)) or row[0].startswith("#"):
+                continue
+            if columns is None:
+                if not any(cell.strip().casefold() in _HEADERS for cell in row):
+                    # another file, perhaps a password file: show none of its content
+                    wrong = f"this is not a register, with the header {_HEADER}; check the path"
+                    mistakes.append(mistake(line, 0, wrong))
+                    break
+                columns = [_HEADERS.get(cell.strip().casefold(), "") for cell in row]
+                mistakes += (mistake(line, column, wrong) for column, wrong in _wrong_columns(row, columns))
+                if "uai" not in columns:
+                    break
+                continue
+            if len(row) != len(columns):
+                values = counted(len(row), "value", "values")
+                wrong = f"{values} for {len(columns)} columns; check the separators and quotes"
+                mistakes.append(mistake(line, 0, wrong))
+                continue
+            cells = dict(zip(columns, map(str.strip, row), strict=True))
+            found = [(columns.index(name) + 1, wrong) for name, wrong in _wrong_cells(cells)]
+            if not found and cells["uai"] in lines:
+                found = [(0, f"{cells['uai']} appears twice, first on line {lines[cells['uai']]}; keep one")]
+            mistakes += (mistake(line, column, wrong) for column, wrong in found)
+            if not found:
+                lines[cells["uai"]] = line
+                establishments[cells["uai"]] = Establishment(*(cells.get(name, "") for name in FIELDS))
+    except csv.Error as error:
+        mistakes.append(mistake(rows.line_num, 0, f"not CSV: {error}; check the quotes of this line"))
+    if not establishments and not mistakes:
+        wrong = "the file has a header but no establishment; add the lines, or name another file"
+        mistakes.append(mistake(0, 0, wrong))
+    return establishments
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.mistakes: list[Mistake] = []
-        header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
-        delimiter = max(";,\t", key=header.count)
-        self.rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
-    def mistake(self, line: int, column: int, message: str) -> None:
-        self.mistakes.append(Mistake(self.file, line, column, message))
+def _wrong_columns(row: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[int, str]]:
+    for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
+        name = cell.strip().casefold()
+        if not column:
+            yield number + 1, f"unknown column {name!r}; {hint(name, _HEADERS)}"
+        elif column in columns[:number]:
+            yield number + 1, f"column {name} appears twice; keep one"
+    if "uai" not in columns:
+        yield 0, f"column uai is missing; write the header as {_HEADER}"
 
-    def register(self) -> dict[str, Establishment]:
-        establishments: dict[str, Establishment] = {}
-        lines: dict[str, int] = {}
-        columns: list[str] | None = None
-        try:
-            for row in self.rows:
-                line = self.rows.line_num
-                if not any(map(str.strip, row)) or row[0].startswith("#"):
-                    continue
-                if columns is None:
-                    if not any(cell.strip().casefold() in _HEADERS for cell in row):
-                        # another file, perhaps a password file: show none of its content
-                        self.mistake(
-                            line, 0, f"this is not a register, with the header {_HEADER}; check the path"
-                        )
-                        break
-                    columns = self._columns(row, line)
-                    if "uai" not in columns:
-                        break
-                    continue
-                establishment = self._establishment(columns, row, line)
-                if establishment is None:
-                    continue
-                if establishment.uai in establishments:
-                    first = lines[establishment.uai]
-                    self.mistake(
-                        line, 0, f"{establishment.uai} appears twice, first on line {first}; keep one"
-                    )
-                    continue
-                establishments[establishment.uai], lines[establishment.uai] = establishment, line
-        except csv.Error as error:
-            self.mistake(self.rows.line_num, 0, f"not CSV: {error}; check the quotes of this line")
-        if not establishments and not self.mistakes:
-            self.mistake(
-                0, 0, "the file has a header but no establishment; add the lines, or name another file"
-            )
-        return establishments
 
-    def _columns(self, row: list[str], line: int) -> list[str]:
-        columns: list[str] = []
-        for number, cell in enumerate(row, 1):
-            name = cell.strip().casefold()
-            column = _HEADERS.get(name, "")
-            if not column:
-                self.mistake(line, number, f"unknown column {name!r}; {hint(name, _HEADERS)}")
-            elif column in columns:
-                self.mistake(line, number, f"column {name} appears twice; keep one")
-            columns.append(column)
-        if "uai" not in columns:
-            self.mistake(line, 0, f"column uai is missing; write the header as {_HEADER}")
-        return columns
-
-    def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:
-        if len(row) != len(columns):
-            values = counted(len(row), "value", "values")
-            self.mistake(line, 0, f"{values} for {len(columns)} columns; check the separators and quotes")
-            return None
-        cells = dict(zip(columns, map(str.strip, row), strict=True))
-        before = len(self.mistakes)
-        uai, why = read_uai(cells["uai"])
-        if uai is None:
-            self.mistake(line, columns.index("uai") + 1, why)
-        degree, nature = cells.get("degree", "").upper(), cells.get("nature", "").upper()
-        if degree not in DEGREES:
-            self.mistake(
-                line, columns.index("degree") + 1, f"degree {degree!r} is not valid; write 1D, 2D or nothing"
-            )
-        if not _NATURE.fullmatch(nature):
-            self.mistake(
-                line,
-                columns.index("nature") + 1,
-                f"nature {nature!r} is not valid; write a code such as 300, or nothing",
-            )
-        if uai is None or len(self.mistakes) > before:
-            return None
-        return Establishment(
-            uai, cells.get("name", ""), nature, degree, cells.get("sector", ""), cells.get("commune", "")
-        )
+def _wrong_cells(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """The mistakes in the cells of an establishment, by column; puts valid codes into their usual form."""
+    uai, why = read_uai(cells["uai"])
+    if uai is None:
+        yield "uai", why
+    cells["uai"] = uai or ""
+    for name in ("degree", "nature"):
+        cells[name] = cells.get(name, "").upper()
+    if cells["degree"] not in DEGREES:
+        yield "degree", f"degree {cells['degree']!r} is not valid; write 1D, 2D or nothing"
+    if not _NATURE.fullmatch(cells["nature"]):
+        yield "nature", f"nature {cells['nature']!r} is not valid; write a code such as 300, or nothing"

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from piactl.caller import caller, login_record
+from piactl.caller import caller, login_record, this_user
 from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
-from piactl.private_files import this_user
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from piactl.caller import user_name
 from piactl.core.journal_line import (
     GENESIS,
     MAX_LINE,
@@ -40,7 +41,6 @@ from piactl.core.journal_line import (
 from piactl.errors import JournalUnusable
 from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
 from piactl.journal.unusable import chain_broken, no_file, refused_by_system
-from piactl.private_files import user_name
 
 Body = Mapping[str, object]
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from piactl.caller import this_user
 from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
@@ -20,7 +21,6 @@ from piactl.journal.prune import old_files, remove_files
 from piactl.journal.query import text_of
 from piactl.journal.writer import close_chain
 from piactl.phrase import Phrase, first_line
-from piactl.private_files import this_user
 from piactl.runs.begin_run import begin_run
 from piactl.runs.journal_heads import StoredHeads
 from piactl.runs.known_server import compare_runs, meet

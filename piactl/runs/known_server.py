@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from piactl.caller import this_user
 from piactl.core.model.settings import Settings
 from piactl.core.plan.memory import LastRun, ServerIdentity
 from piactl.core.text import utc_instant
@@ -33,7 +34,6 @@ from piactl.journal.end_of_journal import (
     stamped_writes,
 )
 from piactl.phrase import Phrase, first_line, joined
-from piactl.private_files import this_user
 from piactl.runs.run_lock import MARGIN
 
 Tolerated = tuple[type[PiactlError], ...]

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, watch
+from piactl.caller import this_user
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
@@ -19,7 +20,6 @@ from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.phrase import counted
-from piactl.private_files import this_user
 from piactl.roles import held
 from piactl.runs.journal_heads import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet

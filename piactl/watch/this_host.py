@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from piactl.caller import user_name
 from piactl.config.read_policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.core.model.keyed_digests import DigestKeys
@@ -19,7 +20,7 @@ from piactl.core.plan.guards import no_own_guards
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password, read_own_keys
 from piactl.phrase import counted
-from piactl.private_files import run_as, user_name
+from piactl.private_files import run_as
 from piactl.roles import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
 from piactl.watch.findings import CheckResult, error, fine, note, skipped, warning, worst

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.status import feed_ages
+from piactl.ask.status import coming_nights, feed_ages, night_view
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     progress_line,
@@ -41,15 +41,15 @@ from piactl.cli.framework.run_context import (
     run_of,
     say_refused,
 )
-from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
+from piactl.core.text import read_json
 from piactl.directory.port import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
@@ -63,6 +63,7 @@ from piactl.private_files import (
 )
 from piactl.report.establishments import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
+from piactl.report.night_page import night_page
 from piactl.report.plan_text import plan_text
 from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
@@ -75,6 +76,17 @@ _FEW = 5
 
 OF_FEEDS = "/srv/piactl"
 """The folder of root on a host that has those of the feeds, and of the applied ones."""
+
+
+HOLDS = "holds.json"
+"""The file in the state folder with the first day of each hold."""
+
+
+def read_holds(file: Path) -> dict[str, date]:
+    try:
+        return {name: date.fromisoformat(first) for name, first in read_json(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def nightly(
@@ -359,6 +371,43 @@ def _say_held(
                 )
             )
     return bool(new or long)
+
+
+def page_of_run(
+    configuration: Configuration,
+    run: str,
+    unknown: Mapping[str, Any] | None,
+    plan_of: Callable[[Mapping[str, Any]], ReadyPlan | None],
+    held_since: Mapping[str, date],
+    today: date,
+    error: str = "",
+    *,
+    public: bool,
+) -> str:
+    """The page of the run with this id, or `last`. `unknown` replaces a record that the directory does not
+    have; without it raises NotFound. `plan_of` returns the plan of a record, if it is known. The coming days
+    from `today`, and since when people are held (`held_since`), are shown for the last run only."""
+    settings, unreadable = configuration.settings, configuration.unreadable
+    record, coming = unknown, None
+    try:
+        with reading(configuration) as reader:
+            records = read_runs(reader, settings.directory.state, unreadable, utc_now())
+            record = next(
+                (run_record for run_record in records if run in (run_record["run"], "last")), unknown
+            )
+            if records and record is not records[0]:
+                held_since = {}
+            else:
+                accounts = configuration.managed(reader)
+                coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, today)]
+    except PiactlError:
+        if unknown is None:
+            raise
+    if record is None:
+        raise NotFound(Phrase("{run}: no such run; see: piactl runs list", run=run))
+    ready = plan_of(record)
+    view = night_view(record, ready, configuration.policy, configuration.register, held_since, coming, error)
+    return night_page(view, public=public)
 
 
 def _write_page(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.caller import sudo_service
 from piactl.cli.framework.account_batch import AccountCommand, begin
 from piactl.cli.framework.context import (
     of_each,
@@ -63,7 +64,7 @@ from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
 from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_output, sudo_service
+from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translate
 

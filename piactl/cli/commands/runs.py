@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.status import status_view
+from piactl.cli.commands.nightly import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.context import (
     FIELDS,
     field_rows,
@@ -38,7 +39,6 @@ from piactl.cli.framework.options import (
     need_reason,
 )
 from piactl.cli.framework.run_context import new_order, run_of
-from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.directory.store.run_records import find_run, read_runs

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from piactl import roles
+from piactl.caller import sudo_service
 from piactl.cli.framework.commands import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
@@ -28,7 +29,7 @@ from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_perso
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.phrase import Phrase, counted, joined
-from piactl.private_files import may_not, sudo_service
+from piactl.private_files import may_not
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
 from piactl.translation import translate, use

@@ -466,13 +466,6 @@ class Settings:
         "accounts that must be refused, closed: {account: essai.ferme, password_file: secrets/canary-closed}",
     ] = ()
 
-    @property
-    def matches_feeds(self) -> bool:
-        """Whether this host matches NUMENs of feeds, and so needs the matching key: nights do, and the
-        administrator, who adopts; a host of the help desk does not."""
-        names = {IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR}
-        return not names.isdisjoint(self.directory.identities)
-
     def with_state_folder(self, folder: str) -> Settings:
         """The settings with another state folder."""
         sources = {
