@@ -4,6 +4,7 @@ stored about one person.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from datetime import date, datetime
@@ -56,7 +57,7 @@ from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
-from piactl.private_files import create_private, refuse_output, write_private
+from piactl.private_files import create_private, refuse_output, write_private, write_public
 from piactl.report.establishments import legend
 from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
@@ -295,20 +296,9 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
         put([picture])
         return
     refuse_output("--svg", file, instead=Phrase("give --svg - and redirect: >FILE"))
-    try:
-        with Path(file).open("w" if force else "x", encoding="utf-8") as written:
-            written.write(picture)
-    except FileExistsError:
-        raise PiactlError(
-            Phrase("--svg {file}: already exists; add --force to replace it", file=file)
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or Phrase("the path is not valid")
-        raise PiactlError(
-            Phrase(
-                "--svg {file}: cannot be written ({reason}); choose another file", file=file, reason=reason
-            )
-        ) from None
+    if not force and os.path.lexists(file):
+        raise PiactlError(Phrase("--svg {file}: already exists; add --force to replace it", file=file))
+    write_public(Path(file), picture.encode())
     say(Phrase("drawn: {file}", file=file))
 
 
