@@ -308,9 +308,9 @@ def schemas() -> dict[str, str]:
 
 def _schema(kind: Kind, shared: dict[str, Any], default: Any = None) -> dict[str, Any]:
     """The schema of what may stand in the file for a kind."""
-    words, text, only, bounds = (kind.note(note) for note in (Words, Text, Only, Bounds))
+    words, text, only, bounds = (kind.notes.get(note) for note in (Words, Text, Only, Bounds))
     told = {**_if(bool(kind.expected), description=kind.expected), **_default(kind, default)}
-    filled, single = kind.has(FILLED), {"enum": [word for word, _ in words.meanings]} if words else {}
+    filled, single = FILLED in kind.notes, {"enum": [word for word, _ in words.meanings]} if words else {}
     if is_dataclass(kind.form):
         name = _SHARED.get(kind.form)
         if name and name not in shared:
@@ -328,9 +328,9 @@ def _schema(kind: Kind, shared: dict[str, Any], default: Any = None) -> dict[str
         }
     if kind.item:
         item = _schema(kind.item, shared)
-        unique = _if(kind.has(UNIQUE), uniqueItems=True)
+        unique = _if(UNIQUE in kind.notes, uniqueItems=True)
         several = {"type": "array", **_if(filled, minItems=1), **unique, "items": item}
-        single = {**item, "minLength": 1} if kind.has(ONE_OR_LIST) else single
+        single = {**item, "minLength": 1} if ONE_OR_LIST in kind.notes else single
         return {**({"anyOf": [single, several]} if single else several), **told}
     if words:
         return {**single, **told}
@@ -347,10 +347,15 @@ def _schema(kind: Kind, shared: dict[str, Any], default: Any = None) -> dict[str
 
 def _default(kind: Kind, value: Any) -> dict[str, Any]:
     """The default of a key as it would stand in the file, if it is a number, a word, or true or false."""
-    words = kind.note(Words)
+    words = kind.notes.get(Words)
     if words and not kind.item:
         value = next((word for word, meaning in words.meanings if meaning == value), None)
-    if not isinstance(value, str | int | float) or value == "" or kind.note(Usually) or kind.note(Only):
+    if (
+        not isinstance(value, str | int | float)
+        or value == ""
+        or kind.notes.get(Usually)
+        or kind.notes.get(Only)
+    ):
         return {}
     return {"default": value}
 
@@ -367,7 +372,7 @@ def _mapping(keys: dict[str, Any], shared: dict[str, Any], *, filled: bool = Fal
             properties[key] = {**_mapping(slot.keys, shared), "description": slot.expected}
             continue
         properties[key] = _schema(slot.kind, shared, slot.default)
-        some, beside = slot.kind.note(Needs), slot.kind.note(NotBeside)
+        some, beside = slot.kind.notes.get(Needs), slot.kind.notes.get(NotBeside)
         if some:
             needs += [{"if": {"required": [key]}, "then": {"anyOf": [{"required": [k]} for k in some.keys]}}]
         if beside:

@@ -53,8 +53,8 @@ def _check_timezone(document: Document, root: Node) -> None:
 
 def _check_posix(document: Document, root: Node) -> None:
     node = root.at("accounts").at("posix")
-    first, last = node.at("first").integer(), node.at("last").integer()
-    if first is None or last is None:
+    first, last = node.at("first").value, node.at("last").value
+    if not (isinstance(first, int) and isinstance(last, int)):
         return
     if first > last:
         document.mistake(

@@ -327,7 +327,7 @@ class Unclear:
 class Node:
     """One value of the file; `line` and `column` count from 1.
 
-    The readers (`text`, `integer`...) return nothing if the value has another type, so a check of what is
+    The readers (`text`, `truth`...) return nothing if the value has another type, so a check of what is
     written never fails; the walk over the types reports wrong types.
     """
 
@@ -353,28 +353,15 @@ class Node:
         """The members; none if this is not a list."""
         return self.value if isinstance(self.value, list) else []
 
-    def key_line(self, key: str) -> int:
-        """The line of a key."""
-        return self.key_places.get(key, (self.line, self.column))[0]
-
     def text(self, default: str = "") -> str:
         return self.value if isinstance(self.value, str) else default
-
-    def integer(self) -> int | None:
-        return self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else None
 
     def truth(self) -> bool:
         """Whether the value is true."""
         return self.value is True
 
-    def texts(self) -> list[str]:
-        """The texts of a list, or the one text of a scalar."""
-        if isinstance(self.value, str):
-            return [self.value]
-        return [item.value for item in self.items() if isinstance(item.value, str)]
-
     def text_nodes(self) -> list[Node]:
-        """Like `texts`, with their places."""
+        """The texts of a list, or the one text of a scalar."""
         members = [self] if isinstance(self.value, str) else self.items()
         return [member for member in members if isinstance(member.value, str)]
 

@@ -35,7 +35,6 @@ from piactl.core.model.written import (
 )
 
 T = TypeVar("T")
-N = TypeVar("N")
 
 WRONG: Any = object()
 """In place of a value that has a mistake."""
@@ -63,26 +62,20 @@ class Kind:
                 hint = hint.__origin__
             else:
                 hint = next(choice for choice in get_args(hint) if choice is not type(None))
-        self.notes = {note if isinstance(note, Mark) else type(note): note for note in notes}
+        self.notes: dict[Any, Any] = {note if isinstance(note, Mark) else type(note): note for note in notes}
         said = [n if isinstance(n, str) else getattr(n, "expected", "") for n in notes]
         self.expected: str = expected or next((text for text in reversed(said) if text), "")
         self.type = get_origin(hint) or hint
-        written = self.note(WrittenAs) or self.note(Spread)
-        self.form = written.form if written else self.type
+        written = self.notes.get(WrittenAs) or self.notes.get(Spread)
+        self.form: Any = written.form if written else self.type
         self.key = self.item = None
         if self.form is Mapping or (self.form in (tuple, frozenset) and Text not in self.notes):
             *free, item = (argument for argument in get_args(hint) if argument is not ...)
             self.item = Kind(item)
-            named = _hints(self.item.form).values() if is_dataclass(self.item.form) else ()
-            self.key = next((kind for kind in named if kind.has(Mark.NAME)), Kind(free[0]) if free else None)
-
-    def note(self, note: type[N]) -> N | None:
-        """The last note of this class."""
-        found: N | None = self.notes.get(note)
-        return found
-
-    def has(self, mark: Mark) -> bool:
-        return mark in self.notes
+            named = _hints(cast(Any, self.item.form)).values() if is_dataclass(self.item.form) else ()
+            self.key = next(
+                (kind for kind in named if Mark.NAME in kind.notes), Kind(free[0]) if free else None
+            )
 
 
 @cache
@@ -114,12 +107,12 @@ def keys_of(form: Any) -> dict[str, Slot | Group]:
     keys: dict[str, Any] = {}
     for field in fields(form):
         kind = _hints(form)[field.name]
-        if not field.init or any(kind.has(mark) for mark in Mark if mark.is_no_key):
+        if not field.init or any(mark in kind.notes for mark in Mark if mark.is_no_key):
             continue
-        key, section = kind.note(Key), kind.note(Section)
+        key, section = kind.notes.get(Key), kind.notes.get(Section)
         place = keys.setdefault(section.key, Group(section.expected, {})).keys if section else keys
         needed = field.default is MISSING and field.default_factory is MISSING
-        slot = Slot(field.name, kind, needed or kind.has(Mark.REQUIRED), field.default)
+        slot = Slot(field.name, kind, needed or Mark.REQUIRED in kind.notes, field.default)
         place[key.key if key else field.name] = slot
     return keys
 
@@ -152,7 +145,7 @@ class _Walk:
 
     def value(self, node: Node, kind: Kind, label: str, name: str = "", key_line: int = 0) -> Any:
         """The value of a node as a kind, or WRONG."""
-        words, alone = kind.note(Words), kind.has(Mark.ONE_OR_LIST)
+        words, alone = kind.notes.get(Words), Mark.ONE_OR_LIST in kind.notes
         if node.value is None:
             return self._mistake(node, label, f"the value is missing; expected {kind.expected}")
         if words and isinstance(node.value, str):
@@ -161,7 +154,7 @@ class _Walk:
             value = self.value(node, kind.item, label) if kind.item else WRONG
             return value if value is WRONG else kind.type([value])
         form = dict if kind.key or is_dataclass(kind.form) else list if kind.item else None
-        if form and (not isinstance(node.value, form) or (kind.has(Mark.FILLED) and not node.value)):
+        if form and (not isinstance(node.value, form) or (Mark.FILLED in kind.notes and not node.value)):
             return self._unexpected(node, kind, label)
         if kind.key and kind.item:
             return self._entries(node, kind, kind.key, kind.item, label)
@@ -171,7 +164,7 @@ class _Walk:
             return self._object(node, kind.form, kind, label, {Mark.NAME: name, Mark.KEY_LINE: key_line})
         if kind.form in (bool, int, float, dict):
             return self._plain(node, kind, label)
-        return self._text(node, kind, kind.note(Text) or Text(""), label)
+        return self._text(node, kind, kind.notes.get(Text) or Text(""), label)
 
     def _mistake(self, node: Node, label: str, message: str) -> Any:
         self.document.mistake(node, f"{label or 'the file'}: {message}")
@@ -190,7 +183,7 @@ class _Walk:
 
     def _plain(self, node: Node, kind: Kind, label: str) -> Any:
         """A number, or true or false."""
-        value, only, bounds = node.value, kind.note(Only), kind.note(Bounds)
+        value, only, bounds = node.value, kind.notes.get(Only), kind.notes.get(Bounds)
         if kind.form is bool and node.raw in _YES + _NO and not isinstance(value, bool):
             said = "true" if node.raw in _YES else "false"
             return self._mistake(node, label, f"write {said}, not {quoted(node)}")
@@ -206,34 +199,34 @@ class _Walk:
             return self._mistake(node, label, f'{code}{node.raw} must be quoted: "{node.raw}"')
         if not isinstance(node.value, str) or not matches(text.pattern, node.value):
             return self._unexpected(node, kind, label)
-        names = kind.note(Names)
+        names = kind.notes.get(Names)
         if names:
             self.names.setdefault((names, node.value), []).append((node, label))
         try:
             value = text.read(node.value)
         except ValueError as error:
             return self._mistake(node, label, str(error).replace("{shown}", quoted(node)))
-        relative = kind.has(Mark.PATH) and not value.startswith(CREDENTIAL)
+        relative = Mark.PATH in kind.notes and not value.startswith(CREDENTIAL)
         return str(self.file.parent / value) if relative else value
 
     def _items(self, node: Node, kind: Kind, item: Kind, label: str) -> Any:
         values = [self.value(child, item, label) for child in node.items()]
         if WRONG in values:
             return WRONG
-        if kind.has(Mark.UNIQUE) and len(set(values)) < len(values):
+        if Mark.UNIQUE in kind.notes and len(set(values)) < len(values):
             return self._mistake(node, label, "a value appears twice in this list; keep one")
         return kind.type(values)
 
     def _entries(self, node: Node, kind: Kind, key_kind: Kind, item: Kind, label: str) -> Any:
         """A mapping with free keys: a dict, or a tuple of values that hold their key."""
-        words, pattern = key_kind.note(Words), (key_kind.note(Text) or Text("")).pattern
+        words, pattern = key_kind.notes.get(Words), (key_kind.notes.get(Text) or Text("")).pattern
         values = {}
         for key, child in node.entries():
             known = dict(words.meanings) if words else {key: key}
             if key not in known or not matches(pattern, key):
                 advice = hint(key, known) if words else f"expected {key_kind.expected}"
                 self._key_mistake(node, key, f"{key} is not allowed as a key in {label}; {advice}")
-            values[key] = self.value(child, item, f"{label}.{key}", key, node.key_line(key))
+            values[key] = self.value(child, item, f"{label}.{key}", key, node.key_places[key][0])
         if WRONG in values.values():
             return WRONG
         return values if kind.type is Mapping else kind.type(values.values())
@@ -247,9 +240,9 @@ class _Walk:
         own |= {Mark.LINE: node.line, Mark.GIVEN: frozenset(given), Mark.FILE: str(self.file)}
         own[Mark.KEY_LINE] = own[Mark.KEY_LINE] or node.line
         hints = _hints(form)
-        marked = {f: own[mark] for f, field_kind in hints.items() for mark in own if field_kind.has(mark)}
+        marked = {f: own[mark] for f, field_kind in hints.items() for mark in own if mark in field_kind.notes}
         value = form(**given, **marked)
-        usual = {f: k.note(Usually) for f, k in hints.items() if f not in given}
+        usual = {f: k.notes.get(Usually) for f, k in hints.items() if f not in given}
         late = {f: usually.make(getattr(value, usually.field)) for f, usually in usual.items() if usually}
         value = replace(value, **late) if late else value
         return value if form is kind.type else value.value()
@@ -266,9 +259,9 @@ class _Walk:
                 elif child is not None:
                     given[key] = self.value(child, Kind(dict, slot.expected), inner)
                 continue
-            spread, needs, beside = (slot.kind.note(note) for note in (Spread, Needs, NotBeside))
+            spread, needs, beside = (slot.kind.notes.get(note) for note in (Spread, Needs, NotBeside))
             if child is not None:
-                value = self.value(child, slot.kind, inner, key_line=node.key_line(key))
+                value = self.value(child, slot.kind, inner, key_line=node.key_places[key][0])
                 given.update(value if spread and value is not WRONG else {slot.field: value})
             elif slot.required:
                 given[slot.field] = WRONG
@@ -300,7 +293,7 @@ class _Walk:
             child, meant = present.pop(key), renamed or nearest(key, missing, _SURELY)
             if meant in missing and key not in _REMOVED:
                 missing.discard(meant)
-                present[meant] = child
+                present[meant], node.key_places[meant] = child, node.key_places[key]
         return present
 
     def _key_mistake(self, node: Node, key: str, message: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from piactl.core.model.person import COMMON
 from piactl.core.model.written import (
@@ -46,9 +48,64 @@ _CLOCK = Section("clock", "{server_minutes: 10}")
 _HOOKS = Section("hooks", "{changes: [{kinds: [lock], run: [command, word]}], seconds: 10}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+
+def _read_address(text: str) -> str:
+    # a message never shows a possible password
+    if "@" in text:
+        raise ValueError("an address must not contain a user or a password; put them under identities")
+    example = "ldapi:///, ldaps://ldap.example.fr or ldap://ldap.example.fr:389"
+    try:
+        url = urlsplit(text)
+        port = url.port if url.scheme != "ldapi" else None
+    except ValueError:
+        raise ValueError(f"{{shown}} is not an address such as {example}") from None
+    if (
+        url.scheme not in ("ldap", "ldaps", "ldapi")
+        or "://" not in text
+        or url.query
+        or url.fragment
+        or url.path not in ("", "/")
+    ):
+        raise ValueError(f"{{shown}} is not an address such as {example}")
+    if url.scheme != "ldapi" and (not url.hostname or port == 0):
+        raise ValueError(f"{{shown}} names no host; expected an address such as {example}")
+    if url.scheme == "ldapi" and url.netloc and not unquote(url.netloc).startswith("/"):
+        raise ValueError(
+            "{shown}: write the path of the socket with %2F for /, as in ldapi://%2Frun%2Fslapd%2Fldapi"
+        )
+    return text
+
+
+def _read_date_pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a valid regular expression ({error}); correct it") from None
+    missing = [group for group in ("year", "month", "day") if group not in groups]
+    if missing:
+        lacking = " and ".join(f"(?P<{group}>...)" for group in missing)
+        raise ValueError(f"the group {lacking} is missing; add it")
+    return text
+
+
+_TRIAL = datetime(2026, 9, 21)  # noqa: DTZ001 a civil day; its year, month and day differ
+
+
+def _read_date_format(text: str) -> str:
+    try:
+        # newer Pythons warn about a format without a year before they refuse it
+        has_year = any(word in text for word in ("%Y", "%y", "%G", "%D", "%x", "%c"))
+        good = has_year and datetime.strptime(_TRIAL.strftime(text), text) == _TRIAL  # noqa: DTZ007 a civil day
+    except (ValueError, re.error):
+        good = False
+    if not good:
+        raise ValueError("{shown} must contain a day, a month and a year, such as %d/%m/%Y")
+    return text
+
+
 _Dn = Annotated[str, dn("ou=education,o=gouv,c=fr")]
 _PolicyDn = Annotated[str, dn("cn=default,ou=policies,c=fr")]
-_Address = Annotated[str, Text("an ldap://, ldaps:// or ldapi:// address")]
+_Address = Annotated[str, Text("an ldap://, ldaps:// or ldapi:// address", "", _read_address)]
 _Attribute = Annotated[str, Text("the name of an LDAP attribute", "^[A-Za-z][A-Za-z0-9-]*$")]
 _UnixGroup = Annotated[str, Text("the name of a Unix group", "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
 _Role = Annotated[str, one_of("desk", "administrator", "approver", "portal")]
@@ -69,7 +126,7 @@ _Sector = Annotated[str, one_of("PU", "PR")]
 _StructureType = Annotated[str, Text("a type of structures, such as CLG", ANY_TEXT)]
 _Function = Annotated[str, Text('a code of a function in quotes, such as "-"', ANY_TEXT)]
 _FilePattern = Annotated[str, Text('a pattern of file names, such as "epp-*.csv"', ANY_TEXT)]
-_DateFormat = Annotated[str, Text('a date format, such as "%d/%m/%Y"')]
+_DateFormat = Annotated[str, Text('a date format, such as "%d/%m/%Y"', "", _read_date_format)]
 _Header = Annotated[str, Text("the header of a column, as text", ANY_TEXT)]
 _Column = Annotated[
     str,
@@ -274,6 +331,7 @@ class SourceSettings:
         Text(
             "a regular expression with the groups year, month and day, and number if there are several a day",
             ANY_TEXT,
+            _read_date_pattern,
         ),
     ] = r"(?P<year>20\d\d)-?(?P<month>\d\d)-?(?P<day>\d\d)"
     delimiter: Annotated[
