@@ -78,11 +78,13 @@ OF_FEEDS = "/srv/piactl"
 """The folder of root on a host that has those of the feeds, and of the applied ones."""
 
 
-HOLDS = "holds.json"
+_HOLDS = "holds.json"
 """The file in the state folder with the first day of each hold."""
 
 
-def read_holds(file: Path) -> dict[str, date]:
+def read_holds(configuration: Configuration) -> dict[str, date]:
+    """Since when people are held, by uid or matricule, as this host has seen them."""
+    file = Path(configuration.settings.state_folder) / _HOLDS
     try:
         return {name: date.fromisoformat(first) for name, first in read_json(file.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -134,6 +136,7 @@ def nightly(
         raise UsageError(Phrase("--public needs --html FILE"))
     configuration = this_configuration()
     order = new_order(configuration, as_of, reason)
+    before = read_holds(configuration)
     try:
         with refusals_as_json(output, order.run):
             code, ready, done = _run(
@@ -143,8 +146,7 @@ def nightly(
             )
     except PiactlError as error:
         refused: ReadyPlan | None = getattr(error, "ready", None)
-        file = Path(configuration.settings.state_folder) / HOLDS
-        since = _held_since(configuration, order.as_of, refused) if refused else read_holds(file)
+        since = _held_since(configuration, order.as_of, refused, before) if refused else before
         _metrics(configuration, order, int(error.exit_code), None, None, since)
         if html:
             nothing = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
@@ -153,8 +155,7 @@ def nightly(
                 configuration, order, html, refused, since, status, {}, error=str(error), public=public
             )
         raise
-    before = read_holds(Path(configuration.settings.state_folder) / HOLDS)
-    since = _held_since(configuration, order.as_of, ready)
+    since = _held_since(configuration, order.as_of, ready, before)
     succeeded = code == Exit.DONE  # everything was applied but what is said of people who are held
     if _say_held(configuration, order, ready, before, since) and succeeded:
         code = int(Exit.PARTLY)
@@ -322,14 +323,13 @@ def _of_directory(
     return alone, feeds
 
 
-def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> dict[str, date]:
-    """The first day of each hold of a plan, by uid or matricule, as this host has seen them."""
-    file = Path(configuration.settings.state_folder) / HOLDS
-    first_days = read_holds(file)
-    since = {
-        name: first_days.get(name, day)
-        for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
-    }
+def _held_since(
+    configuration: Configuration, day: date, ready: ReadyPlan, before: Mapping[str, date]
+) -> dict[str, date]:
+    """The first day of each hold of a plan, which is stored for the next night."""
+    names = sorted(hold.uid or hold.matricule or "" for hold in ready.plan.holds)
+    since = {name: before.get(name, day) for name in names}
+    file = Path(configuration.settings.state_folder) / _HOLDS
     try:
         write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:

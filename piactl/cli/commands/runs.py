@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from piactl.ask.status import status_view
-from piactl.cli.commands.nightly import HOLDS, page_of_run, read_holds
+from piactl.cli.commands.nightly import page_of_run, read_holds
 from piactl.cli.framework.context import (
     FIELDS,
     field_rows,
@@ -100,10 +99,7 @@ def show(
 
 def _put_page(run: str, *, public: bool) -> None:
     configuration = this_configuration()
-    settings = configuration.settings
-
-    held_since = read_holds(Path(settings.state_folder) / HOLDS)
-    day = today(configuration)
+    held_since, day = read_holds(configuration), today(configuration)
     plan_of = partial(read_kept_plan, configuration.settings, configuration.keys)
     put([page_of_run(configuration, run, None, plan_of, held_since, day, public=public)])
 

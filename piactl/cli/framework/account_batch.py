@@ -32,14 +32,13 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
-from piactl.cli.framework.run_context import new_order, run_of
+from piactl.cli.framework.run_context import new_order, run_of, say_broken_guards
 from piactl.cli.framework.terminal import StdoutLost, confirm, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.edits import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
 from piactl.directory.port import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
@@ -64,7 +63,7 @@ from piactl.night.housekeeping import after_merges
 from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import with_names
-from piactl.report.plan_text import RESULT_COLUMNS, person_text, refusal_lines, result_text
+from piactl.report.plan_text import RESULT_COLUMNS, person_text, result_text
 from piactl.report.table import rendered
 from piactl.runs.notifications import notify_owners, say_sessions_go_on
 from piactl.runs.run import CommandRun, Order, Run, note_afterwards
@@ -272,17 +271,6 @@ def ask(text: Callable[[], str], question: str, *, yes: bool) -> None:
 def can_ask(*, yes: bool) -> bool:
     """Whether to ask for confirmation: without --yes, on a terminal."""
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> None:
-    """Reports the broken guards, at most `most`."""
-    shown = broken[:most]
-    for line in refusal_lines([to_json(refusal) for refusal in shown]):
-        if line:
-            say(line)
-    if len(broken) > len(shown):
-        guards = counted(len(broken) - len(shown), "more guard", "more guards")
-        say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 
 def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:

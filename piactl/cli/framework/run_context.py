@@ -208,11 +208,20 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
-    for line in refusal_lines(list(map(to_json, broken))):
-        if line:
-            say(line)
+    say_broken_guards(broken)
     say(Phrase("To show it: piactl plan show {name}", name=name))
     say_next_steps(ready, name)
+
+
+def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> None:
+    """Reports the broken guards, at most `most`."""
+    shown = broken[:most]
+    for line in refusal_lines([to_json(refusal) for refusal in shown]):
+        if line:
+            say(line)
+    if len(broken) > len(shown):
+        guards = counted(len(broken) - len(shown), "more guard", "more guards")
+        say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
