@@ -21,10 +21,10 @@ def main() -> None:
     gc.disable()
     hide_memory()
     _open_missing_streams()
-    from piactl.cli.framework.terminal import WatchedStdout
+    from piactl.cli.framework.terminal import watch_stdout
 
     stdout = sys.stdout
-    sys.stdout = WatchedStdout(stdout)
+    watch_stdout()
     code = run(sys.argv[1:])
     sys.stdout = stdout
     gc.freeze()  # the interpreter would look for cycles at exit, too

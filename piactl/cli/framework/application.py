@@ -109,10 +109,6 @@ def front(
     chosen.config, chosen.configuration = config, None
 
 
-def _no_options() -> None:
-    """A noun has no options of its own."""
-
-
 @cache
 def load_command(words: str = "") -> Any:
     """The command of these words, or the group of a noun, of typer; "" is the whole application."""
@@ -130,7 +126,7 @@ def load_command(words: str = "") -> Any:
         text, _, example = (function.__doc__ or "").partition("Example: ")
         app.command(cls=PlainCommand, help=text.rstrip(), epilog=_at_the_end(example))(function)
         return get_command(app)
-    app.callback()(_no_options if words else front)
+    app.callback()((lambda: None) if words else front)
     group: Any = get_command(app)
     group.commands = Table(words)
     return group

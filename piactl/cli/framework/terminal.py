@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from piactl.caller import sudo_service
 from piactl.errors import Declined, PiactlError, UsageError
@@ -24,6 +24,7 @@ from piactl.private_files import refuse_input, refuse_missing
 from piactl.translation import translate
 
 _ESCAPED = "piactl-escaped"
+T = TypeVar("T")
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
@@ -41,39 +42,29 @@ class StdoutLost(PiactlError):
 class WatchedStdout:
     """Wraps `stream`: its errors become StdoutLost, except BrokenPipeError.
 
-    Characters that its encoding lacks are written as escapes. After one error every call fails, because
+    After one error every call fails, because
     libraries try a stream and swallow its error. The unwritten rest is discarded: a flush at the end of the
     interpreter would print a traceback and change the exit code.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        codecs.register_error(_ESCAPED, _escaped)
         self._stream = stream
-        self.encode()
         self._lost = ""
-
-    def encode(self, encoding: str | None = None) -> None:
-        """Changes the encoding; None keeps it."""
-        if isinstance(self._stream, TextIOWrapper):
-            self._stream.reconfigure(encoding=encoding, errors=_ESCAPED)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        with self._translated():
-            return self._stream.write(text)
+        return self._watched(self._stream.write, text)
 
     def flush(self) -> None:
-        with self._translated():
-            self._stream.flush()
+        self._watched(self._stream.flush)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _watched(self, act: Callable[..., T], *arguments: str) -> T:
         if self._lost:
             raise StdoutLost(self._lost)
         try:
-            yield
+            return act(*arguments)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -85,10 +76,18 @@ class WatchedStdout:
             raise StdoutLost(self._lost) from None
 
 
+def watch_stdout() -> None:
+    """From now on stdout tells of its errors, and escapes what its encoding lacks."""
+    codecs.register_error(_ESCAPED, _escaped)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ESCAPED)
+    sys.stdout = WatchedStdout(sys.stdout)
+
+
 def print_utf8(encoding: str = "utf-8") -> None:
     """From now on stdout is UTF-8, or has another encoding, whatever the locale."""
     if isinstance(sys.stdout, WatchedStdout):
-        sys.stdout.encode(encoding)
+        sys.stdout.reconfigure(encoding=encoding, errors=_ESCAPED)
 
 
 def discard(stream: TextIO) -> None:
