@@ -38,10 +38,8 @@ T = TypeVar("T")
 
 WRONG: Any = object()
 """In place of a value that has a mistake."""
-_RENAMED = {"code_hours": "activation_hours"}
-"""Former names of keys, and what they are called now."""
-_REMOVED = ("consumers", "drift_days", "journal_heads", "page_size", "user")
-"""Keys of former versions that are gone."""
+_REMOVED = ("drift_days", "journal_heads", "page_size", "user")
+"""Keys of version 0.2.0 that are gone."""
 _SURELY = 75
 """How near a mistyped key must be to be read as the key that is probably meant."""
 _FEW = 5
@@ -284,14 +282,13 @@ class _Walk:
         missing = set(keys) - present.keys()
         for key in [key for key in present if key not in keys]:
             where = f" in {label}" if label else ""
-            renamed = _RENAMED.get(key)
-            advice = f"its name is {renamed} now" if renamed in missing else hint(key, missing)
+            advice = hint(key, missing)
             if (twice := nearest(key, keys)) in present:
                 advice = f"{twice} is there already"
             advice = "it was removed; delete the line" if key in _REMOVED else advice
             self._key_mistake(node, key, f"unknown key {key}{where}; {advice}")
-            child, meant = present.pop(key), renamed or nearest(key, missing, _SURELY)
-            if meant in missing and key not in _REMOVED:
+            child, meant = present.pop(key), nearest(key, missing, _SURELY)
+            if meant and key not in _REMOVED:
                 missing.discard(meant)
                 present[meant], node.key_places[meant] = child, node.key_places[key]
         return present

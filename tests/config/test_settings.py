@@ -340,12 +340,6 @@ sources:
     ]  # fmt: skip
 
 
-def test_a_renamed_key_is_refused_with_its_new_name(written, mistakes_of):
-    text = (Path(__file__).parent / "full_configuration.yaml").read_text(encoding="utf-8")
-    (mistake,) = mistakes_of(read_settings, written(text.replace("activation_hours: 48", "code_hours: 48")))
-    assert mistake.message == "unknown key code_hours in password; its name is activation_hours now"
-
-
 def test_hooks_without_a_command_or_given_twice_are_mistakes(written, mistakes_of):
     text = LOCAL + "\nhooks:\n  changes:\n    -\n    - {}\n    - {kinds: [lock], run: [/bin/true]}\n"
     text += "    - {kinds: [create], run: [/bin/true]}\n"
