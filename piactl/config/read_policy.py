@@ -85,7 +85,7 @@ def _check_approvals(document: Document, root: Node) -> None:
 def _check_positions(document: Document, root: Node) -> None:
     positions = root.at("positions")
     ends = positions.at("default").at("ends")
-    if ends.truth():
+    if ends.value is True:
         document.mistake(
             ends, "positions.default.ends: this would end every assignment without a position; remove it"
         )

@@ -68,8 +68,8 @@ def _check_servers(document: Document, directory: Node) -> None:
     clear."""
     identities = [node for _, node in directory.at("identities").entries()]
     password = any(node.at("password_file").value is not None for node in identities)
-    external = any(node.at("external").truth() for node in identities)
-    starttls = directory.at("tls").at("starttls").truth()
+    external = any(node.at("external").value is True for node in identities)
+    starttls = directory.at("tls").at("starttls").value is True
     for node in directory.at("servers").text_nodes():
         if document.has_mistake(node.line, node.column):
             continue
@@ -94,7 +94,7 @@ def _check_identities(document: Document, directory: Node) -> None:
         if not isinstance(node.value, dict):
             continue
         label = f"directory.identities.{name}"
-        external = node.at("external").truth()
+        external = node.at("external").value is True
         keys = [key for key in ("dn", "password_file") if node.at(key).value is not None]
         if external and keys:
             document.mistake(
@@ -179,7 +179,7 @@ def _check_format(document: Document, node: Node, label: str) -> None:
     for name in _OF_SETS if form == "csv" else _OF_CSV:
         if name in entries:
             document.mistake(entries[name], f"{label}.{name}: not a setting of the format {form}; remove it")
-    if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").truth()):
+    if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").value is True):
         document.mistake(
             node,
             f"{label}: the format sts makes no accounts; write `role: supplement`, without `creates: true`",

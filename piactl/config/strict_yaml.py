@@ -302,11 +302,6 @@ def quoted(node: Node) -> str:
     return shown if node.plain else f'"{shown}"'
 
 
-def unclear(node: Node) -> bool:
-    """Whether the node is a scalar that must be quoted to be text."""
-    return node.plain and isinstance(node.value, int | float | Unclear)
-
-
 # YAML parsers read some scalars in different ways (`051`, `no`, `12:30`, `1_000`, a date). These are never
 # converted: they become `Unclear`, which matches no type, and the message asks for quotes.
 
@@ -327,7 +322,7 @@ class Unclear:
 class Node:
     """One value of the file; `line` and `column` count from 1.
 
-    The readers (`text`, `truth`...) return nothing if the value has another type, so a check of what is
+    The readers (`text`, `items`...) return nothing if the value has another type, so a check of what is
     written never fails; the walk over the types reports wrong types.
     """
 
@@ -355,10 +350,6 @@ class Node:
 
     def text(self, default: str = "") -> str:
         return self.value if isinstance(self.value, str) else default
-
-    def truth(self) -> bool:
-        """Whether the value is true."""
-        return self.value is True
 
     def text_nodes(self) -> list[Node]:
         """The texts of a list, or the one text of a scalar."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from piactl.config.nearest_word import hint, nearest
-from piactl.config.strict_yaml import Document, Node, quoted, read_document, unclear
+from piactl.config.strict_yaml import Document, Node, Unclear, quoted, read_document
 from piactl.core.model.settings import CREDENTIAL
 from piactl.core.model.written import (
     Bounds,
@@ -192,7 +192,8 @@ class _Walk:
         return value
 
     def _text(self, node: Node, kind: Kind, text: Text, label: str) -> Any:
-        if unclear(node) and matches(text.pattern, node.raw):
+        unclear = node.plain and isinstance(node.value, int | float | Unclear)
+        if unclear and matches(text.pattern, node.raw):
             code = "code " if node.raw[:1].isdigit() else ""
             return self._mistake(node, label, f'{code}{node.raw} must be quoted: "{node.raw}"')
         if not isinstance(node.value, str) or not matches(text.pattern, node.value):

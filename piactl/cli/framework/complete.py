@@ -10,20 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.commands import COMMANDS, NOUNS
-from piactl.cli.framework.context import chosen, configuration_path
+from piactl.cli.framework.configuration import Configuration
+from piactl.cli.framework.context import chosen, this_configuration
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import ImpactGroup
-from piactl.config.read_policy import read_policy
-from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.core.model.account import State
-from piactl.core.model.policy import Policy
-from piactl.core.model.settings import Settings
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
 from piactl.host_secrets import identity_password
@@ -174,20 +169,16 @@ _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
 
 class _Asked(NamedTuple):
-    """A value that is being typed: what is typed of it, and the configuration."""
+    """A value that is being typed: what is typed of it, and the file after --config."""
 
     last: str
     config: str
 
     @property
-    def settings(self) -> Settings:
-        chosen.config = self.config
+    def configuration(self) -> Configuration:
+        chosen.config, chosen.configuration = self.config, None
         refuse_command("completion")
-        return read_settings(Path(configuration_path()))
-
-    @property
-    def policy(self) -> Policy:
-        return read_policy(Path(self.settings.policy_file))
+        return this_configuration()
 
 
 def _values(parameter: Any, asked: _Asked) -> list[Suggestion]:
@@ -207,7 +198,7 @@ def _bare(words: Iterable[object]) -> list[Suggestion]:
 
 
 def _in_directory(suggested: Callable[..., Iterable[str]], asked: _Asked) -> list[Suggestion]:
-    return _bare(suggested(asked.settings.directory, identity_password, asked.last, SECONDS))
+    return _bare(suggested(asked.configuration.settings.directory, identity_password, asked.last, SECONDS))
 
 
 def _runs(asked: _Asked) -> list[Suggestion]:
@@ -215,21 +206,20 @@ def _runs(asked: _Asked) -> list[Suggestion]:
 
 
 def _services(asked: _Asked) -> list[Suggestion]:
-    return [(name, entry.label) for name, entry in asked.policy.services.items()]
+    return [(name, entry.label) for name, entry in asked.configuration.policy.services.items()]
 
 
 def _functions(asked: _Asked) -> list[Suggestion]:
     functions = {
         function: entry.name
-        for entry in reversed(asked.policy.profiles)
+        for entry in reversed(asked.configuration.policy.profiles)
         for function in entry.when.conditions.get("fonction", ())
     }
     return sorted(functions.items())
 
 
 def _uais(asked: _Asked) -> list[Suggestion]:
-    register = read_register(Path(asked.settings.establishments_file))
-    return [(uai, entry.name) for uai, entry in register.items()]
+    return [(uai, entry.name) for uai, entry in asked.configuration.register.items()]
 
 
 _LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
@@ -237,11 +227,11 @@ _LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
     "SPONSOR": partial(_in_directory, suggested_uids),
     "SERVICE": _services,
     "SERVICE|LOGIN": lambda asked: [("login", "Why logging in works or does not."), *_services(asked)],
-    "PROFILE": lambda asked: _bare(entry.name for entry in asked.policy.profiles),
+    "PROFILE": lambda asked: _bare(entry.name for entry in asked.configuration.policy.profiles),
     "STATE": lambda _: _bare(state.value for state in State),
     "UAI": _uais,
     "FUNCTION": _functions,
-    "SOURCE": lambda asked: _bare(asked.settings.sources),
+    "SOURCE": lambda asked: _bare(asked.configuration.settings.sources),
     "CASE": partial(_in_directory, suggested_cases),
     "RUN": _runs,
     "KIND=N": lambda _: _bare(f"{kind}=" for kind in GUARD_KINDS),

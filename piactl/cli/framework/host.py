@@ -8,12 +8,10 @@ import pwd
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from piactl import caller, roles
 from piactl.cli.framework import context
 from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
-from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
 from piactl.phrase import Phrase, joined
@@ -105,7 +103,7 @@ def _has_configuration() -> bool:
 def groups_of_site() -> dict[str, tuple[str, ...]]:
     """The groups that `roles` of the configuration adds; none where it is not valid."""
     try:
-        return dict(read_settings(Path(context.SYSTEM_CONFIGURATION)).roles)
+        return dict(context.this_configuration().settings.roles)
     except ConfigurationInvalid:
         return {}
 
@@ -127,7 +125,7 @@ def _on_another_host(of_command: Sequence[roles.Role]) -> str:
     """Where a command is typed, if this host has not the administrator's identity, as one of the help
     desk."""
     with suppress(ConfigurationInvalid):
-        identities = read_settings(Path(context.SYSTEM_CONFIGURATION)).directory.identities
+        identities = context.this_configuration().settings.directory.identities
         if roles.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
             return Phrase("on a host with the identity administrator, such as that of the nights")
     return ""
