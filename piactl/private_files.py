@@ -289,17 +289,11 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
     system's folder for temporary files if this process may not write to `folder`. What is in its temporary
     tables stays in memory. Raises PiactlError, and what `content` raises, unless that is an OSError."""
     place = folder if folder.is_dir() and os.access(folder, os.W_OK) else None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
-    except OSError as error:
-        raise _without_room(folder, error.strerror or "") from None
     with room_on_disk(folder):
+        descriptor, name = tempfile.mkstemp(prefix=".night.", dir=place)
         try:
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.writelines(content)
-            except OSError as error:
-                raise _without_room(folder, error.strerror or "") from None
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(content)
             db = sqlite3.connect(name, factory=_Nameless)
             for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
                 db.execute(f"PRAGMA {pragma}")
@@ -314,17 +308,14 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
 
 @contextmanager
 def room_on_disk(folder: Path) -> Iterator[None]:
-    """Raises PiactlError if a temporary database in a folder cannot be written or read back."""
+    """Raises PiactlError if a temporary file or database in a folder cannot be written or read back."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise _without_room(folder, str(error)) from None
-
-
-def _without_room(folder: Path, why: str) -> PiactlError:
-    return PiactlError(
-        f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
-    )
+    except (OSError, sqlite3.Error) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise PiactlError(
+            f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
+        ) from None
 
 
 IN_MEMORY = 8 << 20
@@ -353,7 +344,7 @@ class NamelessFile:
     def add(self, data: bytes) -> int:
         """Appends bytes and returns their offset."""
         place = self._end
-        with self._reported():
+        with room_on_disk(self._folder):
             if self._file.tell() != place:
                 self._file.seek(place)
             self._file.write(data)
@@ -362,13 +353,6 @@ class NamelessFile:
 
     def read(self, place: int, length: int) -> bytes:
         """The bytes at an offset; fewer at the end of the file."""
-        with self._reported():
+        with room_on_disk(self._folder):
             self._file.seek(place)
             return self._file.read(length)
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _without_room(self._folder, error.strerror or "") from None

@@ -41,7 +41,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.terminal import ask_secret, interruptible
+from piactl.cli.framework.terminal import ask_secret, can_ask, interruptible
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
@@ -415,7 +415,7 @@ def ask_code(label: str, source: str | None = None) -> str:
     stdin. Raises UsageError where there is none."""
     if source is not None:
         return ask_secret(label, source, "--code-file")
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if can_ask():
         print(translate(Phrase("{label}: ", label=label)), end="", file=sys.stderr, flush=True)
     try:
         with interruptible():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from piactl.cli.framework.options import (
     read_allowed,
 )
 from piactl.cli.framework.run_context import new_order, run_of, say_broken_guards
-from piactl.cli.framework.terminal import StdoutLost, confirm, stop_on_signals
+from piactl.cli.framework.terminal import StdoutLost, can_ask, confirm, stop_on_signals
 from piactl.core.edits import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
@@ -263,14 +262,9 @@ class AccountCommand:
 
 def ask(text: Callable[[], str], question: str, *, yes: bool) -> None:
     """On a terminal and without --yes, shows what would be done and asks. Raises Declined."""
-    if can_ask(yes=yes):
+    if not yes and can_ask():
         say_text(text())
         confirm(question)
-
-
-def can_ask(*, yes: bool) -> bool:
-    """Whether to ask for confirmation: without --yes, on a terminal."""
-    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from piactl.roles import Role
 
 _ROOT = (Role.ROOT,)
+_ADMINISTRATOR = (Role.ADMINISTRATOR,)
 _APPROVER = (Role.APPROVER,)
 _DESK = (Role.DESK, Role.ADMINISTRATOR)
 _BOTH = (Role.ADMINISTRATOR, Role.APPROVER)
@@ -24,13 +25,12 @@ EVERYBODY = tuple(Role)
 
 
 class Command(NamedTuple):
-    """A line of the table. `roles` are those that have the command on a host, the administrator alone if none
-    are named; root has each."""
+    """A line of the table. `roles` are those that have the command on a host; root has each."""
 
     module: str
     function: str
     summary: str
-    roles: tuple[Role, ...] = (Role.ADMINISTRATOR,)
+    roles: tuple[Role, ...] = ()
 
 
 WITHOUT_HOST = ("init", "sandbox", "completion")
@@ -69,81 +69,146 @@ GROUPS: Mapping[str, str] = {
 COMMANDS: Mapping[str, Command] = {
     "init": Command("init", "init", "Write a first configuration to edit.", _ROOT),
     "plan": Command("plan", "plan", "Show what would change, and why.", (*_BOTH, Role.SERVICE)),
-    "apply": Command("plan", "apply", "Apply exactly this plan, entry by entry."),
+    "apply": Command("plan", "apply", "Apply exactly this plan, entry by entry.", _ADMINISTRATOR),
     "approve": Command("approve", "approve", "Approve a plan, as a second person.", _APPROVER),
     "reject": Command("approve", "reject", "Reject a plan and its feeds, as a second person.", _APPROVER),
     "nightly": Command(
         "nightly", "nightly", "Read the feeds, plan, check the guards and apply, in one run.", _NIGHTS
     ),
-    "undo": Command("undo", "undo", "Undo a run, account by account."),
-    "adopt": Command("adopt", "adopt", "Take over existing entries of the directory as accounts."),
-    "recover": Command("recover", "recover", "Show runs that the directory lacks, and accept the loss."),
+    "undo": Command("undo", "undo", "Undo a run, account by account.", _ADMINISTRATOR),
+    "adopt": Command(
+        "adopt", "adopt", "Take over existing entries of the directory as accounts.", _ADMINISTRATOR
+    ),
+    "recover": Command(
+        "recover", "recover", "Show runs that the directory lacks, and accept the loss.", _ADMINISTRATOR
+    ),
     "status": Command("runs", "status", "Show the last runs, what waits, and what comes next.", _READING),
-    "doctor": Command("doctor", "doctor", "Check everything that piactl relies on."),
+    "doctor": Command("doctor", "doctor", "Check everything that piactl relies on.", _ADMINISTRATOR),
     "roles": Command("roles", "roles", "Show who you are for piactl, and what you may do.", EVERYBODY),
-    "forecast": Command("forecast", "forecast", "Show what dates alone will change, day by day."),
-    "rehearse": Command("rehearse", "rehearse", "Rehearse the nights of a period, before they are live."),
+    "forecast": Command(
+        "forecast", "forecast", "Show what dates alone will change, day by day.", _ADMINISTRATOR
+    ),
+    "rehearse": Command(
+        "rehearse", "rehearse", "Rehearse the nights of a period, before they are live.", _ADMINISTRATOR
+    ),
     "why": Command("why", "why", "Explain a state, a right or a refused log in.", _READING),
     "runs list": Command("runs", "list_", "List the runs, the latest first.", _BOTH),
     "runs show": Command("runs", "show", "Show the command and the outcome of one run.", _BOTH),
-    "runs rewind": Command("runs", "rewind", "Set the day of the last run back after a wrong clock."),
-    "feed check": Command("feed", "check", "Report everything that is wrong with a feed."),
-    "feed rejects": Command("feed", "rejects", "Write the rejected rows of a feed to a file, with reasons."),
-    "feed score": Command("feed", "score", "Show how good the feeds of the last months were."),
+    "runs rewind": Command(
+        "runs", "rewind", "Set the day of the last run back after a wrong clock.", _ADMINISTRATOR
+    ),
+    "feed check": Command("feed", "check", "Report everything that is wrong with a feed.", _ADMINISTRATOR),
+    "feed rejects": Command(
+        "feed", "rejects", "Write the rejected rows of a feed to a file, with reasons.", _ADMINISTRATOR
+    ),
+    "feed score": Command(
+        "feed", "score", "Show how good the feeds of the last months were.", _ADMINISTRATOR
+    ),
     "account list": Command("account", "list_", "List the accounts, by uid.", _DESK),
     "account find": Command("account", "find", "Find accounts by the names of people.", _DESK),
     "account show": Command("account", "show", "Show accounts on any day.", _READING),
     "account create": Command(
-        "account_edit", "create", "Create an account for a person who is not in the HR data."
+        "account_edit", "create", "Create an account for a person who is not in the HR data.", _ADMINISTRATOR
     ),
     "account rename": Command(
-        "account_edit", "rename", "Change the usage name of a person; the address follows."
+        "account_edit", "rename", "Change the usage name of a person; the address follows.", _ADMINISTRATOR
     ),
-    "account lock": Command("account_edit", "lock", "Lock accounts at once."),
-    "account unlock": Command("account_edit", "unlock", "Lift an administrator's lock."),
-    "account close": Command("account_edit", "close", "Close accounts: end all their assignments."),
-    "account reopen": Command("account_edit", "reopen", "Reopen closed accounts."),
-    "account extend": Command("account_edit", "extend", "Extend accounts to a later day."),
-    "account rekey": Command("account_edit", "rekey", "Give a person another matricule of HR."),
-    "account merge": Command("account_edit", "merge", "Merge two accounts of one person."),
-    "account split": Command("account_edit", "split", "Split an account that two people share."),
+    "account lock": Command("account_edit", "lock", "Lock accounts at once.", _ADMINISTRATOR),
+    "account unlock": Command("account_edit", "unlock", "Lift an administrator's lock.", _ADMINISTRATOR),
+    "account close": Command(
+        "account_edit", "close", "Close accounts: end all their assignments.", _ADMINISTRATOR
+    ),
+    "account reopen": Command("account_edit", "reopen", "Reopen closed accounts.", _ADMINISTRATOR),
+    "account extend": Command("account_edit", "extend", "Extend accounts to a later day.", _ADMINISTRATOR),
+    "account rekey": Command(
+        "account_edit", "rekey", "Give a person another matricule of HR.", _ADMINISTRATOR
+    ),
+    "account merge": Command("account_edit", "merge", "Merge two accounts of one person.", _ADMINISTRATOR),
+    "account split": Command(
+        "account_edit", "split", "Split an account that two people share.", _ADMINISTRATOR
+    ),
     "account timeline": Command(
         "account_history", "timeline", "Draw the life of an account over time.", _DESK
     ),
     "account history": Command(
         "account_history", "history", "Show the changes of an account: when, who, why.", _DESK
     ),
-    "account export": Command("account_history", "export", "Show all that is stored about one person."),
-    "assignment add": Command("assignment", "add", "Add an assignment to accounts."),
-    "assignment end": Command("assignment", "end_", "End an assignment on a day."),
-    "assignment move": Command("assignment", "move", "Move accounts to another establishment."),
-    "exception grant": Command(
-        "exception", "grant", "Give accounts a service that the policy does not give."
+    "account export": Command(
+        "account_history", "export", "Show all that is stored about one person.", _ADMINISTRATOR
     ),
-    "exception deny": Command("exception", "deny", "Deny accounts a service that the policy gives."),
-    "exception end": Command("exception", "end_exceptions", "End exceptions before their day."),
-    "exception list": Command("exception", "list_exceptions", "List the exceptions that have not ended."),
-    "override list": Command("exception", "list_overrides", "List the overrides that have not ended."),
-    "override end": Command("exception", "end_overrides", "End overrides before their day."),
-    "match list": Command("match", "list_cases", "List the open cases, by age."),
-    "match show": Command("match", "show_case", "Show a case, its evidence and what each answer would do."),
-    "match same": Command("match", "same", "Decide that the feed row and the account are one person."),
-    "match different": Command("match", "different", "Decide that they are two people."),
-    "match wrong-row": Command("match", "wrong_row", "Decide that the feed row is wrong."),
-    "match forget": Command("match", "forget", "Take back the decision of a case."),
-    "drift list": Command("drift", "list_drift", "List what other programs changed on accounts."),
-    "drift show": Command("drift", "show_drift", "Show what other programs changed on accounts."),
-    "drift revert": Command("drift", "revert", "Put back what other programs changed."),
-    "drift adopt": Command("drift", "adopt", "Adopt the addresses that other programs gave accounts."),
-    "drift override": Command("drift", "override", "Keep what other programs changed until a day."),
-    "policy check": Command("doctor", "check", "Check the files of a configuration, without a server."),
-    "policy diff": Command("policy", "diff", "Show whom another policy touches, and why."),
-    "policy test": Command("policy", "check_cases", "Test the policy with cases of your own."),
-    "guards suggest": Command("guards", "suggest", "Show the limits beside what ordinary nights counted."),
-    "service list": Command("policy", "list_services", "List the services of the policy."),
-    "service show": Command("policy", "show_service", "Show the delays of one service and who gets it."),
-    "profile list": Command("policy", "list_profiles", "List the profiles in the order they are tried."),
-    "profile show": Command("policy", "show_profile", "Show whom one profile fits and what it gives."),
+    "assignment add": Command("assignment", "add", "Add an assignment to accounts.", _ADMINISTRATOR),
+    "assignment end": Command("assignment", "end_", "End an assignment on a day.", _ADMINISTRATOR),
+    "assignment move": Command(
+        "assignment", "move", "Move accounts to another establishment.", _ADMINISTRATOR
+    ),
+    "exception grant": Command(
+        "exception",
+        "grant",
+        "Give accounts a service that the policy does not give.",
+        _ADMINISTRATOR,
+    ),
+    "exception deny": Command(
+        "exception", "deny", "Deny accounts a service that the policy gives.", _ADMINISTRATOR
+    ),
+    "exception end": Command(
+        "exception", "end_exceptions", "End exceptions before their day.", _ADMINISTRATOR
+    ),
+    "exception list": Command(
+        "exception",
+        "list_exceptions",
+        "List the exceptions that have not ended.",
+        _ADMINISTRATOR,
+    ),
+    "override list": Command(
+        "exception", "list_overrides", "List the overrides that have not ended.", _ADMINISTRATOR
+    ),
+    "override end": Command("exception", "end_overrides", "End overrides before their day.", _ADMINISTRATOR),
+    "match list": Command("match", "list_cases", "List the open cases, by age.", _ADMINISTRATOR),
+    "match show": Command(
+        "match",
+        "show_case",
+        "Show a case, its evidence and what each answer would do.",
+        _ADMINISTRATOR,
+    ),
+    "match same": Command(
+        "match", "same", "Decide that the feed row and the account are one person.", _ADMINISTRATOR
+    ),
+    "match different": Command("match", "different", "Decide that they are two people.", _ADMINISTRATOR),
+    "match wrong-row": Command("match", "wrong_row", "Decide that the feed row is wrong.", _ADMINISTRATOR),
+    "match forget": Command("match", "forget", "Take back the decision of a case.", _ADMINISTRATOR),
+    "drift list": Command(
+        "drift", "list_drift", "List what other programs changed on accounts.", _ADMINISTRATOR
+    ),
+    "drift show": Command(
+        "drift", "show_drift", "Show what other programs changed on accounts.", _ADMINISTRATOR
+    ),
+    "drift revert": Command("drift", "revert", "Put back what other programs changed.", _ADMINISTRATOR),
+    "drift adopt": Command(
+        "drift", "adopt", "Adopt the addresses that other programs gave accounts.", _ADMINISTRATOR
+    ),
+    "drift override": Command(
+        "drift", "override", "Keep what other programs changed until a day.", _ADMINISTRATOR
+    ),
+    "policy check": Command(
+        "doctor", "check", "Check the files of a configuration, without a server.", _ADMINISTRATOR
+    ),
+    "policy diff": Command("policy", "diff", "Show whom another policy touches, and why.", _ADMINISTRATOR),
+    "policy test": Command(
+        "policy", "check_cases", "Test the policy with cases of your own.", _ADMINISTRATOR
+    ),
+    "guards suggest": Command(
+        "guards", "suggest", "Show the limits beside what ordinary nights counted.", _ADMINISTRATOR
+    ),
+    "service list": Command("policy", "list_services", "List the services of the policy.", _ADMINISTRATOR),
+    "service show": Command(
+        "policy", "show_service", "Show the delays of one service and who gets it.", _ADMINISTRATOR
+    ),
+    "profile list": Command(
+        "policy", "list_profiles", "List the profiles in the order they are tried.", _ADMINISTRATOR
+    ),
+    "profile show": Command(
+        "policy", "show_profile", "Show whom one profile fits and what it gives.", _ADMINISTRATOR
+    ),
     "password activate": Command(
         "password", "activate", "Give accounts a password for the first log in.", _DESK
     ),
@@ -172,11 +237,13 @@ COMMANDS: Mapping[str, Command] = {
     "key list": Command("key", "list_", "List the digest keys, and how many entries need each.", _ROOT),
     "key add": Command("key", "add", "Create a digest key and make it the current one.", _ROOT),
     "key retire": Command("key", "retire", "Remove a digest key that is no longer needed.", _ROOT),
-    "journal show": Command("journal", "show", "Show changes with their author and outcome."),
+    "journal show": Command("journal", "show", "Show changes with their author and outcome.", _ADMINISTRATOR),
     "journal verify": Command(
-        "journal", "verify", "Verify that no line was edited, removed, reordered or cut."
+        "journal", "verify", "Verify that no line was edited, removed, reordered or cut.", _ADMINISTRATOR
     ),
-    "journal export": Command("journal", "export", "Print the lines of a period as they are."),
+    "journal export": Command(
+        "journal", "export", "Print the lines of a period as they are.", _ADMINISTRATOR
+    ),
     "journal prune": Command("journal", "prune", "Remove the oldest files of the journal.", _ROOT),
     "journal begin": Command("journal", "begin", "Begin a new journal after its lines were lost.", _ROOT),
     "journal close": Command("journal", "close", "Close the journals that other Unix users had.", _ROOT),

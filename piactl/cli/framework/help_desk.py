@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, can_ask
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import say_text
 from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
+from piactl.cli.framework.terminal import can_ask
 from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
@@ -62,7 +63,7 @@ class DeskReasonOptions(DeskOptions):
 
 def say_person(configuration: Configuration, account: Account, day: date) -> None:
     """On a terminal, names the person of an account before a question about them."""
-    if can_ask(yes=False):
+    if can_ask():
         person = person_text(person_row(account, configuration.policy, day))
         line = Phrase("{name}: {text}", name=account.uid, text=person)
         say_text(with_names(line, configuration.register) + "\n")
@@ -70,7 +71,7 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
 
 def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
     """On a terminal, names the person before the question for a code. Raises as `find_account`."""
-    if can_ask(yes=False):
+    if can_ask():
         say_person(command.configuration, find_account(store, name), command.order.as_of)
 
 

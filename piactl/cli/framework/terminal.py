@@ -129,28 +129,29 @@ def paged(text: str) -> bool:
     return running.returncode not in (126, 127)
 
 
+def can_ask() -> bool:
+    """Whether there is a terminal to ask on."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def ask_reason() -> str:
     """The reason of a command without --reason, asked for on a terminal; "" where there is none."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return ""
-    with interruptible(), suppress(UnicodeDecodeError):
-        question = translate(Phrase("Reason, in a sentence for the record: "))
-        print(question, end="", file=sys.stderr, flush=True)
-        _wait_for_answer()
-        return sys.stdin.readline().strip()
-    return ""
+    return _answer(Phrase("Reason, in a sentence for the record: ")) if can_ask() else ""
 
 
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
-    with interruptible():
-        choice = translate(Phrase("{question} [y/N] ", question=question))
-        print(choice, end="", file=sys.stderr, flush=True)
+    if _answer(Phrase("{question} [y/N] ", question=question)).lower() not in ("y", "yes", "o", "oui"):
+        raise Declined(_UNCHANGED)
+
+
+def _answer(question: str) -> str:
+    """The line that is typed after a question."""
+    with interruptible(), suppress(UnicodeDecodeError):
+        print(translate(question), end="", file=sys.stderr, flush=True)
         _wait_for_answer()
-        with suppress(UnicodeDecodeError):
-            if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
-                return
-    raise Declined(_UNCHANGED)
+        return sys.stdin.readline().strip()
+    return ""
 
 
 _UNCHANGED = Phrase("nothing was changed")
@@ -193,7 +194,7 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
         refuse_input(option, source)
         refuse_missing(source)
         return read_password(os.path.abspath(source)).decode("utf-8", "replace")  # noqa: PTH100 the text it takes
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise UsageError(
             Phrase(
                 "{name} can only be asked for on a terminal: give it with {option} FILE (mode 0600), or "
