@@ -207,11 +207,12 @@ class Encoding:
     def _state_texts(self, account: Account) -> dict[str, _Texts]:
         state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
         begin, end = compact_day(account.state_from), compact_day(account.state_until)
+        start, last = account.login_from, account.login_until
         return {
             "supannRessourceEtat": state,
             "supannRessourceEtatDate": f"{state}:{begin}:{end}",
-            "pwdStartTime": self._midnight(account.login_from, 0),
-            "pwdEndTime": self._midnight(account.login_until, 1),
+            "pwdStartTime": midnight(start, self.timezone) if start else None,
+            "pwdEndTime": midnight(last + timedelta(days=1), self.timezone) if last else None,
             "piactlState": account.state.value,
             "piactlIdentifier": account.identifiers,
             "piactlMatriculeDigest": account.matricule_digests,
@@ -238,9 +239,6 @@ class Encoding:
 
     def _device(self, account: Account, device: str) -> str:
         return child(child(self.accounts, self.name("uid"), account.uid), "cn", device)
-
-    def _midnight(self, day: date | None, later: int) -> str | None:
-        return midnight(day + timedelta(days=later), self.timezone) if day else None
 
     def account(self, entry: RawEntry) -> Account:
         """The account of an entry. Raises UnreadableEntry naming the attribute."""
@@ -365,7 +363,8 @@ class _Reading:
             attribute = "piactlState"
             state = State(self.one(attribute))
             attribute = "supannRessourceEtatDate"
-            begin, until = self._state_dates()
+            dates = self.one(attribute) or "::"
+            begin, until = map(read_compact_day, dates.rsplit(":", 2)[-2:])
             attribute = "piactlAssignment"
             assignments = tuple(
                 sorted(
@@ -451,10 +450,3 @@ class _Reading:
             device=self.one("piactlDevice"),
             proof_changes=proof_changes,
         )
-
-    def _state_dates(self) -> tuple[date | None, date | None]:
-        text = self.one("supannRessourceEtatDate")
-        if not text:
-            return None, None
-        begin, end = text.rsplit(":", 2)[-2:]
-        return read_compact_day(begin), read_compact_day(end)

@@ -8,10 +8,9 @@ syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, get_type_hints
 from zoneinfo import ZoneInfo
@@ -94,23 +93,18 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-@dataclass(frozen=True)
 class Fields(Generic[T]):
-    """How values of the class `form` are written: its fields with these names, in this order. Their types say
-    how they are read."""
+    """How values of the class `form` are written: its fields with these `names`, in this order. Their types
+    say how they are read."""
 
-    form: type[T]
-    names: tuple[str, ...]
-
-    @cached_property
-    def _readers(self) -> list[tuple[str, Callable[[str], Any]]]:
-        hints = get_type_hints(self.form)
-        readers = ((name, _READERS.get(hints[name], hints[name])) for name in self.names)
-        return [(name, _read_lock_end if name == "locks_until" else read) for name, read in readers]
+    def __init__(self, form: type[T], names: str) -> None:
+        self._form, self._values, hints = form, attrgetter(*names.split()), get_type_hints(form)
+        self._readers = {name: _READERS.get(hints[name], hints[name]) for name in names.split()}
+        if "locks_until" in self._readers:
+            self._readers["locks_until"] = _read_lock_end
 
     def text(self, value: T) -> str:
-        values = attrgetter(*self.names)(value)
-        texts = [one if type(one) is str else _text(one) for one in values]
+        texts = [one if type(one) is str else _text(one) for one in self._values(value)]
         joined = "$".join(texts)
         if "\\" in joined or joined.count("$") >= len(texts):
             return "$".join(text.replace("\\", "\\5C").replace("$", "\\24") for text in texts)
@@ -121,25 +115,19 @@ class Fields(Generic[T]):
         fields = text.split("$")
         if "\\" in text:
             fields = [field.replace("\\24", "$").replace("\\5C", "\\") for field in fields]
-        if len(fields) != len(self.names):
-            raise ValueError(f"{len(fields)} fields instead of {len(self.names)}")
-        return self.form(**{name: read(one) for (name, read), one in zip(self._readers, fields, strict=True)})
+        if len(fields) != len(self._readers):
+            raise ValueError(f"{len(fields)} fields instead of {len(self._readers)}")
+        values = {name: read(one) for (name, read), one in zip(self._readers.items(), fields, strict=True)}
+        return self._form(**values)
 
 
-def _named(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
-
-
-EXCEPTION = Fields(ServiceException, _named("grants service uai start end by reason"))
-OVERRIDE = Fields(
-    Override,
-    _named("kind until made by reason uai function start day value was sponsor grace"),
-)
-_LOCKS = [Fields(Lock, _named("since until by reason" + more)) for more in ("", " source")]
+EXCEPTION = Fields(ServiceException, "grants service uai start end by reason")
+OVERRIDE = Fields(Override, "kind until made by reason uai function start day value was sponsor grace")
+_LOCKS = [Fields(Lock, "since until by reason" + more) for more in ("", " source")]
 _POST = "uai function start end corps position modality discipline quotite source"
 # a base does not cover the last field: the feed row, or the matricule that HR lists the post under
 _ASSIGNMENTS = [
-    Fields(Assignment, _named(f"{_POST} {more}"))
+    Fields(Assignment, f"{_POST} {more}")
     for more in ("origin", "origin matricule", "matricule locks_until origin")
 ]
 
