@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
@@ -59,15 +59,15 @@ class Trial:
     may: bool
     words: str
     deleted: str
-    added: tuple[tuple[str, bytes], ...] = ()
-    replaced: tuple[tuple[str, bytes], ...] = ()
+    added: Values = field(default_factory=dict)
+    replaced: Values = field(default_factory=dict)
 
 
-_PASSWORD = (("userPassword", b"a rehearsal that cannot succeed"),)
-_OPTION = (("userPassword;lang-fr", b"a rehearsal that cannot succeed"),)
+_PASSWORD = {"userPassword": (b"a rehearsal that cannot succeed",)}
+_OPTION = {"userPassword;lang-fr": (b"a rehearsal that cannot succeed",)}
 _SECOND = b"aB3!" + b"a rehearsal that no entry meets"
-_MARK = (("piactlProtected", b"TRUE"),)
-_RESET = (("pwdReset", b"TRUE"),)
+_MARK = {"piactlProtected": (b"TRUE",)}
+_RESET = {"pwdReset": (b"TRUE",)}
 
 TRIALS = (
     Trial("reader", "account", False, "change an account", "displayName"),
@@ -128,8 +128,8 @@ def _trials(server: Server) -> Iterator[Trial]:
             yield Trial(who, f"{name}'s own", False, f"change the password of {name}", "userPassword")
 
 
-def _under(policy: str) -> tuple[tuple[str, bytes], ...]:
-    return (("pwdPolicySubentry", policy.encode()),)
+def _under(policy: str) -> Values:
+    return {"pwdPolicySubentry": (policy.encode(),)}
 
 
 def rights(server: Server) -> CheckResult:
@@ -214,9 +214,7 @@ def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> 
         dn = server.places.get(trial.entry)
         if dn is None or trial.identity not in server.probes or (trial.identity == "nightly" and not nightly):
             continue
-        added: Values = {name: (value,) for name, value in trial.added}
-        replaced: Values = {name: (value,) for name, value in trial.replaced}
-        answer = server.probes[trial.identity].may_change(dn, trial.deleted, added, replaced)
+        answer = server.probes[trial.identity].may_change(dn, trial.deleted, trial.added, trial.replaced)
         answers += answer is not None
         if answer is (not trial.may):
             wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")

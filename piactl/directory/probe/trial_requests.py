@@ -139,9 +139,7 @@ class Probe:
         result = self._session.write(write, [never_control()], f"ask about a password of {dn!r}")
         return {_CONSTRAINT: False, ASSERTION: True}.get(result.code)
 
-    def may_change(
-        self, dn: str, deleted: str, added: Values | None = None, replaced: Values | None = None
-    ) -> bool | None:
+    def may_change(self, dn: str, deleted: str, added: Values, replaced: Values) -> bool | None:
         """Whether this identity may delete values of the attribute `deleted`, add values, and replace those
         of other attributes.
 
@@ -149,19 +147,14 @@ class Probe:
         """
         nobody = token_hex(16)
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
-        replacements = replaced or {}
-        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replacements, ())}
-        write = Write("modify", dn, add={**(added or {}), **replacements}, delete=delete)
+        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replaced, ())}
+        write = Write("modify", dn, add={**added, **replaced}, delete=delete)
         result = self._session.write(write, [], f"ask for rights on {dn!r}")
-        if result.code in (NO_SUCH_ATTRIBUTE, _CONSTRAINT) and _PASSWORD in replacements:
-            return self._may_set_password(dn, replacements[_PASSWORD])
+        if result.code in (NO_SUCH_ATTRIBUTE, _CONSTRAINT) and _PASSWORD in replaced:
+            # the overlay constraint may answer before the rights: so both are asked, each alone
+            taken = self.takes_password(dn, replaced[_PASSWORD][0])
+            return False if taken is False else self.may_change(dn, _PASSWORD, {}, {})
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
-
-    def _may_set_password(self, dn: str, values: tuple[bytes, ...]) -> bool | None:
-        """The overlay constraint may answer before the rights: so both are asked, each alone."""
-        if self.takes_password(dn, values[0]) is False:
-            return False
-        return self.may_change(dn, _PASSWORD)
 
     def tells_guess(self, dn: str) -> bool | None:
         """Whether the server compares a guess with the password of an account that this identity may not
