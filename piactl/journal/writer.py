@@ -156,17 +156,10 @@ class Journal:
         """Records a sentence without values."""
         self._append([{"type": "note", "text": masked(text)}])
 
-    def read(self, identity: str, kind: str, accounts: int, first: str) -> None:
-        """Records that private data of a number of accounts are about to be shown: one line per command, with
-        the uid of the first account."""
-        self._append(
-            [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
-        )
-
     def record(self, kind: str, **facts: object) -> None:
         """Records a fact about the journal or the directory: a new chain is `begun` as lines are missing, it
         was `accepted` that the directory lacks runs, old files are about to be removed (`prune`), the chains
-        that this journal goes on from are `closed`."""
+        that this journal goes on from are `closed`, private data are about to be shown (`read`)."""
         words = {name: masked(fact) for name, fact in facts.items() if isinstance(fact, str)}
         self._append([{"type": kind, **facts, **words}])
 

@@ -333,12 +333,13 @@ def _tell_owners(command: CommandRun, unstored: Sequence[Promise]) -> None:
     """Calls the command once for all notices. A failure is reported, and for those of this run journalled;
     the next run tries again."""
     settings, own = command.settings, command.order.run
-    fresh = [account for promise in unstored for account in _made(settings, promise)]
-    uids = [account["uid"] for account in fresh]
-    accounts = list(fresh)
+    fresh: list[Mapping[str, Any]] = []
+    uids: list[str] = []
     try:
+        fresh = [account for promise in unstored for account in _made(settings, promise)]
+        uids = [account["uid"] for account in fresh]
         with _locked(settings, patience=settings.hook_seconds + 1):
-            files = dict(_waiting(command))
+            accounts, files = list(fresh), dict(_waiting(command))
             for promise in files.values():
                 made = _made(settings, promise)
                 accounts += made
@@ -400,7 +401,8 @@ def _waiting(command: CommandRun) -> Iterator[tuple[Path, Promise]]:
     path = command.settings.journal_file
     for file in _folder(command.settings).glob("*.json"):
         try:
-            promise = Promise(**read_json(file.read_text(encoding="utf-8")))
+            facts = read_json(file.read_text(encoding="utf-8"))
+            promise = Promise(str(facts["run"]), int(facts["after"]), list(facts["accounts"]))
             sorted(map(itemgetter("when"), promise.accounts), key=datetime.fromisoformat)
             alive = alive_runs(path, [promise.run])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

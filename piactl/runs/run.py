@@ -207,7 +207,8 @@ def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Se
     which. Raises JournalUnusable: what cannot be recorded is not shown."""
     try:
         with journal_of(run) as journal:
-            journal.read(identity.value, kind, len(uids), min(uids, default=""))
+            first = min(uids, default="")
+            journal.record("read", identity=identity.value, data=kind, accounts=len(uids), first=first)
             journal.end({"read": len(uids)})
     except JournalUnusable as error:
         raise JournalUnusable(
