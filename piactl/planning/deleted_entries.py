@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import date
 from itertools import chain
 
-from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import NameDigests, TakenNames, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
@@ -43,21 +42,10 @@ class _Names:
         return local in self._names or str(local).lower() in self._listed or local in self._digests
 
 
-class FirstOwners:
-    """Tells the first owners of names that lost runs gave, by the beginning of the digest that the journal
-    has of their matricule, and the uid that went into it."""
-
-    def __init__(self, directory: DirectorySettings, keys: DigestKeys) -> None:
-        self._directory, self._keys = directory, keys
-
-    def __call__(self, owner: str, matricule: str) -> bool:
-        tag, _, uid = owner.partition(" ")
-        text = matricule_text(self._directory, uid, matricule)
-        return tag in map(tag_of, self._keys.candidates("journal", text))
-
-
 def first_owner(digest: str, uid: str) -> str:
-    """What `FirstOwners` reads. `digest` is that of `matricule_text`, or its beginning."""
+    """What tells the first owner of a name that a lost run gave: the beginning of the digest that the journal
+    has of the matricule, and the uid that went into it. `digest` is that of `matricule_text`, or its
+    beginning."""
     return f"{tag_of(digest)} {uid}"
 
 
@@ -140,5 +128,10 @@ def taken_names(
     owner alone."""
     foreign = map(local_of, read_foreign_names(*accounts))
     also = _Names(names, listed)
-    owns = FirstOwners(accounts.directory, rules.keys)
+
+    def owns(owner: str, matricule: str) -> bool:
+        tag, _, uid = owner.partition(" ")
+        text = matricule_text(accounts.directory, uid, matricule)
+        return tag in map(tag_of, rules.keys.candidates("journal", text))
+
     return TakenNames(foreign, rules.policy.first_homonym_digit, also, first_owners, owns)

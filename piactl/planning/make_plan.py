@@ -167,8 +167,8 @@ class Planning:
         for wanted in desired:
             account = wanted.account
             needs_number = self.numbers is not None and account.uid and account.number is None
-            waits_for = wanted.base is not None or (needs_number and account.state is not State.ARCHIVED)
-            (late if waits_for else ready).append(wanted)
+            is_late = wanted.base is not None or (needs_number and account.state is not State.ARCHIVED)
+            (late if is_late else ready).append(wanted)
         waits = {wanted.account.uid for wanted in late}
         self.owners |= evaluation.owners
         news = {matricule: evaluation.news_of(matricule) for matricule in evaluation.merged.once}

@@ -105,9 +105,8 @@ class PlanRows:
             self._by = authors(*self.accounts[:2], [entry.dn for entry in drifted])
         for changed in drifted:
             self._show(changed)
-        accounts = [wanted.account for wanted in desired]
         rows = [*self._mended_archived(decided)]
-        archived = [account.uid for account in accounts if account.state is State.ARCHIVED]
+        archived = [w.account.uid for w in desired if w.account.state is State.ARCHIVED]
         foreign = foreign_values(self.accounts, archived)
         for asked in desired:
             wanted, entry, write = self.with_known_drift(asked)

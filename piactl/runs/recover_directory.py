@@ -233,7 +233,7 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
 def _given_names(
     reader: Reader, lost: Iterable[JournalledRun], settings: DirectorySettings, keys: DigestKeys
 ) -> dict[str, str]:
-    """The names that the lost runs gave, each with what tells its first owner (see `FirstOwners`)."""
+    """The names that the lost runs gave, each with what tells its first owner (see `first_owner`)."""
     name = settings.attributes.get("supannEmpId", "supannEmpId")
     digests: dict[str, str] = {}
     names: dict[str, str] = {}

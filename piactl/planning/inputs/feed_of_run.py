@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
@@ -133,7 +133,15 @@ class FeedOfRun:
         lines_at = {feed.place(line): uai for line, uai in uais.items() if uai}
         self.places += [(uai, {"held": 1}) for uai in held.values() if uai]
         self.places += [(lines_at[place], {"rejected": 1}) for place in rejected if place in lines_at]
-        back = [*_back(sourced, before)]
+        # the posts that an earlier feed lacked and this one has
+        absent = before.absences if before else ()
+        back = [
+            post.uai
+            for key in absent
+            if key[0] in feed.people
+            for post in feed.people[key[0]].assignments
+            if post.key == key[1:]
+        ]
         self.back += len(back)
         self.places += [(uai, {"back": 1}) for uai in back]
 
@@ -210,10 +218,3 @@ class FeedOfRun:
             places=worst(places, PLACES),
             warned=tuple(column_warnings(facts, before.comparable if before else None, self.source, as_of)),
         )
-
-
-def _back(sourced: SourcedFeed, before: SourceMemory | None) -> Iterator[str]:
-    """The establishment of each post that an earlier feed lacked and this one has."""
-    for matricule, *key in before.absences if before else ():
-        person = sourced.feed.people.get(matricule)
-        yield from (a.uai for a in person.assignments if a.key == tuple(key)) if person is not None else ()
