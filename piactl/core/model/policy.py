@@ -447,9 +447,11 @@ class Policy:
             )
         return self._given[key]
 
-    def grace_days(self, assignment: Assignment, register: Register) -> int:
-        """Days of grace after the assignment: of its position, else of the first matching rule, else 0."""
+    def grace_of(self, assignment: Assignment, register: Register) -> tuple[int, str, int]:
+        """Days of grace after the assignment, with the key and the line of the rule: of its position, else of
+        the first matching rule, else 0."""
         position = self.position(assignment.position)
         if position is not None and position.grace is not None:
-            return position.grace
-        return next((g.days for g in self.grace if g.when.fits(assignment, register)), 0)
+            return position.grace, f"positions.{position.name}", position.line
+        rule = next((g for g in self.grace if g.when.fits(assignment, register)), GraceRule())
+        return rule.days, "grace", rule.line
