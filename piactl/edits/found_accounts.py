@@ -423,7 +423,7 @@ def stored_status(account: Account) -> AccountStatus:
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:
-    profile = policy.profile(assignment, register)
+    profile, _ = policy.given_by(assignment, register)
     return profile.name if profile else None
 
 

@@ -63,7 +63,7 @@ class World:
         return position
 
     def profile(self, a: Assignment) -> Profile:
-        profile = self.policy.profile(a, self.register)
+        profile = self.policy.given_by(a, self.register)[0]
         if profile is None:
             raise ValueError(f"no profile fits {a}")
         return profile

@@ -430,12 +430,8 @@ class Policy:
             return assignments
         return tuple(replace(a, position=self._of_code.get(a.position, a.position)) for a in assignments)
 
-    def profile(self, assignment: Assignment, register: Register) -> Profile | None:
-        """The first profile that matches, or None."""
-        return self.given_by(assignment, register)[0]
-
     def given_by(self, assignment: Assignment, register: Register) -> tuple[Profile | None, frozenset[str]]:
-        """The profile of an assignment and the services that it gives; none without a profile."""
+        """The first profile that fits an assignment, and the services that it gives; none without one."""
         # most assignments share their values in the fields that conditions use: cache by these
         key = tuple([_field(name, assignment, register) for name in self._asked])
         if key not in self._given:
