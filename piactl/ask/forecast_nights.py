@@ -192,14 +192,12 @@ def leavers(
             if change.uid in losing:
                 losing[change.uid].take(change, night)
     rows = [_row(leaver, forecast) for _, leaver in sorted(losing.items())]
-    rows = [row for row in rows if _departs(row) or (row["services_ending"] and not departures)]
+    ends = ["login_ends", "grace_ends", "deactivated_on", "archived_on"]
+    shown = ends if departures else [*ends, "services_ending"]
+    rows = [row for row in rows if any(row[name] for name in shown)]
     for row in rows:
         row[PRIVATE_MAIL] = private_mail(losing[row["uid"]].before, holdoff_days, forecast.first, say)
     return rows, nights
-
-
-def _departs(row: Mapping[str, Any]) -> bool:
-    return any(row[name] for name in ("login_ends", "grace_ends", "deactivated_on", "archived_on"))
 
 
 def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
@@ -229,7 +227,8 @@ def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
 def _login_ends(leaver: _Leaver, then: Account, forecast: Forecast) -> str | None:
     """The last day on which the person can log in, if the forecast reaches it or the account is closing."""
     before = leaver.before
-    if not _open(before, forecast.first):
+    over = before.login_until is not None and before.login_until < forecast.first
+    if over or before.state in (State.DEACTIVATED, State.ARCHIVED):
         return None
     if then.state is State.ARCHIVED:
         last = (leaver.closes or {}).get("login_until")
@@ -237,13 +236,6 @@ def _login_ends(leaver: _Leaver, then: Account, forecast: Forecast) -> str | Non
     if then.login_until is None or (then.login_until > forecast.until and then.state not in _OVER):
         return None
     return then.login_until.isoformat()
-
-
-def _open(account: Account, day: date) -> bool:
-    """Whether the dates of the account allow a log in on the day or later."""
-    return account.state not in (State.DEACTIVATED, State.ARCHIVED) and (
-        account.login_until is None or account.login_until >= day
-    )
 
 
 def _ends(leaver: _Leaver, then: Account, forecast: Forecast) -> tuple[date | None, date | None, date | None]:

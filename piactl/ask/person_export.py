@@ -276,9 +276,11 @@ def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
     """The data of the person in the kept sets of national feeds."""
     for kept_set in every_kept_set(settings.state_folder):
         source = settings.sources.get(kept_set.source)
-        for row in kept_set.rows() if source is not None else ():
-            if source is not None and qualified(source.namespace, row[0]) in matricules:
-                yield {"source": kept_set.source, "day": kept_set.day.isoformat(), "row": " | ".join(row)}
+        for number, file, line, attributes in kept_set.rows() if source is not None else ():
+            if source is not None and qualified(source.namespace, number) in matricules:
+                values = [f"{name}={text}" for name, texts in attributes.items() for text in texts]
+                row = " | ".join([number, file, str(line), *values])
+                yield {"source": kept_set.source, "day": kept_set.day.isoformat(), "row": row}
 
 
 def _line(line: JournalLine) -> Document:

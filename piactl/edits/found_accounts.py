@@ -417,7 +417,7 @@ def _view(entry: Entry, store: AccountStore, *, held: bool) -> dict[str, Any]:
 
 
 def _profile(assignment: Assignment, policy: Policy, register: Register) -> str | None:
-    profile = policy.profile(assignment, register)
+    profile, _ = policy.given_by(assignment, register)
     return profile.name if profile else None
 
 

@@ -32,16 +32,10 @@ def why_rows(view: View) -> Iterator[dict[str, Any]]:
             "policy": _place(view, answer["rules"][0]) if answer["rules"] else None,
             "assignment": assignment.get("text"),
             "origin": assignment.get("origin"),
-            "remedy": _first_remedy(answer),
+            "remedy": next((r["command"] or r["text"] for r in answer["remedies"]), None),
         }
         for cause in answer["causes"] or [None]:
             yield row if cause is None else {**row, "reason": cause["text"], "remedy": cause["command"]}
-
-
-def _first_remedy(answer: View) -> str | None:
-    for remedy in answer["remedies"]:
-        return str(remedy["command"] or remedy["text"])
-    return None
 
 
 def why_text(view: View) -> str:

@@ -45,7 +45,7 @@ def test_the_shipped_policy_gives_personnel_files_only_for_such_work(service, fu
     policy = read_policy(HERE.parents[1] / "examples" / "policy.yaml")
     register = {UAI: Establishment(UAI, degree=degree)}
     posts = {function: Assignment(UAI, function, date(2026, 9, 1)) for function in FUNCTIONS}
-    assert all(policy.profile(post, register) for post in posts.values())
+    assert all(policy.given_by(post, register)[0] for post in posts.values())
     given = {function for function, post in posts.items() if service in policy.given_by(post, register)[1]}
     assert given == functions
 

@@ -63,7 +63,7 @@ class World:
         return position
 
     def profile(self, a: Assignment) -> Profile:
-        profile = self.policy.profile(a, self.register)
+        profile = self.policy.given_by(a, self.register)[0]
         if profile is None:
             raise ValueError(f"no profile fits {a}")
         return profile
@@ -238,12 +238,12 @@ def grace_after(w: World, a: Assignment, day: date, past: dict[date, Day]) -> da
         return None
     reached = [row for row in w.endings if a.start < row.start <= day]
     if not reached:
-        return a.end + timedelta(days=w.policy.grace_days(a, w.register))
+        return a.end + timedelta(days=w.policy.grace_of(a, w.register)[0])
     latest = max(row.start for row in reached)
     eve = past.get(latest - DAY)
     if eve is None or eve.state not in WITH_RIGHTS:
         return None
-    days = min(w.policy.grace_days(row, w.register) for row in reached if row.start == latest)
+    days = min(w.policy.grace_of(row, w.register)[0] for row in reached if row.start == latest)
     return a.end + timedelta(days=days)
 
 

@@ -430,12 +430,8 @@ class Policy:
             return assignments
         return tuple(replace(a, position=self._of_code.get(a.position, a.position)) for a in assignments)
 
-    def profile(self, assignment: Assignment, register: Register) -> Profile | None:
-        """The first profile that matches, or None."""
-        return self.given_by(assignment, register)[0]
-
     def given_by(self, assignment: Assignment, register: Register) -> tuple[Profile | None, frozenset[str]]:
-        """The profile of an assignment and the services that it gives; none without a profile."""
+        """The first profile that fits an assignment, and the services that it gives; none without one."""
         # most assignments share their values in the fields that conditions use: cache by these
         key = tuple([_field(name, assignment, register) for name in self._asked])
         if key not in self._given:
@@ -447,9 +443,11 @@ class Policy:
             )
         return self._given[key]
 
-    def grace_days(self, assignment: Assignment, register: Register) -> int:
-        """Days of grace after the assignment: of its position, else of the first matching rule, else 0."""
+    def grace_of(self, assignment: Assignment, register: Register) -> tuple[int, str, int]:
+        """Days of grace after the assignment, with the key and the line of the rule: of its position, else of
+        the first matching rule, else 0."""
         position = self.position(assignment.position)
         if position is not None and position.grace is not None:
-            return position.grace
-        return next((g.days for g in self.grace if g.when.fits(assignment, register)), 0)
+            return position.grace, f"positions.{position.name}", position.line
+        rule = next((g for g in self.grace if g.when.fits(assignment, register)), GraceRule())
+        return rule.days, "grace", rule.line

@@ -23,12 +23,8 @@ _SHORTEST = 8
 def internal_address(mail: str, domain: str) -> str:
     """The fault of a private address in a subdomain of `domain` or in a look-alike of it, or "". One in the
     domain itself is no fault: HR often has no other, and no password is handed out to it."""
-    return _fault(mail.rpartition("@")[2].casefold(), domain.casefold()) if mail else ""
-
-
-@lru_cache(maxsize=20_000)
-def _fault(host: str, domain: str) -> str:
-    if host == domain:
+    host, domain = mail.rpartition("@")[2].casefold(), domain.casefold()
+    if not host or host == domain:
         return ""
     if host.endswith(f".{domain}"):
         return Phrase(

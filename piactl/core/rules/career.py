@@ -152,7 +152,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
     profile, services = policy.given_by(assignment, register)
     key = (
         *(assignment.start, assignment.end, assignment.position, assignment.locks_until),
-        *(profile.name if profile else None, services, policy.grace_days(assignment, register)),
+        *(profile.name if profile else None, services, policy.grace_of(assignment, register)[0]),
     )
     career: Career | None = policy.careers.get(key)
     if career is None:

@@ -503,7 +503,7 @@ def assignment_problems(
                 position=assignment.position,
             )
             problems.append((assignment, "position", "position-unknown", message))
-        if not (position and position.ends) and policy.profile(assignment, register) is None:
+        if not (position and position.ends) and policy.given_by(assignment, register)[0] is None:
             message = Phrase(
                 "fonction {function!r} fits no profile of the policy: add it to one",
                 function=assignment.function,

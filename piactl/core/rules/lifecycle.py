@@ -66,7 +66,7 @@ def endings_of(
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is not None and position.ends:
-            grace = policy.grace_days(assignment, register)
+            grace = policy.grace_of(assignment, register)[0]
             day = assignment.start.toordinal()
             result.append(Ending(day, grace, position.lock, assignment, position.name))
     # of two on one day (a retirement and a death) the one with the shorter grace wins
@@ -87,7 +87,7 @@ def posts_of(
         if last < first:
             continue
         profile, services = policy.given_by(assignment, register)
-        name, grace = profile.name if profile else "", policy.grace_days(assignment, register)
+        name, grace = profile.name if profile else "", policy.grace_of(assignment, register)[0]
         posts.append(Post(assignment, first, last, name, position, grace, services=services))
     posts.sort(
         key=lambda post: (post.first, post.assignment.uai, post.assignment.function, post.assignment.source)

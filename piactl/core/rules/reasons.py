@@ -274,7 +274,7 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
     if ending:
         left = Phrase("; position {position} from {day}", position=ending.position, day=_day(ending.day))
     row = ending.assignment if ending else last.assignment if last is not None else None
-    retention = () if in_grace else (Rule("accounts.retention"),)
+    retention: tuple[Rule, ...] = () if in_grace else (Rule("accounts.retention"),)
     if last is None:
         code = "no-post" if left else "cancelled"
         return Reason(code, {"left": left}, row, retention)
@@ -288,19 +288,10 @@ def _ended_reason(career: Career, as_of: date, policy: Policy, register: Registe
     values = {"post": post, "ended": _day(last.last), "until": _day(until), "left": left}
     givers: tuple[Post | Ending, ...] = (*career.posts, *career.endings)
     giver = givers[segment.by].assignment if segment.by >= 0 else last.assignment
-    rules = (*retention, *_grace_rules(giver, policy, register))
+    rules = retention
+    if giver is not None:  # a closure by hand has a grace of its own
+        rules += (Rule(*policy.grace_of(giver, register)[1:]),)
     return Reason("grace" if in_grace else "closed", values, row, rules, rules[-1].line if rules else 0)
-
-
-def _grace_rules(giver: Assignment | None, policy: Policy, register: Register) -> tuple[Rule, ...]:
-    """The rule for the grace after an assignment: of its position, or of the first condition that fits. A
-    closure by hand (None) has a grace of its own."""
-    if giver is None:
-        return ()
-    position = policy.position(giver.position)
-    if position is not None and position.grace is not None:
-        return (_position_rule(position),)
-    return (Rule("grace", next((g.line for g in policy.grace if g.when.fits(giver, register)), 0)),)
 
 
 def _position_rule(position: Position) -> Rule:

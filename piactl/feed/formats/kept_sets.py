@@ -52,7 +52,7 @@ class KeptSet:
         return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}{self.number:08}-{self.digest[:32]}"
 
     def rows(self) -> Iterator[list[Any]]:
-        """The people, each as the format of the set keeps them."""
+        """The people: number, file, line, and the values of each attribute by its name."""
         with self.records() as stream:
             for line in stream:
                 yield json.loads(line)
