@@ -15,7 +15,7 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refused
-from piactl.feed.formats.registry import open_translated
+from piactl.feed.formats.all_formats import open_translated
 from piactl.feed.formats.rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.header import HEAD, other_kind

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from piactl.cli.framework.run_context import recorded_words
+from piactl.cli.framework.command_run import recorded_words
 from piactl.clock import civil_today
 from tests.story.academy import Academy
 from tests.story.feeds import row

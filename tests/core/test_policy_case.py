@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from piactl.core.explain.policy_test import PolicyCase, case_problems
+from piactl.core.explain.policy_case import PolicyCase, case_problems
 from piactl.core.model.person import Assignment, Establishment
 from piactl.core.model.policy import Policy, Profile, Service, When
 

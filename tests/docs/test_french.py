@@ -26,7 +26,7 @@ READ = (
     "feed/people_builder.py", "feed/read_feed.py", "feed/rejects_file.py", "feed/value_checks.py",
     "planning/drift_fates.py",
     "planning", "edits", "ask", "helpdesk", "cli/framework/account_batch.py",
-    "cli/framework/help_desk.py", "cli/framework/run_context.py", "cli/framework/terminal.py",
+    "cli/framework/help_desk.py", "cli/framework/command_run.py", "cli/framework/terminal.py",
     "cli/commands/account.py",
     "cli/commands/account_edit.py", "cli/commands/account_history.py", "cli/commands/approve.py",
     "cli/commands/assignment.py", "cli/commands/exception.py",

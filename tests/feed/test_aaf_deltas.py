@@ -15,8 +15,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import order_refusals
 from piactl.errors import FeedRefused, PiactlError
 from piactl.feed.feed import Feed
+from piactl.feed.formats.all_formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
-from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.read_feed import read_feed
 from piactl.planning.inputs.load_feeds import by_date
 from tests.aaf_sets import (

@@ -12,8 +12,8 @@ import pytest
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
+from piactl.feed.formats.all_formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
-from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.read_feed import read_feed
 from tests.aaf_sets import (
     Agent,

@@ -15,7 +15,7 @@ import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
 from piactl.caller import Caller
-from piactl.cli.framework import run_context
+from piactl.cli.framework import command_run
 from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
 from tests.directory.test_acl_matrix import hold_lock
@@ -89,7 +89,7 @@ def folder(academy: Academy) -> str:
 @contextmanager
 def later(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(run_context, "utc_now", lambda: utc_now() + ahead)
+        patch.setattr(command_run, "utc_now", lambda: utc_now() + ahead)
         yield
 
 

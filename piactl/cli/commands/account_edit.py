@@ -19,6 +19,7 @@ from piactl.cli.framework.account_batch import (
     begin,
     finish,
 )
+from piactl.cli.framework.command_run import put_run, say_approval, write_plan
 from piactl.cli.framework.context import reading, say, typed_again
 from piactl.cli.framework.help_desk import requests_of
 from piactl.cli.framework.options import (
@@ -31,7 +32,6 @@ from piactl.cli.framework.options import (
     day_option,
     with_shared_options,
 )
-from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.clock import utc_now
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits import states as accounts

@@ -20,6 +20,7 @@ from piactl.ask.person_export import person_export
 from piactl.ask.timeline import Timeline, timeline_facts
 from piactl.ask.timeline import timeline as timeline_of
 from piactl.caller import Caller, caller
+from piactl.cli.framework.command_run import journal_private_reading
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -45,7 +46,6 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
-from piactl.cli.framework.run_context import journal_private_reading
 from piactl.clock import utc_now
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import Register

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_batch import ask
+from piactl.cli.framework.command_run import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import reading, this_configuration, today
 from piactl.cli.framework.options import (
@@ -22,7 +23,6 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
-from piactl.cli.framework.run_context import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
 from piactl.journal import who

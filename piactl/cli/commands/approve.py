@@ -11,6 +11,7 @@ from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
+from piactl.cli.framework.command_run import new_order, run_of
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -29,7 +30,6 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
-from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName

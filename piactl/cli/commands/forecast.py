@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from piactl.ask.forecast_nights import Forecast, Night, change_rows, day_row, first_night, leavers
+from piactl.cli.framework.command_run import journal_private_reading
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -25,7 +26,6 @@ from piactl.cli.framework.options import (
     Output,
     day_option,
 )
-from piactl.cli.framework.run_context import journal_private_reading
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError

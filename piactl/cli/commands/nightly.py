@@ -14,6 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.status import coming_nights, feed_ages, night_view
+from piactl.cli.framework.command_run import (
+    done_code,
+    new_order,
+    put_outcome,
+    refusals_as_json,
+    run_of,
+    say_refused,
+)
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     progress_line,
@@ -32,14 +40,6 @@ from piactl.cli.framework.options import (
     RunOutput,
     SometimesReason,
     need_reason,
-)
-from piactl.cli.framework.run_context import (
-    done_code,
-    new_order,
-    put_outcome,
-    refusals_as_json,
-    run_of,
-    say_refused,
 )
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now

@@ -36,11 +36,11 @@ from piactl.cli.framework.options import (
     PlanOrImpact,
     ShowOutput,
 )
-from piactl.config.policy_tests import read_policy_cases
 from piactl.config.read_policy import read_policy
+from piactl.config.read_policy_cases import read_policy_cases
 from piactl.config.register import read_register
 from piactl.config.strict_yaml import STDIN
-from piactl.core.explain.policy_test import case_problems
+from piactl.core.explain.policy_case import case_problems
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition

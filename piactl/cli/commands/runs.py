@@ -11,6 +11,7 @@ import typer
 
 from piactl.ask.status import status_view
 from piactl.cli.commands.nightly import page_of_run, read_holds
+from piactl.cli.framework.command_run import new_order, run_of
 from piactl.cli.framework.context import (
     FIELDS,
     field_rows,
@@ -37,7 +38,6 @@ from piactl.cli.framework.options import (
     day_option,
     need_reason,
 )
-from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.directory.store.run_records import find_run, read_runs

@@ -8,6 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import Manner, ask, begin
+from piactl.cli.framework.command_run import (
+    run_plan,
+    say_broken_guards,
+    say_next_steps,
+    say_refused,
+    write_plan,
+)
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -18,13 +25,6 @@ from piactl.cli.framework.context import (
     say_again,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import (
-    run_plan,
-    say_broken_guards,
-    say_next_steps,
-    say_refused,
-    write_plan,
-)
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from piactl.cli.framework.command_run import new_order, run_of, say_broken_guards
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -30,7 +31,6 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
-from piactl.cli.framework.run_context import new_order, run_of, say_broken_guards
 from piactl.cli.framework.terminal import StdoutLost, can_ask, confirm, stop_on_signals
 from piactl.core.edits import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen

@@ -23,8 +23,8 @@ class Write:
     """One atomic write of one entry: `op` is add, modify or delete.
 
     add: `add` is the whole entry. modify: the values of `delete` are removed and those of `add` are added.
-    The entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion if the server has
-    it), else nothing is changed. An attribute that is UNREADABLE in `delete` is replaced, whatever it holds:
+    The entry must still hold every value of `delete` and none of `add` (an assertion of RFC 4528),
+    else nothing is changed. An attribute that is UNREADABLE in `delete` is replaced, whatever it holds:
     passwords are written like this, because nobody may read them. delete: `delete` are values that the entry
     must still hold.
 

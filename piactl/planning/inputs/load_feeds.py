@@ -24,8 +24,8 @@ from piactl.core.plan.feed_limits import (
 from piactl.core.plan.memory import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
+from piactl.feed.formats.all_formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
-from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.formats.rows import file_order
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.read_feed import FeedReader, read_feed, scan_feed

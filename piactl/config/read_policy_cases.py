@@ -10,7 +10,7 @@ from typing import Annotated
 from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
-from piactl.core.explain.policy_test import PolicyCase
+from piactl.core.explain.policy_case import PolicyCase
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.model.written import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
