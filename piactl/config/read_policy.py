@@ -12,6 +12,7 @@ from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
 from piactl.core.model.policy import MERGE, GraceRule, Policy, Profile, When
+from piactl.core.model.settings import Settings
 from piactl.core.naming.names import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import Mistake
@@ -20,6 +21,13 @@ from piactl.phrase import counted
 DEFAULT_GRACE_DAYS = 30
 
 _NOBODY = 65_535
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy that the settings name, with their supplements."""
+    policy = read_policy(Path(settings.policy_file))
+    names = frozenset(source.name for source in settings.sources.values() if source.supplement)
+    return replace(policy, supplements=names) if names else policy
 
 
 def read_policy(path: Path) -> Policy:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from piactl.config.read_policy import read_policy
+from piactl.config.read_policy import policy_of
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
@@ -59,7 +58,7 @@ class Content:
 
     @cached_property
     def policy(self) -> Policy:
-        return read_policy(Path(self.settings.policy_file))
+        return policy_of(self.settings)
 
     @cached_property
     def keys(self) -> DigestKeys:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 from piactl.clock import civil_today
-from piactl.config.read_policy import read_policy
+from piactl.config.read_policy import policy_of
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register, register_digest
 from piactl.core.model.keyed_digests import DigestKeys
@@ -37,9 +37,7 @@ class Configuration:
 
     @cached_property
     def policy(self) -> Policy:
-        policy = read_policy(Path(self.settings.policy_file))
-        names = frozenset(source.name for source in self.settings.sources.values() if source.supplement)
-        return replace(policy, supplements=names) if names else policy
+        return policy_of(self.settings)
 
     @cached_property
     def register(self) -> Register:
