@@ -60,6 +60,7 @@ def act(
         ((*first, "-", *options, *why), "{\n", 2, "stdin, line 1: neither a name"),
         ((*first, CLAIRE, *options, *why, "-o", "xml"), "", 2, "'xml' is not one of"),
         ((*first, CLAIRE, *options, *why, "--no-such"), "", 2, "No such option"),
+        ((*first, CLAIRE, "-o"), "", 2, f"See: piactl {' '.join(first)} --help"),
     )
     if reason:
         common += (((*first, CLAIRE, *options), "", 2, "needs a reason"),)

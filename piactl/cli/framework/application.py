@@ -172,12 +172,14 @@ def _at_the_end(example: str) -> str:
 _COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def _wrong_words(error: Any) -> str:
-    """The message for a usage error, with the command that shows the help."""
+def _wrong_words(error: Any, arguments: list[str]) -> str:
+    """The message for a usage error, with the command that shows the help. Some errors do not say whose they
+    are."""
     # remove a detail of typer's conversion
     words = str(error.format_message()).replace(": Value error, ", ": ")
     place = getattr(error, "ctx", None)
-    return f"{words}\nSee: {place.command_path if place else 'piactl'} --help"
+    command = place.command_path if place else " ".join(["piactl", *filter(None, asked(arguments))])
+    return f"{words}\nSee: {command} --help"
 
 
 def _show_help(error: Any) -> None:
@@ -226,7 +228,7 @@ def application(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             _show_help(error)
             return int(Exit.USAGE)
-        raise UsageError(_wrong_words(error)) from None
+        raise UsageError(_wrong_words(error, arguments)) from None
     if result == Exit.INTERRUPTED:  # while typer read the options, which ends without a word
         raise Interrupted
     return result if isinstance(result, int) else int(Exit.DONE)
