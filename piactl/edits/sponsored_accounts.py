@@ -13,7 +13,7 @@ from piactl.core.edits.states import extend
 from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
-from piactl.core.naming.no_names import internal_address
+from piactl.core.naming.implausible_values import internal_address
 from piactl.core.rules.desired import Subject, desired_account, name_problem
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch

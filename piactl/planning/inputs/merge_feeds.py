@@ -12,7 +12,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.no_names import internal_address
+from piactl.core.naming.implausible_values import internal_address
 from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.memory import SourceMemory

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from piactl.core.naming.implausible_values import internal_address, names_problem, no_name
 from piactl.core.naming.names import plain_letters
-from piactl.core.naming.no_names import internal_address, names_problem, no_name
 
 CASES = [
     json.loads(line)
