@@ -50,7 +50,9 @@ def codes(heading: str) -> list[str]:
 def codes_of_names_and_policy() -> set[str]:
     """The codes with which the rule for names and the policy reject rows."""
     naming = TOP / "piactl" / "core" / "naming"
-    names = "".join((naming / f"{module}.py").read_text(encoding="utf-8") for module in ("names", "implausible_values"))
+    names = "".join(
+        (naming / f"{module}.py").read_text(encoding="utf-8") for module in ("names", "implausible_values")
+    )
     policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
     rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))
     rejection_codes |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
