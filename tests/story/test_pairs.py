@@ -107,6 +107,20 @@ def test_a_numen_that_everybody_has_makes_short_cases(academy: Academy) -> None:
     assert not [uid for uid in academy.names().values() if uid.endswith("bohain")]
 
 
+def test_an_address_that_a_whole_school_has_still_finds_the_namesake(academy: Academy) -> None:
+    """The address counts with a name alone, so everybody who has it is compared, the last one, too."""
+    one = {"courriel_prive": "secretariat@example.org", "numen": ""}
+    staff = [
+        row(**{**one, "matricule": f"S{n}", "prenom": name, "nom_famille": f"Bohain{name}"})
+        for n, name in enumerate(NAMES, 300)
+    ]
+    academy.night(DAYS[0], academy.feed(*staff, *REST, day=DAYS[0]))
+    again = row(**{**one, "matricule": "S999", "prenom": NAMES[-1], "nom_famille": f"Bohain{NAMES[-1]}"})
+    academy.night(DAYS[1], academy.feed(*staff, again, *REST, day=DAYS[1]))
+    assert [(case["matricule"], case["of"]) for case in cases(academy)] == [("S999", ["zoe.bohainzoe"])]
+    assert "S999" not in academy.names()
+
+
 def test_the_wrong_row_of_a_pair_is_named(academy: Academy) -> None:
     """A second row of a newcomer with a mistyped matricule, without a NUMEN."""
     right, wrong = {**TEACHER, "numen": ""}, {**TEACHER, "numen": "", "matricule": "B299", "uai": MARESCHAL}

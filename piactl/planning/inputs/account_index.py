@@ -23,7 +23,7 @@ from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import kept_apart
 from piactl.core.plan.memory import Memory
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.matching import FORMER, Traces, stored_traces, traces_of
+from piactl.core.rules.matching import FORMER, MAIL, Traces, stored_traces, traces_of
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import Listed, listed_names
 from piactl.directory.store.accounts import Entry, Unreadable
@@ -106,8 +106,9 @@ class AccountIndex:
 
 
 MOST_COMPARED = 20
-"""With how many others of the same trace a person is compared. A file that gives everybody one NUMEN would
-otherwise make as many comparisons, and sentences about them, as there are pairs of people."""
+"""With how many others of the same NUMEN or identity a person is compared, and how many a case names. A file
+that gives everybody one NUMEN would otherwise make as many comparisons, and sentences about them, as there
+are pairs of people. Of a private address all are compared: it counts with a name alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class TracedPeople:
     newcomers: dict[str, TracedPerson] = field(default_factory=dict)
     people: dict[str, list[TracedPerson]] = field(default_factory=dict)
     first: dict[str, tuple[list[TracedPerson], list[TracedPerson]]] = field(default_factory=dict)
-    """By trace the accounts, and the newcomers and known people, who are compared."""
+    """By trace the accounts, and the newcomers and known people, who are compared; found once for each trace,
+    because 36,000 people may have it."""
 
     def add_newcomers(self, people: Mapping[str, Person]) -> None:
         """Adds those of the people who have no account, and the people in waiting."""
@@ -172,16 +174,20 @@ class TracedPeople:
 
     def _first(self, trace: str) -> tuple[list[TracedPerson], list[TracedPerson]]:
         if trace not in self.first:
-            held = nsmallest(MOST_COMPARED + 1, self.index.holders.get(trace, ()), key=lambda a: a.uid)
+            held, people = self.index.holders.get(trace, []), self.people.get(trace, [])
+            if not trace.startswith(MAIL):
+                held = nsmallest(MOST_COMPARED + 1, held, key=lambda account: account.uid)
+                people = nsmallest(MOST_COMPARED + 1, people, key=lambda person: person.name)
             accounts = [TracedPerson(a.uid, traces_of_account(a), a, a.matricules) for a in held]
-            people = nsmallest(MOST_COMPARED + 1, self.people.get(trace, ()), key=lambda p: p.name)
             self.first[trace] = accounts, people
         return self.first[trace]
 
     def evidence(self, own: TracedPerson) -> dict[TracedPerson, tuple[str, ...]]:
         """The accounts and newcomers that may be the person of a newcomer, with the evidence, also those that
         a decision keeps apart."""
-        evidence = {o: w for o in self.others(own, own.traces) if (w := own.traces.evidence(o.traces))}
+        found = ((o, w) for o in self.others(own, own.traces) if (w := own.traces.evidence(o.traces)))
+        # those of whom most agrees first
+        evidence = dict(nsmallest(MOST_COMPARED + 1, found, key=lambda pair: (-len(pair[1]), pair[0].name)))
         former = self.index.entry(own.former, self.rules.keys) if own.former else None
         if former is not None:
             account = former.account
