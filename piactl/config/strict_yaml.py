@@ -349,6 +349,7 @@ class Node:
         return self.value if isinstance(self.value, list) else []
 
     def text(self, default: str = "") -> str:
+        """The text; `default` for whatever is none, also for a list."""
         return self.value if isinstance(self.value, str) else default
 
     def text_nodes(self) -> list[Node]:

@@ -110,8 +110,8 @@ def _with_matricules(
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
-    """A digest of what every evaluation depends on: the version, policy, register, configuration and keys,
-    and whether closed accounts are linked to no device."""
+    """A digest of what every evaluation depends on: the version and layout of piactl, policy, register,
+    configuration and keys, and whether closed accounts are linked to no device."""
     facts = (
         __version__,
         rules.policy.digest,

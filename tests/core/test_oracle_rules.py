@@ -96,6 +96,15 @@ def test_order_of_the_rows_does_not_matter(life: Life) -> None:
         day += timedelta(days=1)
 
 
+@ORDINARY
+@given(lives())
+def test_a_kept_career_is_the_one_that_was_computed(life: Life) -> None:
+    """Somebody with one assignment may get the career that was computed for another one like it."""
+    for row in life.assignments:
+        computed, kept = (career_of((row,), life.policy, REGISTER) for _ in range(2))
+        assert kept == computed
+
+
 # The comparison can fail: each mistake must be seen in some random life.
 
 MISTAKES: dict[str, tuple[str, Any]] = {

@@ -13,7 +13,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Service
-from piactl.core.rules.reasons import WITHOUT_POST, left_by_position
+from piactl.core.rules.reasons import BY_POSITION, WITHOUT_POST, left_by_position
 from piactl.core.rules.rights_over_time import DENIAL, denials
 from piactl.core.text import condition
 from piactl.phrase import Phrase
@@ -114,7 +114,7 @@ def gain_remedies(
     if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
         yield from reopen_remedy(question, yes_days)
         return
-    if code == "position":
+    if code == BY_POSITION:
         positions = question.rules.policy.positions.values()
         keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
         yield Remedy(

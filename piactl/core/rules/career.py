@@ -6,7 +6,7 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ _MOST_KEPT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Career:
-    """Posts, endings, states, locks by position, login and rights over time. Built by `career`.
+    """Posts, endings, states, locks by position, login and rights over time. Built by `career_of`.
     `next_changes` keeps the answers of `next_change`."""
 
     posts: tuple[Post, ...]
@@ -162,10 +162,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
         return made
     uai = assignment.uai
     return Career(
-        posts=tuple(
-            Post(assignment, p.first, p.last, p.profile, p.position, p.grace, p.counts, services=p.services)
-            for p in career.posts
-        ),
+        posts=tuple(replace(post, assignment=assignment) for post in career.posts),
         segments=career.segments,
         locked=career.locked,
         login=career.login,

@@ -53,6 +53,9 @@ class Reason(NamedTuple):
 
 BY_HAND = "by_hand"
 """The value of a closure by hand, which answers say before the reason of a state."""
+BY_POSITION = "position"
+"""The post does not give the right, because its position does not keep it."""
+
 SENTENCES: Mapping[str, tuple[Phrase, Phrase | None]] = {
     # states
     "soon": (Phrase("{post} begins soon"), None),
@@ -96,7 +99,7 @@ SENTENCES: Mapping[str, tuple[Phrase, Phrase | None]] = {
         Phrase("it was not held on the last day with an assignment, {eve}"),
     ),
     "state": (Phrase("{state}"), Phrase("the account is {name}: {state}")),
-    "position": (
+    BY_POSITION: (
         Phrase("position {position} does not keep it: {post}"),
         Phrase("position {position} does not keep it"),
     ),
@@ -397,7 +400,7 @@ def _not_held(
         if not position.keeps_service(service.name):
             values = {**_post_values(post), "position": position.name}
             rules = (_position_rule(position), own)
-            return Reason("position", values, post.assignment, rules, position.line)
+            return Reason(BY_POSITION, values, post.assignment, rules, position.line)
         if number < post.first + post.delay(service):
             return _by_post("delay", post, service, policy, _delay_values(post, service))
     over = max((p for p in posts if p.last < number), key=lambda p: p.last, default=None)
