@@ -114,11 +114,10 @@ class LastRun:
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
     run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
-    accounts, and none has given back. `otp_schema`: it linked closed accounts to no
-    device, which requires the OTP schema on the server. `layout`: the form that every account has since it,
-    and so has a sealed base; it rises with a run that ended well. `lost`: its record cannot be read;
-    only its day is known, or nothing (then the first day of the calendar). `server` is the server that it
-    wrote to, `csns` the contextCSN there when it began, by serverID.
+    accounts, and none has given back. `layout`: the form that every account has since it, and so has a
+    sealed base; it rises with a run that ended well. `lost`: its record cannot be read; only its day is
+    known, or nothing (then the first day of the calendar). `server` is the server that it wrote to, `csns`
+    the contextCSN there when it began, by serverID.
     """
 
     run: str
@@ -128,7 +127,6 @@ class LastRun:
     plan: str
     clean: bool
     census: Census = field(default_factory=Census)
-    otp_schema: bool = False
     layout: int = 0
     lost: bool = False
     losses: Losses = field(default_factory=dict)
