@@ -43,6 +43,7 @@ from piactl.errors import (
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
+from piactl.processes import process_began, this_place
 from piactl.runs.known_server import (
     Met,
     Tolerated,
@@ -60,7 +61,7 @@ from piactl.runs.run_checks import (
     require_default_policy,
     warn_of_missing_policy,
 )
-from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
+from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock
 from piactl.runs.server_clock import (
     Stamp,
     check_other_clocks,

@@ -9,7 +9,6 @@ identity per host; a file lock keeps a second run of the same host out.
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
 from piactl.phrase import Phrase, joined
 from piactl.private_files import lock_file
+from piactl.processes import is_alive, this_place
 from piactl.runs.server_clock import (
     ClockReading,
     Stamp,
@@ -192,7 +192,7 @@ class RunLock:
         its run could still write after a takeover."""
         run, host = lock.holder.run, lock.holder.host
         same_place = (host, lock.holder.place) == (self._holder.host, self._holder.place)
-        if same_place and not _alive(lock.holder.pid, lock.holder.began):
+        if same_place and not is_alive(lock.holder.pid, lock.holder.began):
             return Phrase("took over the lock of run {run}, whose process on this host has ended", run=run)
         if self._now() > lock.expires + MARGIN:
             # a run of an earlier boot of this host has ended; one of a clone, with its name, may be alive
@@ -381,33 +381,5 @@ def alive_alone(record: Record, now: datetime) -> bool:
     if not isinstance(alone, Mapping):
         return False
     if alone.get("place") == this_place() and this_place():
-        return _alive(int(alone["pid"]), int(alone["began"]))
+        return is_alive(int(alone["pid"]), int(alone["began"]))
     return abs(now - datetime.fromisoformat(str(record["started"]))) < LONG_ALONE
-
-
-def process_began(pid: int) -> int:
-    """The start of a process of this host in clock ticks since boot; 0 if there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def _alive(pid: int, began: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    # 0: the process exists, but /proc hides it; then only the expiry decides
-    return process_began(pid) in (0, began)
-
-
-def this_place() -> str:
-    """The boot of this machine and its process namespace; "" if the system does not show them."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""

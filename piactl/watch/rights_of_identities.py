@@ -40,8 +40,9 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password
 from piactl.phrase import counted
+from piactl.processes import process_began, this_place
 from piactl.runs.known_server import written_elsewhere
-from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
+from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
 from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.watch.servers import UNPROTECTED, Server
 
