@@ -330,7 +330,8 @@ def run_apply(
 ) -> Done:
     """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
     UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
-    with begin_run(command, writer, locked=True, plan=ready.fingerprint) as run:
+    with begin_run(command, writer, locked=True) as run:
+        run.journal.note(f"plan {ready.fingerprint}")
         last = last_in(run.records, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:

@@ -40,6 +40,7 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
+from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
@@ -54,7 +55,7 @@ from piactl.runs.known_server import (
     server_of,
 )
 from piactl.runs.notifications import hooks_called
-from piactl.runs.run import CommandRun, Order, Promise, Run, journal_of
+from piactl.runs.run import CommandRun, Promise, Run, journal_of
 from piactl.runs.run_checks import (
     check_current_key,
     check_date,
@@ -164,12 +165,11 @@ def begin_run(
     writer: Writer,
     *,
     locked: bool,
-    plan: str = "",
     tolerated: Tolerated = (),
     dated: bool = False,
 ) -> Iterator[Run]:
     """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
-    writes protect it. `plan` is the fingerprint of its plan, if known. `dated`: its date is checked first.
+    writes protect it. `dated`: its date is checked first.
 
     Raises what `meet_server` raises, with nothing written but the lock, and JournalUnusable. Releases the
     lock at the end in every case, if the directory can be reached.
@@ -199,7 +199,7 @@ def begin_run(
             emergency=command.emergency,
             say=say,
         )
-        with _journalled(command, writer, lock or NoLock(holder), met, unstored, plan) as run:
+        with _journalled(command, writer, lock or NoLock(holder), met, unstored) as run:
             yield run
 
 
@@ -221,10 +221,9 @@ def _journalled(
     lock: RunLock | NoLock,
     met: Met,
     unstored: list[Promise],
-    plan: str = "",
 ) -> Iterator[Run]:
     """Settles the writes in doubt, and records the end of the run, unless the block did."""
-    with journal_of(command, plan=plan, compared=met.compared) as journal:
+    with journal_of(command, compared=met.compared) as journal:
         run = Run(
             **{slot.name: getattr(command, slot.name) for slot in fields(command)},
             writer=writer,
