@@ -27,6 +27,7 @@ from piactl.journal.intent_format import (
     Settlement,
     Unsettled,
     digests,
+    doubts_of,
     intent_of,
     tags_of,
     unsettled,
@@ -73,6 +74,8 @@ class Journal:
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, Write] = {}
         self._before = Unsettled((), 1)
+        self.in_doubt: Sequence[Intent] = ()
+        """The writes that earlier runs left in doubt when this one began, oldest first."""
         self._alone = True
         self._seen = GENESIS
         self._wrote = False
@@ -96,6 +99,7 @@ class Journal:
         self._append([])
         self._seen = self.head
         self._before = self._guarded(lambda: unsettled(self._path))
+        self.in_doubt = self._guarded(lambda: doubts_of(self._path, self._before))
         self._alone = True
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {

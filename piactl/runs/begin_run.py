@@ -132,7 +132,7 @@ def meet_server(
                 raise
             say(nevertheless(error))
         identity = server_of(records, csn)
-        same = check_server(records, settings, unreadable, identity, tolerated, warn)
+        same = check_server(records, unreadable, identity, met.journal.recorded, tolerated, warn)
         compared = compared and same
         if identity.number:
             writer.keep_to(identity.number, clock_write(state))
@@ -149,8 +149,7 @@ def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
     """What a run under the lock needs of piactl's records; of the records of runs those that are marked as
     running, the last run and the last one of this host."""
     last = last_in(met.records, unreadable)
-    recorded = met.journal.recorded.run if met.journal is not None else ""
-    names = {run for run in (recorded, last.run if last is not None else "") if run}
+    names = {run for run in (met.journal.recorded.run, last.run if last is not None else "") if run}
     runs = [filters.equals(MARK, RunStatus.RUNNING), *(filters.equals("cn", run) for run in sorted(names))]
     return read_records(
         *(met.records.reader, met.records.state, SOURCES, WAITING),

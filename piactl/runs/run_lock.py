@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
 from piactl.phrase import Phrase, joined
 from piactl.private_files import lock_file
-from piactl.processes import is_alive, this_place
+from piactl.processes import is_alive
 from piactl.runs.server_clock import (
     ClockReading,
     Stamp,
@@ -369,17 +369,3 @@ class NoLock:
 
     def check(self) -> None:
         """Nothing can expire."""
-
-
-LONG_ALONE = timedelta(hours=12)
-"""A run without a lock on another host counts as dead after this time, or if it starts this far ahead."""
-
-
-def alive_alone(record: Record, now: datetime) -> bool:
-    """Whether the record is that of a run without a lock that may still be under way."""
-    alone = record.get("alone")
-    if not isinstance(alone, Mapping):
-        return False
-    if alone.get("place") == this_place() and this_place():
-        return is_alive(int(alone["pid"]), int(alone["began"]))
-    return abs(now - datetime.fromisoformat(str(record["started"]))) < LONG_ALONE

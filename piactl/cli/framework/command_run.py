@@ -177,7 +177,7 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
     """Whether an earlier run began to apply this plan, so that its approval may still apply."""
     state = configuration.settings.directory.state
     with reading(configuration) as reader:
-        return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
+        return bool(began(reader, state, configuration.unreadable, ready.fingerprint))
 
 
 def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:
