@@ -143,7 +143,7 @@ class Journal:
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
-        self._append([{"type": "note", "text": masked(text)}])
+        self.record("note", text=text)
 
     def record(self, kind: str, **facts: object) -> None:
         """Records a fact about the journal or the directory: a new chain is `begun` as lines are missing, it

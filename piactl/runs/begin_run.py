@@ -125,8 +125,9 @@ def meet_server(
     for stamp in [*stamps, taken]:
         csn = ""
         try:
-            csn, reading = stamp()
-            check_server_clock(reading, minutes)
+            shown = stamp()
+            csn = shown.csn
+            check_server_clock(shown.clock, minutes)
         except PiactlError as error:
             if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise

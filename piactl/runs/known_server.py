@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 
 from piactl.caller import this_user
 from piactl.core.model.settings import Settings
-from piactl.core.plan.memory import LastRun, ServerIdentity
-from piactl.core.text import utc_instant
+from piactl.core.plan.memory import LastRun, ServerIdentity, began_at
 from piactl.directory.client.reader import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.port import RawEntry, Reader
@@ -242,14 +241,6 @@ def is_before(last: LastRun, run: str) -> bool:
     is no."""
     began, other = began_at(last.run), began_at(run)
     return began is not None and other is not None and began < other - MARGIN
-
-
-def began_at(run: str) -> datetime | None:
-    """The instant at which a run began, by its id; None for an id of another form."""
-    try:
-        return utc_instant(run.partition("-")[0])
-    except ValueError:
-        return None
 
 
 def _older(run: str, when: str, why: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.memory import began_at
 from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
 from piactl.core.text import read_json, utc_instant
@@ -48,7 +49,6 @@ from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.known_server import (
-    began_at,
     check_server,
     compare_runs,
     is_older,
@@ -83,7 +83,7 @@ def recovery_report(
     try:
         csn = ""
         if isinstance(reader, PipelinedWriter):
-            csn, _ = stamp_clock(reader, settings.directory.state, now)
+            csn = stamp_clock(reader, settings.directory.state, now).csn
         check_server(met.records, unreadable, server_of(met.records, csn), met.journal.recorded)
     except DirectoryOlder as another:
         why.append(first_line(str(another)))

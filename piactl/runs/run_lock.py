@@ -20,7 +20,6 @@ from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Outcome, RawEntry, Writer, WriteResult
-from piactl.directory.store.accounts import CSN
 from piactl.directory.store.records import (
     DATA,
     LOCK_CLASS,
@@ -37,13 +36,7 @@ from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, Rec
 from piactl.phrase import Phrase, joined
 from piactl.private_files import lock_file
 from piactl.processes import is_alive
-from piactl.runs.server_clock import (
-    ClockReading,
-    Stamp,
-    check_server_clock,
-    time_of_last_write,
-    timed_write,
-)
+from piactl.runs.server_clock import Stamp, check_server_clock, last_stamp, stamped_write
 
 MARGIN = timedelta(seconds=60)
 """The largest difference between the clocks of two hosts at which no valid lock counts as expired."""
@@ -108,8 +101,7 @@ class RunLock:
         self._renew_at = now()
         self._until = now()
         self.fenced = True
-        self._clock: ClockReading | None = None
-        self._csn = b""
+        self._stamp = Stamp()
         self._identity = writer.who()
         self.abandoned = ""
 
@@ -137,7 +129,7 @@ class RunLock:
             data = {DATA: entry.values[DATA]}
             self._must(self._written(Write("modify", self._dn, delete=data, add=data)))
             if clock_minutes is not None:
-                check_server_clock(self.stamp()[1], clock_minutes)
+                check_server_clock(self.stamp().clock, clock_minutes)
         new = self._record()
         # not every identity can read the schema, so the class of the lock is tried
         result = self._written(self._taking(entry, new, fenced=True))
@@ -301,11 +293,9 @@ class RunLock:
 
     def stamp(self) -> Stamp:
         """What the last write of this lock shows of the server."""
-        csn = self._csn.decode("ascii", "replace")
-        if not csn:  # without post-read, or if the reply to the write was lost
-            entry = self._writer.read(self._dn, [CSN])
-            csn = entry.text(CSN) if entry is not None else ""
-        return csn, self._clock or time_of_last_write(self._writer, self._dn, self._now)
+        if self._stamp.clock is None:  # without post-read, or if the reply to the write was lost
+            self._stamp = last_stamp(self._writer, self._dn, self._now)
+        return self._stamp
 
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
@@ -321,8 +311,7 @@ class RunLock:
         return dumps(to_json(HeldLock(self._holder, now.isoformat(timespec="seconds"), self._until)))
 
     def _written(self, write: Write) -> WriteResult:
-        result, self._clock = timed_write(self._writer, write, self._now)
-        self._csn = result.csn_after
+        result, self._stamp = stamped_write(self._writer, write, self._now)
         return result
 
     def _done(self, result: WriteResult) -> bool:

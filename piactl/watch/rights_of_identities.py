@@ -245,7 +245,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
             lock.acquire(None)
-            server.lock_csn, _ = lock.stamp()
+            server.lock_csn = lock.stamp().csn
             stack.callback(lock.release)
         except PiactlError:
             yield "the run lock cannot be taken"

@@ -36,6 +36,14 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+def began_at(run: str) -> datetime | None:
+    """The instant at which a run began, by its id; None for an id of another form."""
+    try:
+        return utc_instant(run.partition("-")[0])
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A person in the HR data whose account is not due yet. A night without a feed creates it from this
@@ -139,11 +147,8 @@ class LastRun:
     def began(self) -> datetime | None:
         """The instant at which it began, from its id, minus what the clocks of host and server may differ
         by."""
-        try:
-            begun = utc_instant(self.run.partition("-")[0])
-        except ValueError:
-            return None
-        return begun - timedelta(minutes=10)
+        begun = began_at(self.run)
+        return begun - timedelta(minutes=10) if begun is not None else None
 
     def week_began(self, day: date) -> datetime | None:
         """The same if it was in the week of a day, else None: the first run of a week lists every account."""
