@@ -33,8 +33,8 @@ from piactl.cli.framework.application import load_command, plain_help  # noqa: E
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
 from piactl.config.read_policy_cases import PolicyCases  # noqa: E402
 from piactl.config.typed_reading import Group, Kind, keys_of  # noqa: E402
-from piactl.core.model.guard_limits import WrittenGuard, WrittenOverall  # noqa: E402
-from piactl.core.model.policy import Policy, WrittenWhen  # noqa: E402
+from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E402
+from piactl.core.model.policy import Policy, When  # noqa: E402
 from piactl.core.model.settings import Settings  # noqa: E402
 from piactl.core.model.written import (  # noqa: E402
     FILLED,
@@ -286,7 +286,7 @@ WRITTEN = {
     "policy": (Policy, "piactl policy"),
     "policy-cases": (PolicyCases, "Cases that a policy has to fulfil: what `piactl policy test` reads"),
 }
-_SHARED = {WrittenWhen: "when", WrittenGuard: "guard", WrittenOverall: "overall"}
+_SHARED = {When: "when", WrittenGuard: "guard", WrittenLimit: "overall"}
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", date: "string", tuple: "string"}
 
 

@@ -63,8 +63,8 @@ class ServerFacts:
     uri: str
     controls: frozenset[str]
     naming_contexts: tuple[str, ...]
-    config_context: str = ""
-    monitor_context: str = ""
+    config_context: str = "cn=config"
+    monitor_context: str = "cn=Monitor"
     subschema: str = "cn=Subschema"
 
 

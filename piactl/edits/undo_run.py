@@ -34,8 +34,8 @@ from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
-from piactl.runs.run_lock import alive_alone
 from piactl.runs.undo_log import read_undo
+from piactl.runs.unfinished_runs import alive_alone
 
 Record = Mapping[str, Any]
 

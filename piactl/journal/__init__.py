@@ -10,9 +10,10 @@ from piactl.journal.intent_format import (
     repeated,
     state_of_intent,
 )
+from piactl.journal.order import Order
 from piactl.journal.query import LineFilter, read_lines
 from piactl.journal.verify import Problem, Verification, verify, verify_file
-from piactl.journal.writer import Journal, RunContext
+from piactl.journal.writer import Journal
 
 __all__ = [
     "Actor",
@@ -21,8 +22,8 @@ __all__ = [
     "Journal",
     "JournalLine",
     "LineFilter",
+    "Order",
     "Problem",
-    "RunContext",
     "Settlement",
     "Verification",
     "in_doubt",

@@ -7,11 +7,11 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from piactl.caller import caller, login_record, this_user
 from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
+from piactl.processes import read_process
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 
@@ -89,29 +89,11 @@ def _origin(environ: Mapping[str, str]) -> str:
     """What started this process. A terminal is checked first, because shells started by a desktop under
     systemd carry INVOCATION_ID too; cron is checked before systemd, because it is itself a unit of systemd.
     """
-    parent, terminal = _stat(os.getpid())
-    if terminal:
+    process = read_process(os.getpid())
+    if process is not None and process.terminal:
         return "terminal"
     for _ in range(12):
-        if parent <= 1:
-            break
-        if _CRON.fullmatch(_comm(parent)):
+        process = read_process(process.parent) if process is not None and process.parent > 1 else None
+        if process is not None and _CRON.fullmatch(process.name):
             return "cron"
-        parent, _terminal = _stat(parent)
     return "systemd" if environ.get("INVOCATION_ID") else "other"
-
-
-def _stat(pid: int) -> tuple[int, int]:
-    """The parent of a process and its controlling terminal; 0 if there is none, or if it cannot be read."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
-        return int(fields[1]), int(fields[4])
-    except (OSError, IndexError, ValueError):
-        return 0, 0
-
-
-def _comm(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-    except OSError:
-        return ""

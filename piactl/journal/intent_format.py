@@ -259,6 +259,10 @@ def in_doubt(path: str) -> list[Intent]:
 
     A run that is alive on this host writes its own outcomes. Raises JournalUnusable.
     """
-    lines = unsettled(path).intents
-    alive = alive_runs(path, {line.run for line in lines})
-    return [intent_of(line) for line in lines if line.run not in alive]
+    return doubts_of(path, unsettled(path))
+
+
+def doubts_of(path: str, found: Unsettled) -> list[Intent]:
+    """As `in_doubt`, of the unsettled intents that were just read."""
+    alive = alive_runs(path, {line.run for line in found.intents})
+    return [intent_of(line) for line in found.intents if line.run not in alive]

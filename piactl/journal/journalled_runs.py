@@ -58,9 +58,8 @@ def journalled_runs(path: str, with_writes: Callable[[str], bool]) -> list[Journ
 def _begun(line: JournalLine) -> JournalledRun:
     f = line.fields
     author = author_of(*(str(f.get(name) or "") for name in ("user", "sudo_user", "login")))
-    return JournalledRun(
-        line.run, line.time, tuple(map(str, f["command"])), author, str(f.get("as_of") or "")
-    )
+    as_of, plan = (str(f.get(name) or "") for name in ("as_of", "plan"))  # 0.2.0 wrote the plan here
+    return JournalledRun(line.run, line.time, tuple(map(str, f["command"])), author, as_of, plan=plan)
 
 
 def _add(run: JournalledRun, line: JournalLine, *, with_writes: bool) -> None:

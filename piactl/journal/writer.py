@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,7 +19,6 @@ from piactl.core.journal_line import (
 from piactl.core.model.keyed_digests import masked
 from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
-from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.end_of_journal import last_recorded
 from piactl.journal.files import newest_lines
@@ -29,10 +27,12 @@ from piactl.journal.intent_format import (
     Settlement,
     Unsettled,
     digests,
+    doubts_of,
     intent_of,
     tags_of,
     unsettled,
 )
+from piactl.journal.order import Order
 from piactl.journal.query import text_of
 from piactl.journal.syslog import log_head
 from piactl.journal.unusable import refused_by_system
@@ -42,27 +42,13 @@ _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """The facts of a run at its start. `command` holds the words of the command line, which never contain a
-    secret; `plan` is the fingerprint of the plan, `policy` the digest of the policy, "" if there is none."""
-
-    run: str
-    command: tuple[str, ...]
-    actor: Actor
-    as_of: date | None = None
-    plan: str = ""
-    policy: str = ""
-    compared: bool = False
-    """Whether the runs of this journal were compared with those in the directory and none is missing."""
-
-
 class Journal:
     """The journal at `path`, for one run. Use `with Journal(...) as journal`, or begin() and close().
 
     `now` gives aware UTC instants and `digest` the keyed digest of a text; for the attributes `secret`, not
     even the digests of values are kept. `facts` gives what `events` shows about a write (see
-    `piactl.directory.store.event_facts`), {} if it is not an event. Methods that write return when their
+    `piactl.directory.store.event_facts`), {} if it is not an event. `compared`: the runs of this journal were
+    compared with those in the directory and none is missing. Methods that write return when their
     lines are on the disk, or raise JournalUnusable; after that nothing more can be written through this
     object.
     """
@@ -74,7 +60,8 @@ class Journal:
         now: Callable[[], datetime],
         digest: Callable[[str], str],
         secret: Collection[str],
-        context: RunContext,
+        order: Order,
+        compared: bool = False,
         facts: Callable[[Write], Mapping[str, object]] = lambda _write: {},
         patience: float = 30.0,
     ) -> None:
@@ -82,11 +69,13 @@ class Journal:
         self._now = now
         self._digest = digest
         self._secret = frozenset(name.lower() for name in secret)
-        self._context = context
+        self._order, self._compared = order, compared
         self._facts = facts
         self._file = ChainFile(path, self._stamp, patience=patience)
         self._pending: dict[int, Write] = {}
         self._before = Unsettled((), 1)
+        self.in_doubt: Sequence[Intent] = ()
+        """The writes that earlier runs left in doubt when this one began, oldest first."""
         self._alone = True
         self._seen = GENESIS
         self._wrote = False
@@ -104,28 +93,28 @@ class Journal:
 
     def begin(self) -> Head:
         """Opens or creates the file, repairs a torn tail, and writes the `run` line."""
-        actor, context = self._context.actor, self._context
+        actor, order = self._order.actor, self._order
         self._unusable = ""
-        self._guarded(lambda: self._file.hold(context.run))
+        self._guarded(lambda: self._file.hold(order.run))
         self._append([])
         self._seen = self.head
         self._before = self._guarded(lambda: unsettled(self._path))
+        self.in_doubt = self._guarded(lambda: doubts_of(self._path, self._before))
         self._alone = True
         recorded = self._guarded(lambda: last_recorded(self._path))
         body = {
             "type": "run",
-            "command": [masked(word) for word in context.command],
+            "command": [masked(word) for word in order.command],
             "user": actor.user,
             "sudo_user": actor.sudo_user,
             "login": actor.login,
             "origin": actor.origin,
             "host": actor.host,
             "pid": actor.pid,
-            "as_of": context.as_of.isoformat() if context.as_of else None,
-            "plan": context.plan,
-            "policy": context.policy,
+            "as_of": order.as_of.isoformat(),
+            "policy": order.policy,
             **self._before.facts,
-            **(recorded.facts(self._seen.seq) if recorded.known or context.compared else {}),
+            **(recorded.facts(self._seen.seq) if recorded.known or self._compared else {}),
         }
         return self._append([body])[0]
 
@@ -154,7 +143,7 @@ class Journal:
 
     def note(self, text: str) -> None:
         """Records a sentence without values."""
-        self._append([{"type": "note", "text": masked(text)}])
+        self.record("note", text=text)
 
     def record(self, kind: str, **facts: object) -> None:
         """Records a fact about the journal or the directory: a new chain is `begun` as lines are missing, it
@@ -197,7 +186,7 @@ class Journal:
         doubt from then on."""
         if self._wrote:
             self._wrote = False
-            actor, run = self._context.actor, self._context.run
+            actor, run = self._order.actor, self._order.run
             owner = journal_owner(actor.user, actor.host)
             log_head(Anchor(text_of(self._now()), owner, run, self._seen))
         self._file.close()
@@ -254,7 +243,7 @@ class Journal:
         now = self._now()
         if now.tzinfo is None:
             raise ValueError("the journal needs aware instants")
-        return {"time": text_of(now), "run": self._context.run}
+        return {"time": text_of(now), "run": self._order.run}
 
     def _intent(self, write: Write) -> Body:
         added, removed = (

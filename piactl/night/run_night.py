@@ -14,7 +14,7 @@ from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.memory import LastRun, RunStatus
+from piactl.core.plan.memory import LastRun, RunStatus, began_at
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
@@ -42,7 +42,7 @@ from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_alread
 from piactl.runs.approvals import ApprovalMissing, require_approval
 from piactl.runs.approved_rest import allow_rest, allow_same_plan
 from piactl.runs.begin_run import begin_run
-from piactl.runs.known_server import began_at, written_elsewhere
+from piactl.runs.known_server import written_elsewhere
 from piactl.runs.notifications import identity_notices, promise_notices
 from piactl.runs.run import CommandRun, Run
 from piactl.runs.run_checks import check_date
@@ -330,7 +330,8 @@ def run_apply(
 ) -> Done:
     """Applies exactly this plan. `approvals` says whether other people have to approve it. Raises StalePlan,
     UnsafePlan, LockHeld; if the plan was applied already there is nothing to do."""
-    with begin_run(command, writer, locked=True, plan=ready.fingerprint) as run:
+    with begin_run(command, writer, locked=True) as run:
+        run.journal.note(f"plan {ready.fingerprint}")
         last = last_in(run.records, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:

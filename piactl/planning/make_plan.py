@@ -488,7 +488,6 @@ class Planning:
             plan="",
             clean=True,
             census=before.plus(self.before, -1).plus(self.after),
-            otp_schema=self.accounts.encoding.otp_schema,
             layout=LAYOUT,
             losses=losses_with(losses, plan.summary, as_of),
             taken=taken_after(taken, tally.lost, tally.given, as_of),

@@ -34,9 +34,9 @@ from piactl.directory.store.accounts import (
     CSN,
     IN_ACCOUNTS,
     Unreadable,
+    account_filters,
     entry_of,
     search_accounts,
-    search_accounts_named,
 )
 from piactl.errors import PiactlError
 from piactl.feed.read_feed import FeedReader
@@ -170,7 +170,7 @@ class NightDb:
             known = {*changed}
             raws = (raw for raw in search_accounts(*accounts) if raw.text(uid) in known)
         elif changed:
-            raws = iter(search_accounts_named(*accounts, changed))
+            raws = search_accounts(*accounts, account_filters(uid, changed))
         while some := list(islice(raws, _AT_ONCE)):
             self._store(some, accounts)
             tick()

@@ -55,9 +55,9 @@ from piactl.journal.actor import known_operator
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside
-from piactl.runs.approved_rest import INTERRUPTED
 from piactl.runs.run import Run
 from piactl.runs.run_checks import check_plan_fits
+from piactl.runs.unfinished_runs import INTERRUPTED
 
 BREAK_GLASS = "break-glass"
 """The kind of the journal line of a plan that was applied without the approval that it needs."""

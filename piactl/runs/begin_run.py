@@ -40,9 +40,11 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
+from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase
 from piactl.planning.inputs.load_feeds import refused_feeds
+from piactl.processes import process_began, this_place
 from piactl.runs.known_server import (
     Met,
     Tolerated,
@@ -53,14 +55,14 @@ from piactl.runs.known_server import (
     server_of,
 )
 from piactl.runs.notifications import hooks_called
-from piactl.runs.run import CommandRun, Order, Promise, Run, journal_of
+from piactl.runs.run import CommandRun, Promise, Run, journal_of
 from piactl.runs.run_checks import (
     check_current_key,
     check_date,
     require_default_policy,
     warn_of_missing_policy,
 )
-from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock, process_began, this_place
+from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock
 from piactl.runs.server_clock import (
     Stamp,
     check_other_clocks,
@@ -123,14 +125,15 @@ def meet_server(
     for stamp in [*stamps, taken]:
         csn = ""
         try:
-            csn, reading = stamp()
-            check_server_clock(reading, minutes)
+            shown = stamp()
+            csn = shown.csn
+            check_server_clock(shown.clock, minutes)
         except PiactlError as error:
             if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise
             say(nevertheless(error))
         identity = server_of(records, csn)
-        same = check_server(records, settings, unreadable, identity, tolerated, warn)
+        same = check_server(records, unreadable, identity, met.journal.recorded, tolerated, warn)
         compared = compared and same
         if identity.number:
             writer.keep_to(identity.number, clock_write(state))
@@ -147,8 +150,7 @@ def _all_records(met: Met, unreadable: UnreadableRecords) -> Records:
     """What a run under the lock needs of piactl's records; of the records of runs those that are marked as
     running, the last run and the last one of this host."""
     last = last_in(met.records, unreadable)
-    recorded = met.journal.recorded.run if met.journal is not None else ""
-    names = {run for run in (recorded, last.run if last is not None else "") if run}
+    names = {run for run in (met.journal.recorded.run, last.run if last is not None else "") if run}
     runs = [filters.equals(MARK, RunStatus.RUNNING), *(filters.equals("cn", run) for run in sorted(names))]
     return read_records(
         *(met.records.reader, met.records.state, SOURCES, WAITING),
@@ -163,12 +165,11 @@ def begin_run(
     writer: Writer,
     *,
     locked: bool,
-    plan: str = "",
     tolerated: Tolerated = (),
     dated: bool = False,
 ) -> Iterator[Run]:
     """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
-    writes protect it. `plan` is the fingerprint of its plan, if known. `dated`: its date is checked first.
+    writes protect it. `dated`: its date is checked first.
 
     Raises what `meet_server` raises, with nothing written but the lock, and JournalUnusable. Releases the
     lock at the end in every case, if the directory can be reached.
@@ -198,7 +199,7 @@ def begin_run(
             emergency=command.emergency,
             say=say,
         )
-        with _journalled(command, writer, lock or NoLock(holder), met, unstored, plan) as run:
+        with _journalled(command, writer, lock or NoLock(holder), met, unstored) as run:
             yield run
 
 
@@ -220,10 +221,9 @@ def _journalled(
     lock: RunLock | NoLock,
     met: Met,
     unstored: list[Promise],
-    plan: str = "",
 ) -> Iterator[Run]:
     """Settles the writes in doubt, and records the end of the run, unless the block did."""
-    with journal_of(command, plan=plan, compared=met.compared) as journal:
+    with journal_of(command, compared=met.compared) as journal:
         run = Run(
             **{slot.name: getattr(command, slot.name) for slot in fields(command)},
             writer=writer,

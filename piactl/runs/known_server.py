@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 
 from piactl.caller import this_user
 from piactl.core.model.settings import Settings
-from piactl.core.plan.memory import LastRun, ServerIdentity
-from piactl.core.text import utc_instant
+from piactl.core.plan.memory import LastRun, ServerIdentity, began_at
 from piactl.directory.client.reader import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.port import RawEntry, Reader
@@ -46,16 +45,28 @@ BEGIN = "piactl journal begin --reason TEXT"
 
 
 @dataclass(frozen=True, slots=True)
+class JournalEnd:
+    """`lost` says why the journal lacks lines, "" if it does not; `lately` are the last writes of accounts,
+    by the DN in normal spelling. All that is nothing if the journal is not `readable`."""
+
+    recorded: RecordedRun = field(default_factory=lambda: RecordedRun(known=False))
+    last_line: int = 0
+    lost: str = ""
+    lately: Mapping[str, StampedWrite] = field(default_factory=dict)
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Met:
     """The server that a run meets, before anything is written: what one search found there of piactl's
     records (those of the last run of this host and of piactl's state), the entries that this host wrote last,
     the default password policy and the contextCSN, by serverID (empty if the server keeps none); what the
-    end of the journal of this host says, None if it cannot be read.
+    end of the journal of this host says.
 
     `compared`: it is the one that the last run wrote to, and has the last run of this host."""
 
     records: Records
-    journal: JournalEnd | None = None
+    journal: JournalEnd = field(default_factory=JournalEnd)
     accounts: Mapping[str, RawEntry] = field(default_factory=dict)
     has_policy: bool = False
     csns: Mapping[str, str] = field(default_factory=dict)
@@ -63,26 +74,14 @@ class Met:
     compared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEnd:
-    """`lost` says why the journal lacks lines, "" if it does not; `lately` are the last writes of accounts,
-    by the DN in normal spelling."""
-
-    recorded: RecordedRun
-    last_line: int
-    lost: str
-    lately: Mapping[str, StampedWrite]
-
-
 def meet(reader: Reader, settings: Settings) -> Met:
     """Reads the end of the journal and, in one search, the entries to compare it with."""
     directory, journal = settings.directory, _end_of_journal(settings)
     places, policy = Places(directory.state), settings.password.policy
     context = context_of(reader.facts(), directory.suffix)
-    lately = journal.lately if journal is not None else {}
-    run = [places.run(journal.recorded.run)] if journal is not None and journal.recorded.run else []
+    run = [places.run(journal.recorded.run)] if journal.recorded.run else []
     own = [directory.state, places.last_run, places.lock, places.keys, *run]
-    names = [context, *own, *([policy] if policy else []), *(write.dn for write in lately.values())]
+    names = [context, *own, *([policy] if policy else []), *(write.dn for write in journal.lately.values())]
     entries = {
         normal_dn(entry.dn): entry
         for entry in read_by_name(reader, context, names, [*OF_TREE, "entryCSN", CONTEXT_CSN])
@@ -90,18 +89,18 @@ def meet(reader: Reader, settings: Settings) -> Met:
     return Met(
         Records(reader, directory.state, (entries[dn] for dn in map(normal_dn, own) if dn in entries)),
         journal,
-        {dn: entries[dn] for dn in lately if dn in entries},
+        {dn: entries[dn] for dn in journal.lately if dn in entries},
         not policy or normal_dn(policy) in entries,
         csns_in(entries.get(normal_dn(context))),
     )
 
 
-def _end_of_journal(settings: Settings) -> JournalEnd | None:
+def _end_of_journal(settings: Settings) -> JournalEnd:
     path = settings.journal_file
     try:
         recorded, last_line, lost = last_recorded(path), last_number(path), lines_lost(path)
     except JournalUnusable:
-        return None
+        return JournalEnd(readable=False)
     accounts, name = settings.directory.accounts, settings.directory.attributes.get("uid", "uid")
     lately: dict[str, StampedWrite] = {}
     for write in stamped_writes(path, _LATELY):
@@ -129,7 +128,7 @@ def compare_runs(
     opened for writing.
     """
     journal = met.journal
-    if journal is None:
+    if not journal.readable:
         return False
     try:
         if journal.lost:
@@ -171,19 +170,18 @@ def written_elsewhere(server: ServerIdentity, csns: Mapping[str, str], last: Las
 
 def check_server(
     records: Records,
-    settings: Settings,
     unreadable: UnreadableRecords,
     server: ServerIdentity,
+    recorded: RecordedRun,
     tolerated: Tolerated = (),
     say: Callable[[str], None] = lambda _text: None,
 ) -> bool:
     """Whether `server`, which has the records, is the one that the last run wrote to, according to
-    `cn=state`, or without it to the record of the last run of this host. Raises DirectoryOlder, unless it is
-    `tolerated`: then it is reported, and the result is false."""
+    `cn=state`, or without it to the record of `recorded`, the last run of this host. Raises DirectoryOlder,
+    unless it is `tolerated`: then it is reported, and the result is false."""
     last = last_in(records, unreadable)
     known, run = (last.server, last.run) if last is not None else (ServerIdentity(), "")
     if not str(known):
-        recorded = last_recorded(settings.journal_file)
         record = run_in(records, recorded.run, unreadable) if recorded.run else None
         if record is not None:
             known, run = ServerIdentity.read(str(record.get("server", ""))), record["run"]
@@ -243,14 +241,6 @@ def is_before(last: LastRun, run: str) -> bool:
     is no."""
     began, other = began_at(last.run), began_at(run)
     return began is not None and other is not None and began < other - MARGIN
-
-
-def began_at(run: str) -> datetime | None:
-    """The instant at which a run began, by its id; None for an id of another form."""
-    try:
-        return utc_instant(run.partition("-")[0])
-    except ValueError:
-        return None
 
 
 def _older(run: str, when: str, why: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.memory import began_at
 from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired import local_of
 from piactl.core.text import read_json, utc_instant
@@ -36,7 +37,7 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import run_in
-from piactl.directory.store.state_records import LAST_RUN, SOURCE, last_in, read_last, read_memory
+from piactl.directory.store.state_records import SOURCE, last_in, read_last, read_memory
 from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
@@ -48,7 +49,6 @@ from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.planning.deleted_entries import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.known_server import (
-    began_at,
     check_server,
     compare_runs,
     is_older,
@@ -59,6 +59,7 @@ from piactl.runs.known_server import (
 from piactl.runs.run import CommandRun, Run
 from piactl.runs.run_checks import announce_key, check_needed_keys
 from piactl.runs.server_clock import stamp_clock
+from piactl.runs.unfinished_runs import unclean_last
 
 _STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}
 
@@ -82,8 +83,8 @@ def recovery_report(
     try:
         csn = ""
         if isinstance(reader, PipelinedWriter):
-            csn, _ = stamp_clock(reader, settings.directory.state, now)
-        check_server(met.records, settings, unreadable, server_of(met.records, csn))
+            csn = stamp_clock(reader, settings.directory.state, now).csn
+        check_server(met.records, unreadable, server_of(met.records, csn), met.journal.recorded)
     except DirectoryOlder as another:
         why.append(first_line(str(another)))
         last_host = _host_of_last(reader, settings.directory.state, unreadable) or host
@@ -295,7 +296,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
             _take_again(run, feed)
         owners = _given_names(writer, lost, settings.directory, keys)
         must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
-        _keep_to_server(run)
+        # later runs write to the server of this one
+        unclean_last(run, server=run.server, csns=run.csns)
         if len(keys.keys) > 1:  # only `key add` announces one: the first is that of the directory
             announce_key(writer, settings.directory.state, keys)
         # later runs compare the directory with this one
@@ -307,15 +309,6 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
             )
         )
     return lost, feeds
-
-
-def _keep_to_server(run: Run) -> None:
-    """Makes the server of this run the one that later runs write to."""
-    data = run.records.data(run.places.last_run)
-    last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
-    if last is not None:
-        accepted = replace(last, clean=False, server=run.server, csns=run.csns)
-        replace_record(run.writer, run.places.last_run, data, to_json(accepted))
 
 
 def _take_again(run: Run, feed: Feed) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.edits import ActRefused
 from piactl.core.plan.losses import losses_until, taken_until
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
+from piactl.directory.store.records import UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
@@ -48,11 +48,11 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
     """
     with begin_run(command, writer, locked=True) as run:
-        entry = writer.read(run.places.last_run, [DATA])
-        if entry is None:
+        place = run.places.last_run
+        data = run.records.data(place)
+        if data is None:
             raise ActRefused(Phrase("no run has written yet: there is nothing to set back"))
-        data = entry.first(DATA) or b""
-        last = parsed(entry.dn, data, LAST_RUN)
+        last = parsed(place, data, LAST_RUN)
         if to > last.as_of:
             raise ActRefused(
                 Phrase(
@@ -70,7 +70,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         record = to_json(
             replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses, taken=taken)
         )
-        replace_record(writer, entry.dn, data, record)
+        replace_record(writer, place, data, record)
         run.facts |= {"rewound": [later_run["run"] for later_run in after], "day": to.isoformat()}
         run.end(note=note)
         return Rewound(run.order.run, last.as_of, to, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from piactl.core.model.keyed_digests import DigestKeys, masked
@@ -17,32 +17,9 @@ from piactl.directory.store.event_facts import event_facts
 from piactl.directory.store.records import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
-from piactl.journal import Actor, Intent, Journal, RunContext
+from piactl.journal import Intent, Journal, Order
 from piactl.phrase import Phrase
 from piactl.runs.run_lock import NoLock, RunLock
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The request for a run: its id, its date, its command, its user.
-
-    `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
-    digest of the current policy file, `rules` that of its content, `urn` the beginning of its rights.
-    """
-
-    run: str
-    as_of: date
-    today: date
-    explicit: bool
-    command: tuple[str, ...]
-    actor: Actor
-    policy: str
-    reason: str = ""
-    allowed: Mapping[str, int] = field(default_factory=dict)
-    urn: str = ""
-    rules: str = ""
-    break_glass: bool = False
-    """Whether the plan is applied without the approval of another person that it needs."""
 
 
 @dataclass(slots=True)
@@ -216,15 +193,15 @@ def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Se
         ) from None
 
 
-def journal_of(run: CommandRun, *, plan: str = "", compared: bool = False) -> Journal:
-    """The journal of a run, which has not begun there. `plan` is the fingerprint of its plan; `compared`: no
-    run of the journal is missing in the directory."""
+def journal_of(run: CommandRun, *, compared: bool = False) -> Journal:
+    """The journal of a run, which has not begun there. `compared` is as in Journal."""
     order = run.order
     return Journal(
         run.settings.journal_file,
         now=run.now,
         digest=lambda value: run.keys.digest("journal", value),
         secret=SECRETS,
-        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
+        order=order,
+        compared=compared,
         facts=lambda write: event_facts(write, order.as_of, run.settings.directory.attributes, order.urn),
     )

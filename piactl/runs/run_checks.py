@@ -42,9 +42,10 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
+from piactl.journal import Order
 from piactl.phrase import Phrase, joined
 from piactl.planning.ready_plan import ReadyPlan, Writes
-from piactl.runs.run import Order, Run
+from piactl.runs.run import Run
 
 PUT_BACK = Phrase(
     'Put it back from slapd/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '

@@ -9,9 +9,8 @@ identity per host; a file lock keeps a second run of the same host out.
 from __future__ import annotations
 
 import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Outcome, RawEntry, Writer, WriteResult
-from piactl.directory.store.accounts import CSN
 from piactl.directory.store.records import (
     DATA,
     LOCK_CLASS,
@@ -37,13 +35,8 @@ from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
 from piactl.phrase import Phrase, joined
 from piactl.private_files import lock_file
-from piactl.runs.server_clock import (
-    ClockReading,
-    Stamp,
-    check_server_clock,
-    time_of_last_write,
-    timed_write,
-)
+from piactl.processes import is_alive
+from piactl.runs.server_clock import Stamp, check_server_clock, last_stamp, stamped_write
 
 MARGIN = timedelta(seconds=60)
 """The largest difference between the clocks of two hosts at which no valid lock counts as expired."""
@@ -108,8 +101,7 @@ class RunLock:
         self._renew_at = now()
         self._until = now()
         self.fenced = True
-        self._clock: ClockReading | None = None
-        self._csn = b""
+        self._stamp = Stamp()
         self._identity = writer.who()
         self.abandoned = ""
 
@@ -137,7 +129,7 @@ class RunLock:
             data = {DATA: entry.values[DATA]}
             self._must(self._written(Write("modify", self._dn, delete=data, add=data)))
             if clock_minutes is not None:
-                check_server_clock(self.stamp()[1], clock_minutes)
+                check_server_clock(self.stamp().clock, clock_minutes)
         new = self._record()
         # not every identity can read the schema, so the class of the lock is tried
         result = self._written(self._taking(entry, new, fenced=True))
@@ -192,7 +184,7 @@ class RunLock:
         its run could still write after a takeover."""
         run, host = lock.holder.run, lock.holder.host
         same_place = (host, lock.holder.place) == (self._holder.host, self._holder.place)
-        if same_place and not _alive(lock.holder.pid, lock.holder.began):
+        if same_place and not is_alive(lock.holder.pid, lock.holder.began):
             return Phrase("took over the lock of run {run}, whose process on this host has ended", run=run)
         if self._now() > lock.expires + MARGIN:
             # a run of an earlier boot of this host has ended; one of a clone, with its name, may be alive
@@ -301,11 +293,9 @@ class RunLock:
 
     def stamp(self) -> Stamp:
         """What the last write of this lock shows of the server."""
-        csn = self._csn.decode("ascii", "replace")
-        if not csn:  # without post-read, or if the reply to the write was lost
-            entry = self._writer.read(self._dn, [CSN])
-            csn = entry.text(CSN) if entry is not None else ""
-        return csn, self._clock or time_of_last_write(self._writer, self._dn, self._now)
+        if self._stamp.clock is None:  # without post-read, or if the reply to the write was lost
+            self._stamp = last_stamp(self._writer, self._dn, self._now)
+        return self._stamp
 
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
@@ -321,8 +311,7 @@ class RunLock:
         return dumps(to_json(HeldLock(self._holder, now.isoformat(timespec="seconds"), self._until)))
 
     def _written(self, write: Write) -> WriteResult:
-        result, self._clock = timed_write(self._writer, write, self._now)
-        self._csn = result.csn_after
+        result, self._stamp = stamped_write(self._writer, write, self._now)
         return result
 
     def _done(self, result: WriteResult) -> bool:
@@ -369,45 +358,3 @@ class NoLock:
 
     def check(self) -> None:
         """Nothing can expire."""
-
-
-LONG_ALONE = timedelta(hours=12)
-"""A run without a lock on another host counts as dead after this time, or if it starts this far ahead."""
-
-
-def alive_alone(record: Record, now: datetime) -> bool:
-    """Whether the record is that of a run without a lock that may still be under way."""
-    alone = record.get("alone")
-    if not isinstance(alone, Mapping):
-        return False
-    if alone.get("place") == this_place() and this_place():
-        return _alive(int(alone["pid"]), int(alone["began"]))
-    return abs(now - datetime.fromisoformat(str(record["started"]))) < LONG_ALONE
-
-
-def process_began(pid: int) -> int:
-    """The start of a process of this host in clock ticks since boot; 0 if there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def _alive(pid: int, began: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    # 0: the process exists, but /proc hides it; then only the expiry decides
-    return process_began(pid) in (0, began)
-
-
-def this_place() -> str:
-    """The boot of this machine and its process namespace; "" if the system does not show them."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""

@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 from piactl.core.plan.write import Write
 from piactl.core.text import utc_instant
 from piactl.directory.port import Outcome, Writer, WriteResult, write_one
-from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
+from piactl.directory.store.accounts import CSN
+from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, new_record
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.phrase import Phrase, joined
-
-Stamp = tuple[str, "ClockReading | None"]
-"""What a write shows of the server: the entryCSN of the entry, "" if unknown, and when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +30,37 @@ class ClockReading:
         return min(self.after - self.server, timedelta(0))
 
 
-def server_instant(stamp: bytes) -> datetime | None:
-    """The instant in an entryCSN or a modifyTimestamp, to the second; None if there is none."""
-    try:
-        return utc_instant(stamp[:14].decode("ascii"))
-    except ValueError:
-        return None
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a write shows of the server: the entryCSN of the entry, "" if it is unknown, and when it was
+    made."""
+
+    csn: str = ""
+    clock: ClockReading | None = None
 
 
-def timed_write(
-    writer: Writer, write: Write, now: Callable[[], datetime]
-) -> tuple[WriteResult, ClockReading | None]:
-    """Makes one write; also returns when the server made it, by the entryCSN in the answer, None if there is
-    none."""
+def stamped_write(writer: Writer, write: Write, now: Callable[[], datetime]) -> tuple[WriteResult, Stamp]:
+    """Makes one write; the stamp is that of the answer, empty if the answer has none."""
     before = now()
     result = write_one(writer, write)
-    server = server_instant(result.csn_after)
-    return result, ClockReading(before, server, now()) if server is not None else None
+    csn = result.csn_after.decode("ascii", "replace")
+    return result, _stamp(csn, csn, before, now())
 
 
-def time_of_last_write(writer: Writer, dn: str, now: Callable[[], datetime]) -> ClockReading | None:
-    """When the server made the last write of an entry, if the answer to that write did not say it; None if
-    the server does not say it."""
-    entry = writer.read(dn, ["modifyTimestamp"])
-    server = server_instant(entry.first("modifyTimestamp") or b"") if entry is not None else None
-    instant = now()
-    return ClockReading(instant, server, instant) if server is not None else None
+def last_stamp(writer: Writer, dn: str, now: Callable[[], datetime]) -> Stamp:
+    """The stamp of the last write of an entry, if the answer to that write did not have it."""
+    entry = writer.read(dn, [CSN, "modifyTimestamp"])
+    if entry is None:
+        return Stamp()
+    csn, instant = entry.text(CSN), now()
+    return _stamp(csn, csn or entry.text("modifyTimestamp"), instant, instant)
+
+
+def _stamp(csn: str, time: str, before: datetime, after: datetime) -> Stamp:
+    try:
+        return Stamp(csn, ClockReading(before, utc_instant(time[:14]), after))
+    except ValueError:
+        return Stamp(csn)
 
 
 _SERVER = Phrase("the server")
@@ -109,17 +112,15 @@ def clock_write(state: str) -> Write:
 
 
 def stamp_clock(writer: Writer, state: str, now: Callable[[], datetime]) -> Stamp:
-    """Writes `cn=clock`; returns its entryCSN, "" if the answer does not have it, and when the server wrote
-    it. Raises UnreadableRecord for an entry of another program in its place, PiactlError if it cannot be
-    written."""
+    """Writes `cn=clock`. Raises UnreadableRecord for an entry of another program in its place, PiactlError if
+    it cannot be written."""
     replace = clock_write(state)
     dn = replace.dn
     # the first command on this directory needs the second write, and the third if another command was faster
-    for write in (replace, record_write(dn, None, {}) or replace, replace):
-        result, reading = timed_write(writer, write, now)
+    for write in (replace, new_record(dn, {}), replace):
+        result, stamp = stamped_write(writer, write, now)
         if result.outcome is Outcome.APPLIED:
-            csn = result.csn_after.decode("ascii", "replace")
-            return csn, reading or time_of_last_write(writer, dn, now)
+            return stamp if stamp.clock is not None else last_stamp(writer, dn, now)
     entry = writer.read(dn, ["objectClass"])
     if entry is not None and not is_record(entry):
         raise foreign_entry(dn)

@@ -27,7 +27,7 @@ from piactl.directory.store.records import (
     UnreadableRecords,
     is_record,
     must,
-    record_write,
+    new_record,
     set_record,
     text_of,
 )
@@ -57,9 +57,7 @@ def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
         if not chunk:
             return
         record = {"run": run.order.run, "changes": chunk}
-        write = record_write(run.places.undo(run.order.run, number), None, record)
-        if write is not None:
-            yield write
+        yield new_record(run.places.undo(run.order.run, number), record)
 
 
 def _row(write: Write) -> dict[str, Any]:

@@ -1,25 +1,56 @@
-"""Ends what earlier runs left unfinished: writes in doubt, records of dead runs."""
+"""Which earlier runs did not end, and what they left: writes in doubt, records of dead runs, plans that were
+begun."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from piactl.core.plan.memory import RunStatus
-from piactl.directory.store.records import DATA, RUNS, replace_record
-from piactl.directory.store.run_records import MARK, put_run_record, read_run
+from piactl.directory.port import Reader
+from piactl.directory.store.records import DATA, RUNS, Record, UnreadableRecords, replace_record
+from piactl.directory.store.run_records import MARK, put_run_record, read_run, read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
-from piactl.journal import in_doubt, repeated
+from piactl.journal import repeated
 from piactl.phrase import Phrase, counted
+from piactl.processes import is_alive, this_place
 from piactl.runs.run import Run
-from piactl.runs.run_lock import RunLock, alive_alone
+from piactl.runs.run_lock import RunLock
 from piactl.runs.write_ahead import read_back
+
+INTERRUPTED = (RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.STOPPED)
+"""The statuses of a run that began to write, because no guard refused it, and did not come to its end."""
+LONG_ALONE = timedelta(hours=12)
+"""A run without a lock on another host counts as dead after this time, or if it starts this far ahead."""
+
+
+def begun_runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime | None = None
+) -> Iterator[Record]:
+    """The records of the runs that began to write and did not end, the latest first, but for those that were
+    undone. One marked as running may be under way: only the lock shows that. `now` is as in `read_runs`."""
+    for record in read_runs(reader, state, unreadable, now):
+        if record["status"] in (RunStatus.RUNNING, *INTERRUPTED) and not record.get("undone_by"):
+            yield record
+
+
+def alive_alone(record: Record, now: datetime) -> bool:
+    """Whether the record is that of a run without a lock that may still be under way."""
+    alone = record.get("alone")
+    if not isinstance(alone, Mapping):
+        return False
+    if alone.get("place") == this_place() and this_place():
+        return is_alive(int(alone["pid"]), int(alone["began"]))
+    return abs(now - datetime.fromisoformat(str(record["started"]))) < LONG_ALONE
 
 
 def settle_doubts(run: Run) -> None:
     """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes."""
     run.unmade = run.journal.unmade
-    intents = in_doubt(run.settings.journal_file)
+    intents = run.journal.in_doubt
     settled = read_back(run.writer, intents, run.keys)
     if settled:
         pairs = list(zip(intents, settled, strict=True))
@@ -63,13 +94,14 @@ def made_late(run: Run) -> list[tuple[str, str]]:
     return words
 
 
-def unclean_last(run: Run) -> None:
-    """Marks the last run, which may be this one, as one that did not end well."""
+def unclean_last(run: Run, **changes: Any) -> None:
+    """Marks the last run, which may be this one, as one that did not end well, and makes other `changes` of
+    its record."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
     last = run.unreadable.read(run.places.last_run, data, LAST_RUN) if data else None
     if last is not None:
-        replace_record(run.writer, run.places.last_run, data, to_json(replace(last, clean=False)))
+        replace_record(run.writer, run.places.last_run, data, to_json(replace(last, clean=False, **changes)))
 
 
 def mark_interrupted(run: Run, why: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from piactl.core.text import read_json
 from piactl.errors import SandboxUnavailable
 from piactl.private_files import write_private
+from piactl.processes import is_alive, process_began, this_boot
 from piactl.sandbox.folder import (
     checked_sandbox,
     copy_schemas,
@@ -308,19 +309,13 @@ class Process:
     boot: str
 
     def alive(self) -> bool:
-        return observe(self.pid) == self
+        return self.boot == this_boot() and is_alive(self.pid, self.started_ticks)
 
 
 def observe(pid: int) -> Process | None:
     """The process that has `pid` now; None if there is none, or only a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    # the second field is the program's name in parentheses, and may hold anything
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Process(pid, int(fields[19]), boot)
+    found = Process(pid, process_began(pid), this_boot())
+    return found if found.alive() else None
 
 
 def remember(process: Process, file: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import chain, tee
 from piactl.core.plan.losses import losses_without
 from piactl.directory.port import Changeable, Outcome, search_each
 from piactl.directory.store.accounts import CSN, account_filters
-from piactl.directory.store.records import DATA, Places, must, record_write, stored
+from piactl.directory.store.records import DATA, Places, must, replace_record, stored
 from piactl.directory.store.typed_records import to_json
 from piactl.directory.written_over import WrittenOver
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -44,8 +44,7 @@ def carry_out(
         losses = losses_without(ready.last.losses, allowed)
         last = replace(ready.last, run=run, losses=losses, clean=ready.last.clean and not problems)
         dn = Places(state).last_run
-        write = record_write(dn, stored(over.read(dn, [DATA])), to_json(last))
-        must(over, [write] if write is not None else [])
+        replace_record(over, dn, stored(over.read(dn, [DATA])), to_json(last))
     return problems
 
 

@@ -40,8 +40,9 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password
 from piactl.phrase import counted
+from piactl.processes import process_began, this_place
 from piactl.runs.known_server import written_elsewhere
-from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
+from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
 from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.watch.servers import UNPROTECTED, Server
 
@@ -244,7 +245,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
             lock.acquire(None)
-            server.lock_csn, _ = lock.stamp()
+            server.lock_csn = lock.stamp().csn
             stack.callback(lock.release)
         except PiactlError:
             yield "the run lock cannot be taken"

@@ -11,10 +11,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.text import few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
-from piactl.directory.probe.server_config import (
-    listeners,
-    server_time,
-)
+from piactl.directory.probe.server_config import listeners
 from piactl.directory.probe.subschema import (
     OTP_CLASSES,
     schema_faults,
@@ -34,6 +31,7 @@ from piactl.phrase import counted
 from piactl.resources import slapd_folder
 from piactl.runs.run_checks import PUT_BACK
 from piactl.runs.run_lock import MARGIN
+from piactl.runs.server_clock import ClockReading
 from piactl.watch.findings import (
     UPGRADE_PAGE,
     CheckResult,
@@ -281,16 +279,12 @@ def checkpoint(server: Server) -> CheckResult:
 
 def clock(server: Server) -> CheckResult:
     for probe in server.probes.values():
-        before = server.now()
-        reported = server_time(probe)
-        after = server.now()
+        before, reported = server.now(), probe.clock()
         if reported is None:
             continue
-        # the server reports whole seconds
-        ahead = (before - reported).total_seconds() - 1
-        behind = (reported - after).total_seconds()
-        apart = max(ahead, behind, 0.0)
-        words = f"this host is {apart:.0f} s {'ahead of' if ahead > behind else 'behind'} the server"
+        ahead = ClockReading(before, reported, server.now()).ahead().total_seconds()
+        apart = max(ahead - 1, -ahead, 0.0)  # the server reports whole seconds
+        words = f"this host is {apart:.0f} s {'ahead of' if ahead > 0 else 'behind'} the server"
         advice = "Set both clocks by NTP (timedatectl, chronyc tracking)."
         if apart > MARGIN.total_seconds():
             return error(words, advice)

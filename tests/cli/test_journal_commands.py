@@ -12,7 +12,7 @@ import pytest
 
 from piactl.core.journal_line import Head, sealed
 from piactl.core.plan.write import Write
-from piactl.journal import Actor, Journal, RunContext, Settlement, who
+from piactl.journal import Actor, Journal, Order, Settlement, who
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
@@ -32,13 +32,13 @@ class Past:
         """Writes a run. Each change is (uid, kind, reason, outcome); with the outcome None it is in doubt."""
         start = datetime.fromisoformat(f"{day}T02:00:00").replace(tzinfo=UTC)
         ticks = iter(range(100_000))
-        context = RunContext(run, ("piactl", "nightly", "a feed"), actor)
+        order = Order(run, start.date(), start.date(), False, ("piactl", "nightly", "a feed"), actor, "")
         with Journal(
             str(self.path),
             now=lambda: start + timedelta(seconds=next(ticks)),
             digest=lambda text: "{k1}00",
             secret=(),
-            context=context,
+            order=order,
         ) as journal:
             writes = [
                 Write("modify", f"uid={uid},ou=x", add={"mail": (b"a@b",)}).with_reason(uid, (kind,), reason)

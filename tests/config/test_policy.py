@@ -25,7 +25,7 @@ services: {messagerie: {label: Messagerie}}
 
 
 def when(**conditions):
-    return When({name: frozenset(values) for name, values in conditions.items()})
+    return When(**{name: frozenset(values) for name, values in conditions.items()})
 
 
 FUNCTIONS = (

@@ -34,26 +34,26 @@ LONGEST_RETENTION = 12
 
 GRACE_RULES = (
     (),
-    (GraceRule(When({"corps": frozenset({"776"})}), 0), GraceRule(When(), 6)),
-    (GraceRule(When({"corps": frozenset({"776"})}), LONGEST_GRACE), GraceRule(When(), 3)),
-    (GraceRule(When({"corps": frozenset({"776"})}), 9),),
+    (GraceRule(When(corps=frozenset({"776"})), 0), GraceRule(When(), 6)),
+    (GraceRule(When(corps=frozenset({"776"})), LONGEST_GRACE), GraceRule(When(), 3)),
+    (GraceRule(When(corps=frozenset({"776"})), 9),),
 )
 PROFILES = (
     (
-        Profile("enseignant", When({"fonction": frozenset({"ENS"})})),
-        Profile("direction", When({"fonction": frozenset({"DIR"})})),
+        Profile("enseignant", When(fonction=frozenset({"ENS"}))),
+        Profile("direction", When(fonction=frozenset({"DIR"}))),
     ),
     (
-        Profile("college", When({"nature": frozenset({"340"})})),
-        Profile("enseignant", When({"fonction": frozenset({"ENS"})})),
+        Profile("college", When(nature=frozenset({"340"}))),
+        Profile("enseignant", When(fonction=frozenset({"ENS"}))),
         Profile("direction", When()),
     ),
 )
 CONDITIONS = (
     When(),
     When(),
-    When({"corps": frozenset({"551"})}),
-    When({"nature": frozenset({"300"}), "fonction": frozenset({"ENS", "ADM"})}),
+    When(corps=frozenset({"551"})),
+    When(nature=frozenset({"300"}), fonction=frozenset({"ENS", "ADM"})),
 )
 PROFILE_NAMES = ("enseignant", "direction", "college")
 

@@ -26,7 +26,7 @@ START = date(2026, 9, 1)
 POLICY = Policy(
     retention=60,
     grace=(GraceRule(When(), 30),),
-    profiles=(Profile("enseignant", When({"fonction": frozenset({"ENS"})})),),
+    profiles=(Profile("enseignant", When(fonction=frozenset({"ENS"}))),),
     positions={
         "activite": Position("activite"),
         "conge": Position("conge", keeps=frozenset({"messagerie"})),

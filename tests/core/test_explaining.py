@@ -303,7 +303,7 @@ MAIL = Service("mail", "Mail", in_grace=True, line=11)
 POLICY = Policy(
     services={service.name: service for service in (SERVICE, THERE, MAIL)},
     profiles=(
-        Profile("enseignant", When({"fonction": frozenset({"ENS"})}), line=5),
+        Profile("enseignant", When(fonction=frozenset({"ENS"})), line=5),
         Profile("autre", When(), line=6),
     ),
     positions={

@@ -115,7 +115,7 @@ def test_a_state_names_the_post_and_the_rule_that_decide_it() -> None:
         Policy(
             profiles=(Profile("all", When()),),
             positions={"conge": Position("conge", keeps=frozenset())},
-            grace=(GraceRule(When({"corps": frozenset({"776"})}), 30), GraceRule(When(), 3)),
+            grace=(GraceRule(When(corps=frozenset({"776"})), 30), GraceRule(When(), 3)),
         )
     )
     day = date(2027, 3, 1)

@@ -68,12 +68,12 @@ SERVICES = (
     Service("pronote", "Notes", TEACHING, per_establishment=True, mutation_delay=5, handover=10),
 )
 POLICY = Policy(
-    grace=(GraceRule(When({"corps": frozenset({"776"})}), 60), GraceRule(When(), 30)),
+    grace=(GraceRule(When(corps=frozenset({"776"})), 60), GraceRule(When(), 30)),
     profiles=(
-        Profile("enseignant1d", When({"fonction": frozenset({"ENS"}), "degree": frozenset({"1D"})})),
-        Profile("enseignant", When({"fonction": frozenset({"ENS"})})),
-        Profile("direction", When({"fonction": frozenset({"DIR"})})),
-        Profile("administratif", When({"fonction": frozenset({"ADM"})})),
+        Profile("enseignant1d", When(fonction=frozenset({"ENS"}), degree=frozenset({"1D"}))),
+        Profile("enseignant", When(fonction=frozenset({"ENS"}))),
+        Profile("direction", When(fonction=frozenset({"DIR"}))),
+        Profile("administratif", When(fonction=frozenset({"ADM"}))),
     ),
     positions={p.name: p for p in POSITIONS},
 )

@@ -10,7 +10,7 @@ from piactl.core.model.person import Assignment, Establishment
 from piactl.core.model.policy import Policy, Profile, Service, When
 
 UAI = "0800009A"
-TEACHER = When({"fonction": frozenset({"ENS"})}, 3)
+TEACHER = When(fonction=frozenset({"ENS"}), line=3)
 POLICY = Policy(
     profiles=(Profile("enseignant", TEACHER, 3),),
     services={

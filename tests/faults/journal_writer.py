@@ -20,12 +20,14 @@ import os
 import resource
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from piactl.core.plan.write import Write
 from piactl.errors import JournalUnusable
-from piactl.journal import Actor, Journal, RunContext, Settlement
+from piactl.journal import Actor, Journal, Order, Settlement
+
+DAY = date(2027, 9, 1)
 
 
 def write(name: str, number: int) -> Write:
@@ -41,12 +43,13 @@ def write(name: str, number: int) -> Write:
 
 
 def main(path: str, run: str, count: int, batch: int, *, paced: bool) -> None:
+    actor = Actor("piactl", "", "", "cron", "host", 1)
     journal = Journal(
         path,
         now=lambda: datetime.now(UTC),
         digest=lambda text: "{k1}" + hashlib.sha256(b"key" + text.encode()).hexdigest(),
         secret=("userPassword",),
-        context=RunContext(run, ("piactl", "nightly"), Actor("piactl", "", "", "cron", "host", 1)),
+        order=Order(run, DAY, DAY, False, ("piactl", "nightly"), actor, ""),
     )
     with journal:
         print("begun", flush=True)

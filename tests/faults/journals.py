@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from piactl.core.plan.write import Write
-from piactl.journal import Actor, Journal, RunContext
+from piactl.journal import Actor, Journal, Order
 
 JournalMaker = Callable[..., Journal]
+DAY = date(2027, 9, 1)
 
 
 def keyed(text: str) -> str:
@@ -48,7 +49,7 @@ def make_journal(journal_path: str) -> Iterator[JournalMaker]:
             now=lambda: datetime(2027, 9, 1, tzinfo=UTC) + timedelta(seconds=next(ticks)),
             digest=keyed,
             secret=("userPassword", "oathSecret"),
-            context=RunContext(run, command, actor, date(2027, 9, 1), "plan-fp", "policy-fp"),
+            order=Order(run, DAY, DAY, False, command, actor, "policy-fp"),
             **options,
         )
         made.append(journal)

@@ -92,7 +92,6 @@ def test_the_run_line_says_who_where_and_what(make_journal, journal_path):
         "host": "host.invalid",
         "pid": 4242,
         "as_of": "2027-09-01",
-        "plan": "plan-fp",
         "policy": "policy-fp",
         "clean": 1,
         "command": ["piactl", "account", "show", "20E**********"],

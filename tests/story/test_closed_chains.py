@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from piactl.clock import utc_now
 from piactl.core.plan.write import Write
-from piactl.journal import Actor, Journal, RunContext
+from piactl.journal import Actor, Journal, Order
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -39,13 +39,14 @@ def upgraded(academy: Academy) -> Academy:
         ran = academy.run("password", "activate", UID, "--administrator", *WHY, "--out", file)
     assert ran.code == 0, ran
     academy.edit("piactl.yaml", desk, own)
+    today = utc_now().date()
     actor = Actor("piactl-admin", "rose", "", "terminal", "h", 1)
     with Journal(
         str(chain_of(academy, "piactl-admin")),
         now=utc_now,
         digest=lambda _: "{k1}00",
         secret=(),
-        context=RunContext("r1", ("piactl", "account", "lock"), actor),
+        order=Order("r1", today, today, False, ("piactl", "account", "lock"), actor, ""),
     ) as journal:
         values = {"title": (b"x",)}
         journal.intents([Write("modify", academy.dn(UID), values).with_reason(UID, ("lock",), "found")])

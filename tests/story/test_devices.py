@@ -30,9 +30,9 @@ from piactl.helpdesk.device_changes import (
 )
 from piactl.helpdesk.verify_code import WrongCode, use_code
 from piactl.host_secrets import identity_password
-from piactl.journal import who
+from piactl.journal import Order, who
 from piactl.private_files import write_private
-from piactl.runs.run import CommandRun, Order
+from piactl.runs.run import CommandRun
 
 from .academy import Academy, Ran, prepared
 from .feeds import row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from piactl import processes
 from piactl.cli.framework import command_run
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
@@ -22,7 +24,6 @@ from piactl.errors import LockLost
 from piactl.host_secrets import identity_password
 from piactl.planning import evaluate
 from piactl.planning import make_plan as planning
-from piactl.runs import run_lock as locking
 from piactl.runs.run_lock import LockHolder, RunLock
 
 from .academy import Academy, Ran
@@ -113,13 +114,22 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 
 
 def test_a_process_that_proc_hides_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    began = locking.process_began(1)
-    assert locking._alive(1, began)
-    monkeypatch.setattr(locking, "process_began", lambda _pid: 0)
-    assert locking._alive(1, began)
-    monkeypatch.setattr(locking, "process_began", lambda _pid: began + 1)
-    assert not locking._alive(1, began)
-    assert Path("/proc/self/ns/pid").readlink().name in locking.this_place()
+    began = processes.process_began(1)
+    assert processes.is_alive(1, began)
+    assert not processes.is_alive(1, began + 1)
+    monkeypatch.setattr(processes, "read_process", lambda _pid: None)
+    assert processes.is_alive(1, began)
+    assert Path("/proc/self/ns/pid").readlink().name in processes.this_place()
+
+
+def test_a_process_that_has_ended_does_not_count_as_alive() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        began = processes.process_began(process.pid)
+        assert processes.is_alive(process.pid, began)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # only its exit code is left
+        assert not processes.is_alive(process.pid, began)
+    assert not processes.is_alive(process.pid, began)
 
 
 # Records

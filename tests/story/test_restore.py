@@ -18,6 +18,7 @@ from piactl.sandbox.server import find_software
 
 from .academy import Academy
 from .feeds import MICHELIS, THUILLIER, row
+from .killed import killed_at_calls_of, killed_by
 
 BASE, SUNDAY, MONDAY, TUESDAY, TODAY = (f"2026-09-{day:02}" for day in (5, 6, 7, 8, 9))
 IDA = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Rollin"}
@@ -309,6 +310,19 @@ def test_a_journal_older_than_the_directory_is_noticed(make: Callable[[], Academ
     academy.night(*nights[1])
     assert academy.night(*nights[1]).json["summary"] == {}
     assert academy.run("journal", "verify").code == 0
+
+
+def test_the_feeds_of_a_lost_plan_whose_run_was_killed_are_named(make: Callable[[], Academy]) -> None:
+    academy = make()
+    ldif = back_up(academy)
+    (day, first), (later, second) = deltas(academy)
+    academy.night(day, first)
+    plan = academy.folder / "plan.json"
+    assert academy.run("plan", second, "--as-of", later, "--out", plan).code == 0
+    killed_by(killed_at_calls_of("write_ahead.Settlement"), academy, "1", "apply", str(plan))
+    restore(academy, ldif)
+    ran = academy.run("recover", "-o", "json")
+    assert [feed["file"] for feed in ran.json["feeds"]] == [first.name, second.name], ran
 
 
 def test_accepting_a_loss_where_there_is_none_is_refused(make: Callable[[], Academy]) -> None:

@@ -51,6 +51,7 @@ from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.feed.feed_file import digest_of_feed
+from piactl.journal import Order
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import Accepted
@@ -68,7 +69,6 @@ from piactl.report.plan_text import plan_text
 from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
 from piactl.runs.notifications import events_waiting, missing_programs
-from piactl.runs.run import Order
 from piactl.translation import translate_word
 
 _FEW = 5

@@ -56,6 +56,7 @@ from piactl.edits.one_off_change import prepare
 from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
+from piactl.journal import Order
 from piactl.night.housekeeping import after_merges
 from piactl.phrase import Phrase, counted
 from piactl.planning.signed_plan_file import change_facts
@@ -63,7 +64,7 @@ from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, result_text
 from piactl.report.table import rendered
 from piactl.runs.notifications import say_sessions_go_on
-from piactl.runs.run import CommandRun, Order, Run
+from piactl.runs.run import CommandRun, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from piactl.errors import (
     UnsafePlan,
     UsageError,
 )
-from piactl.journal import who
+from piactl.journal import Order, who
 from piactl.night.run_night import run_apply
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
@@ -56,7 +56,7 @@ from piactl.report.plan_text import apply_command, plan_text, refusal_lines
 from piactl.report.table import numbers
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.approved_rest import began
-from piactl.runs.run import CommandRun, Order, journal_reading
+from piactl.runs.run import CommandRun, journal_reading
 from piactl.translation import translate_word
 
 
@@ -177,7 +177,7 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
     """Whether an earlier run began to apply this plan, so that its approval may still apply."""
     state = configuration.settings.directory.state
     with reading(configuration) as reader:
-        return bool(began(None, reader, state, configuration.unreadable, ready.fingerprint))
+        return bool(began(reader, state, configuration.unreadable, ready.fingerprint))
 
 
 def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:

@@ -138,34 +138,35 @@ _PART = Bounds("a share from 0 to less than 1, such as 0.05", 0, below=1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WrittenOverall:
-    """A guard, or the limit for one establishment or profile, as a policy has it: a floor that scales or a
-    fixed number, and a share."""
+class WrittenLimit:
+    """A limit as a policy has it: a floor that scales or a fixed number, and a share."""
 
     floor: Annotated[int, _FLOOR, Needs(("share",)), NotBeside("max", "floor or max, not both")] | None = None
     max: Annotated[int, _ACCOUNTS, Needs(("share",))] | None = None
     share: Annotated[float, _PART, Needs(("max", "floor"))] | None = None
 
-    def value(self) -> Guard:
+    def limit(self) -> Limit | None:
         number = self.max if self.floor is None else self.floor
         if number is None or self.share is None:
-            return Guard()
-        return Guard(Limit(number, self.share, scales=self.floor is not None))
+            return None
+        return Limit(number, self.share, scales=self.floor is not None)
+
+    def value(self) -> Limit | Guard | None:
+        return self.limit()
 
 
-_Overall = Annotated[Guard, WrittenAs(WrittenOverall), FILLED, "a limit, {floor: 20, share: 0.05}"]
+_Limit = Annotated[Limit, WrittenAs(WrittenLimit), FILLED, "a limit, {floor: 20, share: 0.05}"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WrittenGuard(WrittenOverall):
+class WrittenGuard(WrittenLimit):
     """A guard of a kind that also has limits for one establishment and for one profile."""
 
-    per_establishment: _Overall = Guard()
-    per_profile: _Overall = Guard()
+    per_establishment: _Limit | None = None
+    per_profile: _Limit | None = None
 
     def value(self) -> Guard:
-        overall = WrittenOverall.value(self).overall
-        return Guard(overall, self.per_establishment.overall, self.per_profile.overall)
+        return Guard(self.limit(), self.per_establishment, self.per_profile)
 
 
 _Guard = Annotated[Guard, WrittenAs(WrittenGuard), FILLED, "a guard, {max: 100, share: 0.01}"]
@@ -192,33 +193,42 @@ class WrittenKinds:
     archive: _Guard = Guard(Limit(15, 0.01, scales=True), _FEW)
     lock: _Guard = Guard(Limit(5, 0.001, scales=True))
     unlock: _Guard = Guard(Limit(10, 0.005))
-    profile_growth: _Overall = Guard(Limit(20, 0.05, scales=True))
-    service_growth: _Overall = Guard(Limit(20, 0.05, scales=True))
-    other_establishment: _Overall = Guard(Limit(15, 0.01, scales=True))
-    other_function: _Overall = Guard(Limit(15, 0.01, scales=True))
-    other_details: _Overall = Guard(Limit(40, 0.06, scales=True))
-    other_name: _Overall = Guard(Limit(15, 0.01, scales=True))
-    held: _Overall = Guard(Limit(25, 0.05, scales=True))
-    revoke_window: _Overall = Guard(Limit(50, 0.06, scales=True))
-    suspend_window: _Overall = Guard(Limit(25, 0.03, scales=True))
-    deactivate_window: _Overall = Guard(Limit(25, 0.03, scales=True))
-    archive_window: _Overall = Guard(Limit(25, 0.03, scales=True))
-    lock_window: _Overall = Guard(Limit(10, 0.003, scales=True))
-    password: _Overall = Guard(Limit(20, 0.001, scales=True))
-    password_operator: _Overall = Guard(Limit(30, 0.002, scales=True))
-    password_day: _Overall = Guard(Limit(60, 0.01, scales=True))
-    device: _Overall = Guard(Limit(10, 0.001, scales=True))
-    device_operator: _Overall = Guard(Limit(15, 0.002, scales=True))
-    device_day: _Overall = Guard(Limit(30, 0.005, scales=True))
+    profile_growth: _Limit = Limit(20, 0.05, scales=True)
+    service_growth: _Limit = Limit(20, 0.05, scales=True)
+    other_establishment: _Limit = Limit(15, 0.01, scales=True)
+    other_function: _Limit = Limit(15, 0.01, scales=True)
+    other_details: _Limit = Limit(40, 0.06, scales=True)
+    other_name: _Limit = Limit(15, 0.01, scales=True)
+    held: _Limit = Limit(25, 0.05, scales=True)
+    revoke_window: _Limit = Limit(50, 0.06, scales=True)
+    suspend_window: _Limit = Limit(25, 0.03, scales=True)
+    deactivate_window: _Limit = Limit(25, 0.03, scales=True)
+    archive_window: _Limit = Limit(25, 0.03, scales=True)
+    lock_window: _Limit = Limit(10, 0.003, scales=True)
+    password: _Limit = Limit(20, 0.001, scales=True)
+    password_operator: _Limit = Limit(30, 0.002, scales=True)
+    password_day: _Limit = Limit(60, 0.01, scales=True)
+    device: _Limit = Limit(10, 0.001, scales=True)
+    device_operator: _Limit = Limit(15, 0.002, scales=True)
+    device_day: _Limit = Limit(30, 0.005, scales=True)
     given: Annotated[frozenset[str], GIVEN] = frozenset()
 
     def named(self) -> dict[str, Guard]:
         """The guards that the policy names, by kind."""
-        return {kind: getattr(self, kind) for kind in DEFAULT_GUARDS if kind in self.given}
+        return {kind: _guard(getattr(self, kind)) for kind in DEFAULT_GUARDS if kind in self.given}
+
+
+def _guard(written: Guard | Limit | None) -> Guard:
+    """The guard of a kind, some of which have one limit for all accounts alone."""
+    return written if isinstance(written, Guard) else Guard(written)
 
 
 DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
-    {field.name: field.default for field in fields(WrittenKinds) if isinstance(field.default, Guard)}
+    {
+        field.name: _guard(field.default)
+        for field in fields(WrittenKinds)
+        if isinstance(field.default, Guard | Limit)
+    }
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, Any
 
 from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
@@ -32,7 +33,6 @@ from piactl.core.model.written import (
     Uai,
     Usually,
     Version,
-    WrittenAs,
     meaning,
     one_of,
     whole,
@@ -54,26 +54,10 @@ _Affiliation = Annotated[str, one_of("faculty", "staff", "employee", "member", "
 _Code = Annotated[str, Text("a code of HR, of letters, digits, _ . and -", _POSITION)]
 _Label = Annotated[str, Text("the name that people read", ANY_TEXT)]
 _TEXTS = "a text or a list of texts"
-_Texts = Annotated[tuple[PlainText, ...], ONE_OR_LIST, FILLED, _TEXTS]
+_Texts = Annotated[frozenset[PlainText], ONE_OR_LIST, FILLED, _TEXTS]
 
 EMPLOYEE = frozenset({"employee", "member"})
 """The affiliations of a profile that names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """A condition on an assignment: each field must have one of its values. Without fields it is always true.
-    `line` is its line in the policy.
-
-    Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector (of its
-    establishment; blank if it is not in the register).
-    """
-
-    conditions: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    line: int = field(default=0, compare=False)
-
-    def fits(self, assignment: Assignment, register: Register) -> bool:
-        return all(_field(name, assignment, register) in values for name, values in self.conditions.items())
 
 
 ASSIGNMENT_FIELDS = {
@@ -94,29 +78,38 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
     return str(getattr(establishment, name)) if establishment else ""
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class WrittenWhen:
-    """A condition as a policy has it."""
+@dataclass(frozen=True, kw_only=True)
+class When:
+    """A condition on an assignment: each field must have one of its values. Without fields it is always true.
+    `line` is its line in the policy.
 
-    fonction: _Texts = ()
-    corps: _Texts = ()
-    discipline: _Texts = ()
-    modalite: _Texts = ()
-    position: Annotated[tuple[_PositionName, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
-    uai: Annotated[tuple[Uai, ...], ONE_OR_LIST, FILLED, _TEXTS] = ()
-    nature: _Texts = ()
+    The last three are those of the establishment; blank if it is not in the register.
+    """
+
+    fonction: _Texts = frozenset()
+    corps: _Texts = frozenset()
+    discipline: _Texts = frozenset()
+    modalite: _Texts = frozenset()
+    position: Annotated[frozenset[_PositionName], ONE_OR_LIST, FILLED, _TEXTS] = frozenset()
+    uai: Annotated[frozenset[Uai], ONE_OR_LIST, FILLED, _TEXTS] = frozenset()
+    nature: _Texts = frozenset()
     degree: Annotated[
-        tuple[Annotated[str, one_of("1D", "2D")], ...], ONE_OR_LIST, FILLED, "1D or 2D, or a list"
-    ] = ()
-    sector: _Texts = ()
-    line: Annotated[int, LINE] = 0
+        frozenset[Annotated[str, one_of("1D", "2D")]], ONE_OR_LIST, FILLED, "1D or 2D, or a list"
+    ] = frozenset()
+    sector: _Texts = frozenset()
+    line: Annotated[int, LINE] = field(default=0, compare=False)
 
-    def value(self) -> When:
-        given = {name: getattr(self, name) for name in (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)}
-        return When({name: frozenset(texts) for name, texts in given.items() if texts}, self.line)
+    @cached_property
+    def conditions(self) -> Mapping[str, frozenset[str]]:
+        """The values by field, of the fields that have some."""
+        values = {name: getattr(self, name) for name in (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)}
+        return {name: some for name, some in values.items() if some}
+
+    def fits(self, assignment: Assignment, register: Register) -> bool:
+        return all(_field(name, assignment, register) in values for name, values in self.conditions.items())
 
 
-_When = Annotated[When, WrittenAs(WrittenWhen), "a condition, {fonction: [ENS, DOC]}"]
+_When = Annotated[When, "a condition, {fonction: [ENS, DOC]}"]
 
 
 @dataclass(frozen=True, slots=True)

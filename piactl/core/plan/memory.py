@@ -36,6 +36,14 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+def began_at(run: str) -> datetime | None:
+    """The instant at which a run began, by its id; None for an id of another form."""
+    try:
+        return utc_instant(run.partition("-")[0])
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A person in the HR data whose account is not due yet. A night without a feed creates it from this
@@ -114,11 +122,10 @@ class LastRun:
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
     run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
-    accounts, and none has given back. `otp_schema`: it linked closed accounts to no
-    device, which requires the OTP schema on the server. `layout`: the form that every account has since it,
-    and so has a sealed base; it rises with a run that ended well. `lost`: its record cannot be read;
-    only its day is known, or nothing (then the first day of the calendar). `server` is the server that it
-    wrote to, `csns` the contextCSN there when it began, by serverID.
+    accounts, and none has given back. `layout`: the form that every account has since it, and so has a
+    sealed base; it rises with a run that ended well. `lost`: its record cannot be read; only its day is
+    known, or nothing (then the first day of the calendar). `server` is the server that it wrote to, `csns`
+    the contextCSN there when it began, by serverID.
     """
 
     run: str
@@ -128,7 +135,6 @@ class LastRun:
     plan: str
     clean: bool
     census: Census = field(default_factory=Census)
-    otp_schema: bool = False
     layout: int = 0
     lost: bool = False
     losses: Losses = field(default_factory=dict)
@@ -141,11 +147,8 @@ class LastRun:
     def began(self) -> datetime | None:
         """The instant at which it began, from its id, minus what the clocks of host and server may differ
         by."""
-        try:
-            begun = utc_instant(self.run.partition("-")[0])
-        except ValueError:
-            return None
-        return begun - timedelta(minutes=10)
+        begun = began_at(self.run)
+        return begun - timedelta(minutes=10) if begun is not None else None
 
     def week_began(self, day: date) -> datetime | None:
         """The same if it was in the week of a day, else None: the first run of a week lists every account."""

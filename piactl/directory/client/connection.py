@@ -6,6 +6,7 @@ import contextlib
 import ssl
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.core.plan.write import Write
+from piactl.core.text import utc_instant
 from piactl.directory.client.messages import MANAGE_REFERRALS, Control, spelling
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
@@ -235,6 +237,15 @@ class Session:
             raise unfinished(result, self.uri, "ask who is bound")
         return result.value.decode("utf-8", "replace").removeprefix("dn:")
 
+    def clock(self) -> datetime | None:
+        """The server's clock now, to the second, UTC; None if cn=monitor may not be read."""
+        place = f"cn=Current,cn=Time,{self.facts.monitor_context}"
+        entries, _ = self.page(place, "base", ANY_ENTRY, ["monitorTimestamp"])
+        try:
+            return utc_instant(entries[0].text("monitorTimestamp") if entries else "")
+        except ValueError:
+            return None
+
     def schema_meets(self, query: str) -> bool:
         """Whether the filter finds the schema. The server compares, so that little is sent."""
         place = self.facts.subschema
@@ -375,8 +386,8 @@ def _facts(session: Session) -> ServerFacts:
         uri=session.uri,
         controls=frozenset(entry.texts("supportedControl")),
         naming_contexts=tuple(entry.texts("namingContexts")),
-        config_context=entry.text("configContext"),
-        monitor_context=entry.text("monitorContext"),
+        config_context=entry.text("configContext") or "cn=config",
+        monitor_context=entry.text("monitorContext") or "cn=Monitor",
         subschema=entry.text("subschemaSubentry") or "cn=Subschema",
     )
 

@@ -1,37 +1,21 @@
-"""Reads the settings of slapd from cn=config, and its time and listeners from cn=monitor."""
+"""Reads the settings of slapd from cn=config, and its listeners from cn=monitor."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import unquote
 
-from piactl.core.text import utc_instant
 from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import RawEntry
 from piactl.directory.probe.trial_requests import Probe
 
 
-def server_time(probe: Probe) -> datetime | None:
-    """The server's clock now, to the second, UTC; None if it may not be read."""
-    entry = probe.entry(f"cn=Current,cn=Time,{_context(probe)}", ["monitorTimestamp"])
-    text = entry.text("monitorTimestamp") if entry else ""
-    try:
-        return utc_instant(text)
-    except ValueError:
-        return None
-
-
 def listeners(probe: Probe) -> list[str] | None:
     """The URIs that the server listens on; None if they may not be read."""
-    entries = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
+    entries = probe.entries(f"cn=Listeners,{probe.facts.monitor_context}", "(labeledURI=*)", ["labeledURI"])
     return [entry.text("labeledURI") for entry in entries] or None
-
-
-def _context(probe: Probe) -> str:
-    return probe.facts.monitor_context or "cn=Monitor"
 
 
 _ATTRIBUTES = (
@@ -101,7 +85,7 @@ class ServerConfig:
 def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
     """The settings of the database that holds the suffix; None if cn=config may not be read, or has no such
     database."""
-    context = probe.facts.config_context or "cn=config"
+    context = probe.facts.config_context
     entries = probe.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
     holder = _database(entries, suffix)
     if holder is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from secrets import token_hex
 
 from piactl.core.model.settings import DirectorySettings, Identity
@@ -98,6 +99,10 @@ class Probe:
     def who(self) -> str:
         """The DN that the server knows this identity by."""
         return self._session.who_am_i()
+
+    def clock(self) -> datetime | None:
+        """The server's clock now, to the second, UTC."""
+        return self._session.clock()
 
     def schema_meets(self, query: str) -> bool:
         """Whether the filter finds the schema that this identity sees."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import name_digest
@@ -23,7 +24,6 @@ from piactl.directory.store.records import (
     DATA,
     LISTS,
     Places,
-    Record,
     Records,
     UnreadableRecords,
     cn_of,
@@ -31,14 +31,26 @@ from piactl.directory.store.records import (
     read_records,
     record_write,
 )
-from piactl.directory.store.typed_records import from_json
+from piactl.directory.store.typed_records import LAYOUTS, Form, from_json, reader_of, to_json
 
 PER_RECORD = 1_000
 
-Listed = tuple[str, tuple[int, ...]]
-"""The matricule of an account, "" for an archived one, and the digests of the names that it ever had besides
-the uid. For a name without an account: OWNER, with what tells its first owner."""
 OWNER = "="
+
+
+class Listed(NamedTuple):
+    """The matricule of an account, "" for an archived one, and the digests of the names that it ever had
+    besides the uid. For a name without an account: OWNER, with what tells its first owner."""
+
+    matricule: str
+    names: tuple[int, ...] = ()
+
+
+LAYOUTS[Listed] = Form(
+    lambda listed: [listed.matricule, *listed.names],
+    lambda row: Listed(from_json(str, row[0], "matricule"), from_json(tuple[int, ...], row[1:], "names")),
+)
+_ACCOUNTS = reader_of(Mapping[str, Listed])
 
 
 @dataclass(slots=True)
@@ -50,12 +62,12 @@ class AccountList:
 
     def accounts(self) -> Iterator[tuple[str, Listed]]:
         for accounts in self.records.values():
-            yield from ((uid, listed) for uid, listed in accounts.items() if listed[0][:1] != OWNER)
+            yield from ((uid, listed) for uid, listed in accounts.items() if listed.matricule[:1] != OWNER)
 
     def first_owners(self) -> dict[str, str]:
         """The names without an account, each with what tells its first owner."""
         both = (pair for accounts in self.records.values() for pair in accounts.items())
-        return {name: listed[0][1:] for name, listed in both if listed[0][:1] == OWNER}
+        return {name: row.matricule[1:] for name, row in both if row.matricule[:1] == OWNER}
 
 
 def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords) -> AccountList:
@@ -72,18 +84,10 @@ def account_list_in(records: Records, unreadable: UnreadableRecords) -> AccountL
             unreadable.add(foreign_entry(entry.dn))
             continue
         number = int(digits)
-        accounts = unreadable.read(entry.dn, data, _accounts)
+        accounts = unreadable.read(entry.dn, data, _ACCOUNTS)
         account_list.records[number] = accounts or {}
         account_list.raw[number] = (data or b"") if accounts is not None else b""
     return account_list
-
-
-def _accounts(record: Record) -> dict[str, Listed]:
-    from_json(tuple[str, ...], [matricule for matricule, *_ in record.values()], "matricules")
-    return {
-        uid: (matricule, tuple(map(int, names)) if names else ())
-        for uid, (matricule, *names) in record.items()
-    }
 
 
 def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
@@ -119,7 +123,7 @@ def keep_name_writes(
     the list stay as they are."""
     account_list = read_account_list(reader, settings.state, unreadable)
     listed = {name for accounts in account_list.records.values() for name in accounts}
-    new = [(name, (OWNER + owner, ())) for name, owner in owners.items() if name not in listed]
+    new = [(name, Listed(OWNER + owner)) for name, owner in owners.items() if name not in listed]
     yield from _list_writes(account_list, settings, new)
 
 
@@ -142,21 +146,16 @@ def _list_writes(
         if uid in number_of:
             record_of(number_of[uid])
     for uid, listed in found_accounts:
-        matricule, names = listed
         if uid in number_of:
             before = account_list.records[number_of[uid]][uid]
-            listed = matricule, tuple(sorted({*names, *before[1]}))
+            listed = listed._replace(names=tuple(sorted({*listed.names, *before.names})))
             if listed == before:
                 continue
         elif len(record_of(last)) >= PER_RECORD:
             last += 1
         record_of(number_of.get(uid, last))[uid] = listed
     for number in sorted(after):
-        record = {
-            uid: [matricule, *names]
-            for uid, (matricule, names) in sorted(after[number].items())
-            if uid not in released
-        }
+        record = to_json({uid: listed for uid, listed in after[number].items() if uid not in released})
         write = record_write(Places(settings.state).accounts(number), account_list.raw.get(number), record)
         if write is not None:
             yield write
@@ -171,4 +170,4 @@ def _there(reader: Reader, settings: DirectorySettings, those: str) -> Iterator[
     for raw in reader.search(settings.accounts, query, [uid, matricule, ledger]):
         own = raw.text(uid)
         others = {name_digest(local_of(text)) for text in raw.texts(ledger)} - {name_digest(own)}
-        yield own, (raw.text(matricule), tuple(sorted(others)))
+        yield own, Listed(raw.text(matricule), tuple(sorted(others)))

@@ -73,21 +73,21 @@ average."""
 
 
 def read_accounts(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, written_since: datetime | None = None
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, queries: Iterable[str] | None = None
 ) -> Iterator[Entry | Unreadable]:
-    """All managed accounts below the accounts base, or those that anybody wrote since an instant."""
-    for raw in search_accounts(reader, settings, encoding, written_since):
+    """All managed accounts below the accounts base, or the few that these filters find."""
+    for raw in search_accounts(reader, settings, encoding, queries):
         yield entry_of(raw, encoding)
 
 
 def search_accounts(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, written_since: datetime | None = None
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, queries: Iterable[str] | None = None
 ) -> Iterator[RawEntry]:
     """The entries of `read_accounts`."""
-    query = IN_ACCOUNTS
-    if written_since is not None:
-        query = filters.all_of(query, written_after(written_since))
-    yield from reader.search(settings.accounts, query, [*encoding.attributes, CSN])
+    attributes = [*encoding.attributes, CSN]
+    if queries is None:
+        return reader.search(settings.accounts, IN_ACCOUNTS, attributes)
+    return search_each(reader, settings.accounts, queries, attributes)
 
 
 def written_after(since: datetime) -> str:
@@ -99,16 +99,7 @@ def read_accounts_named(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
 ) -> Iterator[Entry | Unreadable]:
     """The accounts of these uids."""
-    for raw in search_accounts_named(reader, settings, encoding, uids):
-        yield entry_of(raw, encoding)
-
-
-def search_accounts_named(
-    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
-) -> Iterator[RawEntry]:
-    """The entries of `read_accounts_named`."""
-    queries = account_filters(encoding.name("uid"), uids)
-    return search_each(reader, settings.accounts, queries, [*encoding.attributes, CSN])
+    return read_accounts(reader, settings, encoding, account_filters(encoding.name("uid"), uids))
 
 
 def read_unmanaged(
@@ -138,8 +129,7 @@ def read_accounts_with(
 ) -> Iterator[Entry | Unreadable]:
     """The accounts with a value of this attribute (by its default name)."""
     query = filters.all_of(IN_ACCOUNTS, filters.present(encoding.name(attribute)))
-    for raw in reader.search(settings.accounts, query, encoding.attributes):
-        yield entry_of(raw, encoding)
+    return read_accounts(reader, settings, encoding, [query])
 
 
 def read_accounts_of(
@@ -152,8 +142,7 @@ def read_accounts_of(
     """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
-    for raw in search_each(reader, settings.accounts, account_filters(name, digests), encoding.attributes):
-        yield entry_of(raw, encoding)
+    return read_accounts(reader, settings, encoding, account_filters(name, digests))
 
 
 def closed_without_link(name: Callable[[str], str]) -> str:
@@ -261,8 +250,7 @@ def find_accounts(
             *(filters.equals(encoding.name("piactlMatriculeDigest"), digest) for digest in digests),
         ),
     )
-    entries = reader.search(settings.accounts, query, encoding.attributes)
-    return [entry_of(raw, encoding) for raw in entries]
+    return [*read_accounts(reader, settings, encoding, [query])]
 
 
 def read_whole(

@@ -366,7 +366,7 @@ def set_record(writer: Writer, dn: str, record: Record | None, due: date | None 
     return write_one(writer, write) if write is not None else None
 
 
-def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -> None:
+def replace_record(writer: Changeable, dn: str, old: bytes | None, record: Record) -> None:
     """Writes the record of `dn` if its content is still `old`. Raises PiactlError if that fails."""
     write = record_write(dn, old, record)
     if write is not None:

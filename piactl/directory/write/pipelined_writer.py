@@ -17,7 +17,6 @@ from datetime import datetime
 from functools import lru_cache
 
 from piactl.core.plan.write import UNREADABLE, Write, WriteState
-from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable, open_session
 from piactl.directory.client.messages import (
     CSN_CONTROLS,
@@ -297,12 +296,11 @@ class PipelinedWriter(DirectoryReader):
         link = self._link
         for uri in link.settings.servers[1:]:
             with (
-                suppress(Unusable, PiactlError, ValueError),
+                suppress(Unusable, PiactlError),
                 closing(open_session(uri, link.settings, link.identity, link.password)) as peer,
             ):
-                base = peer.facts.monitor_context or "cn=Monitor"
-                entry = peer.entry(f"cn=Current,cn=Time,{base}", ["monitorTimestamp"])
-                times[uri] = utc_instant(entry.text("monitorTimestamp") if entry else "")
+                if (time := peer.clock()) is not None:
+                    times[uri] = time
         return times
 
     def who(self) -> str:
