@@ -85,15 +85,12 @@ def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) ->
         made = prepared_account(store, name, ours, act, author.reason)
         if entry.drift is not None and (entry.drift.baseless or made.write is None):
             made = _based(store, ours, made, author)
-        rows = [*devices, *filter(None, [made.write])]
         changes = (
             *([_removed(entry.account, devices, store.rules, author)] if devices else []),
             *made.changes,
         )
         note = joined(filter(None, [_given_up(entry, store), made.note]))
-        return replace(
-            made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
-        )
+        return replace(made, changes=changes, writes=(*devices, *made.writes), note=note)
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, name, gone)
@@ -155,10 +152,9 @@ def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Aut
     )
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    write = made.write if made.write else Write("modify", entry.dn)
-    write = with_base(store.encoding, entry, write) if made.write is None else write
+    write = made.write or with_base(store.encoding, entry, Write("modify", entry.dn))
     row = write.with_reason(account.uid, kinds, author.reason)
-    return replace(made, changes=changes, write=row, note=_ITS_OWN)
+    return replace(made, changes=changes, writes=(row,), note=_ITS_OWN)
 
 
 def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
@@ -211,7 +207,7 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
             effective=store.as_of,
         )
         row = write.with_reason(account.uid, (change.kind.value,), author.reason)
-        return PreparedAccount(name, account.uid, (change,), row)
+        return PreparedAccount(name, account.uid, (change,), (row,))
 
     return guarded(store, _each(store, names, prepared))
 

@@ -65,7 +65,7 @@ def prepare(
         gone = removal_write(store.reader, entry.dn, compromised.activation_policy)
         add, delete = {**row.add, **gone.add}, {**row.delete, **gone.delete}
         row = replace(row, add=add, delete=delete, kinds=(*row.kinds, PASSWORD))
-        return replace(prepared, write=row)
+        return replace(prepared, writes=(row,))
 
     return guarded(store, prepare_each(store, names, prepare_one))
 
@@ -184,7 +184,7 @@ def _prepared(
         after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.words))]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
-    return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))
+    return PreparedAccount(name, uid, row.changes, (row,), tuple(ahead), people=(person,))
 
 
 def _addressed(store: AccountStore, desired: Desired) -> Desired:

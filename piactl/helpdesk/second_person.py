@@ -252,7 +252,7 @@ class Requests:
                 name=request.name,
             )
             return PreparedAccount(
-                name, uid, write=write.with_reason(uid, (f"{kind}-request",), reason), note=note
+                name, uid, writes=(write.with_reason(uid, (f"{kind}-request",), reason),), note=note
             )
 
         return Batch(prepare_each(store, names, prepared))
@@ -265,7 +265,7 @@ class Requests:
         open_requests = self.open(now)
 
         def followed(prepared: PreparedAccount) -> PreparedAccount:
-            if prepared.write is None:
+            if not prepared.writes:
                 return prepared
             uid, reason = prepared.uid, author.reason
             rows = [
@@ -276,7 +276,7 @@ class Requests:
             holder = find_holder(store, uid)
             kept = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
             rows += [device_row(holder, "otp-remove", reason, w) for w in deletions(holder.others(kept))]
-            return replace(prepared, then=(*prepared.then, *rows))
+            return replace(prepared, writes=(*prepared.writes, *rows))
 
         return replace(batch, accounts=tuple(map(followed, batch.accounts)))
 

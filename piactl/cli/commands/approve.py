@@ -212,7 +212,7 @@ def _withdraw(name: str, manner: Manner) -> int:
         row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
         people = find_named(store, uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))
-        return Batch((PreparedAccount(uid, uid, write=row, note=note, people=accounts),))
+        return Batch((PreparedAccount(uid, uid, writes=(row,), note=note, people=accounts),))
 
     return command.decide(prepared)
 
