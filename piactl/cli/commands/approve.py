@@ -193,8 +193,7 @@ def requests(
     with reading(configuration) as reader:
         open_requests = requests_of(configuration, reader).open(utc_now())
     rows = [
-        {**request.record, "request": request.name, "until": request.until.isoformat(timespec="seconds")}
-        for request in open_requests
+        {**request.facts, "until": request.until.isoformat(timespec="seconds")} for request in open_requests
     ]
     show_rows(rows, COLUMNS, output)
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
