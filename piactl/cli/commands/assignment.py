@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import BatchOptions, begin
+from piactl.cli.framework.account_batch import EditOptions, begin
 from piactl.cli.framework.options import (
     FirstDay,
     LastDay,
@@ -31,7 +31,7 @@ Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 @with_shared_options
 def add(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
         str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
@@ -56,7 +56,7 @@ def add(
 @with_shared_options
 def end_(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     on: Annotated[
         date | None, day_option("--on", "The last day of the assignment (YYYY-MM-DD). [required]")
     ] = None,
@@ -83,7 +83,7 @@ def end_(
 @with_shared_options
 def move(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     to: Annotated[str, typer.Option("--to", metavar="UAI", help="The new establishment. [required]")] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,

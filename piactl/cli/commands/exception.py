@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
-from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
+from piactl.cli.framework.account_batch import EditOptions, Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     AsOf,
@@ -38,7 +38,7 @@ Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a servic
 @with_shared_options
 def grant(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
@@ -55,7 +55,7 @@ def grant(
 @with_shared_options
 def deny(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
@@ -89,7 +89,7 @@ def _except(
 
 
 @with_shared_options
-def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "", uai: Uai = "") -> int:
+def end_exceptions(names: Names, options: EditOptions, service: ServiceName = "", uai: Uai = "") -> int:
     """End exceptions before their day. The policy applies again.
 
     Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
@@ -167,7 +167,7 @@ def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns =
 @with_shared_options
 def end_overrides(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
     ] = None,
