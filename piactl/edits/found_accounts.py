@@ -184,7 +184,8 @@ def find_entry(store: AccountStore, name: str) -> Entry:
                 )
             )
         unknown = Phrase("{name}: no account has this uid, address, alias or matricule", name=name)
-        raise NotFound(joined([unknown, *_nearest(store, name)]))
+        by_name = Phrase("by the name of the person: piactl account find NAME")
+        raise NotFound(joined([unknown, _nearest(store, name) or by_name]))
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
@@ -205,15 +206,14 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     return entry
 
 
-def _nearest(store: AccountStore, name: str) -> Iterator[Phrase]:
+def _nearest(store: AccountStore, name: str) -> Phrase | None:
     """`did you mean UID?` if there is one that differs by a typing error after its first letters."""
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
-        return
+        return None
     uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
-    if best:
-        yield Phrase("did you mean {word}?", word=best[0])
+    return Phrase("did you mean {word}?", word=best[0]) if best else None
 
 
 def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
