@@ -10,6 +10,7 @@ from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.diff import change_of
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.memory import Vanished
 from piactl.core.plan.write import Write
@@ -28,6 +29,7 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.planning.drift_fates import resolved, wanted
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.plan_rows import RESTORED
 from piactl.runs.undo_log import logged_values
 
 _REBUILT = (
@@ -134,22 +136,13 @@ def _settling(store: AccountStore, entry: Entry) -> Entry:
 def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Author) -> PreparedAccount:
     """The account with a new base, because another program removed the old one."""
     name, account = store.encoding.name(BASE), entry.account
-    base_change = Change(
-        kind=Kind.DRIFT,
-        uid=account.uid,
-        matricule=account.matricule,
-        before={"attributes": [name], "theirs": []},
-        after={
-            "attributes": [name],
-            "class": DriftClass.LOOSENING.value,
-            "ours": [Phrase("{name}: made anew", name=name)],
-        },
-        reason=Phrase(
-            "its base is made anew: what the rules do not give counts as on the entry; {note}",
-            note=author.note,
-        ),
-        effective=store.as_of,
+    before = {RESTORED: [name], "theirs": []}
+    ours = [Phrase("{name}: made anew", name=name)]
+    after = {RESTORED: [name], "class": DriftClass.LOOSENING.value, "ours": ours}
+    reason = Phrase(
+        "its base is made anew: what the rules do not give counts as on the entry; {note}", note=author.note
     )
+    base_change = change_of(account, Kind.DRIFT, before, after, reason, store.as_of)
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     write = made.write or with_base(store.encoding, entry, Write("modify", entry.dn))
@@ -197,15 +190,10 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
         write = account_write(store.directory, store.encoding, entry, account)
         if write is None:
             return PreparedAccount(name, account.uid)
-        change = Change(
-            kind=Kind.UPDATE,
-            uid=account.uid,
-            matricule=account.matricule,
-            before={"identifiers": sorted(former)},
-            after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
-            reason=Phrase("what another program wrote is adopted; {note}", note=author.note),
-            effective=store.as_of,
-        )
+        before = {"identifiers": sorted(former)}
+        after = {"identifiers": sorted(text for drift in drifts for text in drift.theirs)}
+        reason = Phrase("what another program wrote is adopted; {note}", note=author.note)
+        change = change_of(account, Kind.UPDATE, before, after, reason, store.as_of)
         row = write.with_reason(account.uid, (change.kind.value,), author.reason)
         return PreparedAccount(name, account.uid, (change,), (row,))
 
@@ -339,15 +327,10 @@ def _rebuilt_words(account: Account) -> str:
 
 def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
     """The change that removes the devices which another program added."""
-    return Change(
-        kind=Kind.DRIFT,
-        uid=account.uid,
-        matricule=account.matricule,
-        before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
-        after={"class": DriftClass.LOOSENING.value, "ours": []},
-        reason=Phrase("another program added a device; {note}", note=author.note),
-        effective=rules.as_of,
-    )
+    before = {"theirs": [f"{DEVICE}: {device.dn}" for device in devices]}
+    after = {"class": DriftClass.LOOSENING.value, "ours": []}
+    reason = Phrase("another program added a device; {note}", note=author.note)
+    return change_of(account, Kind.DRIFT, before, after, reason, rules.as_of)
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:

@@ -19,7 +19,7 @@ from piactl.core.model.person import Assignment, Person, namespace_of, read_matr
 from piactl.core.model.policy import MERGE
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import change_of
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.plan import Basis, Plan
 from piactl.core.plan.write import Values, Write
@@ -247,17 +247,9 @@ def _going(source: Account, into: Account, rules: Rules, author: Author, differ:
             differ=joined(differ, "{first}, {second}"),
             note=author.note,
         )
-    return Change(
-        kind=Kind.DEACTIVATE,
-        uid=source.uid,
-        matricule=source.matricule,
-        before={"state": source.state.value, "address": source.address},
-        after={"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid},
-        reason=reason,
-        effective=rules.as_of,
-        establishments=home_establishments(source, rules.as_of),
-        profiles=source.profiles,
-    )
+    before = {"state": source.state.value, "address": source.address}
+    after = {"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid}
+    return change_of(source, Kind.DEACTIVATE, before, after, reason, rules.as_of)
 
 
 def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unreadable]) -> None:
