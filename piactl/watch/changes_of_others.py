@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
-from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.names import name_digest
 from piactl.core.plan.drift import DriftClass
-from piactl.core.rules.desired import local_of, rules_of
+from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
@@ -52,7 +49,7 @@ def _of_suspects(content: Content) -> tuple[CheckResult, CheckResult]:
 def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
-    for entry in _suspects(_store(content)):
+    for entry in _suspects(content.accounts):
         account = as_found(entry, content.encoding)
         classes.update({drift.drift_class for drift in entry.drift.rows} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
@@ -70,20 +67,6 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     unlisted = [f"{sentence}, which its ledger of names lacks" for sentence in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
-
-
-def _store(content: Content) -> AccountStore:
-    """The accounts on this day. Another check reports the records that cannot be read."""
-    register = partial(read_register, Path(content.settings.establishments_file))
-    return AccountStore(
-        content.reader,
-        content.directory,
-        content.encoding,
-        content.keys,
-        content.policy,
-        content.today,
-        lambda day: rules_of(content.settings, content.policy, register(), content.keys, day),
-    )
 
 
 def _suspects(store: AccountStore) -> Iterator[Entry]:
@@ -134,6 +117,6 @@ def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
 
 def gone(content: Content) -> CheckResult:
     accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
-    vanished = still_gone(accounts, _store(content).vanished)
+    vanished = still_gone(accounts, content.accounts.vanished)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
