@@ -79,7 +79,7 @@ def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) 
     """A case with what HR states beside each account and newcomer; private addresses are masked."""
     policy = store.policy
     sides = [_side(case.matricule, name_text(case.person), case.person, "", (), policy)]
-    for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
+    for entry in read_accounts_named(*store.managed, list(case.accounts)):
         if not isinstance(entry, Unreadable):
             account, words = entry.account, case.evidence.get(entry.account.uid, ())
             name = "" if account.matricule is None else name_text(account)
@@ -329,7 +329,7 @@ def are_one_account(store: AccountStore, case: Case) -> bool:
     owner = owner_of(store, case.matricule)
     if owner is None:
         return False
-    others = read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts))
+    others = read_accounts_named(*store.managed, list(case.accounts))
     uids = {
         merged_into(entry.account, store.keys) or entry.account.uid
         for entry in others

@@ -26,10 +26,9 @@ from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.planning.drift_fates import resolved, wanted
-from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.plan_rows import RESTORED
+from piactl.planning.vanished import recheck_vanished, vanished_drift, vanished_words
 from piactl.runs.undo_log import logged_values
 
 _REBUILT = (
@@ -58,8 +57,8 @@ def standing_drift(
 ) -> list[Drift]:
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    gone = still_gone(accounts, store.vanished)
+    accounts = store.managed
+    gone = recheck_vanished(accounts, store.vanished)
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
         drifts = [
@@ -246,8 +245,8 @@ def _each(
     """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
     vanished = store.vanished
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
+    accounts = store.managed
+    gone = recheck_vanished(accounts, {name: vanished[name] for name in names if name in vanished})
 
     def prepared(name: str) -> PreparedAccount:
         vanished_account = gone[name]

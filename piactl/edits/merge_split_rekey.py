@@ -51,7 +51,6 @@ from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words
-from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.plan_rows import foreign_values
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import write_beside
@@ -189,7 +188,7 @@ def _rows(
         ),
         reason,
     )
-    foreign = foreign_values(ManagedAccounts(store.reader, store.directory, encoding), [uid])[uid]
+    foreign = foreign_values(store.managed, [uid])[uid]
     rights = encoding.name("eduPersonEntitlement")
     erased = {name: values for name, values in foreign.items() if name != rights}
     before = [begins, *_credentials(store, source, erased)]
@@ -342,7 +341,7 @@ def prepare_split(
     )
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
     subject = Subject(matricule, None, person, posts, note=author.note)
-    others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
+    others = read_accounts_of(*store.managed, store.keys, [matricule])
     made = next((other for other in others if isinstance(other, Entry) and other.dn != entry.dn), None)
     if made is not None:
         new: PreparedAccount | None = _as_now(store, made, person, posts, author)

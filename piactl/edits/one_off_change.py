@@ -39,10 +39,10 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
-from piactl.planning.deleted_entries import taken_names
 from piactl.planning.drift_fates import held_words, resolved
-from piactl.planning.inputs.account_index import ManagedAccounts, numbers_of
+from piactl.planning.inputs.account_index import numbers_of
 from piactl.planning.plan_rows import planned_row
+from piactl.planning.vanished import taken_names
 
 
 def prepare(
@@ -191,7 +191,7 @@ def _addressed(store: AccountStore, desired: Desired) -> Desired:
     """The desired account with the names and the number that a night would give it."""
     account_list = read_account_list(store.reader, store.directory.state, UnreadableRecords())
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    accounts = store.managed
     names = {local_of(name) for name in read_identifiers(*accounts)}
     taken = taken_names(accounts, store.rules, listed, owners, names)
     numbers = numbers_of(accounts, store.policy, listed)
@@ -214,7 +214,7 @@ def guarded(store: AccountStore, accounts: tuple[PreparedAccount, ...]) -> Batch
 
 def owner_of(store: AccountStore, matricule: str) -> Entry | None:
     """The account that has a matricule, even if it is archived. Raises PiactlError if it cannot be read."""
-    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
+    for entry in read_accounts_of(*store.managed, store.keys, [matricule]):
         if not isinstance(entry, Entry):
             raise PiactlError(entry.why)
         return entry

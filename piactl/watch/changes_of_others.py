@@ -24,8 +24,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.edits.found_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.deleted_entries import still_gone, vanished_words
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.vanished import recheck_vanished, vanished_words
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckResult, first_ones, worst
 
@@ -112,11 +111,10 @@ def _suspects(store: AccountStore) -> Iterator[Entry]:
 
 
 def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
-    return readable(store, read_accounts_named(store.reader, store.directory, store.encoding, uids), str)
+    return readable(store, read_accounts_named(*store.managed, uids), str)
 
 
 def gone(content: Content) -> CheckResult:
-    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
-    vanished = still_gone(accounts, content.accounts.vanished)
+    vanished = recheck_vanished(content.accounts.managed, content.accounts.vanished)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
