@@ -29,6 +29,7 @@ from piactl.cli.framework.options import (
     NeededLastDay,
     OneName,
     day_option,
+    uai_option,
     with_shared_options,
 )
 from piactl.clock import utc_now
@@ -194,7 +195,7 @@ def create(
         str, typer.Option("--family-name", help="The family name, as on the identity card. [required]")
     ] = "",
     given_name: Annotated[str, typer.Option("--given-name", help="The first names. [required]")] = "",
-    uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
+    uai: Annotated[str, uai_option("The establishment. [required]")] = "",
     function: Annotated[
         str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
     ] = "",
