@@ -18,7 +18,6 @@ from piactl.directory.port import RawEntry, Reader, ServerFacts
 from piactl.directory.store.accounts import Unreadable, read_accounts
 from piactl.host_secrets import identity_password
 from piactl.planning.build import build_plan
-from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import read_feeds, scan_feeds
@@ -29,6 +28,7 @@ from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState, read_run_state
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_pieces, sealed
+from piactl.planning.vanished import find_vanished, recheck_vanished
 
 
 class EmptyDirectory:
@@ -82,8 +82,8 @@ def plan_at_once(
     state = replace(state, slips=find_slips(files, accounts, state.listed, state.linked, memory))
     entries = list(read_accounts(*accounts))
     uids = {entry.uid if isinstance(entry, Unreadable) else entry.account.uid for entry in entries}
-    gone = newly_gone(state.listed, uids, day)
-    state = state.remembering(vanished=still_gone(accounts, {**gone, **memory.vanished}))
+    gone = find_vanished(state.listed, uids, day)
+    state = state.remembering(vanished=recheck_vanished(accounts, {**gone, **memory.vanished}))
     of_run = [FeedOfRun(f.source, f.path, f.facts, lambda *_lines, feed=f.feed: feed.remarks) for f in feeds]
     sources, folder = configuration.settings.sources, Path(configuration.settings.state_folder)
     planning = Planning(accounts, rules, sources, state, accepted, of_run, folder)

@@ -35,7 +35,7 @@ def current_overrides(store: AccountStore, unreadable: ReportUnreadable) -> list
 
 
 def _accounts(store: AccountStore, attribute: str, unreadable: ReportUnreadable) -> Iterator[Account]:
-    for entry in read_accounts_with(store.reader, store.directory, store.encoding, attribute):
+    for entry in read_accounts_with(*store.managed, attribute):
         if isinstance(entry, Unreadable):
             unreadable(entry.why)
         else:

@@ -234,7 +234,7 @@ def last_days(career: Career) -> list[date]:
 
 
 def _last_logins(store: AccountStore) -> dict[str, LastLogin]:
-    logins = dict(read_last_logins(store.reader, store.directory, store.encoding))
+    logins = dict(read_last_logins(*store.managed))
     if not any(login.at for login in logins.values()):
         raise PiactlError(
             Phrase(

@@ -205,7 +205,7 @@ def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
                 if request.ended
                 else None
             )
-            yield {"request": request.name, **request.record, "ended": ended}
+            yield {**request.facts, "ended": ended}
 
 
 def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:

@@ -49,7 +49,6 @@ def status_view(
     runs = read_runs(reader, state, store.unreadable, now)
     soon = (today + timedelta(days=DAYS)).isoformat()
     last = memory.last
-    accounts = ManagedAccounts(reader, settings.directory, store.encoding)
     return {
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,
@@ -77,7 +76,7 @@ def status_view(
         ]
         if last
         else [],
-        "coming": [*coming_nights(accounts, store.rules_on, settings, store.unreadable, today)],
+        "coming": [*coming_nights(store.managed, store.rules_on, settings, store.unreadable, today)],
     }
 
 

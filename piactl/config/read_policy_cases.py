@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -11,64 +10,8 @@ from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
 from piactl.core.explain.policy_case import PolicyCase
-from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
-from piactl.core.model.written import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
-
-
-def _read_day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("{shown} is not a valid date; use YYYY-MM-DD") from None
-
-
-def _day(example: str) -> Text:
-    return Text(f"a day as {example}", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", _read_day)
-
-
-_Names = Annotated[tuple[PlainText, ...], "a list of names"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _WrittenPost:
-    """A post of a case, with the keys of a feed."""
-
-    function: Annotated[str, Key("fonction"), Text("text", ANY_TEXT)]
-    uai: Annotated[Uai, "a UAI: seven digits and a letter"]
-    start: Annotated[date, Key("debut"), _day("2026-09-01")]
-    end: Annotated[date | None, Key("fin"), _day("2027-08-31")] = None
-    corps: PlainText = ""
-    position: PlainText = ""
-    discipline: PlainText = ""
-    modality: Annotated[PlainText, Key("modalite")] = ""
-
-    def value(self) -> Assignment:
-        return Assignment(**vars(self))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _WrittenCase:
-    """A case of the file."""
-
-    name: Annotated[str, Key("case"), Text("what the case is about, in a sentence", ANY_TEXT)]
-    posts: Annotated[
-        tuple[Annotated[Assignment, WrittenAs(_WrittenPost), "a post, {fonction: ENS, ...}"], ...],
-        FILLED,
-        "a list of posts",
-    ]
-    day: Annotated[date, _day("2026-09-10")]
-    state: Annotated[
-        str | None, one_of("active", "on-leave", "grace", "anticipated", "deactivated", "archived")
-    ] = None
-    profiles: _Names | None = None
-    services: _Names | None = None
-    has: _Names = ()
-    lacks: _Names = ()
-    line: Annotated[int, LINE] = 0
-
-    def value(self) -> PolicyCase:
-        return PolicyCase(**vars(self))
+from piactl.core.model.written import FILLED
 
 
 @dataclass(frozen=True)
@@ -76,7 +19,7 @@ class PolicyCases:
     """The file of `policy test`."""
 
     cases: Annotated[
-        tuple[Annotated[PolicyCase, WrittenAs(_WrittenCase), "a case, {case: ..., posts: [...]}"], ...],
+        tuple[Annotated[PolicyCase, "a case, {case: ..., posts: [...]}"], ...],
         FILLED,
         "a list of cases",
     ]

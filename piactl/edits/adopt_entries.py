@@ -19,8 +19,8 @@ from piactl.core.plan.adoptable import (
     obstacle,
     recognised,
 )
-from piactl.core.plan.change import LOSING, Change, Kind
-from piactl.core.plan.diff import account_facts, changes_of, home_establishments
+from piactl.core.plan.change import LOSING, Kind
+from piactl.core.plan.diff import account_facts, change_of, changes_of
 from piactl.core.plan.guards import tally
 from piactl.core.plan.memory import LastRun
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
@@ -246,18 +246,13 @@ class _Adopting:
         because = state_reason(desired.career, self.as_of, self.rules.policy, self.rules.register)
         behind = because.assignment
         feed, _, line = (behind.origin if behind else "").rpartition(":")
-        adopted = Change(
-            kind=Kind.ADOPT,
-            uid=account.uid,
-            matricule=account.matricule,
-            before=before,
-            after={**account_facts(account), "aliases": sorted(account.aliases), **after},
-            reason=Phrase("adopted by its {by}; {why}", by=match.by, why=sentence(because)),
+        facts = {**account_facts(account), "aliases": sorted(account.aliases), **after}
+        reason = Phrase("adopted by its {by}; {why}", by=match.by, why=sentence(because))
+        adopted = replace(
+            change_of(account, Kind.ADOPT, before, facts, reason, self.as_of),
             effective=account.state_from or self.as_of,
             feed=feed or None,
             line=int(line) if line.isdigit() else None,
-            establishments=home_establishments(account, self.as_of),
-            profiles=account.profiles,
         )
         # guards count what the rules remove from an entry that had all rights until now
         losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]

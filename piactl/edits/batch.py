@@ -47,31 +47,30 @@ class AccountOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreparedAccount:
-    """One account of a command: what would change, and the write; or the `error` that prevents it.
+    """One account of a command: what would change, and the writes in order; or the `error` that prevents it.
 
-    If `write` is None without an error, nothing has to change. `outlook` is what follows on later days.
-    `then` are the writes of entries below the account that follow, in order, once `write` was made; `note` is
-    a sentence for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what
-    an undo takes back, if that is not the `write`. `people` are the accounts before the change, for a preview
+    Without `writes` and without an error, nothing has to change. Each write is made once those before it were
+    made. `outlook` is what follows on later days; `note` is a sentence for the person who asked, once it is
+    done; `notice` is the message to the owner. `undo` is what an undo takes back, if that is not the first
+    write. `people` are the accounts before the change, for a preview
     to name their owners.
     """
 
     name: str
     uid: str = ""
     changes: tuple[Change, ...] = ()
-    write: Write | None = None
+    writes: tuple[Write, ...] = ()
     outlook: tuple[tuple[date, str], ...] = ()
     error: PiactlError | None = None
-    then: tuple[Write, ...] = ()
     note: str = ""
     notice: OwnerNotice | None = None
     undo: tuple[Write, ...] = ()
     people: tuple[Account, ...] = ()
 
     @property
-    def writes(self) -> tuple[Write, ...]:
-        """All its writes, in order."""
-        return (self.write, *self.then) if self.write is not None else ()
+    def write(self) -> Write | None:
+        """The first write."""
+        return self.writes[0] if self.writes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     if not batch.writes:
         return result
     done = Done(run.order.run, results=result.outcomes)
-    then = {account.uid: account.then for account in batch.accounts if account.then}
+    then = {account.uid: account.writes[1:] for account in batch.accounts if account.writes[1:]}
     try:
         with begin_run(run, writer, locked=False, dated=True) as begun:
             if batch.approval is not None:
@@ -247,9 +246,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
             if batch.reserve is not None:
                 batch.reserve(writer)
             promise_notices(begun, [a.notice for a in batch.accounts if a.write and a.notice])
-            undo = [
-                row for account in batch.accounts for row in account.undo or filter(None, [account.write])
-            ]
+            undo = [row for account in batch.accounts for row in account.undo or account.writes[:1]]
             write_alone(begun, batch.writes, done, stop, then, undo, run.finish)
     except PiactlError as error:
         if not result.outcomes and not isinstance(error, ReplyLost):

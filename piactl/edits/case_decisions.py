@@ -21,7 +21,7 @@ from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
-from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
+from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record, stored
 from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
@@ -36,11 +36,24 @@ from piactl.runs.run import CommandRun
 
 def find_case(reader: Reader, state: str, id_: str) -> tuple[Case, bytes]:
     """A case, and the bytes of its record. Raises NotFound, UnreadableRecord."""
-    entry = reader.read(Places(state).case(id_), [DATA])
-    if entry is None:
+    case, data = stored_case(reader, state, id_)
+    if case is None or data is None:
         raise NotFound(Phrase("{id}: there is no such case; see: piactl match list", id=id_))
-    data = entry.first(DATA) or b""
-    return parsed(entry.dn, data, CASE), data
+    return case, data
+
+
+def stored_case(reader: Reader, state: str, id_: str) -> tuple[Case | None, bytes | None]:
+    """A case, and the bytes of its record; None if there is none. Raises UnreadableRecord."""
+    place = Places(state).case(id_)
+    data = stored(reader.read(place, [DATA]))
+    return (parsed(place, data, CASE), data) if data is not None else (None, None)
+
+
+def case_row(store: AccountStore, case: Case, data: bytes | None, uid: str, reason: str) -> Write | None:
+    """The write of a case, whose record holds `data`, as it follows the write of an account; None if the
+    record says the same."""
+    write = record_write(Places(store.directory.state).case(case.id), data, to_json(case))
+    return write.with_reason(uid, (Kind.UPDATE.value,), reason) if write is not None else None
 
 
 def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
@@ -66,7 +79,7 @@ def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) 
     """A case with what HR states beside each account and newcomer; private addresses are masked."""
     policy = store.policy
     sides = [_side(case.matricule, name_text(case.person), case.person, "", (), policy)]
-    for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
+    for entry in read_accounts_named(*store.managed, list(case.accounts)):
         if not isinstance(entry, Unreadable):
             account, words = entry.account, case.evidence.get(entry.account.uid, ())
             name = "" if account.matricule is None else name_text(account)
@@ -266,20 +279,18 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
         decision.one, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=id_, reason=decision.reason)
     )
     note = Phrase("the next night with the feed brings the posts of the matricule")
-    then = (_decision_row(store, case, data, decision, decision.one),)
+    writes = (row, _decision_row(store, case, data, decision, decision.one))
     people = (entry.account,)
-    return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note, people=people),))
+    return Batch((PreparedAccount(id_, decision.one, writes=writes, note=note, people=people),))
 
 
 def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> Write:
     """The write of a decision, as it follows the write of an account."""
-    record = to_json(replace(case, decision=decision))
-    write = record_write(Places(store.directory.state).case(case.id), data, record)
-    if write is None:
+    reason = Phrase("case {id}: {reason}", id=case.id, reason=decision.reason)
+    row = case_row(store, replace(case, decision=decision), data, uid, reason)
+    if row is None:
         raise ActRefused(Phrase("{id}: this is the decision already", id=case.id))
-    return write.with_reason(
-        uid, (Kind.UPDATE.value,), Phrase("case {id}: {reason}", id=case.id, reason=decision.reason)
-    )
+    return row
 
 
 def joined_account(store: AccountStore, case: Case, matricule: str) -> str:
@@ -309,8 +320,8 @@ def prepare_separation(
     if prepared.error is not None:
         raise prepared.error
     note = Phrase("matricule {matricule} and its posts are taken off {uid}", matricule=matricule, uid=uid)
-    then = (*prepared.then, _decision_row(store, case, data, decision, uid))
-    return replace(batch, accounts=(replace(prepared, then=then, note=note),))
+    writes = (*prepared.writes, _decision_row(store, case, data, decision, uid))
+    return replace(batch, accounts=(replace(prepared, writes=writes, note=note),))
 
 
 def are_one_account(store: AccountStore, case: Case) -> bool:
@@ -318,7 +329,7 @@ def are_one_account(store: AccountStore, case: Case) -> bool:
     owner = owner_of(store, case.matricule)
     if owner is None:
         return False
-    others = read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts))
+    others = read_accounts_named(*store.managed, list(case.accounts))
     uids = {
         merged_into(entry.account, store.keys) or entry.account.uid
         for entry in others

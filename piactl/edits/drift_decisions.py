@@ -10,6 +10,7 @@ from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.diff import change_of
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.memory import Vanished
 from piactl.core.plan.write import Write
@@ -25,9 +26,9 @@ from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.planning.drift_fates import resolved, wanted
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.plan_rows import RESTORED
+from piactl.planning.vanished import recheck_vanished, vanished_drift, vanished_words
 from piactl.runs.undo_log import logged_values
 
 _REBUILT = (
@@ -56,8 +57,8 @@ def standing_drift(
 ) -> list[Drift]:
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    gone = still_gone(accounts, store.vanished)
+    accounts = store.managed
+    gone = recheck_vanished(accounts, store.vanished)
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
         drifts = [
@@ -85,15 +86,12 @@ def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) ->
         made = prepared_account(store, name, ours, act, author.reason)
         if entry.drift is not None and (entry.drift.baseless or made.write is None):
             made = _based(store, ours, made, author)
-        rows = [*devices, *filter(None, [made.write])]
         changes = (
             *([_removed(entry.account, devices, store.rules, author)] if devices else []),
             *made.changes,
         )
         note = joined(filter(None, [_given_up(entry, store), made.note]))
-        return replace(
-            made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]), note=note
-        )
+        return replace(made, changes=changes, writes=(*devices, *made.writes), note=note)
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, name, gone)
@@ -137,28 +135,18 @@ def _settling(store: AccountStore, entry: Entry) -> Entry:
 def _based(store: AccountStore, entry: Entry, made: PreparedAccount, author: Author) -> PreparedAccount:
     """The account with a new base, because another program removed the old one."""
     name, account = store.encoding.name(BASE), entry.account
-    base_change = Change(
-        kind=Kind.DRIFT,
-        uid=account.uid,
-        matricule=account.matricule,
-        before={"attributes": [name], "theirs": []},
-        after={
-            "attributes": [name],
-            "class": DriftClass.LOOSENING.value,
-            "ours": [Phrase("{name}: made anew", name=name)],
-        },
-        reason=Phrase(
-            "its base is made anew: what the rules do not give counts as on the entry; {note}",
-            note=author.note,
-        ),
-        effective=store.as_of,
+    before = {RESTORED: [name], "theirs": []}
+    ours = [Phrase("{name}: made anew", name=name)]
+    after = {RESTORED: [name], "class": DriftClass.LOOSENING.value, "ours": ours}
+    reason = Phrase(
+        "its base is made anew: what the rules do not give counts as on the entry; {note}", note=author.note
     )
+    base_change = change_of(account, Kind.DRIFT, before, after, reason, store.as_of)
     changes = (base_change, *made.changes)
     kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
-    write = made.write if made.write else Write("modify", entry.dn)
-    write = with_base(store.encoding, entry, write) if made.write is None else write
+    write = made.write or with_base(store.encoding, entry, Write("modify", entry.dn))
     row = write.with_reason(account.uid, kinds, author.reason)
-    return replace(made, changes=changes, write=row, note=_ITS_OWN)
+    return replace(made, changes=changes, writes=(row,), note=_ITS_OWN)
 
 
 def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
@@ -201,17 +189,12 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
         write = account_write(store.directory, store.encoding, entry, account)
         if write is None:
             return PreparedAccount(name, account.uid)
-        change = Change(
-            kind=Kind.UPDATE,
-            uid=account.uid,
-            matricule=account.matricule,
-            before={"identifiers": sorted(former)},
-            after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
-            reason=Phrase("what another program wrote is adopted; {note}", note=author.note),
-            effective=store.as_of,
-        )
+        before = {"identifiers": sorted(former)}
+        after = {"identifiers": sorted(text for drift in drifts for text in drift.theirs)}
+        reason = Phrase("what another program wrote is adopted; {note}", note=author.note)
+        change = change_of(account, Kind.UPDATE, before, after, reason, store.as_of)
         row = write.with_reason(account.uid, (change.kind.value,), author.reason)
-        return PreparedAccount(name, account.uid, (change,), row)
+        return PreparedAccount(name, account.uid, (change,), (row,))
 
     return guarded(store, _each(store, names, prepared))
 
@@ -262,8 +245,8 @@ def _each(
     """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
     vanished = store.vanished
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
-    gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
+    accounts = store.managed
+    gone = recheck_vanished(accounts, {name: vanished[name] for name in names if name in vanished})
 
     def prepared(name: str) -> PreparedAccount:
         vanished_account = gone[name]
@@ -343,15 +326,10 @@ def _rebuilt_words(account: Account) -> str:
 
 def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
     """The change that removes the devices which another program added."""
-    return Change(
-        kind=Kind.DRIFT,
-        uid=account.uid,
-        matricule=account.matricule,
-        before={"theirs": [f"{DEVICE}: {device.dn}" for device in devices]},
-        after={"class": DriftClass.LOOSENING.value, "ours": []},
-        reason=Phrase("another program added a device; {note}", note=author.note),
-        effective=rules.as_of,
-    )
+    before = {"theirs": [f"{DEVICE}: {device.dn}" for device in devices]}
+    after = {"class": DriftClass.LOOSENING.value, "ours": []}
+    reason = Phrase("another program added a device; {note}", note=author.note)
+    return change_of(account, Kind.DRIFT, before, after, reason, rules.as_of)
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:

@@ -55,6 +55,7 @@ from piactl.directory.store.state_records import cases_in, drift_in, last_in, va
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
+from piactl.planning.inputs.account_index import ManagedAccounts
 
 View = Mapping[str, Any]
 _MAYBE_EMPTY = ("corps", "position", "modality")
@@ -88,6 +89,10 @@ class AccountStore:
     rules_on: Callable[[date], Rules]
     namespaces: Collection[str] = (COMMON,)
     unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
+
+    @property
+    def managed(self) -> ManagedAccounts:
+        return ManagedAccounts(self.reader, self.directory, self.encoding)
 
     @cached_property
     def rules(self) -> Rules:
@@ -184,7 +189,8 @@ def find_entry(store: AccountStore, name: str) -> Entry:
                 )
             )
         unknown = Phrase("{name}: no account has this uid, address, alias or matricule", name=name)
-        raise NotFound(joined([unknown, *_nearest(store, name)]))
+        by_name = Phrase("by the name of the person: piactl account find NAME")
+        raise NotFound(joined([unknown, _nearest(store, name) or by_name]))
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
@@ -205,22 +211,21 @@ def find_entry(store: AccountStore, name: str) -> Entry:
     return entry
 
 
-def _nearest(store: AccountStore, name: str) -> Iterator[Phrase]:
+def _nearest(store: AccountStore, name: str) -> Phrase | None:
     """`did you mean UID?` if there is one that differs by a typing error after its first letters."""
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
-        return
-    uids = read_uids(store.reader, store.directory, store.encoding, local[:3])
+        return None
+    uids = read_uids(*store.managed, local[:3])
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
-    if best:
-        yield Phrase("did you mean {word}?", word=best[0])
+    return Phrase("did you mean {word}?", word=best[0]) if best else None
 
 
 def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
     """The accounts with this uid, address, alias or matricule, which may be in any namespace."""
     namespaces = () if ":" in name else store.namespaces
     matricules = [qualified(namespace, name) for namespace in namespaces] or [read_matricule(name)]
-    return find_accounts(store.reader, store.directory, store.encoding, store.keys, name, matricules)
+    return find_accounts(*store.managed, store.keys, name, matricules)
 
 
 def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
@@ -249,7 +254,7 @@ def with_person_facts(
     if not {*columns} & {*PERSON_COLUMNS}:
         return [{**row} for row in rows]
     uids = list(dict.fromkeys(str(row["uid"]) for row in rows))
-    entries = read_accounts_named(store.reader, store.directory, store.encoding, uids)
+    entries = read_accounts_named(*store.managed, uids)
     facts = {
         entry.account.uid: person_facts(entry.account, store.rules)
         for entry in entries

@@ -19,7 +19,7 @@ from piactl.core.model.person import Assignment, Person, namespace_of, read_matr
 from piactl.core.model.policy import MERGE
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import change_of
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.plan import Basis, Plan
 from piactl.core.plan.write import Values, Write
@@ -43,17 +43,14 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
-from piactl.directory.store.records import DATA, Places, parsed, record_write
-from piactl.directory.store.state_records import CASE
-from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
+from piactl.edits.case_decisions import case_row, stored_case
 from piactl.edits.found_accounts import AccountStore, find_account, find_entry
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words
-from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.plan_rows import foreign_values
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import write_beside
@@ -115,16 +112,15 @@ def prepare_merge(
         name,
         source.account.uid,
         changes=changes,
-        write=rows[0],
+        writes=tuple(rows),
         outlook=taking.outlook,
-        then=tuple(rows[1:]),
         note=Phrase(
             "{compared}\nit is merged into {uid}, which has its addresses; its password and devices end",
             compared=_all_words(compared),
             uid=into.account.uid,
         ),
         people=(source.account, into.account),
-        undo=(undo, *filter(None, [taking.write])),
+        undo=(undo, *taking.writes),
     )
     return guarded(store, (merge,))
 
@@ -166,7 +162,7 @@ def merge_plan(batch: Batch, store: AccountStore) -> ReadyPlan:
     accounts = {(change.kind.value, change.uid) for change in merge.changes}
     summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
     plan = Plan(basis, changes=merge.changes, refusals=batch.refusals, summary=summary)
-    return ReadyPlan(plan, [*filter(None, [merge.write]), *merge.then], (), None)
+    return ReadyPlan(plan, merge.writes, (), None)
 
 
 def _rows(
@@ -192,12 +188,12 @@ def _rows(
         ),
         reason,
     )
-    foreign = foreign_values(ManagedAccounts(store.reader, store.directory, encoding), [uid])[uid]
+    foreign = foreign_values(store.managed, [uid])[uid]
     rights = encoding.name("eduPersonEntitlement")
     erased = {name: values for name, values in foreign.items() if name != rights}
     before = [begins, *_credentials(store, source, erased)]
     rows = [write.with_reason(uid, _GOES, reason) for write in before if write is not None]
-    rows += filter(None, [taking.write])
+    rows += taking.writes
     ends = _buried(store, Entry(source.dn, on_its_way, values, base=first, uuid=source.uuid))
     rows += [ends.with_reason(uid, _GOES, reason)] if ends else []
     return rows, taking
@@ -250,17 +246,9 @@ def _going(source: Account, into: Account, rules: Rules, author: Author, differ:
             differ=joined(differ, "{first}, {second}"),
             note=author.note,
         )
-    return Change(
-        kind=Kind.DEACTIVATE,
-        uid=source.uid,
-        matricule=source.matricule,
-        before={"state": source.state.value, "address": source.address},
-        after={"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid},
-        reason=reason,
-        effective=rules.as_of,
-        establishments=home_establishments(source, rules.as_of),
-        profiles=source.profiles,
-    )
+    before = {"state": source.state.value, "address": source.address}
+    after = {"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid}
+    return change_of(source, Kind.DEACTIVATE, before, after, reason, rules.as_of)
 
 
 def finish_merges(run: Run, store: AccountStore, marked: Sequence[Entry | Unreadable]) -> None:
@@ -353,7 +341,7 @@ def prepare_split(
     )
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
     subject = Subject(matricule, None, person, posts, note=author.note)
-    others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
+    others = read_accounts_of(*store.managed, store.keys, [matricule])
     made = next((other for other in others if isinstance(other, Entry) and other.dn != entry.dn), None)
     if made is not None:
         new: PreparedAccount | None = _as_now(store, made, person, posts, author)
@@ -361,7 +349,7 @@ def prepare_split(
         desired = desired_account(subject, store.rules)
         new = intended(store, name, None, desired, author.reason) if desired else None
     ends = [w.with_reason(account.uid, ("split",), author.reason) for w in _credentials(store, entry)]
-    rows = [*ends, *filter(None, [new.write if new else None, remaining.write])]
+    rows = (*ends, *(new.writes if new else ()), *remaining.writes)
     changes = (*remaining.changes, *(new.changes if new else ()))
     addresses, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
     contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
@@ -386,9 +374,8 @@ def prepare_split(
         name,
         account.uid,
         changes=changes,
-        write=rows[0],
+        writes=rows,
         outlook=remaining.outlook,
-        then=tuple(rows[1:]),
         note=note,
         undo=tuple(ends[-1:]),
         people=(account,),
@@ -416,15 +403,11 @@ def _without_number(
         stated=stated(store.keys, person),
         decision=Decision(CaseAnswer.DIFFERENT, author.by, author.reason, store.as_of),
     )
-    place = Places(store.directory.state).case(case.id)
-    entry_before = store.reader.read(place, [DATA])
-    data = (entry_before.first(DATA) or b"") if entry_before else None
-    before = parsed(place, data, CASE) if data else None
+    before, data = stored_case(store.reader, store.directory.state, case.id)
     if before is not None and before.answered(CaseAnswer.DIFFERENT):  # nor is it the number of these
         accounts = tuple(sorted({*before.accounts, uid}))
         case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
-    record = record_write(place, data, to_json(case))
-    rows = [write.with_reason(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
+    decided = case_row(store, case, data, uid, author.reason)
     note = Phrase(
         "no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
         "To take that back: piactl match same {id}",
@@ -432,7 +415,8 @@ def _without_number(
         uid=uid,
         id=case.id,
     )
-    return guarded(store, (replace(taken_off, then=tuple(rows), note=note),))
+    writes = (*taken_off.writes, *filter(None, [decided]))
+    return guarded(store, (replace(taken_off, writes=writes, note=note),))
 
 
 def prepare_rekey(

@@ -39,10 +39,10 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
-from piactl.planning.deleted_entries import taken_names
 from piactl.planning.drift_fates import held_words, resolved
-from piactl.planning.inputs.account_index import ManagedAccounts, numbers_of
+from piactl.planning.inputs.account_index import numbers_of
 from piactl.planning.plan_rows import planned_row
+from piactl.planning.vanished import taken_names
 
 
 def prepare(
@@ -65,7 +65,7 @@ def prepare(
         gone = removal_write(store.reader, entry.dn, compromised.activation_policy)
         add, delete = {**row.add, **gone.add}, {**row.delete, **gone.delete}
         row = replace(row, add=add, delete=delete, kinds=(*row.kinds, PASSWORD))
-        return replace(prepared, write=row)
+        return replace(prepared, writes=(row,))
 
     return guarded(store, prepare_each(store, names, prepare_one))
 
@@ -184,14 +184,14 @@ def _prepared(
         after = [(over, HAND_ENDED), (over, Phrase("state {state}", state=then.state.words))]
         ahead = [*(event for event in ahead if event[0] < over), *after]
     person = entry.account if entry is not None else desired.account
-    return PreparedAccount(name, uid, row.changes, row, tuple(ahead), people=(person,))
+    return PreparedAccount(name, uid, row.changes, (row,), tuple(ahead), people=(person,))
 
 
 def _addressed(store: AccountStore, desired: Desired) -> Desired:
     """The desired account with the names and the number that a night would give it."""
     account_list = read_account_list(store.reader, store.directory.state, UnreadableRecords())
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
-    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    accounts = store.managed
     names = {local_of(name) for name in read_identifiers(*accounts)}
     taken = taken_names(accounts, store.rules, listed, owners, names)
     numbers = numbers_of(accounts, store.policy, listed)
@@ -214,7 +214,7 @@ def guarded(store: AccountStore, accounts: tuple[PreparedAccount, ...]) -> Batch
 
 def owner_of(store: AccountStore, matricule: str) -> Entry | None:
     """The account that has a matricule, even if it is archived. Raises PiactlError if it cannot be read."""
-    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
+    for entry in read_accounts_of(*store.managed, store.keys, [matricule]):
         if not isinstance(entry, Entry):
             raise PiactlError(entry.why)
         return entry

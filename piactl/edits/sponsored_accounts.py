@@ -12,7 +12,7 @@ from piactl.core.edits.assignments import added_override, check_assignment, refu
 from piactl.core.edits.states import extend
 from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
+from piactl.core.model.person import Assignment, Person, read_matricule
 from piactl.core.naming.implausible_values import internal_address
 from piactl.core.rules.desired import Subject, desired_account, name_problem
 from piactl.directory.store.accounts import Entry
@@ -106,11 +106,8 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
     missing = [f"--{name.replace('_', '-')}" for name in needed if not getattr(newcomer, name)]
     if missing:
         raise UsageError(Phrase("a new account needs more: add {missing}", missing=", ".join(missing)))
-    uai, why = read_uai(newcomer.uai)
-    if uai is None:
-        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
     return Assignment(
-        uai=uai,
+        uai=newcomer.uai,
         function=newcomer.function.strip().upper(),
         start=newcomer.start or as_of,
         end=newcomer.until,

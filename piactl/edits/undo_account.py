@@ -12,7 +12,7 @@ from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.diff import change_of
 from piactl.core.plan.memory import LastRun
 from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
@@ -286,18 +286,9 @@ class Inverting:
 
     def _released(self, account: Account) -> Change:
         """The change that releases an adopted entry."""
-        return Change(
-            kind=Kind.UPDATE,
-            uid=account.uid,
-            matricule=account.matricule,
-            before={"managed": "yes"},
-            after={"managed": "no"},
-            reason=self.reason,
-            effective=self.rules.as_of,
-            establishments=home_establishments(account, self.rules.as_of),
-            profiles=account.profiles,
-            protected=self._protected(account),
-        )
+        managed, released = {"managed": "yes"}, {"managed": "no"}
+        change = change_of(account, Kind.UPDATE, managed, released, self.reason, self.rules.as_of)
+        return replace(change, protected=self._protected(account))
 
     def _returns(self, current: Account, undone: Account) -> tuple[str, ...]:
         subject = Subject(undone.matricule, undone, None, undone.assignments)

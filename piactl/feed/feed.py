@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from types import MappingProxyType
 
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import ROW, FeedFacts
@@ -84,12 +83,9 @@ def understood(written: RowWriter) -> dict[str, object]:
     }
 
 
-def first_faults(
-    rejections: Iterable[Rejection], before: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-) -> dict[str, tuple[str, ...]]:
-    """The first rejections of each column, after those `before`, with their lines and without the next
-    step."""
-    faults = dict(before)
+def first_faults(rejections: Iterable[Rejection]) -> dict[str, tuple[str, ...]]:
+    """The first rejections of each column, with their lines and without the next step."""
+    faults: dict[str, tuple[str, ...]] = {}
     for rejection in rejections:
         column = rejection.column or ROW
         listed = faults.get(column, ())

@@ -25,7 +25,6 @@ from piactl.feed.error_codes import Refusal, refusal, refused
 from piactl.feed.feed import (
     Feed,
     file_remarks,
-    first_faults,
     row_remarks,
     set_remarks,
 )
@@ -176,7 +175,6 @@ class FeedReader:
         raw_lines = {n: raw for n, raw in enumerate(self._stream, 1) if n in lines} if lines else {}
         people = len(builder.people) + len(builder.held)
         facts = self._facts_of_rows(self._facts_of_file(), people, builder.unattributed)
-        facts = replace(facts, wrong=first_faults(builder.rejections))
         feed = self._feed_of(builder, facts, raw_lines)
         return replace(feed, remarks=self.remarks(feed.duplicates, feed.unusual_numens))
 

@@ -135,7 +135,7 @@ class ActivationDelivery:
             )
         row = write.with_reason(account.uid, ("password",), reason)
         notice = self.guard.notice(account, PASSWORD)
-        return PreparedAccount(name, account.uid, write=row, note=joined(notes), notice=notice)
+        return PreparedAccount(name, account.uid, writes=(row,), note=joined(notes), notice=notice)
 
     def begin(self, writer: Writer) -> Writer:
         if self.to is not None:

@@ -118,11 +118,8 @@ def prepared(
     holder: DeviceHolder, kind: str, reason: str, writes: Sequence[Write | None], note: str
 ) -> PreparedAccount:
     """The writes in order, without those that are None."""
-    rows = [row(holder, kind, reason, write) for write in writes if write is not None]
-    uid = holder.account.uid
-    if not rows:
-        return PreparedAccount(holder.name, uid, note=note)
-    return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
+    rows = tuple(row(holder, kind, reason, write) for write in writes if write is not None)
+    return PreparedAccount(holder.name, holder.account.uid, writes=rows, note=note)
 
 
 def link(holder: DeviceHolder, device: str) -> Write | None:

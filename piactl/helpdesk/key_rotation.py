@@ -180,6 +180,4 @@ def prepare_reseals(store: AccountStore, key: str, reason: str) -> Batch:
     by_uid: dict[str, list[Write]] = {}
     for uid, write in reseals(store, key):
         by_uid.setdefault(uid, []).append(write.with_reason(uid, ("reseal",), reason))
-    return Batch(
-        tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())
-    )
+    return Batch(tuple(PreparedAccount(uid, uid, writes=tuple(rows)) for uid, rows in by_uid.items()))

@@ -1,9 +1,7 @@
 """An activation password or another device for somebody who cannot prove who they are: one operator requests
 it, and a second one approves it, once.
 
-A request and its end are two records below `ou=requests`, which the access rules let the help desk add and
-neither change nor delete. Each request is sealed under the keys of piactl: another program that knows the
-password of the help desk can add a record, but none that counts.
+A request and its end are two records below `ou=requests`; the request is sealed.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from piactl.core.credentials.passwords import ALPHABET, LENGTH
@@ -36,16 +33,14 @@ from piactl.directory.store.records import (
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
-    dumps,
     instant_of,
     new_record,
-    parsed,
     read_records,
     set_record,
     stored,
-    text_of,
 )
-from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
+from piactl.directory.store.sealed_records import SealedRecords
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, to_json
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import Exit, PiactlError
@@ -93,10 +88,9 @@ class Request:
         return self.at + HOURS
 
     @property
-    def record(self) -> dict[str, Any]:
-        """What its record says of it, without its name, which is that of the record."""
+    def facts(self) -> dict[str, Any]:
+        """What was requested, as JSON has it."""
         facts: dict[str, Any] = to_json(replace(self, ended=None))
-        del facts["name"]
         return facts
 
     @property
@@ -123,15 +117,10 @@ class Requests:
     def all(self) -> Iterator[Request]:
         """Every request that can be read, ended ones too, the oldest first; those of other programs are added
         to `unreadable`."""
-        requests = []
-        for entry in _records(self.reader, self.state):
-            name = cn_of(entry)
-            if name.endswith(_ENDED):
-                continue
-            request = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, name))
-            if request is not None:
-                requests.append(replace(request, ended=self._end(name)))
-        yield from sorted(requests, key=lambda request: (request.at, request.name))
+        entries = _records(self.reader, self.state)
+        requests = [entry for entry in entries if not cn_of(entry).endswith(_ENDED)]
+        for request in self._sealed.read_all(requests, self.unreadable):
+            yield replace(request, ended=self._end(request.name))
 
     def open(self, now: datetime) -> list[Request]:
         return [request for request in self.all() if request.ended is None and now < request.until]
@@ -146,7 +135,7 @@ class Requests:
             raise RequestNotFound(
                 Phrase("{name}: there is no such request. See: piactl password requests", name=name)
             )
-        request = replace(parsed(dn, data, partial(self._read, name)), ended=self._end(name))
+        request = replace(self._sealed.read(dn, name, data), ended=self._end(name))
         if request.ended is not None:
             raise ActRefused(Phrase("{name}: {text}", name=name, text=_end_words(request.ended)))
         if now >= request.until:
@@ -243,8 +232,7 @@ class Requests:
                 device = _waiting(find_holder(store, uid, identity))
             instant = now.replace(microsecond=0)
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
-            record = {**request.record, "seal": self.keys.digest("request", _sealed(request))}
-            write = new_record(child(self._folder, "cn", request.name), record)
+            write = self._sealed.write(self._folder, request)
             note = Phrase(
                 "requested; another operator approves it until {time}: piactl {command} {name}",
                 time=shown_time(request.until, self.timezone),
@@ -252,7 +240,7 @@ class Requests:
                 name=request.name,
             )
             return PreparedAccount(
-                name, uid, write=write.with_reason(uid, (f"{kind}-request",), reason), note=note
+                name, uid, writes=(write.with_reason(uid, (f"{kind}-request",), reason),), note=note
             )
 
         return Batch(prepare_each(store, names, prepared))
@@ -265,7 +253,7 @@ class Requests:
         open_requests = self.open(now)
 
         def followed(prepared: PreparedAccount) -> PreparedAccount:
-            if prepared.write is None:
+            if not prepared.writes:
                 return prepared
             uid, reason = prepared.uid, author.reason
             rows = [
@@ -276,7 +264,7 @@ class Requests:
             holder = find_holder(store, uid)
             kept = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
             rows += [device_row(holder, "otp-remove", reason, w) for w in deletions(holder.others(kept))]
-            return replace(prepared, then=(*prepared.then, *rows))
+            return replace(prepared, writes=(*prepared.writes, *rows))
 
         return replace(batch, accounts=tuple(map(followed, batch.accounts)))
 
@@ -284,11 +272,9 @@ class Requests:
     def _folder(self) -> str:
         return Places(self.state).folder(REQUESTS)
 
-    def _read(self, name: str, record: Record) -> Request:
-        request: Request = from_json(Request, {**record, "name": name})
-        if not self.keys.matches(text_of(record, "seal"), "request", _sealed(request)):
-            raise Misshapen(Phrase("its seal is not of piactl's keys: another program wrote it"))
-        return request
+    @property
+    def _sealed(self) -> SealedRecords[Request]:
+        return SealedRecords(Request, "request", "request", self.keys)
 
     def _end(self, name: str) -> Record | None:
         """The record that ends the request, {} if it cannot be read, None if there is none."""
@@ -373,12 +359,9 @@ def _waiting(holder: DeviceHolder) -> str:
 
 LAYOUTS[Request] = Layout(
     brief=("ended",),
+    names={"name": "request"},
     forms={"at": Form(lambda instant: instant.isoformat(timespec="seconds"), instant_of)},
 )
-
-
-def _sealed(request: Request) -> str:
-    return dumps({**request.record, "request": request.name}).decode()
 
 
 def _new_name() -> str:

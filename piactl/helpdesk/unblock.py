@@ -95,7 +95,7 @@ def _prepared(
     note = joined(notes)
     if write is None:
         return PreparedAccount(name, uid, note=note)
-    return PreparedAccount(name, uid, write=write.with_reason(uid, ("unblock",), reason), note=note)
+    return PreparedAccount(name, uid, writes=(write.with_reason(uid, ("unblock",), reason),), note=note)
 
 
 def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:

@@ -21,7 +21,6 @@ from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.read_feed import FeedReader
 from piactl.phrase import Phrase
-from piactl.planning.deleted_entries import newly_gone, still_gone
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import (
@@ -38,6 +37,7 @@ from piactl.planning.make_plan import Planning
 from piactl.planning.night_db import NightDb
 from piactl.planning.read_state import RunState
 from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.vanished import find_vanished, recheck_vanished
 from piactl.private_files import room_on_disk
 
 PEOPLE = 1_000
@@ -72,8 +72,8 @@ def build_plan(
         listing = {name for name, source in settings.sources.items() if source.full}
         night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
         night.refresh(accounts, tick)
-        gone = newly_gone(state.listed, night.uids, rules.as_of)
-        gone = still_gone(accounts, {**gone, **state.memory.vanished})
+        gone = find_vanished(state.listed, night.uids, rules.as_of)
+        gone = recheck_vanished(accounts, {**gone, **state.memory.vanished})
         state = state.remembering(vanished=gone)
         people = _People(state, night)
         people.want(rules)

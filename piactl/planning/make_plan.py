@@ -49,7 +49,6 @@ from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted
-from piactl.planning.deleted_entries import taken_names, vanished_drift
 from piactl.planning.drift_fates import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
@@ -63,6 +62,7 @@ from piactl.planning.plan_table import PlanTable
 from piactl.planning.read_state import RunState
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.sponsors import ADVICE, leaving_sponsors
+from piactl.planning.vanished import taken_names, vanished_drift
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""

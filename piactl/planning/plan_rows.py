@@ -14,7 +14,7 @@ from itertools import chain
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
-from piactl.core.plan.diff import changes_of, home_establishments
+from piactl.core.plan.diff import change_of, changes_of
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.plan.memory import Memory, Waiting
 from piactl.core.plan.plan import Hold, HoldCode
@@ -378,7 +378,7 @@ def changes_of_write(
             "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
         )
         facts = {LAYOUT: formed}
-        changes.append(_change(desired, Kind.UPDATE, facts, facts, reason, rules))
+        changes.append(change_of(desired.account, Kind.UPDATE, facts, facts, reason, rules.as_of))
     return changes
 
 
@@ -405,7 +405,7 @@ def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterato
         before = {RESTORED: names, "theirs": [f"{d.attribute}: {v}" for d in some for v in d.theirs]}
         ours = [f"{d.attribute}: {v}" for d in some for v in d.ours]
         after = {RESTORED: names, "class": drift_class.value, "ours": ours}
-        yield _change(desired, Kind.DRIFT, before, after, reason, rules)
+        yield change_of(desired.account, Kind.DRIFT, before, after, reason, rules.as_of)
 
 
 def _changed_by_others(desired: Desired, written: Sequence[str], encoding: Encoding) -> list[str]:
@@ -437,18 +437,4 @@ def _restored(desired: Desired, write: Write, names: list[str], rules: Rules, en
             reason = Phrase(
                 "the account is locked, and its dates alone count only where a password policy applies"
             )
-    return _change(desired, Kind.UPDATE, before, after, reason, rules)
-
-
-def _change(desired: Desired, kind: Kind, before: Facts, after: Facts, reason: str, rules: Rules) -> Change:
-    return Change(
-        kind=kind,
-        uid=desired.account.uid,
-        matricule=desired.account.matricule,
-        before=before,
-        after=after,
-        reason=reason,
-        effective=rules.as_of,
-        establishments=home_establishments(desired.account, rules.as_of),
-        profiles=desired.account.profiles,
-    )
+    return change_of(desired.account, Kind.UPDATE, before, after, reason, rules.as_of)

@@ -1,8 +1,6 @@
 """Two people for a plan: one makes it, another approves or rejects it, and `apply` checks that they differ.
 
-An approval is a record below `ou=approvals`. The access rules let the identity approver add one and nobody
-change one. It is sealed under the keys of piactl together with its name, so that a copy, or a record that was
-made without the keys, does not count; neither does a record that another identity added.
+An approval is a sealed record below `ou=approvals`, and counts only if the identity approver added it.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from piactl.core.model.keyed_digests import DigestKeys
@@ -29,26 +26,22 @@ from piactl.core.plan.approval_rules import (
 from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import Outcome, Reader
+from piactl.directory.port import Outcome, RawEntry, Reader
 from piactl.directory.store.records import (
     APPROVALS,
     AUTHORS,
-    DATA,
     Record,
     Records,
     UnreadableRecord,
     UnreadableRecords,
-    cn_of,
-    dumps,
     instant_of,
-    new_record,
     read_records,
     set_record,
-    text_of,
 )
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.state_records import last_in
-from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, Misshapen, from_json, to_json
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout
 from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.actor import known_operator
@@ -64,12 +57,6 @@ BREAK_GLASS = "break-glass"
 ALARM = timedelta(days=30)
 """How long status, metrics and doctor show such a run."""
 TWO = Phrase("two people are needed")
-_PURPOSE = "approval"
-
-
-def read_approvals(reader: Reader, state: str) -> Records:
-    """The records of approvals and rejections."""
-    return read_records(reader, state, APPROVALS, names=(), beginning=())
 
 
 class ApprovalMissing(UnsafePlan):
@@ -92,31 +79,25 @@ class ApprovalRecords:
     def all(self) -> list[Approval]:
         """The approvals and rejections that count, the oldest first; records of other programs are added to
         `unreadable`."""
-        approvals = []
+        return self._sealed.read_all(self._of_approver(), self.unreadable)
+
+    def _of_approver(self) -> Iterator[RawEntry]:
+        identity = self.directory.identities.get(IdentityName.APPROVER)
         for entry in self.records.later_folder(APPROVALS):
-            if not self._is_of_approver([entry.text(name) for name in AUTHORS]):
+            authors = [entry.text(name) for name in AUTHORS]
+            if identity is not None and all(author and same_dn(author, identity.dn) for author in authors):
+                yield entry
+            else:
                 why = "another identity than the approver wrote the record"
                 self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
-                continue
-            approval = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
-            if approval is not None:
-                approvals.append(approval)
-        return sorted(approvals, key=lambda approval: (approval.at, approval.name))
-
-    def _is_of_approver(self, authors: Sequence[str]) -> bool:
-        identity = self.directory.identities.get(IdentityName.APPROVER)
-        return identity is not None and all(author and same_dn(author, identity.dn) for author in authors)
-
-    def _read(self, name: str, record: Record) -> Approval:
-        approval: Approval = from_json(Approval, {**record, "name": name})
-        if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(approval)):
-            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
-        return approval
 
     def write(self, approval: Approval) -> Write:
         """The write of the record of an approval; it fails if there is a record of that name."""
-        record = {**to_json(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
-        return new_record(child(self.folder, "cn", record.pop("name")), record)
+        return self._sealed.write(self.folder, approval)
+
+    @property
+    def _sealed(self) -> SealedRecords[Approval]:
+        return SealedRecords(Approval, "approval", "name", self.keys)
 
 
 LAYOUTS[Approval] = Layout(
@@ -124,8 +105,12 @@ LAYOUTS[Approval] = Layout(
 )
 
 
-def _sealed(approval: Approval) -> str:
-    return dumps(to_json(approval)).decode()
+def read_approvals(
+    reader: Reader, directory: DirectorySettings, keys: DigestKeys, unreadable: UnreadableRecords
+) -> ApprovalRecords:
+    """The records of approvals and rejections."""
+    records = read_records(reader, directory.state, APPROVALS, names=(), beginning=())
+    return ApprovalRecords(records, directory, keys, unreadable)
 
 
 def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
@@ -321,9 +306,7 @@ def open_approvals(
     """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
     the directory."""
     used = _used(runs)
-    for approval in ApprovalRecords(
-        read_approvals(reader, settings.directory.state), settings.directory, keys, unreadable
-    ).all():
+    for approval in read_approvals(reader, settings.directory, keys, unreadable).all():
         until = approval.at + timedelta(hours=hours)
         over = approval.name in used or any(
             start > approval.at for start in _of_other_plans(runs, approval.plan)
@@ -340,5 +323,4 @@ def open_approvals(
 
 
 def _records(run: Run) -> ApprovalRecords:
-    directory = run.settings.directory
-    return ApprovalRecords(read_approvals(run.writer, directory.state), directory, run.keys, run.unreadable)
+    return read_approvals(run.writer, run.settings.directory, run.keys, run.unreadable)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
-from piactl.config.register import read_register
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.names import name_digest
 from piactl.core.plan.drift import DriftClass
-from piactl.core.rules.desired import local_of, rules_of
+from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
@@ -27,8 +24,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.edits.found_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.deleted_entries import still_gone, vanished_words
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.vanished import recheck_vanished, vanished_words
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckResult, first_ones, worst
 
@@ -52,7 +48,7 @@ def _of_suspects(content: Content) -> tuple[CheckResult, CheckResult]:
 def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
-    for entry in _suspects(_store(content)):
+    for entry in _suspects(content.accounts):
         account = as_found(entry, content.encoding)
         classes.update({drift.drift_class for drift in entry.drift.rows} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
@@ -70,20 +66,6 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
     unlisted = [f"{sentence}, which its ledger of names lacks" for sentence in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
-
-
-def _store(content: Content) -> AccountStore:
-    """The accounts on this day. Another check reports the records that cannot be read."""
-    register = partial(read_register, Path(content.settings.establishments_file))
-    return AccountStore(
-        content.reader,
-        content.directory,
-        content.encoding,
-        content.keys,
-        content.policy,
-        content.today,
-        lambda day: rules_of(content.settings, content.policy, register(), content.keys, day),
-    )
 
 
 def _suspects(store: AccountStore) -> Iterator[Entry]:
@@ -129,11 +111,10 @@ def _suspects(store: AccountStore) -> Iterator[Entry]:
 
 
 def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
-    return readable(store, read_accounts_named(store.reader, store.directory, store.encoding, uids), str)
+    return readable(store, read_accounts_named(*store.managed, uids), str)
 
 
 def gone(content: Content) -> CheckResult:
-    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
-    vanished = still_gone(accounts, _store(content).vanished)
+    vanished = recheck_vanished(content.accounts.managed, content.accounts.vanished)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

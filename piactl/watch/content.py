@@ -6,17 +6,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from piactl.config.read_policy import policy_of
+from piactl.config.register import read_register
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.rules.desired import rules_of
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
+from piactl.edits.found_accounts import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
 from piactl.host_secrets import read_own_keys
 
@@ -83,6 +87,20 @@ class Content:
     @cached_property
     def encoding(self) -> Encoding:
         return encoding_of(self.policy, self.directory, self.keys)
+
+    @cached_property
+    def accounts(self) -> AccountStore:
+        """The accounts on this day. Records that cannot be read are reported by a check of their own."""
+        register = partial(read_register, Path(self.settings.establishments_file))
+        return AccountStore(
+            self.reader,
+            self.directory,
+            self.encoding,
+            self.keys,
+            self.policy,
+            self.today,
+            lambda day: rules_of(self.settings, self.policy, register(), self.keys, day),
+        )
 
     def once(self, name: str, read: Callable[[], _Found]) -> _Found:
         """What `read` returns; it is called once for each name."""

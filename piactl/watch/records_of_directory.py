@@ -44,7 +44,7 @@ from piactl.helpdesk.limits import (
     read_operations,
 )
 from piactl.phrase import counted
-from piactl.runs.approvals import ApprovalRecords, read_approvals
+from piactl.runs.approvals import read_approvals
 from piactl.runs.run_checks import read_announced
 from piactl.runs.run_lock import LONGEST, MARGIN, read_lock
 from piactl.watch.canaries import try_canaries
@@ -221,9 +221,7 @@ def approvals(content: Content) -> CheckResult:
     if not content.policy.approvals.required:
         return fine("the policy asks for no other person")
     directory = content.directory
-    records = ApprovalRecords(
-        read_approvals(content.reader, directory.state), directory, content.keys, content.unreadable
-    )
+    records = read_approvals(content.reader, directory, content.keys, content.unreadable)
     wrong = []
     if records.records.entry(records.folder) is None:
         wrong.append(f"there is no entry {records.folder}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed import read_feed as reader
-from piactl.feed.feed import first_faults
 from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.private_files import nameless_database
@@ -52,9 +50,8 @@ def found(path: Path, known: Container[str] | None) -> object:
         part, _ = feed.of_batch()
     except FeedRefused as refused:
         return refused.refusals
-    facts = replace(feed.facts, wrong=first_faults(part.rejections))
     remarks = feed.remarks(part.duplicates, part.unusual_numens)
-    return facts, part.rejections, dict(part.raw_lines), part.people[NEEDED], remarks
+    return feed.facts, part.rejections, dict(part.raw_lines), part.people[NEEDED], remarks
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_the_server_itself_keeps_the_desk_from_protected_accounts(claire: Academ
         with pytest.raises(DirectoryRefused):
             list(writer.write([row_]))
         with pytest.raises(DirectoryRefused):
-            list(writer.write([made.accounts[0].then[0]]))
+            list(writer.write([made.accounts[0].writes[1]]))
         entry = find_entry(store, UID)
         with pytest.raises(PiactlError, match="cannot be checked"):
             use(configuration, writer, entry, phone.code())

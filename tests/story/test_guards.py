@@ -390,3 +390,18 @@ def test_what_a_killed_night_took_comes_back_too(academy: Academy) -> None:
     assert len(set(services(academy).values())) == 2
     academy.night("2026-11-26", academy.feed(*rows, day="2026-11-26"))
     assert len(set(services(academy).values())) == 1
+
+
+def test_the_guard_that_a_change_of_one_account_breaks_can_be_approved(academy: Academy) -> None:
+    academy.edit("policy.yaml", "rename:     {floor: 15, share: 0.005}", "rename: {max: 0, share: 0.01}")
+    loaded(academy, 3)
+    [uid, *_] = sorted(entry["uid"][0].decode() for entry in academy.accounts().values())
+    words = ["account", "rename", uid, "--usage-name", "Aubry", "--until", "2026-03-20", "--reason", "vu"]
+    with academy.nothing_written():
+        ran = academy.run(*words, "--as-of", "2026-03-01", "--yes")
+    assert ran.code == 4, ran.err
+    command = re.search(r"To go on all the same: piactl (.+)$", ran.err, re.MULTILINE)
+    assert command is not None
+    assert "--allow rename=1" in command[1]
+    approved_run = academy.run(*shlex.split(command[1]))
+    assert approved_run.code == 0, approved_run.err

@@ -324,7 +324,7 @@ def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> N
     settings, policy = configuration.settings, configuration.policy
     guard = OperationGuard(settings, policy, day(0), "somebody", {}, configuration.unreadable)
     row = Write("modify", "uid=x").with_reason("x", ("password",), "")
-    accounts = tuple(PreparedAccount(f"x{n}", f"x{n}", write=row) for n in range(6))
+    accounts = tuple(PreparedAccount(f"x{n}", f"x{n}", writes=(row,)) for n in range(6))
     with open_writer(configuration.settings.directory, "desk", identity_password) as writer:
         both = [guard.guarded(writer, PASSWORD, accounts) for _ in range(2)]
         assert [batch.refusals for batch in both] == [(), ()]

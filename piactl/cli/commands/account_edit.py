@@ -13,7 +13,6 @@ import typer
 
 from piactl.cli.framework.account_batch import (
     AccountCommand,
-    BatchOptions,
     EditOptions,
     Manner,
     begin,
@@ -30,6 +29,7 @@ from piactl.cli.framework.options import (
     NeededLastDay,
     OneName,
     day_option,
+    uai_option,
     with_shared_options,
 )
 from piactl.clock import utc_now
@@ -53,7 +53,7 @@ from piactl.runs.approvals import require_approval
 @with_shared_options
 def lock(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     until: LastDay = None,
     compromised: Annotated[
         bool,
@@ -89,7 +89,7 @@ def _lock_compromised(command: AccountCommand, names: Sequence[str], act: Act) -
 
 
 @with_shared_options
-def unlock(names: Names, options: BatchOptions) -> int:
+def unlock(names: Names, options: EditOptions) -> int:
     """Lift an administrator's lock. The HR data apply again at once. If there is none, lift the lock that
     stayed when HR stopped listing a person whose position locked the account.
 
@@ -102,7 +102,7 @@ def unlock(names: Names, options: BatchOptions) -> int:
 @with_shared_options
 def close(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     from_: Annotated[
         date | None, day_option("--from", "The first closed day (YYYY-MM-DD); today by default.")
     ] = None,
@@ -124,7 +124,7 @@ def close(
 
 
 @with_shared_options
-def reopen(names: Names, options: BatchOptions, until: LastDay = None) -> int:
+def reopen(names: Names, options: EditOptions, until: LastDay = None) -> int:
     """Reopen closed accounts.
 
     Ends a closure by hand or, with --until, renews the last assignment from today to that day. A lock
@@ -139,7 +139,7 @@ def reopen(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 @with_shared_options
 def extend(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     until: NeededLastDay = None,
     sponsor: Annotated[
         str,
@@ -195,7 +195,7 @@ def create(
         str, typer.Option("--family-name", help="The family name, as on the identity card. [required]")
     ] = "",
     given_name: Annotated[str, typer.Option("--given-name", help="The first names. [required]")] = "",
-    uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
+    uai: Annotated[str, uai_option("The establishment. [required]")] = "",
     function: Annotated[
         str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
     ] = "",
@@ -261,7 +261,7 @@ def rekey(
 def merge(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The account that ends.")],
     into: Annotated[str, typer.Argument(metavar="INTO", help="The account that remains.")],
-    options: BatchOptions,
+    options: EditOptions,
     administrator: Annotated[
         bool, typer.Option("--administrator", help="Merge protected accounts too.")
     ] = False,
@@ -405,7 +405,7 @@ def split(
     matricule: Annotated[
         str, typer.Option("--matricule", metavar="MATRICULE", help="The matricule of the other person.")
     ],
-    options: BatchOptions,
+    options: EditOptions,
 ) -> int:
     """Split an account that two people share: one matricule and its assignments get an account of their own.
 

@@ -193,8 +193,7 @@ def requests(
     with reading(configuration) as reader:
         open_requests = requests_of(configuration, reader).open(utc_now())
     rows = [
-        {**request.record, "request": request.name, "until": request.until.isoformat(timespec="seconds")}
-        for request in open_requests
+        {**request.facts, "until": request.until.isoformat(timespec="seconds")} for request in open_requests
     ]
     show_rows(rows, COLUMNS, output)
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
@@ -212,7 +211,7 @@ def _withdraw(name: str, manner: Manner) -> int:
         row = all_requests.withdrawal(request, Author(operator, order.reason), order.run, utc_now())
         people = find_named(store, uid)
         accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))
-        return Batch((PreparedAccount(uid, uid, write=row, note=note, people=accounts),))
+        return Batch((PreparedAccount(uid, uid, writes=(row,), note=note, people=accounts),))
 
     return command.decide(prepared)
 

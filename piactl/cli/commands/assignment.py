@@ -8,22 +8,23 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import BatchOptions, begin
+from piactl.cli.framework.account_batch import EditOptions, begin
 from piactl.cli.framework.options import (
     FirstDay,
     LastDay,
     Names,
     NeededLastDay,
     day_option,
+    uai_option,
     with_shared_options,
 )
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Assignment, read_uai
+from piactl.core.model.person import Assignment
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 
-Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
+Uai = Annotated[str, uai_option("The establishment of the assignment.")]
 Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
@@ -31,8 +32,8 @@ Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 @with_shared_options
 def add(
     names: Names,
-    options: BatchOptions,
-    uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
+    options: EditOptions,
+    uai: Annotated[str, uai_option("The establishment. [required]")] = "",
     function: Annotated[
         str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
     ] = "",
@@ -56,7 +57,7 @@ def add(
 @with_shared_options
 def end_(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     on: Annotated[
         date | None, day_option("--on", "The last day of the assignment (YYYY-MM-DD). [required]")
     ] = None,
@@ -75,7 +76,7 @@ def end_(
     command = begin(options)
     _need({"--on": on})
     last_day = on or command.order.as_of
-    selection = assignments.AssignmentSelector(_uai(uai), function.strip().upper(), from_)
+    selection = assignments.AssignmentSelector(uai, function.strip().upper(), from_)
     act = assignments.end(command.author, selection, last_day, until)
     return command.act_on(names, act)
 
@@ -83,15 +84,15 @@ def end_(
 @with_shared_options
 def move(
     names: Names,
-    options: BatchOptions,
-    to: Annotated[str, typer.Option("--to", metavar="UAI", help="The new establishment. [required]")] = "",
+    options: EditOptions,
+    to: Annotated[str, uai_option("The new establishment. [required]", "--to")] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,
     function: Annotated[
         str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
     uai: Annotated[
-        str, typer.Option("--uai", help="The UAI of the old establishment, if there are several assignments.")
+        str, uai_option("The UAI of the old establishment, if there are several assignments.")
     ] = "",
 ) -> int:
     """Move accounts to another establishment. The old assignment ends the day before the new one starts.
@@ -104,7 +105,7 @@ def move(
     command = begin(options)
     _need({"--to": to, "--until": until})
     new = _assignment(to, function, from_ or command.order.as_of, until)
-    act = assignments.move(command.author, assignments.AssignmentSelector(_uai(uai)), new)
+    act = assignments.move(command.author, assignments.AssignmentSelector(uai), new)
     return command.act_on(names, act)
 
 
@@ -115,14 +116,4 @@ def _need(options: dict[str, object]) -> None:
 
 
 def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
-    return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
-
-
-def _uai(text: str) -> str:
-    """A valid UAI, or "". Raises UsageError."""
-    if not text:
-        return ""
-    known_uai, why = read_uai(text)
-    if known_uai is None:
-        raise UsageError(Phrase("{name}: {text}", name=text, text=why))
-    return known_uai
+    return Assignment(uai=uai, function=function.strip().upper(), start=start, end=end, source=MANUAL)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
+from piactl.cli.framework.account_batch import EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     layout_or_default,
     list_of_accounts,
@@ -61,7 +61,7 @@ def _list_drift(names: Sequence[str], output: Any, as_of: date | None, columns: 
 
 
 @with_shared_options
-def revert(names: Names, options: BatchOptions) -> int:
+def revert(names: Names, options: EditOptions) -> int:
     """Put back what other programs changed on accounts, at once, also what a night would keep. A denial, a
     closure or an end that they removed and whose words are lost is given up: the plan shows what it opens.
 
@@ -72,7 +72,7 @@ def revert(names: Names, options: BatchOptions) -> int:
 
 
 @with_shared_options
-def adopt(names: Names, options: BatchOptions) -> int:
+def adopt(names: Names, options: EditOptions) -> int:
     """Adopt the addresses and names that other programs gave accounts.
 
     Everything else is refused, with the command that gives it.
@@ -83,7 +83,7 @@ def adopt(names: Names, options: BatchOptions) -> int:
 
 
 @with_shared_options
-def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
+def override(names: Names, options: EditOptions, until: LastDay = None) -> int:
     """Keep what other programs changed on accounts until a day, unless it gives access.
 
     `override list` lists such an override, `override end` ends it.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
-from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
+from piactl.cli.framework.account_batch import EditOptions, Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     AsOf,
@@ -18,12 +18,12 @@ from piactl.cli.framework.options import (
     Names,
     NeededLastDay,
     Output,
+    uai_option,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
 from piactl.core.edits import exceptions as edits
 from piactl.core.model.overrides import OverrideKind
-from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy, Service
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import NotFound, UsageError
@@ -32,13 +32,13 @@ from piactl.phrase import Phrase
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
 ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy. [required]")]
-Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
+Uai = Annotated[str, uai_option("The establishment, for a service of establishment scope.")]
 
 
 @with_shared_options
 def grant(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
@@ -55,7 +55,7 @@ def grant(
 @with_shared_options
 def deny(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
@@ -78,18 +78,18 @@ def _except(
     manner: Manner,
 ) -> int:
     command = begin(manner)
-    place = _checked(command.configuration.policy, service, uai)
+    _check_place(command.configuration.policy, service, uai)
     if until is None:
         raise UsageError(Phrase("an exception needs an end: add --until DATE"))
     start = from_ or command.order.as_of
     if until < start:
         raise UsageError(Phrase("--until {until} is before the first day, {start}", until=until, start=start))
     make = edits.grant if grants else edits.deny
-    return command.act_on(names, make(command.author, service, place, start, until))
+    return command.act_on(names, make(command.author, service, uai, start, until))
 
 
 @with_shared_options
-def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "", uai: Uai = "") -> int:
+def end_exceptions(names: Names, options: EditOptions, service: ServiceName = "", uai: Uai = "") -> int:
     """End exceptions before their day. The policy applies again.
 
     Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
@@ -97,7 +97,7 @@ def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "
     command = begin(options)
     if not service:
         raise UsageError(Phrase("add --service, as `exception list` shows it"))
-    act = edits.end_exceptions(command.author, service, uai.strip().upper())
+    act = edits.end_exceptions(command.author, service, uai)
     return command.act_on(names, act)
 
 
@@ -133,9 +133,8 @@ def _known(policy: Policy, name: str) -> Service:
     return service_entry
 
 
-def _checked(policy: Policy, service: str, uai: str) -> str:
-    """The UAI of an exception, "" for person scope. Raises UsageError with everything that is wrong."""
-
+def _check_place(policy: Policy, service: str, uai: str) -> None:
+    """Raises UsageError for a UAI that the scope of the service does not have, or lacks."""
     if not service:
         raise UsageError(Phrase("add --service"))
     service_entry = _known(policy, service)
@@ -145,12 +144,6 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
         raise UsageError(
             Phrase("{service} is the same in all establishments: leave --uai out", service=service)
         )
-    if not uai:
-        return ""
-    known_uai, why = read_uai(uai)
-    if known_uai is None:
-        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
-    return known_uai
 
 
 OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
@@ -167,7 +160,7 @@ def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns =
 @with_shared_options
 def end_overrides(
     names: Names,
-    options: BatchOptions,
+    options: EditOptions,
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
     ] = None,

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -80,16 +80,6 @@ ProofFile = Annotated[
         help="Read a code of the device in force, or the NUMEN, from this file; - is stdin.",
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class GuardedCodeOptions(CodeOptions):
-    allow: Allow = None
-
-
-@dataclass(frozen=True, slots=True)
-class GuardedDeskOptions(DeskReasonOptions):
-    allow: Allow = None
 
 
 @with_shared_options
@@ -190,10 +180,11 @@ def _show_once(enrolment: Enrolment) -> None:
 @with_shared_options
 def verify(
     name: OneName,
-    options: GuardedCodeOptions,
+    options: CodeOptions,
     code_file: CodeFile = None,
     proof_file: ProofFile = None,
     second_person: SecondPerson = False,
+    allow: Allow = None,
 ) -> int:
     """Put a new device in force, with a code that it shows now.
 
@@ -208,6 +199,7 @@ def verify(
     """
     refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
+    options = replace(options, allow=allow)
     if second_person:
         return request_approval(DEVICE, [name], options, code_file, proof_file, options.administrator)
     command = begin(options, usual_reason=Phrase("verification"))
@@ -311,12 +303,13 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
 @with_shared_options
 def remove(
     names: Names,
-    options: GuardedDeskOptions,
+    options: DeskReasonOptions,
     password_alone: Annotated[
         bool,
         typer.Option("--password-alone", help="Remove it although a service of the account asks for a code."),
     ] = False,
     proof_file: ProofFile = None,
+    allow: Allow = None,
 ) -> int:
     """Remove the devices of accounts, and delete their secrets. The password alone is enough again.
 
@@ -327,7 +320,7 @@ def remove(
     Example: piactl otp remove claire.dubreuil --reason "never used"
     """
     refuse_input("--proof-file", proof_file)
-    command, alone = begin(options), len(names) == 1
+    command, alone = begin(replace(options, allow=allow)), len(names) == 1
     return command.decide(
         lambda store: prepare_removal(
             store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -151,19 +151,15 @@ OneTimeCodeFile = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedOptions(DeskOptions):
-    allow: Allow = None
-
-
 @with_shared_options
 def activate(
     names: Names,
-    options: GuardedOptions,
+    options: DeskOptions,
     numen_file: NumenFile = None,
     one_time_code_file: OneTimeCodeFile = None,
     to: To = None,
     private_mail: PrivateMail = False,
+    allow: Allow = None,
 ) -> int:
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
@@ -177,6 +173,7 @@ def activate(
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
+    options = replace(options, allow=allow)
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
         raise UsageError(
@@ -197,7 +194,7 @@ def activate(
 @with_shared_options
 def reset(
     names: Names,
-    options: GuardedOptions,
+    options: DeskOptions,
     numen_file: NumenFile = None,
     one_time_code_file: OneTimeCodeFile = None,
     without_check: Annotated[
@@ -210,6 +207,7 @@ def reset(
     to: To = None,
     private_mail: PrivateMail = False,
     second_person: SecondPerson = False,
+    allow: Allow = None,
 ) -> int:
     """Give an account an activation password after a proof of identity.
 
@@ -224,6 +222,7 @@ def reset(
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
+    options = replace(options, allow=allow)
     if second_person:
         others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
         return request_approval(PASSWORD, names, options, *others)

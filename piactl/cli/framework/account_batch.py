@@ -90,19 +90,13 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class EditOptions(Manner):
-    """The options of a command that changes one account by hand."""
+    """The options of a command that changes accounts by hand."""
 
     reason: Reason = ""
     dry_run: DryRun = False
     yes: Yes = False
     output: ShowOutput = None
     as_of: ActAsOf = None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOptions(EditOptions):
-    """The options of a command that changes any number of accounts by hand."""
-
     allow: Allow = None
 
 

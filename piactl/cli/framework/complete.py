@@ -38,7 +38,8 @@ _TOP_OPTIONS = (
 
 def completed(words: Sequence[str]) -> list[Suggestion]:
     """The suggestions for the last word. bash splits words at `=`; a lone `=` joins them again."""
-    before, last, prefix = _joined(words)
+    before, last = _joined(words)
+    prefix = ""
     config, rest = _config(before)
     if rest is None:
         return [(FILES, "")]
@@ -61,22 +62,21 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
-def _joined(words: Sequence[str]) -> tuple[list[str], str, str]:
-    """The words before the last, the last word, and its prefix, which suggestions must not repeat (still
-    empty)."""
+def _joined(words: Sequence[str]) -> tuple[list[str], str]:
+    """The words before the last, and the last word."""
     joined: list[str] = []
     index = 0
     while index < len(words):
         if words[index] == "=" and joined and joined[-1].startswith("--"):
             following = words[index + 1] if index + 1 < len(words) else ""
             if index + 2 >= len(words):
-                return joined, following, ""
+                return joined, following
             joined.append(following)
             index += 2
             continue
         joined.append(words[index])
         index += 1
-    return joined[:-1], joined[-1] if joined else "", ""
+    return joined[:-1], joined[-1] if joined else ""
 
 
 def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:

@@ -257,17 +257,14 @@ def say_error(message: str, code: int, arguments: Sequence[str], options: Sequen
 
 def _next_step(message: str, code: int, command: str) -> str:
     """The last command that the message names, else what is next after every error of this code."""
-    named = _COMMAND.findall(message)
+    named = list(filter(None, map(_PRINTED.match, message.split("\n"))))
     if named:
-        return str(named[-1]).removesuffix(")")
+        return str(named[-1][3]).removesuffix(")")
     if code == Exit.USAGE:
         return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
-    if code == Exit.NOT_FOUND and "no account has" in message:
-        return "piactl account find NAME"
     return _NEXT.get(code, _CORRECT)
 
 
-_COMMAND = re.compile(r"(?:^|: )(piactl [a-z].*)$", re.MULTILINE)
 _CORRECT = "correct what the message names, and repeat the command"
 _NEXT: dict[int, str] = {
     Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",

@@ -18,6 +18,7 @@ import typer
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
+from piactl.core.model.person import read_uai
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import ReasonMissing, UsageError
@@ -148,6 +149,20 @@ def _day(text: str) -> date | None:
 def day_option(name: str, help_: str) -> Any:
     """An option whose value is a day."""
     return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
+
+
+def _read_uai(option: str, text: str) -> str:
+    """The UAI of an option in its usual form, "" if none is given. Raises UsageError."""
+    uai, why = read_uai(text) if text else ("", "")
+    if uai is None:
+        raise UsageError(Phrase("{name}: {text}", name=option, text=why))
+    return uai
+
+
+def uai_option(help_: str, *names: str) -> Any:
+    """An option whose value is a UAI, "" if it is not given; `--uai` without `names`."""
+    names = names or ("--uai",)
+    return typer.Option(*names, metavar="UAI", help=help_, parser=partial(_read_uai, names[0]))
 
 
 AsOf = Annotated[date | None, day_option("--as-of", "The day of the answer (YYYY-MM-DD); today by default.")]

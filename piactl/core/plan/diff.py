@@ -28,6 +28,7 @@ from piactl.core.plan.change import (
     Belongings,
     Change,
     Effect,
+    Facts,
     Holding,
     Kind,
     NewPost,
@@ -422,6 +423,21 @@ def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
         return tuple(sorted({a.uai for a in account.assignments}))
     last = max(a.end for a in ended if a.end is not None)
     return tuple(sorted({a.uai for a in ended if a.end == last}))
+
+
+def change_of(account: Account, kind: Kind, before: Facts, after: Facts, reason: str, day: date) -> Change:
+    """The change of an account that another program or a person asks for, not the rules, on a day."""
+    return Change(
+        kind=kind,
+        uid=account.uid,
+        matricule=account.matricule,
+        before=before,
+        after=after,
+        reason=reason,
+        effective=day,
+        establishments=home_establishments(account, day),
+        profiles=account.profiles,
+    )
 
 
 def belongings(account: Account) -> Belongings:

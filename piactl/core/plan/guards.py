@@ -387,8 +387,7 @@ class Tally:
         for name, kind, sort, scope, of, limit, count, total in _limited(counted, guards_on(policy, as_of)):
             # an empty scope breaks no guard for the kinds of a first load
             everywhere = kind in GROWTH.values() or (not sort and kind not in _OF_FIRST_LOAD)
-            limit = limit.among(of)
-            if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
+            if count.accounts > limit.most(of) and (of > 0 or everywhere):
                 where = scope_words(f"{sort} {scope}".strip())
                 broken.append(count.refusal(name, kind, of, limit, where, total))
         return broken
@@ -496,7 +495,7 @@ class _Count:
             del self.places[SAMPLE:], self.sample[SAMPLE:]
 
     def refusal(self, guard: str, kind: str, of: int, limit: Limit, scope: str, total: int) -> Refusal:
-        return Refusal(guard, kind, self.accounts, of, limit, scope, tuple(self.sample), total)
+        return Refusal(guard, kind, self.accounts, of, limit.among(of), scope, tuple(self.sample), total)
 
 
 def _first(counted: tuple[object, _Count]) -> Place:
@@ -558,8 +557,7 @@ def operation_refusals(
         name, guard = guards.get(kind, (kind, Guard()))
         if guard.overall is None or not accounts or not uids:
             continue
-        limit, count = guard.overall.among(accounts), _Count(before + len(uids), uids[:SAMPLE])
-        exceeded = count.accounts > limit.max and count.accounts > limit.share * accounts
-        if exceeded and (allowed or {}).get(kind) != count.accounts:
+        limit, count = guard.overall, _Count(before + len(uids), uids[:SAMPLE])
+        if count.accounts > limit.most(accounts) and (allowed or {}).get(kind) != count.accounts:
             refused.append(count.refusal(name, kind, accounts, limit, scope, count.accounts))
     return refused

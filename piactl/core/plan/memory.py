@@ -59,6 +59,11 @@ class Waiting:
     due: date
     births: Births = (None, None)
 
+    @property
+    def whole(self) -> Person:
+        """The person with the assignments."""
+        return replace(self.person, assignments=self.assignments)
+
 
 def waiting_for(
     person: Person,

@@ -126,6 +126,10 @@ class TracedPerson:
         return (self.name, *self.matricules)
 
 
+def traced_account(account: Account) -> TracedPerson:
+    return TracedPerson(account.uid, traces_of_account(account), account, account.matricules)
+
+
 @dataclass(slots=True)
 class TracedPeople:
     """Newcomers, and known people by what a feed states of them, by trace; finds who else has a trace."""
@@ -178,8 +182,7 @@ class TracedPeople:
             if not trace.startswith(MAIL):
                 held = nsmallest(MOST_COMPARED + 1, held, key=lambda account: account.uid)
                 people = nsmallest(MOST_COMPARED + 1, people, key=lambda person: person.name)
-            accounts = [TracedPerson(a.uid, traces_of_account(a), a, a.matricules) for a in held]
-            self.first[trace] = accounts, people
+            self.first[trace] = [*map(traced_account, held)], people
         return self.first[trace]
 
     def evidence(self, own: TracedPerson) -> dict[TracedPerson, tuple[str, ...]]:
@@ -190,8 +193,7 @@ class TracedPeople:
         evidence = dict(nsmallest(MOST_COMPARED + 1, found, key=lambda pair: (-len(pair[1]), pair[0].name)))
         former = self.index.entry(own.former, self.rules.keys) if own.former else None
         if former is not None:
-            account = former.account
-            other = TracedPerson(account.uid, traces_of_account(account), account, account.matricules)
+            other = traced_account(former.account)
             known = next((o for o in evidence if o.name == other.name), other)
             evidence[known] = (FORMER, *evidence.get(known, ()))
         return evidence

@@ -165,7 +165,7 @@ class FeedOfRun:
             columns[column] = (values, bad + count)
         for rejections in (self.rejections, self.judged):
             rejections.sort(key=lambda r: (r.file, r.line, r.column, r.code))
-        wrong = first_faults(self.judged, first_faults(self.rejections))
+        wrong = first_faults([*self.rejections, *self.judged])
         self.facts = replace(self.facts, columns=columns, wrong=wrong)
         self.duplicates.sort()
         self.unusual_numens.sort()

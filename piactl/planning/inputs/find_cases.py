@@ -207,9 +207,7 @@ class _Search:
         person, waiting = self.merged.people.get(other.name), self.memory.waiting.get(other.name)
         if person is not None:
             return self._shown(person)
-        if waiting is not None:
-            return replace(waiting.person, assignments=waiting.assignments)
-        return Person(other.name, "", "")
+        return waiting.whole if waiting is not None else Person(other.name, "", "")
 
 
 def _beside(person: Person, other: TracedPerson, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:

@@ -238,7 +238,7 @@ class _Joining:
 
     def _waiting(self, matricule: str) -> Person | None:
         waiting = self.memory.waiting.get(matricule)
-        return replace(waiting.person, assignments=waiting.assignments) if waiting else None
+        return waiting.whole if waiting else None
 
     def _vanished(self, other: TracedPerson) -> bool:
         """Whether a feed of this run that should have a post of somebody does not list it."""

@@ -55,12 +55,12 @@ def matricule_text(directory: DirectorySettings, uid: str, matricule: str) -> st
     return digest_text(account_dn(directory, uid), name, matricule.encode())
 
 
-def newly_gone(listed: Mapping[str, Listed], uids: AbstractSet[str], day: date) -> dict[str, Vanished]:
+def find_vanished(listed: Mapping[str, Listed], uids: AbstractSet[str], day: date) -> dict[str, Vanished]:
     """The listed accounts that have no managed entry, noted on this day. `uids` are those of all accounts."""
     return {uid: Vanished(listed[uid][0], day) for uid in sorted(listed.keys() - uids)}
 
 
-def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:
+def recheck_vanished(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:
     """The accounts among these that still have no managed entry."""
     if not vanished:
         return {}
