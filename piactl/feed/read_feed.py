@@ -26,6 +26,7 @@ from piactl.feed.feed import (
     Feed,
     file_remarks,
     first_faults,
+    names_not_read,
     row_remarks,
     set_remarks,
 )
@@ -433,6 +434,7 @@ class FeedReader:
             later=self.written.later if self.written else frozenset(),
             part=part,
             kind=self.written.kind if self.written and part else "",
+            not_read=names_not_read(self.rows.layout),
             **self.rows.statistics(),
         )
 

@@ -9,37 +9,25 @@ from dataclasses import replace
 from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
-from piactl.directory.port import Reader
-from piactl.directory.store.records import Record, UnreadableRecords
+from piactl.directory.store.records import Record
 from piactl.directory.store.run_records import read_runs
 from piactl.runs.run import Run
 from piactl.runs.undo_log import read_undo
 
 INTERRUPTED = ("interrupted", "failed", "stopped")
 """The statuses of a run that began to write, because no guard refused it, and did not come to its end."""
-_AT_WORK = ("running", *INTERRUPTED)
 
 _KINDS = {window: kind for kind, window in WINDOW.items()}
 """The kind of change that a guard over several days counts."""
 
 
-def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
-    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A run
-    marked as running counts if `run` is None: only the lock shows whether it still runs."""
-    now = run.now() if run is not None else None
-    statuses = INTERRUPTED if run is not None else _AT_WORK
-    for record in read_runs(reader, state, unreadable, now):
-        if record.get("plan") == plan and record["status"] in statuses and not record.get("undone_by"):
-            return str(record["run"])
-    return ""
-
-
 def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
     """Approves the broken guards of a plan that an interrupted run began to apply: they were approved
     then."""
-    first = began(run, run.writer, run.settings.directory.state, run.unreadable, plan)
-    if first and refusals:
-        _allow(run, first, refusals)
+    for record in read_runs(run.writer, run.settings.directory.state, run.unreadable, run.now()):
+        if record.get("plan") == plan and record["status"] in INTERRUPTED and not record.get("undone_by"):
+            _allow(run, str(record["run"]), refusals)
+            return
 
 
 def allow_rest(run: Run, plan: Plan) -> None:

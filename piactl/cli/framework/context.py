@@ -247,20 +247,21 @@ def say_error(message: str, code: int, arguments: Sequence[str], options: Sequen
     form = asked_form(arguments)
     if form in ("json", "ndjson") and not chosen.printed:
         print_utf8()
-        command = " ".join(asked(list(arguments))).strip()
-        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        facts = {"code": int(code), "message": message, "next": next_step(message, code, arguments)}
         if options:
             facts["next"] = typed_again(options)
         with suppress(PiactlError):  # stdout is lost
             put_json({"error": facts}, 2 if form == "json" else None)
 
 
-def _next_step(message: str, code: int, command: str) -> str:
-    """The last command that the message names, else what is next after every error of this code."""
-    named = _COMMAND.findall(message)
+def next_step(message: str, code: int, arguments: Sequence[str]) -> str:
+    """The first command that the message names, else what is next after every error of this code of the
+    command with these arguments."""
+    named = _COMMAND.search(message)
     if named:
-        return str(named[-1]).removesuffix(")")
+        return named[1].removesuffix(")")
     if code == Exit.USAGE:
+        command = " ".join(asked(list(arguments))).strip()
         return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
     if code == Exit.NOT_FOUND and "no account has" in message:
         return "piactl account find NAME"
