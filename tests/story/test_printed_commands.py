@@ -45,11 +45,23 @@ def test_a_mail_merge_takes_one_copied_command_and_the_day_of_the_help_desk_stay
         ran = school.run(*again(ran), stdin=names)
         assert (ran.code, ran.err.count("REFUSED by the guard password")) == (4, 3)
         assert "--allow password=15 --allow password_day=15 --allow password_operator=15" in ran.err
+    allow = again(ran)[again(ran).index("--allow") :]
     ran = school.run(*again(ran), stdin=names)
     assert ran.code == 5, ran.err
     with file.open(encoding="utf-8", newline="") as letters:
         assert [letter["uid"] for letter in csv.DictReader(letters)] == school.left[1:]
     assert school.sandbox.accepts(school.dn(CHOSEN), "quatre chats gris et lents")
+
+    # the same list once more: the letters on their way stay good, whatever is allowed
+    file = school.folder / "more.csv"
+    words = ["password", "activate", "-", "--administrator", "--out", str(file)]
+    ran = school.run(*words, *allow, stdin=names)
+    assert (ran.code, ran.err.count("REFUSED")) == (5, 0), ran.err
+    assert not file.exists()
+    assert "that nobody has used yet, valid until" in ran.out
+    (new,) = re.findall(f"{school.left[1]} --without-check.*", ran.out)
+    ran = school.run("password", "reset", *shlex.split(new.replace('"..."', "perdu")), "--out", str(file))
+    assert ran.code == 0, ran.err
 
     desk = ["password", "activate", CALLER, "--numen-file", "-", "--out", str(school.folder / "odile.csv")]
     ran = school.run(*desk, stdin=NUMEN)
