@@ -85,7 +85,8 @@ With `-o json` there is one JSON value on stdout whatever happens: the data of t
 leaves it none, `{"error": {"code": 9, "message": "...", "next": "..."}}`: the exit code, what stderr says,
 and what to do next (schemas/json/error.schema.json). `-o ndjson` prints the error in one line. Nights, plans
 and changes of accounts that are refused print their usual object, with the outcome; a search without a result
-prints an empty list. JSON is in English in any locale.
+prints an empty list. JSON is in English in any locale. A form that piactl does not know (`-o jsn`) is a usage
+error on stderr alone.
 
 Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text
 or as JSON objects with a `uid`. The results are in that order. A reason that a command needs and did not get

@@ -26,12 +26,15 @@ from piactl.directory.store.records import DATA, Places, Record, UnreadableRecor
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.edits.found_accounts import AccountStore
+from piactl.errors import DirectoryOlder, JournalMissing
 from piactl.helpdesk.second_person import Requests
-from piactl.phrase import counted
+from piactl.journal import who
+from piactl.phrase import counted, first_line
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
 from piactl.runs.approvals import broken_glass, open_approvals
+from piactl.runs.known_server import compare_runs, meet
 from piactl.runs.notifications import events_waiting
 from piactl.runs.run_lock import read_lock
 
@@ -52,6 +55,7 @@ def status_view(
     return {
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,
+        "lost": _lost(store, settings, now),
         "running": _running(store, state),
         "runs": [_run(record) for record in runs[:RUNS]],
         "feeds": [*feed_ages(settings, memory, today)],
@@ -78,6 +82,18 @@ def status_view(
         else [],
         "coming": [*coming_nights(store.managed, store.rules_on, settings, store.unreadable, today)],
     }
+
+
+def _lost(store: AccountStore, settings: Settings, now: datetime) -> dict[str, str] | None:
+    """Why the directory and the journal of this host do not agree, as after a restore, and the command to
+    look at; None if they do."""
+    try:
+        compare_runs(meet(store.reader, settings), who().host, settings, store.unreadable, now)
+    except DirectoryOlder as error:
+        return {"why": first_line(str(error)), "see": "piactl recover"}
+    except JournalMissing as error:
+        return {"why": first_line(str(error)), "see": "piactl doctor"}
+    return None
 
 
 def _running(store: AccountStore, state: str) -> dict[str, str] | None:

@@ -165,7 +165,7 @@ class _Adopting:
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = MergedFeeds(sources=dict(self.memory.sources))
         merge_feeds(self.feeds, assignments, accounts, merged, self.rules)
-        find_cases(merged, self.index, self.memory, self.rules)
+        find_cases(merged, self.feeds, self.index, self.memory, self.rules)
         try:
             unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
             strangers = {stranger.incumbent.dn: stranger for stranger in unmanaged}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -28,7 +28,7 @@ from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import resolved, wanted
 from piactl.planning.plan_rows import RESTORED
-from piactl.planning.vanished import recheck_vanished, vanished_drift, vanished_words
+from piactl.planning.vanished import vanished_drift, vanished_words
 from piactl.runs.undo_log import logged_values
 
 _REBUILT = (
@@ -57,17 +57,24 @@ def standing_drift(
 ) -> list[Drift]:
     """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
     `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
-    accounts = store.managed
-    gone = recheck_vanished(accounts, store.vanished)
-    shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
+        gone = store.gone(names)
         drifts = [
             drift for name in names if name not in gone for drift in store.drift_of(find_entry(store, name))
         ]
     else:
-        by_uid = store.drift(all_entries(store, unreadable), store.devices())
+        present: set[str] = set()
+        by_uid = store.drift(_noted(all_entries(store, unreadable), present), store.devices())
+        gone = store.gone({*store.listed, *store.vanished} - present)
         drifts = [drift for account_drifts in by_uid.values() for drift in account_drifts]
-    return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
+    return sorted([*drifts, *vanished_drift(store.managed, gone)], key=lambda drift: drift.rank)
+
+
+def _noted(entries: Iterable[Entry], uids: set[str]) -> Iterator[Entry]:
+    """The entries, each with its uid added to `uids`."""
+    for entry in entries:
+        uids.add(entry.account.uid)
+        yield entry
 
 
 def prepare_revert(store: AccountStore, names: Iterable[str], author: Author) -> Batch:
@@ -244,9 +251,7 @@ def _each(
 ) -> tuple[PreparedAccount, ...]:
     """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
-    vanished = store.vanished
-    accounts = store.managed
-    gone = recheck_vanished(accounts, {name: vanished[name] for name in names if name in vanished})
+    gone = store.gone(names)
 
     def prepared(name: str) -> PreparedAccount:
         vanished_account = gone[name]

@@ -39,6 +39,7 @@ from piactl.core.rules.career import AccountStatus, Career, account_status, care
 from piactl.core.rules.desired import Rules
 from piactl.core.text import facts_of, iso
 from piactl.directory.port import Reader
+from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -56,6 +57,7 @@ from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
 from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.vanished import find_vanished, recheck_vanished
 
 View = Mapping[str, Any]
 _MAYBE_EMPTY = ("corps", "position", "modality")
@@ -113,6 +115,18 @@ class AccountStore:
     def vanished(self) -> Mapping[str, Vanished]:
         """The accounts whose entry is gone, by uid, as the last run noted them."""
         return vanished_in(self.records, self.unreadable)
+
+    @cached_property
+    def listed(self) -> Mapping[str, Listed]:
+        """The accounts that the runs made, by uid."""
+        return dict(read_account_list(self.reader, self.directory.state, UnreadableRecords()).accounts())
+
+    def gone(self, names: Iterable[str]) -> dict[str, Vanished]:
+        """The accounts among these whose entry is gone, by uid; those that went after the last run count from
+        today."""
+        noted = {name: self.vanished[name] for name in names if name in self.vanished}
+        others = {n: self.listed[n] for n in names if n in self.listed and n not in noted}
+        return recheck_vanished(self.managed, {**find_vanished(others, set(), self.as_of), **noted})
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
         """The entry as a night on that day evaluates it, if another program changed it."""
@@ -180,7 +194,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
-        if name in vanished_in(store.records, UnreadableRecords()):
+        if store.gone([name]):
             raise NotFound(
                 Phrase(
                     "{name}: another program deleted the entry, or took it from piactl: piactl drift show "

@@ -104,7 +104,7 @@ def prepared_account(
         note=altered.note,
     )
     try:
-        desired = desired_account(subject, store.rules)
+        desired = desired_account(subject, store.rules, archives=False)  # which two nights do
     except UnusableName as error:
         raise ActRefused(Phrase("{name}: {text}", name=name, text=str(error))) from None
     if desired is None:

@@ -32,11 +32,16 @@ def row_remarks(duplicates: Sequence[int], unusual_numens: Sequence[int]) -> Ite
         yield _of_lines(words, unusual_numens)
 
 
+def names_not_read(layout: ColumnLayout) -> str:
+    """The first names of a header that are no column of the source, for a message."""
+    return few([*map(shown, layout.extras)], _FEW)
+
+
 def file_remarks(layout: ColumnLayout, trailer: date | None, named: date | None) -> Iterator[str]:
     """Remarks about the header and the date of a feed: `trailer` from its #FIN line, `named` from its file
     name."""
-    if layout.extras:
-        yield Phrase("columns not read: {names}", names=few([*map(shown, layout.extras)], _FEW))
+    if names := names_not_read(layout):
+        yield Phrase("columns not read: {names}", names=names)
     if layout.is_rejects:
         yield Phrase("a file of corrected rejects; nobody counts as absent")
     if trailer is None and named is None:

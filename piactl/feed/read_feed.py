@@ -25,6 +25,7 @@ from piactl.feed.error_codes import Refusal, refusal, refused
 from piactl.feed.feed import (
     Feed,
     file_remarks,
+    names_not_read,
     row_remarks,
     set_remarks,
 )
@@ -431,6 +432,7 @@ class FeedReader:
             later=self.written.later if self.written else frozenset(),
             part=part,
             kind=self.written.kind if self.written and part else "",
+            not_read=names_not_read(self.rows.layout),
             **self.rows.statistics(),
         )
 

@@ -67,7 +67,7 @@ class ActivationDelivery:
 
     All are in the file before the first is set. `check`, if there is one, is made before that: no password is
     set for a person who has not proved who they are. `first_only`: no proof was given, so an account whose
-    owner has chosen a password gets none.
+    owner has chosen a password gets none, nor, of several, one whose owner has an unused one.
     """
 
     settings: Settings
@@ -101,6 +101,8 @@ class ActivationDelivery:
             )
 
         def prepare(name: str, entry: Entry) -> PreparedAccount:
+            if self.first_only and len(names) > 1:
+                _refuse_unused(store, entry, self.settings, now)
             return self._prepared(store, name, entry, reason, now, identity)
 
         accounts = prepare_each(store, names, prepare, Phrase("it gets one activation password"))
@@ -204,6 +206,22 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
                 "With the NUMEN: piactl password reset {uid}\n"
                 "An administrator who knows the person: piactl password reset {uid} --without-check {reason}",
                 uid=uid,
+                reason=REASON,
+            )
+        )
+
+
+def _refuse_unused(store: AccountStore, entry: Entry, settings: Settings, now: datetime) -> None:
+    """Raises ActRefused for an account whose activation password is on its way: another one would make that
+    worthless."""
+    until = read_credentials(store.reader, entry.dn, "", settings.password).activation_until
+    if until is not None and until > now:
+        raise ActRefused(
+            Phrase(
+                "{uid}: it has an activation password that nobody has used yet, valid until {until}.\n"
+                "Another one in its place: piactl password reset {uid} --without-check {reason}",
+                uid=entry.account.uid,
+                until=shown_time(until, store.policy.timezone),
                 reason=REASON,
             )
         )

@@ -19,6 +19,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
+from piactl.directory.store.typed_records import to_json
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
@@ -38,6 +39,7 @@ from piactl.planning.read_state import RunState, run_state
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.private_files import forget_old, make_private_folder, write_private
+from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.runs.approvals import ApprovalMissing, require_approval
 from piactl.runs.approved_rest import allow_rest, allow_same_plan
@@ -311,12 +313,17 @@ def _refused_facts(ready: ReadyPlan) -> dict[str, object]:
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
     """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
     try:
-        then = Phrase("\nThen: piactl apply {file}", file=file)
-        require_approval(run, ready, rules, str(file), by_timer=True, then=then)
+        require_approval(run, ready, rules, str(file), by_timer=True, then=_then(ready, file))
     except ApprovalMissing as missing:
         message = Phrase("{missing}\nThe plan is kept in {file}", missing=str(missing), file=file)
         note = str(missing).split("\n", 1)[0]
         raise RefusedPlan(message, note, ready, file, broken=False) from None
+
+
+def _then(ready: ReadyPlan, file: Path) -> Phrase:
+    """What comes after the approval of a plan that is kept in `file`."""
+    apply = apply_command([*map(to_json, ready.plan.refusals)], str(file))
+    return Phrase("\nThen: {command}", command=apply)
 
 
 def run_apply(
@@ -339,6 +346,6 @@ def run_apply(
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
         file = _keep_plan(run, ready)
         _check_guards(run, ready, file)
-        require_approval(run, ready, approvals, str(file))
+        require_approval(run, ready, approvals, str(file), then=_then(ready, file))
         promise_notices(run, [*identity_notices(run, ready.plan.changes, ready.plan.summary)])
         return apply_work(run, ready, progress=progress, stop=stop)

@@ -98,7 +98,7 @@ class Evaluation:
         self.before |= {m: self._news(m, w) for m, w in self.memory.waiting.items()}
         merged = self.merged = self.merge()
         hold_unmanaged(merged, self.accounts, self.index, self.memory)
-        find_cases(merged, self.index, self.memory, rules)
+        find_cases(merged, self.feeds, self.index, self.memory, rules)
         merged.cases |= {case.id: case for case in self.answered}
         self._find_owners()
         return self.desired(self.subjects(), self.unconfirmed())

@@ -12,10 +12,12 @@ from piactl.report.table import numbers
 from piactl.translation import translate, translate_word
 
 _MOST = 5
+REDACTED = "[redacted]"
+"""What a recorded command has in place of personal data."""
 
 
 def lost_text(report: Mapping[str, Any]) -> str:
-    """`report` as in `-o json`: older, first_on, writes, runs, feeds."""
+    """`report` as in `-o json`: older, first_on, writes, runs, feeds, by_hand."""
     if not report["runs"] and not report["older"]:
         return translate(Phrase("the directory lacks no run of this host")) + "\n"
     lines = translate(report["older"]).split("\n") if report["older"] else []
@@ -33,6 +35,11 @@ def lost_text(report: Mapping[str, Any]) -> str:
     if report["feeds"]:
         lines += ["", Phrase("Feeds to apply again, in this order:")]
         lines += [f"  {feed_words(feed)}" for feed in report["feeds"]]
+    if report["by_hand"]:
+        lines += ["", Phrase("Commands to give again after the feeds, in this order:")]
+        lines += [f"  {command}" for command in report["by_hand"]]
+        if any(REDACTED in command for command in report["by_hand"]):
+            lines.append(Phrase("{word} stands for what the journal does not keep", word=REDACTED))
     lines += [
         "",
         Phrase(

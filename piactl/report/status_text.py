@@ -29,7 +29,7 @@ def status_text(view: View) -> str:
             _lines([_run(run) for run in view["runs"]]) or [Phrase("none has written yet")],
         ),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
-        ("alarms", _lines([*_alarms(view["break_glass"])])),
+        ("alarms", _lines([*_lost(view["lost"]), *_alarms(view["break_glass"])])),
         ("approvals", _lines([*_approvals(view["approvals"])])),
         (
             "waiting",
@@ -125,6 +125,11 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
             counted(number, "event for hooks of this host", "events for hooks of this host"),
             "piactl nightly",
         )
+
+
+def _lost(lost: View | None) -> Iterator[tuple[str, ...]]:
+    if lost:
+        yield lost["why"], lost["see"]
 
 
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:

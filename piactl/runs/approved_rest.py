@@ -9,8 +9,7 @@ from dataclasses import replace
 from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
-from piactl.directory.port import Reader
-from piactl.directory.store.records import Record, UnreadableRecords
+from piactl.directory.store.records import Record
 from piactl.runs.run import Run
 from piactl.runs.undo_log import read_undo
 from piactl.runs.unfinished_runs import begun_runs
@@ -19,18 +18,13 @@ _KINDS = {window: kind for kind, window in WINDOW.items()}
 """The kind of change that a guard over several days counts."""
 
 
-def began(reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
-    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none."""
-    runs = (record for record in begun_runs(reader, state, unreadable) if record.get("plan") == plan)
-    return next((str(record["run"]) for record in runs), "")
-
-
 def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
     """Approves the broken guards of a plan that an interrupted run began to apply: they were approved
     then."""
-    first = began(run.writer, run.settings.directory.state, run.unreadable, plan)
-    if first and refusals:
-        _allow(run, first, refusals)
+    for record in begun_runs(run.writer, run.settings.directory.state, run.unreadable):
+        if record.get("plan") == plan:
+            _allow(run, str(record["run"]), refusals)
+            return
 
 
 def allow_rest(run: Run, plan: Plan) -> None:

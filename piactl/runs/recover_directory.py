@@ -6,7 +6,8 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -73,7 +74,8 @@ def recovery_report(
     host: str,
 ) -> dict[str, Any]:
     """What the directory lacks, as `-o json` prints it: `older` says why it is older or another one, else
-    None; `first_on` is the host of its last run if that is another one than `host`. Raises JournalUnusable.
+    None; `first_on` is the host of its last run if that is another one than `host`; `by_hand` are the
+    commands that people have to give again. Raises JournalUnusable.
     """
     why, last_host, met = [], host, meet(reader, settings)
     try:
@@ -109,7 +111,27 @@ def recovery_report(
         "writes": _lacking_writes(reader, settings, unreadable),
         "runs": runs,
         "feeds": [dict(feed) for feed in feeds],
+        "by_hand": [command for run in runs if (command := _by_hand(run, {lost.run for lost in lost}))],
     }
+
+
+_OF_PLANS = ("nightly", "apply", "recover")
+
+
+def _by_hand(run: Mapping[str, Any], lost: Collection[str]) -> str:
+    """The command of a lost run of `lost`, for somebody to give it again; "" if it applied a plan, undid a
+    lost run, or if the directory has what it wrote. Names from stdin are those of the accounts that it
+    wrote."""
+    words = [*run["command"][1:]]
+    if words[:1] == ["--config"]:
+        words = words[2:]
+    again = [account["uid"] for account in run["accounts"] if account["state"] != "present"]
+    of_plan = not words or words[0] in _OF_PLANS or run["feeds"]
+    if of_plan or (words[0] == "undo" and words[1] in lost) or not again:
+        return ""
+    at = words.index("-") if "-" in words[:3] else 0  # further on it is the value of an option
+    words[at : at + 1] = dict.fromkeys(again) if at else words[:1]
+    return shlex.join(["piactl", *words])
 
 
 def _lacking_writes(

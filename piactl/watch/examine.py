@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.open import open_reader
@@ -19,6 +21,7 @@ from piactl.watch.checks import CHECKS, Check, Reads
 from piactl.watch.content import Content
 from piactl.watch.findings import CheckOutcome, CheckResult, error, skipped
 from piactl.watch.servers import Server
+from piactl.watch.this_host import policy_in
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 
@@ -30,17 +33,24 @@ def examine(
     *,
     canaries: bool = False,
     servers: bool = True,
+    draft: str = "",
 ) -> list[dict[str, str]]:
     """Makes every check; one that cannot be made is skipped with the reason. The findings (`Check.finding`)
     are in the order of the numbers, then of the servers.
 
     `configuration` returns the file, or raises why there is none. `host` is the name of this host
     in the records of runs. `canaries`: bind as them, which servers may count as failed log ins. Without
-    `servers` only the files of the configuration are checked. Raises UsageError as `configuration` does, and
-    nothing else: a check that fails with a bug reports it, and the others go on.
+    `servers` only the files of the configuration are checked. `draft` is a policy in place of that of the
+    configuration. Raises UsageError as `configuration` does, and nothing else: a check that fails with a bug
+    reports it, and the others go on.
     """
-    findings = list(_all(configuration, now, host, canaries=canaries, servers=servers))
+    findings = list(_all(configuration, now, host, canaries=canaries, servers=servers, draft=draft))
     return sorted(findings, key=lambda finding: finding["id"])
+
+
+def examine_policy(file: str) -> list[dict[str, str]]:
+    """The check of a policy without the rest of a configuration."""
+    return [CHECKS["D02"].finding(policy_in(file, lambda: read_policy(Path(file))))]
 
 
 def exit_code(findings: list[dict[str, str]], *, strict: bool) -> Exit:
@@ -63,6 +73,7 @@ def _all(
     *,
     canaries: bool,
     servers: bool,
+    draft: str,
 ) -> Iterator[dict[str, str]]:
     of_host = [check for check in _those(Reads.HOST) if servers or check.id in _OF_CONFIGURATION]
     try:
@@ -77,6 +88,8 @@ def _all(
         others = CHECKS.values() if servers else of_host
         yield from (check.finding(why) for check in others if check.id != "D01")
         return
+    if draft:
+        settings = replace(settings, policy_file=draft)
     with ExitStack() as stack:
         reader = partial(_reader, settings.directory, stack)
         content = Content(settings, reader, host, now(), binds=canaries)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from piactl.caller import user_name
 from piactl.config.read_policy import policy_warnings
 from piactl.config.register import read_register
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.errors import PiactlError
@@ -31,11 +32,15 @@ def configuration(content: Content) -> CheckResult:
 
 
 def policy(content: Content) -> CheckResult:
+    return policy_in(content.settings.policy_file, lambda: content.policy)
+
+
+def policy_in(file: str, read_it: Callable[[], Policy]) -> CheckResult:
     try:
-        read = content.policy
+        read = read_it()
     except PiactlError as refused:
         return error(str(refused), "Correct the file; every mistake is listed.")
-    probable = map(str, policy_warnings(read, content.settings.policy_file))
+    probable = map(str, policy_warnings(read, file))
     warnings = [*probable, *filter(None, [no_own_guards(read)])]
     profiles = counted(len(read.profiles), "profile", "profiles")
     services = counted(len(read.services), "service", "services")

@@ -146,7 +146,9 @@ def decision(answer: str, *before: Words) -> Case:
 
 CASES: dict[str, Case] = {
     "init": Case(
-        ("init", "--dir", "{new}"), wrong=((("init", "--dir", "{feed}/x"), "", 1, "cannot be made"),)
+        ("init", "--dir", "{new}"),
+        wrong=((("init", "--dir", "{feed}/x"), "", 1, "cannot be made"),),
+        asks=True,
     ),
     "plan": Case(
         ("plan", "{feed}"),
@@ -197,7 +199,11 @@ CASES: dict[str, Case] = {
         missing=("policy", "diff"),
     ),
     "policy check": Case(
-        ("policy", "check"), wrong=((("policy", "check", "--no-such"), "", 2, "No such option"),)
+        ("policy", "check"),
+        wrong=(
+            (("policy", "check", "--no-such"), "", 2, "No such option"),
+            (("policy", "check", "{new}"), "", 2, "no such file"),
+        ),
     ),
     "policy test": Case(
         ("policy", "test", "{folder}/policy-cases.yaml"),

@@ -210,6 +210,28 @@ def test_policy_check_reads_every_file_and_no_server(sandbox: Any, capsys: Any) 
     assert "keyes" in capsys.readouterr().out.splitlines()[0]
 
 
+def test_policy_check_of_a_draft_takes_the_other_files_of_the_configuration(
+    sandbox: Any, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no configuration, it is checked alone."""
+    draft, words = tmp_path / "draft.yaml", ["policy", "check", "--problems", "-o", "json"]
+    monkeypatch.delenv("PIACTL_CONFIG", raising=False)
+
+    def errors(*arguments: str) -> dict[str, str]:
+        code = run([*arguments, *words, str(draft)])
+        found = {row["id"]: row["found"] for row in json.loads(capsys.readouterr().out)}
+        assert code == (10 if found else 0)
+        return found
+
+    draft.write_bytes((sandbox.folder / "policy.yaml").read_bytes())
+    assert errors("--config", str(sandbox.config)) == errors() == {}
+    edit(draft, (r"(?m)^timezone: .*", "timezone: Europe/Parys"))
+    edit(sandbox.folder / "establishments.csv", ("0800009A", "0800009B"))
+    assert errors("--config", str(sandbox.config)).keys() == {"D02", "D03"}
+    assert errors().keys() == {"D02"}
+    assert f"{draft}:" in errors()["D02"]
+
+
 def test_a_missing_configuration_is_the_only_error(clinic: Clinic) -> None:
     clinic.sandbox.config.unlink()
     clinic.finds("D01", "error", "there is no such file", 10)

@@ -157,6 +157,7 @@ def test_every_exit_code_but_bug_has_a_case() -> None:
 
 
 WRONG = (
+    "account list -o jsn",  # an unknown form is no wish for JSON
     "no-such-command", "plan --no-such-option", "plan no-such-file.csv", "plan show", "apply",
     "apply plan.json --allow deactivate", "apply plan.json --allow everything=9 --reason x",
     f"nightly --accept-feed {'0' * 64}", "account show a --as-of 2026-02-30",

@@ -67,6 +67,26 @@ def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_
     assert noted(leaver) is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "rename", CLAIRE, "--usage-name", "Aubry"),
+        ("account", "lock", CLAIRE),
+        ("exception", "deny", CLAIRE, "--service", "iprof", "--until", "2027-03-01"),
+    ],
+)
+def test_a_change_by_hand_never_archives(leaver: Academy, words: tuple[str, ...]) -> None:
+    """Before, a rename of an account that is due and also its lock, said that prenom is blank."""
+    closed(leaver)
+    names = leaver.values(CLAIRE, "givenName")
+    ran = leaver.run(*words, "--reason", "erreur de saisie", "--as-of", DUE)
+    assert ran.code == 0, ran.err
+    assert (state(leaver), leaver.values(CLAIRE, "givenName")) == ("deactivated", names)
+    # nights still do
+    leaver.night(DUE)
+    assert leaver.night(NEXT).json["summary"]["archive"] == 1
+
+
 def test_data_of_a_device_that_is_not_text_stops_no_archival_and_no_merge(leaver: Academy) -> None:
     """The desk may write any octets into the entry of a device."""
     hugo = row(matricule="1003", prenom="Hugo", nom_famille="Caron")

@@ -45,11 +45,23 @@ def test_a_mail_merge_takes_one_copied_command_and_the_day_of_the_help_desk_stay
         ran = school.run(*again(ran), stdin=names)
         assert (ran.code, ran.err.count("REFUSED by the guard password")) == (4, 3)
         assert "--allow password=15 --allow password_day=15 --allow password_operator=15" in ran.err
+    allow = again(ran)[again(ran).index("--allow") :]
     ran = school.run(*again(ran), stdin=names)
     assert ran.code == 5, ran.err
     with file.open(encoding="utf-8", newline="") as letters:
         assert [letter["uid"] for letter in csv.DictReader(letters)] == school.left[1:]
     assert school.sandbox.accepts(school.dn(CHOSEN), "quatre chats gris et lents")
+
+    # the same list once more: the letters on their way stay good, whatever is allowed
+    file = school.folder / "more.csv"
+    words = ["password", "activate", "-", "--administrator", "--out", str(file)]
+    ran = school.run(*words, *allow, stdin=names)
+    assert (ran.code, ran.err.count("REFUSED")) == (5, 0), ran.err
+    assert not file.exists()
+    assert "that nobody has used yet, valid until" in ran.out
+    (new,) = re.findall(f"{school.left[1]} --without-check.*", ran.out)
+    ran = school.run("password", "reset", *shlex.split(new.replace('"..."', "perdu")), "--out", str(file))
+    assert ran.code == 0, ran.err
 
     desk = ["password", "activate", CALLER, "--numen-file", "-", "--out", str(school.folder / "odile.csv")]
     ran = school.run(*desk, stdin=NUMEN)
@@ -121,3 +133,44 @@ def test_two_refused_feeds_are_accepted_by_one_command(school: Academy) -> None:
     assert re.search(r"known from this source \(limit: 90 %\), not \d+, \d+, \d+;", ran.err), ran.err
     ran = school.run(*again(ran))
     assert (ran.code, "REFUSED by the guard revoke" in ran.err) == (4, True), ran.err
+
+
+def test_a_plan_that_another_run_has_outdated_says_so_and_not_what_to_allow(school: Academy) -> None:
+    """Before, it asked for --allow with a reason first, and only then said that the plan is outdated."""
+    day = "2026-12-02"
+    more = school.feed(*crowd(60, debut="2026-01-01"), day=day)
+    file = school.folder / "plan.json"
+    assert school.run("plan", more, "--as-of", day, "--out", file).code == 4
+    school.night(day)
+    with school.nothing_written():
+        ran = school.run("apply", file)
+    assert (ran.code, "make the plan again" in ran.err, "--allow" in ran.err) == (1, True, False), ran.err
+
+
+def test_programs_find_the_command_that_goes_on_in_the_json_of_a_refused_run(school: Academy) -> None:
+    """Before, only stderr had it."""
+    day = "2026-12-02"
+    few = school.feed(*crowd(20, debut="2026-01-01"), day=day)
+    ran = school.night(day, few, code=6)
+    words = [*again(ran)]
+    assert shlex.split(ran.json["next"].replace('"..."', "'vu avec la DRH'"))[-len(words) :] == words
+    more = school.feed(*crowd(60, debut="2026-01-01"), day=day)
+    ran = school.night(day, more, code=4)
+    assert ran.json["next"].startswith("piactl apply ")
+    assert ran.json["next"] in ran.err
+    assert school.night(day).json["next"] == ""
+
+
+def test_an_apply_that_lacks_an_approval_prints_both_commands(school: Academy) -> None:
+    policy = school.sandbox.folder / "policy.yaml"
+    policy.write_text(policy.read_text("utf-8") + "approvals: {required: [{refused: any}]}\n", "utf-8")
+    day = "2026-12-02"
+    more = school.feed(*crowd(60, debut="2026-01-01"), day=day)
+    ran = school.night(day, more, code=4)
+    assert ran.json["next"].startswith("piactl approve "), "first"
+    apply = again(ran, "To apply it")
+    with school.nothing_written():
+        ran = school.run(*apply, "-o", "json")
+    assert ran.code == 4
+    assert ran.json["next"].startswith("piactl approve ")
+    assert shlex.split(ran.err.replace('"..."', "'vu avec la DRH'"))[-len(apply) :] == apply

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -82,9 +83,13 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     for day, feed in nights:
         undisturbed.night(day, feed)
         academy.night(day, feed)
-    locked = academy.run("account", "lock", "ida.rollin", "--reason", "trial", "--as-of", TUESDAY)
+    lock = ["account", "lock", "-", "--reason", "l'essai", "--as-of", TUESDAY]
+    locked = academy.spawn(*lock, stdin="ida.rollin\n")
     assert locked.code == 0, locked.err
+    assert academy.run("status", "-o", "json").json["lost"] is None
     restore(academy, ldif)
+    lost = academy.run("status")
+    assert re.search(r"^alarms .*run 2\S+ wrote on .* piactl recover$", lost.out, re.MULTILINE), lost.out
 
     with academy.nothing_written():
         assert academy.night(TODAY, code=11).err.count("piactl recover") == 1
@@ -97,6 +102,9 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     states = {account["uid"]: account["state"] for run in report["runs"] for account in run["accounts"]}
     assert states == {"lea.fontaine": "missing", "noel.carpentier": "differs", "ida.rollin": "differs"}
     assert "ida.rollin: differs (lock, update)" in academy.run("recover").out
+    (again,) = report["by_hand"]
+    assert shlex.split(again) == ["piactl", *lock[:2], "ida.rollin", *lock[3:]]
+    assert f"\n  {again}\n" in academy.run("recover").out
     assert re.search(r"\b1 absent\b", academy.spawn("recover", LC_ALL="fr_FR.UTF-8").out)
 
     assert academy.run("recover", "--accept").code == 2
@@ -105,7 +113,9 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     assert [line.split("=")[1].split()[0] for line in accepted.err.splitlines() if "apply again" in line] == [
         feed.name for _, feed in nights
     ]
+    assert f"give again after the feeds: {again}\n" in accepted.err
     assert academy.run("recover").code == 0
+    assert academy.run("status", "-o", "json").json["lost"] is None
     academy.night(TODAY, *(feed for _, feed in nights))
     undisturbed.night(TODAY)
     assert academy.managed() == undisturbed.managed()

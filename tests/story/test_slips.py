@@ -65,6 +65,7 @@ def test_the_case_closes_by_itself_once_the_row_is_right_again(academy: Academy)
     plan = academy.plan(feed, "--as-of", DAYS[3])
     assert plan["changes"] == []
     assert [r for r in plan["remarks"] if f"case {case['case']} is closed" in r and "5000001" in r]
+    assert plan["holds"] == [], "a case that closes holds nobody"
     academy.quiet_night(DAYS[3], feed)
     assert cases(academy) == []
     assert academy.run("match", "list", "--decided", "-o", "json").json == []

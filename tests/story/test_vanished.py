@@ -102,6 +102,22 @@ def test_a_deleted_entry_is_listed_as_drift_until_it_is_rebuilt(begun: Academy) 
     begun.quiet_night(DAYS[6], begun.feed(*PEOPLE, HOMONYM, day=DAYS[6]))
 
 
+def test_a_deleted_entry_can_be_decided_before_a_night_has_noted_it(begun: Academy) -> None:
+    """The plan names `drift revert`, which answered that nobody has this uid."""
+    delete(begun, IDA)
+    day = ("--as-of", DAYS[2])
+    assert f"piactl drift revert {IDA}" in begun.plan(*day)["holds"][0]["why"]
+    (listed,) = begun.run("drift", "list", "-o", "json", *day).json
+    assert (listed["uid"], listed["class"], listed["since"]) == (IDA, "vanished", DAYS[2])
+    assert begun.run("drift", "show", IDA, "-o", "json", *day).json == [listed]
+    shown = begun.run("account", "show", IDA, *day)
+    assert (shown.code, f"piactl drift show {IDA}" in shown.err) == (9, True)
+    ran = begun.run("drift", "revert", IDA, *WHY, *day)
+    assert ran.code == 0, ran.err
+    assert begun.run("drift", "list", "-o", "json", *day).json == []
+    assert begun.plan(*day)["drift"] == []
+
+
 def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
     """This is so on the host that knew the account and on one that did not."""
     unmanage(begun, IDA)

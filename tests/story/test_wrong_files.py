@@ -80,6 +80,14 @@ def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:
     loaded.quiet_night(DAY, loaded.raw_feed(text(ROWS, DAY).encode()))
 
 
+def test_a_refusal_names_the_column_that_has_another_name(loaded: Academy) -> None:
+    """HR's new program calls `numen` `identifiant`."""
+    feed = loaded.raw_feed(text(ROWS, DAY).replace(";numen;", ";identifiant;").encode())
+    ran = loaded.night(DAY, feed, code=6)
+    assert "column numen: a value in 0 of 60 rows" in ran.err
+    assert "columns not read: 'identifiant'" in ran.err
+
+
 def test_a_broken_row_for_many_nights_ends_nobody(loaded: Academy) -> None:
     """A broken row holds its person; a row that belongs to nobody holds all absences."""
     for number, day in enumerate(("2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05")):

@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import (
+    SYSTEM_CONFIGURATION,
     configuration_path,
     display,
+    is_there,
+    names_configuration,
     put,
     reading,
     say,
@@ -18,6 +21,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
+from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.edits.found_accounts import find_account
@@ -25,9 +29,10 @@ from piactl.errors import Exit, UsageError
 from piactl.host_secrets import identity_password
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
+from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
-from piactl.watch.examine import examine, exit_code
+from piactl.watch.examine import examine, examine_policy, exit_code
 from piactl.watch.findings import CheckOutcome
 
 Problems = Annotated[bool, typer.Option("--problems", help="Show only what is not ok.")]
@@ -67,10 +72,17 @@ def doctor(
         raise UsageError(Phrase("--compare needs accounts, and accounts need --compare"))
     if compare:
         return _compare(read_names(accounts or ()), output)
-    return _examined(output, strict=strict, problems=problems, canaries=canaries)
+    rows = examine(configuration_path, utc_now, who().host, canaries=canaries)
+    return _show(rows, output, strict=strict, problems=problems)
 
 
 def check(
+    draft: Annotated[
+        str,
+        typer.Argument(
+            metavar="[POLICY]", help="A draft of the policy, in place of it; - is stdin.", show_default=False
+        ),
+    ] = "",
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     problems: Problems = False,
@@ -78,20 +90,28 @@ def check(
     """Check the files of a configuration, without a server.
 
     That is piactl.yaml, the policy, the register, and the keys and passwords with their modes: the first
-    checks of `doctor`. Every mistake of a file is shown. Another configuration than that of this host is
-    named before the command: `piactl --config DIR/piactl.yaml policy check`.
+    checks of `doctor`. Every mistake of a file is shown. A POLICY is checked with the other files of the
+    configuration, and alone where there is none. Another configuration than that of this host is named before
+    the command: `piactl --config DIR/piactl.yaml policy check`.
 
     Exit codes: 0 no error (with --strict: no warning), 10 an error.
 
-    Example: piactl policy check
+    Example: piactl policy check draft.yaml
     """
-    return _examined(output, strict=strict, problems=problems, servers=False)
+    if draft:
+        refuse_input("POLICY", draft)
+        if draft == "-":
+            draft = str(STDIN)
+        else:
+            refuse_missing(draft)
+    if draft and not names_configuration() and not is_there(SYSTEM_CONFIGURATION):
+        rows = examine_policy(draft)
+    else:
+        rows = examine(configuration_path, utc_now, who().host, servers=False, draft=draft)
+    return _show(rows, output, strict=strict, problems=problems)
 
 
-def _examined(
-    output: Form | None, *, strict: bool, problems: bool, canaries: bool = False, servers: bool = True
-) -> int:
-    rows = examine(configuration_path, utc_now, who().host, canaries=canaries, servers=servers)
+def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, problems: bool) -> int:
     if output in (None, Form.TABLE):
         display([doctor_text(rows, problems=problems)], "table")  # in English only
     else:

@@ -11,6 +11,7 @@ import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.cli.framework.host import has_user
+from piactl.cli.framework.terminal import can_ask, confirm
 from piactl.errors import Exit
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_output
@@ -85,6 +86,7 @@ def init(
             help="The folder to write to; by default where piactl looks for its configuration.",
         ),
     ] = str(SYSTEM_CONFIGURATION.parent),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
 ) -> int:
     """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv and a digest key.
 
@@ -95,6 +97,8 @@ def init(
     """
     refuse_output("--dir", folder)
     place = Path(folder).absolute()
+    if not yes and can_ask():
+        confirm(Phrase("Write the missing files of a first configuration to {folder}?", folder=place))
     of_host = os.geteuid() == 0 and place == SYSTEM_CONFIGURATION.parent and has_user()
     begun = write_first_files(place, SERVICE_USER if of_host else "")
     for path in begun.left:

@@ -165,9 +165,9 @@ def activate(
 
     For accounts whose owner has not chosen a password yet. Asks for a proof of identity as `password reset`
     does, which is for the others. --administrator goes without a proof, also for many accounts. The
-    activation password is shown once, on a terminal, or written to a new file. It replaces any password, and
-    expires (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
-    than the mailbox of the account.
+    activation password is shown once, on a terminal, or written to a new file. It replaces any password; of
+    several accounts, those with an unused one keep that. It expires (password.activation_hours). piactl sends
+    it nowhere: hand it over, or send it by another way than the mailbox of the account.
 
     Example: piactl password activate claire.dubreuil --numen-file numen.txt --out password.csv
     """

@@ -46,7 +46,8 @@ def recover(
     the journal.
     Each run is shown with its feeds and the state of each account it wrote: present, missing or different.
     The state of passwords is unknown, because the journal does not record them. The delta feeds to apply
-    again follow, in order. Without options nothing is changed.
+    again follow, in order, and the commands that people have to give again. Without options nothing is
+    changed.
 
     --accept marks the runs as lost and the server as the one that is written to, in the journal and in the
     directory: commands can write again, and the sources accept these feeds again. It changes no account. The
@@ -107,4 +108,6 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
     say(Phrase("{server} is the server that is written to", server=server))
     for feed in feeds:
         say(Phrase("apply again: {feed}", feed=feed_words(feed)))
+    for again in report["by_hand"]:
+        say(Phrase("give again after the feeds: {command}", command=again))
     return int(Exit.DONE)

@@ -14,12 +14,13 @@ from typing import Any
 from piactl.cli.framework.commands import asked
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
+    chosen,
     display,
+    next_step,
     progress_line,
     put,
     put_json,
     put_text,
-    reading,
     say,
     this_configuration,
     today,
@@ -46,16 +47,16 @@ from piactl.errors import (
     UsageError,
 )
 from piactl.journal import Order, who
-from piactl.night.run_night import run_apply
+from piactl.night.run_night import RefusedPlan, run_apply
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
 from piactl.private_files import make_private_folder, write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
+from piactl.report.recover_text import REDACTED
 from piactl.report.table import numbers
 from piactl.runs.apply_plan import Done, refused
-from piactl.runs.approved_rest import began
 from piactl.runs.run import CommandRun, journal_reading
 from piactl.translation import translate_word
 
@@ -105,7 +106,7 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         option, sign, _ = text.partition("=")
         hidden = before in PERSONAL or (sign and option in PERSONAL)
         recorded.append(
-            text if not hidden else f"{option}=[redacted]" if before not in PERSONAL else "[redacted]"
+            text if not hidden else f"{option}={REDACTED}" if before not in PERSONAL else REDACTED
         )
         before = "" if before in PERSONAL else text
     return recorded
@@ -132,15 +133,18 @@ def apply_plan(
     *,
     break_glass: bool = False,
 ) -> Done:
-    if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
-        refuse_broken(ready, name, allowed)
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
     # only the administrator may write entries that piactl does not manage yet
     adopts = Kind.ADOPT.value in ready.plan.summary
     # the nightly identity may not write protected accounts
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
-    done = run_plan(configuration, order, ready, identity, Phrase("written"))
+    try:
+        done = run_plan(configuration, order, ready, identity, Phrase("written"))
+    except RefusedPlan as error:
+        file = error.file if name == "-" else Path(name)
+        _refuse_broken(ready, file, allowed)
+        raise
     put_outcome(done, output)
     return done
 
@@ -173,13 +177,6 @@ def run_of(configuration: Configuration, order: Order) -> CommandRun:
     return CommandRun(order, settings, keys, unreadable, utc_now, say)
 
 
-def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
-    """Whether an earlier run began to apply this plan, so that its approval may still apply."""
-    state = configuration.settings.directory.state
-    with reading(configuration) as reader:
-        return bool(began(reader, state, configuration.unreadable, ready.fingerprint))
-
-
 def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:
     """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
     if output is Form.JSON:
@@ -189,11 +186,11 @@ def show_plan(ready: ReadyPlan, output: Form | None, *, most: int) -> None:
         display([with_names(plan_text(plan_document(ready), most=most), register)])
 
 
-def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:
-    """Raises UnsafePlan if the plan in the file `name` breaks a guard that is not `allowed`."""
+def _refuse_broken(ready: ReadyPlan, file: Path, allowed: Mapping[str, int]) -> None:
+    """Raises RefusedPlan if the plan in the file breaks a guard that is not `allowed`."""
     broken = refused(ready.plan.refusals, allowed)
     if broken:
-        say_refused(ready, name, broken)
+        say_refused(ready, str(file), broken)
         number = counted(len(broken), "guard is broken", "guards are broken")
         wrong = (
             Phrase(
@@ -203,7 +200,8 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
             if r.kind in allowed
         )
         nothing = Phrase("{guards}; nothing was written", guards=number)
-        raise UnsafePlan(joined([nothing, *wrong], "{first}\n{second}"), broken)
+        message = joined([nothing, *wrong], "{first}\n{second}")
+        raise RefusedPlan(message, message, ready, file)
 
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
@@ -224,6 +222,18 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None) -> 
         say(Phrase("... and {guards}; all of them: --dry-run -o json", guards=guards))
 
 
+def _first_step(error: PiactlError) -> str:
+    """What comes next after an error that ends a run, for a program: a command, if there is one."""
+    if error.options:
+        return typed_again(error.options)
+    if isinstance(error, RefusedPlan) and error.broken:
+        file = str(error.file)
+        return _approval(error.ready, file) or apply_command(
+            list(map(to_json, error.ready.plan.refusals)), file
+        )
+    return next_step(str(error), error.exit_code, chosen.words)
+
+
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says how to apply the plan in the file `name`, or one that the command writes if it is "": the approval
     of another person, if the policy asks for it, and the command. `first` is what has to happen before."""
@@ -238,9 +248,14 @@ def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
 
 def say_approval(ready: ReadyPlan, name: str) -> None:
     """Says that the plan in the file `name` needs the approval of another person, if so."""
-    if reasons(ready.plan, this_configuration().policy.approvals):
-        approve = f"piactl approve {shlex.quote(name)} {REASON}"
+    if approve := _approval(ready, name):
         say(Phrase("It needs the approval of another person: {command}", command=approve))
+
+
+def _approval(ready: ReadyPlan, name: str) -> str:
+    """The command that approves the plan in the file `name`, "" if it needs no other person."""
+    needed = reasons(ready.plan, this_configuration().policy.approvals)
+    return f"piactl approve {shlex.quote(name)} {REASON}" if needed else ""
 
 
 def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> None:
@@ -275,6 +290,7 @@ def put_run(**facts: Any) -> None:
         "run": None,
         "status": RunStatus.REFUSED,
         "error": "",
+        "next": "",
         "outcomes": {},
         "problems": [],
         "refusals": [],
@@ -304,6 +320,7 @@ def refusals_as_json(
                 run=run,
                 status=RunStatus.REFUSED if refused else RunStatus.FAILED,
                 error=str(error),
+                next=_first_step(error),
                 refusals=list(map(to_json, guards)),
                 refused_feeds=refused_feed_facts(error),
                 **_plan_facts(getattr(error, "ready", ready)),

@@ -247,20 +247,21 @@ def say_error(message: str, code: int, arguments: Sequence[str], options: Sequen
     form = asked_form(arguments)
     if form in ("json", "ndjson") and not chosen.printed:
         print_utf8()
-        command = " ".join(asked(list(arguments))).strip()
-        facts = {"code": int(code), "message": message, "next": _next_step(message, code, command)}
+        facts = {"code": int(code), "message": message, "next": next_step(message, code, arguments)}
         if options:
             facts["next"] = typed_again(options)
         with suppress(PiactlError):  # stdout is lost
             put_json({"error": facts}, 2 if form == "json" else None)
 
 
-def _next_step(message: str, code: int, command: str) -> str:
-    """The last command that the message names, else what is next after every error of this code."""
-    named = list(filter(None, map(_PRINTED.match, message.split("\n"))))
+def next_step(message: str, code: int, arguments: Sequence[str]) -> str:
+    """The first command that the message names, else what is next after every error of this code of the
+    command with these arguments."""
+    named = next(filter(None, map(_PRINTED.match, message.split("\n"))), None)
     if named:
-        return str(named[-1][3]).removesuffix(")")
+        return str(named[3]).removesuffix(")")
     if code == Exit.USAGE:
+        command = " ".join(asked(list(arguments))).strip()
         return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
     return _NEXT.get(code, _CORRECT)
 

@@ -74,7 +74,8 @@ class FeedFacts:
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
     these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is the
     set that a delta changes, `later` are the digests of sets of its kind that are of its day or later.
-    `wrong`: per column, the first rejections, each with its line.
+    `wrong`: per column, the first rejections, each with its line. `not_read`: the first names of its header
+    that are no column of the source.
     `part`: it lists only some establishments of its source; `kind` is then the name that the sets of the same
     establishments share.
     """
@@ -97,6 +98,7 @@ class FeedFacts:
     later: frozenset[str] = frozenset()
     part: bool = False
     kind: str = ""
+    not_read: str = ""
     wrong: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -255,6 +257,10 @@ def feed_refusals(
                 ("changed-column", Phrase("column {column}: {message}", column=name, message=message))
                 for name, message in changed.items()
             ]
+            if changed and facts.not_read:  # one of them may have got another name
+                code, message = refusals[-1]
+                names = Phrase("columns not read: {names}", names=facts.not_read)
+                refusals[-1] = code, joined([message, names], "{first};\n  {second}")
     return [
         (code, joined([message, _ASK], "{first};\n  {second}")) if code != "older" else (code, message)
         for code, message in refusals

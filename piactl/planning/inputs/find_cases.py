@@ -51,14 +51,20 @@ from piactl.planning.inputs.account_index import (
 from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
 
 
-def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
+def find_cases(
+    merged: MergedFeeds,
+    feeds: Sequence[SourcedFeed],
+    index: AccountIndex,
+    memory: Memory,
+    rules: Rules,
+) -> None:
     """Holds each newcomer who may be the person of an account, or another newcomer; the account stays. A
     NUMEN that another account has is not taken over by a known person. The cases are in `merged`.
 
-    A case of an earlier run stays open until its newcomer is in a feed again.
+    A case of an earlier run stays open until its newcomer is in a feed again, or in no feed any more.
     """
     for case in memory.cases.values():
-        unheard = case.matricule not in merged.people
+        unheard = case.matricule not in merged.people and not row_is_gone(case, feeds)
         if case.of_newcomer and case.listed and unheard and index.entry(case.matricule, rules.keys) is None:
             merged.hold(case.matricule, case.why, HoldCode.CASE)
     _Search(merged, index, memory, rules, TracedPeople(index, memory, rules)).find()
