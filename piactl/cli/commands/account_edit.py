@@ -30,6 +30,7 @@ from piactl.cli.framework.options import (
     NeededLastDay,
     OneName,
     day_option,
+    read_place,
     with_shared_options,
 )
 from piactl.clock import utc_now
@@ -227,7 +228,7 @@ def create(
         civilite=civilite,
         private_mail=private_mail,
         matricule=matricule,
-        uai=uai,
+        uai=read_place("--uai", uai),
         function=function,
         corps=corps,
         start=from_,

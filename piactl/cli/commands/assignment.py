@@ -15,11 +15,12 @@ from piactl.cli.framework.options import (
     Names,
     NeededLastDay,
     day_option,
+    read_place,
     with_shared_options,
 )
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
-from piactl.core.model.person import Assignment, read_uai
+from piactl.core.model.person import Assignment
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 
@@ -48,7 +49,7 @@ def add(
     """
     command = begin(options)
     _need({"--uai": uai, "--function": function, "--until": until})
-    new = _assignment(uai, function, from_ or command.order.as_of, until)
+    new = _assignment(read_place("--uai", uai), function, from_ or command.order.as_of, until)
     new = replace(new, corps=corps.strip(), position=position.strip())
     return command.act_on(names, assignments.add(command.author, new))
 
@@ -75,7 +76,7 @@ def end_(
     command = begin(options)
     _need({"--on": on})
     last_day = on or command.order.as_of
-    selection = assignments.AssignmentSelector(_uai(uai), function.strip().upper(), from_)
+    selection = assignments.AssignmentSelector(read_place("--uai", uai), function.strip().upper(), from_)
     act = assignments.end(command.author, selection, last_day, until)
     return command.act_on(names, act)
 
@@ -91,7 +92,7 @@ def move(
         str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
     uai: Annotated[
-        str, typer.Option("--uai", help="The UAI of the old establishment, if there are several assignments.")
+        str, typer.Option("--uai", help="The old establishment, if there are several assignments.")
     ] = "",
 ) -> int:
     """Move accounts to another establishment. The old assignment ends the day before the new one starts.
@@ -103,8 +104,8 @@ def move(
     """
     command = begin(options)
     _need({"--to": to, "--until": until})
-    new = _assignment(to, function, from_ or command.order.as_of, until)
-    act = assignments.move(command.author, assignments.AssignmentSelector(_uai(uai)), new)
+    new = _assignment(read_place("--to", to), function, from_ or command.order.as_of, until)
+    act = assignments.move(command.author, assignments.AssignmentSelector(read_place("--uai", uai)), new)
     return command.act_on(names, act)
 
 
@@ -115,14 +116,4 @@ def _need(options: dict[str, object]) -> None:
 
 
 def _assignment(uai: str, function: str, start: date, end: date | None) -> Assignment:
-    return Assignment(uai=_uai(uai), function=function.strip().upper(), start=start, end=end, source=MANUAL)
-
-
-def _uai(text: str) -> str:
-    """A valid UAI, or "". Raises UsageError."""
-    if not text:
-        return ""
-    known_uai, why = read_uai(text)
-    if known_uai is None:
-        raise UsageError(Phrase("{name}: {text}", name=text, text=why))
-    return known_uai
+    return Assignment(uai=uai, function=function.strip().upper(), start=start, end=end, source=MANUAL)

@@ -18,12 +18,12 @@ from piactl.cli.framework.options import (
     Names,
     NeededLastDay,
     Output,
+    read_place,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
 from piactl.core.edits import exceptions as edits
 from piactl.core.model.overrides import OverrideKind
-from piactl.core.model.person import read_uai
 from piactl.core.model.policy import Policy, Service
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import NotFound, UsageError
@@ -97,7 +97,7 @@ def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "
     command = begin(options)
     if not service:
         raise UsageError(Phrase("add --service, as `exception list` shows it"))
-    act = edits.end_exceptions(command.author, service, uai.strip().upper())
+    act = edits.end_exceptions(command.author, service, read_place("--uai", uai))
     return command.act_on(names, act)
 
 
@@ -147,10 +147,7 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
         )
     if not uai:
         return ""
-    known_uai, why = read_uai(uai)
-    if known_uai is None:
-        raise UsageError(Phrase("{name}: {text}", name="--uai", text=why))
-    return known_uai
+    return read_place("--uai", uai)
 
 
 OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")

@@ -18,6 +18,7 @@ import typer
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
+from piactl.core.model.person import read_establishment
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import ReasonMissing, UsageError
@@ -124,6 +125,17 @@ def read_date(option: str, text: str) -> date | None:
 def _not_between(option: str, text: str) -> Phrase:
     given = f"{option} {text}"
     return Phrase("{given}: is not between {first} and {last}", given=given, first=FIRST_DAY, last=LAST_DAY)
+
+
+def read_place(option: str, text: str) -> str:
+    """The UAI of the establishment that an option gives by UAI or by name, "" if it is not given. Raises
+    UsageError."""
+    if not text:
+        return ""
+    uai, why = read_establishment(text, this_configuration().register)
+    if uai is None:
+        raise UsageError(Phrase("{name}: {text}", name=option, text=why))
+    return uai
 
 
 _EXAMPLES = Phrase("YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d")
