@@ -101,7 +101,8 @@ class Filters:
 
     `idle`: no log in for this number of days, and the entry is at least as old. `never`: no log in at all.
     Both mean open accounts, unless `states` names others. `ending`: the first and the last of the days of
-    which one has to be the last with a post.
+    which one has to be the last with a post. With a `service` or `rights`, who has a right at `uai` counts,
+    too, and not what they have elsewhere.
     """
 
     states: Collection[str] = ()
@@ -113,6 +114,7 @@ class Filters:
     idle: int | None = None
     never: bool = False
     ending: tuple[date, date] | None = None
+    rights: bool = False
 
     @property
     def of_logins(self) -> bool:
@@ -197,6 +199,14 @@ class Listing:
                     continue
                 # UTC, None if none is known
                 view["last_login"] = last.at.isoformat() if last.at else None
+            if filters.rights:
+                rights = _rights(view, filters.uai, day.isoformat())
+                view["services"] = [
+                    right["service"]
+                    if right["uai"] in (None, filters.uai)
+                    else f"{right['service']}:{right['uai']}"
+                    for right in rights
+                ]
             if self._of_people:
                 view |= person_facts(by_uid[view["uid"]], self._store.rules)
             yield view
@@ -231,20 +241,29 @@ def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sp
         and (not filters.profile or filters.profile in view["profiles"])
         and (not filters.locked or view["locked"])
         and (not sponsor or view["sponsor"] == sponsor)
-        and (
-            not filters.uai
-            or any(
-                a["uai"] == filters.uai and a["start"] <= day <= (a["end"] or day)
-                for a in view["assignments"]
-            )
-        )
+        and (not filters.uai or _is_there(view, filters, day))
         and (
             not filters.service
-            or any(
-                e["service"] == filters.service and (e["from"] or day) <= day for e in view["entitlements"]
-            )
+            or any(right["service"] == filters.service for right in _rights(view, filters.uai, day))
         )
     )
+
+
+def _is_there(view: Mapping[str, Any], filters: Filters, day: str) -> bool:
+    """Whether the account is assigned at the establishment, or has a right there, if rights are asked for."""
+    if any(a["uai"] == filters.uai and a["start"] <= day <= (a["end"] or day) for a in view["assignments"]):
+        return True
+    asked = filters.rights or filters.service
+    return bool(asked) and any(right["uai"] for right in _rights(view, filters.uai, day))
+
+
+def _rights(view: Mapping[str, Any], uai: str, day: str) -> list[Mapping[str, Any]]:
+    """What the account may use on the day, with `uai` what it may use there."""
+    return [
+        right
+        for right in view["entitlements"]
+        if (right["from"] or day) <= day and (not uai or right["uai"] in (None, uai))
+    ]
 
 
 def last_days(career: Career) -> list[date]:

@@ -122,7 +122,8 @@ def prepared(
     uid = holder.account.uid
     if not rows:
         return PreparedAccount(holder.name, uid, note=note)
-    return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
+    people = (holder.account,)
+    return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note, people=people)
 
 
 def link(holder: DeviceHolder, device: str) -> Write | None:

@@ -32,9 +32,10 @@ def card_text(view: View, post: str | None, login: View) -> str:
         state = Phrase("{state}; cannot log in: {why}", state=state, why=[*refused, login["reason"]][0])
     lines = [
         f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}",
-        f"  {view['address'] or Phrase('no address')}",
-        f"  {translate(post or Phrase('no post'))}",
-        f"  {translate(state)}",
+        *(
+            f"  {translate(text)}"
+            for text in (view["address"] or Phrase("no address"), post or Phrase("no post"), state)
+        ),
     ]
     return "".join(f"{shown(line)}\n" for line in lines)
 

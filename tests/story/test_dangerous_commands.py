@@ -97,7 +97,7 @@ def test_a_merge_says_what_is_unknown_and_that_two_accounts_change(academy: Acad
     assert (
         "their birth dates cannot be compared, their NUMENs cannot be compared, their names agree" in screen
     )
-    assert "Change 2 accounts?" in screen
+    assert "Change 2 accounts: Julie Petit, " in screen
     assert f"{JULIE}: Julie Petit, ENS at {THUILLIER} (Lycée Louis Thuillier)" in screen
     assert f"{JULIE1}: Julie Petit, ENS at {MICHELIS} (Lycée Madeleine Michelis)" in screen
 

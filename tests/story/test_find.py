@@ -116,8 +116,9 @@ def test_up_to_four_are_cards_and_more_are_a_table(staff: Academy) -> None:
     staff.night("2026-09-06", feed)
     for language in ("C.UTF-8", "fr_FR.UTF-8"):
         code, text = at_terminal(staff, *find, "castelain", columns=80, LC_ALL=language)
-        head, *lines = text.splitlines()
+        head, *lines, left_out = text.splitlines()
         assert (code, len(lines), max(map(len, lines)) <= 80) == (0, 5, True), text
+        assert "-o tsv" in left_out
         assert "marie-christine.vandenberghe-castelain@ac-amiens.fr" in text
         assert all(line.split()[0].endswith("@ac-amiens.fr") for line in lines), text
         assert head.split()[0] in ("address", "adresse")

@@ -57,6 +57,7 @@ COLUMNS = (
 FOUND = ("address", "display_name", "functions", "establishment_names", "state")
 """The columns for people of what was found, of which the address stays whole."""
 MOST_CARDS = 4
+ACCESS = ("display_name", "functions", "services")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,10 @@ class ListOptions:
         day_option("--ending-to", "Only accounts whose last post ends on this day or before."),
     ] = None
     columns: Columns = ""
+    services: Annotated[
+        bool,
+        typer.Option("--services", help="Show what each account may use on the day; with --uai, there."),
+    ] = False
 
 
 @with_shared_options
@@ -115,6 +120,9 @@ def list_(
     The column `drift` is what another program changed: see `piactl drift list`. --idle and
     --never-logged-in need a server that keeps last log ins. --ending-from and --ending-to list who leaves in
     that time: who has no post from then on, at least for a time. Their last day is the column `last_day`.
+
+    Who has access to what: --service lists who has one service, --services what each account may use. With
+    --uai, both are about that establishment, with those who have a right there by an exception.
 
     Example: piactl account list --state grace -o csv
     """
@@ -182,11 +190,19 @@ def _listed(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     first = ("uid", "last_day") if filters.ending else ("uid",)
     usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
+    if options.services:
+        places = () if filters.uai else ("establishment_names",)
+        usual = (
+            *first,
+            *ACCESS,
+            *places,
+            *(name for name in usual if name not in COLUMNS and name not in first),
+        )
     layout = layout_or_default(options.output)
-    for_people = bool(choose) and layout == "table" and not options.columns
+    for_people = bool(choose) and layout == "table" and not (options.columns or options.services)
     if for_people:
         usual = (*FOUND, *(name for name in usual if name not in COLUMNS))
-    chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
+    chosen_columns = read_columns(options.columns, usual, (*PERSON_COLUMNS, "services"))
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     cards: list[str] = []
@@ -291,6 +307,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
         options.idle,
         options.never,
         (first, last) if options.ending_from or options.ending_to else None,
+        options.services or "services" in options.columns.replace(" ", "").split(","),
     )
 
 

@@ -100,7 +100,7 @@ Columns = Annotated[
         "--columns",
         metavar="NAME,...",
         help="The columns, in this order. Besides the usual ones: civilite, given_name, family_name, "
-        "functions, establishments, establishment_names.",
+        "functions, establishments, establishment_names; of `account list` also services.",
     ),
 ]
 OwnColumns = Annotated[str, typer.Option("--columns", metavar="NAME,...", help="The columns, in this order.")]
