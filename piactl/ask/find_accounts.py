@@ -1,11 +1,10 @@
-"""Finds accounts by the names of people, even with a typing error, and decides which accounts a list
-shows."""
+"""Finds accounts by what somebody says of a person, even with a typing error, and decides which accounts a
+list shows."""
 
 from __future__ import annotations
 
 import pickle  # nosec B403
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,8 +16,11 @@ from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.overrides import sponsor_of
+from piactl.core.model.person import words_of
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import Career
+from piactl.core.rules.desired import Rules
+from piactl.core.text import search_words
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.edits.found_accounts import (
@@ -28,6 +30,7 @@ from piactl.edits.found_accounts import (
     career_and_status,
     find_account,
     person_facts,
+    posts_on,
 )
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase
@@ -38,37 +41,55 @@ _NEAR = 80
 MOST_NEAR = 10
 
 
-def find_by_name(accounts: Iterable[Account], query: str) -> tuple[list[Account], bool]:
-    """The accounts in whose names, uid or addresses each word of `query` begins a word, by uid; and whether
-    these are exact. If there are none, at most MOST_NEAR of the nearest, the best first.
+def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> tuple[list[Account], bool]:
+    """The accounts that each word of `query` fits, by uid; and whether these are exact. If there are none, at
+    most MOST_NEAR of those with the nearest names, the best first.
 
-    Accents, case, hyphens and apostrophes do not count.
+    A word fits where it begins a word of the names, the addresses or the matricules; else also of the UAI,
+    the name, the commune or the telephone of the establishment; else where it is any piece of these.
+    Accents, case, hyphens and apostrophes do not count, nor what follows the @ of an address.
     """
-    words = _folded(query)
-    by_uid = {account.uid: (account, _names(account)) for account in accounts}
-    exact = [
-        account
-        for account, names in by_uid.values()
-        if words and all(any(name.startswith(word) for name in names) for word in words)
-    ]
+    words = search_words(re.sub(r"@\S*", " ", query))
+    by_uid = {account.uid: account for account in accounts}
+    names = {uid: _names(account) for uid, account in by_uid.items()}
+    exact = _fitting(names, words, str.startswith)
+    if not exact:
+        of_places = {uai: words_of(establishment) for uai, establishment in rules.register.items()}
+        wider = {
+            uid: [
+                *names[uid],
+                *(w for uai in _places(account, rules) for w in of_places.get(uai, [uai.lower()])),
+            ]
+            for uid, account in by_uid.items()
+        }
+        exact = _fitting(wider, words, str.startswith) or _fitting(wider, words, str.__contains__)
     if exact or not words:
-        return sorted(exact, key=lambda a: a.uid), True
-    texts = {uid: " ".join(names) for uid, (_, names) in by_uid.items()}
+        return sorted((by_uid[uid] for uid in exact), key=lambda a: a.uid), True
+    texts = {uid: " ".join(own) for uid, own in names.items()}
     best = process.extract(
         " ".join(words), texts, scorer=fuzz.partial_token_sort_ratio, limit=MOST_NEAR, score_cutoff=_NEAR
     )
-    return [by_uid[uid][0] for _, _, uid in best], False
+    return [by_uid[uid] for _, _, uid in best], False
 
 
-def _names(account: Account) -> tuple[str, ...]:
-    text = (account.given_name, account.usage_name, account.family_name, account.uid)
+def _fitting(
+    own_words: Mapping[str, Sequence[str]], words: Sequence[str], fits: Callable[[str, str], bool]
+) -> list[str]:
+    return [
+        uid
+        for uid, own in own_words.items()
+        if words and all(any(fits(one, word) for one in own) for word in words)
+    ]
+
+
+def _names(account: Account) -> list[str]:
+    text = (account.given_name, account.usage_name, account.family_name, account.uid, *account.matricules)
     addresses = (name.partition("@")[0] for name in account.names)
-    return tuple(dict.fromkeys(word for part in (*text, *addresses) for word in _folded(part)))
+    return list(dict.fromkeys(word for part in (*text, *addresses) for word in search_words(part)))
 
 
-def _folded(text: str) -> list[str]:
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return re.findall(r"[^\W_]+", "".join(c for c in letters if not unicodedata.combining(c)))
+def _places(account: Account, rules: Rules) -> set[str]:
+    return {post.uai for post in posts_on(account, rules.policy, rules.as_of)}
 
 
 _OPEN = frozenset(state.value for state in LIVE)
@@ -80,7 +101,8 @@ class Filters:
 
     `idle`: no log in for this number of days, and the entry is at least as old. `never`: no log in at all.
     Both mean open accounts, unless `states` names others. `ending`: the first and the last of the days of
-    which one has to be the last with a post.
+    which one has to be the last with a post. With a `service` or `rights`, who has a right at `uai` counts,
+    too, and not what they have elsewhere.
     """
 
     states: Collection[str] = ()
@@ -92,6 +114,7 @@ class Filters:
     idle: int | None = None
     never: bool = False
     ending: tuple[date, date] | None = None
+    rights: bool = False
 
     @property
     def of_logins(self) -> bool:
@@ -176,6 +199,14 @@ class Listing:
                     continue
                 # UTC, None if none is known
                 view["last_login"] = last.at.isoformat() if last.at else None
+            if filters.rights:
+                rights = _rights(view, filters.uai, day.isoformat())
+                view["services"] = [
+                    right["service"]
+                    if right["uai"] in (None, filters.uai)
+                    else f"{right['service']}:{right['uai']}"
+                    for right in rights
+                ]
             if self._of_people:
                 view |= person_facts(by_uid[view["uid"]], self._store.rules)
             yield view
@@ -190,6 +221,9 @@ class Views:
         for view in views:
             data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
             self._places.append((view["uid"], self._file.add(data), len(data)))
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def sort(self) -> None:
         """Puts them in the order of the uids."""
@@ -207,20 +241,29 @@ def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sp
         and (not filters.profile or filters.profile in view["profiles"])
         and (not filters.locked or view["locked"])
         and (not sponsor or view["sponsor"] == sponsor)
-        and (
-            not filters.uai
-            or any(
-                a["uai"] == filters.uai and a["start"] <= day <= (a["end"] or day)
-                for a in view["assignments"]
-            )
-        )
+        and (not filters.uai or _is_there(view, filters, day))
         and (
             not filters.service
-            or any(
-                e["service"] == filters.service and (e["from"] or day) <= day for e in view["entitlements"]
-            )
+            or any(right["service"] == filters.service for right in _rights(view, filters.uai, day))
         )
     )
+
+
+def _is_there(view: Mapping[str, Any], filters: Filters, day: str) -> bool:
+    """Whether the account is assigned at the establishment, or has a right there, if rights are asked for."""
+    if any(a["uai"] == filters.uai and a["start"] <= day <= (a["end"] or day) for a in view["assignments"]):
+        return True
+    asked = filters.rights or filters.service
+    return bool(asked) and any(right["uai"] for right in _rights(view, filters.uai, day))
+
+
+def _rights(view: Mapping[str, Any], uai: str, day: str) -> list[Mapping[str, Any]]:
+    """What the account may use on the day, with `uai` what it may use there."""
+    return [
+        right
+        for right in view["entitlements"]
+        if (right["from"] or day) <= day and (not uai or right["uai"] in (None, uai))
+    ]
 
 
 def last_days(career: Career) -> list[date]:

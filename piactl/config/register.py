@@ -1,4 +1,4 @@
-"""Reads the establishment register: a CSV of UAI, name, nature, degree, sector, commune."""
+"""Reads the establishment register: a CSV of UAI, name, nature, degree, sector, commune, telephone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from piactl.phrase import counted
 
 MAX_REGISTER_BYTES = 50_000_000
 
-FIELDS = ("uai", "name", "nature", "degree", "sector", "commune")
+FIELDS = ("uai", "name", "nature", "degree", "sector", "commune", "telephone")
 _HEADERS = {**{name: name for name in FIELDS}, "nom": "name", "degre": "degree", "secteur": "sector"}
 _HEADER = "uai;nom;nature;degre;secteur;commune"
 _NATURE = re.compile(r"([0-9A-Z]{1,10})?")
@@ -28,8 +28,8 @@ DEGREES = ("", "1D", "2D")
 def read_register(path: Path) -> Register:
     """The establishments by UAI. Raises ConfigurationInvalid with every mistake in the file.
 
-    The header is `uai;nom;nature;degre;secteur;commune` in any order, or the English names. The delimiter is
-    `;`, `,` or tab. Only `uai` is required. Lines that begin with `#` are comments.
+    The header is `uai;nom;nature;degre;secteur;commune;telephone` in any order, or the English names. The
+    delimiter is `;`, `,` or tab. Only `uai` is required. Lines that begin with `#` are comments.
     """
     content = read_content(path, max_bytes=MAX_REGISTER_BYTES)
     mistakes: list[Mistake] = []

@@ -1,8 +1,10 @@
-"""Singular and plural, long lists, days, instants, conditions of the policy, and JSON, in texts."""
+"""Singular and plural, long lists, days, instants, conditions of the policy, words of a search, and JSON."""
 
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
@@ -61,6 +63,19 @@ def condition(when: Mapping[str, Iterable[str]]) -> str:
         for name, values in when.items()
     )
     return joined(conditions, "{first}, {second}") or Phrase("every assignment")
+
+
+def search_words(text: str) -> list[str]:
+    """The words of a text as they are searched for: without accents, case and punctuation. Groups of digits
+    are one word, as a telephone number is said, +33 as 0."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    words: list[str] = []
+    for word in re.findall(r"[^\W_]+", "".join(c for c in letters if not unicodedata.combining(c))):
+        if words and words[-1].isdigit() and word.isdigit():
+            words[-1] += word
+        else:
+            words.append(word)
+    return [re.sub(r"^(?:00)?33(?=\d{9}$)", "0", word) for word in words]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -294,29 +294,32 @@ def person_facts(account: Account, rules: Rules) -> dict[str, Any]:
     }
 
 
-def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
-    """The person of an account as previews name them: `post` is what they do on the day, else what they will
-    do or did last."""
+def posts_on(account: Account, policy: Policy, day: date) -> list[Assignment]:
+    """What the person does on the day, else the next post, else the last one."""
     rows = overridden(account.assignments, account.overrides, day)
     posts = [a for a in rows if not policy.ends_all(a)]
     today = [a for a in posts if a.covers(day)]
+    if today or not posts:
+        return today
     ahead = [a for a in posts if a.start > day]
-    words = [Phrase("{function} at {uai}", function=a.function, uai=a.uai) for a in today]
-    if not today and ahead:
-        soonest = min(ahead, key=lambda a: a.start)
-        words = [
-            Phrase(
-                "{function} at {uai} from {start}",
-                function=soonest.function,
-                uai=soonest.uai,
-                start=soonest.start,
-            )
-        ]
-    elif not today and posts:
-        last = max(posts, key=lambda a: (a.end or a.start, a.start))
-        words = [
-            Phrase("{function} at {uai} until {end}", function=last.function, uai=last.uai, end=last.end)
-        ]
+    if ahead:
+        return [min(ahead, key=lambda a: a.start)]
+    return [max(posts, key=lambda a: (a.end or a.start, a.start))]
+
+
+def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
+    """The person of an account as previews name them: `post` is what they do on the day, else what they will
+    do or did last."""
+    words = []
+    for a in posts_on(account, policy, day):
+        if a.covers(day):
+            words.append(Phrase("{function} at {uai}", function=a.function, uai=a.uai))
+        elif a.start > day:
+            later = Phrase("{function} at {uai} from {start}", function=a.function, uai=a.uai, start=a.start)
+            words.append(later)
+        else:
+            former = Phrase("{function} at {uai} until {end}", function=a.function, uai=a.uai, end=a.end)
+            words.append(former)
     return {
         "uid": account.uid,
         "display_name": account.display_name or None,

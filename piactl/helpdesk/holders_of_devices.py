@@ -119,7 +119,8 @@ def prepared(
 ) -> PreparedAccount:
     """The writes in order, without those that are None."""
     rows = tuple(row(holder, kind, reason, write) for write in writes if write is not None)
-    return PreparedAccount(holder.name, holder.account.uid, writes=rows, note=note)
+    people = (holder.account,) if rows else ()
+    return PreparedAccount(holder.name, holder.account.uid, writes=rows, note=note, people=people)
 
 
 def link(holder: DeviceHolder, device: str) -> Write | None:

@@ -21,6 +21,25 @@ def account_text(view: View, as_of: str) -> str:
     return "\n".join(shown(line) for line in _lines(view, as_of)) + "\n"
 
 
+def card_text(view: View, post: str | None, login: View) -> str:
+    """Four lines about an account that was found: name, address, what the person does where, and the state;
+    if the log in is refused, with the first reason of the answer `login`."""
+    state = translate_word(view["state"])
+    if view["locked"]:
+        state = Phrase("{state}, LOCKED", state=state)
+    refused = [cause["text"] for cause in login["causes"] if cause["effect"] == "refused"]
+    if not login["yes"]:
+        state = Phrase("{state}; cannot log in: {why}", state=state, why=[*refused, login["reason"]][0])
+    lines = [
+        f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}",
+        *(
+            f"  {translate(text)}"
+            for text in (view["address"] or Phrase("no address"), post or Phrase("no post"), state)
+        ),
+    ]
+    return "".join(f"{shown(line)}\n" for line in lines)
+
+
 def _lines(view: View, as_of: str) -> Iterator[str]:
     yield f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}"
     yield from _drift(view)

@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from tabulate import MIN_PADDING, tabulate
@@ -114,11 +115,12 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    names = [*map(_heading, columns)]
+    rows, names = list(rows), [*map(_heading, columns)]
     cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
+    lists = {n for n, name in enumerate(columns) if any(isinstance(row.get(name), list) for row in rows)}
     left_out: list[str] = []
     if sys.stdout.isatty():
-        cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns)
+        cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns, lists)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
     why = Phrase("left out for want of room (-o tsv has all): {columns}", columns=", ".join(left_out))
     return text + (f"{translate(why)}\n" if left_out else "")
@@ -143,10 +145,13 @@ def _said(row: Row, name: str) -> Any:
     return _in_language(row.get(name), is_code=is_code)
 
 
-def _narrowed(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]]:
+def _narrowed(
+    cells: list[list[str]], width: int, lists: Collection[int]
+) -> tuple[list[list[str]], list[str]]:
     """The cells in lines of `width`, and the names of the columns that are left out because they do not fit,
     the last ones first. The first column, which names the row, and columns whose cells are single words
-    (addresses, days) are whole or left out; others are cut with an ellipsis, as little as possible."""
+    (addresses, days) are whole or left out; others are cut with an ellipsis, as little as possible, but
+    `lists`, which have more lines."""
     columns = [*zip(*cells, strict=True)]
     least_widths = [len(name) + MIN_PADDING for name in cells[0]]
     widest = [max(least, *map(len, column)) for least, column in zip(least_widths, columns, strict=True)]
@@ -165,9 +170,13 @@ def _narrowed(cells: list[list[str]], width: int) -> tuple[list[list[str]], list
         limit -= 1
     limits = [own if whole[n] else max(limit, least_widths[n]) for n, own in enumerate(widest)]
     return (
-        [[_cut(row[n], limits[n]) for n in kept] for row in cells],
+        [[(_in_lines if n in lists else _cut)(row[n], limits[n]) for n in kept] for row in cells],
         [name for n, name in enumerate(cells[0]) if n not in kept],
     )
+
+
+def _in_lines(text: str, limit: int) -> str:
+    return fill(text, limit, break_on_hyphens=False)
 
 
 def _cut(text: str, limit: int) -> str:

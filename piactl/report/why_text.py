@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import right_words
 from piactl.report.escaping import shown
+from piactl.report.words_to_say import handed_over, words_to_say
 from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
@@ -38,9 +39,22 @@ def why_rows(view: View) -> Iterator[dict[str, Any]]:
             yield row if cause is None else {**row, "reason": cause["text"], "remedy": cause["command"]}
 
 
-def why_text(view: View) -> str:
-    """The answers to one question about one account."""
-    return "\n".join(shown(line) for line in _lines(view)) + "\n"
+def why_text(view: View, of_others: Callable[[str], bool]) -> str:
+    """The answers to one question about one account, what a caller may be told, and the line to hand over, if
+    the first command that helps is `of_others`."""
+    lines = [*_lines(view), _field("  ", Phrase("to say"), words_to_say(view))]
+    helping = next(_helping(view["answers"]), None)
+    if helping is not None and of_others(helping[0]):
+        lines.append(_field("  ", Phrase("hand over"), handed_over(view, *helping)))
+    return "\n".join(map(shown, lines)) + "\n"
+
+
+def _helping(answers: list[View]) -> Iterator[tuple[str, str]]:
+    """The commands that help, each with what it is for, the first one first."""
+    for answer in answers[:1] if answers[0]["subject"] == "state" else answers:
+        yield from ((cause["command"], cause["text"]) for cause in answer["causes"] if cause["command"])
+        if not answer["yes"]:
+            yield from ((r["command"], answer["reason"]) for r in answer["remedies"] if r["command"])
 
 
 _SHOWN = {"held": "HELD"}

@@ -611,6 +611,13 @@ CASES: dict[str, Case] = {
     "match different": decision("different"),
     "match wrong-row": decision("wrong-row"),
     "match forget": decision("forget", ("match", "different", NEWCOMER, *WHY)),
+    "establishment list": Case(
+        ("establishment", "list", "thuillier"),
+        wrong=(
+            (("establishment", "list", "nowhere"), "", 9, "no establishment of the register"),
+            (("establishment", "list", "-o", "xml"), "", 2, "'xml' is not one of"),
+        ),
+    ),
     "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
     "service show": Case(
         ("service", "show", "iprof"),

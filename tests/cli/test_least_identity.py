@@ -20,8 +20,8 @@ READING = (
     "rehearse policy.diff guards.suggest feed.score"
 )
 NONE = (
-    "init completion roles feed.check feed.rejects service.list service.show profile.list profile.show "
-    "journal.export journal.close sandbox.start sandbox.stop sandbox.status policy.test events"
+    "init completion roles feed.check feed.rejects establishment.list service.list service.show profile.list "
+    "profile.show journal.export journal.close sandbox.start sandbox.stop sandbox.status policy.test events"
 )
 SUPPORT = "password.reset password.unblock otp.enroll otp.verify otp.suspend otp.remove otp.resync otp.check"
 NIGHTS = "nightly apply"

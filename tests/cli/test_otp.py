@@ -40,7 +40,9 @@ def test_enroll_draws_a_qr_code_whose_device_can_be_verified(two: Academy) -> No
     assert "otpauth://totp/ac-amiens.fr:claire.dubreuil%40ac-amiens.fr?secret=" in shown
     secret = shown.partition("secret=")[2].partition("&")[0]
     phone = Phone(secret)
-    code, shown = at_terminal(two, "otp", "verify", UID, *KNOWN, typed=f"{phone.code()}\n")
+    code, shown = at_terminal(
+        two, "otp", "verify", UID, *KNOWN, answers={"Code of": phone.code(), "[y/N]": "y"}
+    )
     assert code == 0, shown
     assert "Code of otp-" in shown
     assert "the password followed by a code" in shown

@@ -422,7 +422,7 @@ def test_reset_with_the_right_numen_gives_an_activation_password(staff: Academy)
 
 
 def test_a_numen_asked_for_at_a_terminal_is_not_shown(staff: Academy) -> None:
-    code, screen = at_terminal(staff, "password", "reset", CLAIRE, answers={"NUMEN of": NUMEN})
+    code, screen = at_terminal(staff, "password", "reset", CLAIRE, answers={"NUMEN of": NUMEN, "[y/N]": "y"})
     assert code == 0, screen
     assert NUMEN not in screen
     (shown,) = CODE.findall(screen)

@@ -75,6 +75,13 @@ def test_people_act_by_their_roles_and_have_one_journal(host: Host) -> None:
     assert done.returncode == Exit.DONE, done.stderr
     done = host.types("boss", "piactl", "account", "lock", CLAIRE, *WHY, "--yes")
     assert done.returncode == Exit.DONE, done.stderr
+    # what the help desk cannot do is a line to hand over; an administrator needs none
+    lines = host.types("ope", "piactl", "why", CLAIRE, "login").stdout.splitlines()
+    [line] = [line for line in lines if line.startswith("  hand over")]
+    assert line.startswith(f"  hand over   Claire Dubreuil ({CLAIRE}): locked by "), line
+    assert WHY[1] in line, line
+    assert line.endswith(f': (group piactl-admin) piactl account unlock {CLAIRE} --reason "..."'), line
+    assert "hand over   " not in host.types("boss", "piactl", "why", CLAIRE, "login").stdout
     host.root(f"piactl account unlock {CLAIRE} --reason 'by root' --yes")
 
     assert host.root("stat -c '%U %a' /var/log/piactl/journal.jsonl") == "piactl 600\n"

@@ -114,3 +114,35 @@ def test_why_leads_from_a_lost_telephone_to_a_new_device(claire: Academy) -> Non
     new = Phone(file.read_text().partition("secret=")[2].partition("&")[0])
     assert claire.run("otp", "verify", CLAIRE, *KNOWN, stdin=f"{new.code()}\n").code == 0
     assert lets_in(claire, OWN + new.code())
+
+
+def test_why_ends_with_words_for_the_caller(claire: Academy) -> None:
+    """One line in each language that may be read out, although nobody has proved yet who is calling: it has
+    no reason, no name and no file."""
+
+    def said(subject: str = "") -> tuple[str, str]:
+        words = ("why", CLAIRE, *filter(None, [subject]))
+        texts = (claire.run(*words).out, claire.run_in_french(*words).out)
+        english, french = (text.splitlines()[-1] for text in texts)
+        assert english.startswith("  to say      "), english
+        assert french.startswith("  à dire      "), french
+        for line in (english, french):
+            assert CLAIRE not in line
+            assert "vol" not in line.replace("vole", "")
+        return english[14:], french[14:]
+
+    assert said()[1] == "Le compte est ouvert"
+    assert "no telephone shows one yet" in said("login")[0]
+    verified(claire, CLAIRE)
+    assert said("login")[0].startswith("Nothing here refuses your log in")
+    assert "lisez-moi le message" in said("messagerie")[1]
+    assert said("siecle")[1].startswith("Avec votre poste actuel, vous n'avez pas ")
+    assert not lets_in(claire, "faux")
+    assert "Si vous avez oublié le vôtre : J'ai besoin de votre NUMEN" in said("login")[1]
+    assert claire.run("account", "lock", CLAIRE, "--reason", "vol du portable").code == 0
+    for subject in ("login", ""):
+        assert said(subject) == (
+            "The account is locked. I cannot do this myself: I hand your request over to an administrator",
+            "Le compte est verrouillé. Je ne peux pas le faire moi-même : je transmets votre demande à un "
+            "administrateur",
+        )

@@ -16,6 +16,7 @@ from tests.cli.terminal import at_terminal
 
 from .academy import Academy, Ran, prepared
 from .feeds import MICHELIS, THUILLIER, row
+from .phones import enrolled
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
 DAYS = [f"2026-11-{day:02}" for day in range(20, 31)]
@@ -96,7 +97,7 @@ def test_a_merge_says_what_is_unknown_and_that_two_accounts_change(academy: Acad
     assert (
         "their birth dates cannot be compared, their NUMENs cannot be compared, their names agree" in screen
     )
-    assert "Change 2 accounts?" in screen
+    assert "Change 2 accounts: Julie Petit, " in screen
     assert f"{JULIE}: Julie Petit, ENS at {THUILLIER} (Lycée Louis Thuillier)" in screen
     assert f"{JULIE1}: Julie Petit, ENS at {MICHELIS} (Lycée Madeleine Michelis)" in screen
 
@@ -295,7 +296,11 @@ def test_the_help_desk_sees_whom_it_is_about(three_maries: Academy) -> None:
     assert code == 12
     assert f"Modifier 1 compte : {person} ? [o/N]" in screen
     code, screen = at_terminal(
-        three_maries, "password", "reset", "marie.martin2", answers={"NUMEN": "20E9500000XYZ"}
+        three_maries,
+        "password",
+        "reset",
+        "marie.martin2",
+        answers={"NUMEN": "20E9500000XYZ", "[o/N]": "o"},
     )
     assert code == 1
     assert f"marie.martin2 : {person}\nNUMEN" in screen
@@ -306,6 +311,32 @@ def test_the_help_desk_sees_whom_it_is_about(three_maries: Academy) -> None:
     for word, answers in (("verify", verify), ("resync", resync)):
         _, screen = at_terminal(three_maries, "otp", word, "marie.martin2", answers=answers)
         assert f"marie.martin2 : {person}\n" in screen.partition(next(iter(answers)))[0]
+
+
+def test_what_the_help_desk_writes_is_asked_first(three_maries: Academy) -> None:
+    """Also after a proof and a code: whose account it is, and nothing is changed but counts if the answer is
+    no; --yes asks nothing."""
+    in_french(three_maries)
+    uid, numen = "marie.martin2", "20E9512342XYZ"
+    question = f"Modifier 1 compte : Marie Martin, DIR à {THUILLIER} (Lycée Louis Thuillier) ? [o/N]"
+    reset = ("password", "reset", uid)
+    with three_maries.nothing_written():
+        code, screen = at_terminal(three_maries, *reset, answers={"NUMEN de": numen, question: "n"})
+    assert (code, "rien n'a été changé" in screen) == (12, True), screen
+    code, screen = at_terminal(three_maries, *reset, "--yes", answers={"NUMEN de": numen})
+    assert (code, "[o/N]" in screen) == (0, False), screen
+    phone = enrolled(three_maries, uid)
+    before = three_maries.values(uid, "oathTOTPToken")
+    verify, answers = ("otp", "verify", uid), {"Le NUMEN": numen, "Code de": phone.code()}
+    code, screen = at_terminal(three_maries, *verify, answers={**answers, question: "n"})
+    assert (code, three_maries.values(uid, "oathTOTPToken")) == (12, before), screen
+    answers["Code de"] = phone.code()
+    code, screen = at_terminal(three_maries, *verify, answers={**answers, question: "oui"})
+    assert code == 0, screen
+    assert three_maries.values(uid, "oathTOTPToken") != before
+    resync = {"Premier code": phone.code(), "juste après": phone.code()}
+    code, screen = at_terminal(three_maries, "otp", "resync", uid, answers={**resync, question: "n"})
+    assert code == 12, screen
 
 
 # Accounts that an open case holds

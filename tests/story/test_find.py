@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.terminal import at_terminal
 from tests.outside import civil_today
 
 from .academy import Academy, prepared
@@ -44,6 +45,83 @@ def test_by_name(staff: Academy, words: list[str], uid: str) -> None:
     ran = staff.run("account", "find", *words, "--as-of", DAY, "-o", "json")
     assert (ran.code, ran.err) == (0, "")
     assert [account["uid"] for account in ran.json] == [uid]
+
+
+def with_a_telephone(academy: Academy, number: str) -> None:
+    """Gives Lycée Louis Thuillier a telephone in the register, where no other school has one."""
+    path = academy.sandbox.folder / "establishments.csv"
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    lines = [f"{line};{number if line.startswith(THUILLIER) else ''}" for line in lines]
+    path.write_text("\n".join([f"{header};telephone", *lines, ""]), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "uids"),
+    [
+        (["zoe.verdelot@ac-amiens.fr"], ["zoe.verdelot"]),
+        (["delot"], ["zoe.verdelot"]),
+        (["1002"], ["zoe.verdelot"]),
+        (["zoé", "thuillier"], ["zoe.verdelot"]),
+        (["michelis"], ["lea.hugo"]),
+        ([MICHELIS], ["lea.hugo"]),
+        (["zoe", "03", "53", "01", "02", "03"], ["zoe.verdelot"]),
+        (["03.53.01.02.03", "dubreuil"], ["claire.dubreuil"]),
+        (["+33 3 53 01 02 03", "goff"], ["ines.le-goff"]),
+        (["53 01 02", "goff"], ["ines.le-goff"]),
+        (["louis"], ["claire.dubreuil", "ines.le-goff", "jean-luc.dorsay", "zoe.verdelot"]),
+        (["le", "--uai", "Madeleine Michelis"], ["lea.hugo"]),
+        (["le", "--uai", MICHELIS], ["lea.hugo"]),
+        (["le"], ["ines.le-goff", "lea.hugo"]),
+    ],
+)
+def test_by_any_piece(staff: Academy, words: list[str], uids: list[str]) -> None:
+    """A piece of a name, an address or a matricule, or of the school: its UAI, name, commune, telephone."""
+    with_a_telephone(staff, "03 53 01 02 03")
+    lea = row(matricule="1009", prenom="Léa", nom_famille="Hugo", date_naissance="1988-01-02", uai=MICHELIS)
+    people = [("Claire", "Dubreuil"), ("Zoé", "Verdelot"), ("Jean-Luc", "d'Orsay"), ("Inès", "Le Goff")]
+    rows = [
+        row(matricule=str(1001 + n), prenom=first, nom_famille=family, date_naissance=f"198{n}-03-04")
+        for n, (first, family) in enumerate(people)
+    ]
+    staff.night("2026-09-06", staff.feed(*rows, lea, day="2026-09-06"))
+    ran = staff.run("account", "find", *words, "--as-of", "2026-09-06", "-o", "json")
+    assert (ran.code, ran.err) == (0, "")
+    assert [account["uid"] for account in ran.json] == uids
+
+
+def test_up_to_four_are_cards_and_more_are_a_table(staff: Academy) -> None:
+    """At 80 columns the address is whole; a card says what refuses the log in."""
+    why = ("--reason", "vol de portable", "--as-of", DAY)
+    assert staff.run("account", "lock", "zoe.verdelot", *why, "--yes").code == 0
+    find = ("account", "find", "--as-of", DAY)
+    code, text = at_terminal(staff, *find, "verdelot", columns=80)
+    first, second, third, fourth = text.splitlines()
+    assert (code, first, second) == (0, "Zoé Verdelot  zoe.verdelot", "  zoe.verdelot@ac-amiens.fr")
+    assert third == f"  ENS at {THUILLIER} (Lycée Louis Thuillier)"
+    assert fourth.startswith("  active, LOCKED; cannot log in: locked")
+    assert "vol de portable" in fourth
+    _, text = at_terminal(staff, *find, "verdelot", columns=80, LC_ALL="fr_FR.UTF-8")
+    third, fourth = text.splitlines()[2:]
+    assert third == f"  ENS à {THUILLIER} (Lycée Louis Thuillier)"
+    assert fourth.startswith("  actif, VERROUILLÉ ; ne peut pas se connecter : verrouillé")
+    assert len(at_terminal(staff, *find, "thuillier", columns=80)[1].splitlines()) == 16
+    feed = staff.feed(
+        *(
+            row(matricule=str(3000 + n), prenom=name, nom_famille="Vandenberghe-Castelain",
+                date_naissance=f"197{n}-03-04")
+            for n, name in enumerate(("Marie-Christine", "Anne-Sophie", "Jean-Baptiste", "Ana", "Jo"))
+        ),
+        day="2026-09-06",
+    )  # fmt: skip
+    staff.night("2026-09-06", feed)
+    for language in ("C.UTF-8", "fr_FR.UTF-8"):
+        code, text = at_terminal(staff, *find, "castelain", columns=80, LC_ALL=language)
+        head, *lines, left_out = text.splitlines()
+        assert (code, len(lines), max(map(len, lines)) <= 80) == (0, 5, True), text
+        assert "-o tsv" in left_out
+        assert "marie-christine.vandenberghe-castelain@ac-amiens.fr" in text
+        assert all(line.split()[0].endswith("@ac-amiens.fr") for line in lines), text
+        assert head.split()[0] in ("address", "adresse")
 
 
 @pytest.mark.parametrize(("word", "uid"), [("verdlot", "zoe.verdelot"), ("dubreuill", "claire.dubreuil")])

@@ -53,7 +53,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("account", "show", CLAIRE), "actif, VERROUILLÉ le 2026-09-06"),
     (("account", "show", NOEL), "CHANGÉ PAR UN AUTRE PROGRAMME"),
     (("account", "list", "-o", "table"), "actif"),
-    (("account", "find", "verdelo", "-o", "table"), "noel.verdelot"),
+    (("account", "find", "verdelo", "-o", "table"), "Noel Verdelot"),
     (("why", CLAIRE), "motif"),
     (("why", CLAIRE, "login"), "NON"),
     (("why", CLAIRE, "messagerie"), "OUI"),

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.find_accounts import Filters, Listing, Views, find_by_name
+from piactl.ask.explain_account import LOGIN
+from piactl.ask.explain_account import why as answers_about
+from piactl.ask.find_accounts import Filters, Listing, Views, find_by_words
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -36,20 +38,26 @@ from piactl.cli.framework.options import (
     uai_option,
     with_shared_options,
 )
+from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.directory.store.accounts import Entry
-from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
+from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
-from piactl.report.account_text import account_text
+from piactl.report.account_text import account_text, card_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
+from piactl.translation import translate_word
 
 COLUMNS = (
     "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
     "profiles", "drift",
 )  # fmt: skip
+FOUND = ("address", "display_name", "functions", "establishment_names", "state")
+"""The columns for people of what was found, of which the address stays whole."""
+MOST_CARDS = 4
+ACCESS = ("display_name", "functions", "services")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class ListOptions:
     ] = None
     profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = ""
     uai: Annotated[
-        str, uai_option("Only accounts assigned there on the day.", "--uai", "--establishment")
+        str,
+        uai_option("Only accounts assigned there on the day: a UAI or a name.", "--uai", "--establishment"),
     ] = ""
     service: Annotated[
         str, typer.Option("--service", help="Only accounts that have this service on the day.")
@@ -91,6 +100,10 @@ class ListOptions:
         day_option("--ending-to", "Only accounts whose last post ends on this day or before."),
     ] = None
     columns: Columns = ""
+    services: Annotated[
+        bool,
+        typer.Option("--services", help="Show what each account may use on the day; with --uai, there."),
+    ] = False
 
 
 @with_shared_options
@@ -106,6 +119,9 @@ def list_(
     --never-logged-in need a server that keeps last log ins. --ending-from and --ending-to list who leaves in
     that time: who has no post from then on, at least for a time. Their last day is the column `last_day`.
 
+    Who has access to what: --service lists who has one service, --services what each account may use. With
+    --uai, both are about that establishment, with those who have a right there by an exception.
+
     Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
@@ -115,30 +131,40 @@ def list_(
 @with_shared_options
 def find(
     words: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Names of a person, or the beginnings of them.")
+        list[str], typer.Argument(metavar="WORD", help="Names, an address, a school, or pieces of them.")
     ],
     options: ListOptions,
 ) -> int:
-    """Find accounts by the names of people.
+    """Find accounts by what somebody says: names, an address, a matricule, or the UAI, the name, the commune
+    or the telephone of the establishment.
 
-    Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are
-    listed; if there are none, the exit code is 9, and json an empty list.
+    Each word has to fit. Names of people come first: the establishment counts if no names fit alone.
+    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed; if
+    there are none, the exit code is 9, and json an empty list. --uai looks in one establishment only.
+
+    On a terminal up to four people are shown as cards: name, address, function and establishment, and the
+    state with what refuses the log in.
 
     Example: piactl account find claire dubr
     """
     configuration, name = this_configuration(), " ".join(words)
     filters = _filters(configuration, options)
+    day, uai = options.as_of or today(configuration), filters.uai
+    rules = configuration.rules(day)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
-        by_uid = {entry.account.uid: entry for entry in entries}
-        accounts, exact = find_by_name([entry.account for entry in by_uid.values()], name)
+        by_uid = {
+            entry.account.uid: entry
+            for entry in entries
+            if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
+        }
+        accounts, exact = find_by_words([entry.account for entry in by_uid.values()], name, rules)
         if not accounts:
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
             raise NotFound(
                 Phrase(
-                    "{name}: nobody has this name or a similar one; try fewer words, or the beginnings of "
-                    "them",
+                    "{name}: nobody has this name or a similar one; try fewer words, or pieces of them",
                     name=name,
                 )
             )
@@ -162,15 +188,30 @@ def _listed(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     first = ("uid", "last_day") if filters.ending else ("uid",)
     usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
-    chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
+    if options.services:
+        places = () if filters.uai else ("establishment_names",)
+        usual = (
+            *first,
+            *ACCESS,
+            *places,
+            *(name for name in usual if name not in COLUMNS and name not in first),
+        )
+    layout = layout_or_default(options.output)
+    for_people = bool(choose) and layout == "table" and not (options.columns or options.services)
+    if for_people:
+        usual = (*FOUND, *(name for name in usual if name not in COLUMNS))
+    chosen_columns = read_columns(options.columns, usual, (*PERSON_COLUMNS, "services"))
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
-    layout = layout_or_default(options.output)
+    cards: list[str] = []
 
     def pieces(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
         whole = layout in ("json", "ndjson")
         return rendered(
-            rows if whole else map(_row, rows), chosen_columns, layout, only=bool(options.columns)
+            rows if whole else map(_found_row if for_people else _row, rows),
+            chosen_columns,
+            layout,
+            only=bool(options.columns),
         )
 
     with reading(configuration) as reader:
@@ -183,13 +224,32 @@ def _listed(
             display(pieces(rows), layout)
         else:  # before a header is printed
             views = Views(Path(configuration.settings.state_folder), rows)
-    if not streams:
+            if for_people and options.output is None and len(views) <= MOST_CARDS:
+                cards = [_card(configuration, store, view) for view in views]
+    if cards:
+        display(cards)
+    elif not streams:
         if not choose:
             views.sort()
         display(pieces(views), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def _card(configuration: Configuration, store: AccountStore, view: Mapping[str, Any]) -> str:
+    """The card of an account that was found, with what `why ACCOUNT login` says first."""
+    answers = answers_about(store, view["uid"], utc_now(), configuration.settings, LOGIN)["answers"]
+    person = person_row(find_entry(store, view["uid"]).account, configuration.policy, store.as_of)
+    return with_names(card_text(view, person["post"], answers[0]), configuration.register)
+
+
+def _found_row(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A view by whose address, or uid, the account is named on."""
+    state = view["state"]
+    if view["locked"]:
+        state = Phrase("{state}, LOCKED", state=translate_word(state))
+    return {**view, "address": view["address"] or view["uid"], "state": state}
 
 
 def _row(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,6 +302,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
         options.idle,
         options.never,
         (first, last) if options.ending_from or options.ending_to else None,
+        options.services or "services" in options.columns.replace(" ", "").split(","),
     )
 
 

@@ -135,7 +135,7 @@ def approve_password(
     return hand_out(command, [request.account], to, private_mail, approving=approving)
 
 
-def approve_device(name: Name, output: ShowOutput = None) -> int:
+def approve_device(name: Name, yes: Yes = False, output: ShowOutput = None) -> int:
     """Put the new device in force that another operator requested with `otp verify --second-person`.
 
     Reads a code of the new device on a terminal, otherwise from a line of stdin. You vouch for the person:
@@ -144,7 +144,7 @@ def approve_device(name: Name, output: ShowOutput = None) -> int:
 
     Example: piactl otp approve 2222-2222
     """
-    manner = DeskOptions("approval", yes=True, output=output)
+    manner = DeskOptions("approval", yes=yes, output=output)
     command, operator, request = _to_approve(name, DEVICE, manner)
     configuration, order = command.configuration, command.order
 

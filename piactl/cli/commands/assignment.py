@@ -91,9 +91,7 @@ def move(
     function: Annotated[
         str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
-    uai: Annotated[
-        str, uai_option("The UAI of the old establishment, if there are several assignments.")
-    ] = "",
+    uai: Annotated[str, uai_option("The old establishment, if there are several assignments.")] = "",
 ) -> int:
     """Move accounts to another establishment. The old assignment ends the day before the new one starts.
 

@@ -182,7 +182,7 @@ def activate(
                 "An administrator gives many activation passwords"
             )
         ).with_options("--administrator")
-    command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
+    command = begin(options, usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None
     if checked:
@@ -234,7 +234,7 @@ def reset(
         dry_run=options.dry_run,
     )
     administrator = terms.identity == IdentityName.ADMINISTRATOR
-    manner = replace(options, yes=options.yes or terms.checked, administrator=administrator)
+    manner = replace(options, administrator=administrator)
     command = begin(manner, usual_reason=terms.reason)
     refuse_unsafe_way(options, to)
     check = None

@@ -10,7 +10,7 @@ import typer
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import of_each, reading, show_views, this_configuration
+from piactl.cli.framework.context import is_of_others, of_each, reading, show_views, this_configuration
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
@@ -55,7 +55,8 @@ def why(
 
     The answer names the rule with its line in the policy, the assignment with its feed row, and the
     smallest change that would reverse the answer. `why ACCOUNT login` lists everything that prevents a log
-    in, in the order to fix it, each with the command that helps.
+    in, in the order to fix it, each with the command that helps. The text ends with words for the caller, and
+    with a line to hand over if the help is a command of an administrator.
 
     With --run, follows one person through a run: row, matching, rules, difference, guards and write, each
     done, skipped or held, with a code. For a person without an account give the matricule.
@@ -81,7 +82,7 @@ def why(
 
     def text_of(view: Mapping[str, Any]) -> str:
         gap = "" if view is views[0] else "\n"
-        return with_names(gap + why_text(view), configuration.register)
+        return with_names(gap + why_text(view, is_of_others), configuration.register)
 
     show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code

@@ -58,7 +58,7 @@ from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password
 from piactl.journal import Order
 from piactl.night.housekeeping import after_merges
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, result_text
@@ -249,8 +249,8 @@ class AccountCommand:
         accounts = counted(batch.changed, "account", "accounts")
         question = Phrase("Change {accounts}?", accounts=accounts)
         people = [person for facts in results if facts["kinds"] for person in facts["people"]]
-        if len(people) == 1:
-            person = person_text(people[0])
+        if 0 < len(people) <= 2:  # two of a merge, or namesakes; the preview names those of more
+            person = joined(map(person_text, people))
             question = Phrase("Change {accounts}: {person}?", accounts=accounts, person=person)
         ask(lambda: "".join(texts), with_names(question, register), yes=self.manner.yes)
 

@@ -46,6 +46,7 @@ NOUNS: Mapping[str, str] = {
     "override": "List and end changes by hand to the HR data.",
     "match": "List and decide cases: whose account is it?",
     "drift": "Show and decide what other programs changed on accounts.",
+    "establishment": "Find establishments of the register and their UAI.",
     "service": "Show the services of the policy and who gets them.",
     "profile": "Show the profiles of the policy and what they give.",
     "password": "Issue activation passwords, lift blocks, check passwords.",
@@ -59,7 +60,7 @@ NOUNS: Mapping[str, str] = {
 
 GROUPS: Mapping[str, str] = {
     "Every day": "nightly plan apply undo status doctor why account exception match password otp",
-    "More about people and feeds": "assignment override drift feed runs forecast",
+    "More about people and feeds": "assignment override drift feed runs forecast establishment",
     "As a second person": "approve reject",
     "Policy and trials": "policy service profile guards rehearse sandbox",
     "Set up, restore and audit": "init adopt recover roles key journal events completion",
@@ -199,6 +200,7 @@ COMMANDS: Mapping[str, Command] = {
     "guards suggest": Command(
         "guards", "suggest", "Show the limits beside what ordinary nights counted.", _ADMINISTRATOR
     ),
+    "establishment list": Command("establishment", "list_", "List establishments, to find a UAI.", _READING),
     "service list": Command("policy", "list_services", "List the services of the policy.", _ADMINISTRATOR),
     "service show": Command(
         "policy", "show_service", "Show the delays of one service and who gets it.", _ADMINISTRATOR

@@ -169,9 +169,8 @@ def _with_groups(text: str) -> str:
     lines: list[str] = []
     for line in text.split("\n"):
         match = _PRINTED.match(line)
-        of_command = _roles_of(match[3]) if match else ()
-        if match and of_command and held.isdisjoint({*of_command} - {roles.Role.SERVICE}):
-            who = roles.groups_of(of_command)
+        if match and is_of_others(match[3]):
+            who = roles.groups_of(_roles_of(match[3]))
             groups = translate(Phrase("(group {who})", who=who)) if who != roles.Role.ROOT else f"({who})"
             if match[1].strip():
                 line = f"{match[1]} {groups}{match[2]}{match[3]}"
@@ -179,6 +178,14 @@ def _with_groups(text: str) -> str:
                 lines[-1] += f" {groups}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def is_of_others(command: str) -> bool:
+    """Whether the reader of a printed command may not give it on this host."""
+    held, of_command = roles.held(), _roles_of(command)
+    if held is None or roles.Role.ROOT in held or not of_command:
+        return False
+    return held.isdisjoint({*of_command} - {roles.Role.SERVICE})
 
 
 _PRINTED = re.compile(r"(.*?)( ?: | {2,}|^ *)(piactl [a-z-].*)$")

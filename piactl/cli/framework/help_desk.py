@@ -36,7 +36,7 @@ class CodeOptions(Manner):
     write none and an undo could not bring a secret back; the journal has everything."""
 
     reason: SometimesReason = ""
-    yes: bool = True
+    yes: Yes = False
     output: ShowOutput = None
     recorded: bool = False
     administrator: AsAdministrator = False
@@ -51,7 +51,6 @@ class DeskOptions(CodeOptions):
     """The options of a command of the help desk that needs a reason only as an administrator."""
 
     dry_run: DryRun = False
-    yes: Yes = False
 
 
 @dataclass(frozen=True, slots=True)

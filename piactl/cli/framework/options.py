@@ -18,7 +18,7 @@ import typer
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.model.person import read_uai
+from piactl.core.model.person import read_establishment, read_uai
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import ReasonMissing, UsageError
@@ -100,7 +100,7 @@ Columns = Annotated[
         "--columns",
         metavar="NAME,...",
         help="The columns, in this order. Besides the usual ones: civilite, given_name, family_name, "
-        "functions, establishments, establishment_names.",
+        "functions, establishments, establishment_names; of `account list` also services.",
     ),
 ]
 OwnColumns = Annotated[str, typer.Option("--columns", metavar="NAME,...", help="The columns, in this order.")]
@@ -151,18 +151,22 @@ def day_option(name: str, help_: str) -> Any:
     return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
 
 
-def _read_uai(option: str, text: str) -> str:
-    """The UAI of an option in its usual form, "" if none is given. Raises UsageError."""
+def _read_place(option: str, text: str) -> str:
+    """The UAI of the establishment that an option gives by UAI or by name, "" if it is not given. Raises
+    UsageError."""
     uai, why = read_uai(text) if text else ("", "")
+    if uai is None:
+        uai, why = read_establishment(text, this_configuration().register)
     if uai is None:
         raise UsageError(Phrase("{name}: {text}", name=option, text=why))
     return uai
 
 
 def uai_option(help_: str, *names: str) -> Any:
-    """An option whose value is a UAI, "" if it is not given; `--uai` without `names`."""
+    """An option, `--uai` without `names`, that takes an establishment by UAI or name: its value is the UAI,
+    "" if it is not given."""
     names = names or ("--uai",)
-    return typer.Option(*names, metavar="UAI", help=help_, parser=partial(_read_uai, names[0]))
+    return typer.Option(*names, metavar="UAI", help=help_, parser=partial(_read_place, names[0]))
 
 
 AsOf = Annotated[date | None, day_option("--as-of", "The day of the answer (YYYY-MM-DD); today by default.")]

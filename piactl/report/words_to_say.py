@@ -1,0 +1,111 @@
+"""What an operator may read out to a caller after `why`: nothing of it is secret, because nobody has proved
+yet who is calling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from piactl.phrase import Phrase
+
+View = Mapping[str, Any]
+
+_NUMEN = Phrase("I need your NUMEN; then I give you a password for one log in")
+_HR = Phrase("The data of HR do not allow a log in at present; please ask your HR office")
+_HANDED_OVER = Phrase("I cannot do this myself: I hand your request over to an administrator")
+
+_CAUSES: Mapping[str, Phrase] = {
+    "no-password": Phrase("No password has been chosen for this account yet. {next}", next=_NUMEN),
+    "activation-ended": Phrase("The activation password was not used in time. {next}", next=_NUMEN),
+    "activation-unused": Phrase(
+        "Log in with the activation password that you were given, with its hyphens, and choose a password"
+    ),
+    "blocked": Phrase(
+        "A wrong password was typed too often, and the account is blocked; I can lift the block, and the "
+        "password stays the same"
+    ),
+    "delayed": Phrase("A wrong password was typed too often; wait a few minutes, then try again"),
+    "wrong-tries": Phrase(
+        "The last passwords that were typed were wrong. If yours is forgotten: {next}", next=_NUMEN
+    ),
+    "expired": Phrase("The password has expired. {next}", next=_NUMEN),
+    "must-change": Phrase("At your next log in you have to choose another password"),
+    "device-lost": Phrase("The telephone for your codes was reported lost; another one has to be enrolled"),
+    "device-drift": Phrase("If your codes are refused, read me two codes that follow each other"),
+    "device-none": Phrase(
+        "Some applications ask for a code, and no telephone shows one yet: it has to be enrolled"
+    ),
+    "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
+    "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
+    "position-lock": _HR,
+    "closed": _HR,
+    "archived": _HR,
+    "leave": _HR,
+    "grace": Phrase("Your post has ended, and some applications end with it; HR has to record a new post"),
+    "delay": Phrase("You can log in; some applications of a new post open a few days later"),
+}
+"""By the kind of the first cause."""
+
+
+def words_to_say(view: View) -> Phrase:
+    """The words for the first answer of a `why` document."""
+    first = view["answers"][0]
+    if view["cases"]:
+        return Phrase(
+            "HR and an administrator have to decide first whose data these are. {next}", next=_HANDED_OVER
+        )
+    if any((remedy["command"] or "").startswith("piactl why ") for remedy in first["remedies"]):
+        return Phrase("This account was joined with another one of yours: log in with that one")
+    if first["subject"] == "state":
+        return _of_state(first)
+    if first["causes"]:
+        kind = first["causes"][0]["kind"]
+        return _on_a_day(first) if kind == "not-started" else _CAUSES[kind]
+    if first["subject"] == "login":
+        return Phrase("Nothing here refuses your log in: try again, and read me the message that you get")
+    return _of_service(first, view["answers"])
+
+
+def _of_state(answer: View) -> Phrase:
+    if "LOCKED" in answer["verdict"]:
+        return _CAUSES["lock"]
+    if answer["yes"]:
+        return Phrase("The account is open")
+    return _on_a_day(answer)
+
+
+def _on_a_day(answer: View) -> Phrase:
+    day = _day(answer)
+    return Phrase("The account opens on {day}", day=day) if day else _HR
+
+
+def _of_service(first: View, answers: list[View]) -> Phrase:
+    if any(answer["yes"] for answer in answers):
+        return Phrase(
+            "You have {service}: log out and in again, and read me the message that you get",
+            service=first["label"],
+        )
+    day = _day(first)
+    if day:
+        return Phrase("You get {service} on {day}", service=first["label"], day=day)
+    return Phrase(
+        "With your present post you do not have {service}. If you need it, I hand your request over to an "
+        "administrator",
+        service=first["label"],
+    )
+
+
+def _day(answer: View) -> str | None:
+    """From when time alone helps."""
+    return next((r["day"] for r in answer["remedies"] if r["day"] and not r["command"]), None)
+
+
+def handed_over(view: View, command: str, why: str) -> Phrase:
+    """One line for an administrator: whose account, why, and the command."""
+    return Phrase(
+        "{name} ({uid}): {why}: {command}",
+        name=view["display_name"] or "-",
+        uid=view["uid"],
+        why=why,
+        command=command,
+    )
