@@ -31,6 +31,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import MARK
 from piactl.directory.store.state_records import last_in
 from piactl.errors import (
+    DefaultPolicyMissing,
     DirectoryOlder,
     DirectoryUnreachable,
     FeedRefused,
@@ -42,25 +43,23 @@ from piactl.errors import (
 )
 from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, first_line
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.processes import process_began, this_place
 from piactl.runs.known_server import (
     Met,
-    Tolerated,
     check_server,
     compare_runs,
     meet,
-    nevertheless,
     server_of,
 )
 from piactl.runs.notifications import hooks_called
 from piactl.runs.run import CommandRun, Promise, Run, journal_of
 from piactl.runs.run_checks import (
+    PUT_BACK,
     check_current_key,
     check_date,
     require_default_policy,
-    warn_of_missing_policy,
 )
 from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock
 from piactl.runs.server_clock import (
@@ -82,7 +81,7 @@ def meet_server(
     *,
     lock: RunLock | None = None,
     order: Order | None = None,
-    tolerated: Tolerated = (),
+    tolerated: tuple[type[PiactlError], ...] = (),
     emergency: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Met:
@@ -95,19 +94,34 @@ def meet_server(
     (`say`), but for LockHeld and a wrong date; the version of the server is then not looked at.
     """
     state, minutes = settings.directory.state, settings.clock_minutes
+    compared = True
+
+    @contextmanager
+    def warned(*errors: type[PiactlError]) -> Iterator[None]:
+        nonlocal compared
+        try:
+            yield
+        except errors as error:
+            gone = isinstance(error, (DirectoryUnreachable, ReplyLost))
+            if gone or not (emergency or isinstance(error, tolerated)):
+                raise
+            compared = compared and not isinstance(error, (DirectoryOlder, JournalMissing))
+            if emergency:
+                why = first_line(str(error))
+                say(Phrase("warning: {error}; the change is made nevertheless", error=why))
+
     if not emergency:
         refuse_older_server(writer)
     met = meet(writer, settings)
     records = met.records
     if order is not None:
         check_date(order, last_in(records, unreadable), settings)
-    if not emergency:
+    with warned(DefaultPolicyMissing):
         require_default_policy(settings.password.policy, there=met.has_policy)
-    elif not met.has_policy:
-        warn_of_missing_policy(settings.password.policy, say)
-    tolerated = (DirectoryOlder, JournalMissing) if emergency else tolerated
-    warn = say if emergency else lambda _text: None
-    compared = compare_runs(met, host, settings, unreadable, now(), tolerated, warn)
+    if not met.has_policy:
+        say(PUT_BACK)
+    with warned(DirectoryOlder, JournalMissing):
+        compared = compare_runs(met, host, settings, unreadable, now())
     identity = ServerIdentity()
 
     def taken() -> Stamp:
@@ -124,25 +138,17 @@ def meet_server(
     stamps: list[Callable[[], Stamp]] = [partial(stamp_clock, writer, state, now)] if several else []
     for stamp in [*stamps, taken]:
         csn = ""
-        try:
+        with warned(PiactlError):
             shown = stamp()
             csn = shown.csn
             check_server_clock(shown.clock, minutes)
-        except PiactlError as error:
-            if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
-                raise
-            say(nevertheless(error))
         identity = server_of(records, csn)
-        same = check_server(records, unreadable, identity, met.journal.recorded, tolerated, warn)
-        compared = compared and same
+        with warned(DirectoryOlder):
+            check_server(records, unreadable, identity, met.journal.recorded)
         if identity.number:
             writer.keep_to(identity.number, clock_write(state))
-    try:
+    with warned(UnsafePlan):
         check_other_clocks(writer, now, minutes)
-    except UnsafePlan as error:
-        if not emergency:
-            raise
-        say(nevertheless(error))
     return replace(met, records=records, identity=identity, compared=compared)
 
 
@@ -165,7 +171,7 @@ def begin_run(
     writer: Writer,
     *,
     locked: bool,
-    tolerated: Tolerated = (),
+    tolerated: tuple[type[PiactlError], ...] = (),
     dated: bool = False,
 ) -> Iterator[Run]:
     """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
