@@ -58,8 +58,8 @@ def require_default_policy(policy: str, *, there: bool) -> None:
     what a run writes has no effect. If the DN is empty, nothing is required; `doctor` warns of that."""
     if policy and not there:
         problem = Phrase(
-            "{policy} (password.policy) is missing, or may not be read: without the default password policy the "
-            "server applies no end and no lock of an account",
+            "{policy} (password.policy) is missing, or may not be read: without the default password policy "
+            "the server applies no end and no lock of an account",
             policy=policy,
         )
         way_on = Phrase("Nothing was changed. {way_on}", way_on=PUT_BACK)
