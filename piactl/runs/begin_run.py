@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from piactl.core.model.settings import Settings
 from piactl.core.plan.memory import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.port import Writer
@@ -73,26 +71,27 @@ from piactl.runs.unfinished_runs import made_late, mark_interrupted, settle_doub
 
 
 def meet_server(
+    command: CommandRun,
     writer: Writer,
-    host: str,
-    settings: Settings,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
     *,
     lock: RunLock | None = None,
-    order: Order | None = None,
+    dated: bool = False,
     tolerated: tuple[type[PiactlError], ...] = (),
-    emergency: bool = False,
-    say: Callable[[str], None] = lambda _text: None,
 ) -> Met:
-    """What has to hold before a command writes: the version of the server, the date of the `order`, if one is
-    given, the default password policy, the last run of this host, the server and the clocks, which show in
-    the `lock`, which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
+    """What has to hold before a command writes: the version of the server, its date, if it is `dated`, the
+    default password policy, the last run of this host, the server and the clocks, which show in the `lock`,
+    which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
 
     Raises SchemaLacking, DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is
-    `tolerated`, LockHeld, and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings
-    (`say`), but for LockHeld and a wrong date; the version of the server is then not looked at.
+    `tolerated`, LockHeld, and UnsafePlan for a wrong clock or date. In an emergency these are warnings, but
+    for LockHeld and a wrong date; the version of the server is then not looked at.
     """
+    settings, unreadable, now, emergency = (
+        command.settings,
+        command.unreadable,
+        command.now,
+        command.emergency,
+    )
     state, minutes = settings.directory.state, settings.clock_minutes
     compared = True
 
@@ -108,20 +107,20 @@ def meet_server(
             compared = compared and not isinstance(error, (DirectoryOlder, JournalMissing))
             if emergency:
                 why = first_line(str(error))
-                say(Phrase("warning: {error}; the change is made nevertheless", error=why))
+                command.say(Phrase("warning: {error}; the change is made nevertheless", error=why))
 
     if not emergency:
         refuse_older_server(writer)
     met = meet(writer, settings)
     records = met.records
-    if order is not None:
-        check_date(order, last_in(records, unreadable), settings)
+    if dated:
+        check_date(command.order, last_in(records, unreadable), settings)
     with warned(DefaultPolicyMissing):
         require_default_policy(settings.password.policy, there=met.has_policy)
     if not met.has_policy:
-        say(PUT_BACK)
+        command.say(PUT_BACK)
     with warned(DirectoryOlder, JournalMissing):
-        compared = compare_runs(met, host, settings, unreadable, now())
+        compared = compare_runs(met, command.order.actor.host, settings, unreadable, now())
     identity = ServerIdentity()
 
     def taken() -> Stamp:
@@ -193,18 +192,7 @@ def begin_run(
             )
             held.enter_context(host_lock(Path(settings.state_folder), lock))
             held.callback(_release, lock, say)
-        met = meet_server(
-            writer,
-            order.actor.host,
-            settings,
-            command.unreadable,
-            command.now,
-            lock=lock,
-            order=order if dated else None,
-            tolerated=tolerated,
-            emergency=command.emergency,
-            say=say,
-        )
+        met = meet_server(command, writer, lock=lock, dated=dated, tolerated=tolerated)
         with _journalled(command, writer, lock or NoLock(holder), met, unstored) as run:
             yield run
 
