@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from piactl.caller import caller, login_record, this_user
@@ -72,20 +71,20 @@ def author_of(user: str, sudo_user: str, login: str) -> str:
     return (sudo_user if sudo_user != "root" else "") or login or sudo_user or user
 
 
-def who(environ: Mapping[str, str] = os.environ) -> Actor:
+def who() -> Actor:
     """The actor of this process; unknown facts are "". Raises NotPermitted as `caller` does."""
     user, name = this_user(), caller().name[:255]
     return Actor(
         user=user,
         sudo_user=name if name != user else "",
         login=login_record(),
-        origin=_origin(environ),
+        origin=_origin(),
         host=socket.gethostname()[:255],
         pid=os.getpid(),
     )
 
 
-def _origin(environ: Mapping[str, str]) -> str:
+def _origin() -> str:
     """What started this process. A terminal is checked first, because shells started by a desktop under
     systemd carry INVOCATION_ID too; cron is checked before systemd, because it is itself a unit of systemd.
     """
@@ -96,4 +95,4 @@ def _origin(environ: Mapping[str, str]) -> str:
         process = read_process(process.parent) if process is not None and process.parent > 1 else None
         if process is not None and _CRON.fullmatch(process.name):
             return "cron"
-    return "systemd" if environ.get("INVOCATION_ID") else "other"
+    return "systemd" if os.environ.get("INVOCATION_ID") else "other"

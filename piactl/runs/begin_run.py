@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from piactl.core.model.settings import Settings
 from piactl.core.plan.memory import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.port import Writer
@@ -31,6 +29,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import MARK
 from piactl.directory.store.state_records import last_in
 from piactl.errors import (
+    DefaultPolicyMissing,
     DirectoryOlder,
     DirectoryUnreachable,
     FeedRefused,
@@ -42,25 +41,23 @@ from piactl.errors import (
 )
 from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, first_line
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.processes import process_began, this_place
 from piactl.runs.known_server import (
     Met,
-    Tolerated,
     check_server,
     compare_runs,
     meet,
-    nevertheless,
     server_of,
 )
 from piactl.runs.notifications import hooks_called
 from piactl.runs.run import CommandRun, Promise, Run, journal_of
 from piactl.runs.run_checks import (
+    PUT_BACK,
     check_current_key,
     check_date,
     require_default_policy,
-    warn_of_missing_policy,
 )
 from piactl.runs.run_lock import LockHolder, NoLock, RunLock, host_lock
 from piactl.runs.server_clock import (
@@ -74,40 +71,56 @@ from piactl.runs.unfinished_runs import made_late, mark_interrupted, settle_doub
 
 
 def meet_server(
+    command: CommandRun,
     writer: Writer,
-    host: str,
-    settings: Settings,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
     *,
     lock: RunLock | None = None,
-    order: Order | None = None,
-    tolerated: Tolerated = (),
-    emergency: bool = False,
-    say: Callable[[str], None] = lambda _text: None,
+    dated: bool = False,
+    tolerated: tuple[type[PiactlError], ...] = (),
 ) -> Met:
-    """What has to hold before a command writes: the version of the server, the date of the `order`, if one is
-    given, the default password policy, the last run of this host, the server and the clocks, which show in
-    the `lock`, which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
+    """What has to hold before a command writes: the version of the server, its date, if it is `dated`, the
+    default password policy, the last run of this host, the server and the clocks, which show in the `lock`,
+    which it takes, or without one in `cn=clock`. From now on the writer uses no other server.
 
     Raises SchemaLacking, DefaultPolicyMissing, DirectoryOlder, JournalMissing, unless the error is
-    `tolerated`, LockHeld, and UnsafePlan for a wrong clock or date. In an `emergency` these are warnings
-    (`say`), but for LockHeld and a wrong date; the version of the server is then not looked at.
+    `tolerated`, LockHeld, and UnsafePlan for a wrong clock or date. In an emergency these are warnings, but
+    for LockHeld and a wrong date; the version of the server is then not looked at.
     """
+    settings, unreadable, now, emergency = (
+        command.settings,
+        command.unreadable,
+        command.now,
+        command.emergency,
+    )
     state, minutes = settings.directory.state, settings.clock_minutes
+    compared = True
+
+    @contextmanager
+    def warned(*errors: type[PiactlError]) -> Iterator[None]:
+        nonlocal compared
+        try:
+            yield
+        except errors as error:
+            gone = isinstance(error, (DirectoryUnreachable, ReplyLost))
+            if gone or not (emergency or isinstance(error, tolerated)):
+                raise
+            compared = compared and not isinstance(error, (DirectoryOlder, JournalMissing))
+            if emergency:
+                why = first_line(str(error))
+                command.say(Phrase("warning: {error}; the change is made nevertheless", error=why))
+
     if not emergency:
         refuse_older_server(writer)
     met = meet(writer, settings)
     records = met.records
-    if order is not None:
-        check_date(order, last_in(records, unreadable), settings)
-    if not emergency:
+    if dated:
+        check_date(command.order, last_in(records, unreadable), settings)
+    with warned(DefaultPolicyMissing):
         require_default_policy(settings.password.policy, there=met.has_policy)
-    elif not met.has_policy:
-        warn_of_missing_policy(settings.password.policy, say)
-    tolerated = (DirectoryOlder, JournalMissing) if emergency else tolerated
-    warn = say if emergency else lambda _text: None
-    compared = compare_runs(met, host, settings, unreadable, now(), tolerated, warn)
+    if not met.has_policy:
+        command.say(PUT_BACK)
+    with warned(DirectoryOlder, JournalMissing):
+        compared = compare_runs(met, command.order.actor.host, settings, unreadable, now())
     identity = ServerIdentity()
 
     def taken() -> Stamp:
@@ -124,25 +137,17 @@ def meet_server(
     stamps: list[Callable[[], Stamp]] = [partial(stamp_clock, writer, state, now)] if several else []
     for stamp in [*stamps, taken]:
         csn = ""
-        try:
+        with warned(PiactlError):
             shown = stamp()
             csn = shown.csn
             check_server_clock(shown.clock, minutes)
-        except PiactlError as error:
-            if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
-                raise
-            say(nevertheless(error))
         identity = server_of(records, csn)
-        same = check_server(records, unreadable, identity, met.journal.recorded, tolerated, warn)
-        compared = compared and same
+        with warned(DirectoryOlder):
+            check_server(records, unreadable, identity, met.journal.recorded)
         if identity.number:
             writer.keep_to(identity.number, clock_write(state))
-    try:
+    with warned(UnsafePlan):
         check_other_clocks(writer, now, minutes)
-    except UnsafePlan as error:
-        if not emergency:
-            raise
-        say(nevertheless(error))
     return replace(met, records=records, identity=identity, compared=compared)
 
 
@@ -165,7 +170,7 @@ def begin_run(
     writer: Writer,
     *,
     locked: bool,
-    tolerated: Tolerated = (),
+    tolerated: tuple[type[PiactlError], ...] = (),
     dated: bool = False,
 ) -> Iterator[Run]:
     """One run, from its first check to its end. `locked`: under the run lock; else the preconditions of its
@@ -187,18 +192,7 @@ def begin_run(
             )
             held.enter_context(host_lock(Path(settings.state_folder), lock))
             held.callback(_release, lock, say)
-        met = meet_server(
-            writer,
-            order.actor.host,
-            settings,
-            command.unreadable,
-            command.now,
-            lock=lock,
-            order=order if dated else None,
-            tolerated=tolerated,
-            emergency=command.emergency,
-            say=say,
-        )
+        met = meet_server(command, writer, lock=lock, dated=dated, tolerated=tolerated)
         with _journalled(command, writer, lock or NoLock(holder), met, unstored) as run:
             yield run
 

@@ -4,6 +4,7 @@ chains that the journal goes on from."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -63,7 +64,8 @@ def missing_lines(
     """The reason why lines of the journal count as missing; `syslog` are heads from there. Raises PiactlError
     if none is missing."""
     try:
-        compare_runs(meet(reader, settings), host, settings, unreadable, now(), (DirectoryOlder,))
+        with suppress(DirectoryOlder):
+            compare_runs(meet(reader, settings), host, settings, unreadable, now())
     except JournalMissing as missing:
         return first_line(str(missing))
     owner, last = journal_owner(this_user(), host), last_number(settings.journal_file)

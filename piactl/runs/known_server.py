@@ -8,7 +8,7 @@ A journal that was removed lacks lines that the directory refers to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import OF_TREE, Places, Record, Records, UnreadableRecords, read_by_name
 from piactl.directory.store.run_records import read_runs, records_of, run_in
 from piactl.directory.store.state_records import last_in
-from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable
 from piactl.journal.end_of_journal import (
     RecordedRun,
     StampedWrite,
@@ -32,10 +32,8 @@ from piactl.journal.end_of_journal import (
     lines_lost,
     stamped_writes,
 )
-from piactl.phrase import Phrase, first_line, joined
+from piactl.phrase import Phrase, joined
 from piactl.runs.run_lock import MARGIN
-
-Tolerated = tuple[type[PiactlError], ...]
 
 _LATELY, _SAMPLE = 500, 5
 """The `_SAMPLE` entries that were written last are compared, of those in the last `_LATELY` lines of the
@@ -117,36 +115,23 @@ def compare_runs(
     settings: Settings,
     unreadable: UnreadableRecords,
     now: datetime,
-    tolerated: Tolerated = (),
-    say: Callable[[str], None] = lambda _text: None,
 ) -> bool:
-    """Whether the directory has the last run of this host that left a record, the entries that this host
-    wrote last are not as they were before, and the journal has its lines.
+    """Raises DirectoryOlder unless the directory has the last run of this host that left a record, and the
+    entries that this host wrote last are not as they were before; JournalMissing if the journal lacks lines.
 
-    Raises DirectoryOlder and JournalMissing; one of these that is `tolerated` is reported instead, and the
-    result is then false. It is also false for a journal that cannot be read, which is reported when it is
-    opened for writing.
+    False if the journal cannot be read, which is reported when it is opened for writing.
     """
     journal = met.journal
     if not journal.readable:
         return False
-    try:
-        if journal.lost:
-            raise _missing(settings.journal_file, journal.lost)
-        last = last_in(met.records, unreadable)
-        _check_journal(met.records, host, settings, unreadable, now, journal, last)
-        if journal.recorded.run:
-            _check_directory(met.records, settings, now, journal.recorded, last)
-        _check_accounts(met, settings.directory.accounts, journal.lately)
-    except tolerated as error:
-        say(nevertheless(error))
-        return False
+    if journal.lost:
+        raise _missing(settings.journal_file, journal.lost)
+    last = last_in(met.records, unreadable)
+    _check_journal(met.records, host, settings, unreadable, now, journal, last)
+    if journal.recorded.run:
+        _check_directory(met.records, settings, now, journal.recorded, last)
+    _check_accounts(met, settings.directory.accounts, journal.lately)
     return True
-
-
-def nevertheless(error: PiactlError) -> Phrase:
-    """The warning about an error that a run tolerates."""
-    return Phrase("warning: {error}; the change is made nevertheless", error=first_line(str(error)))
 
 
 def server_of(records: Records, csn: str) -> ServerIdentity:
@@ -169,16 +154,10 @@ def written_elsewhere(server: ServerIdentity, csns: Mapping[str, str], last: Las
 
 
 def check_server(
-    records: Records,
-    unreadable: UnreadableRecords,
-    server: ServerIdentity,
-    recorded: RecordedRun,
-    tolerated: Tolerated = (),
-    say: Callable[[str], None] = lambda _text: None,
-) -> bool:
-    """Whether `server`, which has the records, is the one that the last run wrote to, according to
-    `cn=state`, or without it to the record of `recorded`, the last run of this host. Raises DirectoryOlder,
-    unless it is `tolerated`: then it is reported, and the result is false."""
+    records: Records, unreadable: UnreadableRecords, server: ServerIdentity, recorded: RecordedRun
+) -> None:
+    """Raises DirectoryOlder unless `server`, which has the records, is the one that the last run wrote to,
+    according to `cn=state`, or without it to the record of `recorded`, the last run of this host."""
     last = last_in(records, unreadable)
     known, run = (last.server, last.run) if last is not None else (ServerIdentity(), "")
     if not str(known):
@@ -187,7 +166,7 @@ def check_server(
             known, run = ServerIdentity.read(str(record.get("server", ""))), record["run"]
     why = server.other_than(known)
     if not why:
-        return True
+        return
     problem = Phrase(
         "{server} is not the server that run {run} wrote to: {why}.",
         server=shown_uri(records.reader.facts().uri),
@@ -195,11 +174,7 @@ def check_server(
         why=why,
     )
     way_on = Phrase("Nothing is written. What it lacks, and the way on: piactl recover")
-    error = DirectoryOlder(joined([problem, way_on], "{first}\n{second}"))
-    if not isinstance(error, tolerated):
-        raise error
-    say(nevertheless(error))
-    return False
+    raise DirectoryOlder(joined([problem, way_on], "{first}\n{second}"))
 
 
 def _check_directory(

@@ -43,7 +43,7 @@ from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.host_secrets import identity_password
-from piactl.journal import Intent, state_of_intent
+from piactl.journal import Intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
 from piactl.phrase import Phrase, counted, first_line, joined
@@ -61,6 +61,7 @@ from piactl.runs.run import CommandRun, Run
 from piactl.runs.run_checks import announce_key, check_needed_keys
 from piactl.runs.server_clock import stamp_clock
 from piactl.runs.unfinished_runs import unclean_last
+from piactl.runs.write_ahead import state_now
 
 _STATES = {WriteState.MADE: "present", WriteState.UNKNOWN: "unknown"}
 
@@ -184,11 +185,8 @@ def _intended(reader: Reader, intent: Intent, keys: DigestKeys) -> dict[str, obj
     entry does not exist, differs if it has other values, unknown if only a password was written, of which the
     journal has no digest."""
     attributes = tuple(dict.fromkeys([*intent.added, *intent.removed]))
-    entry = reader.read(intent.dn, attributes or ("objectClass",))
-    values = entry.values if entry is not None else None
-    state = state_of_intent(intent, values, lambda text: keys.candidates("journal", text))
-    absent = entry is None and intent.op != "delete"
-    word = "missing" if absent else _STATES.get(state, "differs")
+    state, there = state_now(reader, intent, keys)
+    word = _STATES.get(state, "differs") if there or intent.op == "delete" else "missing"
     return {"uid": intent.uid, "kinds": intent.kinds, "attributes": attributes, "state": word}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -57,27 +57,13 @@ def require_default_policy(policy: str, *, there: bool) -> None:
     """Raises DefaultPolicyMissing if there is no entry `policy` (the DN in `password.policy`): without it,
     what a run writes has no effect. If the DN is empty, nothing is required; `doctor` warns of that."""
     if policy and not there:
-        raise DefaultPolicyMissing(
-            Phrase(
-                "{policy} (password.policy) is missing, or may not be read: without the default password "
-                "policy the server applies no end and no lock of an account. Nothing was changed.\n{way_on}",
-                policy=policy,
-                way_on=PUT_BACK,
-            )
-        )
-
-
-def warn_of_missing_policy(policy: str, say: Callable[[str], None]) -> None:
-    """Warns that the entry is missing, before a change that is made nevertheless because it takes access
-    away."""
-    say(
-        Phrase(
-            "warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
-            "the server applies no end and no lock of an account.\n{way_on}",
+        problem = Phrase(
+            "{policy} (password.policy) is missing, or may not be read: without the default password policy "
+            "the server applies no end and no lock of an account",
             policy=policy,
-            way_on=PUT_BACK,
         )
-    )
+        way_on = Phrase("Nothing was changed. {way_on}", way_on=PUT_BACK)
+        raise DefaultPolicyMissing(joined([problem, way_on], "{first}\n{second}"))
 
 
 def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes) -> None:

@@ -103,14 +103,19 @@ class JournalledWriting:
         return self._run.journal.intents(writes, settlements) if writes or settlements else []
 
 
+def state_now(reader: Reader, intent: Intent, keys: DigestKeys) -> tuple[WriteState, bool]:
+    """What the entry of an intent shows about its write, and whether there is an entry."""
+    entry = reader.read(intent.dn, sorted({*intent.added, *intent.removed}) or ["objectClass"])
+    present = entry.values if entry is not None else None
+    state = state_of_intent(intent, present, lambda text: keys.candidates("journal", text))
+    return state, entry is not None
+
+
 def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> list[Settlement]:
     """What became of each intent, in the order given."""
     settlements = []
     for intent in intents:
-        entry = reader.read(intent.dn, sorted({*intent.added, *intent.removed}))
-        now = state_of_intent(
-            intent, entry.values if entry else None, lambda text: keys.candidates("journal", text)
-        )
+        now, _ = state_now(reader, intent, keys)
         message = f"read back after run {intent.run}: {now.value}"
         settlements.append(Settlement(intent.seq, _OUTCOMES.get(now, "conflict"), message))
     return settlements

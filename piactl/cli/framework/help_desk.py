@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
+from piactl.cli.framework.command_run import new_order, run_of
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import say_text
 from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
@@ -21,7 +22,7 @@ from piactl.edits.found_accounts import AccountStore, find_account, person_row
 from piactl.errors import UsageError
 from piactl.helpdesk.limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
-from piactl.journal import require_room, who
+from piactl.journal import require_room
 from piactl.journal.actor import known_operator
 from piactl.phrase import Phrase
 from piactl.report.establishments import with_names
@@ -78,7 +79,7 @@ def identity_checks(configuration: Configuration, writer: Any) -> IdentityChecks
     """The counts of identity checks that `writer`, a Writer, keeps. Each check is a write, and may use up a
     code. Raises what `meet_server` raises, and JournalUnusable, before the first."""
     settings, unreadable = configuration.settings, configuration.unreadable
-    meet_server(writer, who().host, settings, unreadable, utc_now)
+    meet_server(run_of(configuration, new_order(configuration, None)), writer)
     require_room(settings.journal_file)
     state, timezone = settings.directory.state, configuration.policy.timezone
     return IdentityChecks(writer, state, settings.password, configuration.keys, timezone, unreadable)
