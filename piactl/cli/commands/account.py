@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.find_accounts import Filters, Listing, Views, find_by_name
+from piactl.ask.find_accounts import Filters, Listing, find_by_name, keep_views
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -182,10 +182,8 @@ def _listed(
         if streams:
             display(pieces(rows), layout)
         else:  # before a header is printed
-            views = Views(Path(configuration.settings.state_folder), rows)
+            views = keep_views(Path(configuration.settings.state_folder), rows, by_uid=not choose)
     if not streams:
-        if not choose:
-            views.sort()
         display(pieces(views), layout)
     for why in unreadable:
         say(why)
