@@ -33,11 +33,11 @@ from piactl.cli.framework.options import (
     Output,
     ShowOutput,
     day_option,
-    uai_option,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
+from piactl.core.model.person import read_uai
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
@@ -63,7 +63,7 @@ class ListOptions:
     ] = None
     profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = ""
     uai: Annotated[
-        str, uai_option("Only accounts assigned there on the day.", "--uai", "--establishment")
+        str, typer.Option("--uai", "--establishment", help="Only accounts assigned there on the day.")
     ] = ""
     service: Annotated[
         str, typer.Option("--service", help="Only accounts that have this service on the day.")
@@ -205,6 +205,10 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
         for word in options.state or ()
         if word not in valid
     ]
+    if options.uai:
+        known_uai, why = read_uai(options.uai)
+        if known_uai is None:
+            wrong.append(Phrase("{name}: {text}", name="--uai", text=why))
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
     if first > last and not options.ending_from:
@@ -233,7 +237,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     return Filters(
         options.state or (),
         options.profile,
-        options.uai,
+        options.uai.strip().upper(),
         options.service,
         options.sponsor,
         options.locked,
