@@ -31,10 +31,10 @@ sys.path.insert(0, str(TOP))
 from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import load_command, plain_help  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
-from piactl.config.read_policy_cases import PolicyCases  # noqa: E402
 from piactl.config.typed_reading import Group, Kind, keys_of  # noqa: E402
 from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E402
 from piactl.core.model.policy import Policy, When  # noqa: E402
+from piactl.core.model.policy_cases import PolicyCases  # noqa: E402
 from piactl.core.model.settings import Settings  # noqa: E402
 from piactl.core.model.written import (  # noqa: E402
     FILLED,

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 
 from piactl.caller import caller, sudo_service, this_user, user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
@@ -316,43 +315,3 @@ def room_on_disk(folder: Path) -> Iterator[None]:
         raise PiactlError(
             f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
         ) from None
-
-
-IN_MEMORY = 8 << 20
-"""The bytes that are kept in memory before a temporary file is used."""
-
-
-class NamelessFile:
-    """Bytes that can be appended to and read, in memory or in a temporary file without a name.
-
-    The file is made in `folder` if one is needed, or in the system's folder for temporary files if this
-    process may not write to `folder`. Raises PiactlError if it cannot be written or read back.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._end = folder, 0
-        place = str(folder) if os.access(folder, os.W_OK) else None
-        self._file = SpooledTemporaryFile(IN_MEMORY, dir=place)  # noqa: SIM115 - closed with the object
-
-    def __len__(self) -> int:
-        return self._end
-
-    def __del__(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-
-    def add(self, data: bytes) -> int:
-        """Appends bytes and returns their offset."""
-        place = self._end
-        with room_on_disk(self._folder):
-            if self._file.tell() != place:
-                self._file.seek(place)
-            self._file.write(data)
-        self._end += len(data)
-        return place
-
-    def read(self, place: int, length: int) -> bytes:
-        """The bytes at an offset; fewer at the end of the file."""
-        with room_on_disk(self._folder):
-            self._file.seek(place)
-            return self._file.read(length)

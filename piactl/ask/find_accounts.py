@@ -34,7 +34,7 @@ from piactl.edits.found_accounts import (
 )
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase
-from piactl.private_files import NamelessFile
+from piactl.private_files import nameless_database, room_on_disk
 
 _NEAR = 80
 """Of 100: one wrong letter in five is near, another first name of the same length is not."""
@@ -212,27 +212,19 @@ class Listing:
             yield view
 
 
-class Views:
-    """Documents of accounts, in a file without a name in `folder` if they are many. Raises PiactlError."""
-
-    def __init__(self, folder: Path, views: Iterable[dict[str, Any]]) -> None:
-        self._file = NamelessFile(folder)
-        self._places: list[tuple[str, int, int]] = []
-        for view in views:
-            data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
-            self._places.append((view["uid"], self._file.add(data), len(data)))
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def sort(self) -> None:
-        """Puts them in the order of the uids."""
-        self._places.sort()
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        # this process alone has written what it reads here
-        for _, place, length in self._places:
-            yield pickle.loads(self._file.read(place, length))  # noqa: S301 # nosec B301
+def keep_views(folder: Path, views: Iterable[dict[str, Any]], *, by_uid: bool) -> Iterator[dict[str, Any]]:
+    """The documents once all are read, in their order or `by_uid`; until then they are in a database without
+    a name in `folder`. Raises PiactlError."""
+    db = nameless_database(folder)
+    with room_on_disk(folder):
+        db.execute("CREATE TABLE view(place TEXT, data BLOB)")
+    for view in views:
+        data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
+        with room_on_disk(folder):
+            db.execute("INSERT INTO view VALUES (?, ?)", (view["uid"] if by_uid else "", data))
+    kept = db.execute("SELECT data FROM view ORDER BY place, rowid")
+    # this process alone has written what it reads here
+    return (pickle.loads(data) for (data,) in kept)  # noqa: S301 # nosec B301
 
 
 def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
-from piactl.core.explain.policy_case import PolicyCase
 from piactl.core.model.policy import Policy
-from piactl.core.model.written import FILLED
-
-
-@dataclass(frozen=True)
-class PolicyCases:
-    """The file of `policy test`."""
-
-    cases: Annotated[
-        tuple[Annotated[PolicyCase, "a case, {case: ..., posts: [...]}"], ...],
-        FILLED,
-        "a list of cases",
-    ]
+from piactl.core.model.policy_cases import PolicyCase, PolicyCases
 
 
 def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:

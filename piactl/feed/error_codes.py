@@ -179,11 +179,6 @@ def held_words(place: str, column: str, message: str, code: str) -> Phrase:
     )
 
 
-def problem_of(message: str) -> str:
-    """What a message says without its next step."""
-    return str(message.values.get("problem", message)) if isinstance(message, Phrase) else message
-
-
 Refusal = tuple[str, str]
 """The code of a refused feed, and the message: what is wrong; the next step."""
 

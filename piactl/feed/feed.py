@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import ROW, FeedFacts
+from piactl.core.plan.feed_limits import ROW, FeedFacts, problem_and_step
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
-from piactl.feed.error_codes import problem_of
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import ColumnLayout, shown
 from piactl.phrase import Phrase, counted
@@ -95,7 +94,7 @@ def first_faults(rejections: Iterable[Rejection]) -> dict[str, tuple[str, ...]]:
         column = rejection.column or ROW
         listed = faults.get(column, ())
         if len(listed) < _EXAMPLES:
-            problem = problem_of(rejection.message)
+            problem, _ = problem_and_step(rejection.message)
             faults[column] = (*listed, Phrase("line {line}: {problem}", line=rejection.line, problem=problem))
     return faults
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,10 @@ class PlanTable:
             self._db.execute("INSERT INTO plan VALUES (?,?,?,?,?,?)", row)
 
     def changes(self) -> PlannedRows[Change]:
-        return planned_changes(_Column(self._db, "changes", self._changes))
+        return planned_changes(StoredRows(self._db, f"SELECT changes FROM plan {_ORDER}", self._changes))
 
     def writes(self) -> PlannedRows[Write]:
-        return planned_writes(_Column(self._db, "write", self._writes))
+        return planned_writes(StoredRows(self._db, f"SELECT write FROM plan {_ORDER}", self._writes))
 
     def add_claims(self, claims: Iterable[tuple[Claim, object]]) -> None:
         """Adds the claims to names, each with who makes it."""
@@ -74,19 +73,3 @@ class PlanTable:
             (packed,) = self._db.execute("SELECT claimant FROM claim WHERE n = ?", (number,)).fetchone()
             # this process alone has written it
             yield Claim(*claim), pickle.loads(packed)  # noqa: S301 # nosec B301
-
-
-class _Column(StoredRows):
-    """A column of the plan, whose values are JSON objects, one a line."""
-
-    def __init__(self, db: sqlite3.Connection, column: str, count: int) -> None:
-        self._db, self._column, self._count = db, column, count
-
-    def texts(self) -> Iterator[bytes]:
-        query = f"SELECT {self._column} FROM plan {_ORDER}"
-        for (text,) in self._db.execute(query):
-            if text:
-                yield from text.split(b"\n")
-
-    def __len__(self) -> int:
-        return self._count

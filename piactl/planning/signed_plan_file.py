@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from abc import ABC, abstractmethod
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
@@ -26,7 +26,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_jso
 from piactl.errors import StalePlan
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.private_files import NamelessFile
+from piactl.private_files import nameless_database, room_on_disk
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -38,51 +38,38 @@ encode = json.JSONEncoder(
 """A value as canonical JSON: no blanks, the names of each object sorted."""
 
 
-# The rows of a plan, its changes and its writes: a few in memory, many on disk.
+# The rows of a plan, its changes and its writes, in a database without a name.
 
 
-BLOCK = 1 << 20
-"""The bytes of stored rows that are read at once."""
+class StoredRows:
+    """JSON objects in their order. `query` finds their texts, each of which has some, one a line."""
 
+    def __init__(self, db: sqlite3.Connection, query: str, count: int) -> None:
+        self._db, self._query, self._count = db, query, count
 
-class StoredRows(ABC):
-    """JSON objects in their order, which can be read again."""
-
-    @abstractmethod
     def texts(self) -> Iterator[bytes]:
         """The rows as they were added."""
+        for (text,) in self._db.execute(self._query):
+            if text:
+                yield from text.split(b"\n")
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return map(json.loads, self.texts())
 
 
-class JsonLines(StoredRows):
-    """Rows in the order in which they were added. `folder` and the errors are as in NamelessFile."""
-
-    def __init__(self, folder: Path, rows: Iterable[object] = ()) -> None:
-        self._file = NamelessFile(folder)
-        self._count = 0
-        for row in rows:
-            self.add(encode(row).encode())
-
-    def add(self, text: bytes) -> None:
-        """Adds one row, which has no line end."""
-        self._file.add(text + b"\n")
-        self._count += 1
-
-    def texts(self) -> Iterator[bytes]:
-        offset, rest, end = 0, b"", len(self._file)
-        while offset < end:
-            block = self._file.read(offset, BLOCK)
-            offset += len(block)
-            *lines, rest = (rest + block).split(b"\n")
-            yield from lines
-
-    def __len__(self) -> int:
-        return self._count
+def store_rows(folder: Path, texts: Iterable[bytes]) -> StoredRows:
+    """Keeps rows in a database of their own. `folder` and the errors are as in `nameless_database`."""
+    db = nameless_database(folder)
+    with room_on_disk(folder):
+        db.execute("CREATE TABLE row(text BLOB)")
+    for text in texts:
+        with room_on_disk(folder):
+            db.execute("INSERT INTO row VALUES (?)", (text,))
+    (count,) = db.execute("SELECT count(*) FROM row").fetchone()
+    return StoredRows(db, "SELECT text FROM row ORDER BY rowid", count)
 
 
 T = TypeVar("T")
@@ -113,8 +100,11 @@ def planned_writes(rows: Facts) -> PlannedRows[Write]:
 
 def row_texts(write: Write) -> tuple[tuple[bytes, ...], bytes]:
     """The changes of a write and the write, as rows of a plan."""
-    changes = tuple(encode(change_facts(change)).encode() for change in write.changes)
-    return changes, encode(_write_facts(write)).encode()
+    return tuple(_text(change_facts(change)) for change in write.changes), _text(_write_facts(write))
+
+
+def _text(facts: object) -> bytes:
+    return encode(facts).encode()
 
 
 # A plan and its JSON form.
@@ -122,12 +112,12 @@ def row_texts(write: Write) -> tuple[tuple[bytes, ...], bytes]:
 
 def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[str]) -> ReadyPlan:
     """The plan with its fingerprint, who made it, and its signature under the current key. Its changes and
-    writes become rows, which are kept in `folder` if they are many."""
+    writes become rows, which are kept in `folder`."""
     changes, writes = plan.plan.changes, plan.writes
     if not isinstance(changes, PlannedRows):
-        changes = planned_changes(JsonLines(folder, map(change_facts, changes)))
+        changes = planned_changes(store_rows(folder, map(_text, map(change_facts, changes))))
     if not isinstance(writes, PlannedRows):
-        writes = planned_writes(JsonLines(folder, map(_write_facts, writes)))
+        writes = planned_writes(store_rows(folder, map(_text, map(_write_facts, writes))))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
     digest = fingerprint(plan_document(plan))
     signature = keys.digest(_PURPOSE, _signed(digest, made_by))
@@ -188,7 +178,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
 
 
 def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> ReadyPlan:
-    """The plan in a file that can be read twice; its rows are kept in `folder` if they are many.
+    """The plan in a file that can be read twice; its rows are kept in `folder`.
 
     Raises StalePlan for a file that is not a plan, was edited or was signed with another key.
     """
@@ -238,37 +228,44 @@ def _of_another_version(name: str) -> StalePlan:
 
 
 def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
-    """A plan in the layout of `plan_pieces`, its rows as JsonLines; None for any other layout.
+    """A plan in the layout of `plan_pieces`, with stored rows; None for any other layout.
 
     The fingerprint is then made of these rows, wherever the lines of the file end.
     """
     try:
         return _rows_apart(stream, folder)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 
 def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
-    rows = {name: JsonLines(folder) for name in ("changes", "writes")}
+    rows: dict[str, StoredRows] = {}
     text = stream.readline()
-    for name, lines in rows.items():
+    for name in ("changes", "writes"):
         if not text.endswith(b'"%b":[\n' % name.encode()):
             continue
         if read_json(text + b"]}")[name] != []:
             return None
-        line = b""
-        for line in stream:
-            if line.startswith(b"]"):
-                break
-            row = line.removesuffix(b"\n").removesuffix(b",")
-            if not isinstance(read_json(row), dict):
-                return None
-            lines.add(row)
-        text += line
+        end = [b""]
+        rows[name] = store_rows(folder, _rows_until(stream, end))
+        text += end[0]
     document = read_json(text)
     if stream.read(1):
         return None
     return {**document, **{name: lines for name, lines in rows.items() if lines}}
+
+
+def _rows_until(stream: BinaryIO, end: list[bytes]) -> Iterator[bytes]:
+    """The rows of a list, one a line; puts its last line into `end`. Raises ValueError and
+    TypeError for another layout."""
+    for line in stream:
+        end[0] = line
+        if line.startswith(b"]"):
+            return
+        row = line.removesuffix(b"\n").removesuffix(b",")
+        if not isinstance(read_json(row), dict):
+            raise TypeError("a row is no object")
+        yield row
 
 
 # The parts of a plan as JSON values and back.

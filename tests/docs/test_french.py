@@ -95,7 +95,14 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
             skipped.add(id(node.value))
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            if name in ("typer.Option", "typer.Argument", "day_option", "re.compile", "AssertionError"):
+            if name in (
+                "typer.Option",
+                "typer.Argument",
+                "day_option",
+                "uai_option",
+                "re.compile",
+                "AssertionError",
+            ):
                 skipped.update(id(below) for below in ast.walk(node))
             if isinstance(node.func, ast.Attribute) and node.func.attr == "split":
                 skipped.add(id(node.func.value))

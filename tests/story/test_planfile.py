@@ -17,13 +17,10 @@ from typing import Any
 
 import pytest
 
-from piactl import private_files as namelessfile
 from piactl.cli.framework.configuration import open_configuration
 from piactl.errors import PiactlError, StalePlan
-from piactl.planning import signed_plan_file as lines
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.planning.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
-from piactl.private_files import NamelessFile
+from piactl.planning.signed_plan_file import PlannedRows, StoredRows, plan_document, read_plan, store_rows
 
 from .academy import Academy
 from .feeds import crowd, row
@@ -77,7 +74,7 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
 def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path) -> None:
     as_written = read(academy, plan.read_bytes())
     assert isinstance(as_written.writes, PlannedRows)
-    assert isinstance(as_written.writes.rows, JsonLines)
+    assert isinstance(as_written.writes.rows, StoredRows)
     document = json.loads(plan.read_bytes())
     layouts: tuple[Any, ...] = ({}, {"sort_keys": True}, {"separators": (",", ":")}, {"indent": 1})
     for layout in layouts:
@@ -182,17 +179,7 @@ def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
     assert "already applied by run" in academy.run("apply", "-", stdin=plan.read_text()).err
 
 
-@pytest.fixture
-def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every plan go to a file at once and be read back in small pieces."""
-    monkeypatch.setattr(namelessfile, "IN_MEMORY", 1)
-    monkeypatch.setattr(lines, "BLOCK", 7)
-
-
-@pytest.mark.usefixtures("little_memory")
-def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
-    academy: Academy, feed: Path, plan: Path
-) -> None:
+def test_a_plan_leaves_no_temporary_file(academy: Academy, feed: Path, plan: Path) -> None:
     file = academy.folder / "again.json"
     assert academy.run("plan", feed, "--as-of", NEXT, "--out", file).code == 0
     ours, theirs = content(file.read_bytes()), content(plan.read_bytes())
@@ -206,18 +193,13 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
     assert academy.run("nightly", feed, "--as-of", "2026-09-07").out.endswith("nothing to do\n")
 
 
-@pytest.mark.usefixtures("little_memory")
-def test_bytes_of_a_nameless_file_are_read_back_unchanged(tmp_path: Path) -> None:
+def test_stored_rows_are_read_back_unchanged(tmp_path: Path) -> None:
     chance = random.Random(7)
-    file, texts = NamelessFile(tmp_path), JsonLines(tmp_path)
-    values = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
-    places = [file.add(value) for value in values]
-    for value in values:
-        texts.add(value.hex().encode())
-    for number in chance.sample(range(300), 300):
-        assert file.read(places[number], len(values[number])) == values[number]
-    assert list(texts.texts()) == [value.hex().encode() for value in values]
-    assert (len(texts), len(file)) == (300, sum(map(len, values)))
+    texts = [json.dumps({"x": chance.randbytes(chance.randrange(9_000)).hex()}).encode() for _ in range(300)]
+    rows = store_rows(tmp_path, texts)
+    assert list(rows.texts()) == list(rows.texts()) == texts
+    assert list(rows) == list(map(json.loads, texts))
+    assert len(rows) == 300
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,7 +216,6 @@ def no_file_longer_than(length: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, old)
 
 
-@pytest.mark.usefixtures("little_memory")
 def test_a_full_disk_is_reported_and_no_plan_is_printed(
     academy: Academy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +225,6 @@ def test_a_full_disk_is_reported_and_no_plan_is_printed(
         ran = academy.run("plan", feed, "--as-of", DAY)
     assert (ran.code, ran.out) == (1, "")
     assert "make room on that disk" in ran.err
-    file = NamelessFile(tmp_path)
-    with no_file_longer_than(4), pytest.raises(PiactlError, match="make room"):
-        file.add(b"more than four")
+    long_rows = (bytes(100_000) for _ in range(300))
+    with no_file_longer_than(1_000_000), pytest.raises(PiactlError, match="make room"):
+        store_rows(tmp_path, long_rows)

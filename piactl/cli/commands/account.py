@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 
 from piactl.ask.explain_account import LOGIN
 from piactl.ask.explain_account import why as answers_about
-from piactl.ask.find_accounts import Filters, Listing, Views, find_by_words
+from piactl.ask.find_accounts import Filters, Listing, find_by_words, keep_views
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -35,12 +36,12 @@ from piactl.cli.framework.options import (
     Output,
     ShowOutput,
     day_option,
-    uai_option,
     with_shared_options,
 )
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
+from piactl.core.model.person import read_establishment
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
 from piactl.errors import Exit, NotFound, UsageError
@@ -72,7 +73,9 @@ class ListOptions:
     profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = ""
     uai: Annotated[
         str,
-        uai_option("Only accounts assigned there on the day: a UAI or a name.", "--uai", "--establishment"),
+        typer.Option(
+            "--uai", "--establishment", help="Only accounts assigned there on the day: a UAI or a name."
+        ),
     ] = ""
     service: Annotated[
         str, typer.Option("--service", help="Only accounts that have this service on the day.")
@@ -223,14 +226,15 @@ def _listed(
         if streams:
             display(pieces(rows), layout)
         else:  # before a header is printed
-            views = Views(Path(configuration.settings.state_folder), rows)
-            if for_people and options.output is None and len(views) <= MOST_CARDS:
-                cards = [_card(configuration, store, view) for view in views]
+            views = keep_views(Path(configuration.settings.state_folder), rows, by_uid=not choose)
+            if for_people and options.output is None:
+                first_views = list(islice(views, MOST_CARDS + 1))
+                if len(first_views) <= MOST_CARDS:
+                    cards = [_card(configuration, store, view) for view in first_views]
+                views = chain(first_views, views)
     if cards:
         display(cards)
     elif not streams:
-        if not choose:
-            views.sort()
         display(pieces(views), layout)
     for why in unreadable:
         say(why)
@@ -267,6 +271,11 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
         for word in options.state or ()
         if word not in valid
     ]
+    uai: str | None = ""
+    if options.uai:
+        uai, why = read_establishment(options.uai, configuration.register)
+        if uai is None:
+            wrong.append(Phrase("{name}: {text}", name="--uai", text=why))
     first = options.ending_from or options.as_of or today(configuration)
     last = options.ending_to or LAST_DAY
     if first > last and not options.ending_from:
@@ -295,7 +304,7 @@ def _filters(configuration: Configuration, options: ListOptions) -> Filters:
     return Filters(
         options.state or (),
         options.profile,
-        options.uai,
+        uai or "",
         options.service,
         options.sponsor,
         options.locked,

@@ -283,7 +283,7 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
         most=MOST_ZEROS,
         share=_percent(ZEROS_SHARE),
     )
-    samples = {line: _halves(messages[line]) for line in sorted(messages)[:SAMPLE]}
+    samples = {line: problem_and_step(messages[line]) for line in sorted(messages)[:SAMPLE]}
     wrong = (Phrase("line {line}: {problem}", line=line, problem=what) for line, (what, _) in samples.items())
     _, ask = next(iter(samples.values()))
     then = Phrase("then feed that one. To hold these people and apply the other rows, accept it")
@@ -292,12 +292,10 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
     )
 
 
-def _halves(message: str) -> tuple[str, str]:
-    """What is wrong, and the next step, of the message of a rejection."""
-    if isinstance(message, Phrase) and message.form == "{problem}; {advice}":
-        return str(message.values["problem"]), str(message.values["advice"])
-    what, _, step = message.partition("; ")
-    return what, step
+def problem_and_step(message: str) -> tuple[str, str]:
+    """What is wrong, and the next step, of the message of a rejection; "" if it is in one with the first."""
+    values = message.values if isinstance(message, Phrase) else {}
+    return str(values.get("problem", message)), str(values.get("advice", ""))
 
 
 def order_refusals(
