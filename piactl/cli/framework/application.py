@@ -175,11 +175,9 @@ _COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ =
 def _wrong_words(error: Any, arguments: list[str]) -> str:
     """The message for a usage error, with the command that shows the help. Some errors do not say whose they
     are."""
-    # remove a detail of typer's conversion
-    words = str(error.format_message()).replace(": Value error, ", ": ")
     place = getattr(error, "ctx", None)
     command = place.command_path if place else " ".join(["piactl", *filter(None, asked(arguments))])
-    return f"{words}\nSee: {command} --help"
+    return f"{error.format_message()}\nSee: {command} --help"
 
 
 def _show_help(error: Any) -> None:

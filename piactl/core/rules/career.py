@@ -141,24 +141,24 @@ def career_of(
     apply last. An assignment without a matching profile has no service, and one in an unknown position keeps
     none; callers report both first. `closings` are closures by hand: first closed day and days of grace.
     """
-    if len(assignments) == 1 and assignments[0].uai and not (exceptions or closings) and closed_on is None:
-        return _of_one(assignments[0], policy, register)
+    if len(assignments) == 1 and assignments[0].uai and not (exceptions or closings):
+        return _of_one(assignments[0], policy, register, closed_on)
     return _career(assignments, policy, register, exceptions, closed_on, closings)
 
 
-def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Career:
+def _of_one(assignment: Assignment, policy: Policy, register: Register, closed_on: date | None) -> Career:
     """The career of one assignment. Most people have one, and few of these differ in more than the
     establishment, so careers are kept by days, position, profile, services and grace."""
     profile, services = policy.given_by(assignment, register)
     key = (
-        *(assignment.start, assignment.end, assignment.position, assignment.locks_until),
+        *(assignment.start, assignment.end, assignment.position, assignment.locks_until, closed_on),
         *(profile.name if profile else None, services, policy.grace_of(assignment, register)[0]),
     )
     career: Career | None = policy.careers.get(key)
     if career is None:
         if len(policy.careers) >= _MOST_KEPT:
             policy.careers.clear()
-        made = policy.careers[key] = _career((assignment,), policy, register)
+        made = policy.careers[key] = _career((assignment,), policy, register, closed_on=closed_on)
         return made
     uai = assignment.uai
     return Career(
