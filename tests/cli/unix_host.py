@@ -71,7 +71,6 @@ chmod 440 /etc/sudoers.d/tests; visudo -c
 
 
 _NO_LOGIN = 2**32 - 1
-_NAMESPACES = (("mount", "mnt"), ("net", "net"))
 
 
 def load_with_matching_key(academy: Academy) -> None:
@@ -103,17 +102,24 @@ def lacking() -> str:
 
 
 @dataclass(frozen=True)
-class Host:
-    """`pid` is a process in the namespace, `academy` the directory that this host administers."""
+class Machine:
+    """`pid` is a process in the namespaces of a host, which a command enters for at most so many seconds. People
+    type in `folder`."""
 
     pid: int
-    academy: Academy
+    namespaces: tuple[str, ...] = ("mount", "net")
+    seconds: float = 60
+    folder: str = "/srv/shared"
 
     def root(self, script: str, **environment: str) -> str:
         """Runs a script as root on this host; returns its output."""
-        done = self._enter(["bash", "-euc", script], environment)
+        done = self.tries(script, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def tries(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script as root, which may fail."""
+        return self._enter(["bash", "-euc", script], environment)
 
     def types(
         self,
@@ -133,7 +139,7 @@ class Host:
         variables = [f"{name}={value}" for name, value in environment.items()]
         command = [
             *_login(str(_NO_LOGIN) if forged_login else f"$(id -u {caller})"),
-            *("runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *variables),
+            *("runuser", "-u", caller, "--", "env", "-C", self.folder, *variables),
             *(_login(f"$(id -u {forged_login})") if forged_login else ()),
         ]
         typed = list(words)
@@ -158,11 +164,11 @@ class Host:
         self, command: list[str], environment: Mapping[str, str], stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["nsenter", *(f"--{kind}=/proc/{self.pid}/ns/{name}" for kind, name in _NAMESPACES), *command],
+            ["nsenter", f"--target={self.pid}", *(f"--{name}" for name in self.namespaces), "--", *command],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=self.seconds,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **environment},
             check=False,
         )
@@ -171,6 +177,13 @@ class Host:
         """The files of passwords and keys of this host, with their content."""
         names = self.root("find /etc/piactl/secrets -type f").split()
         return {name: self.root(f"cat {name}") for name in sorted(names)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(Machine):
+    """`academy` is the directory that this host administers."""
+
+    academy: Academy
 
 
 @contextmanager
@@ -188,7 +201,7 @@ def unix_host(academy: Academy) -> Iterator[Host]:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             pytest.skip("this machine gives no mount namespace")
-        host = Host(process.pid, academy)
+        host = Host(process.pid, academy=academy)
         host.root(_script(academy.sandbox.folder / "layer"))
         _configure(host)
         yield host
