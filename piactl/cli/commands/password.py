@@ -184,7 +184,7 @@ def activate(
                 "an identity is checked for one account at a time; name one\n"
                 "An administrator gives many activation passwords"
             )
-        ).with_options("--administrator")
+        ).with_options("--administrator", *(() if to or sys.stdout.isatty() else ("--out FILE",)))
     command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None
