@@ -427,7 +427,7 @@ def _without_number(
     rows = [write.with_reason(uid, (Kind.UPDATE.value,), author.reason) for write in [record] if write]
     note = Phrase(
         "no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
-        "To take that back: piactl match same {id}",
+        'To take that back: piactl match same {id} --reason "..."',
         matricule=matricule,
         uid=uid,
         id=case.id,

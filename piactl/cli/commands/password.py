@@ -179,12 +179,13 @@ def activate(
     refuse_input("--one-time-code-file", one_time_code_file)
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
+        file = () if to or sys.stdout.isatty() else ("--out passwords.csv",)
         raise UsageError(
             Phrase(
                 "an identity is checked for one account at a time; name one\n"
                 "An administrator gives many activation passwords"
             )
-        ).with_options("--administrator", *(() if to or sys.stdout.isatty() else ("--out FILE",)))
+        ).with_options("--administrator", *file)
     command = begin(replace(options, yes=options.yes or checked), usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None
