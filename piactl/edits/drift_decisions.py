@@ -169,7 +169,8 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
                 raise ActRefused(
                     Phrase(
                         "{name}: {attribute} was changed by another program ({drift_class}), which nobody "
-                        "adopts.\nTo give it: {command}; to put it back: piactl drift revert {uid}",
+                        "adopts.\nTo give it: {command}; to put it back: piactl drift revert {uid} "
+                        '--reason "..."',
                         name=name,
                         attribute=drift.attribute,
                         drift_class=drift.drift_class,
@@ -181,7 +182,7 @@ def prepare_adopt(store: AccountStore, names: Iterable[str], author: Author) -> 
                 raise ActRefused(
                     Phrase(
                         "{name}: {attribute} follows from the names of HR. To keep it: piactl drift "
-                        "override {uid} --until DATE; another name: piactl account rename",
+                        "override {uid} --until DATE --reason TEXT; another name: piactl account rename",
                         name=name,
                         attribute=drift.attribute,
                         uid=entry.account.uid,

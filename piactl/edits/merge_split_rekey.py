@@ -410,7 +410,7 @@ def _without_number(
     decided = case_row(store, case, data, uid, author.reason)
     note = Phrase(
         "no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
-        "To take that back: piactl match same {id}",
+        'To take that back: piactl match same {id} --reason "..."',
         matricule=matricule,
         uid=uid,
         id=case.id,

@@ -125,7 +125,8 @@ def _earlier(store: AccountStore, matricule: str) -> Entry | None:
         raise ActRefused(
             Phrase(
                 "matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
-                "An assignment more: piactl assignment add {uid} ...",
+                "An assignment more: piactl assignment add {uid} "
+                '--uai UAI --function CODE --until DATE --reason "..."',
                 matricule=matricule,
                 uid=uid,
             )

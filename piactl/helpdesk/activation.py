@@ -331,8 +331,10 @@ class ActivationFile:
             raise PiactlError(
                 Phrase(
                     "{file}: left by a command that did not end; any of its passwords may be set.\n"
-                    "Give those accounts new ones, then delete it; or name another file",
+                    "Give those accounts new ones, then delete it; or name another file. To give them: "
+                    "piactl password reset - --without-check {reason}",
                     file=self.unfinished,
+                    reason=REASON,
                 )
             )
         create_private(self.path)

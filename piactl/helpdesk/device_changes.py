@@ -378,7 +378,7 @@ def prepare_suspension(
         effect = Phrase("logging in is refused") if holder.encoding.links else Phrase("no code is good")
         note = Phrase(
             "the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or "
-            "this one is found (piactl otp resume {uid})",
+            'this one is found (piactl otp resume {uid} --reason "...")',
             effect=effect,
             uid=uid,
         )
@@ -457,8 +457,8 @@ def _refuse_needed(policy: Policy, holder: DeviceHolder, password_alone: bool) -
         raise ActRefused(
             Phrase(
                 "{uid}: services of this account ask for a code: {services}.\n"
-                "For a lost telephone: piactl otp suspend {uid}; for a new one: piactl otp enroll {uid}; "
-                "to go back to the password alone all the same, add --password-alone",
+                'For a lost telephone: piactl otp suspend {uid} --reason "..."; for a new one: piactl otp '
+                "enroll {uid}; to go back to the password alone all the same, add --password-alone",
                 uid=uid,
                 services=names,
             )

@@ -204,7 +204,7 @@ def held_words(entry: Entry, *decided: str) -> str:
         return Phrase(
             "another program removed the base ({names}), so what else it changed cannot be seen; the "
             "account gains nothing until somebody looks: piactl account show {uid}, piactl account history "
-            "{uid}, then piactl drift revert {uid}",
+            '{uid}, then piactl drift revert {uid} --reason "..."',
             names=names,
             uid=uid,
         )

@@ -16,7 +16,9 @@ _LEAVING = {
     State.DEACTIVATED: Phrase("is closed"),
     State.ARCHIVED: Phrase("is archived"),
 }
-ADVICE = Phrase("piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close")
+ADVICE = Phrase(
+    'piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT --reason "...", or piactl account close'
+)
 
 
 def leaving_sponsors(

@@ -80,7 +80,7 @@ def vanished_words(uid: str, *, unmanaged: bool) -> str:
         )
     return Phrase(
         "another program deleted the entry of {uid}; no other account is made until somebody decides: "
-        "piactl drift revert {uid}",
+        'piactl drift revert {uid} --reason "..."',
         uid=uid,
     )
 

@@ -120,7 +120,9 @@ def _drift(view: View) -> Iterator[str]:
             "what it was is not known: state, log in and services are those that the last run gave"
         )
         yield f"    {translate(known)}"
-    decide = Phrase("decide: piactl drift revert {uid}, or see: piactl drift show {uid}", uid=view["uid"])
+    decide = Phrase(
+        'decide: piactl drift revert {uid} --reason "...", or see: piactl drift show {uid}', uid=view["uid"]
+    )
     yield f"    {translate(decide)}"
 
 

@@ -25,8 +25,8 @@ def lost_text(report: Mapping[str, Any]) -> str:
     if report["first_on"]:
         lines.append(
             Phrase(
-                "The last run that it has was made on {host}: run piactl recover --accept there first, "
-                "because only the journal there has the names that later runs gave",
+                "The last run that it has was made on {host}: run piactl recover --accept --reason TEXT "
+                "there first, because only the journal there has the names that later runs gave",
                 host=report["first_on"],
             )
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import right_words
-from piactl.report.table import numbers, rendered
+from piactl.report.table import aligned, numbers
 from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
@@ -52,12 +52,9 @@ def status_text(view: View) -> str:
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """The rows with aligned columns, at most _MOST."""
-    shown = [dict(enumerate(row)) for row in rows[:_MOST]]
-    if not shown:
+    if not rows:
         return []
-    columns = [str(n) for n in range(len(rows[0]))]
-    named = [{str(n): text for n, text in row.items()} for row in shown]
-    lines = "".join(rendered(named, columns, "table")).splitlines()[1:]
+    lines = aligned([map(translate, row) for row in rows[:_MOST]]).splitlines()
     more = [Phrase("and {number} more", number=len(rows) - _MOST)] if len(rows) > _MOST else []
     return [*lines, *more]
 

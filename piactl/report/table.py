@@ -71,6 +71,12 @@ def rendered(
         yield _table(rows, columns)
 
 
+def aligned(rows: Iterable[Iterable[str]]) -> str:
+    """Lines of text with aligned columns, however wide."""
+    cells = [[*map(shown, row)] for row in rows]
+    return tabulate(cells, tablefmt="plain", disable_numparse=True) + "\n"
+
+
 def cell(value: Any) -> str:
     """A value as text: "" for None, lists joined by blanks, or by semicolons if an item has a blank."""
     if value is None:

@@ -35,6 +35,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_runs, run_in
 from piactl.errors import (
+    REASON,
     DefaultPolicyMissing,
     PiactlError,
     SchemaLacking,
@@ -153,7 +154,7 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
                         host=record.get("host"),
                         other=last.get("host"),
                     )
-                )
+                ).with_options(REASON)
 
 
 FAR = timedelta(days=92)
@@ -207,7 +208,7 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
                 days=(order.as_of - last.as_of).days,
                 run=name,
             )
-        )
+        ).with_options(f"--as-of {order.as_of}")
 
 
 def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: LastRun | None) -> str:

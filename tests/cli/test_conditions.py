@@ -4,6 +4,7 @@ and never hangs."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from babel.messages.pofile import read_po
 
 from piactl.cli.commands.account import COLUMNS
 from piactl.cli.framework.application import load_command
@@ -273,6 +275,21 @@ def test_json_is_printed_whatever_happens(shared: Academy, unusable: list[Path],
     if words == "rehearse":
         shutil.rmtree(shared.folder / "new")  # repeating the command would go on there
     assert not list(shared.folder.glob("new*"))
+
+
+def test_a_command_in_a_sentence_has_the_reason_that_it_needs() -> None:
+    """Each that names an account, a case or a run can be copied, also by somebody without a terminal."""
+    catalogue = (Path(ROOT) / "piactl/locale/fr/LC_MESSAGES/piactl.po").read_bytes()
+    sentences = [str(message.id) for message in read_po(io.BytesIO(catalogue)) if message.id]
+    printed = [
+        (match[1], line[match.start() :])
+        for sentence in sentences
+        for line in sentence.split("\n")
+        for match in re.finditer(r"piactl ([a-z]+(?: [a-z-]+)?) \{", line)
+    ]
+    needing = [(words, text) for words, text in printed if words in CASES and "--reason" in needed(words)]
+    assert len(needing) > 10
+    assert [text for _, text in needing if "--reason" not in text and "{reason}" not in text] == []
 
 
 def test_an_error_says_what_to_do_next(shared: Academy, unusable: list[Path]) -> None:

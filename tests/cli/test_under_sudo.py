@@ -57,6 +57,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("plan", "--policy"): (("--policy", "{own}"), READS),
     ("policy diff", "FEED"): (("{own}", "{own}", "hr={own}"), READS),
     ("policy test", "FILE"): (("{own}",), READS),
+    ("policy check", "FILE"): (("{own}",), READS),
     ("policy test", "--establishments"): (("--establishments", "{own}", "{own}"), READS),
     ("policy test", "--policy"): (("--policy", "{own}", "{own}"), READS),
     ("rehearse", "--feeds"): ((*REHEARSED, "--out", "{new}"), WRITES),

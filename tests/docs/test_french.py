@@ -51,7 +51,7 @@ NOT_READ = (
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",
     "otp approve", "password reset", "otp verify", "runs rewind", "until DATE --reason",  # commands
-    "feeds DIR", "days A..B", "out DIR", "a reason",  # options
+    "feeds DIR", "days A..B", "out DIR", "out passwords.csv", "a reason",  # options
     "not applied", "not changed since", "changed since", "would change", "would be reversed", "not made",
     "let in", "left over", "password and code", "feed refused", "waits for a decision",
     "waits for the next feed",  # codes

@@ -98,7 +98,7 @@ def test_hosts_that_name_the_servers_differently_write_to_one_of_them(
     assert night_elsewhere(pair, other).code == 11
     shown = pair.one.run(pair.one.command("recover", config=other, prelude=ELSEWHERE))
     assert shown.code == 11, shown.said
-    assert "run piactl recover --accept there first" in shown.out
+    assert "run piactl recover --accept --reason TEXT there first" in shown.out
     assert owners(pair.two) == given
 
 

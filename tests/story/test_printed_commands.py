@@ -40,6 +40,8 @@ def test_a_mail_merge_takes_one_copied_command_and_the_day_of_the_help_desk_stay
     names = "\n".join(school.left)
     words = ["password", "activate", "-", "--out", str(file)]
     with school.nothing_written():
+        ran = school.run(*words[:3], stdin=names)
+        assert (ran.code, again(ran)) == (2, [*words[:3], "--administrator", "--out", "passwords.csv"])
         ran = school.run(*words, stdin=names)
         assert ran.code == 2
         ran = school.run(*again(ran), stdin=names)

@@ -80,7 +80,7 @@ def check(
     draft: Annotated[
         str,
         typer.Argument(
-            metavar="[POLICY]", help="A draft of the policy, in place of it; - is stdin.", show_default=False
+            metavar="[FILE]", help="A draft of the policy, in place of it; - is stdin.", show_default=False
         ),
     ] = "",
     output: Output = None,
@@ -90,16 +90,16 @@ def check(
     """Check the files of a configuration, without a server.
 
     That is piactl.yaml, the policy, the register, and the keys and passwords with their modes: the first
-    checks of `doctor`. Every mistake of a file is shown. A POLICY is checked with the other files of the
-    configuration, and alone where there is none. Another configuration than that of this host is named before
-    the command: `piactl --config DIR/piactl.yaml policy check`.
+    checks of `doctor`. Every mistake of a file is shown. A draft of the policy is checked with the other
+    files of the configuration, and alone where there is none. Another configuration than that of this host
+    is named before the command: `piactl --config DIR/piactl.yaml policy check`.
 
     Exit codes: 0 no error (with --strict: no warning), 10 an error.
 
     Example: piactl policy check draft.yaml
     """
     if draft:
-        refuse_input("POLICY", draft)
+        refuse_input("FILE", draft)
         if draft == "-":
             draft = str(STDIN)
         else:

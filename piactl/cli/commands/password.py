@@ -176,12 +176,13 @@ def activate(
     options = replace(options, allow=allow)
     checked = not options.administrator and not options.dry_run
     if checked and len(names) != 1:
+        file = () if to or sys.stdout.isatty() else ("--out passwords.csv",)
         raise UsageError(
             Phrase(
                 "an identity is checked for one account at a time; name one\n"
                 "An administrator gives many activation passwords"
             )
-        ).with_options("--administrator")
+        ).with_options("--administrator", *file)
     command = begin(options, usual_reason=Phrase("first connection"))
     refuse_unsafe_way(options, to)
     check = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import partial
@@ -162,7 +163,7 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _one_line(note: str) -> str:
-    return note.replace("\n", "; ") if "\n" in note else note
+    return re.sub(r";?\n *", "; ", note) if "\n" in note else note
 
 
 def _to_the_second(instant: str) -> str:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from piactl.cli.framework.context import (
     typed_again,
     writing,
 )
-from piactl.cli.framework.options import Form
+from piactl.cli.framework.options import DAY_OPTIONS, Form, days_away
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
@@ -77,7 +77,7 @@ def new_order(
         as_of=as_of or day,
         today=day,
         explicit=as_of is not None,
-        command=("piactl", *recorded_words(sys.argv[1:])),
+        command=("piactl", *recorded_words(sys.argv[1:], day)),
         actor=who(),
         policy=configuration.policy.digest,
         rules=configuration.policy.content,
@@ -94,10 +94,11 @@ PERSONAL = frozenset(
 """Options of `account` whose values are personal data. The entry has them, the journal needs none."""
 
 
-def recorded_words(words: Sequence[str]) -> list[str]:
-    """The words of a command as the journal and the record of the run have them: without personal data, and
-    in UTF-8 (a file may have another name)."""
+def recorded_words(words: Sequence[str], today: date) -> list[str]:
+    """The words of a command as the journal and the record of the run have them: without personal data, in
+    UTF-8 (a file may have another name), and with the day that `tomorrow` was."""
     words = [word.encode("utf-8", "backslashreplace").decode() for word in words]
+    words = [_dated(word, before, today) for before, word in zip(["", *words], words, strict=False)]
     if asked(words)[0] != "account":
         return words
     recorded = []
@@ -110,6 +111,16 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         )
         before = "" if before in PERSONAL else text
     return recorded
+
+
+def _dated(word: str, before: str, today: date) -> str:
+    """The word after `before`, with the day itself in place of one that counts from today."""
+    option, sign, text = word.partition("=") if word.startswith("--") else (before, "", word)
+    number = days_away(text) if option in DAY_OPTIONS else None
+    if number is None:
+        return word
+    day = (today + timedelta(days=number)).isoformat()
+    return f"{option}={day}" if sign else day
 
 
 def journal_private_reading(

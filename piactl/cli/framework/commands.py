@@ -54,7 +54,7 @@ NOUNS: Mapping[str, str] = {
     "key": "List, add and retire digest keys.",
     "journal": "Show, verify, export and prune the journal of this host.",
     "guards": "Compare the limits of guards with ordinary nights.",
-    "policy": "Compare and test policies before they are live.",
+    "policy": "Check, compare and test policies before they are live.",
     "sandbox": "Run a private directory for trials.",
 }
 

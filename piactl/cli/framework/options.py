@@ -132,11 +132,17 @@ _NEAR = {"yesterday": "-1", "today": "0", "tomorrow": "1"}
 _AWAY = re.compile(r"([+-]\d{1,5})d")
 
 
+def days_away(text: str) -> int | None:
+    """The number of days from today to a day such as `tomorrow` or `+30d`; None for another text."""
+    away = _AWAY.fullmatch(text)
+    number = away[1] if away else _NEAR.get(text)
+    return int(number) if number else None
+
+
 def _day(text: str) -> date | None:
     """The day that a text names, a near one counted from the day of the policy's timezone."""
-    away = _AWAY.fullmatch(text)
-    if away or text in _NEAR:
-        number = int(away[1] if away else _NEAR[text])
+    number = days_away(text)
+    if number is not None:
         return today(this_configuration()) + timedelta(days=number)
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
         try:
@@ -146,8 +152,13 @@ def _day(text: str) -> date | None:
     return None
 
 
+DAY_OPTIONS: set[str] = set()
+"""The options of the command, and of others, whose values are days."""
+
+
 def day_option(name: str, help_: str) -> Any:
     """An option whose value is a day."""
+    DAY_OPTIONS.add(name)
     return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
 
 

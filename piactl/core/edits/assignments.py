@@ -133,7 +133,7 @@ def _ended(
             Phrase(
                 "{uid}: HR already ends it on {end}; by hand it can only end sooner: {post}\n"
                 "To prolong it: piactl assignment add {uid} --uai {uai} --function {function} --from {start} "
-                "--until {until}",
+                '--until {until} --reason "..."',
                 uid=account.uid,
                 end=assignment.end,
                 post=assignment_text(assignment),

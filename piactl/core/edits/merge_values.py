@@ -100,7 +100,7 @@ def joined(into: Account, source: Account, as_of: date) -> Account:
         raise ActRefused(
             Phrase(
                 "{uid}: it is closed by hand, and {into} would be.\n"
-                "Reopen it first: piactl account reopen {uid}, or close {into} afterwards",
+                'Reopen it first: piactl account reopen {uid} --reason "...", or close {into} afterwards',
                 uid=source.uid,
                 into=into.uid,
             )

@@ -172,7 +172,8 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
                 ended = Phrase("{uid}: HR ends all its assignments on {day}.", uid=account.uid, day=day)
             raise ActRefused(
                 Phrase(
-                    "{problem}\nTo go on after that, add another: piactl assignment add {uid} ...",
+                    "{problem}\nTo go on after that, add another: piactl assignment add {uid} "
+                    '--uai UAI --function CODE --until DATE --reason "..."',
                     problem=ended,
                     uid=account.uid,
                 )
@@ -291,7 +292,8 @@ def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
                 Phrase(
                     "{uid}: it has no assignment that would open it.\nTo renew the last one: "
                     'piactl account reopen {uid} --until DATE --reason "...", '
-                    "or add another: piactl assignment add {uid} ...",
+                    "or add another: piactl assignment add {uid} "
+                    '--uai UAI --function CODE --until DATE --reason "..."',
                     uid=account.uid,
                 )
             )
@@ -349,7 +351,9 @@ def _last(account: Account, rules: Rules) -> Assignment:
     if not posts:
         raise ActRefused(
             Phrase(
-                "{uid}: it never had an assignment; add one: piactl assignment add {uid} ...", uid=account.uid
+                "{uid}: it never had an assignment; add one: piactl assignment add {uid} "
+                '--uai UAI --function CODE --until DATE --reason "..."',
+                uid=account.uid,
             )
         )
     return max(posts, key=lambda a: (a.end or a.start, a.start))
