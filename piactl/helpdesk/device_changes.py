@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from textwrap import wrap
 from typing import Self
+from urllib.parse import parse_qs, urlsplit
 
 from piactl.core.credentials.totp_devices import (
     PERIOD,
@@ -62,6 +64,12 @@ class Enrolment:
     uid: str
     address: str
     uri: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The secret as it is read out and typed in, in groups of four characters."""
+        [secret] = parse_qs(urlsplit(self.uri).query)["secret"]
+        return " ".join(wrap(secret, 4))
 
 
 @dataclass(slots=True)

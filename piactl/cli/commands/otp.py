@@ -100,6 +100,7 @@ def enroll(
 ) -> int:
     """Create a device for accounts, and show it once: as a QR code in the terminal, or in files.
 
+    Below the QR code is the key, in groups of four characters, to type in instead.
     `otp verify` with one of its codes puts the device in force. Until then an older device stays in force,
     and an account without one logs in with the password alone.
 
@@ -169,7 +170,8 @@ def _picture(enrolment: Enrolment) -> str:
 
 
 def _show_once(enrolment: Enrolment) -> None:
-    put([_picture(enrolment), f"{enrolment.uri}\n"])
+    key = translate(Phrase("key to type in, for codes by time: {key}", key=enrolment.key))
+    put([_picture(enrolment), f"{enrolment.uri}\n", f"{key}\n"])
     say(
         Phrase(
             "scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen"
