@@ -232,16 +232,21 @@ def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise PiactlError(
             f"{path}: cannot be written ({why}); check its folder, its rights and the disk"
         ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def create_private(path: Path) -> None:

@@ -41,6 +41,7 @@ from piactl.core.journal_line import (
 from piactl.errors import JournalUnusable
 from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
 from piactl.journal.unusable import chain_broken, no_file, refused_by_system
+from piactl.private_files import sync_folder
 
 Body = Mapping[str, object]
 
@@ -273,15 +274,6 @@ def make_folder(folder: Path) -> None:
         return
     folder.chmod(0o700)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` durable. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # ---- the record of the last line

@@ -138,7 +138,7 @@ def apply_work(
         _write_accounts(run, writes, done, stop, progress, tell)
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
-            _keep_house(run, partial(_list_accounts, ready=ready, planned_on=planned_on))
+            _keep_house(run, partial(_list_accounts, ready=ready))
             run.lock.renew()
             _write_records(run, ready, done, planned_on)
     if not done.stopped:
@@ -370,7 +370,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
         csns=run.csns,
     )
     if not clean:  # an account that was not written has no sealed base yet
-        before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
+        before = run.records.value(run.places.last_run, LAST_RUN, run.unreadable)
         last = replace(last, layout=before.layout if before else 0)
     # it replaces the record that the plan was made on, and no other
     changed = record_write(run.places.last_run, planned_on, to_json(last))
@@ -397,11 +397,11 @@ def _check_written(run: Run, result: WriteResult) -> None:
         raise unwritten(dn, result)
 
 
-def _list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
-    """Lists the accounts that were written since the run before this one began (`planned_on` is its
-    record). The first run of a week lists all accounts, in case another program removed a record. Accounts
-    that an undo took out of management leave the list. Raises PiactlError."""
-    before = run.unreadable.read(run.places.last_run, planned_on, LAST_RUN) if planned_on else None
+def _list_accounts(run: Run, ready: ReadyPlan) -> None:
+    """Lists the accounts that were written since the run before this one began. The first run of a week lists
+    all accounts, in case another program removed a record. Accounts that an undo took out of management leave
+    the list. Raises PiactlError."""
+    before = run.records.value(run.places.last_run, LAST_RUN, run.unreadable)
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = before.week_began(run.order.as_of) if before else None
     those = written_after(since) if since else ""

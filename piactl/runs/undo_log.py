@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count, islice
 from typing import Any
@@ -29,15 +29,27 @@ from piactl.directory.store.records import (
     must,
     new_record,
     set_record,
-    text_of,
 )
-from piactl.directory.store.typed_records import from_json
+from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.runs.run import Run
 
 UNDO_CHUNK = 400
 IN_UNDO_LOG = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
 _MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
 """The attributes of a new account that are logged: a deleted entry is made again from them."""
+
+
+def _read_values(data: Any) -> Values:
+    texts = from_json(Mapping[str, tuple[str, ...]], data)
+    return {name: tuple(map(str.encode, some)) for name, some in texts.items()}
+
+
+_VALUES = Form(texts_of_values, _read_values)
+LAYOUTS[Write] = Layout(
+    only=("op", "dn", "uid", "kinds", "add", "delete", "made"),
+    brief=("add", "delete", "made"),
+    forms={"add": _VALUES, "delete": _VALUES},
+)
 
 
 def keep_undo(run: Run, writes: Iterable[Write]) -> None:
@@ -51,7 +63,7 @@ def keep_undo(run: Run, writes: Iterable[Write]) -> None:
     must(run.writer, run.while_locked(_undo_records(run, rows)))
 
 
-def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
+def _undo_records(run: Run, rows: Iterator[Record]) -> Iterator[Write]:
     for number in count():
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:
@@ -60,25 +72,28 @@ def _undo_records(run: Run, rows: Iterator[dict[str, Any]]) -> Iterator[Write]:
         yield new_record(run.places.undo(run.order.run, number), record)
 
 
-def _row(write: Write) -> dict[str, Any]:
-    row: dict[str, Any] = {"uid": write.uid, "dn": write.dn, "op": write.op, "kinds": list(write.kinds)}
+def _row(write: Write) -> Record:
+    bare = replace(write, add={}, delete={})
     if Kind.GROUP.value in write.kinds:
-        row |= {"add": texts_of_values(write.add), "delete": texts_of_values(write.delete)}
+        kept = write
     elif write.op == "add":
-        row["made"] = values_digest(write.add)
-        row["add"] = texts_of_values({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
+        own = {name: write.add[name] for name in _MADE_BY_RULES if name in write.add}
+        kept = replace(bare, add=own, made=values_digest(write.add))
     elif (
-        Kind.ARCHIVE.value not in write.kinds
-        and SECRETS.isdisjoint(write.attributes)
-        and UNREADABLE not in write.delete.values()
+        Kind.ARCHIVE.value in write.kinds
+        or not SECRETS.isdisjoint(write.attributes)
+        or UNREADABLE in write.delete.values()
     ):
-        # values of other programs that are not text are not kept; an undo makes the base anew
-        sides = {
-            side: {name: attribute_values for name, attribute_values in values.items() if name != BASE}
-            for side, values in (("add", write.add), ("delete", write.delete))
-        }
-        with suppress(UnicodeDecodeError):
-            row |= {side: texts_of_values(values) for side, values in sides.items()}
+        kept = bare
+    else:  # an undo makes the base anew
+        add, delete = (
+            {n: some for n, some in side.items() if n != BASE} for side in (write.add, write.delete)
+        )
+        kept = replace(bare, add=add, delete=delete)
+    try:
+        row: Record = to_json(kept)
+    except UnicodeDecodeError:  # values of other programs that are not text are not kept
+        row = to_json(bare)
     return row
 
 
@@ -121,29 +136,17 @@ def logged_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRe
     return values
 
 
-def read_logged_writes(record: Record) -> list[Write]:
+def read_logged_writes(record: Record) -> tuple[Write, ...]:
     """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
-    return [_kept(row) for row in record["changes"]]
-
-
-def _kept(row: Record) -> Write:
-    add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
-    op, dn = text_of(row, "op"), text_of(row, "dn")
-    if op not in ("add", "modify", "delete") or not normal_dn(dn):
+    writes: tuple[Write, ...] = from_json(tuple[Write, ...], record["changes"], "changes")
+    if not all(write.op in ("add", "modify", "delete") and normal_dn(write.dn) for write in writes):
         raise ValueError("not a write of an account")
-    made = text_of(row, "made") if "made" in row else ""
-    kinds = from_json(tuple[str, ...], row["kinds"], "kinds")
-    return Write(op, dn, add=add, delete=delete, uid=text_of(row, "uid"), kinds=kinds, made=made)
+    return writes
 
 
 def is_undoable(logged_write: Write) -> bool:
     """Whether the log has what an undo puts back: not of an archival, nor of values that cannot be read."""
     return bool(logged_write.add or logged_write.delete or logged_write.op == "add")
-
-
-def _bytes(values: Record) -> Values:
-    texts = from_json(Mapping[str, tuple[str, ...]], values)
-    return {name: tuple(map(str.encode, some)) for name, some in texts.items()}
 
 
 def prune(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:

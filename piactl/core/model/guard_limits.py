@@ -145,14 +145,11 @@ class WrittenLimit:
     max: Annotated[int, _ACCOUNTS, Needs(("share",))] | None = None
     share: Annotated[float, _PART, Needs(("max", "floor"))] | None = None
 
-    def limit(self) -> Limit | None:
+    def value(self) -> Any:
         number = self.max if self.floor is None else self.floor
         if number is None or self.share is None:
             return None
         return Limit(number, self.share, scales=self.floor is not None)
-
-    def value(self) -> Limit | Guard | None:
-        return self.limit()
 
 
 _Limit = Annotated[Limit, WrittenAs(WrittenLimit), FILLED, "a limit, {floor: 20, share: 0.05}"]
@@ -166,7 +163,7 @@ class WrittenGuard(WrittenLimit):
     per_profile: _Limit | None = None
 
     def value(self) -> Guard:
-        return Guard(self.limit(), self.per_establishment, self.per_profile)
+        return Guard(super().value(), self.per_establishment, self.per_profile)
 
 
 _Guard = Annotated[Guard, WrittenAs(WrittenGuard), FILLED, "a guard, {max: 100, share: 0.01}"]
