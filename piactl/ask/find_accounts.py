@@ -26,7 +26,7 @@ from piactl.edits.found_accounts import (
     account_views,
     all_entries,
     career_and_status,
-    find_account,
+    find_entry,
     person_facts,
 )
 from piactl.errors import NotFound, PiactlError
@@ -125,7 +125,7 @@ class Listing:
         self._unknown: NotFound | None = None
         if filters.sponsor:
             try:
-                self._sponsor = find_account(store, filters.sponsor).uid
+                self._sponsor = find_entry(store, filters.sponsor).account.uid
             except NotFound as unknown:  # a sponsor need not have an account any more
                 self._unknown = unknown
         self._devices: dict[str, list[Drift]] = {}
