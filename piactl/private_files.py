@@ -320,3 +320,23 @@ def room_on_disk(folder: Path) -> Iterator[None]:
         raise PiactlError(
             f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
         ) from None
+
+
+class NamelessRows:
+    """Bytes in the order of their places, then as they were added, in a database without a name. `folder` and
+    the errors are as in `nameless_database`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._db = folder, nameless_database(folder)
+        with room_on_disk(folder):
+            self._db.execute("CREATE TABLE row(place TEXT, data BLOB)")
+
+    def add(self, data: bytes, place: str = "") -> None:
+        with room_on_disk(self._folder):
+            self._db.execute("INSERT INTO row VALUES (?, ?)", (place, data))
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM row").fetchone()[0])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (data for (data,) in self._db.execute("SELECT data FROM row ORDER BY place, rowid"))

@@ -104,7 +104,6 @@ BRIDGES = (
 INSIDE = (
     "cli/test_assembling.py",
     "cli/test_caller.py",
-    "cli/test_commands.py",
     "cli/test_completion.py",
     "cli/test_conditions.py",
     "cli/test_display.py",

@@ -28,13 +28,13 @@ from piactl.edits.found_accounts import (
     account_views,
     all_entries,
     career_and_status,
-    find_account,
+    find_entry,
     person_facts,
     posts_on,
 )
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase
-from piactl.private_files import nameless_database, room_on_disk
+from piactl.private_files import NamelessRows
 
 _NEAR = 80
 """Of 100: one wrong letter in five is near, another first name of the same length is not."""
@@ -148,7 +148,7 @@ class Listing:
         self._unknown: NotFound | None = None
         if filters.sponsor:
             try:
-                self._sponsor = find_account(store, filters.sponsor).uid
+                self._sponsor = find_entry(store, filters.sponsor).account.uid
             except NotFound as unknown:  # a sponsor need not have an account any more
                 self._unknown = unknown
         self._devices: dict[str, list[Drift]] = {}
@@ -215,16 +215,10 @@ class Listing:
 def keep_views(folder: Path, views: Iterable[dict[str, Any]], *, by_uid: bool) -> Iterator[dict[str, Any]]:
     """The documents once all are read, in their order or `by_uid`; until then they are in a database without
     a name in `folder`. Raises PiactlError."""
-    db = nameless_database(folder)
-    with room_on_disk(folder):
-        db.execute("CREATE TABLE view(place TEXT, data BLOB)")
+    kept = NamelessRows(folder)
     for view in views:
-        data = pickle.dumps(view, pickle.HIGHEST_PROTOCOL)
-        with room_on_disk(folder):
-            db.execute("INSERT INTO view VALUES (?, ?)", (view["uid"] if by_uid else "", data))
-    kept = db.execute("SELECT data FROM view ORDER BY place, rowid")
-    # this process alone has written what it reads here
-    return (pickle.loads(data) for (data,) in kept)  # noqa: S301 # nosec B301
+        kept.add(pickle.dumps(view, pickle.HIGHEST_PROTOCOL), view["uid"] if by_uid else "")
+    return map(pickle.loads, kept)  # this process alone has written it
 
 
 def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:

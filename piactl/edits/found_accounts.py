@@ -170,11 +170,6 @@ class AccountStore:
         return self.drift([entry], self.devices(entry.dn)).get(entry.account.uid, [])
 
 
-def find_account(store: AccountStore, name: str) -> Account:
-    """The account with this uid, address, alias or matricule. Raises as `find_entry`."""
-    return find_entry(store, name).account
-
-
 def find_entry(store: AccountStore, name: str) -> Entry:
     """The account with this uid, address, alias or matricule, with the values of its entry, as a night
     evaluates it. It is protected if its entry is marked or the policy names it.

@@ -45,7 +45,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.case_decisions import case_row, stored_case
-from piactl.edits.found_accounts import AccountStore, find_account, find_entry
+from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
@@ -429,7 +429,7 @@ def prepare_rekey(
     """The account of `name` with the matricule `new` in place of `old`. Raises UsageError, ActRefused if
     another account has `new`."""
     old, new = read_matricule(old), _new_matricule(new)
-    uid = find_account(store, name).uid
+    uid = find_entry(store, name).account.uid
     owner = owner_of(store, new)
     if owner is not None and owner.account.uid != uid:
         raise ActRefused(

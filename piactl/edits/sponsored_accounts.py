@@ -17,7 +17,7 @@ from piactl.core.naming.implausible_values import internal_address
 from piactl.core.rules.desired import Subject, desired_account, name_problem
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch
-from piactl.edits.found_accounts import AccountStore, find_account
+from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import intended, owner_of, prepare
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
@@ -45,7 +45,7 @@ class Newcomer:
     corps: str = ""
 
 
-def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, reason: str) -> Batch:
+def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author) -> Batch:
     """The account that the person would get. Raises UsageError with everything that is missing, ActRefused,
     NotFound for the sponsor."""
     _check_values(newcomer)
@@ -83,7 +83,7 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author, re
         )
     refuse_too_long(desired.account, store.rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"
-    return Batch((intended(store, name, entry, desired, reason),))
+    return Batch((intended(store, name, entry, desired, author.reason),))
 
 
 def _check_values(newcomer: Newcomer) -> None:
@@ -137,7 +137,7 @@ def _earlier(store: AccountStore, matricule: str) -> Entry | None:
 def find_sponsor(store: AccountStore, name: str) -> str:
     """The uid of the account of a sponsor. Raises NotFound, ActRefused for one that is closed."""
     try:
-        sponsor = find_account(store, name)
+        sponsor = find_entry(store, name).account
     except NotFound as error:
         raise NotFound(Phrase("--sponsor {error}", error=str(error))) from None
     if sponsor.state not in LIVE:
@@ -157,8 +157,7 @@ def prepare_extension(
     author: Author,
     until: date,
     sponsor: str,
-    reason: str,
 ) -> Batch:
     """The changes that extend accounts to `until`, by account. Raises as `find_sponsor`."""
     uid = find_sponsor(store, sponsor) if sponsor else ""
-    return prepare(store, names, extend(author, until, uid), reason)
+    return prepare(store, names, extend(author, until, uid), author.reason)

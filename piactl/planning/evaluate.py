@@ -455,13 +455,9 @@ class Evaluation:
             id_: replace(case, decision=error)
             for id_, case in before
             if case.doubt is Doubt.BIRTH_CHANGED and case.open and id_ not in remaining
-            if not self.row_is_gone(case)
+            if not row_is_gone(case, self.feeds)
         }
         return {**remaining, **corrected, **self.merged.cases}
-
-    def row_is_gone(self, case: Case) -> bool:
-        """Whether a feed of this run shows that the row of a case is not there any more."""
-        return row_is_gone(case, self.feeds)
 
     def _remains(self, case: Case) -> bool:
         merged = self.merged

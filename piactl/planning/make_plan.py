@@ -54,6 +54,7 @@ from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
 from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
 from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun
+from piactl.planning.inputs.find_cases import row_is_gone
 from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
@@ -235,7 +236,7 @@ class Planning:
                 why = {hold.matricule: hold.why for hold in evaluation.holds if hold.matricule}
                 feed.held |= {m: why[m] for m in sourced.feed.present & why.keys()}
         self.cases |= evaluation.cases()
-        self.rows_gone |= {id_ for id_, case in memory.cases.items() if evaluation.row_is_gone(case)}
+        self.rows_gone |= {id_ for id_, case in memory.cases.items() if row_is_gone(case, evaluation.feeds)}
         by_uid = {wanted.account.uid: wanted for wanted in desired if wanted.account.uid}
         self.contradictions += evaluation.contradictions(by_uid)
         self.noted |= by_uid.keys() & self.memory.archivals.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,14 @@ class PlanTable:
             self._db.execute("INSERT INTO plan VALUES (?,?,?,?,?,?)", row)
 
     def changes(self) -> PlannedRows[Change]:
-        return planned_changes(StoredRows(self._db, f"SELECT changes FROM plan {_ORDER}", self._changes))
+        return planned_changes(StoredRows(partial(self._column, "changes"), self._changes))
 
     def writes(self) -> PlannedRows[Write]:
-        return planned_writes(StoredRows(self._db, f"SELECT write FROM plan {_ORDER}", self._writes))
+        return planned_writes(StoredRows(partial(self._column, "write"), self._writes))
+
+    def _column(self, name: str) -> Iterator[bytes]:
+        query = f"SELECT {name} FROM plan {_ORDER}"
+        return (text for (text,) in self._db.execute(query))
 
     def add_claims(self, claims: Iterable[tuple[Claim, object]]) -> None:
         """Adds the claims to names, each with who makes it."""

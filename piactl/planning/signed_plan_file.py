@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
@@ -26,7 +25,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_jso
 from piactl.errors import StalePlan
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.private_files import nameless_database, room_on_disk
+from piactl.private_files import NamelessRows
 
 VERSION = 1
 _PURPOSE = "plan"
@@ -42,14 +41,14 @@ encode = json.JSONEncoder(
 
 
 class StoredRows:
-    """JSON objects in their order. `query` finds their texts, each of which has some, one a line."""
+    """JSON objects in their order. `read` reads their texts, each of which has some, one a line."""
 
-    def __init__(self, db: sqlite3.Connection, query: str, count: int) -> None:
-        self._db, self._query, self._count = db, query, count
+    def __init__(self, read: Callable[[], Iterator[bytes]], count: int) -> None:
+        self._read, self._count = read, count
 
     def texts(self) -> Iterator[bytes]:
         """The rows as they were added."""
-        for (text,) in self._db.execute(self._query):
+        for text in self._read():
             if text:
                 yield from text.split(b"\n")
 
@@ -61,15 +60,11 @@ class StoredRows:
 
 
 def store_rows(folder: Path, texts: Iterable[bytes]) -> StoredRows:
-    """Keeps rows in a database of their own. `folder` and the errors are as in `nameless_database`."""
-    db = nameless_database(folder)
-    with room_on_disk(folder):
-        db.execute("CREATE TABLE row(text BLOB)")
+    """Keeps rows in a database of their own. `folder` and the errors are as in NamelessRows."""
+    rows = NamelessRows(folder)
     for text in texts:
-        with room_on_disk(folder):
-            db.execute("INSERT INTO row VALUES (?)", (text,))
-    (count,) = db.execute("SELECT count(*) FROM row").fetchone()
-    return StoredRows(db, "SELECT text FROM row ORDER BY rowid", count)
+        rows.add(text)
+    return StoredRows(rows.__iter__, len(rows))
 
 
 T = TypeVar("T")
@@ -264,7 +259,7 @@ def _rows_until(stream: BinaryIO, end: list[bytes]) -> Iterator[bytes]:
             return
         row = line.removesuffix(b"\n").removesuffix(b",")
         if not isinstance(read_json(row), dict):
-            raise TypeError("a row is no object")
+            raise TypeError
         yield row
 
 

@@ -157,8 +157,8 @@ def extend(
     command = begin(options)
     if until is None:
         raise UsageError(Phrase("the new last day is missing: add --until DATE"))
-    last_day, author, reason = until, command.author, command.order.reason
-    return command.decide(lambda store: prepare_extension(store, names, author, last_day, sponsor, reason))
+    last_day, author = until, command.author
+    return command.decide(lambda store: prepare_extension(store, names, author, last_day, sponsor))
 
 
 @with_shared_options
@@ -235,9 +235,7 @@ def create(
         sponsor=sponsor,
     )
     command = begin(options)
-    return command.decide(
-        lambda store: prepare_newcomer(store, newcomer, command.author, command.order.reason)
-    )
+    return command.decide(lambda store: prepare_newcomer(store, newcomer, command.author))
 
 
 @with_shared_options

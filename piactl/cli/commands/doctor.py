@@ -24,7 +24,7 @@ from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
-from piactl.edits.found_accounts import find_account
+from piactl.edits.found_accounts import find_entry
 from piactl.errors import Exit, UsageError
 from piactl.host_secrets import identity_password
 from piactl.journal import who
@@ -127,7 +127,7 @@ def _compare(names: Sequence[str], output: Form | None) -> int:
         raise UsageError(Phrase("directory.servers has one server only; there is nothing to compare"))
     with reading(configuration) as reader:
         accounts = configuration.accounts(reader)
-        uids = [find_account(accounts, name).uid for name in names]
+        uids = [find_entry(accounts, name).account.uid for name in names]
     expected = {account_dn(directory, uid): () for uid in uids}
     sentences = not_arrived(directory, strongest_identity(configuration), identity_password, expected)
     if output in (None, Form.TABLE):

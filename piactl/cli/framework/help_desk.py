@@ -18,7 +18,7 @@ from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
 from piactl.directory.port import Reader
-from piactl.edits.found_accounts import AccountStore, find_account, person_row
+from piactl.edits.found_accounts import AccountStore, find_entry, person_row
 from piactl.errors import UsageError
 from piactl.helpdesk.limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
@@ -70,9 +70,9 @@ def say_person(configuration: Configuration, account: Account, day: date) -> Non
 
 
 def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
-    """On a terminal, names the person before the question for a code. Raises as `find_account`."""
+    """On a terminal, names the person before the question for a code. Raises as `find_entry`."""
     if can_ask():
-        say_person(command.configuration, find_account(store, name), command.order.as_of)
+        say_person(command.configuration, find_entry(store, name).account, command.order.as_of)
 
 
 def identity_checks(configuration: Configuration, writer: Any) -> IdentityChecks:
