@@ -30,7 +30,7 @@ export DEBIAN_FRONTEND=noninteractive; unset TMPDIR
 mount -t proc proc /proc
 apt-get update
 apt-get install -y --download-only /root/piactl_*.deb {packages}
-printf 'APT::Get::Assume-Yes "true";\\nDpkg::Use-Pty "false";\\n' > /etc/apt/apt.conf.d/answers
+printf 'APT::Get::Assume-Yes "true";\\nDpkg::Options {{"--force-confnew";}};\\n' > /etc/apt/apt.conf.d/answers
 printf 'Host *\\n  StrictHostKeyChecking accept-new\\n  LogLevel ERROR\\n' > /etc/ssh/ssh_config.d/answers.conf
 ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
@@ -47,7 +47,8 @@ exec unshare --mount --propagation private --pid --fork --kill-child --net --uts
 _INIT = r"""
 cd "$folder/root"
 mount -t proc proc proc
-mount -t sysfs sysfs sys
+mount -t sysfs -o ro sysfs sys
+mount --bind proc/sys proc/sys; mount -o remount,bind,ro proc/sys
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev
@@ -119,7 +120,9 @@ class DebianHost(Machine):
 
     booted: bool
 
-    def night(self, started: str = "systemctl restart piactl-nightly.timer") -> subprocess.CompletedProcess[str]:
+    def night(
+        self, started: str = "systemctl restart piactl-nightly.timer"
+    ) -> subprocess.CompletedProcess[str]:
         """The night that the timer catches up once it is started, because the host was off when it was due; what it
         ended with, and what it wrote into the journal of the system."""
         if not self.booted:
@@ -202,8 +205,10 @@ class Network:
         self.hosts.append(host)
         self._running.append((cgroup, process))
         if not host.booted:
-            host.root(f"cat >/usr/bin/systemctl <<'END'\n{_BY_HAND}END\nchmod 755 /usr/bin/systemctl; "
-                      "/etc/init.d/ssh start")
+            host.root(
+                f"cat >/usr/bin/systemctl <<'END'\n{_BY_HAND}END\nchmod 755 /usr/bin/systemctl; "
+                "/etc/init.d/ssh start"
+            )
         return host
 
     def end(self) -> None:

@@ -36,6 +36,22 @@ sn: Roy
 mail: ida.roy@ac-amiens.fr
 supannEmpId: 1999
 END"""
+USERS = {"nightly": "piactl", "desk": "piactl-desk", "administrator": "piactl-admin"}
+THREE_USERS = f"""
+for group in piactl-desk piactl-admin piactl-approver piactl-portal; do groupdel $group; done
+groupadd -r piactl-config; gpasswd -a piactl piactl-config
+chown root:piactl-config /etc/piactl /etc/piactl/*.*; chown root: /etc/piactl/secrets; chmod 0711 /etc/piactl/secrets
+for user in piactl piactl-desk piactl-admin; do
+    [ $user = piactl ] || useradd -r -d /var/lib/$user -s /usr/sbin/nologin -G piactl-config $user
+    for folder in /etc/piactl/secrets/$user /var/log/$user /var/lib/$user /var/lib/$user/plans; do
+        install -d -m 0700 -o $user -g $user $folder; done
+    cp /etc/piactl/secrets/reader /etc/piactl/secrets/keys /etc/piactl/secrets/$user; done
+cd /etc/piactl/secrets; rm reader keys approver
+mv nightly piactl; mv desk piactl-desk; mv administrator piactl-admin
+for user in piactl piactl-desk piactl-admin; do chown $user: $user/*; done
+ldapdelete -Q -Y EXTERNAL -H ldapi:/// "cn=piactl-approver,ou=services,{BASE}"
+echo 'ope ALL = (piactl-desk) NOPASSWD: /usr/bin/piactl password *' > /etc/sudoers.d/piactl
+"""
 SERVE, PRIVATE_KEY, SIGN, TRUST, *_ = blocks("tls.md")
 
 
@@ -82,7 +98,9 @@ def deliver(host: DebianHost, day: date, ended: int = 0) -> str:
         f"{line[: line.rindex(';')]};{end}" if number < ended else line for number, line in enumerate(people)
     ]
     name = f"agape-{day}.csv"
-    written = f"cd /srv/piactl/feeds; cat >.{name} <<'END'\n{text(rows, day.isoformat())}END\nmv .{name} {name}"
+    written = (
+        f"cd /srv/piactl/feeds; cat >.{name} <<'END'\n{text(rows, day.isoformat())}END\nmv .{name} {name}"
+    )
     done = types(host, "hr", written)
     assert done.returncode == 0, done
     return f"/srv/piactl/feeds/{name}"
@@ -111,10 +129,13 @@ def test_the_recommended_set_up_is_played(hosts: Network) -> None:
     bad_night(host, today)
     first_passwords(host, desk)
     restore(host, second)
-    upgrade(host, second, desk)
+    upgrade(second, desk)
+    upgrade_from_three_users(host)
     nothing_lies_open(host)
     if not host.booted:
-        pytest.skip("all was played, but systemd does not boot here: the units' settings were applied by hand")
+        pytest.skip(
+            "all was played, but systemd does not boot here: the units' settings were applied by hand"
+        )
 
 
 def directory_is_set_up(host: DebianHost) -> None:
@@ -129,7 +150,9 @@ def directory_is_set_up(host: DebianHost) -> None:
     host.root(block(PAGE, "piactl doctor   ", PERSON="anne"))
     host.root("gpasswd -a vera piactl-approver; gpasswd -a ope piactl-desk")
     if host.booted:
-        host.root("kill -9 $(pidof slapd); for try in $(seq 100); do sleep 0.1; ! piactl status || exit 0; done; exit 1")
+        host.root(
+            "kill -9 $(pidof slapd); for try in $(seq 100); do sleep 0.1; ! piactl status || exit 0; done; exit 1"
+        )
 
 
 def first_load(host: DebianHost, day: date) -> None:
@@ -153,6 +176,8 @@ def first_load(host: DebianHost, day: date) -> None:
 
 
 def timer_runs(host: DebianHost, day: date) -> None:
+    """From now on a refused plan needs another person."""
+    host.root("printf 'approvals:\n  required: [{refused: any}]\n' >>/etc/piactl/policy.yaml")
     deliver(host, day)
     done = host.night(block(PAGE, "HR=root; chown", root="hr"))
     assert done.returncode == Exit.DONE, done
@@ -227,7 +252,6 @@ def help_desk_host(hosts: Network, nights: DebianHost) -> DebianHost:
 
 def bad_night(host: DebianHost, day: date) -> None:
     """What HR sent is looked at, the second person approves, an administrator applies, as printed."""
-    host.root("printf 'approvals:\n  required: [{refused: any}]\n' >>/etc/piactl/policy.yaml")
     deliver(host, day, ended=25)
     done = host.night()
     assert done.returncode == Exit.FEED_REFUSED, done
@@ -279,25 +303,113 @@ def restore(host: DebianHost, second: DebianHost) -> None:
     assert errors(host) == set()
 
 
+def upgraded(host: DebianHost) -> None:
+    """A package with a higher version and another rule of sudo, which is taken."""
+    host.root(
+        """cd /root; dpkg-deb -R piactl_*.deb next; echo '# next' >>next/etc/sudoers.d/piactl
+        sed -i 's/^Version: .*/&+1/' next/DEBIAN/control
+        rm piactl_*.deb; dpkg-deb -Zgzip -z1 -b next . >/dev/null; rm -r next"""
+    )
+    installed(host)
+    assert host.root("dpkg-query -f '${Version}' -W piactl").endswith("+1")
+
+
 def upgrade(*hosts: DebianHost) -> None:
-    """To a package with a higher version; the settings of the site and the timer stay."""
+    """Settings of the site and the timer stay."""
+    settings = "find /etc/piactl /etc/systemd -type f -exec sha256sum {} + | sort"
     for host in hosts:
-        host.root(
-            """cd /root; dpkg-deb -R piactl_*.deb next; sed -i 's/^Version: .*/&+1/' next/DEBIAN/control
-            rm piactl_*.deb; dpkg-deb -b next . >/dev/null; rm -r next"""
-        )
-        before = host.root(r"find /etc/piactl /etc/systemd -type f -exec sha256sum {} + | sort")
-        installed(host)
-        assert host.root("dpkg-query -f '${Version}' -W piactl").endswith("+1")
-        assert host.root(r"find /etc/piactl /etc/systemd -type f -exec sha256sum {} + | sort") == before
+        before = host.root(settings)
+        upgraded(host)
+        assert host.root(settings) == before
         host.root("piactl doctor")
-    nights, *_ = hosts
-    done = nights.types("anne", "piactl", "plan")
+    second, _ = hosts
+    done = second.tries("piactl plan")
     assert (done.returncode, "nothing to do" in done.stdout) == (Exit.DONE, True), done
-    if nights.booted:
-        assert nights.root("systemctl is-enabled piactl-nightly.timer") == "enabled\n"
-        assert nights.root("systemctl is-active piactl-nightly.timer") == "active\n"
-    assert nights.night().returncode == Exit.DONE
+    if second.booted:
+        assert second.root("systemctl is-enabled piactl-nightly.timer") == "enabled\n"
+        assert second.root("systemctl is-active piactl-nightly.timer") == "active\n"
+    assert second.night().returncode == Exit.DONE
+
+
+def three_users(host: DebianHost) -> None:
+    """As version 0.2.0 leaves a host: with users, passwords, journals and states of each kind of work."""
+    yaml = host.root("cat /etc/piactl/piactl.yaml")
+    yaml = re.sub(r"(?m)^    approver:\n( {6}.*\n)+", "", yaml)
+    yaml = yaml.replace("secrets/reader", '"secrets/{user}/reader"')
+    for name, user in USERS.items():
+        yaml = yaml.replace(f"secrets/{name}\n", f"secrets/{user}/{name}\n      user: {user}\n")
+    yaml = yaml.replace("secrets/piactl/nightly", "credential:nightly")
+    yaml = yaml.replace("keys: secrets/keys", 'keys: "secrets/{user}/keys"')
+    yaml = yaml.replace("journal: /var/log/piactl/", "journal: /var/log/{user}/")
+    yaml = yaml.replace("state_folder: /var/lib/piactl", "state_folder: /var/lib/{user}")
+    host.root(f"{THREE_USERS}\ncat > /etc/piactl/piactl.yaml <<'END'\n{yaml}END")
+    acts = {
+        "piactl-desk": "otp suspend iroy --reason before",
+        "piactl-admin": "account lock iroy --reason before",
+    }
+    for user, act in acts.items():
+        # each user with a configuration of its own, as this version reads it
+        own = re.sub(r" +user: [a-z-]+\n", "", yaml).replace("{user}", user)
+        own = own.replace("credential:nightly", "secrets/piactl/nightly")
+        host.root(
+            f"""cat > /etc/piactl/own.yaml <<'END'\n{own}END
+            runuser -u {user} -- piactl --config /etc/piactl/own.yaml {act} --yes; rm /etc/piactl/own.yaml"""
+        )
+    host.root("runuser -u piactl-admin -- touch /var/lib/piactl-admin/plans/kept.json")
+
+
+def directory_upgraded(host: DebianHost) -> None:
+    """The settings of the server are those of the new version, with what is of the site: TLS."""
+    files, misfits, by_config, _, start, entries, *_ = blocks("upgrade-directory.md")
+    own = 'sed -i "/^cn: config$/r "<(grep ^olcTLS $files/settings.before) $files/config.ldif\n'
+    files = files.replace("examples/new-directory", "./new-directory")
+    host.root(f"cd /usr/share/piactl\n{files}{own}{misfits}{by_config}{start}{entries}rm -r $files")
+    approver = re.findall(
+        r"(?m)^    approver:\n(?: {6}.*\n)+", host.root("cat /usr/share/piactl/examples/piactl.yaml")
+    )[0]
+    host.root(f"sed -i '/^  identities:$/r /dev/stdin' /etc/piactl/piactl.yaml <<'END'\n{approver}END")
+
+
+def upgrade_from_three_users(host: DebianHost) -> None:
+    """A host of 0.2.0 and its directory are brought over."""
+    three_users(host)
+    stop, secrets, journals, users, configuration, people = (
+        re.sub(r"(?m)^.* examples/.*\n", "", part)  # with the package
+        for part in blocks(PAGE, "### A host with three Unix users")
+    )
+    host.root(stop)
+    upgraded(host)
+    host.root(secrets + journals + users + configuration)
+    directory_upgraded(host)
+    roles = "gpasswd -a ope piactl-desk; gpasswd -a anne piactl-admin; gpasswd -a vera piactl-approver\n"
+    said = host.root(re.sub(r"gpasswd -a PERSON .*\n", roles, people))
+    assert "journal intact" in said
+    assert all(f"{user}: closed" in said for user in ("piactl-desk", "piactl-admin")), said
+    host.root("systemctl daemon-reload && systemctl start piactl-nightly.timer")
+
+    assert host.root("getent passwd | grep -c ^piactl") == "1\n"
+    assert host.root("find /etc/piactl /var/log/piactl /var/lib/piactl -nouser -o -nogroup") == ""
+    assert host.root("ls -d /var/log/piactl* /var/lib/piactl*").split() == [
+        *("/var/lib/piactl", "/var/lib/piactl-metrics", "/var/log/piactl"),
+    ]
+    assert "kept.json" in host.root("ls /var/lib/piactl/plans").split()
+    assert not re.search(
+        r"\{user\}|user:|credential:|secrets/piactl", host.root("cat /etc/piactl/piactl.yaml")
+    )
+    done = host.types("anne", "piactl", "account", "unlock", "iroy", *WHY, "--yes")
+    assert done.returncode == Exit.DONE, done
+    assert host.types("ope", "piactl", "otp", "show", CLAIRE).returncode == Exit.DONE
+    done = host.night()
+    assert done.returncode == Exit.DONE, done
+    shown = host.types("anne", "piactl", "journal", "show", "-o", "json")
+    assert {line["user"] for line in json.loads(shown.stdout)} >= {"piactl", "piactl-admin", "piactl-desk"}
+    history = json.loads(host.types("anne", "piactl", "account", "history", "iroy", "-o", "json").stdout)
+    assert [row["reason"] for row in history if row["reason"] in ("before", WHY[1])][-2:] == [
+        "before",
+        WHY[1],
+    ]
+    verified = host.types("anne", "piactl", "journal", "verify")
+    assert (verified.returncode, "journal intact" in verified.stdout) == (Exit.DONE, True), verified
 
 
 def nothing_lies_open(host: DebianHost) -> None:
@@ -306,5 +418,7 @@ def nothing_lies_open(host: DebianHost) -> None:
     script = """cd /root; umask 077; cat >secrets
     find / -xdev -type f -perm -o=r -newer /etc/hostname -print0 | xargs -0 grep -lFf secrets || true
     ! journalctl -q 2>/dev/null | grep -Ff secrets; rm secrets"""
-    done = host.types("root", "bash", "-euc", script, stdin="\n".join(word for word in secrets if len(word) > 20))
+    done = host.types(
+        "root", "bash", "-euc", script, stdin="\n".join(word for word in secrets if len(word) > 20)
+    )
     assert (done.returncode, done.stdout) == (0, ""), done

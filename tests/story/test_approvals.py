@@ -327,6 +327,11 @@ def test_doctor_checks_the_approvals_entry_and_the_approver(
         "".join(line for line in text.splitlines(True) if "piactl-approver" not in line), encoding="utf-8"
     )
     assert "approver has no dn" in found()[1]
+    # a host of the help desk has the identity of neither
+    lines = [line for line in text.splitlines(True) if not re.search("piactl-(approver|nightly)", line)]
+    config.write_text("".join(lines), encoding="utf-8")
+    assert found() == ("ok", "this host applies no plan")
+    config.write_text("".join(line for line in text.splitlines(True) if "piactl-approver" not in line))
     ran = approve(people, monkeypatch, dangerous(people))
     assert (ran.code, "approver" in ran.err) == (10, True), ran
     config.write_text(text, encoding="utf-8")
