@@ -176,3 +176,11 @@ def test_an_apply_that_lacks_an_approval_prints_both_commands(school: Academy) -
     assert ran.code == 4
     assert ran.json["next"].startswith("piactl approve ")
     assert shlex.split(ran.err.replace('"..."', "'vu avec la DRH'"))[-len(apply) :] == apply
+
+
+def test_a_name_that_was_typed_is_not_to_be_corrected_by_hr(school: Academy) -> None:
+    words = ("account", "rename", CALLER, "--until", "2026-12-31", "--reason", "mariage", "--usage-name")
+    for name, problem in (("?", "contains a question mark"), ("x", "is a placeholder"), ("M2", "a digit")):
+        ran = school.run(*words, name, "--as-of", DAY)
+        assert (ran.code, problem in ran.err, CALLER in ran.err) == (1, True, True), ran.err
+        assert "HR" not in ran.err
