@@ -119,8 +119,9 @@ def test_a_refused_feed_shows_what_is_wrong_and_the_command_that_accepts_it(scho
     assert (ran.code, "--allow held=25" in ran.err) == (4, True), ran.err
     assert school.run(*again(ran, "To apply it")).code == 0
     # a check has no such option: it prints the night
-    ran = school.run("feed", "check", school.feed(*wrong, *people[25:], day=day, mark="2"))
+    ran = school.run("feed", "check", school.feed(*wrong, *people[25:], day=day, mark="2"), "-o", "json")
     assert (ran.code, again(ran)[0]) == (6, "nightly")
+    assert ran.json["next"] in ran.err
 
 
 def test_two_refused_feeds_are_accepted_by_one_command(school: Academy) -> None:
