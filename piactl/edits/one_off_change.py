@@ -105,12 +105,12 @@ def prepared_account(
     )
     try:
         desired = desired_account(subject, store.rules, archives=False)  # which two nights do
+        if desired is None:
+            raise AssertionError("an account that is there always has a desired one")
+        # the act itself may have changed the name already
+        base = desired.base or renamed_base(current, desired.account)
     except UnusableName as error:
-        raise ActRefused(Phrase("{name}: {text}", name=name, text=str(error))) from None
-    if desired is None:
-        raise AssertionError("an account that is there always has a desired one")
-    # the act itself may have changed the name already
-    base = desired.base or renamed_base(current, desired.account)
+        raise ActRefused(Phrase("{name}: {text}", name=name, text=error.problem)) from None
     desired = replace(desired, subject=replace(subject, current=current), base=base)
     if entry.drift is not None:
         found = resolved(entry, store.encoding, desired.account, store.rules)

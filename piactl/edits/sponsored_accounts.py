@@ -63,7 +63,7 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author) ->
     unusable = name_problem(person, store.policy)
     if unusable is not None:
         name = f"{person.given_name} {person.family_name}"
-        raise ActRefused(Phrase("{name}: {text}", name=name, text=str(unusable)))
+        raise ActRefused(Phrase("{name}: {text}", name=name, text=unusable.problem))
     internal = internal_address(person.private_mail, store.policy.domain)
     if internal:
         raise ActRefused(Phrase("{name}: {text}", name="--private-mail", text=internal))

@@ -70,6 +70,13 @@ def release_of(checkout: Path, done: Callable[..., str]) -> Path:
     return dist
 
 
+def test_the_package_has_what_the_page_loads_for_applications() -> None:
+    page = (TOP / "docs" / "consumers.md").read_text("utf-8")
+    build = (TOP / "examples" / "deb" / "build").read_text("utf-8")
+    (copied,) = re.findall(r"cp -r examples/\{(.*)\} ", build)
+    assert {*re.findall(r"-f examples/(\w+)/", page)} == {"consumers"} <= {*copied.split(",")}
+
+
 @pytest.mark.long
 def test_the_package_installs_and_works_on_a_clean_debian(tmp_path: Path) -> None:
     missing = [name for name in NEEDED if shutil.which(name) is None]

@@ -34,6 +34,7 @@ from piactl.cli.framework.context import (
     say,
     this_configuration,
     today,
+    typed_again,
 )
 from piactl.cli.framework.options import (
     AsOf,
@@ -99,7 +100,8 @@ def check(
     except FeedRefused as error:
         go_on_as("nightly", file)
         if output is Form.JSON:
-            _put(file=error.file, status="refused", refusals=error.refusals)
+            again = typed_again(error.options) if error.options else ""
+            _put(file=error.file, status="refused", refusals=error.refusals, next=again)
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
@@ -278,7 +280,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     """Prints the object of a feed; for a refused feed, what is not known is null."""
     keys = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
     usual: dict[str, Any] = dict.fromkeys(keys) | {"rejections": [], "held": {}, "remarks": []}
-    usual |= {"compared": None, "warnings": [], "understood": None}
+    usual |= {"compared": None, "warnings": [], "understood": None, "next": ""}
     refused = [{"code": code, "message": message} for code, message in refusals]
     put_json({**usual, **facts, "refusals": refused}, 1)
 

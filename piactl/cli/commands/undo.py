@@ -23,6 +23,7 @@ from piactl.cli.framework.context import (
     reading,
     say,
     say_again,
+    typed_again,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
 from piactl.cli.framework.terminal import StdoutLost
@@ -112,7 +113,8 @@ def undo(
         say_broken_guards(error.refusals, most=_FIRST_GUARDS)
         if output is Form.JSON:
             result = _result(undoing, configuration)
-            _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
+            again = typed_again(error.options)
+            _print({**result, "status": RunStatus.REFUSED, "next": again}, output, everything=everything)
         raise
     question = Phrase("Change no account, but record the undo?")
     if undoing.ready.writes:
@@ -183,6 +185,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
         "accounts": accounts,
         "refusals": document["refusals"],
         "plan": document["fingerprint"],
+        "next": "",
     }
 
 

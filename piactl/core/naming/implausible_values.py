@@ -117,7 +117,7 @@ def no_name(part: str, text: str) -> UnusableName | None:
             part=part,
             value=value,
         )
-        return UnusableName(part, "name-placeholder", fault)
+        return UnusableName(part, "name-placeholder", fault, "")
     title = _TITLE.match(plain)
     if title:
         fault = Phrase(
@@ -127,7 +127,7 @@ def no_name(part: str, text: str) -> UnusableName | None:
             value=value,
             title=title[0].strip(),
         )
-        return UnusableName(part, "name-honorific", fault)
+        return UnusableName(part, "name-honorific", fault, "")
     status = _status(plain)
     if status:
         fault = Phrase(
@@ -137,7 +137,7 @@ def no_name(part: str, text: str) -> UnusableName | None:
             value=value,
             status=repr(status),
         )
-        return UnusableName(part, "name-status", fault)
+        return UnusableName(part, "name-status", fault, "")
     return None
 
 

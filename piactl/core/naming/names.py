@@ -40,12 +40,14 @@ MAX_LOCAL = 64 - 2
 
 
 class UnusableName(PiactlError):
-    """A name gives no address. `part` is the canonical column at fault."""
+    """A name gives no address. `part` is the canonical column at fault, `problem` what is wrong with it, for
+    somebody who typed it; `advice` is for one from HR."""
 
-    def __init__(self, part: str, code: str, message: str) -> None:
+    def __init__(self, part: str, code: str, problem: str, advice: str = Phrase("correct it in HR")) -> None:
         self.part = part
         self.code = code
-        super().__init__(message)
+        self.problem = problem
+        super().__init__(Phrase("{problem}: {advice}", problem=problem, advice=advice) if advice else problem)
 
 
 APOSTROPHES, DASHES = "'’‘‛ʼʻʽʹʾʿˈ´`′‵＇ꞌ", "-‐‑‒–—―−⁃﹘﹣－"
@@ -120,31 +122,29 @@ def name_words(text: str, part: str) -> str:
     """
     fault = damaged(text) or (Phrase("contains a question mark") if "?" in text else "")
     if fault:
-        message = Phrase("{part} {fault}: correct it in HR", part=part, fault=fault)
+        message = Phrase("{part} {fault}", part=part, fault=fault)
         raise UnusableName(part, "name-damaged", message)
     text = plain_letters(text)
     _refuse(text, part)
     text = re.sub(r" *' *", "", text)
     text = re.sub(r"[ .-]+", "-", text).strip("-")
     if not text:
-        raise UnusableName(
-            part, "name-empty", Phrase("{part} contains no letter: correct it in HR", part=part)
-        )
+        raise UnusableName(part, "name-empty", Phrase("{part} contains no letter", part=part))
     return text
 
 
 def _refuse(text: str, part: str) -> None:
     words = text.split()
     if not words:
-        raise UnusableName(part, "name-empty", Phrase("{part} is blank: correct it in HR", part=part))
+        raise UnusableName(part, "name-empty", Phrase("{part} is blank", part=part))
     if text in _PLACEHOLDERS:
         raise UnusableName(
             part,
             "name-placeholder",
-            Phrase("{part} is a placeholder ({text}), not a name: correct it in HR", part=part, text=text),
+            Phrase("{part} is a placeholder ({text}), not a name", part=part, text=text),
         )
     if _DIGIT.search(text):
-        raise UnusableName(part, "name-digit", Phrase("{part} contains a digit: correct it in HR", part=part))
+        raise UnusableName(part, "name-digit", Phrase("{part} contains a digit", part=part))
     wrong = next((c for c in text if not _ALLOWED.fullmatch(c)), "")
     if wrong:
         shown = wrong if wrong.isascii() else f"U+{ord(wrong):04X}"
@@ -152,7 +152,7 @@ def _refuse(text: str, part: str) -> None:
             part,
             "name-character",
             Phrase(
-                "{part} contains {shown}, which cannot be used in an address: correct it in HR",
+                "{part} contains {shown}, which cannot be used in an address",
                 part=part,
                 shown=shown,
             ),
@@ -162,16 +162,14 @@ def _refuse(text: str, part: str) -> None:
         raise UnusableName(
             part,
             "name-honorific",
-            Phrase(
-                "{part} begins with {word}, which is not a name: correct it in HR", part=part, word=words[0]
-            ),
+            Phrase("{part} begins with {word}, which is not a name", part=part, word=words[0]),
         )
     note = next((w for w in words if w in _NOTES), "") if len(words) > 1 else ""
     if note:
         raise UnusableName(
             part,
             "name-note",
-            Phrase("{part} contains a marginal note ({note}): correct it in HR", part=part, note=note),
+            Phrase("{part} contains a marginal note ({note})", part=part, note=note),
         )
 
 
@@ -187,14 +185,16 @@ def local_part(given_name: str, usage_name: str, family_name: str) -> str:
             raise UnusableName(
                 part,
                 "name-too-long",
-                Phrase("prenom and {part} are too long for an address: choose one in HR", part=part),
+                Phrase("prenom and {part} are too long for an address", part=part),
+                Phrase("choose one in HR"),
             )
     local = f"{given}.{family}"
     if local in _RESERVED or local.startswith(_RESERVED_PREFIX):
         raise UnusableName(
             "prenom",
             "name-reserved",
-            Phrase("{local} is a reserved address: choose another in HR", local=local),
+            Phrase("{local} is a reserved address", local=local),
+            Phrase("choose another in HR"),
         )
     return local
 
