@@ -6,6 +6,7 @@ The only home of openpyxl, whose import takes 0.1 s of CPU: the functions that n
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,6 +71,8 @@ def rows_of_workbook(stream: BinaryIO, date_format: str, most_bytes: int) -> Ite
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
+    # of parts that are no rows, such as lists of valid values
+    warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
     try:
         with zipfile.ZipFile(stream) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -94,7 +97,7 @@ def rows_of_workbook(stream: BinaryIO, date_format: str, most_bytes: int) -> Ite
                 blank.append(cells)
     except (
         zipfile.BadZipFile, zlib.error, InvalidFileException, NotImplementedError, EOFError, SyntaxError,
-        LookupError, TypeError, ValueError, AttributeError,
+        LookupError, OSError, TypeError, ValueError, AttributeError,
     ):  # fmt: skip
         raise NotReadable(Phrase("it is no workbook that can be read; save it again")) from None
 

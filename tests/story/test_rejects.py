@@ -165,6 +165,7 @@ def test_a_feed_may_be_a_workbook_and_so_may_its_rejects(office: Academy) -> Non
         cells_of(row(matricule="0001002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")),
         cells_of(row(matricule="0001003", prenom="Zoé", nom_famille="Caron", uai="0800009B"), debut=start),
         ["#FIN", "rows=3", f"date={DAY}"],
+        [],
         [None] * len(COLUMNS),
     ]
     feed = saved(office.folder / "hr-1.xlsx", rows)

@@ -36,7 +36,7 @@ def open_workbook(path: Path, stream: BufferedReader, source: SourceSettings) ->
         written = csv.writer(text, delimiter=DELIMITER, lineterminator="\n")
         try:
             for cells in rows_of_workbook(stream, source.date_formats[0], source.limits.max_bytes):
-                if cells[0].startswith("#"):  # the line #FIN has no columns
+                if cells[:1] and cells[0].startswith("#"):  # the line #FIN has no columns
                     text.write(DELIMITER.join(filter(None, cells)) + "\n")
                 else:
                     written.writerow([" ".join(cell.split()) for cell in cells])
