@@ -77,9 +77,10 @@ EXIT_CODES = {
 
 STREAMS = """\
 Data go to stdout, messages to stderr. Lists are printed as a table on a terminal, and as tsv elsewhere. `-o`
-selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel`
-is csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text. On a narrow
-terminal a table leaves out its last columns, and says which.
+selects `table`, `json`, `ndjson`, `csv`, `tsv` or `xlsx`; all but `table` are UTF-8 in any locale. `xlsx` is
+a workbook for Excel and LibreOffice, whose cells are text, so that a matricule keeps its zeros and nothing is
+a formula: `piactl account list -o xlsx >accounts.xlsx`. On a narrow terminal a table leaves out its last
+columns, and says which.
 
 With `-o json` there is one JSON value on stdout whatever happens: the data of the command or, where an error
 leaves it none, `{"error": {"code": 9, "message": "...", "next": "..."}}`: the exit code, what stderr says,

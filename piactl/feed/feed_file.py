@@ -18,6 +18,7 @@ from piactl.feed.error_codes import refused
 from piactl.feed.formats.all_formats import open_translated
 from piactl.feed.formats.rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of, is_md5
+from piactl.feed.formats.xlsx import is_workbook, open_workbook
 from piactl.feed.header import HEAD, other_kind
 from piactl.phrase import Phrase, joined
 from piactl.private_files import refuse_missing, refuse_own_file
@@ -94,7 +95,7 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
 
 def _other_kind(path: Path, sources: Collection[SourceSettings]) -> str:
     """The path, and what the file is and what to do; "" if it may be a feed, or cannot be read."""
-    may_be_set = any(source.format != "csv" for source in sources)
+    may_be_set = any(source.of_sets for source in sources)
     try:
         with _open_file(path, next(iter(sources))) as stream:
             kind = other_kind(stream.read(HEAD), may_be_set=may_be_set)
@@ -145,11 +146,15 @@ def feed_argument(text: str, sources: Mapping[str, SourceSettings]) -> tuple[Sou
 def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
     """The rows of a feed. Raises FeedRefused if it is not a regular file, is too large, or cannot be read,
     then or while the caller reads it; for a set of files, for each reason that refuses it as a whole."""
-    if source.format != "csv":
+    if source.of_sets:
         with open_translated(path, source) as opened:
             yield opened
         return
     with _open_file(path, source) as stream:
+        if source.format == "xlsx" and is_workbook(stream):
+            with open_workbook(path, stream, source) as opened:
+                yield opened
+            return
         yield OpenFeed(stream, source)
 
 

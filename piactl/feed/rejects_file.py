@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,6 +22,7 @@ from piactl.feed.header import (
 from piactl.phrase import Phrase
 from piactl.private_files import write_private
 from piactl.translation import translate
+from piactl.workbooks import workbook_of
 
 _MASKED = b"?" * 13
 """Replaces a mistyped NUMEN: the row stays rejected until the right one is typed."""
@@ -38,13 +41,23 @@ def write_rejects(path: Path, feed: Feed) -> int:
 
     An apostrophe begins cells that a spreadsheet would read as formulas; the reader takes it away when the
     file is fed again. The file has mode 0600 and is written atomically; a symbolic link at
-    `path` is replaced, not followed. Without rows no file is written. Raises PiactlError if the file cannot
-    be written.
+    `path` is replaced, not followed. One that ends with .xlsx is a workbook with the same rows as text cells.
+    Without rows no file is written. Raises PiactlError if the file cannot be written.
     """
     if not feed.raw_lines:
         return 0
-    write_private(path, rejects_content(feed))
+    content = rejects_content(feed)
+    write_private(path, _in_workbook(content, feed) if path.suffix.lower() == ".xlsx" else content)
     return len(feed.raw_lines)
+
+
+def _in_workbook(content: bytes, feed: Feed) -> bytes:
+    """The workbook of a rejects file: the reason stands in its column, also in a row that is too short."""
+    text = content.decode(CODECS[feed.encoding], "replace")
+    header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=feed.layout.delimiter)
+    width = len(header)
+    filled = [[*row[:-1], *[""] * (width - len(row)), *row[-1:]] for row in rows]
+    return workbook_of([header, *filled])
 
 
 def rejects_content(feed: Feed) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows as a table for people, as json, ndjson, csv or tsv for programs, as csv for French spreadsheets."""
+"""Rows as a table for people, as json, ndjson, csv or tsv for programs, as a workbook for spreadsheets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from textwrap import fill
 from typing import Any
 
@@ -16,8 +17,9 @@ from piactl.core.plan.change import Kind
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
 from piactl.translation import translate, translate_word
+from piactl.workbooks import workbook_of
 
-FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
+FORMATS = ("table", "json", "ndjson", "csv", "tsv", "xlsx")
 
 Row = Mapping[str, Any]
 
@@ -33,8 +35,6 @@ _NARROWEST = 12
 """The width below which columns are left out rather than cut further."""
 
 _SPECIAL = re.compile(r'[",;\t\r\n]')
-_NUMBER = re.compile(r"[0-9][0-9 ., \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?")
-_BOM = "\ufeff"
 
 
 def rendered(
@@ -44,9 +44,8 @@ def rendered(
     table, csv and tsv always have. Only they have control and invisible characters as they are; a pipe may
     end at a terminal. In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with
     any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in values.
-    excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
-    looks like a number as a formula that gives text, so that a matricule keeps its zeros; excel is also in
-    the language of people."""
+    xlsx is a workbook in the language of people, whose text is text, so that a matricule keeps its zeros:
+    each of its bytes is one character here, for a stdout in latin-1."""
     if only and layout in ("json", "ndjson"):
         rows = ({name: row.get(name) for name in columns} for row in rows)
     if layout == "json":
@@ -59,10 +58,9 @@ def rendered(
         yield _csv_line(columns)
         for row in rows:
             yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
-    elif layout == "excel":
-        yield _BOM + _csv_line([*map(_heading, columns)], ";")
-        for row in rows:
-            yield _csv_line([_spreadsheet(_said(row, name)) for name in columns], ";")
+    elif layout == "xlsx":
+        cells = ([_value_of_cell(_said(row, name)) for name in columns] for row in rows)
+        yield workbook_of(chain([[*map(_heading, columns)]], cells)).decode("latin-1")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
@@ -94,20 +92,18 @@ def numbers(counts: Mapping[str, int]) -> str:
     return joined((counted(number, name, name) for name, number in counts.items()), "{first}, {second}")
 
 
-def _spreadsheet(value: Any) -> str:
-    text = cell(value)
-    if _NUMBER.fullmatch(text) and not isinstance(value, int | float):
-        return f'="{text}"'
-    return _cell_of_csv(text)
+def _value_of_cell(value: Any) -> str | float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number else shown(cell(value), "\n")
 
 
 def _cell_of_csv(text: str) -> str:
     return shown(neutral(text), "\t\n")
 
 
-def _csv_line(cells: Sequence[str], separator: str = ",") -> str:
+def _csv_line(cells: Sequence[str]) -> str:
     quoted = (_quoted(text) if _SPECIAL.search(text) or len(cells) == 1 else text for text in cells)
-    return separator.join(quoted) + "\n"
+    return ",".join(quoted) + "\n"
 
 
 def _quoted(text: str) -> str:

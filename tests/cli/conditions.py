@@ -479,6 +479,19 @@ CASES: dict[str, Case] = {
         ),
         missing=("account", "export"),
     ),
+    "assignment list": Case(
+        ("assignment", "list", "--ending-to", LATER),
+        wrong=(
+            (
+                ("assignment", "list", "--ending-from", LATER, "--ending-to", UNTIL),
+                "",
+                2,
+                "is after --ending-to",
+            ),
+            (("assignment", "list", "--uai", "0800009B"), "", 2, "the key letter"),
+            (("assignment", "list", "--columns", "nom"), "", 2, "is not a column"),
+        ),
+    ),
     "assignment add": act(
         "assignment add",
         *POST,

@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from .unix_host import Machine
 
 NEEDED = ("mmdebstrap", "dpkg-deb", "unshare", "nsenter", "timeout", "chroot", "ip")
@@ -182,8 +180,8 @@ class Network:
         folder.mkdir()
         cgroup = f"piactl-tests-{os.getpid()}-{name}"
         environment = {
-            **{"PATH": os.environ["PATH"], "folder": str(folder), "debian": str(self._debian)},
-            **{"name": name, "cgroup": cgroup, "init": _INIT, "first": "systemd" if self._systemd else "sh"},
+            "PATH": os.environ["PATH"], "folder": str(folder), "debian": str(self._debian),
+            "name": name, "cgroup": cgroup, "init": _INIT, "first": "systemd" if self._systemd else "sh",
         }
         limit = ("timeout", "--signal=KILL", str(SECONDS))
         command = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _OWN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import io
 import os
@@ -10,7 +9,9 @@ import pty
 import struct
 import subprocess
 import termios
+from typing import Any
 
+import openpyxl
 import pytest
 
 from tests.story.academy import Academy
@@ -58,18 +59,30 @@ def test_data_are_utf8_in_any_locale(clemence: Academy) -> None:
     assert NAME.encode("latin-1") in printed(clemence, "account", "show", UID, **LATIN), "text for people"
 
 
-def test_excel_output_suits_a_french_spreadsheet(clemence: Academy) -> None:
-    content = printed(clemence, "account", "list", "-o", "excel", **LATIN)
-    assert content.startswith(b"\xef\xbb\xbf")
-    text = content.decode("utf-8-sig")
-    header, person = csv.reader(io.StringIO(text), delimiter=";")
-    assert "matricule" in header
-    account = dict(zip(header, person, strict=True))
-    assert account["matricule"] == '="0012345"', "text, so that its zeros stay"
-    assert (account["uid"], account["display_name"]) == (UID, NAME)
-    shown = clemence.run("account", "show", UID, "-o", "excel").out
-    assert shown.startswith("\ufeff")
-    assert "matricule" in clemence.run("account", "list", "-o", "csv").out.partition(";")[0]
+def sheet_in(content: bytes) -> list[list[Any]]:
+    """The cells of a workbook, each of which must be text."""
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
+    cells = [cell for row in sheet.iter_rows() for cell in row if cell.value is not None]
+    assert {(cell.data_type, cell.number_format) for cell in cells} == {("s", "@")}
+    return [[cell.value for cell in row] for row in sheet.iter_rows()]
+
+
+def test_a_workbook_has_text_cells_in_the_language_of_people(clemence: Academy) -> None:
+    """A matricule keeps its zeros, a name that looks like a formula is none, in any locale."""
+    reason = "=HYPERLINK(1) #N/A"
+    assert clemence.run("account", "lock", UID, "--reason", reason).code == 0
+    for environment, heading in ((LATIN, "display_name"), ({"LC_ALL": "fr_FR.UTF-8"}, "nom affiché")):
+        content = printed(clemence, "account", "list", "-o", "xlsx", **environment)
+        header, person = sheet_in(content)
+        account = dict(zip(header, person, strict=True))
+        assert account["matricule"] == "0012345"
+        assert (account["uid"], account[heading]) == (UID, NAME)
+    _, *changes = sheet_in(printed(clemence, "journal", "show", "--account", UID, "-o", "xlsx"))
+    assert any(reason in change for change in changes)
+    assert len(sheet_in(printed(clemence, "account", "show", UID, "-o", "xlsx"))) == 2
+    code, text = on_terminal(clemence, "account", "list", "-o", "xlsx")
+    assert (code, b">FILE.xlsx" in text) == (2, True), text
+    assert clemence.run("account", "list", "-o", "excel").code == 2
 
 
 def on_terminal(academy: Academy, *words: str, columns: int = 120, **environment: str) -> tuple[int, bytes]:

@@ -64,9 +64,10 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
     assert findings["D53"][0] in ("ok", "skipped")
 
     outputs = {}
-    commands = re.findall(r"`(piactl (?!match)[^`]+)`", PAGE.partition("## Set up on")[0])
-    assert len(commands) == 10
-    named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x"}
+    commands = re.findall(r"`(piactl (?!match)[^`]+)`", PAGE.partition("## A new telephone")[0])
+    assert len(commands) == 14
+    named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x",
+             "WORDS": "thuillier", "UAI": "0800009A"}  # fmt: skip
     for command in commands:
         words = [named.get(word, word) for word in command.split()]
         typed = ""
@@ -82,6 +83,7 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
         outputs[command] = done.stdout
     assert "piactl password activate" in outputs["piactl why ACCOUNT login"]
     assert CLAIRE in outputs["piactl account find NAME"]
+    assert "0800009A" in outputs["piactl establishment list WORDS"]
     activate = ("piactl", "password", "activate", CLAIRE, "--numen-file", "-")
     done = host.types("stranger", *activate, terminal=True, stdin=f"{NUMEN}\n")
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout

@@ -14,7 +14,7 @@ from .conditions import CASES, CLAIRE, WHY, filled, load
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 READING = (
     "plan adopt forecast why account.export account.find account.list account.show account.timeline "
-    "account.history drift.list drift.show match.list match.show "
+    "account.history assignment.list drift.list drift.show match.list match.show "
     "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
     "runs.show password.check password.requests password.approve otp.approve recover status "
     "rehearse policy.diff guards.suggest feed.score"

@@ -23,7 +23,7 @@ TOP = Path(__file__).parents[2]
 
 EVERYBODY = "completion roles"
 READING = "account.show establishment.list status why"
-HELP_DESK = """account.find account.history account.list account.timeline password.activate
+HELP_DESK = """account.find account.history account.list account.timeline assignment.list password.activate
     password.approve password.check password.requests password.reset password.unblock otp.approve otp.check
     otp.enroll otp.remove otp.resume otp.resync otp.show otp.suspend otp.verify"""
 HAS = {

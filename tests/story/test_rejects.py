@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
 
 from .academy import Academy
-from .feeds import row
+from .feeds import COLUMNS, row
 
 GOOD = row()
 WRONG_DAY = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
@@ -118,3 +123,113 @@ def test_feed_rejects(academy: Academy) -> None:
     assert [(r["matricule"], bool(r["rejet"])) for r in rows] == [("1002", True), ("1005", True)]
     assert academy.spawn("feed", "rejects", feed, "--out", "-").out == out.read_text(encoding="utf-8")
     assert academy.run("feed", "check", academy.raw_feed(b"")).code == 6
+
+
+def sheet_of(file: Path) -> list[list[Any]]:
+    sheet = openpyxl.load_workbook(file).worksheets[0]
+    return [[cell.value for cell in row] for row in sheet.iter_rows()]
+
+
+def saved(file: Path, rows: list[list[Any]]) -> Path:
+    """A workbook as an office saves it: text is text, a number is a number, a day is a day."""
+    book = openpyxl.Workbook()
+    for cells in rows:
+        book.worksheets[0].append(cells)
+    book.save(file)
+    return file
+
+
+def cells_of(line: str, **instead: Any) -> list[Any]:
+    cells = dict(zip(COLUMNS, line.split(";"), strict=True))
+    return [*(cells | instead).values()]
+
+
+@pytest.fixture
+def office(academy: Academy) -> Academy:
+    """A source whose feeds may be workbooks."""
+    academy.edit(
+        "piactl.yaml",
+        '{kind: full, files: ["*.csv"]}',
+        '{kind: full, format: xlsx, files: ["*.csv", "*.xlsx"]}',
+    )
+    return academy
+
+
+def test_a_feed_may_be_a_workbook_and_so_may_its_rejects(office: Academy) -> None:
+    """Text cells keep their zeros, days are days; rejects are a workbook of text cells, and come back as one
+    or as CSV."""
+    start = date(2026, 9, 1)
+    rows = [
+        [*COLUMNS],
+        cells_of(row(matricule="0001001"), debut=start),
+        cells_of(row(matricule="0001002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")),
+        cells_of(row(matricule="0001003", prenom="Zoé", nom_famille="Caron", uai="0800009B"), debut=start),
+        ["#FIN", "rows=3", f"date={DAY}"],
+        [],
+        [None] * len(COLUMNS),
+    ]
+    feed = saved(office.folder / "hr-1.xlsx", rows)
+    assert office.run("feed", "check", feed).code == 5
+    office.twice(DAY, feed)
+    assert office.names() == {"0001001": "claire.dubreuil"}
+    kept, *_ = sorted((office.sandbox.folder / "state" / "rejects").iterdir())
+    assert (kept.suffix, kept.stat().st_mode & 0o777) == (".xlsx", 0o600)
+    header, hugo, zoe = sheet_of(kept)
+    assert header == [*COLUMNS, "rejet"]
+    assert (hugo[0], zoe[0], zoe[header.index("prenom")]) == ("0001002", "0001003", "Zoé")
+    assert hugo[header.index("debut")] == "30/02/2026"
+    assert "bad-date" in hugo[-1]
+    assert "uai" in zoe[-1]
+
+    hugo[header.index("debut")] = start
+    office.night(DAY, saved(office.folder / "hr-2.xlsx", [header, hugo]))
+    assert office.names()["0001002"] == "hugo.vasseur"
+    zoe[header.index("uai")] = "0800009A"
+    file = office.folder / "hr-3.csv"
+    written = io.StringIO()
+    csv.writer(written, delimiter=";", lineterminator="\n").writerows([header, zoe])
+    file.write_text(written.getvalue(), encoding="utf-8")
+    office.night(DAY, file)
+    assert office.names()["0001003"] == "zoe.caron"
+    out = office.folder / "rejects.xlsx"
+    assert office.run("feed", "rejects", feed, "--out", out).code == 0
+    assert len(sheet_of(out)) == 3
+
+
+def test_rejects_of_a_csv_feed_as_a_workbook(academy: Academy) -> None:
+    """--out FILE.xlsx; a row that is too short has its reason in the column of reasons."""
+    feed = academy.feed(GOOD, WRONG_DAY, "1005;;;;Court", day=DAY)
+    out = academy.folder / "rejects.xlsx"
+    assert academy.run("feed", "rejects", feed, "--out", out).code == 0
+    header, *rows = sheet_of(out)
+    assert header[-1] == "rejet"
+    assert [row[0] for row in rows] == ["1002", "1005"]
+    assert all(row[header.index("rejet")] for row in rows)
+    cells = [cell for row in openpyxl.load_workbook(out).worksheets[0].iter_rows() for cell in row]
+    assert {cell.data_type for cell in cells if cell.value is not None} == {"s"}
+
+
+def test_a_workbook_that_is_not_what_it_seems_is_refused(office: Academy) -> None:
+    """A formula, a damaged file, one that unpacks to more than the source allows; lost zeros are named."""
+    right = saved(office.folder / "hr-0.xlsx", [[*COLUMNS], cells_of(row(matricule="0001001"))])
+    office.night(DAY, right)
+    formula = cells_of(row(matricule="0001001"), prenom="=CONCATENATE(1)")
+    of_formula = saved(office.folder / "hr-7.xlsx", [[*COLUMNS], formula])
+    damaged = office.folder / "hr-8.xlsx"
+    damaged.write_bytes(right.read_bytes()[:-40])
+    bomb = saved(office.folder / "hr-9.xlsx", [[*COLUMNS], ["1" * 30_000] * 40])
+    numbers = saved(office.folder / "hr-6.xlsx", [[*COLUMNS], cells_of(row(), matricule=1001)])
+    with office.nothing_written():
+        for file, english, french in (
+            (of_formula, "row 2 has a formula", "la ligne 2 a une formule"),
+            (damaged, "it is no workbook that can be read", "pas un classeur lisible"),
+        ):
+            ran = office.run("feed", "check", file)
+            assert (ran.code, english in ran.out + ran.err) == (6, True), ran
+            ran = office.run_in_french("feed", "check", file)
+            assert french in ran.out + ran.err, ran
+        ran = office.run("feed", "check", numbers, "--compare")
+        assert "leading" in ran.out + ran.err, ran
+        office.edit("piactl.yaml", "format: xlsx,", "format: xlsx, limits: {max_bytes: 20000},")
+        ran = office.run("feed", "check", bomb)
+        assert (ran.code, "when unpacked" in ran.out + ran.err) == (6, True), ran

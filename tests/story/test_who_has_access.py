@@ -88,7 +88,7 @@ def test_an_establishment_is_found_and_named(schools: Academy) -> None:
     assert [place["uai"] for place in ran.json] == [MICHELIS]
     assert schools.run("establishment", "list", "amiens", "-o", "csv").out.count("\n") > 3
     none = schools.run("establishment", "list", "xyz", "-o", "json")
-    assert (none.code, none.json) == (9, [])
+    assert (none.code, none.json["error"]["code"]) == (9, 9)
     several = schools.run("account", "list", "--uai", "lycee amiens")
     assert (several.code, f"{MICHELIS} (Lycée Madeleine Michelis)" in several.err) == (2, True), several
     wrong = schools.run_in_french("account", "list", "--uai", "lycee xyz")

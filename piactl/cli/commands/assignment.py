@@ -1,19 +1,26 @@
-"""`assignment add|end|move`: adds, ends and moves assignments."""
+"""`assignment add|end|move|list`: adds, ends and moves assignments, and lists those that end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.ending_posts import ending_posts
 from piactl.cli.framework.account_batch import EditOptions, begin
+from piactl.cli.framework.context import list_of_accounts, this_configuration, today
 from piactl.cli.framework.options import (
+    LAST_DAY,
+    AsOf,
+    Columns,
     FirstDay,
     LastDay,
     Names,
     NeededLastDay,
+    Output,
     day_option,
     uai_option,
     with_shared_options,
@@ -21,6 +28,7 @@ from piactl.cli.framework.options import (
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment
+from piactl.edits.found_accounts import AccountStore
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 
@@ -105,6 +113,41 @@ def move(
     new = _assignment(to, function, from_ or command.order.as_of, until)
     act = assignments.move(command.author, assignments.AssignmentSelector(uai), new)
     return command.act_on(names, act)
+
+
+LIST_COLUMNS = ("uai", "establishment", "end", "access_until", "uid", "display_name", "function")
+
+
+def list_(
+    ending_from: Annotated[
+        date | None,
+        day_option("--ending-from", "Only those that end on this day or later; today by default."),
+    ] = None,
+    ending_to: Annotated[
+        date | None, day_option("--ending-to", "Only those that end on this day or before.")
+    ] = None,
+    uai: Annotated[str, uai_option("Only those at this establishment: a UAI or a name.")] = "",
+    columns: Columns = "",
+    output: Output = None,
+    as_of: AsOf = None,
+) -> int:
+    """List the assignments that end, by establishment and day: a calendar of contracts.
+
+    `end` is the last day of the contract, and `access_until` the last day on which the person can log in,
+    after the grace of the policy; it is empty if another post goes on without an end. A leave, and a contract
+    that is renewed at the same establishment, end nothing.
+
+    Example: piactl assignment list --ending-to 2026-12-31 -o csv
+    """
+    configuration = this_configuration()
+    first, last = ending_from or as_of or today(configuration), ending_to or LAST_DAY
+    if first > last:
+        raise UsageError(Phrase("--ending-from {first} is after --ending-to {last}", first=first, last=last))
+
+    def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
+        return ending_posts(store, bad, first, last, uai)
+
+    return list_of_accounts(configuration, rows_of, LIST_COLUMNS, output, as_of, columns)
 
 
 def _need(options: dict[str, object]) -> None:

@@ -53,7 +53,7 @@ def show_drift(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 def _list_drift(names: Sequence[str], output: Any, as_of: date | None, columns: str = "") -> int:
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
-        if layout_or_default(output) in ("table", "excel"):
+        if layout_or_default(output) in ("table", "xlsx"):
             return [{**row, "fate": fate_words(row["fate"])} for row in rows]
         return rows
 

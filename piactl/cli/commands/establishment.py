@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, show_rows, this_configuration
-from piactl.cli.framework.options import Form, Output
+from piactl.cli.framework.context import show_rows, this_configuration
+from piactl.cli.framework.options import Output
 from piactl.config.register import FIELDS
 from piactl.core.model.person import establishments_named
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound
 from piactl.phrase import Phrase
-from piactl.report.table import rendered
 
 
 def list_(
@@ -35,8 +34,6 @@ def list_(
     register, text = this_configuration().register, " ".join(words or ())
     found = establishments_named(register, text) if text else list(register.values())
     if not found:
-        if output in (Form.JSON, Form.NDJSON):
-            put(rendered([], (), output))
         raise NotFound(
             Phrase("{text}: no establishment of the register has this; try fewer words", text=text)
         )

@@ -77,7 +77,7 @@ def forecast(
     change the result.
 
     --leavers lists the people who lose something within so many days, one row per person, to warn them. For
-    a mail merge add --columns and `-o excel`.
+    a mail merge add --columns and `-o xlsx`.
 
     Example: piactl forecast --leavers 30
     """

@@ -144,7 +144,7 @@ def check_form(output: Form | None, by: ImpactGroup | None) -> None:
             Phrase("-o {output}: only with --by; otherwise give text or json", output=str(output))
         )
     if by is not None and output is Form.TEXT:
-        raise UsageError(Phrase("-o text: not with --by; give table, json, ndjson, csv, tsv or excel"))
+        raise UsageError(Phrase("-o text: not with --by; give table, json, ndjson, csv, tsv or xlsx"))
 
 
 def show_impact(plan: Plan, configuration: Configuration, output: Form | None, by: ImpactGroup) -> None:

@@ -41,7 +41,7 @@ NOUNS: Mapping[str, str] = {
     "runs": "List and show runs, and rewind the day of the last run.",
     "feed": "Check HR feeds, and write their rejected rows to a file.",
     "account": "Show, create, rename, lock and close accounts.",
-    "assignment": "Add, end and move assignments by hand.",
+    "assignment": "Add, end and move assignments by hand; list those that end.",
     "exception": "Grant or deny one service to one account until a date.",
     "override": "List and end changes by hand to the HR data.",
     "match": "List and decide cases: whose account is it?",
@@ -141,6 +141,9 @@ COMMANDS: Mapping[str, Command] = {
     "assignment end": Command("assignment", "end_", "End an assignment on a day.", _ADMINISTRATOR),
     "assignment move": Command(
         "assignment", "move", "Move accounts to another establishment.", _ADMINISTRATOR
+    ),
+    "assignment list": Command(
+        "assignment", "list_", "List the assignments that end, by establishment.", _DESK
     ),
     "exception grant": Command(
         "exception",

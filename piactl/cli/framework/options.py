@@ -34,11 +34,11 @@ class Form(StrEnum):
     NDJSON = "ndjson"
     CSV = "csv"
     TSV = "tsv"
-    EXCEL = "excel"
+    XLSX = "xlsx"
     HTML = "html"
 
 
-ROWS = (Form.TABLE, Form.JSON, Form.NDJSON, Form.CSV, Form.TSV, Form.EXCEL)
+ROWS = (Form.TABLE, Form.JSON, Form.NDJSON, Form.CSV, Form.TSV, Form.XLSX)
 
 
 class ImpactGroup(StrEnum):
@@ -51,8 +51,13 @@ class ImpactGroup(StrEnum):
 
 
 def use_form(form: Form) -> Form:
-    """Prepares stdout: data for programs are UTF-8, whatever the locale."""
-    if form not in (Form.TABLE, Form.TEXT):
+    """Prepares stdout: data for programs are UTF-8, whatever the locale, and a workbook is bytes, as
+    `rendered` has them. Raises BadParameter for a workbook on a terminal."""
+    if form is Form.XLSX:
+        if sys.stdout.isatty():
+            raise typer.BadParameter("xlsx is a file: add >FILE.xlsx")
+        print_utf8("latin-1")
+    elif form not in (Form.TABLE, Form.TEXT):
         print_utf8()
     return form
 
@@ -87,7 +92,7 @@ PlanOrImpact = Annotated[
     _output(
         "The output format; text by default. json has everything (of `plan`: what `apply` takes). "
         "With --by: a table on a terminal, else tsv.",
-        (Form.TEXT, Form.JSON, Form.TABLE, Form.NDJSON, Form.CSV, Form.TSV, Form.EXCEL),
+        (Form.TEXT, Form.JSON, Form.TABLE, Form.NDJSON, Form.CSV, Form.TSV, Form.XLSX),
     ),
 ]
 By = Annotated[

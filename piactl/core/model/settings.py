@@ -312,9 +312,10 @@ class SourceSettings:
     for every row. `date_formats` are strptime formats, tried in order. `feed_days`: how many days the date of
     a feed may differ from the date of the run. `namespace`: the namespace of its matricules.
 
-    `format` is csv, or the format of a set of files (piactl.feed.formats); `perimeter` is what the head of
-    such a set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside
-    another function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
+    `format` is csv, xlsx (a workbook, or csv), or the format of a set of files (piactl.feed.formats);
+    `perimeter` is what the head of such a set must state (`academie`, `degre`), `drop_functions` are function
+    codes that make no post beside another function. `empty_values`: what an attribute without a value in a
+    modification does, clear or keep.
     `delta_days`: the most days from one set to the next delta; only `delta_weekdays` count. `state_folder` is
     where this host keeps the last sets. `supplement`: the source only adds posts to people of other sources.
     `creates`: people of no other source get an account.
@@ -356,8 +357,8 @@ class SourceSettings:
     ] = COMMON
     format: Annotated[
         str,
-        one_of("csv", "aaf", "aaf1d", "gpei", "sts"),
-        "csv, aaf (2nd degré), aaf1d (1er degré), gpei or sts",
+        one_of("csv", "xlsx", "aaf", "aaf1d", "gpei", "sts"),
+        "csv, xlsx (a workbook, or csv), aaf (2nd degré), aaf1d (1er degré), gpei or sts",
     ] = "csv"
     supplement: Annotated[
         bool,
@@ -389,6 +390,11 @@ class SourceSettings:
     state_folder: Annotated[str, OUTSIDE] = ""
     limits: Annotated[SourceLimits, Spread(WrittenLimits), "limits, {size_share: 0.1, ...}"] = SourceLimits()
     periods: Annotated[tuple[LimitsPeriod, ...], OUTSIDE] = ()
+
+    @property
+    def of_sets(self) -> bool:
+        """Whether its feeds are sets of files of a national format."""
+        return self.format not in ("csv", "xlsx")
 
     def is_old(self, day: date | None, today: date) -> bool:
         """Whether its last full feed, dated `day` (None: not known), is too far from today."""
@@ -527,7 +533,7 @@ class Settings:
     def with_state_folder(self, folder: str) -> Settings:
         """The settings with another state folder."""
         sources = {
-            name: source if source.format == "csv" else replace(source, state_folder=folder)
+            name: replace(source, state_folder=folder) if source.of_sets else source
             for name, source in self.sources.items()
         }
         return replace(self, state_folder=folder, sources=sources)

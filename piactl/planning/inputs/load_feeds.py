@@ -116,9 +116,7 @@ def _named(
             named.append(feed_argument(argument, sources))
         except NoSource as error:
             strange.append(error)
-    checked = {
-        digest_file for source, path in named if source.format != "csv" for digest_file in md5_beside(path)
-    }
+    checked = {digest_file for source, path in named if source.of_sets for digest_file in md5_beside(path)}
     strange = [unread for unread in strange if unread.path not in checked]
     for unread in strange if not named else ():
         if unread.path.is_dir():
@@ -136,7 +134,7 @@ def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSe
 
     def order(sourced_file: tuple[SourceSettings, Path]) -> tuple[date, int]:
         source, path = sourced_file
-        day, number = file_order(path.name, source.date_pattern) if source.format != "csv" else (None, 0)
+        day, number = file_order(path.name, source.date_pattern) if source.of_sets else (None, 0)
         return day or date.min, number
 
     return sorted(named, key=order)
@@ -145,7 +143,7 @@ def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSe
 def keep_sets(feeds: Sequence[FileOfRun], warn: Callable[[str], None]) -> None:
     """Keeps what later deltas need of the sets of national feeds in the state folder of this host."""
     for sourced in feeds:
-        if sourced.source.format == "csv" or not sourced.source.state_folder:
+        if not sourced.source.of_sets or not sourced.source.state_folder:
             continue
         kept_set = set_to_keep(sourced.path, sourced.source)
         try:

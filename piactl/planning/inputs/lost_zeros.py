@@ -47,7 +47,7 @@ def find_slips(
     in waiting; a file with one of them, as it is, is right. Known are also those that nights have rejected or
     held as cases, and those of the feed whose rejects were corrected, unless both forms are among them.
     """
-    files = [file for file in files if file.source.format == "csv"]
+    files = [file for file in files if not file.source.of_sets]
     known = {matricule for matricule, _ in listed.values() if matricule}
     known |= linked.first.keys() | memory.waiting.keys()
     unknown = {matricule for file in files for matricule in file.matricules if matricule not in known}
