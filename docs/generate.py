@@ -30,13 +30,9 @@ sys.path.insert(0, str(TOP))
 
 from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import load_command, plain_help  # noqa: E402
-from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
+from piactl.cli.framework.command_table import COMMANDS, NOUNS  # noqa: E402
 from piactl.config.typed_reading import Group, Kind, keys_of  # noqa: E402
-from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E402
-from piactl.core.model.policy import Policy, When  # noqa: E402
-from piactl.core.model.policy_cases import PolicyCases  # noqa: E402
-from piactl.core.model.settings import Settings  # noqa: E402
-from piactl.core.model.written import (  # noqa: E402
+from piactl.core.model.field_notes import (  # noqa: E402
     FILLED,
     ONE_OR_LIST,
     UNIQUE,
@@ -48,6 +44,10 @@ from piactl.core.model.written import (  # noqa: E402
     Usually,
     Words,
 )
+from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E402
+from piactl.core.model.policy import Policy, When  # noqa: E402
+from piactl.core.model.policy_cases import PolicyCases  # noqa: E402
+from piactl.core.model.settings import Settings  # noqa: E402
 from piactl.errors import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"

@@ -17,7 +17,7 @@ from piactl.core.model.settings import CREDENTIAL, Identity, IdentityName, Setti
 from piactl.errors import SecretUnusable
 from piactl.phrase import Phrase
 from piactl.private_files import exposure, may_not, write_private
-from piactl.roles import may_use, refuse_identity
+from piactl.roles_of_caller import may_use, refuse_identity
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")

@@ -62,7 +62,7 @@ def civil_today(timezone: str) -> date:
     return datetime.now(ZoneInfo(timezone)).date()
 
 
-HAS_SYSLOG = "piactl.watch.journal_of_host.has_syslog"
+HAS_SYSLOG = "piactl.doctor.journal_of_host.has_syslog"
 """Whether this host has syslog, for tests that must not depend on it."""
 
 SUITE = (

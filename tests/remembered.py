@@ -24,7 +24,7 @@ from piactl.config.register import read_register
 from piactl.config.strict_yaml import read_content
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.folder import socket_uri
-from piactl.watch import examine, this_host
+from piactl.doctor import examine, this_host
 
 
 def remember_configurations() -> None:

@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of, iso
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import Record

@@ -18,8 +18,8 @@ from piactl.core.plan.feed_quality import (
     score,
     worst,
 )
-from piactl.core.plan.memory import RunStatus
-from piactl.directory.port import Reader
+from piactl.core.plan.state_between_runs import RunStatus
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import is_undone, qualities_of, read_runs
 

@@ -18,16 +18,16 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory import filters
+from piactl.directory.simulated_writes import WrittenOver
 from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
-from piactl.directory.written_over import WrittenOver
 from piactl.edits.found_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
-from piactl.planning.build import build_plan
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import ScannedFeeds
 from piactl.planning.night_db import NightDb
-from piactl.planning.read_state import read_run_state
+from piactl.planning.plan_in_batches import build_plan
+from piactl.planning.read_state_between_runs import read_run_state
 from piactl.planning.signed_plan_file import change_facts
 from piactl.trials.carry_out_plans import carry_out, take_written
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, writes_since
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import SECRETS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from piactl.core.plan.guard_suggestions import NightCounts
-from piactl.core.plan.memory import RunStatus
-from piactl.directory.port import Reader
+from piactl.core.plan.state_between_runs import RunStatus
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import is_undone, read_runs
 from piactl.directory.store.state_records import read_last

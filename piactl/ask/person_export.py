@@ -15,7 +15,7 @@ from piactl.core.model.overrides import override_text
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.memory import Waiting
+from piactl.core.plan.state_between_runs import Waiting
 from piactl.core.rules.reasons import exception_text
 from piactl.core.text import read_json
 from piactl.directory.dn import child

@@ -18,8 +18,8 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.change import HELD, WINDOW, Kind
 from piactl.core.plan.guards import ALL, guards_on
 from piactl.core.plan.losses import losses_before, losses_since
-from piactl.core.plan.memory import LastRun, Memory, RunStatus
 from piactl.core.plan.plan import Plan
+from piactl.core.plan.state_between_runs import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
@@ -34,8 +34,8 @@ from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
 from piactl.runs.approvals import broken_glass, open_approvals
+from piactl.runs.hooks import events_waiting
 from piactl.runs.known_server import compare_runs, meet
-from piactl.runs.notifications import events_waiting
 from piactl.runs.run_lock import read_lock
 
 RUNS = 5

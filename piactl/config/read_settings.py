@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
+from piactl.core.model.field_notes import COMMA, is_dn
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.settings import Settings
-from piactl.core.model.written import COMMA, is_dn
 from piactl.private_files import exposure
 
 

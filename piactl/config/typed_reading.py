@@ -1,8 +1,8 @@
 """Reads a file that people write as the types that define it: the one walk over types and YAML nodes.
 
 It reports every mistake once, in plain words and with its place. A mistyped key is read as the key that is
-probably meant, so what is below it and what refers to it is no mistake, too. `core/model/written.py` has the
-notes of the types; messages show their texts after "expected".
+probably meant, so what is below it and what refers to it is no mistake, too. `core/model/field_notes.py`
+has the notes of the types; messages show their texts after "expected".
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 
 from piactl.config.nearest_word import hint, nearest
 from piactl.config.strict_yaml import Document, Node, Unclear, quoted, read_document
-from piactl.core.model.settings import CREDENTIAL
-from piactl.core.model.written import (
+from piactl.core.model.field_notes import (
     Bounds,
     Key,
     Mark,
@@ -33,6 +32,7 @@ from piactl.core.model.written import (
     Words,
     WrittenAs,
 )
+from piactl.core.model.settings import CREDENTIAL
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.errors import UsageError
 
 _SAFE = re.compile(rb"(?:[!-9;=-~](?:[ -~]*[!-~])?)?\Z")

@@ -22,13 +22,13 @@ from piactl.core.plan.adoptable import (
 from piactl.core.plan.change import LOSING, Kind
 from piactl.core.plan.diff import account_facts, change_of, changes_of
 from piactl.core.plan.guards import tally
-from piactl.core.plan.memory import LastRun
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import sentence, state_reason
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of

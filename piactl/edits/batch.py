@@ -16,14 +16,14 @@ from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
-from piactl.directory.port import Outcome, Writer
+from piactl.directory.interfaces import Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone
 from piactl.runs.begin_run import begin_run
-from piactl.runs.notifications import OwnerNotice, promise_notices
+from piactl.runs.hooks import OwnerNotice, promise_notices
 from piactl.runs.run import CommandRun, Run
 
 

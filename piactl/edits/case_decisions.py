@@ -19,7 +19,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
-from piactl.directory.port import Reader, Writer
+from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record, stored
 from piactl.directory.store.state_records import CASE

@@ -12,10 +12,10 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import change_of
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
-from piactl.core.plan.memory import Vanished
+from piactl.core.plan.state_between_runs import Vanished
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
@@ -26,8 +26,8 @@ from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
+from piactl.planning.account_writes import RESTORED
 from piactl.planning.drift_fates import resolved, wanted
-from piactl.planning.plan_rows import RESTORED
 from piactl.planning.vanished import vanished_drift, vanished_words
 from piactl.runs.undo_log import logged_values
 

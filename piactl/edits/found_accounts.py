@@ -34,11 +34,11 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.identity_case import Case, cases_of_accounts
-from piactl.core.plan.memory import LastRun, Vanished
+from piactl.core.plan.state_between_runs import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
 from piactl.core.rules.desired import Rules
 from piactl.core.text import facts_of, iso
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.accounts import (
     Entry,

@@ -50,8 +50,8 @@ from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, pr
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined
+from piactl.planning.account_writes import foreign_values
 from piactl.planning.drift_fates import held_words
-from piactl.planning.plan_rows import foreign_values
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.run import Run

@@ -39,9 +39,9 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.found_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
+from piactl.planning.account_writes import planned_row
 from piactl.planning.drift_fates import held_words, resolved
 from piactl.planning.inputs.account_index import numbers_of
-from piactl.planning.plan_rows import planned_row
 from piactl.planning.vanished import taken_names
 
 

@@ -13,12 +13,12 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import change_of
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Values, Write, WriteState
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
-from piactl.core.rules.group_definitions import groups_of
+from piactl.core.rules.groups_of_policy import groups_of
 from piactl.directory.dn import normal_dn, same_dn
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -33,13 +33,13 @@ from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.attribute_values import read_assignment
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
-from piactl.directory.store.groups import group_dn, structure_dn
+from piactl.directory.store.group_entries import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
 from piactl.edits.found_accounts import career_and_status
 from piactl.phrase import Phrase
+from piactl.planning.account_writes import changes_of_write
 from piactl.planning.drift_fates import decided, held_words
 from piactl.planning.group_changes import group_row
-from piactl.planning.plan_rows import changes_of_write
 from piactl.runs.undo_log import is_undoable, values_digest
 
 WHO = ("modifiersName", "modifyTimestamp")

@@ -19,12 +19,12 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.guards import tally
 from piactl.core.plan.identity_case import CaseAnswer
 from piactl.core.plan.losses import is_recent, taken_after
-from piactl.core.plan.memory import Memory, RunStatus
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
+from piactl.core.plan.state_between_runs import Memory, RunStatus
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Rules
 from piactl.core.text import utc_instant
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import author_of_run, read_runs

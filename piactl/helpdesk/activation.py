@@ -31,7 +31,7 @@ from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.change import PASSWORD
 from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
-from piactl.directory.port import Writer
+from piactl.directory.interfaces import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.password_state import (

@@ -30,7 +30,7 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import DEVICE
-from piactl.directory.port import Writer
+from piactl.directory.interfaces import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore

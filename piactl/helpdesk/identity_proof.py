@@ -13,7 +13,7 @@ from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
-from piactl.directory.port import Outcome
+from piactl.directory.interfaces import Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.errors import PiactlError, ReasonMissing, UsageError

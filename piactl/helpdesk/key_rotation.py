@@ -19,7 +19,7 @@ from piactl.core.model.account import State
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys

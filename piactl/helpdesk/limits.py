@@ -23,7 +23,7 @@ from piactl.core.model.settings import PasswordSettings, Settings
 from piactl.core.plan.change import OPERATIONS
 from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
+from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.password_state import policy_exists
 from piactl.directory.store.records import (
     ATTEMPTS,
@@ -42,7 +42,7 @@ from piactl.directory.store.typed_records import from_json, reader_of, to_json
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.phrase import Phrase, counted
-from piactl.runs.notifications import OwnerNotice, owner_notice
+from piactl.runs.hooks import OwnerNotice, owner_notice
 from piactl.runs.run import Run
 from piactl.runs.run_checks import require_default_policy
 

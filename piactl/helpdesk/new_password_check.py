@@ -8,7 +8,7 @@ from piactl.core.credentials.passwords import Owner, password_problems
 from piactl.core.model.account import Account
 from piactl.core.model.settings import PasswordSettings
 from piactl.directory.dn import same_dn
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state import POLICY, read_minimum
 from piactl.phrase import Phrase

@@ -22,7 +22,7 @@ from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
+from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import (
@@ -48,7 +48,7 @@ from piactl.helpdesk.activation import refuse_activation
 from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_holder
 from piactl.helpdesk.holders_of_devices import row as device_row
 from piactl.helpdesk.limits import delete_malformed, shown_time
-from piactl.journal.actor import Actor, known_operator
+from piactl.journal.origin_of_run import Actor, known_operator
 from piactl.phrase import Phrase
 from piactl.runs.run import Run
 

@@ -17,7 +17,7 @@ from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, ma
 from piactl.core.edits import ActRefused
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
-from piactl.directory.port import Outcome, Reader
+from piactl.directory.interfaces import Outcome, Reader
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.store.records import UnreadableRecords

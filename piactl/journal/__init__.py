@@ -1,7 +1,6 @@
 """The journal: one JSON line per change, written before it, chained by hash. No journal, no change."""
 
 from piactl.core.journal_line import Head, JournalLine
-from piactl.journal.actor import Actor, who
 from piactl.journal.append_file import require_room
 from piactl.journal.intent_format import (
     Intent,
@@ -11,6 +10,7 @@ from piactl.journal.intent_format import (
     state_of_intent,
 )
 from piactl.journal.order import Order
+from piactl.journal.origin_of_run import Actor, who
 from piactl.journal.query import LineFilter, read_lines
 from piactl.journal.verify import Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal

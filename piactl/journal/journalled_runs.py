@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from piactl.core.journal_line import JournalLine
-from piactl.journal.actor import author_of
 from piactl.journal.intent_format import Intent, intent_of, settlement_of
+from piactl.journal.origin_of_run import author_of
 from piactl.journal.query import read_lines
 
 Feed = Mapping[str, str]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.journal.actor import Actor
+from piactl.journal.origin_of_run import Actor
 
 
 @dataclass(frozen=True, slots=True)

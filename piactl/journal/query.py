@@ -14,10 +14,10 @@ from operator import attrgetter
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
-from piactl.journal.actor import author_of
 from piactl.journal.append_file import alive_runs
 from piactl.journal.files import chains_of, files_from, files_of, lines_of, raw_lines
 from piactl.journal.intent_format import settlement_of
+from piactl.journal.origin_of_run import author_of
 from piactl.journal.unusable import unreadable
 from piactl.phrase import with_phrases
 

@@ -14,12 +14,13 @@ from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.memory import LastRun, RunStatus, began_at
+from piactl.core.plan.state_between_runs import LastRun, RunStatus, began_at
 from piactl.core.rules.desired import Rules
-from piactl.directory.port import Reader, Writer
+from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import to_json
+from piactl.doctor.canaries import try_canaries
 from piactl.edits.found_accounts import AccountStore
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
@@ -29,13 +30,13 @@ from piactl.feed.rejects_file import write_rejects
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.build import build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.read_state import RunState, run_state
+from piactl.planning.plan_in_batches import build_continuing
+from piactl.planning.read_state_between_runs import RunState, run_state
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.private_files import forget_old, make_private_folder, write_private
@@ -44,11 +45,10 @@ from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_alread
 from piactl.runs.approvals import ApprovalMissing, require_approval
 from piactl.runs.approved_rest import allow_rest, allow_same_plan
 from piactl.runs.begin_run import begin_run
+from piactl.runs.hooks import identity_notices, promise_notices
 from piactl.runs.known_server import written_elsewhere
-from piactl.runs.notifications import identity_notices, promise_notices
 from piactl.runs.run import CommandRun, Run
 from piactl.runs.run_checks import check_date
-from piactl.watch.canaries import try_canaries
 
 
 class RefusedPlan(UnsafePlan):

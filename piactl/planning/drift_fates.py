@@ -14,10 +14,10 @@ from piactl.core.model.person import Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.rules.desired import Rules, Subject, desired_account, with_ledger
 from piactl.core.text import facts_of
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.accounts import Entry, Unreadable, again
 from piactl.directory.store.attribute_map import Encoding

@@ -12,9 +12,9 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
-from piactl.core.plan.memory import Memory, Waiting, bare, waiting_for
 from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode
-from piactl.core.rules.confirmation import contradicted
+from piactl.core.plan.state_between_runs import Memory, Waiting, bare, waiting_for
+from piactl.core.rules.confirmed_by_hr import contradicted
 from piactl.core.rules.desired import (
     MATRICULE,
     Desired,
@@ -37,7 +37,7 @@ from piactl.planning.inputs.join_newcomers import SetNumbers, certain_joins, set
 from piactl.planning.inputs.linked_matricules import LinkedMatricules
 from piactl.planning.inputs.lost_zeros import without_slips
 from piactl.planning.inputs.merge_feeds import Accepted, MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.planning.read_state import RunState
+from piactl.planning.read_state_between_runs import RunState
 from piactl.planning.vanished import hold_unmanaged, vanished_words
 
 CORRECTED_DAYS = 92

@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from piactl.core.plan.change import Change, Facts, Kind
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.group_definitions import groups_of
+from piactl.core.rules.groups_of_policy import groups_of
 from piactl.directory.dn import normal_dn
-from piactl.directory.store.groups import CLASS as STRUCTURE_CLASS
-from piactl.directory.store.groups import (
+from piactl.directory.store.group_entries import CLASS as STRUCTURE_CLASS
+from piactl.directory.store.group_entries import (
     GROUP_CLASS,
     GROUPS,
     STRUCTURES,

@@ -29,7 +29,7 @@ from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
 from piactl.core.rules.desired import MATRICULE, Rules, local_of, verifier_day
 from piactl.core.rules.matching import traces_of
-from piactl.directory.port import RawEntry, WriteResult
+from piactl.directory.interfaces import RawEntry, WriteResult
 from piactl.directory.store.accounts import (
     CSN,
     IN_ACCOUNTS,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from piactl.core.plan.memory import LastRun
 from piactl.core.plan.plan import Plan, Rows
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 
 Writes = Rows[Write]

@@ -15,8 +15,8 @@ from itertools import chain
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import NameDigests, TakenNames, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
-from piactl.core.plan.memory import Memory, Vanished
 from piactl.core.plan.plan import HoldCode
+from piactl.core.plan.state_between_runs import Memory, Vanished
 from piactl.core.rules.desired import Rules, local_of
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.account_list import Listed

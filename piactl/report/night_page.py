@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.plan.guards import scope_words
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
 from piactl.report.pages import Typed, html_page

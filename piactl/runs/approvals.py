@@ -23,10 +23,10 @@ from piactl.core.plan.approval_rules import (
     rejection,
     serving,
 )
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import Outcome, RawEntry, Reader
+from piactl.directory.interfaces import Outcome, RawEntry, Reader
 from piactl.directory.store.records import (
     APPROVALS,
     AUTHORS,
@@ -44,7 +44,7 @@ from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout
 from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
-from piactl.journal.actor import known_operator
+from piactl.journal.origin_of_run import known_operator
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside

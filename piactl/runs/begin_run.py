@@ -11,9 +11,9 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from piactl.core.plan.memory import RunStatus, ServerIdentity
+from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.directory import filters
-from piactl.directory.port import Writer
+from piactl.directory.interfaces import Writer
 from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.records import (
     CASES,
@@ -44,6 +44,7 @@ from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase, first_line
 from piactl.planning.inputs.load_feeds import refused_feeds
 from piactl.processes import process_began, this_place
+from piactl.runs.hooks import hooks_called
 from piactl.runs.known_server import (
     Met,
     check_server,
@@ -51,7 +52,6 @@ from piactl.runs.known_server import (
     meet,
     server_of,
 )
-from piactl.runs.notifications import hooks_called
 from piactl.runs.run import CommandRun, Promise, Run, journal_of
 from piactl.runs.run_checks import (
     PUT_BACK,

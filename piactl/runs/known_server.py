@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 
 from piactl.caller import this_user
 from piactl.core.model.settings import Settings
-from piactl.core.plan.memory import LastRun, ServerIdentity, began_at
+from piactl.core.plan.state_between_runs import LastRun, ServerIdentity, began_at
 from piactl.directory.client.reader import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import OF_TREE, Places, Record, Records, UnreadableRecords, read_by_name

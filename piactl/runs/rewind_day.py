@@ -9,7 +9,7 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.plan.losses import losses_until, taken_until
-from piactl.directory.port import Reader, Writer
+from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import LAST_RUN

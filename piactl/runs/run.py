@@ -9,9 +9,9 @@ from typing import Any
 
 from piactl.core.model.keyed_digests import DigestKeys, masked
 from piactl.core.model.settings import IdentityName, Settings
-from piactl.core.plan.memory import RunStatus, ServerIdentity
+from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.core.plan.write import Write
-from piactl.directory.port import Writer
+from piactl.directory.interfaces import Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.event_facts import event_facts
 from piactl.directory.store.records import Places, Records, UnreadableRecords

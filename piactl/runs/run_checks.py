@@ -21,8 +21,8 @@ from typing import Any
 from piactl.config.register import register_digest
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
-from piactl.core.plan.memory import LastRun, RunStatus
-from piactl.directory.port import Outcome, Reader, Writer
+from piactl.core.plan.state_between_runs import LastRun, RunStatus
+from piactl.directory.interfaces import Outcome, Reader, Writer
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (

@@ -19,7 +19,7 @@ from pathlib import Path
 from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
-from piactl.directory.port import Outcome, RawEntry, Writer, WriteResult
+from piactl.directory.interfaces import Outcome, RawEntry, Writer, WriteResult
 from piactl.directory.store.records import (
     DATA,
     LOCK_CLASS,

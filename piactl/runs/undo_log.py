@@ -14,7 +14,7 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.write import UNREADABLE, Values, Write, texts_of_values
 from piactl.directory import filters
 from piactl.directory.dn import first_pair, normal_dn, parted
-from piactl.directory.port import Outcome, RawEntry, Reader
+from piactl.directory.interfaces import Outcome, RawEntry, Reader
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.records import (

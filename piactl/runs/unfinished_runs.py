@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from piactl.core.plan.memory import RunStatus
-from piactl.directory.port import Reader
+from piactl.core.plan.state_between_runs import RunStatus
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.records import DATA, RUNS, Record, UnreadableRecords, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run, read_runs
 from piactl.directory.store.state_records import LAST_RUN

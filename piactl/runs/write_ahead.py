@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write, WriteState
-from piactl.directory.port import Outcome, Reader, WriteResult
+from piactl.directory.interfaces import Outcome, Reader, WriteResult
 from piactl.errors import PiactlError, ReplyLost
 from piactl.journal import Intent, Settlement, state_of_intent
 from piactl.runs.run import Run

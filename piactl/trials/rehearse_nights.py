@@ -32,12 +32,12 @@ from piactl.core.model.settings import (
     TlsSettings,
 )
 from piactl.core.plan.change import Change
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import read_json
+from piactl.directory.interfaces import RawEntry, Writer
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
-from piactl.directory.port import RawEntry, Writer
 from piactl.directory.store.account_list import account_list_writes
 from piactl.directory.store.accounts import UUID, written_after
 from piactl.directory.store.attribute_map import Encoding
@@ -50,7 +50,6 @@ from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.formats.rows import file_order
 from piactl.feed.read_feed import last_line, read_trailer
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.build import Continued, build_continuing
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import (
     keep_sets,
@@ -62,7 +61,8 @@ from piactl.planning.inputs.load_feeds import (
 )
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.read_state import read_run_state
+from piactl.planning.plan_in_batches import Continued, build_continuing
+from piactl.planning.read_state_between_runs import read_run_state
 from piactl.private_files import make_private_folder, write_private
 from piactl.sandbox import private_server
 from piactl.trials.carry_out_plans import carry_out

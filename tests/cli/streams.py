@@ -245,7 +245,7 @@ def _serve() -> None:
     if "LOAD_ALL" in os.environ:
         _load_library()
     from piactl.cli.framework import application
-    from piactl.cli.framework.commands import COMMANDS
+    from piactl.cli.framework.command_table import COMMANDS
     from tests.remembered import remember_configurations
 
     if "CALLER" in os.environ:  # the real user of sudo's process is who called it

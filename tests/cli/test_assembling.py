@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piactl.cli.framework.application import load_command
-from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
+from piactl.cli.framework.command_table import COMMANDS, NOUNS, asked
 
 
 def test_the_command_tree_matches_the_table_of_commands() -> None:

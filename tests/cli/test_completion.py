@@ -14,7 +14,7 @@ import pytest
 
 from piactl.cli.commands.completion import SHELLS
 from piactl.cli.framework.application import load_command
-from piactl.cli.framework.commands import COMMANDS, NOUNS
+from piactl.cli.framework.command_table import COMMANDS, NOUNS
 from piactl.cli.framework.complete import FILES, complete, completed
 from piactl.cli.main import run
 from piactl.core.model.account import State

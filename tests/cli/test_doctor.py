@@ -15,10 +15,10 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.clock import utc_now
+from piactl.doctor.checks import CHECKS
+from piactl.doctor.examine import examine, exit_code
 from piactl.journal import who
 from piactl.sandbox.folder import GROUPS, POLICIES
-from piactl.watch.checks import CHECKS
-from piactl.watch.examine import examine, exit_code
 
 PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "warning", "error"}
@@ -109,7 +109,7 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this host one that has syslog."""
-    monkeypatch.setattr("piactl.watch.journal_of_host.has_syslog", lambda: True)
+    monkeypatch.setattr("piactl.doctor.journal_of_host.has_syslog", lambda: True)
 
 
 @pytest.fixture
@@ -416,7 +416,7 @@ def test_a_schema_that_is_not_as_shipped_reports_every_fault(clinic: Clinic) -> 
 
 def test_a_host_without_syslog(clinic: Clinic, monkeypatch: Any) -> None:
     clinic.finds("D50", "ok", "syslog gets the heads of the journal", 0)
-    monkeypatch.setattr("piactl.watch.journal_of_host.has_syslog", lambda: False)
+    monkeypatch.setattr("piactl.doctor.journal_of_host.has_syslog", lambda: False)
     clinic.finds("D50", "warning", "nothing listens at /dev/log", 0)
 
 

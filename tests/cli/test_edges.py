@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from piactl.clock import civil_today
+from piactl.doctor.checks import CHECKS
 from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.watch.checks import CHECKS
 from tests.outside import run
 from tests.story.academy import Academy
 from tests.story.feeds import row
@@ -77,8 +77,8 @@ def test_a_journal_that_is_a_pipe_is_refused(academy: Academy) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "id_"),
     [
-        ("piactl.watch.this_host", "read_register", "D03"),
-        ("piactl.watch.records_of_directory", "key_needs", "D27"),
+        ("piactl.doctor.this_host", "read_register", "D03"),
+        ("piactl.doctor.records_of_directory", "key_needs", "D27"),
     ],
 )
 def test_a_crash_in_a_doctor_check_is_reported_as_its_error(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from piactl import roles
-from piactl.cli.framework.commands import COMMANDS
+from piactl import roles_of_caller
+from piactl.cli.framework.command_table import COMMANDS
 from piactl.core.model.settings import Identity, IdentityName
 from piactl.errors import Exit, NotPermitted
 from piactl.host_secrets import identity_password
-from piactl.roles import IDENTITIES, Role
+from piactl.roles_of_caller import IDENTITIES, Role
 from tests.story.academy import Academy
 
 from .conditions import CASES, filled, load
@@ -51,7 +51,7 @@ def commands_of(role: Role) -> set[str]:
 @pytest.fixture
 def held() -> Iterator[None]:
     yield
-    roles.work_with(None)
+    roles_of_caller.work_with(None)
 
 
 def test_each_line_of_the_table_names_its_roles() -> None:
@@ -69,22 +69,22 @@ def test_each_line_of_the_table_names_its_roles() -> None:
 
 def test_a_role_refuses_commands_and_identities(held: None) -> None:
     for role in Role:
-        roles.work_with(frozenset({role}))
+        roles_of_caller.work_with(frozenset({role}))
         for words, line in COMMANDS.items():
             if role is Role.ROOT or role in line.roles:
-                roles.refuse_command(words, line.roles)
+                roles_of_caller.refuse_command(words, line.roles)
             else:
                 with pytest.raises(NotPermitted):
-                    roles.refuse_command(words, line.roles)
+                    roles_of_caller.refuse_command(words, line.roles)
         for name in (*IdentityName, "another", ""):
             if name in IDENTITIES[role]:
                 assert identity_password(Identity(external=True, name=name)) == b""
             else:
                 with pytest.raises(NotPermitted):
                     identity_password(Identity(external=True, name=name))
-    roles.work_with(frozenset())
+    roles_of_caller.work_with(frozenset())
     with pytest.raises(NotPermitted, match="without a role"):
-        roles.refuse_command("completion", ())
+        roles_of_caller.refuse_command("completion", ())
 
 
 def test_one_function_hands_out_the_passwords_of_identities() -> None:
@@ -97,8 +97,8 @@ def test_one_function_hands_out_the_passwords_of_identities() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "read_password":
                 readers.add(file.relative_to(TOP / "piactl").as_posix())
     # the password of a canary is that of an account; what a person types is no identity's
-    assert users == {"host_secrets.py", "watch/canaries.py"}
-    assert readers == {"host_secrets.py", "watch/canaries.py", "cli/framework/terminal.py"}
+    assert users == {"host_secrets.py", "doctor/canaries.py"}
+    assert readers == {"host_secrets.py", "doctor/canaries.py", "cli/framework/terminal.py"}
 
 
 @pytest.fixture

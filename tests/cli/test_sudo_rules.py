@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from piactl import roles
+from piactl import roles_of_caller
 from piactl.clock import utc_now
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import Settings
-from piactl.watch import this_host
-from piactl.watch.content import Content
-from piactl.watch.findings import CheckOutcome, CheckResult
+from piactl.doctor import this_host
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import CheckOutcome, CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = (EXAMPLES / "sudoers" / "piactl").read_text("utf-8")
 ROOT = os.geteuid() == 0
 sudo = pytest.mark.skipif(not (ROOT and shutil.which("cvtsudoers")), reason="needs root and sudo")
-GROUPS = "".join(f"{group}:x:{900 + n}:\n" for n, group in enumerate(roles.GROUPS.values()))
+GROUPS = "".join(f"{group}:x:{900 + n}:\n" for n, group in enumerate(roles_of_caller.GROUPS.values()))
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     for name in ("piactl.yaml", "policy.yaml", "establishments.csv"):
         shutil.copy(EXAMPLES / name, tmp_path)
     (tmp_path / "group").write_text(GROUPS)
-    roles.work_with(frozenset({roles.Role.ROOT}))
+    roles_of_caller.work_with(frozenset({roles_of_caller.Role.ROOT}))
     yield read_settings(tmp_path / "piactl.yaml")
-    roles.work_with(None)
+    roles_of_caller.work_with(None)
 
 
 def found(settings: Settings, rules: str = SHIPPED, *, isolated: bool = True) -> CheckResult:
@@ -46,7 +46,7 @@ def found(settings: Settings, rules: str = SHIPPED, *, isolated: bool = True) ->
 
 
 def test_a_sandbox_is_no_host(settings: Settings) -> None:
-    roles.work_with(None)
+    roles_of_caller.work_with(None)
     assert found(settings, "%desk ALL = (piactl) ALL").outcome is CheckOutcome.OK
 
 

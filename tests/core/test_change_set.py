@@ -18,11 +18,11 @@ from piactl.core.plan.change import LAYOUT, Change
 from piactl.core.plan.diff import changes_of
 from piactl.core.rules.address_allocation import addressed
 from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
-from piactl.planning.plan_rows import RESTORED, changes_of_write
+from piactl.planning.account_writes import RESTORED, changes_of_write
 from tests.examples import examples
 
 from .strategies import REGISTER, lives

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 
 SUFFIX = "ou=trial,o=gouv,c=fr"
 PEOPLE = f"ou=people,{SUFFIX}"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from piactl.core.plan.write import Write
+from piactl.directory.interfaces import Outcome, Writer, WriteResult
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import Outcome, Writer, WriteResult
 from piactl.directory.write.pipelined_writer import PIECE
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, LockLost, PiactlError, ReplyLost
 

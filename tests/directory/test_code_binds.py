@@ -19,8 +19,8 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.passwords import ActivationPassword
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.write import Write
+from piactl.directory.interfaces import Outcome, Writer
 from piactl.directory.open import open_writer
-from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.password_state import (
     ActivationPasswordWriter,
     activation_write,

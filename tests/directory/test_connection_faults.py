@@ -13,8 +13,8 @@ import pytest
 from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.dn import child
+from piactl.directory.interfaces import Outcome
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import Outcome
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, PlainSlapd, password, running

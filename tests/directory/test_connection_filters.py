@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, normal_dn, same_dn, under
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
+from piactl.directory.interfaces import Outcome, Writer
 from piactl.directory.open import open_writer
-from piactl.directory.port import Outcome, Writer
 
 from .plain_slapd import PEOPLE, SUFFIX, password, running
 

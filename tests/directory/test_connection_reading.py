@@ -12,8 +12,8 @@ import pytest
 
 from piactl.directory.client.connection import Session
 from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
+from piactl.directory.interfaces import search_each
 from piactl.directory.open import open_reader
-from piactl.directory.port import search_each
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids

@@ -10,8 +10,8 @@ import pytest
 
 from piactl.core.plan.write import Values, Write
 from piactl.directory.dn import child
+from piactl.directory.interfaces import Outcome, Writer, WriteResult
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import Outcome, Writer, WriteResult
 from piactl.errors import DirectoryRefused, DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running

@@ -17,11 +17,11 @@ import pytest
 from piactl.clock import utc_now
 from piactl.core.model.settings import Identity, PasswordSettings, TlsSettings
 from piactl.directory.open import open_reader
+from piactl.doctor.facts import Content
+from piactl.doctor.servers import Server
+from piactl.doctor.servers import answers as doctor_on
 from piactl.errors import DirectoryUnreachable
 from piactl.private_files import write_private
-from piactl.watch.content import Content
-from piactl.watch.servers import Server
-from piactl.watch.servers import answers as doctor_on
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
 

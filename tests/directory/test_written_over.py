@@ -6,8 +6,8 @@ import pytest
 
 from piactl.core.plan.write import Write
 from piactl.directory import filters
-from piactl.directory.port import RawEntry
-from piactl.directory.written_over import WrittenOver
+from piactl.directory.interfaces import RawEntry
+from piactl.directory.simulated_writes import WrittenOver
 from tests.planning import EmptyDirectory
 
 BASE = "ou=people,o=x"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.watch.checks import CHECKS
+from piactl.doctor.checks import CHECKS
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.watch.checks import CHECKS
+from piactl.doctor.checks import CHECKS
 
 TOP = Path(__file__).parents[2]
 NEEDED = ("dpkg-deb", "mmdebstrap", "unshare", "chroot")

@@ -35,7 +35,7 @@ READ = (
     "cli/commands/runs.py", "cli/commands/undo.py", "cli/commands/why.py",
     "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py",
     "trials/rehearse_nights.py",
-    "trials/policy_diff.py", "runs/notifications.py", "ask/status.py",
+    "trials/policy_diff.py", "runs/hooks.py", "ask/status.py",
     "directory/same_on_servers.py", "cli/commands/doctor.py", "cli/commands/recover.py",
     "runs/recover_directory.py",
     "runs/known_server.py",
@@ -46,7 +46,7 @@ NOT_READ = (
     "report/metrics.py", "report/doctor_text.py",
     "report/escaping.py",
     "edits/adopt_entries.py", "edits/undo_account.py", "edits/undo_run.py", "ask/person_export.py",
-    "planning/night_db.py", "planning/plan_table.py",  # queries
+    "planning/night_db.py", "planning/rows_on_disk.py",  # queries
 )  # fmt: skip
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",

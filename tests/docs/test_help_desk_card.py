@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from piactl.cli.framework.application import load_command
-from piactl.cli.framework.commands import COMMANDS, asked
+from piactl.cli.framework.command_table import COMMANDS, asked
 
 CARD = (Path(__file__).resolve().parents[2] / "docs" / "fr" / "help-desk-card.md").read_text(encoding="utf-8")
 TYPED = sorted(set(re.findall(r"`(piactl [^`]+)`", CARD)))

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from piactl.cli.framework.commands import COMMANDS
+from piactl.cli.framework.command_table import COMMANDS
 from piactl.cli.main import run
 from piactl.errors import Exit
 from tests.cli.streams import shared_forks

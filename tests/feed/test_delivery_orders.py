@@ -16,7 +16,7 @@ import pytest
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import record_of
-from piactl.core.plan.memory import Memory, SourceMemory
+from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.formats.all_formats import _kept as translated_sets
 from piactl.feed.read_feed import read_feed

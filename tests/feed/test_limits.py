@@ -23,7 +23,7 @@ from piactl.core.plan.feed_limits import (
     part_refusals,
     record_of,
 )
-from piactl.core.plan.memory import SourceMemory
+from piactl.core.plan.state_between_runs import SourceMemory
 
 DAY = date(2026, 11, 3)
 SOURCE = SourceSettings("epp")

@@ -12,7 +12,7 @@ _PROGRAM = """
 import os, signal, sys
 from piactl.cli.main import run
 from piactl.runs import apply_plan as executor
-from piactl.runs import notifications as hooks
+from piactl.runs import hooks
 from piactl.runs import run as runs
 from piactl.runs import write_ahead
 write_ahead.BATCH = 2

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.periods import in_period
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
+from piactl.directory.simulated_writes import WrittenOver
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
-from piactl.directory.written_over import WrittenOver
 from piactl.feed.read_feed import read_feed
 from piactl.planning.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.planning.ready_plan import ReadyPlan

@@ -17,8 +17,8 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.core.edits import Author
 from piactl.core.plan.write import Write
+from piactl.directory.interfaces import Writer, WriteResult, write_one
 from piactl.directory.open import open_writer
-from piactl.directory.port import Writer, WriteResult, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import carry_out
 from piactl.edits.found_accounts import find_entry

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from piactl.clock import utc_now
-from piactl.core.plan.memory import LastRun
-from piactl.runs.notifications import called
+from piactl.core.plan.state_between_runs import LastRun
+from piactl.runs.hooks import called
 from tests.aaf_sets import Agent, delta, files, modification
 
 from .academy import Academy

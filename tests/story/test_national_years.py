@@ -18,7 +18,7 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.context import reading
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import Entry, read_accounts
 from piactl.feed.read_feed import read_feed
 from piactl.planning.inputs.merge_feeds import SourcedFeed

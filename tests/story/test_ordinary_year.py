@@ -13,7 +13,7 @@ import pytest
 from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.core.plan.guards import tally
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
 
 from .population import Night, write_feeds
 from .rehearsal import Rehearsal

@@ -18,12 +18,12 @@ import pytest
 from piactl import processes
 from piactl.cli.framework import command_run
 from piactl.cli.framework.configuration import open_configuration
+from piactl.directory.interfaces import Writer
 from piactl.directory.open import open_writer
-from piactl.directory.port import Writer
 from piactl.errors import LockLost
 from piactl.host_secrets import identity_password
 from piactl.planning import evaluate
-from piactl.planning import make_plan as planning
+from piactl.planning import plan_from_evaluations as planning
 from piactl.runs.run_lock import LockHolder, RunLock
 
 from .academy import Academy, Ran

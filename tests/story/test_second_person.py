@@ -17,7 +17,7 @@ import pytest
 
 from piactl.caller import Caller
 from piactl.clock import utc_now
-from piactl.journal import actor as journal_actor
+from piactl.journal import origin_of_run as journal_actor
 from piactl.journal import who
 from tests.cli.test_password import CLAIRE, IDA, LEA, lets_in, passwords_in, staff
 from tests.directory.test_acl_matrix import hold_lock

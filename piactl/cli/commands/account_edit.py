@@ -35,7 +35,7 @@ from piactl.cli.framework.options import (
 from piactl.clock import utc_now
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits import states as accounts
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import AccountStore

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl import roles
+from piactl import roles_of_caller
 from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
 from piactl.ask.person_export import person_export
@@ -117,7 +117,7 @@ def history(
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
     rows = history_of(changes, writes, identities)
-    if roles.is_help_desk_alone():
+    if roles_of_caller.is_help_desk_alone():
         rows = [_without_details(row) for row in rows]
     if layout not in ("json", "ndjson"):
         rows = [_flat(row, layout) for row in rows]
@@ -137,9 +137,10 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
         return row
     role = row["identity"] or Phrase("another program")
     if row["run"]:
-        author = "" if row["author"] == roles.SERVICE_USER else row["author"]
+        author = "" if row["author"] == roles_of_caller.SERVICE_USER else row["author"]
         person = Caller(author, other=True, root=author == "root")
-        role = ", ".join(sorted(roles.roles_of(person, groups_of_site()))) or Phrase("nobody with a role")
+        roles = sorted(roles_of_caller.roles_of(person, groups_of_site()))
+        role = ", ".join(roles) or Phrase("nobody with a role")
     hidden = dict.fromkeys(("run", "host", "reason", "attributes", "message"))
     return {**row, "time": row["time"][:10], "author": role, "identity": role, **hidden}
 
@@ -168,7 +169,7 @@ def _logged(
     refused: list[str] = []
     settings = configuration.settings.directory
     for identity in IDENTITIES:
-        if identity not in settings.identities or not roles.may_use(identity):
+        if identity not in settings.identities or not roles_of_caller.may_use(identity):
             continue
         try:
             with reading(configuration, identity) as reader:

@@ -34,7 +34,7 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.found_accounts import AccountStore, find_named
@@ -42,7 +42,7 @@ from piactl.errors import Exit
 from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
-from piactl.journal.actor import known_operator
+from piactl.journal.origin_of_run import known_operator
 from piactl.phrase import Phrase, counted
 from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside

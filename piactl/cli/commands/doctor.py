@@ -24,6 +24,8 @@ from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
+from piactl.doctor.examine import examine, examine_policy, exit_code
+from piactl.doctor.findings import CheckOutcome
 from piactl.edits.found_accounts import find_entry
 from piactl.errors import Exit, UsageError
 from piactl.host_secrets import identity_password
@@ -32,8 +34,6 @@ from piactl.phrase import Phrase, counted
 from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
-from piactl.watch.examine import examine, examine_policy, exit_code
-from piactl.watch.findings import CheckOutcome
 
 Problems = Annotated[bool, typer.Option("--problems", help="Show only what is not ok.")]
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")

@@ -45,7 +45,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
-from piactl.core.plan.memory import Memory, SourceMemory
+from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special

@@ -16,7 +16,7 @@ from piactl.errors import Exit
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_output
 from piactl.resources import schemas_folder, slapd_folder
-from piactl.roles import SERVICE_USER
+from piactl.roles_of_caller import SERVICE_USER
 from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 from piactl.trials.first_configuration import FILES, write_first_files
 

@@ -43,10 +43,10 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
-from piactl.core.plan.memory import RunStatus
 from piactl.core.plan.plan import HoldCode
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import read_json
-from piactl.directory.port import Outcome
+from piactl.directory.interfaces import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
@@ -68,7 +68,7 @@ from piactl.report.night_page import night_page
 from piactl.report.plan_text import plan_text
 from piactl.runs.apply_plan import Done
 from piactl.runs.approvals import broken_glass
-from piactl.runs.notifications import events_waiting, missing_programs
+from piactl.runs.hooks import events_waiting, missing_programs
 from piactl.translation import translate_word
 
 _FEW = 5

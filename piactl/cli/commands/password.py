@@ -31,7 +31,7 @@ from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
-from piactl.directory.port import Reader, Writer
+from piactl.directory.interfaces import Reader, Writer
 from piactl.edits.batch import Batch
 from piactl.edits.found_accounts import find_entry
 from piactl.errors import REASON, Exit, UsageError

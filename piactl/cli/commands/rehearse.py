@@ -25,8 +25,8 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.terminal import stop_on_signals
 from piactl.clock import utc_now
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.ldif import read_ldif
-from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError

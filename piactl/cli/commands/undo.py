@@ -30,8 +30,8 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.core.plan.memory import RunStatus
-from piactl.directory.port import Outcome
+from piactl.core.plan.state_between_runs import RunStatus
+from piactl.directory.interfaces import Outcome
 from piactl.edits.batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
@@ -42,7 +42,7 @@ from piactl.planning.signed_plan_file import plan_document
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 from piactl.runs.apply_plan import Done, refused
-from piactl.runs.notifications import say_sessions_go_on
+from piactl.runs.hooks import say_sessions_go_on
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3

@@ -37,7 +37,7 @@ from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.write import Write
-from piactl.directory.port import Reader, Writer
+from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import (
@@ -63,7 +63,7 @@ from piactl.planning.signed_plan_file import change_facts
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, result_text
 from piactl.report.table import rendered
-from piactl.runs.notifications import say_sessions_go_on
+from piactl.runs.hooks import say_sessions_go_on
 from piactl.runs.run import CommandRun, Run
 
 

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from piactl import __version__
-from piactl.cli.framework.commands import COMMANDS, GROUPS, NOUNS, asked
+from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS, asked
 from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
 from piactl.cli.framework.options import read_names

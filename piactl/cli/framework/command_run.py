@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.cli.framework.commands import asked
+from piactl.cli.framework.command_table import asked
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     chosen,
@@ -34,7 +34,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import (
     REASON,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
-from piactl.cli.framework.commands import COMMANDS, NOUNS
+from piactl.cli.framework.command_table import COMMANDS, NOUNS
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import chosen, this_configuration
 from piactl.cli.framework.host import refuse_command

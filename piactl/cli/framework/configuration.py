@@ -16,7 +16,7 @@ from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules, rules_of
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.found_accounts import AccountStore

@@ -14,17 +14,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from piactl import roles
+from piactl import roles_of_caller
 from piactl.caller import sudo_service
-from piactl.cli.framework.commands import COMMANDS, asked, asked_form
+from piactl.cli.framework.command_table import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
+from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import Reader, Writer
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
@@ -163,15 +163,19 @@ def say(text: str) -> None:
 def _with_groups(text: str) -> str:
     """A text for people. On a host it names the group of each command in it that its reader may not give: the
     caller, or for a timer whoever reads its mail."""
-    held = roles.held()
-    if held is None or roles.Role.ROOT in held:
+    held = roles_of_caller.held()
+    if held is None or roles_of_caller.Role.ROOT in held:
         return text
     lines: list[str] = []
     for line in text.split("\n"):
         match = _PRINTED.match(line)
         if match and is_of_others(match[3]):
-            who = roles.groups_of(_roles_of(match[3]))
-            groups = translate(Phrase("(group {who})", who=who)) if who != roles.Role.ROOT else f"({who})"
+            who = roles_of_caller.groups_of(_roles_of(match[3]))
+            groups = (
+                translate(Phrase("(group {who})", who=who))
+                if who != roles_of_caller.Role.ROOT
+                else f"({who})"
+            )
             if match[1].strip():
                 line = f"{match[1]} {groups}{match[2]}{match[3]}"
             elif lines:
@@ -182,10 +186,10 @@ def _with_groups(text: str) -> str:
 
 def is_of_others(command: str) -> bool:
     """Whether the reader of a printed command may not give it on this host."""
-    held, of_command = roles.held(), _roles_of(command)
-    if held is None or roles.Role.ROOT in held or not of_command:
+    held, of_command = roles_of_caller.held(), _roles_of(command)
+    if held is None or roles_of_caller.Role.ROOT in held or not of_command:
         return False
-    return held.isdisjoint({*of_command} - {roles.Role.SERVICE})
+    return held.isdisjoint({*of_command} - {roles_of_caller.Role.SERVICE})
 
 
 _PRINTED = re.compile(r"(.*?)( ?: | {2,}|^ *)(piactl [a-z-].*)$")
@@ -194,13 +198,13 @@ _OF_ADMINISTRATOR = frozenset({"--administrator", "--without-check", "--allow"})
 """Options that need the role of the administrator, whoever has the command."""
 
 
-def _roles_of(command: str) -> Iterable[roles.Role]:
+def _roles_of(command: str) -> Iterable[roles_of_caller.Role]:
     """The roles that may give a printed command; nothing for words that are none."""
     words = command.split()[1:]
     first, second = asked(words)
     line = COMMANDS.get(f"{first} {second}") or COMMANDS.get(first)
     if line is not None and not _OF_ADMINISTRATOR.isdisjoint(words):
-        return (roles.Role.ADMINISTRATOR,)
+        return (roles_of_caller.Role.ADMINISTRATOR,)
     return line.roles if line is not None else ()
 
 
@@ -225,7 +229,7 @@ def typed_again(options: Sequence[str]) -> str:
     replaced, a reason stays, and a trial is one no more."""
     words = iter(word for word in chosen.words if word not in (*options, "--dry-run"))
     names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
-    names |= _OF_TIMER if roles.held() is not None else set()
+    names |= _OF_TIMER if roles_of_caller.held() is not None else set()
     kept = []
     for word in words:
         name, sign, _ = word.partition("=")

@@ -17,13 +17,13 @@ from piactl.cli.framework.terminal import can_ask
 from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.edits.found_accounts import AccountStore, find_entry, person_row
 from piactl.errors import UsageError
 from piactl.helpdesk.limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room
-from piactl.journal.actor import known_operator
+from piactl.journal.origin_of_run import known_operator
 from piactl.phrase import Phrase
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import person_text

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from piactl import caller, roles
+from piactl import caller, roles_of_caller
 from piactl.cli.framework import context
-from piactl.cli.framework.commands import COMMANDS, WITHOUT_HOST
+from piactl.cli.framework.command_table import COMMANDS, WITHOUT_HOST
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
 from piactl.phrase import Phrase, joined
@@ -34,10 +34,10 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
         if context.SYSTEM_CONFIGURATION.exists():
             if "doctor" in arguments:
                 read_sudo_rules(SUDOERS)  # only root may
-            caller.become(roles.SERVICE_USER)
+            caller.become(roles_of_caller.SERVICE_USER)
         return
     asks_for_help = not _HELP.isdisjoint(arguments)  # which everybody may read
-    is_piactl = caller.this_user() == roles.SERVICE_USER
+    is_piactl = caller.this_user() == roles_of_caller.SERVICE_USER
     if asks_for_help or is_piactl or os.access(context.SYSTEM_CONFIGURATION, os.R_OK):
         return
     if os.path.exists(_SUDO) and os.path.exists(PROGRAM):  # noqa: PTH110 - a path of text, as execv takes it
@@ -52,7 +52,7 @@ def _is_of_host(arguments: Sequence[str]) -> bool:
 
 def has_user() -> bool:
     try:
-        pwd.getpwnam(roles.SERVICE_USER)
+        pwd.getpwnam(roles_of_caller.SERVICE_USER)
     except KeyError:
         return False
     return True
@@ -61,12 +61,12 @@ def has_user() -> bool:
 def _start_through_sudo(arguments: Sequence[str]) -> None:
     """Raises NotPermitted where no rule of sudo is for this person; sudo itself would end with 1, as a
     command that failed."""
-    as_piactl = ["-n", "-u", roles.SERVICE_USER]
+    as_piactl = ["-n", "-u", roles_of_caller.SERVICE_USER]
     asked = subprocess.run(
         [_SUDO, *as_piactl, "-l", "--", PROGRAM], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if asked.returncode:
-        groups = ", ".join(roles.GROUPS.values())
+        groups = ", ".join(roles_of_caller.GROUPS.values())
         raise NotPermitted(
             Phrase(
                 "{user} has no role on this host: root puts people into a group of piactl ({groups})",
@@ -82,14 +82,14 @@ def take_up_roles(words: str) -> None:
     none) there are none, and the modes of files decide.
 
     Raises UsageError under sudo for a configuration of the caller."""
-    roles.work_with(None)
+    roles_of_caller.work_with(None)
     if context.names_configuration():
         return
     person = caller.caller()
     if words.partition(" ")[0] in WITHOUT_HOST and not person.other:
         return
     if person.other or _has_configuration():
-        roles.work_with(roles.roles_of(person, groups_of_site()))
+        roles_of_caller.work_with(roles_of_caller.roles_of(person, groups_of_site()))
 
 
 def _has_configuration() -> bool:
@@ -112,7 +112,7 @@ def refuse_command(words: str) -> None:
     """Raises NotPermitted if no role of the caller has a command, with what somebody types who has it."""
     take_up_roles(words)
     try:
-        roles.refuse_command(words, COMMANDS[words].roles)
+        roles_of_caller.refuse_command(words, COMMANDS[words].roles)
     except NotPermitted as refused:
         where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(())
         they = Phrase("They type: {command}", command=typed)
@@ -121,11 +121,11 @@ def refuse_command(words: str) -> None:
         raise NotPermitted(joined([str(refused), they], "{first}\n{second}")) from None
 
 
-def _on_another_host(of_command: Sequence[roles.Role]) -> str:
+def _on_another_host(of_command: Sequence[roles_of_caller.Role]) -> str:
     """Where a command is typed, if this host has not the administrator's identity, as one of the help
     desk."""
     with suppress(ConfigurationInvalid):
         identities = context.this_configuration().settings.directory.identities
-        if roles.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
+        if roles_of_caller.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
             return Phrase("on a host with the identity administrator, such as that of the nights")
     return ""

@@ -8,7 +8,7 @@ from math import sqrt
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from piactl.core.model.written import (
+from piactl.core.model.field_notes import (
     FILLED,
     GIVEN,
     Bounds,

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
-from piactl.core.model.person import Assignment, Register
-from piactl.core.model.written import (
+from piactl.core.model.field_notes import (
     ANY_TEXT,
     FILLED,
     KEY_LINE,
@@ -37,6 +35,8 @@ from piactl.core.model.written import (
     one_of,
     whole,
 )
+from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
+from piactl.core.model.person import Assignment, Register
 
 _ACCOUNTS = Section("accounts", "a mapping, {domain: ac-amiens.fr, ...}")
 _OTP = Section("otp", "{enforced_by: directory} or {enforced_by: portal}")

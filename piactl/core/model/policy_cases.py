@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
+from piactl.core.model.field_notes import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
 from piactl.core.model.person import Assignment
-from piactl.core.model.written import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
 
 
 def _read_day(text: str) -> date:

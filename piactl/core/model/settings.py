@@ -10,8 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from piactl.core.model.person import COMMON
-from piactl.core.model.written import (
+from piactl.core.model.field_notes import (
     ANY_TEXT,
     FILE,
     FILLED,
@@ -39,6 +38,7 @@ from piactl.core.model.written import (
     one_of,
     whole,
 )
+from piactl.core.model.person import COMMON
 
 _NO_NUL, _MANY = r"^[^\u0000]+$", 1_000_000_000
 _SHARE, _COUNT = Bounds("a share from 0 to 1, such as 0.05", 0, 1), whole("a count", 0, _MANY)
@@ -475,8 +475,8 @@ class Settings:
     source that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
     commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
-    which may run for `hook_seconds`. `roles`: Unix groups that have a role (`piactl.roles`) besides its own
-    group, by the name of the role.
+    which may run for `hook_seconds`. `roles`: Unix groups that have a role (`piactl.roles_of_caller`) besides
+    its own group, by the name of the role.
     `language` is the language of texts for people, "" for the language of the environment."""
 
     version: Version = field(default=1, kw_only=True)

@@ -13,7 +13,7 @@ from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal, Totals
-from piactl.core.plan.memory import LastRun
+from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.rules.desired import Rules
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from enum import Enum
 
 from piactl.core.plan.change import LOSING, Change
-from piactl.core.plan.memory import Waiting
+from piactl.core.plan.state_between_runs import Waiting
 from piactl.phrase import Phrase
 
 Values = Mapping[str, tuple[bytes, ...]]

@@ -34,7 +34,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
 from piactl.directory.filters import ANY_ENTRY
-from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = ("supportedControl namingContexts configContext monitorContext subschemaSubentry").split()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from piactl.core.plan.write import Values, Write
 from piactl.directory.client.result_codes import Result
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 
 LARGEST_MESSAGE = 256 * 1024 * 1024
 INTEGER = 0x02

@@ -27,7 +27,7 @@ from piactl.directory.client.result_codes import (
     unfinished,
 )
 from piactl.directory.dn import under
-from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import ConfigurationInvalid, DirectoryTruncated, DirectoryUnreachable, PiactlError
 
 _ONE_SERVER = (

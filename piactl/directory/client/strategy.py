@@ -37,7 +37,7 @@ from piactl.directory.client.messages import (
     result_in,
 )
 from piactl.directory.client.result_codes import Result, described
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 
 _CHUNK = 256 * 1024
 

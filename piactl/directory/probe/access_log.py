@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.phrase import Phrase
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from piactl.directory.dn import normal_dn, under
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.probe.trial_requests import Probe
 
 

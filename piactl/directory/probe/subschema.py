@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from piactl.directory import filters
 from piactl.directory.client.schema import Subschema
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_map import (
     EXPECTED_SCHEMA,
     OBJECT_CLASSES,

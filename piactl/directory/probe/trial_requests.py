@@ -26,7 +26,7 @@ from piactl.directory.client.result_codes import (
     Result,
     described,
 )
-from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import PiactlError
 
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19

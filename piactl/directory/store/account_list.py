@@ -18,7 +18,7 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
     DATA,

@@ -14,7 +14,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import RawEntry, Reader, search_each
+from piactl.directory.interfaces import RawEntry, Reader, search_each
 from piactl.directory.store.attribute_map import (
     ACCOUNT_CLASS,
     FOLLOWING_CLASSES,

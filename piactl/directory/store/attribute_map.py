@@ -18,7 +18,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import (
     CIVILITIES,
     EXCEPTION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from piactl.directory.dn import under
-from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.interfaces import RawEntry, ServerFacts
 
 CONTEXT_CSN = "contextCSN"
 

@@ -16,7 +16,7 @@ from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.foreign_changes import ANY_DEVICE

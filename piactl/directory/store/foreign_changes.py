@@ -17,7 +17,7 @@ from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.plan.write import Values
 from piactl.directory import filters
 from piactl.directory.dn import under
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
 from piactl.directory.store.records import DATA

@@ -25,7 +25,7 @@ from piactl.core.plan.write import Values, Write
 from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
-from piactl.directory.port import Outcome, RawEntry, Reader, Writer, WriteResult, write_one
+from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.phrase import Phrase
 

@@ -15,7 +15,7 @@ from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn, parted, under
-from piactl.directory.port import Changeable, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
+from piactl.directory.interfaces import Changeable, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.directory.store.typed_records import Misshapen, from_json
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 from piactl.phrase import Phrase

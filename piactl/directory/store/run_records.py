@@ -9,9 +9,9 @@ from typing import Any, TypedDict
 
 from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.memory import RunStatus
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
-from piactl.directory.port import Outcome, Reader, Writer, write_one
+from piactl.directory.interfaces import Outcome, Reader, Writer, write_one
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,

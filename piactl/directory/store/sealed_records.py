@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.records import (
     DATA,
     Record,

@@ -11,7 +11,7 @@ from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.devices import raw_delete

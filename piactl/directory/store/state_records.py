@@ -13,7 +13,7 @@ from piactl.core.plan.change import Holding
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Taken
-from piactl.core.plan.memory import (
+from piactl.core.plan.state_between_runs import (
     LastRun,
     Memory,
     RunStatus,
@@ -28,7 +28,7 @@ from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import assignment_text, read_assignment
 from piactl.directory.store.records import (
     CASES,

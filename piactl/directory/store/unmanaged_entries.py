@@ -12,7 +12,7 @@ from piactl.core.plan.adoptable import Incumbent, harmless
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
-from piactl.directory.port import RawEntry, Reader
+from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import (
     IN_ACCOUNTS,
     Entry,

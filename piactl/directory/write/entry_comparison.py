@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.plan.write import UNREADABLE, Write, WriteState, state_of_write
-from piactl.directory.port import RawEntry
+from piactl.directory.interfaces import RawEntry
 
 SECRET = frozenset({"userpassword", "oathsecret"})
 """Attributes that service identities write but cannot read, or that the server stores hashed."""

@@ -41,7 +41,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import Outcome, RawEntry, WriteResult
+from piactl.directory.interfaces import Outcome, RawEntry, WriteResult
 from piactl.directory.write.entry_comparison import (
     SECRET,
     differing,

@@ -14,8 +14,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import NewPost
 from piactl.core.plan.feed_limits import LEADING_ZEROS, ROW, SAMPLE, FeedFacts, column_warnings
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
-from piactl.core.plan.memory import SourceMemory
 from piactl.core.plan.plan import Rejection
+from piactl.core.plan.state_between_runs import SourceMemory
 from piactl.feed.feed import Feed, first_faults
 from piactl.planning.inputs.merge_feeds import SourcedFeed
 

@@ -22,8 +22,8 @@ from piactl.core.plan.identity_case import (
     stated,
     states_again,
 )
-from piactl.core.plan.memory import Memory, Waiting, bare
 from piactl.core.plan.plan import HoldCode, Rejection
+from piactl.core.plan.state_between_runs import Memory, Waiting, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
     SAME_IDENTITY,

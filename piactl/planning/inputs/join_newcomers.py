@@ -17,7 +17,7 @@ from piactl.core.plan.identity_case import (
     is_wrong_row,
     stated,
 )
-from piactl.core.plan.memory import Memory, bare
+from piactl.core.plan.state_between_runs import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
     CERTAIN,

@@ -12,7 +12,7 @@ from datetime import date
 
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
-from piactl.core.plan.memory import Memory, SourceMemory, Waiting
+from piactl.core.plan.state_between_runs import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE
 from piactl.core.rules.feed_absences import PostName
 from piactl.directory.store.special_entries import SpecialEntries

@@ -21,7 +21,7 @@ from piactl.core.plan.feed_limits import (
     record_of,
     zeros_refusal,
 )
-from piactl.core.plan.memory import Memory, SourceMemory
+from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.formats.all_formats import set_to_keep

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from piactl.core.model.person import COMMON, qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import LEADING_ZEROS
-from piactl.core.plan.memory import Memory
 from piactl.core.plan.plan import Rejection
+from piactl.core.plan.state_between_runs import Memory
 from piactl.core.rules.desired import MATRICULE
 from piactl.core.text import few
 from piactl.directory.store.account_list import Listed

@@ -15,8 +15,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.implausible_values import internal_address
 from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.memory import SourceMemory
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
+from piactl.core.plan.state_between_runs import SourceMemory
 from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name

@@ -12,7 +12,7 @@ from piactl import __version__
 from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.memory import Memory
+from piactl.core.plan.state_between_runs import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import stored_traces
 from piactl.directory.dn import normal_value
@@ -33,9 +33,9 @@ from piactl.planning.inputs.load_feeds import (
 )
 from piactl.planning.inputs.lost_zeros import Written, find_slips
 from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.planning.make_plan import Planning
 from piactl.planning.night_db import NightDb
-from piactl.planning.read_state import RunState
+from piactl.planning.plan_from_evaluations import Planning
+from piactl.planning.read_state_between_runs import RunState
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.vanished import find_vanished, recheck_vanished
 from piactl.private_files import room_on_disk

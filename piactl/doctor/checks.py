@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from piactl.watch import changes_of_others as changed_accounts
-from piactl.watch import journal_of_host as journal
-from piactl.watch import records_of_directory as records
-from piactl.watch import rights_of_identities as rights
-from piactl.watch import server_settings, servers, this_host
-from piactl.watch.findings import CheckOutcome, CheckResult
+from piactl.doctor import changes_of_others as changed_accounts
+from piactl.doctor import journal_of_host as journal
+from piactl.doctor import records_of_directory as records
+from piactl.doctor import rights_of_identities as rights
+from piactl.doctor import server_settings, servers, this_host
+from piactl.doctor.findings import CheckOutcome, CheckResult
 
 
 class Reads(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from piactl.core.model.settings import Canary, Settings
 from piactl.directory import filters
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.probe.trial_requests import ServerUnusable, accepts_bind
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.errors import SecretUnusable

@@ -16,8 +16,8 @@ from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
 from piactl.core.plan.diff import change_of, changes_of
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
-from piactl.core.plan.memory import Memory, Waiting
 from piactl.core.plan.plan import Hold, HoldCode
+from piactl.core.plan.state_between_runs import Memory, Waiting
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account

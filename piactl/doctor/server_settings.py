@@ -19,7 +19,7 @@ from piactl.directory.probe.subschema import (
 from piactl.directory.probe.trial_requests import accepts_in_clear
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
-from piactl.directory.store.groups import (
+from piactl.directory.store.group_entries import (
     GROUP_CLASS,
     LISTING_CLASS,
     MEMBERS,
@@ -27,12 +27,7 @@ from piactl.directory.store.groups import (
     group_name,
     shown_members,
 )
-from piactl.phrase import counted
-from piactl.resources import slapd_folder
-from piactl.runs.run_checks import PUT_BACK
-from piactl.runs.run_lock import MARGIN
-from piactl.runs.server_clock import ClockReading
-from piactl.watch.findings import (
+from piactl.doctor.findings import (
     UPGRADE_PAGE,
     CheckResult,
     error,
@@ -41,7 +36,12 @@ from piactl.watch.findings import (
     warning,
     worst,
 )
-from piactl.watch.servers import UNPROTECTED, UNSEEN, Server
+from piactl.doctor.servers import UNPROTECTED, UNSEEN, Server
+from piactl.phrase import counted
+from piactl.resources import slapd_folder
+from piactl.runs.run_checks import PUT_BACK
+from piactl.runs.run_lock import MARGIN
+from piactl.runs.server_clock import ClockReading
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _CANNOT = "unknown: cn=config is not readable"

@@ -36,6 +36,16 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import cases_in, read_memory
+from piactl.doctor.canaries import try_canaries
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import (
+    UPGRADE_PAGE,
+    CheckResult,
+    fine,
+    first_ones,
+    skipped,
+    worst,
+)
 from piactl.helpdesk.key_rotation import key_needs, need_words
 from piactl.helpdesk.limits import (
     operations_dn,
@@ -47,16 +57,6 @@ from piactl.phrase import counted
 from piactl.runs.approvals import read_approvals
 from piactl.runs.run_checks import read_announced
 from piactl.runs.run_lock import LONGEST, MARGIN, read_lock
-from piactl.watch.canaries import try_canaries
-from piactl.watch.content import Content
-from piactl.watch.findings import (
-    UPGRADE_PAGE,
-    CheckResult,
-    fine,
-    first_ones,
-    skipped,
-    worst,
-)
 
 _FEW_LEFT = 0.1
 """The share of the range of uidNumbers below which few are left."""

@@ -12,16 +12,16 @@ from pathlib import Path
 from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import DirectorySettings
+from piactl.directory.interfaces import Reader
 from piactl.directory.open import open_reader
-from piactl.directory.port import Reader
+from piactl.doctor.checks import CHECKS, Check, Reads
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import CheckOutcome, CheckResult, error, skipped
+from piactl.doctor.servers import Server
+from piactl.doctor.this_host import policy_in
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.private_files import may_not, run_as
-from piactl.watch.checks import CHECKS, Check, Reads
-from piactl.watch.content import Content
-from piactl.watch.findings import CheckOutcome, CheckResult, error, skipped
-from piactl.watch.servers import Server
-from piactl.watch.this_host import policy_in
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 

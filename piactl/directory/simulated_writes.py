@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from piactl.core.plan.write import Values, Write
 from piactl.directory.client.filter_matching import DN, LowValues, matching
 from piactl.directory.dn import normal_dn, parted
-from piactl.directory.port import Outcome, RawEntry, Reader, ServerFacts, WriteResult
+from piactl.directory.interfaces import Outcome, RawEntry, Reader, ServerFacts, WriteResult
 
 _CSN = "entryCSN"
 

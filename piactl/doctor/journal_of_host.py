@@ -12,6 +12,9 @@ from piactl.caller import this_user
 from piactl.core.model.settings import IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
+from piactl.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.host_secrets import identity_password
 from piactl.journal import verify
@@ -19,12 +22,9 @@ from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.phrase import counted
-from piactl.roles import held
+from piactl.roles_of_caller import held
 from piactl.runs.journal_heads import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet
-from piactl.watch.content import Content
-from piactl.watch.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
-from piactl.watch.this_host import doctor_as, may_write, nearest_folder
 
 NEWEST = 20_000
 """So many lines at the end of the newest file are verified; `journal verify` takes all."""

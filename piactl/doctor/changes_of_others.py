@@ -22,11 +22,11 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.found_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
 from piactl.planning.vanished import recheck_vanished, vanished_words
-from piactl.watch.content import Content
-from piactl.watch.findings import CheckResult, first_ones, worst
 
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 

@@ -18,10 +18,10 @@ from piactl.core.model.account import State
 from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
-from piactl.core.rules.group_definitions import ANYWHERE, Group
+from piactl.core.rules.groups_of_policy import ANYWHERE, Group
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
-from piactl.directory.port import Reader
+from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 

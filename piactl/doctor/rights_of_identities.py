@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from piactl.core.credentials.credentials import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.memory import ServerIdentity
+from piactl.core.plan.state_between_runs import ServerIdentity
 from piactl.core.plan.write import Values
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
@@ -37,14 +37,14 @@ from piactl.directory.store.records import (
     UnreadableRecords,
 )
 from piactl.directory.store.state_records import LAST_RUN
+from piactl.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
+from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password
 from piactl.phrase import counted
 from piactl.processes import process_began, this_place
 from piactl.runs.known_server import written_elsewhere
 from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
-from piactl.watch.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
-from piactl.watch.servers import UNPROTECTED, Server
 
 _EVERYBODY = re.compile(r'by\s+set(\.\w+)?="this/-1/piactlProtected & \[TRUE\]"\s+read', re.IGNORECASE)
 _RIGHTS = "Compare the access rules with slapd/slapd.conf.in; their order matters."

@@ -29,7 +29,6 @@ from piactl.core.plan.losses import (
     taken_after,
     taken_lately,
 )
-from piactl.core.plan.memory import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.plan.plan import (
     AbsentAssignment,
     Basis,
@@ -41,6 +40,7 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
+from piactl.core.plan.state_between_runs import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, numbered, take
 from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired import MATRICULE, Desired, Rules
@@ -49,6 +49,7 @@ from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted
+from piactl.planning.account_writes import PlanRows, devices_at_no_device
 from piactl.planning.drift_fates import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.group_changes import plan_groups
@@ -58,10 +59,9 @@ from piactl.planning.inputs.find_cases import row_is_gone
 from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_rows import PlanRows, devices_at_no_device
-from piactl.planning.plan_table import PlanTable
-from piactl.planning.read_state import RunState
+from piactl.planning.read_state_between_runs import RunState
 from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.rows_on_disk import PlanTable
 from piactl.planning.sponsors import ADVICE, leaving_sponsors
 from piactl.planning.vanished import taken_names, vanished_drift
 

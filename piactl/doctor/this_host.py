@@ -14,14 +14,14 @@ from piactl.config.register import read_register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import no_own_guards
+from piactl.doctor.facts import Content
+from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError
 from piactl.host_secrets import identity_password
 from piactl.phrase import counted
 from piactl.private_files import run_as
-from piactl.roles import GROUPS, SERVICE_USER, held, may_use
+from piactl.roles_of_caller import GROUPS, SERVICE_USER, held, may_use
 from piactl.sudo_rules import SUDOERS, read_sudo_rules
-from piactl.watch.content import Content
-from piactl.watch.findings import CheckResult, error, fine, skipped, warning, worst
 
 _PROGRAM = "/usr/bin/piactl"
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from piactl.core.plan.memory import Memory
+from piactl.core.plan.state_between_runs import Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.probe.subschema import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
