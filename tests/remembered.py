@@ -22,9 +22,9 @@ from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
 from piactl.config.strict_yaml import read_content
+from piactl.doctor import examine, this_host
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.folder import socket_uri
-from piactl.doctor import examine, this_host
 
 
 def remember_configurations() -> None:

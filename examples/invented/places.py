@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from piactl.core.model.person import uai_letter
+from piactl.core.model.establishment import uai_letter
 
 HEADER = ("uai", "nom", "nature", "degre", "secteur", "commune")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from piactl.core.model.person import Register
+from piactl.core.model.establishment import Register
 from piactl.core.plan.feed_quality import (
     COMPONENTS,
     FATES,

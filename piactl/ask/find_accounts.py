@@ -15,8 +15,8 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from piactl.core.model.account import LIVE, Account, State
+from piactl.core.model.establishment import words_of
 from piactl.core.model.overrides import sponsor_of
-from piactl.core.model.person import words_of
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import Career
 from piactl.core.rules.desired import Rules

@@ -12,7 +12,7 @@ from typing import Any
 
 from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
 from piactl.ask.forecast_nights import Forecast, day_row, first_night
-from piactl.core.model.person import Register
+from piactl.core.model.establishment import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import HELD, WINDOW, Kind

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import read_content
-from piactl.core.model.person import Establishment, Register, read_uai
+from piactl.core.model.establishment import Establishment, Register, read_uai
 from piactl.errors import ConfigurationInvalid, Mistake
 from piactl.phrase import counted
 

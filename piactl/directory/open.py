@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
-from piactl.directory.client.reader import DirectoryReader, Link
+from piactl.directory.client.reader import DirectoryReader
+from piactl.directory.client.usable_server import Link
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write, WriteState
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
-from piactl.directory.client.reader import shown_uri
+from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry

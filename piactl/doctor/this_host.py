@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from piactl.caller import user_name
 from piactl.config.read_policy import policy_warnings
@@ -21,7 +20,7 @@ from piactl.host_secrets import identity_password
 from piactl.phrase import counted
 from piactl.private_files import run_as
 from piactl.roles_of_caller import GROUPS, SERVICE_USER, held, may_use
-from piactl.sudo_rules import SUDOERS, read_sudo_rules
+from piactl.sudo_rules import SUDOERS, read_sudo_rules, too_wide
 
 _PROGRAM = "/usr/bin/piactl"
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
@@ -128,7 +127,7 @@ def sudo(
     found = read_sudo_rules(sudoers)
     if found.invalid:
         errors.append("the rules of sudo are not valid: run `visudo -c`")
-    errors += _too_wide(found.rules or {})
+    errors += too_wide(found.rules or {}, _PROGRAM, SERVICE_USER)
     if found.rules is None and not (errors or warnings):
         return skipped(found.why)
     return worst(errors, warnings, _ADVICE, f"nothing but {_PROGRAM}, as {SERVICE_USER}")
@@ -144,38 +143,6 @@ def _groups_of_others(settings: Settings, file: Path) -> list[str]:
         for role, group in named
         if group not in local
     ]
-
-
-def _too_wide(rules: Mapping[str, Any]) -> list[str]:
-    """The rules that let somebody run anything but piactl as its user, or set variables for it, such as
-    LD_PRELOAD, which runs code of theirs beside the passwords."""
-    wide = []
-    if _sets_variables(rules.get("Defaults", [])):
-        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
-    for rule in rules.get("User_Specs", []):
-        people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
-        for part in rule.get("Cmnd_Specs", []):
-            if not _runs_as_piactl(part.get("runasusers", [])):
-                continue
-            for command in part.get("Commands", []):
-                words = str(command.get("command", "")).split()
-                if words[:1] != [_PROGRAM] and not command.get("negated"):
-                    wide.append(f"{people} may run {' '.join(words)} as {SERVICE_USER}")
-            if _sets_variables([part]):
-                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {SERVICE_USER}")
-    return wide
-
-
-def _runs_as_piactl(users: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a rule is for the user of piactl; one for all users is for root, too, who has everything."""
-    names = {str(user.get("username", "")) for user in users if not user.get("negated")}
-    numbers = {user_name(user["userid"]) for user in users if "userid" in user}
-    all_but_root = "ALL" in names and any(user.get("negated") for user in users)
-    return SERVICE_USER in names | numbers or all_but_root
-
-
-def _sets_variables(parts: Iterable[Mapping[str, Any]]) -> bool:
-    return any(option.get("setenv") is True for part in parts for option in part.get("Options", []))
 
 
 def nearest_folder(path: Path) -> Path:

@@ -19,6 +19,7 @@ from piactl.core.model.account import (
     is_shut,
     merged_into,
 )
+from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import DigestKeys, read_numen
 from piactl.core.model.overrides import (
     Override,
@@ -29,7 +30,7 @@ from piactl.core.model.overrides import (
     sponsor_of,
 )
 from piactl.core.model.periods import civil
-from piactl.core.model.person import COMMON, Assignment, Register, qualified, read_matricule
+from piactl.core.model.person import COMMON, Assignment, qualified, read_matricule
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift

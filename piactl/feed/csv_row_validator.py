@@ -12,9 +12,9 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
+from piactl.feed.encoding import CODECS, undecodable
 from piactl.feed.header import (
     BLANKS,
-    CODECS,
     COLUMNS,
     REQUIRED,
     SUSPECT,
@@ -23,7 +23,6 @@ from piactl.feed.header import (
     UnclosedQuote,
     split_record,
     text_fault,
-    undecodable,
     unquoted_formulas,
 )
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule

@@ -21,6 +21,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import BrokenRow, Faults, FieldTooLong, Row, RowValidator, without_end
+from piactl.feed.encoding import CODECS, likely_encoding
 from piactl.feed.error_codes import Refusal, refusal, refused
 from piactl.feed.feed import (
     Feed,
@@ -32,13 +33,11 @@ from piactl.feed.feed import (
 from piactl.feed.feed_file import digest_of_feed, open_feed
 from piactl.feed.formats.rows import OpenFeed, file_order
 from piactl.feed.header import (
-    CODECS,
     COLUMNS,
     HEAD,
     ColumnLayout,
     UnclosedQuote,
     is_wholesale,
-    likely_encoding,
     other_header,
     other_kind,
     read_layout,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Container, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from piactl.core.model.establishment import read_uai
 from piactl.core.model.keyed_digests import read_numen
-from piactl.core.model.person import COMMON, qualified, read_uai
+from piactl.core.model.person import COMMON, qualified
 from piactl.core.naming.names import without_invisible
 from piactl.feed.header import shown
 from piactl.phrase import Phrase, joined

@@ -6,8 +6,11 @@ The changes do not depend on it, and failures are reported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
+from pathlib import Path
 
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
@@ -16,7 +19,8 @@ from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.edits.found_accounts import AccountStore
 from piactl.edits.merge_split_rekey import finish_merges
-from piactl.errors import DirectoryRefused
+from piactl.errors import DirectoryRefused, Exit
+from piactl.feed.feed_file import digest_of_feed
 from piactl.helpdesk.limits import forget_old_attempts
 from piactl.helpdesk.second_person import forget_old_requests
 from piactl.phrase import Phrase, counted
@@ -96,3 +100,30 @@ def _written(run: Run, writes: Sequence[Write], where: str) -> int:
             )
         )
     return len(writes) - len(done.problems)
+
+
+def move_applied_feeds(read: Sequence[tuple[str, Path]], folder: Path, say: Callable[[str], None]) -> int:
+    """Moves the applied feeds, and each .md5 beside one, to `folder`. One that is not as it was read stays;
+    a file of the same name there is numbered. `say` gets what could not be moved. Returns the exit code."""
+    code = Exit.DONE
+    for digest, path in read:
+        if digest_of_feed(path) != digest:
+            say(Phrase("{path}: was changed after it was read, and stays", path=path))
+            continue
+        moved = folder / path.name
+        free = (folder / f"{path.name}.~{number}~" for number in count(1))
+        try:
+            if os.path.lexists(moved):
+                moved.rename(next(name for name in free if not os.path.lexists(name)))
+            path.rename(moved)
+        except OSError as error:
+            say(
+                Phrase(
+                    "{path}: was applied, and cannot be moved to {folder} ({reason}): move it yourself",
+                    path=path,
+                    folder=folder,
+                    reason=error.strerror,
+                )
+            )
+            code = Exit.PARTLY
+    return int(code)

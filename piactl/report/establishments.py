@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from piactl.core.model.person import Register
+from piactl.core.model.establishment import Register
 from piactl.report.escaping import shown
 from piactl.translation import translate
 

@@ -39,6 +39,7 @@ from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.phrase import Phrase, joined
 from piactl.planning.ready_plan import ReadyPlan, Writes
+from piactl.runs.old_records import delete_old_records
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
     check_date,
@@ -47,7 +48,7 @@ from piactl.runs.run_checks import (
     require_schema,
     settings_digest,
 )
-from piactl.runs.undo_log import keep_undo, prune
+from piactl.runs.undo_log import keep_undo
 from piactl.runs.unfinished_runs import made_late
 from piactl.runs.write_ahead import BATCH, JournalledWriting
 
@@ -195,7 +196,7 @@ def _clear_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
         entries.extend(entries_of(run.writer, state))
         for misplaced in misplaced_entries(entries, state):
             run.unreadable.add(misplaced)
-        prune(run, entries, settings.keep_undo_days, settings.keep_runs_days)
+        delete_old_records(run, entries, settings.keep_undo_days, settings.keep_runs_days)
 
     _keep_house(run, prune_runs)
     names = {normal_dn(entry.dn) for entry in entries} - {normal_dn(run.places.clock)}

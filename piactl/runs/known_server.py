@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from piactl.caller import this_user
 from piactl.core.model.settings import Settings
 from piactl.core.plan.state_between_runs import LastRun, ServerIdentity, began_at
-from piactl.directory.client.reader import shown_uri
+from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, UUID

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.core.model.establishment import Establishment
 from piactl.core.model.guard_limits import Guard, Limit
-from piactl.core.model.person import Assignment, Establishment
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Position, When
 from piactl.core.plan.guards import guards_on
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piactl.config.register import read_register
-from piactl.core.model.person import Establishment
+from piactl.core.model.establishment import Establishment
 
 HEADER = "uai;nom;nature;degre;secteur;commune\n"
 

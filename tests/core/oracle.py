@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import State
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.establishment import Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Profile, Service
 
 Right = tuple[str, str]

@@ -11,7 +11,8 @@ from datetime import date, timedelta
 
 from hypothesis import strategies as st
 
-from piactl.core.model.person import Assignment, Establishment, Register
+from piactl.core.model.establishment import Establishment, Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 
 UAIS = ("0800009A", "0800010B", "0801616X")

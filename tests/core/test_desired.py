@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 
 from piactl.core.model.account import Account, State
+from piactl.core.model.establishment import Establishment
 from piactl.core.model.keyed_digests import DigestKeys, read_numen
-from piactl.core.model.person import Assignment, Establishment, Person
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.naming.names import TakenNames
 from piactl.core.plan.diff import effect_on, home_establishments

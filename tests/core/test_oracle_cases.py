@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from piactl.core.model.person import Assignment, Establishment
+from piactl.core.model.establishment import Establishment
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career_of
 

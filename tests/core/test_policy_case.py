@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import date
 
 from piactl.core.explain.policy_case import case_problems
-from piactl.core.model.person import Assignment, Establishment
+from piactl.core.model.establishment import Establishment
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Profile, Service, When
 from piactl.core.model.policy_cases import PolicyCase
 

@@ -41,7 +41,7 @@ from piactl.cli.framework.options import (
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
-from piactl.core.model.person import read_establishment
+from piactl.core.model.establishment import read_establishment
 from piactl.directory.store.accounts import Entry
 from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
 from piactl.errors import Exit, NotFound, UsageError

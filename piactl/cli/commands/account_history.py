@@ -47,8 +47,8 @@ from piactl.cli.framework.options import (
     read_period,
 )
 from piactl.clock import utc_now
+from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
-from piactl.core.model.person import Register
 from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
 from piactl.edits.found_accounts import case_rows, find_entry

@@ -9,7 +9,7 @@ import typer
 from piactl.cli.framework.context import show_rows, this_configuration
 from piactl.cli.framework.options import Output
 from piactl.config.register import FIELDS
-from piactl.core.model.person import establishments_named
+from piactl.core.model.establishment import establishments_named
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound
 from piactl.phrase import Phrase

@@ -1,4 +1,4 @@
-"""`init`: the files of a first configuration; `sandbox start|stop|status`: a private slapd for trials."""
+"""`init`: the files of a first configuration."""
 
 from __future__ import annotations
 
@@ -17,52 +17,7 @@ from piactl.phrase import Phrase
 from piactl.private_files import refuse_output
 from piactl.resources import schemas_folder, slapd_folder
 from piactl.roles_of_caller import SERVICE_USER
-from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 from piactl.trials.first_configuration import FILES, write_first_files
-
-Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
-
-
-def start(folder: Folder = "piactl-sandbox") -> int:
-    """Start the sandbox; create it if it does not exist. A running sandbox is left alone.
-
-    Example: piactl sandbox start --dir trial
-    """
-    refuse_output("--dir", folder)
-    status = start_sandbox(Path(folder))
-    say("started" if status.changed else "already running")
-    _print(status)
-    say(f"To use it: export PIACTL_CONFIG={status.configuration}")
-    return int(Exit.DONE)
-
-
-def stop(folder: Folder = "piactl-sandbox") -> int:
-    """Stop the sandbox. Its data stay.
-
-    Example: piactl sandbox stop --dir trial
-    """
-    status = stop_sandbox(Path(folder))
-    say("stopped" if status.changed else "not running")
-    return int(Exit.DONE)
-
-
-def status(folder: Folder = "piactl-sandbox") -> int:
-    """Show whether the sandbox runs, and where.
-
-    Example: piactl sandbox status --dir trial
-    """
-    _print(sandbox_status(Path(folder)))
-    return int(Exit.DONE)
-
-
-def _print(status: SandboxStatus) -> None:
-    lines = [f"{'running' if status.running else 'stopped'}  {status.folder}"]
-    if status.pid:
-        lines.append(f"pid      {status.pid}")
-    lines += [f"server   {uri}" for uri in status.uris]
-    lines.append(f"config   {status.configuration}")
-    put(line + "\n" for line in lines)
-
 
 _NEXT = """\
 Next steps (docs/administration.md has the details):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +48,8 @@ from piactl.directory.interfaces import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
-from piactl.feed.feed_file import digest_of_feed
 from piactl.journal import Order
+from piactl.night.housekeeping import move_applied_feeds
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import Accepted
@@ -224,7 +222,7 @@ def _run(
         say(joined([str(lost), see], "{first}\n{second}"))
         code = int(lost.exit_code)
     if move_applied and (code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds)):
-        moved = _move_applied(report.feeds, Path(move_applied))
+        moved = move_applied_feeds(report.feeds, Path(move_applied), say)
         code = code or moved
     overdue = ready.plan.cases.get("overdue", 0)
     if code == Exit.DONE and overdue:
@@ -233,33 +231,6 @@ def _run(
         say(Phrase("{cases} for more than {days}: piactl match list", cases=cases, days=since))
         code = int(Exit.PARTLY)
     return code, ready, done
-
-
-def _move_applied(read: Sequence[tuple[str, Path]], folder: Path) -> int:
-    """Moves the applied feeds, and each .md5 beside one, to `folder`. One that is not as it was read stays;
-    a file of the same name there is numbered. Returns the exit code."""
-    code = Exit.DONE
-    for digest, path in read:
-        if digest_of_feed(path) != digest:
-            say(Phrase("{path}: was changed after it was read, and stays", path=path))
-            continue
-        moved = folder / path.name
-        free = (folder / f"{path.name}.~{number}~" for number in count(1))
-        try:
-            if os.path.lexists(moved):
-                moved.rename(next(name for name in free if not os.path.lexists(name)))
-            path.rename(moved)
-        except OSError as error:
-            say(
-                Phrase(
-                    "{path}: was applied, and cannot be moved to {folder} ({reason}): move it yourself",
-                    path=path,
-                    folder=folder,
-                    reason=error.strerror,
-                )
-            )
-            code = Exit.PARTLY
-    return int(code)
 
 
 def _metrics(

@@ -65,7 +65,7 @@ from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unpro
 from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_output
-from piactl.report.account_text import DEVICE_COLUMNS, devices_text
+from piactl.report.device_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translate
 
 CodeFile = Annotated[

@@ -20,7 +20,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
 from piactl.clock import utc_now
-from piactl.directory.client.reader import shown_uri
+from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.interfaces import Reader
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.journal import who

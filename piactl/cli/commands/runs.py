@@ -1,4 +1,4 @@
-"""`runs list|show|rewind`: the runs, and the day of the last one; `status`: one screen to look at first."""
+"""`runs list|show|rewind`: the runs, and the day of the last one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.status import status_view
 from piactl.cli.commands.nightly import page_of_run, read_holds
 from piactl.cli.framework.command_run import new_order, run_of
 from piactl.cli.framework.context import (
@@ -29,13 +28,11 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import (
-    AsOf,
     Form,
     Output,
     OwnColumns,
     PageOutput,
     Reason,
-    ShowOutput,
     day_option,
     need_reason,
 )
@@ -45,7 +42,6 @@ from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import read_kept_plan
-from piactl.report.status_text import status_text
 from piactl.report.table import numbers
 from piactl.runs.rewind_day import rewind as set_back
 from piactl.translation import translate_word
@@ -200,24 +196,3 @@ def _plain_item(item: object) -> str:
     if "digest" in item:
         return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
     return joined((str(item.get(part, "")) for part in ("uid", "outcome", "message")), "{first}: {second}")
-
-
-def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
-    """Show on one screen what an administrator looks at first. Writes nothing.
-
-    The last runs, the age of the feeds, open decisions, overrides and exceptions that end within seven
-    days, the counts of the guards in their window, and the changes that are due within seven days. `doctor`
-    checks the rest.
-
-    Example: piactl status
-    """
-    configuration = this_configuration()
-    with reading(configuration) as reader:
-        view = status_view(
-            configuration.accounts(reader, as_of),
-            configuration.settings,
-            utc_now(),
-            say,
-        )
-    show_views([view], status_text, tuple(view), output, single=True)
-    return int(Exit.DONE)

@@ -83,7 +83,7 @@ COMMANDS: Mapping[str, Command] = {
     "recover": Command(
         "recover", "recover", "Show runs that the directory lacks, and accept the loss.", _ADMINISTRATOR
     ),
-    "status": Command("runs", "status", "Show the last runs, what waits, and what comes next.", _READING),
+    "status": Command("status", "status", "Show the last runs, what waits, and what comes next.", _READING),
     "doctor": Command("doctor", "doctor", "Check everything that piactl relies on.", _ADMINISTRATOR),
     "roles": Command("roles", "roles", "Show who you are for piactl, and what you may do.", EVERYBODY),
     "forecast": Command(
@@ -254,9 +254,9 @@ COMMANDS: Mapping[str, Command] = {
     "journal close": Command("journal", "close", "Close the journals that other Unix users had.", _ROOT),
     "events": Command("events", "events", "Show what became of accounts, for other programs.", _NIGHTS),
     "completion": Command("completion", "completion", "Print the completion script for a shell.", EVERYBODY),
-    "sandbox start": Command("init", "start", "Start the sandbox; create it if it does not exist.", _ROOT),
-    "sandbox stop": Command("init", "stop", "Stop the sandbox; its data stay.", _ROOT),
-    "sandbox status": Command("init", "status", "Show whether the sandbox runs, and where.", _ROOT),
+    "sandbox start": Command("sandbox", "start", "Start the sandbox; create it if it does not exist.", _ROOT),
+    "sandbox stop": Command("sandbox", "stop", "Stop the sandbox; its data stay.", _ROOT),
+    "sandbox status": Command("sandbox", "status", "Show whether the sandbox runs, and where.", _ROOT),
 }
 
 

@@ -11,8 +11,9 @@ from piactl.clock import civil_today
 from piactl.config.read_policy import policy_of
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register, register_digest
+from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import DigestKeys
-from piactl.core.model.person import COMMON, Register
+from piactl.core.model.person import COMMON
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules, rules_of

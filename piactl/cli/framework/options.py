@@ -18,7 +18,7 @@ import typer
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.model.person import read_establishment, read_uai
+from piactl.core.model.establishment import read_establishment, read_uai
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import read_json
 from piactl.errors import ReasonMissing, UsageError

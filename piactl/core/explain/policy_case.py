@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from piactl.core.model.account import State
-from piactl.core.model.person import Register
+from piactl.core.model.establishment import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.policy_cases import PolicyCase
 from piactl.core.rules.career import career_of

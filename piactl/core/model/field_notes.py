@@ -14,7 +14,7 @@ from datetime import date
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
-from piactl.core.model.person import read_uai
+from piactl.core.model.establishment import read_uai
 
 
 class Mark(Enum):

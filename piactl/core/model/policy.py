@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
+from piactl.core.model.establishment import Register
 from piactl.core.model.field_notes import (
     ANY_TEXT,
     FILLED,
@@ -36,7 +37,7 @@ from piactl.core.model.field_notes import (
     whole,
 )
 from piactl.core.model.guard_limits import Guard, GuardPeriod, WrittenGuards
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import Assignment
 
 _ACCOUNTS = Section("accounts", "a mapping, {domain: ac-amiens.fr, ...}")
 _OTP = Section("otp", "{enforced_by: directory} or {enforced_by: portal}")

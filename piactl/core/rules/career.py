@@ -11,9 +11,10 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from piactl.core.model.account import Account, Lock, Right, ServiceException, State, right_text
+from piactl.core.model.establishment import Register
 from piactl.core.model.overrides import Override, closings, next_end, overridden, running
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.lifecycle import (
     BEGINNING,

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import Account
+from piactl.core.model.establishment import Register
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden, running
 from piactl.core.model.periods import ordinal
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position
 from piactl.core.rules.lifecycle import Post, endings_of, posts_of
 

@@ -19,6 +19,7 @@ from piactl.core.model.account import (
     State,
     amended,
 )
+from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -30,7 +31,7 @@ from piactl.core.model.overrides import (
     with_hr_name,
 )
 from piactl.core.model.periods import civil
-from piactl.core.model.person import Assignment, Person, Register
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings, Settings
 from piactl.core.naming.implausible_values import names_problem

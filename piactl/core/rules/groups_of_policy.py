@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from piactl.core.model.person import Register
+from piactl.core.model.establishment import Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import local_profile
 

@@ -13,8 +13,9 @@ from datetime import date
 from typing import NamedTuple
 
 from piactl.core.model.account import State
+from piactl.core.model.establishment import Register
 from piactl.core.model.periods import OPEN, Period, difference, intersection, ordinal, union
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Service
 
 UNKNOWN_POSITION = Position("", keeps=frozenset())

@@ -7,8 +7,9 @@ from datetime import date
 from typing import NamedTuple
 
 from piactl.core.model.account import Right, ServiceException, State
+from piactl.core.model.establishment import Register
 from piactl.core.model.periods import OPEN, civil, holding
-from piactl.core.model.person import Assignment, Register
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Service
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import Ending, Post

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
-from piactl.core.model.person import Establishment
+from piactl.core.model.establishment import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.groups_of_policy import ANYWHERE, Group

@@ -27,7 +27,7 @@ from piactl.directory.client.messages import (
     assertion_control,
     csn_in,
 )
-from piactl.directory.client.reader import DirectoryReader, Link
+from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,
@@ -40,6 +40,7 @@ from piactl.directory.client.result_codes import (
     refusal,
 )
 from piactl.directory.client.strategy import Deadline
+from piactl.directory.client.usable_server import Link
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult
 from piactl.directory.write.entry_comparison import (
@@ -167,7 +168,7 @@ class WriteQueue:
 
 
 class PipelinedWriter(DirectoryReader):
-    """The Writer of `port`, with up to `in_flight` requests sent and not yet reported.
+    """The Writer of `interfaces`, with up to `in_flight` requests sent and not yet reported.
 
     In a modify, a `delete` of no values replaces whatever the attribute has. Values that cannot be read
     (passwords) are written like this.

@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 from piactl.core.model.account import Account
-from piactl.core.model.person import Assignment, Person, Register
+from piactl.core.model.establishment import Register
+from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.implausible_values import internal_address

@@ -1,0 +1,76 @@
+"""The one-time-code devices of an account, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from piactl.core.credentials.totp_devices import PERIOD, clock_words
+from piactl.phrase import Phrase
+from piactl.report.account_text import View
+from piactl.report.escaping import shown
+from piactl.translation import translate, translate_word
+
+DEVICE_COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
+
+
+def devices_text(view: View, timezone: str) -> str:
+    """The devices of one account; times are in `timezone`, to the minute."""
+    return "".join(f"{shown(line)}\n" for line in _device_lines(view, ZoneInfo(timezone)))
+
+
+def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
+    facts = {"uid": view["uid"], "state": translate_word(view["state"]), "login": _device_login(view)}
+    yield translate(Phrase("{uid}: {state}, {login}", **facts))
+    if not view["devices"]:
+        none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
+        yield f"  {translate(none)}"
+    for device in view["devices"]:
+        yield from _one_device(view["uid"], device, zone)
+    names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
+    if names:
+        yield "  " + translate(Phrase("services that ask for a code: {names}", names=names))
+    if view["blocked"]:
+        blocked = ", ".join(view["blocked"])
+        yield "  " + translate(Phrase("BLOCKED while no device is in force: {services}", services=blocked))
+
+
+def _device_login(view: View) -> str:
+    if view["refused_by"]:
+        return {
+            "closure": Phrase("logging in is REFUSED: the account is closed"),
+            "lock": Phrase("logging in is REFUSED: the account is locked"),
+            "device": Phrase("logging in is REFUSED: its device is suspended"),
+        }[view["refused_by"]]
+    if view["enforced_by"] == "portal":
+        return Phrase("the portal asks for codes, not the directory")
+    return {
+        "password": Phrase("logs in with the password alone"),
+        "password and code": Phrase("logs in with the password followed by a code"),
+    }[view["login"]]
+
+
+def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
+    uses = {
+        "waits": Phrase("waits: piactl otp verify {uid}", uid=uid),
+        "left over": Phrase("left over from an interrupted command"),
+    }
+    use = str(device["use"])
+    yield f"  {device['device']}  {translate_word(uses.get(use, use))}"
+    made = Phrase("{time} by {by}", time=_minute(device["made"], zone), by=device["by"])
+    clock = clock_words(device["drift_seconds"] // PERIOD)
+    rows = [
+        ("made", made),
+        ("verified", _minute(device["verified"], zone)),
+        ("suspended", _minute(device["suspended"], zone)),
+        (Phrase("last code"), _minute(device["last_use"], zone) or Phrase("never")),
+        ("clock", Phrase("right") if clock == "none" else clock),
+    ]
+    for name, value in rows:
+        if value:
+            yield f"    {translate_word(name):<10} {translate(value)}"
+
+
+def _minute(text: str | None, zone: ZoneInfo) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d %H:%M}" if text else ""
