@@ -7,7 +7,7 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.directory.store.accounts import Unreadable, read_accounts_with
-from piactl.edits.found_accounts import AccountStore, exception_rows, override_rows
+from piactl.edits.read_accounts import AccountStore, exception_rows, override_rows
 
 ReportUnreadable = Callable[[str], None]
 

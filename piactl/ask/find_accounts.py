@@ -23,7 +23,7 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import search_words
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
-from piactl.edits.found_accounts import (
+from piactl.edits.read_accounts import (
     AccountStore,
     account_views,
     all_entries,

@@ -22,7 +22,7 @@ from piactl.directory.simulated_writes import WrittenOver
 from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
-from piactl.edits.found_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
+from piactl.edits.read_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import ScannedFeeds
 from piactl.planning.night_db import NightDb

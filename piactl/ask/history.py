@@ -20,7 +20,7 @@ from piactl.directory.probe.access_log import LoggedWrite, find_logs, writes_sin
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
-from piactl.edits.found_accounts import AccountStore, find_named
+from piactl.edits.read_accounts import AccountStore, find_named
 from piactl.errors import PiactlError
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes, csns_since
 from piactl.phrase import Phrase, counted, joined

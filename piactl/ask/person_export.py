@@ -26,7 +26,7 @@ from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import PERSON, read_memory
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.found_accounts import AccountStore, find_entry, lock_row
+from piactl.edits.read_accounts import AccountStore, find_entry, lock_row
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.helpdesk.limits import ProofKind, read_attempts

@@ -25,7 +25,7 @@ from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import DirectoryOlder, JournalMissing
 from piactl.helpdesk.second_person import Requests
 from piactl.journal import who

@@ -13,7 +13,7 @@ _CSN = "entryCSN"
 
 
 class WrittenOver:
-    """The Reader of `interfaces` over `real`. Memory grows with the entries that are taken and written, not with
+    """The Reader over `real`. Memory grows with the entries that are taken and written, not with
     the directory."""
 
     def __init__(self, real: Reader) -> None:

@@ -24,7 +24,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
-from piactl.edits.found_accounts import AccountStore, all_entries, readable
+from piactl.edits.read_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
 from piactl.planning.vanished import recheck_vanished, vanished_words
 

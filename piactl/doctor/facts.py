@@ -20,7 +20,7 @@ from piactl.core.rules.desired import rules_of
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
 from piactl.host_secrets import read_own_keys
 

@@ -18,7 +18,7 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Writer
 from piactl.directory.store.accounts import Entry
-from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone

@@ -25,8 +25,8 @@ from piactl.directory.store.records import DATA, Places, parsed, record_write, r
 from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import owner_of, prepare
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_fates import held_words

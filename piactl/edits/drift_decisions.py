@@ -22,8 +22,8 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete
 from piactl.directory.store.foreign_changes import PROPERLY, read_foreign_devices
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, all_entries, find_entry
 from piactl.edits.one_off_change import guarded, intended, prepared_account
+from piactl.edits.read_accounts import AccountStore, all_entries, find_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.account_writes import RESTORED

@@ -45,8 +45,8 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.edits.batch import Batch, PreparedAccount
 from piactl.edits.case_decisions import case_row, stored_case
-from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined

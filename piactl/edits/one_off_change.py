@@ -36,7 +36,7 @@ from piactl.directory.store.foreign_changes import MULTIPLE
 from piactl.directory.store.password_state import removal_write
 from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, career_and_status
+from piactl.edits.read_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
 from piactl.planning.account_writes import planned_row

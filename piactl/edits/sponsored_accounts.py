@@ -17,8 +17,8 @@ from piactl.core.naming.implausible_values import internal_address
 from piactl.core.rules.desired import Subject, desired_account, name_problem
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch
-from piactl.edits.found_accounts import AccountStore, find_entry
 from piactl.edits.one_off_change import intended, owner_of, prepare
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
 from piactl.phrase import Phrase, joined

@@ -35,7 +35,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
 from piactl.directory.store.group_entries import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
-from piactl.edits.found_accounts import career_and_status
+from piactl.edits.read_accounts import career_and_status
 from piactl.phrase import Phrase
 from piactl.planning.account_writes import changes_of_write
 from piactl.planning.drift_fates import decided, held_words

@@ -1,4 +1,4 @@
-"""Recognises the encoding, the delimiter and the header of a feed, and files that are no CSV file in the
+"""Recognises the delimiter and the header of a feed, and files that are no CSV file in the
 layout of a source; splits lines, and formats values for messages.
 
 Lines are split as RFC 4180 says, except that a record never spans lines. A line break inside quotes looks the

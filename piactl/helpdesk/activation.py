@@ -41,7 +41,7 @@ from piactl.directory.store.password_state import (
     read_credentials,
 )
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, career_and_status
+from piactl.edits.read_accounts import AccountStore, career_and_status
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
 from piactl.phrase import Phrase, joined

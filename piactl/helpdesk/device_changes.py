@@ -33,7 +33,7 @@ from piactl.core.plan.change import DEVICE
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import PiactlError
 from piactl.helpdesk.holders_of_devices import (
     DeviceHolder,

@@ -23,7 +23,7 @@ from piactl.directory.store.devices import (
     words_of,
 )
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.phrase import Phrase
 
 

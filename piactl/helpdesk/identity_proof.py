@@ -15,7 +15,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome
 from piactl.directory.store.accounts import Entry
-from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import PiactlError, ReasonMissing, UsageError
 from piactl.helpdesk.activation import refuse_activation
 from piactl.helpdesk.limits import (

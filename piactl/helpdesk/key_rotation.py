@@ -26,7 +26,7 @@ from piactl.directory.store.devices import device_change, read_all_devices, read
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_waiting
 from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import NotFound
 from piactl.otp_secret import sealed, unsealed
 from piactl.phrase import Phrase, counted, joined

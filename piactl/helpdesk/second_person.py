@@ -42,7 +42,7 @@ from piactl.directory.store.records import (
 from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, to_json
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, find_entry
+from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import Exit, PiactlError
 from piactl.helpdesk.activation import refuse_activation
 from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_holder

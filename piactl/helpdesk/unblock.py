@@ -19,7 +19,7 @@ from piactl.directory.store.password_state import (
     unblock_write,
 )
 from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.found_accounts import AccountStore, career_and_status
+from piactl.edits.read_accounts import AccountStore, career_and_status
 from piactl.helpdesk.limits import shown_time
 from piactl.phrase import Phrase, joined
 

@@ -1,5 +1,5 @@
-"""What a night does after its changes: it deletes old records and puts accounts under the right password
-policy.
+"""What a night does after its changes: it deletes old records, puts accounts under the right password
+policy, and moves the feeds that were applied.
 
 The changes do not depend on it, and failures are reported.
 """
@@ -17,8 +17,8 @@ from piactl.core.plan.write import Write
 from piactl.directory.store.password_state import policy_writes
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
-from piactl.edits.found_accounts import AccountStore
 from piactl.edits.merge_split_rekey import finish_merges
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import DirectoryRefused, Exit
 from piactl.feed.feed_file import digest_of_feed
 from piactl.helpdesk.limits import forget_old_attempts

@@ -21,7 +21,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import to_json
 from piactl.doctor.canaries import try_canaries
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS

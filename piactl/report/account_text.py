@@ -1,4 +1,4 @@
-"""The text output of one account, of an activation password, and of the devices of an account."""
+"""The text output of one account, and of an activation password."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from piactl.directory.interfaces import Writer, WriteResult, write_one
 from piactl.directory.open import open_writer
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import carry_out
-from piactl.edits.found_accounts import find_entry
+from piactl.edits.read_accounts import find_entry
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.helpdesk.device_changes import (
     prepare_resumption,

@@ -43,7 +43,7 @@ from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
 from piactl.directory.store.accounts import Entry
-from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
+from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text, card_text

@@ -38,9 +38,9 @@ from piactl.core.edits import states as accounts
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.edits.batch import Batch
-from piactl.edits.found_accounts import AccountStore
 from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
 from piactl.edits.one_off_change import prepare
+from piactl.edits.read_accounts import AccountStore
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import REASON, Exit, UsageError
 from piactl.phrase import Phrase

@@ -51,7 +51,7 @@ from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
-from piactl.edits.found_accounts import case_rows, find_entry
+from piactl.edits.read_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes

@@ -37,7 +37,7 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import Entry
 from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.found_accounts import AccountStore, find_named
+from piactl.edits.read_accounts import AccountStore, find_named
 from piactl.errors import Exit
 from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder

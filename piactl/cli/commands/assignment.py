@@ -28,7 +28,7 @@ from piactl.cli.framework.options import (
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 

@@ -26,7 +26,7 @@ from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.accounts import account_dn
 from piactl.doctor.examine import examine, examine_policy, exit_code
 from piactl.doctor.findings import CheckOutcome
-from piactl.edits.found_accounts import find_entry
+from piactl.edits.read_accounts import find_entry
 from piactl.errors import Exit, UsageError
 from piactl.host_secrets import identity_password
 from piactl.journal import who

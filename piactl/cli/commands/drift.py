@@ -25,7 +25,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.drift import fate_words
 from piactl.edits.batch import Batch
 from piactl.edits.drift_decisions import prepare_adopt, prepare_keep, prepare_revert, standing_drift
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 from piactl.planning.drift_fates import drift_row

@@ -25,7 +25,7 @@ from piactl.config.nearest_word import hint
 from piactl.core.edits import exceptions as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.policy import Policy, Service
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import NotFound, UsageError
 from piactl.phrase import Phrase
 

@@ -27,7 +27,7 @@ from piactl.cli.framework.options import (
     day_option,
 )
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.found_accounts import PERSON_COLUMNS, PRIVATE_MAIL
+from piactl.edits.read_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.nights_text import (

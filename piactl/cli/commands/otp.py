@@ -48,7 +48,7 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
 from piactl.edits.batch import Batch
-from piactl.edits.found_accounts import AccountStore
+from piactl.edits.read_accounts import AccountStore
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
     Enrolment,

@@ -33,7 +33,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
 from piactl.directory.interfaces import Reader, Writer
 from piactl.edits.batch import Batch
-from piactl.edits.found_accounts import find_entry
+from piactl.edits.read_accounts import find_entry
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen

@@ -16,7 +16,7 @@ from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
 from piactl.directory.store.run_records import find_run, read_runs
-from piactl.edits.found_accounts import find_entry
+from piactl.edits.read_accounts import find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes

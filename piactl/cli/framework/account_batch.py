@@ -51,8 +51,8 @@ from piactl.edits.batch import (
     made_writes,
     refuse_broken_guards,
 )
-from piactl.edits.found_accounts import AccountStore, person_row
 from piactl.edits.one_off_change import prepare
+from piactl.edits.read_accounts import AccountStore, person_row
 from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
 from piactl.host_secrets import identity_password

@@ -25,7 +25,7 @@ from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
-from piactl.edits.found_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
+from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host_secrets import identity_password
 from piactl.phrase import Phrase, counted, joined

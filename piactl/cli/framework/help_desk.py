@@ -18,7 +18,7 @@ from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader
-from piactl.edits.found_accounts import AccountStore, find_entry, person_row
+from piactl.edits.read_accounts import AccountStore, find_entry, person_row
 from piactl.errors import UsageError
 from piactl.helpdesk.limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests

@@ -1,4 +1,4 @@
-"""A person in the HR data, the assignments, and the establishment register with its numbers (UAI)."""
+"""A person in the HR data, and the assignments."""
 
 from __future__ import annotations
 

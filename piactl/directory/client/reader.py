@@ -25,7 +25,7 @@ _FEW = 4
 
 
 class DirectoryReader:
-    """The Reader of `interfaces` over one connection; a nested search opens another. A few entries, such as those
+    """The Reader over one connection; a nested search opens another. A few entries, such as those
     directly below another one, come at once, without pages.
 
     If the server has closed an idle connection, a read is repeated once on a new one. A search that has
