@@ -18,7 +18,7 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory import filters
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
@@ -60,7 +60,7 @@ class Forecast:
         self._settings, self._unreadable = settings, unreadable
         # no date changes a group
         directory = replace(accounts.directory, groups="", structures="")
-        self._over = WrittenOver(accounts.reader)
+        self._over = SimulatedWrites(accounts.reader)
         self._accounts = accounts._replace(reader=self._over, directory=directory)
         last, self._due = f"{until:%Y%m%d}", accounts.encoding.name("piactlNextDue")
         due = filters.all_of(IN_ACCOUNTS, filters.at_most(self._due, last))

@@ -12,7 +12,7 @@ from piactl.directory.interfaces import Outcome, RawEntry, Reader, ServerFacts, 
 _CSN = "entryCSN"
 
 
-class WrittenOver:
+class SimulatedWrites:
     """The Reader over `real`. Memory grows with the entries that are taken and written, not with
     the directory."""
 

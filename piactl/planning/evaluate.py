@@ -329,7 +329,7 @@ class Evaluation:
         unsure |= {entry.account.uid for entry in self.index.entries() if entry.drift is not None}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
-    def settles(self, account: Account, unsure: Container[str | None]) -> bool:
+    def is_at_rest(self, account: Account, unsure: Container[str | None]) -> bool:
         """Whether the account needs nothing until something changes. The feeds have to list all that it has
         from their sources: what a feed omits may count on another night."""
         matricule, day = account.matricule or "", self.as_of

@@ -46,13 +46,13 @@ from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_acco
 from piactl.private_files import make_private_folder, nameless_database, room_on_disk
 
 FILE = "night.db"
-SCHEMA = 1
+SCHEMA = 2
 """To be raised when the tables change."""
 _TABLES = """
 -- due: see _due; home: the establishments, profiles and services of a live account as JSON; sources: those of
 -- its running assignments as JSON
 CREATE TABLE meta(basis TEXT, day INTEGER);
-CREATE TABLE account(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER DEFAULT 0,
+CREATE TABLE account(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, at_rest INTEGER DEFAULT 0,
   due INTEGER DEFAULT 0, home TEXT DEFAULT '', sources TEXT DEFAULT '');
 CREATE INDEX account_key ON account(key);
 CREATE TABLE name(digest INTEGER, uid TEXT);
@@ -66,7 +66,7 @@ CREATE INDEX applied_key ON applied(key);
 """
 _OF_RUN = """
 CREATE TEMP TABLE seen(uid TEXT PRIMARY KEY, csn BLOB) WITHOUT ROWID;
-CREATE TEMP TABLE noted(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, settled INTEGER, due INTEGER, home TEXT,
+CREATE TEMP TABLE noted(uid TEXT PRIMARY KEY, key TEXT, csn BLOB, at_rest INTEGER, due INTEGER, home TEXT,
   sources TEXT, written INTEGER, names TEXT, traces TEXT);
 CREATE TEMP TABLE confirmed(uid TEXT PRIMARY KEY, before BLOB, after BLOB);
 """
@@ -89,12 +89,12 @@ SELECT digest, key FROM trace WHERE digest IN
 (SELECT digest FROM trace JOIN wanted USING (key) GROUP BY digest HAVING min(key) <> max(key)) ORDER BY digest
 """
 _TAKE_EVALUATED = """
-UPDATE account SET (csn, settled, due, home, sources) =
-(SELECT csn, settled, due, home, sources FROM noted n WHERE n.uid = account.uid)
+UPDATE account SET (csn, at_rest, due, home, sources) =
+(SELECT csn, at_rest, due, home, sources FROM noted n WHERE n.uid = account.uid)
 WHERE uid IN (SELECT uid FROM noted WHERE NOT written)
 """
 _MADE = """
-SELECT n.uid, key, after, settled, due, home, sources, names, traces
+SELECT n.uid, key, after, at_rest, due, home, sources, names, traces
 FROM noted n JOIN confirmed c ON c.uid = n.uid AND c.before = n.csn WHERE written
 """
 _TONIGHT = ""
@@ -153,7 +153,7 @@ class NightDb:
         for table in ("meta", "account", "name", "trace", "applied"):
             self.db.execute(f"DELETE FROM {table}")
 
-    def refresh(self, accounts: ManagedAccounts, tick: Callable[[], None]) -> None:
+    def refresh(self, accounts: ManagedAccounts, renew_lock: Callable[[], None]) -> None:
         """Learns which accounts there are, and reads those that are new or changed."""
         if self._alone and self._read:
             return
@@ -173,7 +173,7 @@ class NightDb:
             raws = search_accounts(*accounts, account_filters(uid, changed))
         while some := list(islice(raws, _AT_ONCE)):
             self._store(some, accounts)
-            tick()
+            renew_lock()
         self._read = True
 
     @property
@@ -248,9 +248,9 @@ class NightDb:
             self.db.execute(f"{insert} {absent}", of_feed)
         full = ",".join(map(str, self.full_sources.values()))
         self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND feed NOT IN ({full})")
-        known = "(SELECT key FROM account WHERE settled)"
+        known = "(SELECT key FROM account WHERE at_rest)"
         self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND key NOT IN {known}")
-        due = "SELECT key FROM account WHERE NOT settled OR due BETWEEN 1 AND ?"
+        due = "SELECT key FROM account WHERE NOT at_rest OR due BETWEEN 1 AND ?"
         self.db.execute(f"{insert} {due}", (as_of.toordinal(),))
         self.db.executemany(f"{insert} VALUES (?)", ((key,) for key in keys))
         self.db.executemany(f"{insert} SELECT key FROM account WHERE uid = ?", ((uid,) for uid in uids))
@@ -346,13 +346,13 @@ class NightDb:
 
     # what a run leaves
 
-    def note(self, account: Account, csn: bytes, rules: Rules, *, written: bool, settled: bool) -> None:
+    def note(self, account: Account, csn: bytes, rules: Rules, *, written: bool, at_rest: bool) -> None:
         """Notes an evaluated account as this run leaves it, or as it will have `written` it. `csn` is the
-        entryCSN with which it was read, b"" for a new one; `settled`: it needs nothing until something
+        entryCSN with which it was read, b"" for a new one; `at_rest`: it needs nothing until something
         changes."""
         uid, as_of = account.uid, rules.as_of
         running = {a.source for a in account.assignments if not a.is_over(as_of)}
-        settled = settled and (written or bool(csn)) and self._all_said(uid, running)
+        at_rest = at_rest and (written or bool(csn)) and self._all_said(uid, running)
         home, names, traces = "", set[int](), set[int]()
         if account.state in LIVE:
             home = json.dumps([home_establishments(account, as_of), account.profiles, services_of(account)])
@@ -360,7 +360,7 @@ class NightDb:
             ties = _ties_of(account) | {f"address:{address.casefold()}" for address in account.addresses}
             names, traces = self._names(account.names), self._traces(ties)
         key, sources = key_of(uid, account.matricule), json.dumps(sorted(running))
-        row = (uid, key, csn, settled, _due(account, rules), home, sources, written)
+        row = (uid, key, csn, at_rest, _due(account, rules), home, sources, written)
         lists = json.dumps([*names]), json.dumps([*traces])
         self.db.execute("INSERT OR REPLACE INTO noted VALUES (?,?,?,?,?,?,?,?,?,?)", (*row, *lists))
 
@@ -368,7 +368,7 @@ class NightDb:
         """Whether every full source of a `running` assignment has a feed in this run, or was heard before: an
         absence that no feed could show may count on another night."""
         said = self._listing & running <= self.full_sources.keys()
-        return said or bool(self._one("SELECT settled FROM account WHERE uid = ?", (uid,)))
+        return said or bool(self._one("SELECT at_rest FROM account WHERE uid = ?", (uid,)))
 
     def confirm(self, uid: str, result: WriteResult) -> None:
         """Notes the result of a write of an account."""
@@ -387,7 +387,7 @@ class NightDb:
             run = self.db.execute
             run(_TAKE_EVALUATED)
             written = "(SELECT uid FROM noted WHERE written)"
-            run(f"UPDATE account SET settled = 0, csn = NULL WHERE uid IN {written}")
+            run(f"UPDATE account SET at_rest = 0, csn = NULL WHERE uid IN {written}")
             made = run(_MADE)
             while some := made.fetchmany(_AT_ONCE):
                 self._remove([uid for uid, *_ in some])

@@ -87,7 +87,7 @@ class _Late:
     desired: Desired
     entry: Entry | None
     lines: tuple[tuple[tuple[int, str], ...], ...]
-    settled: bool
+    at_rest: bool
     news: Waiting | None
     waiting: Waiting | None
 
@@ -186,11 +186,11 @@ class Planning:
         for entry in evaluation.index.entries():
             if entry.account.uid not in uids and entry.account.uid not in waits:
                 self._note(
-                    entry.account, entry, written=False, settled=evaluation.settles(entry.account, unsure)
+                    entry.account, entry, written=False, at_rest=evaluation.is_at_rest(entry.account, unsure)
                 )
         for wanted in written:
-            settled = evaluation.settles(wanted.account, unsure)
-            self._note(wanted.account, evaluation.entry(wanted), written=True, settled=settled)
+            at_rest = evaluation.is_at_rest(wanted.account, unsure)
+            self._note(wanted.account, evaluation.entry(wanted), written=True, at_rest=at_rest)
         self._count(written)
         self._count_lines(evaluation, {wanted.subject.matricule or "" for wanted in written}, desired, late)
         self._keep_late(evaluation, late, unsure, news)
@@ -216,11 +216,11 @@ class Planning:
         self.drift += maker.left_over(rows)
         return {row.uid for row in rows}
 
-    def _note(self, account: Account, entry: Entry | None, *, written: bool, settled: bool) -> None:
+    def _note(self, account: Account, entry: Entry | None, *, written: bool, at_rest: bool) -> None:
         """Notes for the next run an account as this run leaves it."""
         if self.night is not None:
             self.night.note(
-                account, entry.csn if entry else b"", self.rules, written=written, settled=settled
+                account, entry.csn if entry else b"", self.rules, written=written, at_rest=at_rest
             )
 
     def _collect(self, evaluation: Evaluation, desired: Sequence[Desired], memory: Memory) -> None:
@@ -312,7 +312,7 @@ class Planning:
                 wanted,
                 entry,
                 tuple(_lines(person) if person else () for person in people),
-                evaluation.settles(wanted.account, unsure),
+                evaluation.is_at_rest(wanted.account, unsure),
                 news.get(matricule),
                 evaluation.waiting_for(matricule) if self.numbers is not None and entry is None else None,
             )
@@ -329,12 +329,12 @@ class Planning:
 
     # everybody together
 
-    def give_names(self, names: Container[str], tick: Callable[[], None]) -> None:
+    def give_names(self, names: Container[str], renew_lock: Callable[[], None]) -> None:
         """Gives names and numbers to those who claim one, and makes their rows. `names` are those of the
         accounts that there are."""
         rest = ((one, numbered(desired, self.numbers)) for one, desired in self._named(names))
         while self._make_late_rows(rest):
-            tick()
+            renew_lock()
 
     def _named(self, names: Container[str]) -> Iterator[tuple[_Late, Desired]]:
         """The late accounts with their names: those that claim none, then the others as their claims come."""
@@ -386,7 +386,7 @@ class Planning:
             fate = Fate.HELD if matricule in why else Fate.APPLIED if written else Fate.UNCHANGED
             self._count_late(one, matricule, fate, why.get(matricule, ""))
             account = desired.account if written or one.entry is None else one.entry.account
-            self._note(account, one.entry, written=written, settled=one.settled and not stays)
+            self._note(account, one.entry, written=written, at_rest=one.at_rest and not stays)
         return asked
 
     def _hold_without_number(self, one: _Late) -> None:

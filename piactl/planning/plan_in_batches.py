@@ -52,10 +52,10 @@ def build_plan(
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
-    tick: Callable[[], None] = lambda: None,
+    renew_lock: Callable[[], None] = lambda: None,
 ) -> tuple[list[FeedOfRun], ReadyPlan]:
     """The feeds, with what is rejected of them, and the plan of one run. `night` says who has to be
-    evaluated, and learns what the next run has to know. `tick` is called now and then.
+    evaluated, and learns what the next run has to know. `renew_lock` is called while the run lock lasts.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed is refused and
     not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError if an accepted feed
@@ -71,7 +71,7 @@ def build_plan(
             night.forget()
         listing = {name for name, source in settings.sources.items() if source.full}
         night.begin(_basis(accounts, rules, settings), rules.as_of, feeds, listing)
-        night.refresh(accounts, tick)
+        night.refresh(accounts, renew_lock)
         gone = find_vanished(state.listed, night.uids, rules.as_of)
         gone = recheck_vanished(accounts, {**gone, **state.memory.vanished})
         state = state.remembering(vanished=gone)
@@ -82,7 +82,7 @@ def build_plan(
         folder = Path(settings.state_folder)
         planning = Planning(accounts, rules, settings.sources, state, accepted, of_run, folder, night)
         for batch in night.batches(PEOPLE):
-            tick()
+            renew_lock()
             night.rows.set_batch(batch)
             parts, raws = [], []
             for feed in feeds:
@@ -93,8 +93,8 @@ def build_plan(
             evaluation = planning.evaluate(entries, parts, people.memory_of({*batch}))
             for of_feed, sourced, raw in zip(of_run, parts, raws, strict=True):
                 of_feed.add_rejected(sourced.feed, raw, evaluation.merged.rejections)
-        tick()
-        planning.give_names(night, tick)
+        renew_lock()
+        planning.give_names(night, renew_lock)
         return of_run, planning.plan(night.census(), night.known())
 
 
@@ -199,7 +199,7 @@ def build_continuing(
     state: RunState,
     night: NightDb,
     accepted: Accepted = NOTHING,
-    tick: Callable[[], None] = lambda: None,
+    renew_lock: Callable[[], None] = lambda: None,
     *,
     before: Continued | None = None,
 ) -> Continued:
@@ -214,7 +214,9 @@ def build_continuing(
     older = read_older(Path(settings.state_folder))
     while True:
         try:
-            feeds, ready = build_plan(accounts, rules, settings, remaining, state, night, accepted, tick)
+            feeds, ready = build_plan(
+                accounts, rules, settings, remaining, state, night, accepted, renew_lock
+            )
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
             if files := refused_before(error, older):

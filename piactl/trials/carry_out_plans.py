@@ -8,7 +8,7 @@ from itertools import chain, tee
 
 from piactl.core.plan.losses import losses_without
 from piactl.directory.interfaces import Changeable, Outcome, search_each
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.accounts import CSN, account_filters
 from piactl.directory.store.records import DATA, Places, must, replace_record, stored
 from piactl.directory.store.typed_records import to_json
@@ -48,7 +48,7 @@ def carry_out(
     return problems
 
 
-def take_written(over: WrittenOver, accounts: ManagedAccounts, ready: ReadyPlan) -> None:
+def take_written(over: SimulatedWrites, accounts: ManagedAccounts, ready: ReadyPlan) -> None:
     """Reads the accounts that a plan changes, all at once."""
     missing = [row.uid for row in ready.writes if row.op == "modify" and over.held(row.dn) is None]
     queries = account_filters(accounts.encoding.name("uid"), missing)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords
 from piactl.planning.inputs.account_index import ManagedAccounts
@@ -37,7 +37,7 @@ def policy_diff(
 
     Raises FeedRefused and what else `build_plan` raises.
     """
-    over = WrittenOver(accounts.reader)
+    over = SimulatedWrites(accounts.reader)
     accounts = accounts._replace(reader=over)
     state = read_run_state(accounts, old, unreadable)
     _, before = build_plan(accounts, old, settings, scans, state, night, accepted)

@@ -42,7 +42,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired import Subject, desired_account
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
@@ -182,7 +182,7 @@ class World:
 
     folder: Path
     configuration: Configuration
-    directory: WrittenOver
+    directory: SimulatedWrites
 
     @classmethod
     def make(cls, folder: Path, policy: Mapping[str, Any]) -> World:
@@ -192,7 +192,7 @@ class World:
         keys.chmod(0o600)
         (folder / "piactl.yaml").write_text(CONFIGURATION)
         (folder / "establishments.csv").write_text(ESTABLISHMENTS, encoding="utf-8")
-        world = cls(folder, open_configuration(folder / "piactl.yaml"), WrittenOver(EmptyDirectory()))
+        world = cls(folder, open_configuration(folder / "piactl.yaml"), SimulatedWrites(EmptyDirectory()))
         world.set_policy(policy)
         return world
 

@@ -7,7 +7,7 @@ import pytest
 from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from tests.planning import EmptyDirectory
 
 BASE = "ou=people,o=x"
@@ -22,14 +22,14 @@ NOBODY = filters.equals("mail", "nobody@x.fr")
 
 
 @pytest.fixture
-def directory() -> WrittenOver:
-    made = WrittenOver(EmptyDirectory())
+def directory() -> SimulatedWrites:
+    made = SimulatedWrites(EmptyDirectory())
     made.take(RawEntry(f"uid={uid},{BASE}", {"uid": (uid.encode(),), **e}) for uid, e in ENTRIES.items())
     made.take([RawEntry("uid=z,ou=other,o=x", {"uid": (b"z",), "objectClass": (b"piactlAccount",)})])
     return made
 
 
-def found(directory: WrittenOver, query: str, base: str = BASE, scope: str = "subtree") -> str:
+def found(directory: SimulatedWrites, query: str, base: str = BASE, scope: str = "subtree") -> str:
     return "".join(entry.text("uid") for entry in directory.search(base, query, ["UID", "uid"], scope=scope))
 
 
@@ -56,18 +56,18 @@ def found(directory: WrittenOver, query: str, base: str = BASE, scope: str = "su
         (filters.none_of(filters.all_of(IN, filters.present("mail")), filters.equals("uid", "c")), "d"),
     ],
 )
-def test_filters_find_the_right_entries(directory: WrittenOver, query: str, uids: str) -> None:
+def test_filters_find_the_right_entries(directory: SimulatedWrites, query: str, uids: str) -> None:
     assert found(directory, query) == uids
 
 
-def test_bases_and_scopes(directory: WrittenOver) -> None:
+def test_bases_and_scopes(directory: SimulatedWrites) -> None:
     assert found(directory, IN, "o=x") == "abdz"
     assert found(directory, IN, "o=x", "one") == ""
     assert found(directory, IN, "OU=other, o=x", "one") == "z"
     assert found(directory, IN, "uid=z,ou=other,o=x") == "z"
 
 
-def test_searches_after_writes_find_the_new_values(directory: WrittenOver) -> None:
+def test_searches_after_writes_find_the_new_values(directory: SimulatedWrites) -> None:
     due, mail = filters.at_least("due", "20270101"), filters.equals("mail", "a@x.fr")
     by_mail = filters.all_of(IN, filters.present("mail"))
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["d", "ab", "ab"]

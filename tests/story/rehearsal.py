@@ -14,7 +14,7 @@ from pathlib import Path
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.periods import in_period
 from piactl.core.plan.state_between_runs import LastRun
-from piactl.directory.simulated_writes import WrittenOver
+from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed
@@ -47,7 +47,7 @@ class Rehearsal:
         keys.chmod(0o600)
         self.folder = folder
         self.site = open_configuration(folder / "piactl.yaml")
-        self.directory = WrittenOver(EmptyDirectory())
+        self.directory = SimulatedWrites(EmptyDirectory())
 
     def plan(self, feeds: Path | Sequence[Path], day: date, *, accept: bool = False) -> ReadyPlan:
         """The plan of a night with one feed or several. Raises FeedRefused."""
