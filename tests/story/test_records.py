@@ -428,6 +428,18 @@ def test_without_the_state_record_last_day_and_guards_still_count(loaded: Damage
     assert loaded.academy.run("account", "unlock", CLAIRE, *WHY).code == Exit.DONE
 
 
+def test_a_state_record_with_a_field_of_an_earlier_version_is_read(loaded: Damaged) -> None:
+    loaded.data("state", json.dumps({**loaded.record("state"), "otp_schema": True}).encode())
+    yesterday = (TODAY - timedelta(days=1)).isoformat()
+    early = loaded.academy.run("nightly", "--as-of", yesterday)
+    assert loaded.record("state")["run"] in early.err, early
+    ran = loaded.night()
+    assert (ran.code, loaded.names["state"] in ran.err) == (Exit.DONE, False), ran
+    entry = loaded.academy.sandbox.entry(loaded.names["state"])
+    assert entry is not None
+    assert "otp_schema" not in json.loads(entry["piactlData"][0])
+
+
 def test_without_the_record_of_a_source_an_old_feed_is_still_refused(loaded: Damaged) -> None:
     academy = loaded.academy
     old = sorted(academy.folder.glob("hr-*.csv"))[0]
