@@ -528,12 +528,12 @@ def _returned(
     return frozenset(kinds), frozenset(belongings)
 
 
-def tally(changes: Iterable[Change], known: Container[str] = (), taken: Holdings = NO_HOLDINGS) -> Tally:
-    """The tally of changes in any order; `known` and `taken` as in Tally."""
+def tally(changes: Iterable[Change], taken: Holdings = NO_HOLDINGS) -> Tally:
+    """The tally of changes in any order; `taken` as in Tally."""
     accounts: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         accounts[change.uid].append(change)
-    result = Tally(known, taken)
+    result = Tally(taken=taken)
     for of_account in accounts.values():
         result.add(of_account)
     return result
