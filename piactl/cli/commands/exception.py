@@ -84,8 +84,8 @@ def _except(
     start = from_ or command.order.as_of
     if until < start:
         raise UsageError(Phrase("--until {until} is before the first day, {start}", until=until, start=start))
-    make = edits.grant if grants else edits.deny
-    return command.act_on(names, make(command.author, service, uai, start, until))
+    act = edits.make_exception(command.author, service, uai, start, until, grants=grants)
+    return command.act_on(names, act)
 
 
 @with_shared_options

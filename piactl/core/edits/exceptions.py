@@ -14,17 +14,11 @@ from piactl.errors import NotFound
 from piactl.phrase import Phrase
 
 
-def grant(author: Author, service: str, uai: str, start: date, end: date) -> Act:
-    """Grants a service from `start` to `end`, both included; `uai` "" for a service of person scope."""
-    return _exception(author, ServiceException(True, service, uai, start, end, author.by, author.reason))
+def make_exception(author: Author, service: str, uai: str, start: date, end: date, *, grants: bool) -> Act:
+    """Grants a service from `start` to `end`, both included, or denies it even if the rules grant it; `uai`
+    "" for a service of person scope."""
+    new = ServiceException(grants, service, uai, start, end, author.by, author.reason)
 
-
-def deny(author: Author, service: str, uai: str, start: date, end: date) -> Act:
-    """Denies a service from `start` to `end`, even if the rules grant it."""
-    return _exception(author, ServiceException(False, service, uai, start, end, author.by, author.reason))
-
-
-def _exception(author: Author, new: ServiceException) -> Act:
     def act(account: Account, rules: Rules) -> Altered:
         if new.end < rules.as_of:
             raise ActRefused(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Author
-from piactl.core.edits.exceptions import deny, end_exceptions, grant
+from piactl.core.edits.exceptions import end_exceptions, make_exception
 from piactl.core.edits.states import close, reopen, unlock
 from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, State
@@ -89,7 +89,7 @@ def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Re
             text = Phrase("the end of the grant")
             yield from _end_remedy(question, service, uai, text, yes_days, yes=False)
     until = _until(question)
-    act = deny(_AUTHOR, service.name, uai, question.as_of, until)
+    act = make_exception(_AUTHOR, service.name, uai, question.as_of, until, grants=False)
     command = f"piactl exception deny {{}} {_service(service, uai)} --until {until}"
     yield from _effective(question, act, Phrase("a denial"), command, yes_days, yes=False)
 
@@ -108,7 +108,7 @@ def gain_remedies(
         yield from _end_remedy(question, service, at, text, yes_days, yes=True)
     if (uai or not service.per_establishment) and not question.career.locked_on(question.as_of):
         last = min(_until(question), until or date.max)
-        act = grant(_AUTHOR, service.name, uai, question.as_of, last)
+        act = make_exception(_AUTHOR, service.name, uai, question.as_of, last, grants=True)
         command = f"piactl exception grant {{}} {_service(service, uai)} --until {last}"
         yield from _effective(question, act, Phrase("an exception"), command, yes_days, yes=True)
     if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
