@@ -139,17 +139,15 @@ class RowValidator:
         ]
         self._plan = [(i, c.place, c.constant, c.memo, c.cell) for i, c in enumerate(self.columns)]
         self._used = set(layout.places.values())
-        mark = re.escape(layout.delimiter)
-        mapped = any(text for table in source.values.values() for text in table)
-        around = "" if mapped else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
-        self._odd = re.compile(around)
-        self._counted_places = [p for p in (self.columns[i].place for i in _COUNTED) if p >= 0]
+        mattering = [c.place for i, c in enumerate(self.columns) if i in _COUNTED or c.table]
+        self._mattering = [place for place in mattering if place >= 0]
         own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
         self._distinct: dict[str, set[str]] = {name: set() for name, _ in own}
         self._watched = [(self._distinct[name].add, name, place) for name, place in own]
         self._lines = 0
         self._patterns: Counter[_Pattern] = Counter()
         self._pattern_of: dict[tuple[tuple[bool, ...], tuple[str, ...]], _Pattern] = {}
+        """By which fields are blank, and what is in those of which the value matters."""
 
     def read(self, raw: bytes) -> Row | BrokenRow:
         """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
@@ -201,12 +199,11 @@ class RowValidator:
         self._lines += 1
         if not self._lines % PRUNE:
             self._watched = [column for column in self._watched if self._is_sampled(column[1])]
-        if self._odd.search(text) is not None:
-            pattern = self._pattern(fields)
-        else:  # every blank field is empty here
-            shape = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
-            known = self._pattern_of.get(shape)
-            pattern = known or self._pattern_of.setdefault(shape, self._pattern(fields))
+        blank = tuple([field.strip(BLANKS) in ("", "X") for field in fields])
+        shape = blank, tuple([fields[place] for place in self._mattering])
+        pattern = self._pattern_of.get(shape)
+        if pattern is None:
+            pattern = self._pattern_of[shape] = self._pattern(fields)
         self._patterns[pattern] += 1
         return owner
 

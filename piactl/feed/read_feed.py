@@ -184,20 +184,20 @@ class FeedReader:
         self._table, self.number = table, number
         self._read_header()
         start = hashlib.blake2b(self._header + self._source.name.encode(), key=table.key, digest_size=6)
-        table.add(number, self._scanned(start))
+        table.add(self._scanned(start))
         if self._layout is None:
             self._check_complete()
         self._of_scan = [*self._refusals]
         self.facts = self._facts_of_file()
 
-    def _scanned(self, start: hashlib.blake2b) -> Iterator[tuple[int, str, int, bytes]]:
+    def _scanned(self, start: hashlib.blake2b) -> Iterator[tuple[int, int, str, int, bytes]]:
         for line, raw in self._raw_rows():
             if self._layout is None:
                 continue
             bare = without_end(raw)
             digest = start.copy()
             digest.update(bare)
-            yield line, self.rows.count(bare), int.from_bytes(digest.digest(), "little"), raw
+            yield self.number, line, self.rows.count(bare), int.from_bytes(digest.digest(), "little"), raw
 
     def read_wanted(self) -> Iterator[tuple[str, Person]]:
         """Reads the rows of the wanted people and those without an owner, and makes the checks of the whole

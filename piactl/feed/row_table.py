@@ -24,11 +24,10 @@ class RowTable:
         self._db, self.key = db, key
         db.executescript(_TABLES)
 
-    def add(self, feed: int, rows: Iterable[tuple[int, str, int, bytes]]) -> None:
-        """Adds the rows of a feed: line, owner, digest, bytes."""
+    def add(self, rows: Iterable[tuple[int, int, str, int, bytes]]) -> None:
+        """Adds rows: feed, line, owner, digest, bytes."""
         self._db.execute("DROP INDEX IF EXISTS temp.row_key")
-        with_owner = ((feed, line, owner, owner, *rest) for line, owner, *rest in rows)
-        self._db.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", with_owner)
+        self._db.executemany("INSERT INTO row VALUES (?1,?2,?3,?3,?4,?5)", rows)
 
     def index(self, first: Iterable[tuple[str, str]]) -> None:
         """Prepares the table once all feeds are in it. `first` are the further matricules of people, each

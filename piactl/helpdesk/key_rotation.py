@@ -10,7 +10,7 @@ more. So a key that archived accounts need stays for ever.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -54,9 +54,9 @@ class Need:
 
 def key_needs(reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords) -> dict[str, Need]:
     """What in the directory needs each key, by the id of the key; "" is the id for digests that name none."""
-    needs: dict[str, Need] = {}
+    needs = defaultdict[str, Need](Need)
     for kind, dn, key in _uses(reader, directory, unreadable):
-        need = needs.setdefault(key, Need())
+        need = needs[key]
         need.counts[kind] += 1
         need.example = need.example or dn
     return needs

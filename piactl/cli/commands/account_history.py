@@ -1,6 +1,4 @@
-"""`account history|timeline|export`: the changes of one account, its life as a picture, and all that is
-stored about one person.
-"""
+"""`account history|timeline`: the changes of one account, and its life as a picture."""
 
 from __future__ import annotations
 
@@ -16,11 +14,9 @@ import typer
 from piactl import roles_of_caller
 from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
-from piactl.ask.person_export import person_export
 from piactl.ask.timeline import Timeline, timeline_facts
 from piactl.ask.timeline import timeline as timeline_of
 from piactl.caller import Caller, caller
-from piactl.cli.framework.command_run import journal_private_reading
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -30,7 +26,6 @@ from piactl.cli.framework.context import (
     reading,
     say,
     show_rows,
-    strongest_identity,
     this_configuration,
 )
 from piactl.cli.framework.host import groups_of_site
@@ -40,13 +35,11 @@ from piactl.cli.framework.options import (
     OneName,
     Output,
     PeriodsOutput,
-    RunOutput,
     Since,
     Until,
     day_option,
     read_period,
 )
-from piactl.clock import utc_now
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName
@@ -57,9 +50,8 @@ from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
-from piactl.private_files import create_private, refuse_output, write_private, write_public
+from piactl.private_files import refuse_output, write_public
 from piactl.report.establishments import legend
-from piactl.report.person_page import person_page
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
 from piactl.translation import translate
@@ -301,51 +293,3 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
         raise PiactlError(Phrase("--svg {file}: already exists; add --force to replace it", file=file))
     write_public(Path(file), picture.encode())
     say(Phrase("drawn: {file}", file=file))
-
-
-def export(
-    account: OneName,
-    page: Annotated[
-        str | None,
-        typer.Option("--page", metavar="FILE", help="Write the page, in French, to a new file (mode 0600)."),
-    ] = None,
-    output: RunOutput = Form.TEXT,
-) -> int:
-    """Show all that is stored about one person, as a page to hand over or as json.
-
-    From the directory: the entry, devices without their secrets, exceptions, overrides, an administrator's
-    lock, failed identity checks, requests to a second person, waiting rows, the runs that changed the
-    account, and the values kept to undo them. From this host: the journal, the plans and the
-    rejected rows. Digests are named as such; secrets are left out. The page is in French, for the agent.
-    Feeds and the access log of the server are not piactl's: docs/personal-data.md says where else to look.
-
-    The journal records the reading first. If it cannot be written, nothing is shown.
-
-    Example: piactl account export claire.dubreuil -o json
-    """
-    if page is not None:
-        refuse_output("--page", page)
-    configuration = this_configuration()
-    settings = configuration.settings
-    identity = strongest_identity(configuration)
-    with reading(configuration, identity) as reader:
-        document = person_export(
-            configuration.accounts(reader),
-            settings,
-            account,
-            utc_now(),
-            undo=identity is not IdentityName.READER,
-        )
-    name = document["uid"] or document["matricule"]
-    journal_private_reading(configuration, "export", [name], identity)
-    if document["undo"] is None:
-        say(Phrase("undo records are left out: only nightly and the administrator read them"))
-    if page is not None:
-        create_private(Path(page))
-        write_private(Path(page), person_page(document).encode())
-        say(Phrase("written to {page} (mode 0600): hand it over, then delete it", page=page))
-    if output is Form.JSON:
-        put_json(document)
-    elif page is None:
-        put([person_page(document)])
-    return int(Exit.DONE)

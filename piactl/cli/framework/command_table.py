@@ -135,7 +135,7 @@ COMMANDS: Mapping[str, Command] = {
         "account_history", "history", "Show the changes of an account: when, who, why.", _DESK
     ),
     "account export": Command(
-        "account_history", "export", "Show all that is stored about one person.", _ADMINISTRATOR
+        "account_export", "export", "Show all that is stored about one person.", _ADMINISTRATOR
     ),
     "assignment add": Command("assignment", "add", "Add an assignment to accounts.", _ADMINISTRATOR),
     "assignment end": Command("assignment", "end_", "End an assignment on a day.", _ADMINISTRATOR),
