@@ -1,7 +1,7 @@
 """Clean Debian hosts in one network, each with systemd as its first process, in namespaces.
 
-Where systemd does not boot, because it gets no cgroup, a stand-in of `systemctl` starts programs by their scripts
-in /etc/init.d, and the night by the settings of its unit."""
+Where systemd does not boot, because it gets no cgroup, a stand-in of `systemctl` starts programs by their
+scripts in /etc/init.d, and the night by the settings of its unit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ mount -t proc proc /proc
 apt-get update
 apt-get install -y --download-only /root/piactl_*.deb {packages}
 printf 'APT::Get::Assume-Yes "true";\\nDpkg::Options {{"--force-confnew";}};\\n' > /etc/apt/apt.conf.d/answers
-printf 'Host *\\n  StrictHostKeyChecking accept-new\\n  LogLevel ERROR\\n' > /etc/ssh/ssh_config.d/answers.conf
+echo 'StrictHostKeyChecking accept-new' > /etc/ssh/ssh_config.d/answers.conf
+mkdir -p -m 700 /root/.ssh
 ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
 """
@@ -40,7 +41,8 @@ mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$fo
 if mount -t cgroup2 cgroup2 "$folder/cgroup" && mkdir -p "$folder/cgroup/$cgroup"; then
     echo $$ > "$folder/cgroup/$cgroup/cgroup.procs"; umount "$folder/cgroup"
 fi || true
-exec unshare --mount --propagation private --pid --fork --kill-child --net --uts --ipc --cgroup sh -euc "$init"
+exec unshare --mount --propagation private --pid --fork --kill-child --net --uts --ipc --cgroup \
+    sh -euc "$init"
 """
 _INIT = r"""
 cd "$folder/root"
@@ -56,13 +58,15 @@ mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount -t tmpfs tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx; ln -s /proc/self/fd dev/fd
-for number in 0 1 2; do ln -s /proc/self/fd/$number dev/$(echo stdin stdout stderr | cut -d' ' -f$((number + 1))); done
+ln -s fd/0 dev/stdin; ln -s fd/1 dev/stdout; ln -s fd/2 dev/stderr
 [ "$first" != systemd ] || mount -t cgroup2 cgroup2 sys/fs/cgroup
 hostname "$name"; echo "$name" > etc/hostname
 mkdir .before; pivot_root . .before; umount -l .before; rmdir .before
 [ "$first" != systemd ] || exec env -i container=tests PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --system
 ip link set lo up; mkdir /run/lock /run/sshd
-while :; do sleep 1; done
+exec perl -MIO::Socket::UNIX -e '$SIG{CHLD} = "IGNORE"; $| = 1; umask 0;
+    my $syslog = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "/dev/log") or die;
+    print "$line\n" while defined recv($syslog, $line, 65536, 0)' >/var/log/syslog
 """
 _BY_HAND = r"""#!/bin/bash
 # started as the units say, as far as it goes without systemd
@@ -80,9 +84,10 @@ case "$*" in
         [ ! -e "${path#-}" ] || echo "mount --bind /run/hidden ${path#-}"; done)
     command=$(value ExecStart); said=0
     unshare --mount --propagation private bash -euc "$hide
-        umask $(value UMask); exec runuser -u $(value User) -- ${command//\$\$/\$}" >/run/night 2>&1 || said=$?
+        umask $(value UMask)
+        exec runuser -u $(value User) -- ${command//\$\$/\$}" >/run/night 2>&1 || said=$?
     echo $said >/run/night.code
-    [ $said = 0 ] || logger -p user.alert "piactl-nightly.service failed" ;;
+    [ $said = 0 ] || logger -p user.alert -t piactl "piactl-nightly.service failed" ;;
 esac
 """
 
@@ -96,8 +101,8 @@ def lacking() -> str:
 
 
 def debian(folder: Path, package: Path) -> Path:
-    """A clean Debian of the release of this machine, with the archives that the set-up installs, so that it needs
-    no network, and the package in /root."""
+    """A clean Debian of the release of this machine, with the archives that the set-up installs, so that it
+    needs no network, and the package in /root."""
     release = re.findall(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text("utf-8"))[0]
     root = folder / "debian"
     _run("mmdebstrap", "--include=ca-certificates,openssh-server", release, root)
@@ -121,8 +126,8 @@ class DebianHost(Machine):
     def night(
         self, started: str = "systemctl restart piactl-nightly.timer"
     ) -> subprocess.CompletedProcess[str]:
-        """The night that the timer catches up once it is started, because the host was off when it was due; what it
-        ended with, and what it wrote into the journal of the system."""
+        """The night that the timer catches up once it is started, because the host was off when it was due:
+        what it ended with, and wrote into the journal of the system."""
         if not self.booted:
             self.root(started)
             said, code = self.root("cat /run/night"), int(self.root("cat /run/night.code"))
@@ -179,13 +184,11 @@ class Network:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         cgroup = f"piactl-tests-{os.getpid()}-{name}"
-        environment = {
-            "PATH": os.environ["PATH"], "folder": str(folder), "debian": str(self._debian),
-            "name": name, "cgroup": cgroup, "init": _INIT, "first": "systemd" if self._systemd else "sh",
-        }
+        environment = {"folder": str(folder), "debian": str(self._debian), "name": name, "cgroup": cgroup}
+        environment |= {"init": _INIT, "first": "systemd" if self._systemd else "sh"}
         limit = ("timeout", "--signal=KILL", str(SECONDS))
         command = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _OWN)
-        process = subprocess.Popen([*limit, *command], env=environment)
+        process = subprocess.Popen([*limit, *command], env={**os.environ, **environment})
         until = time.monotonic() + 60
         host = None
         while host is None and process.poll() is None and time.monotonic() < until:
@@ -224,7 +227,7 @@ def _children(pid: int) -> list[int]:
 def _is_up(host: DebianHost) -> bool:
     """systemd is degraded without modules of the kernel, which a host in namespaces cannot load."""
     if not host.booted:
-        return host.tries("[ -e /run/sshd ] && [ ! -e /.before ]").returncode == 0
+        return host.tries("[ -S /dev/log ] && [ ! -e /.before ]").returncode == 0
     return host.tries("systemctl is-system-running --wait").stdout.strip() in ("running", "degraded")
 
 
@@ -236,12 +239,17 @@ def _end(process: subprocess.Popen[bytes], folder: Path, cgroup: str) -> None:
     # an empty cgroup goes with those below it
     place = folder / "cgroup"
     place.mkdir(exist_ok=True)
-    emptied = f"mount -t cgroup2 cgroup2 {place}; find {place}/{cgroup} -depth -type d -exec rmdir {{}} +"
+    emptied = (
+        f"mount -t cgroup2 cgroup2 {place}; cd {place}; find {cgroup} -depth -type d -exec rmdir {{}} +; "
+        f"[ ! -e {cgroup} ]"
+    )
     for _ in range(50):
         done = subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"{emptied}; [ ! -e {place}/{cgroup} ]"],
-            stderr=subprocess.DEVNULL, check=False, timeout=30,
-        )  # fmt: skip
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", emptied],
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=30,
+        )
         if done.returncode == 0:
             return
         time.sleep(0.1)
@@ -249,7 +257,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path, cgroup: str) -> None:
 
 @contextmanager
 def network(folder: Path, package: Path) -> Iterator[Network]:
-    """A network without hosts, for this package of piactl. Skips the test if this machine cannot have one."""
+    """A network without hosts, for this package of piactl; its hosts end with it."""
     hosts = Network(folder, debian(folder, package))
     try:
         yield hosts

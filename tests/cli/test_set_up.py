@@ -1,25 +1,21 @@
-"""The set-up of docs/administration.md on a host whose slapd is just installed: `new-directory`, TLS.
+"""`new-directory` and TLS on a host whose slapd is just installed. All of the set-up: test_played_host.py.
 
 The host has a file system and a network of its own. No systemd runs there: a script starts and ends slapd as
-its unit does, and the night is the command of the installed unit, without the files that it hides."""
+its unit does."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
-from datetime import date, timedelta
 
 import pytest
 
-from tests.outside import Exit, civil_today
 from tests.story.academy import Academy
-from tests.story.feeds import crowd, row, text
 
-from .conditions import CLAIRE, NUMEN, WHY, load
-from .unix_host import EXAMPLES, TOP, Host, unix_host
+from .conditions import load
+from .pages import blocks
+from .unix_host import EXAMPLES, Host, unix_host
 
 pytestmark = pytest.mark.long
 
@@ -178,12 +174,6 @@ def test_a_new_directory_for_a_slapd_without_a_configuration(host: Host) -> None
 # ---- TLS
 
 
-def blocks(page: str) -> list[str]:
-    """The code blocks of a page, one after the other."""
-    text = (TOP / "docs" / page).read_text(encoding="utf-8")
-    return [re.sub(r"(?m)^   ", "", block) for block in re.findall(r"```\n(.*?) *```", text, re.DOTALL)]
-
-
 BINDS = """
 import ldap3, sys
 server = ldap3.Server("ldap1.example.org", 636, use_ssl=True, tls=ldap3.Tls(
@@ -243,127 +233,3 @@ END""")
         assert let_in() == "127.0.0.1 False\n192.0.2.10 True\n"
     finally:
         host.root("kill $(cat /run/haproxy)")
-
-
-# ---- the first weeks
-
-UNIT = "/etc/systemd/system/piactl-nightly.service"
-
-
-def block(page: str, beginning: str) -> str:
-    [found] = [block for block in blocks(page) if block.startswith(beginning)]
-    return found
-
-
-def night(host: Host) -> subprocess.CompletedProcess[str]:
-    """The installed unit's command, as its user, without what it hides."""
-    unit = host.root(f"cat {UNIT}").replace("\\\n", " ")
-    values = dict(re.findall(r"(?m)^(\w+)=(.*)$", unit))
-    assert values["User"] == "piactl"
-    hidden = [path.removeprefix("-") for path in values["InaccessiblePaths"].split()]
-    hide = "".join(f"mount --bind /run/hidden {path}; " for path in hidden)
-    command = values["ExecStart"].replace("$$", "$")
-    script = f"{hide}exec runuser -u piactl -- {command}"
-    host.root("touch /run/hidden; chmod 0 /run/hidden")
-    return host.as_root("unshare", "--mount", "--propagation", "private", "bash", "-euc", script)
-
-
-def as_printed(
-    host: Host, who: str, done: subprocess.CompletedProcess[str], verb: str, **how: str
-) -> subprocess.CompletedProcess[str]:
-    """What comes of the first such command that was printed, typed by somebody with a reason."""
-    printed = re.search(rf"piactl {verb}\b[^\n]*", done.stdout + done.stderr)
-    assert printed, (verb, done)
-    words = printed[0].replace('"..."', "'seen with the head of HR'").replace("TEXT", "'backup of Sunday'")
-    return host.types(who, *shlex.split(words), **how)
-
-
-def deliver(host: Host, day: date, ended: int = 0) -> None:
-    """The feed of a day, as HR delivers it; so many posts ended on the eve."""
-    people = [row(numen=NUMEN), *crowd(40, debut="2020-09-01")]
-    end = (day - timedelta(days=1)).isoformat()
-    rows = [
-        f"{line[: line.rindex(';')]};{end}" if number < ended else line for number, line in enumerate(people)
-    ]
-    name = f"/srv/piactl/feeds/agape-{day}.csv"
-    host.root(f"cat >{name} <<'END'\n{text(rows, day.isoformat())}END\nchmod 644 {name}")
-
-
-def test_a_host_is_set_up_as_the_page_says_and_its_people_live_with_it(host: Host) -> None:
-    today = civil_today("Europe/Paris")
-    page = "administration.md"
-    host.root("rm /etc/sudoers.d/*; echo 127.0.0.1 ldap1.example.org >>/etc/hosts; mkdir /srv/tls")
-    host.root(f"cd /opt/source; {block(page, 'HR=')}{block(page, 'examples/new-directory ou=')}")
-    serve, private_key, sign, trust, *_ = blocks("tls.md")
-    host.root(f"cd /srv/tls; {private_key}{sign}{trust}{serve}")
-    host.root("sed -i 's#^  servers: .*#  servers: [\"ldaps://ldap1.example.org\"]#' /etc/piactl/piactl.yaml")
-    host.root("printf 'approvals:\n  required: [{refused: any}]\n' >>/etc/piactl/policy.yaml")
-    assert errors(host) <= {"D50"}, "there is no syslog"
-    host.root(block(page, "piactl doctor").replace("piactl doctor ", "true ").replace("PERSON", "anne"))
-
-    # the first load, and the timer
-    first = today - timedelta(days=2)
-    deliver(host, first)
-    host.root(block(page, "piactl feed check").replace("2026-11-24", f"{first}"))
-    host.root(f"cd /opt/source; {block(page, 'cp examples/logrotate')}")
-    deliver(host, today - timedelta(days=1))
-    done = night(host)
-    assert done.returncode == Exit.DONE, done
-    assert host.root("ls /srv/piactl/feeds") == ""
-    assert len(host.root("ls /srv/piactl/applied").split()) == 2
-
-    # a bad night: what HR sent is looked at, the second person approves, an administrator applies, as printed
-    deliver(host, today, ended=25)
-    done = night(host)
-    assert done.returncode == Exit.FEED_REFUSED, done
-    done = as_printed(host, "anne", done, "nightly")
-    assert done.returncode == Exit.REFUSED, done
-    approved = as_printed(host, "vera", done, "approve")
-    assert approved.returncode == Exit.DONE, approved
-    applied = as_printed(host, "anne", done, "apply")
-    assert applied.returncode == Exit.DONE, applied
-
-    # a mail merge of first passwords, and a reset by the help desk
-    names = host.root("slapcat -s 'ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr' -b o=gouv,c=fr")
-    uids = sorted(re.findall(r"(?m)^uid: (louise.*)$", names))
-    merge = ("piactl", "password", "activate", "-", "--administrator", *WHY, "--yes", "--out", "-")
-    letters = "/srv/home/anne/letters.csv"
-    done = host.types("anne", *merge, stdin="\n".join(uids), out=letters)
-    assert done.returncode == Exit.REFUSED, done
-    done = as_printed(host, "anne", done, "password activate", stdin="\n".join(uids), out=letters)
-    assert done.returncode == Exit.DONE, done
-    assert len(host.root(f"cat {letters}").splitlines()) == 1 + len(uids)
-    reset = ("piactl", "password", "reset", CLAIRE, "--numen-file", "-")
-    done = host.types("ope", *reset, terminal=True, stdin=f"{NUMEN}\n")
-    assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
-
-    # a restore from before a lock: one person accepts the loss, and everything goes on
-    host.root(block("restore.md", "(umask"))
-    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
-    host.root(block("restore.md", "systemctl stop slapd"))
-    done = night(host)
-    assert done.returncode == Exit.OLDER, done
-    done = as_printed(host, "anne", done, "recover")
-    assert (done.returncode, CLAIRE in done.stdout) == (Exit.OLDER, True), done
-    done = as_printed(host, "anne", done, "recover --accept")
-    assert done.returncode == Exit.DONE, done
-    done = night(host)
-    assert done.returncode == Exit.DONE, done
-    assert host.types("anne", "piactl", "account", "lock", CLAIRE, *WHY, "--yes").returncode == Exit.DONE
-    assert host.types("anne", "piactl", "journal", "verify").returncode == Exit.DONE
-    assert errors(host) <= {"D50"}
-
-    # a second host, with an identity of its own
-    second = block(page, "host=HOST").replace("HOST", "second", 1)
-    host.root(
-        f"cd /root; {second}cp -a /etc/piactl /srv/second; mv nightly.second /srv/second/secrets/nightly"
-    )
-    own = "s#cn=piactl-nightly#cn=second,&#; s#/var/l[a-z]*/piactl#/srv/second#; /^metrics:/d"
-    host.root(f"sed -i '{own}' /srv/second/piactl.yaml; chown -R piactl: /srv/second")
-    nights = "piactl --config /srv/second/piactl.yaml"
-    command = f"hostname second; exec runuser -u piactl -- {nights}"
-    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} nightly")
-    assert done.returncode == Exit.DONE, done
-    done = host.as_root("unshare", "--uts", "sh", "-c", f"{command} doctor -o tsv")
-    found = {line[0]: line[3] for line in (line.split("\t") for line in done.stdout.splitlines())}
-    assert [found[check] for check in ("D12", "D23", "D39")] == ["ok", "ok", "ok"], done

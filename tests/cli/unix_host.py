@@ -103,8 +103,8 @@ def lacking() -> str:
 
 @dataclass(frozen=True)
 class Machine:
-    """`pid` is a process in the namespaces of a host, which a command enters for at most so many seconds. People
-    type in `folder`."""
+    """`pid` is a process in the namespaces of a host, which a command enters for at most so many seconds.
+    People type in `folder`."""
 
     pid: int
     namespaces: tuple[str, ...] = ("mount", "net")
