@@ -185,6 +185,7 @@ def write_plan(ready: ReadyPlan, file: str) -> None:
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
     """The run of an order, which has not begun."""
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+    chosen.began = True
     return CommandRun(order, settings, keys, unreadable, utc_now, say)
 
 
