@@ -17,6 +17,9 @@ _FILES = 256
 
 def main() -> None:
     """The `piactl` command."""
+    from piactl.cli.framework.interrupts import leave_at_once
+
+    leave_at_once()
     # a command ends soon and leaves no cycles to be found; looking for them costs a night a fifth of its time
     gc.disable()
     hide_memory()

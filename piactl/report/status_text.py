@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -155,7 +156,8 @@ def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
     """The plan that the last run made and was not allowed to apply."""
     if plan:
         why = translate(plan["why"]).split("\n", 1)[0]
-        show = f"piactl plan show {plan['file']}" if plan["file"] else f"piactl runs show {plan['run']}"
+        file = shlex.quote(plan["file"])
+        show = f"piactl plan show {file}" if plan["file"] else f"piactl runs show {plan['run']}"
         yield Phrase("plan {plan}: {why}", plan=plan["plan"][:12], why=why), show
 
 

@@ -6,6 +6,7 @@ An approval is a sealed record below `ou=approvals`, and counts only if the iden
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -219,7 +220,7 @@ def require_approval(
                 by=no.by,
                 time=f"{no.at:%Y-%m-%d %H:%M}",
                 reason=no.reason,
-                command=f"piactl approve {file} {REASON}",
+                command=f"piactl approve {shlex.quote(file)} {REASON}",
             )
         )
     if not why:
@@ -243,7 +244,7 @@ def require_approval(
         why=joined(why, "{first}; it {second}"),
     )
     unfit = (Phrase("An approval does not serve, {why}", why=sentence) for sentence in not_serving)
-    approve = Phrase("As another person: {command}", command=f"piactl approve {file} {REASON}")
+    approve = Phrase("As another person: {command}", command=f"piactl approve {shlex.quote(file)} {REASON}")
     way_on = joined(filter(None, [first, approve, then]), "{first}{second}")
     raise ApprovalMissing(joined([missing, *unfit, way_on], "{first}\n{second}"))
 

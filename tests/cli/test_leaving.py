@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.story.test_logins import day
 
 from .terminal import at_terminal, begun_at_terminal
 
+TOP = Path(__file__).parents[2]
 CLAIRE, NUMEN = "claire.dubreuil", "20E9512345XYZ"
 
 
@@ -42,6 +46,32 @@ def test_ctrl_c_at_a_question_ends_the_command_without_changes(
         assert process.wait(timeout=20) == 130
         while b"\r\npiactl: interrupted; nothing was changed\r\n" not in screen:
             screen += os.read(terminal, 65536)
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith(os.environ["AT"]):
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+"""
+
+
+@pytest.mark.parametrize("module", ["framework.terminal", "yaml._yaml", "typer", "commands.account"])
+def test_ctrl_c_while_piactl_starts_shows_no_traceback(tmp_path: Path, module: str) -> None:
+    """Before, an interrupt inside an import ended with the traceback of the interpreter."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_AT, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "piactl", "account", "list"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{TOP}", "AT": module},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (130, "")
+    assert ran.stderr == "piactl: interrupted; nothing was changed\n"
 
 
 def test_declining_otp_enroll_shows_no_device_secret(staffed: Academy) -> None:

@@ -142,8 +142,10 @@ def test_a_plan_that_another_run_has_outdated_says_so_and_not_what_to_allow(scho
     """Before, it asked for --allow with a reason first, and only then said that the plan is outdated."""
     day = "2026-12-02"
     more = school.feed(*crowd(60, debut="2026-01-01"), day=day)
-    file = school.folder / "plan.json"
+    file = school.folder / "le plan.json"
     assert school.run("plan", more, "--as-of", day, "--out", file).code == 4
+    shown = again(school.run("apply", file), "To show it")
+    assert (shown[-1], school.run(*shown).code) == (str(file), 0), "also of a file with a blank"
     school.night(day)
     with school.nothing_written():
         ran = school.run("apply", file)

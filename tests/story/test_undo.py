@@ -411,7 +411,7 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
 def test_the_result_object(bad: Academy) -> None:
     assert set(undo(bad, "--dry-run")) == {
         "run", "status", "undoes", "command", "user", "as_of", "started", "feeds", "unchanged", "deltas",
-        "accounts", "refusals", "plan",
+        "accounts", "refusals", "plan", "next",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -301,14 +302,16 @@ def merge(
     settings = command.configuration.settings
     if not out:
         file = f"{settings.plans_folder}/merge-{command.order.run}.json"
-        first = Phrase("To write its plan: {command}\n", command=typed_again((f"--out {file}",)))
+        first = Phrase("To write its plan: {command}\n", command=typed_again((f"--out {shlex.quote(file)}",)))
         return command.decide(
             lambda store: _approvable(
                 command,
                 *_merge(command, store, source, into, protected=administrator, despite=differing),
                 file,
                 first=first,
-                then=Phrase("\nThen, as the one who made the plan: piactl apply {file}", file=file),
+                then=Phrase(
+                    "\nThen, as the one who made the plan: piactl apply {file}", file=shlex.quote(file)
+                ),
             )
         )
     refuse_output("--out", out, settings.plans_folder)
@@ -317,7 +320,7 @@ def merge(
         _, ready = _merge(command, store, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
-    say(Phrase("To apply it: piactl apply {out}", out=out))
+    say(Phrase("To apply it: piactl apply {out}", out=shlex.quote(out)))
     return int(Exit.DONE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
@@ -202,7 +203,7 @@ def _run(
     lost = None
     try:
         if output is Form.TEXT:
-            rest = Phrase("every change: piactl plan show {file} --all", file=report.file)
+            rest = Phrase("every change: piactl plan show {file} --all", file=shlex.quote(str(report.file)))
             text = plan_text(plan_document(ready), rest=rest)
             put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
     except StdoutLost as error:

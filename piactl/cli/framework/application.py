@@ -18,8 +18,9 @@ from piactl import __version__
 from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS, asked
 from piactl.cli.framework.context import chosen
 from piactl.cli.framework.host import refuse_command
+from piactl.cli.framework.interrupts import reach_the_command
 from piactl.cli.framework.options import read_names
-from piactl.cli.framework.terminal import ask_reason, discard
+from piactl.cli.framework.terminal import UNCHANGED, ask_reason, discard
 from piactl.errors import Exit, Interrupted, ReasonMissing, UsageError
 
 
@@ -132,6 +133,10 @@ def load_command(words: str = "") -> Any:
     return group
 
 
+_OF_FILES = ("init", "sandbox", "key", "journal", "rehearse")
+"""Commands that change files without a run."""
+
+
 def _permitted(words: str) -> Callable[..., Any]:
     """The function of a command, which first refuses a caller who may not run it, and reads the names of
     accounts."""
@@ -140,6 +145,7 @@ def _permitted(words: str) -> Callable[..., Any]:
 
     @wraps(function)
     def permitted(*args: Any, **values: Any) -> Any:
+        reach_the_command()
         refuse_command(words)
         if "names" in values:
             values["names"] = read_names(values["names"])
@@ -152,7 +158,8 @@ def _permitted(words: str) -> Callable[..., Any]:
                     raise
                 return function(*args, **values)
         except KeyboardInterrupt as interrupt:  # typer would end with 130 and say nothing
-            raise Interrupted(*interrupt.args) from None
+            certain = not chosen.began and words.partition(" ")[0] not in _OF_FILES
+            raise Interrupted(*(interrupt.args or ([UNCHANGED] if certain else []))) from None
 
     return permitted
 
@@ -211,7 +218,7 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 
 def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
-    chosen.printed = False
+    chosen.printed = chosen.began = False
     _refuse_undecodable(arguments)
     chosen.words = tuple(arguments)
     try:

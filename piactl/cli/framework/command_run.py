@@ -185,6 +185,7 @@ def write_plan(ready: ReadyPlan, file: str) -> None:
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
     """The run of an order, which has not begun."""
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
+    chosen.began = True
     return CommandRun(order, settings, keys, unreadable, utc_now, say)
 
 
@@ -218,7 +219,7 @@ def _refuse_broken(ready: ReadyPlan, file: Path, allowed: Mapping[str, int]) -> 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
     say_broken_guards(broken)
-    say(Phrase("To show it: piactl plan show {name}", name=name))
+    say(Phrase("To show it: piactl plan show {name}", name=shlex.quote(name)))
     say_next_steps(ready, name)
 
 

@@ -49,6 +49,8 @@ class Chosen:
     configuration: Configuration | None = None
     printed: bool = False
     """Whether data were printed."""
+    began: bool = False
+    """Whether a run was about to begin, which may have written something."""
 
 
 chosen = Chosen()
@@ -284,6 +286,8 @@ _NEXT: dict[int, str] = {
     Exit.CONFIGURATION: "correct the file that the message names",
     Exit.OLDER: "piactl recover",
     Exit.BUG: "report it",
+    Exit.DECLINED: "repeat the command",
+    Exit.INTERRUPTED: "repeat the command",
 }
 
 

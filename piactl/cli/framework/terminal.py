@@ -142,7 +142,7 @@ def ask_reason() -> str:
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
     if _answer(Phrase("{question} [y/N] ", question=question)).lower() not in ("y", "yes", "o", "oui"):
-        raise Declined(_UNCHANGED)
+        raise Declined(UNCHANGED)
 
 
 def _answer(question: str) -> str:
@@ -154,7 +154,7 @@ def _answer(question: str) -> str:
     return ""
 
 
-_UNCHANGED = Phrase("nothing was changed")
+UNCHANGED = Phrase("nothing was changed")
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        raise KeyboardInterrupt(_UNCHANGED) from None
+        raise KeyboardInterrupt(UNCHANGED) from None
 
 
 def _wait_for_answer() -> None:
