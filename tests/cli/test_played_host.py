@@ -228,10 +228,11 @@ def help_desk_host(hosts: Network, nights: DebianHost) -> DebianHost:
     said = host.root(block(page, "piactl doctor"))
     assert "-> " not in said, "it advises nothing that this host cannot do"
 
-    told = (TOP / "docs" / page).read_text(encoding="utf-8").partition("## Set up on")[0]
+    told = (TOP / "docs" / page).read_text(encoding="utf-8").partition("## A new telephone")[0]
     commands = re.findall(r"`(piactl (?!match)[^`]+)`", told)
-    assert len(commands) == 10
-    named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x"}
+    assert len(commands) == 14
+    named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x",
+             "WORDS": "thuillier", "UAI": "0800009A"}  # fmt: skip
     outputs = {}
     for command in commands:
         words = [named.get(word, word) for word in command.split()]

@@ -10,13 +10,15 @@ import pytest
 
 from piactl import roles_of_caller
 from piactl.cli.framework.command_table import COMMANDS
+from piactl.cli.framework.context import is_of_others
 from piactl.core.model.settings import Identity, IdentityName
 from piactl.errors import Exit, NotPermitted
 from piactl.host_secrets import identity_password
+from piactl.report.why_text import why_text
 from piactl.roles_of_caller import IDENTITIES, Role
 from tests.story.academy import Academy
 
-from .conditions import CASES, filled, load
+from .conditions import CASES, CLAIRE, WHY, filled, load
 from .unix_host import Host, unix_host
 
 TOP = Path(__file__).parents[2]
@@ -85,6 +87,23 @@ def test_a_role_refuses_commands_and_identities(held: None) -> None:
     roles_of_caller.work_with(frozenset())
     with pytest.raises(NotPermitted, match="without a role"):
         roles_of_caller.refuse_command("completion", ())
+
+
+def test_why_has_a_line_to_hand_over_what_the_role_has_not(academy: Academy, held: None) -> None:
+    """Account, cause and command, for the help desk; an administrator needs no such line."""
+    load(academy)
+    assert academy.run("account", "lock", CLAIRE, *WHY).code == 0
+    view = academy.run("why", CLAIRE, "login", "-o", "json").json
+    roles_of_caller.work_with(frozenset({Role.DESK}))
+    *_, said, line = why_text(view, is_of_others).splitlines()
+    assert said.startswith("  to say ")
+    assert line.startswith(f"  hand over   Claire Dubreuil ({CLAIRE}): locked by "), line
+    assert WHY[1] in line
+    assert line.endswith(f': piactl account unlock {CLAIRE} --reason "..."')
+    assert not is_of_others(f"piactl password reset {CLAIRE}")
+    assert is_of_others(f"piactl password reset {CLAIRE} --without-check")
+    roles_of_caller.work_with(frozenset({Role.ADMINISTRATOR}))
+    assert "hand over   " not in why_text(view, is_of_others)
 
 
 def test_one_function_hands_out_the_passwords_of_identities() -> None:

@@ -27,7 +27,7 @@ READ = (
     "planning/drift_fates.py",
     "planning", "edits", "ask", "helpdesk", "cli/framework/account_batch.py",
     "cli/framework/help_desk.py", "cli/framework/command_run.py", "cli/framework/terminal.py",
-    "cli/commands/account.py",
+    "cli/commands/account.py", "cli/commands/account_find.py", "cli/commands/establishment.py",
     "cli/commands/account_edit.py", "cli/commands/account_export.py",
     "cli/commands/account_history.py", "cli/commands/approve.py",
     "cli/commands/assignment.py", "cli/commands/exception.py",

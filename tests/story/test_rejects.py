@@ -161,11 +161,12 @@ def test_a_feed_may_be_a_workbook_and_so_may_its_rejects(office: Academy) -> Non
     start = date(2026, 9, 1)
     rows = [
         [*COLUMNS],
-        cells_of(row(matricule="0001001"), debut=start),
+        [*cells_of(row(matricule="0001001"), debut=start)[:-1]],  # no cell for the empty `fin`
         cells_of(row(matricule="0001002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")),
         cells_of(row(matricule="0001003", prenom="Zoé", nom_famille="Caron", uai="0800009B"), debut=start),
         ["#FIN", "rows=3", f"date={DAY}"],
         [],
+        [None] * 30,
         [None] * len(COLUMNS),
     ]
     feed = saved(office.folder / "hr-1.xlsx", rows)

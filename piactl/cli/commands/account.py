@@ -1,4 +1,4 @@
-"""`account list|find|show`: lists, finds and shows accounts."""
+"""`account list|show`: lists and shows accounts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.explain_account import LOGIN
-from piactl.ask.explain_account import why as answers_about
-from piactl.ask.find_accounts import Filters, Listing, find_by_words, keep_views
+from piactl.ask.find_accounts import Filters, Listing, keep_views
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
     of_each,
-    put,
     read_columns,
     reading,
     say,
@@ -31,22 +28,20 @@ from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,
     Columns,
-    Form,
     Names,
     Output,
     ShowOutput,
     day_option,
     with_shared_options,
 )
-from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
 from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry, person_row
+from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
-from piactl.report.account_text import account_text, card_text
+from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 from piactl.translation import translate_word
@@ -128,66 +123,21 @@ def list_(
     Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
-    return _listed(configuration, options, _filters(configuration, options), drifted=drift)
+    return show_list(configuration, options, read_filters(configuration, options), drifted=drift)
 
 
-@with_shared_options
-def find(
-    words: Annotated[
-        list[str], typer.Argument(metavar="WORD", help="Names, an address, a school, or pieces of them.")
-    ],
-    options: ListOptions,
-) -> int:
-    """Find accounts by what somebody says: names, an address, a matricule, or the UAI, the name, the commune
-    or the telephone of the establishment.
-
-    Each word has to fit. Names of people come first: the establishment counts if no names fit alone.
-    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed; if
-    there are none, the exit code is 9, and json an empty list. --uai looks in one establishment only.
-
-    On a terminal up to four people are shown as cards: name, address, function and establishment, and the
-    state with what refuses the log in.
-
-    Example: piactl account find claire dubr
-    """
-    configuration, name = this_configuration(), " ".join(words)
-    filters = _filters(configuration, options)
-    day, uai = options.as_of or today(configuration), filters.uai
-    rules = configuration.rules(day)
-
-    def named(entries: Iterable[Entry]) -> list[Entry]:
-        by_uid = {
-            entry.account.uid: entry
-            for entry in entries
-            if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
-        }
-        accounts, exact = find_by_words([entry.account for entry in by_uid.values()], name, rules)
-        if not accounts:
-            if options.output in (Form.JSON, Form.NDJSON):
-                put(rendered([], (), options.output))
-            raise NotFound(
-                Phrase(
-                    "{name}: nobody has this name or a similar one; try fewer words, or pieces of them",
-                    name=name,
-                )
-            )
-        if not exact:
-            say(Phrase("{name}: nobody has this name; the nearest:", name=name))
-        return [by_uid[account.uid] for account in accounts]
-
-    return _listed(configuration, options, filters, named)
-
-
-def _listed(
+def show_list(
     configuration: Configuration,
     options: ListOptions,
     filters: Filters,
     choose: Callable[[Iterable[Entry]], list[Entry]] | None = None,
+    card_of: Callable[[AccountStore, Mapping[str, Any]], str] | None = None,
     *,
     drifted: bool = False,
 ) -> int:
-    """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
-    in ndjson as they are read. `drifted`: only those that another program changed."""
+    """Prints the accounts that fit the filters: those that `choose` returns for all entries, on a terminal as
+    cards if they are few, or all, by uid, in ndjson as they are read. `drifted`: only those that another
+    program changed."""
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     first = ("uid", "last_day") if filters.ending else ("uid",)
     usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
@@ -227,10 +177,10 @@ def _listed(
             display(pieces(rows), layout)
         else:  # before a header is printed
             views = keep_views(Path(configuration.settings.state_folder), rows, by_uid=not choose)
-            if for_people and options.output is None:
+            if card_of and for_people and options.output is None:
                 first_views = list(islice(views, MOST_CARDS + 1))
                 if len(first_views) <= MOST_CARDS:
-                    cards = [_card(configuration, store, view) for view in first_views]
+                    cards = [card_of(store, view) for view in first_views]
                 views = chain(first_views, views)
     if cards:
         display(cards)
@@ -239,13 +189,6 @@ def _listed(
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
-
-
-def _card(configuration: Configuration, store: AccountStore, view: Mapping[str, Any]) -> str:
-    """The card of an account that was found, with what `why ACCOUNT login` says first."""
-    answers = answers_about(store, view["uid"], utc_now(), configuration.settings, LOGIN)["answers"]
-    person = person_row(find_entry(store, view["uid"]).account, configuration.policy, store.as_of)
-    return with_names(card_text(view, person["post"], answers[0]), configuration.register)
 
 
 def _found_row(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,7 +204,7 @@ def _row(view: Mapping[str, Any]) -> dict[str, Any]:
     return {**view, "drift": [*dict.fromkeys(drift["class"] for drift in view["drift"])]}
 
 
-def _filters(configuration: Configuration, options: ListOptions) -> Filters:
+def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
     """The filters of the options. Raises UsageError and NotFound for a word that fits nothing: an empty list
     would look as if nobody had it."""
     policy = configuration.policy

@@ -106,7 +106,9 @@ COMMANDS: Mapping[str, Command] = {
         "feed", "score", "Show how good the feeds of the last months were.", _ADMINISTRATOR
     ),
     "account list": Command("account", "list_", "List the accounts, by uid.", _DESK),
-    "account find": Command("account", "find", "Find accounts by the names of people.", _DESK),
+    "account find": Command(
+        "account_find", "find", "Find accounts by what somebody says of a person.", _DESK
+    ),
     "account show": Command("account", "show", "Show accounts on any day.", _READING),
     "account create": Command(
         "account_edit", "create", "Create an account for a person who is not in the HR data.", _ADMINISTRATOR

@@ -35,11 +35,16 @@ def open_workbook(path: Path, stream: BufferedReader, source: SourceSettings) ->
         text = io.TextIOWrapper(rows, "utf-8", newline="", write_through=True)
         written = csv.writer(text, delimiter=DELIMITER, lineterminator="\n")
         try:
+            width = 0  # of the header: a row of a sheet may end sooner, or have more cells, which are empty
             for cells in rows_of_workbook(stream, source.date_formats[0], source.limits.max_bytes):
+                while cells and not cells[-1]:
+                    cells.pop()
                 if cells[:1] and cells[0].startswith("#"):  # the line #FIN has no columns
-                    text.write(DELIMITER.join(filter(None, cells)) + "\n")
-                else:
-                    written.writerow([" ".join(cell.split()) for cell in cells])
+                    text.write(DELIMITER.join(cells) + "\n")
+                    continue
+                width = width or len(cells)
+                values = [" ".join(cell.split()) for cell in cells]
+                written.writerow([*values, *[""] * (width - len(cells))])
         except NotReadable as error:
             raise refused(path, "unreadable", error.args[0]) from None
         text.detach()

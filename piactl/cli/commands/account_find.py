@@ -1,0 +1,78 @@
+"""`account find`: finds accounts by what somebody says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from piactl.ask.explain_account import LOGIN, why
+from piactl.ask.find_accounts import find_by_words
+from piactl.cli.commands.account import ListOptions, read_filters, show_list
+from piactl.cli.framework.configuration import Configuration
+from piactl.cli.framework.context import put, say, this_configuration, today
+from piactl.cli.framework.options import Form, with_shared_options
+from piactl.clock import utc_now
+from piactl.directory.store.accounts import Entry
+from piactl.edits.read_accounts import AccountStore, find_entry, person_row
+from piactl.errors import NotFound
+from piactl.phrase import Phrase
+from piactl.report.account_text import card_text
+from piactl.report.establishments import with_names
+from piactl.report.table import rendered
+
+
+@with_shared_options
+def find(
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORD", help="Names, an address, a school, or pieces of them.")
+    ],
+    options: ListOptions,
+) -> int:
+    """Find accounts by what somebody says: names, an address, a matricule, or the UAI, the name, the commune
+    or the telephone of the establishment.
+
+    Each word has to fit. Names of people come first: the establishment counts if no names fit alone.
+    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed; if
+    there are none, the exit code is 9, and json an empty list. --uai looks in one establishment only.
+
+    On a terminal up to four people are shown as cards: name, address, function and establishment, and the
+    state with what refuses the log in.
+
+    Example: piactl account find claire dubr
+    """
+    configuration, name = this_configuration(), " ".join(words)
+    filters = read_filters(configuration, options)
+    day, uai = options.as_of or today(configuration), filters.uai
+    rules = configuration.rules(day)
+
+    def named(entries: Iterable[Entry]) -> list[Entry]:
+        by_uid = {
+            entry.account.uid: entry
+            for entry in entries
+            if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
+        }
+        accounts, exact = find_by_words([entry.account for entry in by_uid.values()], name, rules)
+        if not accounts:
+            if options.output in (Form.JSON, Form.NDJSON):
+                put(rendered([], (), options.output))
+            raise NotFound(
+                Phrase(
+                    "{name}: nobody has this name or a similar one; try fewer words, or pieces of them",
+                    name=name,
+                )
+            )
+        if not exact:
+            say(Phrase("{name}: nobody has this name; the nearest:", name=name))
+        return [by_uid[account.uid] for account in accounts]
+
+    return show_list(configuration, options, filters, named, partial(_card, configuration))
+
+
+def _card(configuration: Configuration, store: AccountStore, view: Mapping[str, Any]) -> str:
+    """The card of an account that was found, with what `why ACCOUNT login` says first."""
+    answers = why(store, view["uid"], utc_now(), configuration.settings, LOGIN)["answers"]
+    person = person_row(find_entry(store, view["uid"]).account, configuration.policy, store.as_of)
+    return with_names(card_text(view, person["post"], answers[0]), configuration.register)
