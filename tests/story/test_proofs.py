@@ -80,7 +80,7 @@ def test_an_activation_password_needs_the_numen_or_a_second_person(staff: Academ
         assert (ran.code, ran.err.endswith(" --administrator\n")) == (2, True), ran.err
     assert list(counts(staff).values()) == [1]
     assert activate(CLAIRE, numen=NUMEN).code == 0
-    assert activate(CLAIRE, IDA, "--administrator").code == 0
+    assert activate(IDA, LEA, "--administrator").code == 0
 
 
 def test_a_first_device_needs_the_numen_or_a_second_person(staff: Academy) -> None:

@@ -40,10 +40,12 @@ def writing(calls: list[tuple[str, int]]) -> range:
 @pytest.mark.long
 def test_a_small_night_killed_at_its_system_calls_is_completed(world: World, rounds: int) -> None:
     """Five arrivals of one feed and what the date makes due, killed before each call in turn, or before some
-    of them if there are fewer than a hundred rounds."""
+    of them if there are fewer than a hundred rounds. Each write waits for the answer to the one before, so
+    that many calls lie between the first write and the last."""
     need_strace()
     small = replace(world, feeds=world.feeds[1:])
-    calls = calls_of(small)
+    config = small.configure("one_by_one.yaml", directory__in_flight=1)
+    calls = calls_of(small, config)
     if rounds < 100:
         rng, most = random.Random(1044), 5 * rounds
         while_writing = [calls[index] for index in writing(calls)]
@@ -56,7 +58,7 @@ def test_a_small_night_killed_at_its_system_calls_is_completed(world: World, rou
     missed, places = Counter[str](), Counter[str]()
     for call, number in calls:
         small.reset()
-        struck = killed_at(small, call, number)
+        struck = killed_at(small, call, number, config)
         run, done = killed_run(small), check_half(small)
         assert struck or done == small.changed, f"{call} {number}: neither killed nor done"
         place = where(small, done)
