@@ -132,7 +132,7 @@ def _command(arguments: list[str]) -> int:
 
         print(f"piactl {__version__}")
         return 0
-    from piactl.cli.framework.host import work_as_piactl
+    from piactl.cli.framework.start_through_sudo import work_as_piactl
     from piactl.errors import NotPermitted
 
     if arguments[:1] == ["--complete"]:

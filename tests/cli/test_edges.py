@@ -299,7 +299,7 @@ def test_all_invalid_filters_are_reported_at_once(academy: Academy) -> None:
     ran = academy.run("account", "list", *words)
     assert ran.code == Exit.USAGE
     assert ran.out == ""
-    assert "'FOO' is neither a UAI nor a name" in ran.err
+    assert "'foo' is neither a UAI nor a name" in ran.err
     assert "did you mean enseignant?" in ran.err
     assert "the states are: active" in ran.err
     assert "0800009A would be right" in academy.run("account", "list", "--uai", "0800009B").err

@@ -28,7 +28,6 @@ from piactl.cli.framework.context import (
     show_rows,
     this_configuration,
 )
-from piactl.cli.framework.host import groups_of_site
 from piactl.cli.framework.options import (
     AsOf,
     Form,
@@ -40,6 +39,7 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
+from piactl.cli.framework.start_through_sudo import groups_of_site
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName

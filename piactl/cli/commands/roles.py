@@ -11,8 +11,8 @@ import typer
 from piactl.caller import caller
 from piactl.cli.framework.command_table import COMMANDS
 from piactl.cli.framework.context import put, put_text, say, show_rows
-from piactl.cli.framework.host import PROGRAM, groups_of_site
 from piactl.cli.framework.options import Output
+from piactl.cli.framework.start_through_sudo import PROGRAM, groups_of_site
 from piactl.errors import Exit
 from piactl.roles_of_caller import GROUPS, IDENTITIES, SERVICE_USER, Role, held
 
