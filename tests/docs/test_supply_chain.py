@@ -79,3 +79,10 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
         (wheel,) = folder.glob("*.whl")
         wheels.append(wheel.read_bytes())
     assert wheels[0] == wheels[1]
+
+
+def test_the_package_has_what_the_page_loads_for_applications() -> None:
+    page = (TOP / "docs" / "consumers.md").read_text("utf-8")
+    build = (TOP / "examples" / "deb" / "build").read_text("utf-8")
+    (copied,) = re.findall(r"cp -r examples/\{(.*)\} ", build)
+    assert {*re.findall(r"-f examples/(\w+)/", page)} == {"consumers"} <= {*copied.split(",")}
