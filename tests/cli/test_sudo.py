@@ -80,7 +80,7 @@ def test_people_act_by_their_roles_and_have_one_journal(host: Host) -> None:
     [line] = [line for line in lines if line.startswith("  hand over")]
     assert line.startswith(f"  hand over   Claire Dubreuil ({CLAIRE}): locked by "), line
     assert WHY[1] in line, line
-    assert line.endswith(f': (group piactl-admin) piactl account unlock {CLAIRE} --reason "..."'), line
+    assert line.endswith(f' (group piactl-admin): piactl account unlock {CLAIRE} --reason "..."'), line
     assert "hand over   " not in host.types("boss", "piactl", "why", CLAIRE, "login").stdout
     host.root(f"piactl account unlock {CLAIRE} --reason 'by root' --yes")
 
