@@ -88,6 +88,8 @@ class Evaluation:
             self.index.add(decided(entry, encoding, self.memory.last, rules))
         self.feeds = [replace(s, feed=without_slips(s.feed, self.state.slips)) for s in self.feeds]
         numbers = set_numbers(self.feeds, self.sources.values())
+        # Three readings, each of what the one before left: people of several matricules; those who come back
+        # from the archive, whose matricules may be among these; those who join an account now.
         self._read_feeds_of(self.state.linked)
         self._read_feeds_of(LinkedMatricules().returning(self.index, self.people(), rules.keys))
         self._join(numbers)
