@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.explain.answers import right_answers, state_answer
 from piactl.core.explain.login import LoginContext, login_answer
-from piactl.core.explain.question import Answer, Question
+from piactl.core.explain.question import GRACE, REFUSED, Answer, Question
 from piactl.core.explain.run_steps import RunEnd, run_steps
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Policy, Service
@@ -41,11 +41,12 @@ def why(
     establishment); LOGIN, for every reason why it cannot log in; or "", for its state with a summary of each
     service. Raises as `find_entry`."""
     entry = find_entry(store, name)
+    written = as_found(entry, store.encoding)
+    account = replace(entry.account, login_from=written.login_from, login_until=written.login_until)
+    question = _question(store, replace(entry, account=account), now, settings)
+    login = login_answer(question, _around_login(store, entry, now, settings))
     if subject == LOGIN:
-        written = as_found(entry, store.encoding)
-        account = replace(entry.account, login_from=written.login_from, login_until=written.login_until)
-        question = _question(store, replace(entry, account=account), now, settings)
-        answers = [login_answer(question, _around_login(store, entry, now, settings))]
+        answers = [login]
     else:
         question = _question(store, entry, now, settings)
         if isinstance(subject, Service):
@@ -53,12 +54,15 @@ def why(
         else:
             services = store.policy.services.values()
             answers = [state_answer(question), *(a for s in services for a in _in_short(question, s))]
+    hinders = (cause for cause in login.causes if cause.effect is REFUSED or cause.kind == GRACE)
+    hindered = next(hinders, None)
     return {
         "uid": question.account.uid,
         "display_name": question.account.display_name or None,
         "as_of": question.as_of.isoformat(),
         "policy_file": settings.policy_file,
         "cases": case_rows(question.cases),
+        "log_in": {"kind": hindered.kind, "effect": hindered.effect} if hindered else None,
         "answers": [_answer(answer, store.policy) for answer in answers],
     }
 

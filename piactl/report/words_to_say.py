@@ -56,22 +56,18 @@ def words_to_say(view: View) -> Phrase:
         )
     if any((remedy["command"] or "").startswith("piactl why ") for remedy in first["remedies"]):
         return Phrase("This account was joined with another one of yours: log in with that one")
-    if first["subject"] == "state":
-        return _of_state(first)
+    is_login, hindered = first["subject"] == "login", view["log_in"]
+    refused = bool(hindered) and hindered["effect"] == "refused" and hindered["kind"] != "not-started"
+    if refused and not is_login:  # a right is of no use to somebody who cannot log in
+        return _CAUSES[hindered["kind"]]
     if first["causes"]:
         kind = first["causes"][0]["kind"]
         return _on_a_day(first) if kind == "not-started" else _CAUSES[kind]
-    if first["subject"] == "login":
+    if is_login:
         return Phrase("Nothing here refuses your log in: try again, and read me the message that you get")
-    return _of_service(first, view["answers"])
-
-
-def _of_state(answer: View) -> Phrase:
-    if "LOCKED" in answer["verdict"]:
-        return _CAUSES["lock"]
-    if answer["yes"]:
-        return Phrase("The account is open")
-    return _on_a_day(answer)
+    if first["subject"] == "state":
+        return Phrase("The account is open") if first["yes"] else _on_a_day(first)
+    return _of_service(first["label"], view)
 
 
 def _on_a_day(answer: View) -> Phrase:
@@ -79,19 +75,30 @@ def _on_a_day(answer: View) -> Phrase:
     return Phrase("The account opens on {day}", day=day) if day else _HR
 
 
-def _of_service(first: View, answers: list[View]) -> Phrase:
-    if any(answer["yes"] for answer in answers):
+def _of_service(label: str, view: View) -> Phrase:
+    answers = view["answers"]
+    held, others = ([a for a in answers if a["yes"] is yes] for yes in (True, False))
+    if held and others and all(answer["uai"] for answer in answers):
         return Phrase(
-            "You have {service}: log out and in again, and read me the message that you get",
-            service=first["label"],
+            "You have {service} at {held}, and not at {others}. If that is wrong, I hand your request over "
+            "to an administrator",
+            service=label,
+            held=", ".join(answer["uai"] for answer in held),
+            others=", ".join(answer["uai"] for answer in others),
         )
-    day = _day(first)
+    if held:
+        return Phrase(
+            "You have {service}: log out and in again, and read me the message that you get", service=label
+        )
+    day = _day(answers[0])
     if day:
-        return Phrase("You get {service} on {day}", service=first["label"], day=day)
+        return Phrase("You get {service} on {day}", service=label, day=day)
+    if view["log_in"] and view["log_in"]["kind"] == "grace":
+        return _CAUSES["grace"]
     return Phrase(
         "With your present post you do not have {service}. If you need it, I hand your request over to an "
         "administrator",
-        service=first["label"],
+        service=label,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import ldap3
 
 from .academy import Academy, prepared
+from .feeds import MICHELIS
 from .phones import KNOWN, Phone, verified
 from .test_logins import day, post
 
@@ -140,9 +141,21 @@ def test_why_ends_with_words_for_the_caller(claire: Academy) -> None:
     assert not lets_in(claire, "faux")
     assert "Si vous avez oublié le vôtre : J'ai besoin de votre NUMEN" in said("login")[1]
     assert claire.run("account", "lock", CLAIRE, "--reason", "vol du portable").code == 0
-    for subject in ("login", ""):
+    for subject in ("login", "", "messagerie", "siecle"):
         assert said(subject) == (
             "The account is locked. I cannot do this myself: I hand your request over to an administrator",
             "Le compte est verrouillé. Je ne peux pas le faire moi-même : je transmets votre demande à un "
             "administrateur",
         )
+
+
+def test_the_words_name_the_school_at_which_a_right_is_missing(claire: Academy) -> None:
+    there = ("--uai", MICHELIS, "--until", "2099-08-31", "--reason", "intérim")
+    assert claire.run("assignment", "add", CLAIRE, "--function", "ENS", *there).code == 0
+    assert claire.run("exception", "deny", CLAIRE, "--service", "viescolaire", *there).code == 0
+    view = claire.run("why", CLAIRE, "viescolaire", "-o", "json").json
+    verdicts = {answer["yes"]: answer["uai"] for answer in view["answers"]}
+    assert verdicts.keys() == {True, False}
+    assert verdicts[False] == MICHELIS
+    line = claire.run_in_french("why", CLAIRE, "viescolaire").out.splitlines()[-1]
+    assert line.startswith(f"  à dire      Vous avez Vie scolaire à {verdicts[True]}, et non à {MICHELIS}. ")

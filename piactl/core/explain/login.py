@@ -9,6 +9,7 @@ from typing import NamedTuple
 from piactl.core.credentials.credentials import NEVER_VALID, Credentials
 from piactl.core.explain.question import (
     ASKED,
+    GRACE,
     LET_IN,
     REFUSED,
     SERVICE,
@@ -352,7 +353,7 @@ def _by_state(question: Question) -> Iterator[Cause]:
         grace = Phrase("in grace: {text}", text=text)
         if refused:
             grace = Phrase("{grace}; login was refused on the last day and still is", grace=grace)
-        yield Cause("grace", REFUSED if refused else SERVICE, grace, reopen, until)
+        yield Cause(GRACE, REFUSED if refused else SERVICE, grace, reopen, until)
     elif question.state is State.ON_LEAVE and not _may_log_in(question):
         yield Cause("leave", REFUSED, Phrase("on leave without login: {text}", text=text), "", until)
 

@@ -42,6 +42,10 @@ REFUSED, ASKED, SERVICE, LET_IN = "refused", "asked", "service", Phrase("let in"
 allowed although the rules refuse it. Of a service: the entry lacks or has it against the rules."""
 
 
+GRACE = "grace"
+"""The kind of the cause that the posts have ended and the account is in its grace."""
+
+
 class Cause(NamedTuple):
     """One reason why a login, or a service, is not as expected, and the command that helps, or ""."""
 
