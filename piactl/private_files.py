@@ -22,19 +22,24 @@ from piactl.phrase import Phrase
 
 def may_not(path: Path | str, verb: str = "read") -> str:
     """Says that this user may not use a file, and what to do; does not name the path."""
-    return f"user {this_user()} may not {verb} it; {run_as(path)}"
+    form = (
+        Phrase("user {user} may not read it; {way_on}")
+        if verb == "read"
+        else Phrase("user {user} may not use it; {way_on}")
+    )
+    return Phrase(form, user=this_user(), way_on=run_as(path))
 
 
 def run_as(path: Path | str) -> str:
     """Advice on the user that piactl should run as, if this user may not use a file."""
     owner = _owner(Path(path))
     if owner == os.geteuid():
-        return "check its mode and those of the folders above it"
+        return Phrase("check its mode and those of the folders above it")
     # root owns the configuration, and the group of the user that runs the nights may read it
     name = user_name(owner) if owner else "piactl"
     # only root can use runuser; others may have a rule of sudo
     command = "runuser -u {} -- piactl ..." if os.geteuid() == 0 else "sudo -u {} piactl ..."
-    return f"run piactl as the user that runs the nights: {command.format(name)}"
+    return Phrase("run piactl as the user that runs the nights: {command}", command=command.format(name))
 
 
 def _owner(path: Path) -> int:

@@ -40,8 +40,8 @@ _RED, _GREEN, _YELLOW, _BOLD = "31", "32", "33", "1"
 
 _RULES = (
     # checks of doctor
-    (r"^D\d\d +error\b.*$", _RED),
-    (r"^D\d\d +warning\b.*$", _YELLOW),
+    (r"^D\d\d +(?:error|erreur)\b.*$", _RED),
+    (r"^D\d\d +(?:warning|alerte)\b.*$", _YELLOW),
     (r"^D\d\d +ok\b", _GREEN),
     # kinds of change, by what they do to the person
     (r"^ +\d+  (?:revoke|suspend|lock|deactivate|archive)\b", _YELLOW),

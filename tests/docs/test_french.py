@@ -39,12 +39,12 @@ READ = (
     "trials/policy_diff.py", "runs/hooks.py", "ask/status.py",
     "directory/same_on_servers.py", "cli/commands/doctor.py", "cli/commands/recover.py",
     "runs/recover_directory.py",
-    "runs/known_server.py",
+    "runs/known_server.py", "doctor",
 )  # fmt: skip
 """The modules whose text the help desk, the head of HR and schools read."""
 NOT_READ = (
     "report/person_page.py", "report/templates/person.md.j2",  # are in French
-    "report/metrics.py", "report/doctor_text.py",
+    "report/metrics.py",
     "report/escaping.py",
     "edits/adopt_entries.py", "edits/undo_account.py", "edits/undo_run.py", "ask/person_export.py",
     "planning/night_db.py", "planning/rows_on_disk.py",  # queries
@@ -60,6 +60,8 @@ NO_SENTENCES = {
     "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run
     "not a path",
+    "chmod 700", "mkdir -m 700",  # commands
+    "s own", "this host", "each server", "the directory and the journal",  # what `doctor` reads
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip
