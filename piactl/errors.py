@@ -65,7 +65,7 @@ class Mistake(NamedTuple):
             place += f":{self.line}"
             if self.column:
                 place += f":{self.column}"
-        return f"{place}: {self.message}"
+        return Phrase("{name}: {text}", name=place, text=self.message)
 
 
 class ConfigurationInvalid(PiactlError):
@@ -75,12 +75,17 @@ class ConfigurationInvalid(PiactlError):
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(str(m) for m in self.mistakes))
+        super().__init__(joined(map(str, self.mistakes), "{first}\n{second}"))
 
     @classmethod
     def of(cls, file: object, message: str, line: int = 0, column: int = 0) -> Self:
         """The error for one mistake."""
         return cls([Mistake(str(file), line, column, message)])
+
+
+def system_words(error: OSError) -> Phrase:
+    """What the system says of an error: a word of the catalogue, if it is a usual one."""
+    return Phrase(error.strerror or type(error).__name__)
 
 
 class Declined(PiactlError):
@@ -95,7 +100,7 @@ class Interrupted(PiactlError):
     exit_code = Exit.INTERRUPTED
 
     def __init__(self, changed: str = "") -> None:
-        super().__init__(f"interrupted; {changed}" if changed else "interrupted")
+        super().__init__(joined([Phrase("interrupted"), *filter(None, [changed])]))
 
 
 class UsageError(PiactlError):

@@ -28,6 +28,17 @@ def from_to(first: date, last: date | None) -> Phrase:
     return Phrase("from {first} to {last}", first=first, last=last)
 
 
+def listed_words(words: Iterable[str]) -> str:
+    """Words of programs in a list: each is translated where the list is printed."""
+    return joined(map(Phrase, words), "{first}, {second}")
+
+
+def percent(share: float) -> Phrase:
+    """`2.5%`"""
+    whole, _, tenths = f"{100 * share:.1f}".partition(".")
+    return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
+
+
 def iso(day: date | None) -> str | None:
     """A day as in JSON; None stays None."""
     return day.isoformat() if day else None
@@ -59,7 +70,7 @@ def utc_instant(text: str) -> datetime:
 def condition(when: Mapping[str, Iterable[str]]) -> str:
     """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
     conditions = (
-        Phrase("{name} {values}", name=name, values=joined(sorted(values), "{first} or {second}"))
+        Phrase("{name} {values}", name=Phrase(name), values=joined(sorted(values), "{first} or {second}"))
         for name, values in when.items()
     )
     return joined(conditions, "{first}, {second}") or Phrase("every assignment")

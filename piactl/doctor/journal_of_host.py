@@ -15,7 +15,7 @@ from piactl.directory.probe.access_log import find_logs
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
 from piactl.doctor.this_host import doctor_as, may_write, nearest_folder
-from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
+from piactl.errors import DirectoryOlder, JournalMissing, PiactlError, system_words
 from piactl.host_secrets import identity_password
 from piactl.journal import verify
 from piactl.journal.append_file import open_private
@@ -56,7 +56,7 @@ def file(content: Content) -> CheckResult:
         except OSError as refused:
             forbidden = isinstance(refused, PermissionError)
             advice = doctor_as(Path(name)) if forbidden else Phrase("Replace it by a regular file.")
-            return error(Phrase("{name}: {text}", name=name, text=refused.strerror), advice)
+            return error(Phrase("{name}: {text}", name=name, text=system_words(refused)), advice)
         except PiactlError as refused:
             words, _, advice = str(refused).rpartition("\n")
             return error(words, advice)

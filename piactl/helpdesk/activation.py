@@ -42,7 +42,7 @@ from piactl.directory.store.password_state import (
 )
 from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.edits.read_accounts import AccountStore, career_and_status
-from piactl.errors import REASON, ConfigurationInvalid, PiactlError
+from piactl.errors import REASON, ConfigurationInvalid, PiactlError, system_words
 from piactl.helpdesk.limits import OperationGuard, shown_time
 from piactl.phrase import Phrase, joined
 from piactl.private_files import create_private, write_private
@@ -403,7 +403,7 @@ class StdoutFile:
             os.fsync(descriptor)
         except OSError as error:
             raise ActivationFileUnfinished(
-                Phrase("stdout cannot be written ({reason})", reason=error.strerror)
+                Phrase("stdout cannot be written ({reason})", reason=system_words(error))
             ) from None
 
 

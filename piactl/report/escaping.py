@@ -53,7 +53,7 @@ _RULES = (
     (r"\b(?:LOCKED|LET IN|REFUSED|ERROR:|CHANGED BY ANOTHER PROGRAM)", _RED),
     (r"\b(?:VERROUILLÉ|OUVERT À TORT|REFUSÉ|ERREUR :|CHANGÉ PAR UN AUTRE PROGRAMME)", _RED),
     (r"\b(?:WARNING|ATTENTION ?):", _YELLOW),
-    (r"^Plan [0-9a-f]{12} (?:as of|au) [-\d]+$", _BOLD),
+    (r"^Plan [0-9a-f]{12} (?:as of|au) [-/\d]+$", _BOLD),
 )
 _ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
 """The first rule that fits counts, and the text that it has coloured is not coloured again."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.change import GROWTH
-from piactl.core.plan.guards import allowed_words, scope_words
+from piactl.core.plan.guards import allowed_words, guard_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
+from piactl.core.text import percent
 from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
@@ -80,7 +81,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
             meaning = Phrase(
                 "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
             )
-        yield f"{summary[kind]:>7}  {kind:<11}{translate(meaning)}"
+        yield f"{summary[kind]:>7}  {_column(kind)}{translate(meaning)}"
         yield from (f"{'':11}{line}" for line in lines[kind])
         if most and summary[kind] > most:
             yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
@@ -92,6 +93,11 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
         yield f"{'':9}{translate(rest)}"
     yield from _left_alone(document, most)
     yield from refusal_lines(document["refusals"])
+
+
+def _column(kind: str) -> str:
+    """A kind of change in the language of people, in a column as wide as the longest."""
+    return f"{translate_word(kind):<{1 + max(len(translate_word(name)) for name in ORDER)}}"
 
 
 def _feed(feed: Mapping[str, Any]) -> Phrase:
@@ -128,7 +134,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         some = [drift for drift in drifts if drift["drift_class"] == drift_class]
         shorter = most if drift_class != "loosening" else 0
         yield ""
-        head = Phrase("{drift_class} by another program", drift_class=drift_class)
+        head = Phrase("{drift_class} by another program", drift_class=Phrase(drift_class))
         yield f"{len(some):>7}  {translate(head)}"
         yield from first_lines(some, lambda drift: _of(drift["uid"], drift_line(drift, THIS_PLAN)), shorter)
 
@@ -362,7 +368,7 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 "{accounts} more than {of}", accounts=counted(accounts, "account", "accounts"), of=of
             )
         if of:
-            counts = joined([counts, f"{accounts / of:.1%}"], "{first}, {second}")
+            counts = joined([counts, percent(accounts / of)], "{first}, {second}")
         counts = Phrase("{counts} ({scope})", counts=counts, scope=scope_words(refusal["scope"]))
         if refusal["kind"] == "group":
             counts = counted(accounts, "group changes or goes", "groups change or go")
@@ -371,7 +377,9 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if limit["share"] * of >= most:
             share = f"{limit['share'] * 100:g}"
             allowed = Phrase("{allowed} ({share} % of the accounts)", allowed=allowed, share=share)
-        head = Phrase("REFUSED by the guard {guard}: {counts}", guard=refusal["guard"], counts=counts)
+        head = Phrase(
+            "REFUSED by the guard {guard}: {counts}", guard=guard_words(refusal["guard"]), counts=counts
+        )
         broken = [head, allowed]
         if refusal["total"] != accounts:
             option = f"--allow {refusal['kind']}={refusal['total']}"
@@ -411,10 +419,10 @@ def _result_lines(result: Result) -> Iterator[str]:
     for person in people:
         yield f"  {_of(person['uid'], person_text(person)) if len(people) > 1 else person_text(person)}"
     for change in result["changes"]:
-        yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
+        yield f"  {_column(change['kind'])}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
-        yield f"  {event['day']} {translate(event['what'])}"
+        yield f"  {translate(event['day'])} {translate(event['what'])}"
     if len(ahead) > _FIRST_DAYS:
         more = Phrase(
             "... and {number} more; see: piactl account timeline {uid}",
@@ -466,4 +474,4 @@ def impact_table(rows: Sequence[Document], layout: str) -> Iterable[str]:
 
 
 def _percent(share: float | None) -> str:
-    return f"{share:.1%}" if share is not None else ""
+    return percent(share) if share is not None else ""

@@ -10,8 +10,9 @@ from piactl.caller import become
 from piactl.config.read_policy import read_policy
 from piactl.config.read_settings import read_settings
 from piactl.config.register import read_register
-from piactl.errors import PiactlError
+from piactl.errors import PiactlError, system_words
 from piactl.host_secrets import new_keys_text, read_keys
+from piactl.phrase import Phrase
 from piactl.private_files import make_private_folder, write_private, write_public
 from piactl.resources import example
 
@@ -77,7 +78,10 @@ def _content(name: str) -> bytes:
         content = example(name).read_bytes()
     except OSError:
         raise PiactlError(
-            f"{example(name)} is missing: the installation is incomplete. Install piactl again."
+            Phrase(
+                "{example} is missing: the installation is incomplete. Install piactl again.",
+                example=example(name),
+            )
         ) from None
     if name == "establishments.csv":
         header, _, rest = content.partition(b"\n")
@@ -90,7 +94,11 @@ def _make_folder(folder: Path) -> None:
         if not folder.is_dir():
             folder.mkdir(mode=0o755, parents=True)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise PiactlError(
-            f"{folder}: cannot be made ({why}); name a folder of yours with --dir DIR"
+            Phrase(
+                "{folder}: cannot be made ({why}); name a folder of yours with --dir DIR",
+                folder=folder,
+                why=why,
+            )
         ) from None

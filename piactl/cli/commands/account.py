@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.find_accounts import Filters, Listing, keep_views
+from piactl.ask.granted_services import read_service
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -37,6 +38,7 @@ from piactl.cli.framework.options import (
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
+from piactl.core.text import listed_words
 from piactl.directory.store.accounts import Entry
 from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
@@ -44,7 +46,7 @@ from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
-from piactl.translation import translate_word
+from piactl.translation import read_word, translate_word
 
 COLUMNS = (
     "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
@@ -209,9 +211,11 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
     would look as if nobody had it."""
     policy = configuration.policy
     valid = [state.value for state in State]
+    states = [read_word(word, valid) for word in options.state or ()]
+    listed = listed_words(valid)
     wrong = [
-        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=", ".join(valid))
-        for word in options.state or ()
+        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=listed)
+        for word in states
         if word not in valid
     ]
     uai: str | None = ""
@@ -234,7 +238,7 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
         unknown.append(
             Phrase("--profile {name}: the policy has no such profile; {hint}", name=name, hint=why)
         )
-    name = options.service
+    name = service = read_service(policy, options.service)
     if name and name not in policy.services:
         why = hint(name, policy.services)
         unknown.append(
@@ -245,10 +249,10 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
     if unknown:
         raise NotFound(joined(unknown, "{first}\n{second}"))
     return Filters(
-        options.state or (),
+        states,
         options.profile,
         uai or "",
-        options.service,
+        service,
         options.sponsor,
         options.locked,
         options.idle,

@@ -23,6 +23,7 @@ from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
+from piactl.core.text import listed_words
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
 from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
@@ -32,7 +33,7 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.private_files import may_not
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.translation import translate, use
+from piactl.translation import read_word, translate, use
 
 View = Mapping[str, Any]
 Found = TypeVar("Found")
@@ -63,7 +64,11 @@ def names_configuration() -> bool:
     user = sudo_service() if named else ""
     if user:
         raise UsageError(
-            f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
+            Phrase(
+                "under sudo {user} reads {system_configuration} only; leave --config and PIACTL_CONFIG out",
+                user=user,
+                system_configuration=SYSTEM_CONFIGURATION,
+            )
         )
     return named
 
@@ -76,10 +81,12 @@ def configuration_path() -> Path:
     if not is_there(SYSTEM_CONFIGURATION):
         raise ConfigurationInvalid.of(
             SYSTEM_CONFIGURATION,
-            "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
-            "To try piactl out: piactl sandbox start --dir DIR, "
-            "then: piactl --config DIR/piactl.yaml COMMAND\n"
-            "For a real directory: piactl init writes the files to edit.",
+            Phrase(
+                "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
+                "To try piactl out: piactl sandbox start --dir DIR, then: piactl --config DIR/piactl.yaml "
+                "COMMAND\n"
+                "For a real directory: piactl init writes the files to edit."
+            ),
         )
     return SYSTEM_CONFIGURATION
 
@@ -275,7 +282,7 @@ def next_step(message: str, code: int, arguments: Sequence[str]) -> str:
         return str(named[3]).removesuffix(")")
     if code == Exit.USAGE:
         command = " ".join(asked(list(arguments))).strip()
-        return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
+        return Phrase("piactl {command} --help", command=command) if command in COMMANDS else "piactl --help"
     return _NEXT.get(code, _CORRECT)
 
 
@@ -355,15 +362,16 @@ def show_rows(
 
 def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     valid = (*usual, *further)
+    typed = [name.strip() for name in text.split(",") if name.strip()]
+    names = tuple(dict.fromkeys(read_word(name, valid) for name in typed))
     wrong = [
-        Phrase("--columns {name}: is not a column; {hint}", name=name, hint=hint(name, valid))
+        Phrase("--columns {name}: is not a column; {hint}", name=name, hint=hint(name, map(Phrase, valid)))
         for name in names
         if name not in valid
     ]
     if text and not names:
-        wrong = [Phrase("--columns: names no column; there are: {columns}", columns=", ".join(valid))]
+        wrong = [Phrase("--columns: names no column; there are: {columns}", columns=listed_words(valid))]
     if wrong:
         raise UsageError(joined(wrong, "{first}\n{second}"))
     return names or tuple(usual)

@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from typing import Any, TextIO, TypeVar
 
 from piactl.caller import sudo_service
-from piactl.errors import Declined, PiactlError, UsageError
+from piactl.errors import Declined, PiactlError, UsageError, system_words
 from piactl.host_secrets import read_password
 from piactl.phrase import Phrase
 from piactl.private_files import refuse_input, refuse_missing
@@ -71,7 +71,7 @@ class WatchedStdout:
             discard(self._stream)
             self._lost = Phrase(
                 "stdout cannot be written ({reason}); free space there, or send it elsewhere",
-                reason=error.strerror,
+                reason=system_words(error),
             )
             raise StdoutLost(self._lost) from None
 
