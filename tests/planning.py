@@ -16,7 +16,7 @@ from piactl.core.rules.desired import local_of
 from piactl.directory.interfaces import RawEntry, Reader, ServerFacts
 from piactl.directory.open import open_reader
 from piactl.directory.store.accounts import Unreadable, read_accounts
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.load_feeds import read_feeds, scan_feeds

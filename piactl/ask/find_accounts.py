@@ -33,8 +33,8 @@ from piactl.edits.read_accounts import (
     posts_on,
 )
 from piactl.errors import NotFound, PiactlError
+from piactl.host.private_files import NamelessRows
 from piactl.phrase import Phrase
-from piactl.private_files import NamelessRows
 
 _NEAR = 80
 """Of 100: one wrong letter in five is near, another first name of the same length is not."""

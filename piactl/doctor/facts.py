@@ -22,7 +22,7 @@ from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.read_accounts import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
-from piactl.host_secrets import read_own_keys
+from piactl.host.secret_files import read_own_keys
 
 _Found = TypeVar("_Found")
 

@@ -40,9 +40,9 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.processes import process_began, this_place
+from piactl.host.secret_files import identity_password
 from piactl.phrase import counted
-from piactl.processes import process_began, this_place
 from piactl.runs.known_server import written_elsewhere
 from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
 

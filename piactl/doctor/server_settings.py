@@ -38,10 +38,10 @@ from piactl.doctor.findings import (
 )
 from piactl.doctor.servers import UNPROTECTED, UNSEEN, Server
 from piactl.phrase import counted
-from piactl.resources import slapd_folder
 from piactl.runs.run_checks import PUT_BACK
 from piactl.runs.run_lock import MARGIN
 from piactl.runs.server_clock import ClockReading
+from piactl.shipped_files import slapd_folder
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _CANNOT = "unknown: cn=config is not readable"

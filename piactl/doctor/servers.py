@@ -28,8 +28,8 @@ from piactl.directory.store.records import (
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError, SecretUnusable
-from piactl.host_secrets import identity_password
-from piactl.roles_of_caller import may_use
+from piactl.host.roles_of_caller import may_use
+from piactl.host.secret_files import identity_password
 
 UNSEEN = "Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor."
 UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))

@@ -20,8 +20,8 @@ from piactl.feed.formats.rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.formats.xlsx import is_workbook, open_workbook
 from piactl.feed.header import HEAD, other_kind
+from piactl.host.private_files import refuse_missing, refuse_own_file
 from piactl.phrase import Phrase, joined
-from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NEAR = 0.66

@@ -44,8 +44,8 @@ from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_e
 from piactl.edits.read_accounts import AccountStore, career_and_status
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError
 from piactl.helpdesk.limits import OperationGuard, shown_time
+from piactl.host.private_files import create_private, write_private
 from piactl.phrase import Phrase, joined
-from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
 IdentityCheck = Callable[[Writer], None]

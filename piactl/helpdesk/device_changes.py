@@ -52,9 +52,9 @@ from piactl.helpdesk.limits import (
     begin_attempt,
 )
 from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
+from piactl.host.private_files import create_private, write_private
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
 from piactl.phrase import Phrase
-from piactl.private_files import create_private, write_private
 
 
 @dataclass(frozen=True, slots=True)

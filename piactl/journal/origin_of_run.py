@@ -7,10 +7,10 @@ import re
 import socket
 from dataclasses import dataclass
 
-from piactl.caller import caller, login_record, this_user
+from piactl.host.caller import caller, login_record, this_user
+from piactl.host.processes import read_process
 from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
-from piactl.processes import read_process
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 

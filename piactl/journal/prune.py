@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from piactl.host.private_files import sync_folder
 from piactl.journal.files import SUFFIX, chains_of, files_of, newest_line
 from piactl.journal.intent_format import unsettled
 from piactl.journal.query import text_of
 from piactl.journal.unusable import refused_by_system
-from piactl.private_files import sync_folder
 
 
 def old_files(path: str, before: datetime) -> list[str]:

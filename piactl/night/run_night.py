@@ -27,6 +27,7 @@ from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.rejects_file import write_rejects
+from piactl.host.private_files import forget_old, make_private_folder, write_private
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
@@ -39,7 +40,6 @@ from piactl.planning.plan_in_batches import build_continuing
 from piactl.planning.read_state_between_runs import RunState, run_state
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
-from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.runs.approvals import ApprovalMissing, require_approval

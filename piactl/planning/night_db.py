@@ -41,9 +41,9 @@ from piactl.directory.store.accounts import (
 from piactl.errors import PiactlError
 from piactl.feed.read_feed import FeedReader
 from piactl.feed.row_table import RowTable
+from piactl.host.private_files import make_private_folder, nameless_database, room_on_disk
 from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_account
-from piactl.private_files import make_private_folder, nameless_database, room_on_disk
 
 FILE = "night.db"
 SCHEMA = 2

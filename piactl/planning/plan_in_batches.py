@@ -20,6 +20,7 @@ from piactl.directory.store.accounts import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.read_feed import FeedReader
+from piactl.host.private_files import room_on_disk
 from piactl.phrase import Phrase
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.feed_of_run import FeedOfRun
@@ -38,7 +39,6 @@ from piactl.planning.plan_from_evaluations import Planning
 from piactl.planning.read_state_between_runs import RunState
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.vanished import find_vanished, recheck_vanished
-from piactl.private_files import room_on_disk
 
 PEOPLE = 1_000
 """The number of people that are evaluated together, some 14 KiB each."""

@@ -12,6 +12,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import Claim
+from piactl.host.private_files import nameless_database
 from piactl.planning.signed_plan_file import (
     PlannedRows,
     StoredRows,
@@ -19,7 +20,6 @@ from piactl.planning.signed_plan_file import (
     planned_writes,
     row_texts,
 )
-from piactl.private_files import nameless_database
 
 _TABLES = """
 CREATE TABLE plan(n INTEGER PRIMARY KEY, last INTEGER, keeps INTEGER, uid TEXT, changes BLOB, write BLOB);

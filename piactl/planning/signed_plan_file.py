@@ -23,9 +23,9 @@ from piactl.core.text import read_json
 from piactl.directory.store.state_records import read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
+from piactl.host.private_files import NamelessRows
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
 from piactl.planning.ready_plan import ReadyPlan
-from piactl.private_files import NamelessRows
 
 VERSION = 1
 _PURPOSE = "plan"

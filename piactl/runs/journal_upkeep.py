@@ -9,12 +9,12 @@ from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from piactl.caller import this_user
 from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.host.caller import this_user
 from piactl.journal import in_doubt, verify
 from piactl.journal.end_of_journal import last_number, rotated_without_journal
 from piactl.journal.files import closed_chains, newest_lines

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from piactl.caller import this_user
 from piactl.core.model.settings import Settings
 from piactl.core.plan.state_between_runs import LastRun, ServerIdentity, began_at
 from piactl.directory.client.usable_server import shown_uri
@@ -24,6 +23,7 @@ from piactl.directory.store.records import OF_TREE, Places, Record, Records, Unr
 from piactl.directory.store.run_records import read_runs, records_of, run_in
 from piactl.directory.store.state_records import last_in
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable
+from piactl.host.caller import this_user
 from piactl.journal.end_of_journal import (
     RecordedRun,
     StampedWrite,

@@ -42,7 +42,7 @@ from piactl.directory.store.state_records import SOURCE, last_in, read_last, rea
 from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.journal import Intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs

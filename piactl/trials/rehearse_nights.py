@@ -49,6 +49,7 @@ from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.formats.rows import file_order
 from piactl.feed.read_feed import last_line, read_trailer
+from piactl.host.private_files import make_private_folder, write_private
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.account_index import ManagedAccounts
 from piactl.planning.inputs.load_feeds import (
@@ -63,7 +64,6 @@ from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.plan_in_batches import Continued, build_continuing
 from piactl.planning.read_state_between_runs import read_run_state
-from piactl.private_files import make_private_folder, write_private
 from piactl.sandbox import private_server
 from piactl.trials.carry_out_plans import carry_out
 

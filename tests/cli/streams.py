@@ -428,7 +428,7 @@ def _prepare(asked: dict[str, Any]) -> None:
         del os.environ["PIACTL_CONFIG"]
         context.SYSTEM_CONFIGURATION = Path(asked["system"])
     if asked["user"] is not None:
-        from piactl.caller import caller
+        from piactl.host.caller import caller
 
         os.setgroups([])
         os.setgid(asked["user"])

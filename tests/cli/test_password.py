@@ -20,7 +20,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.directory.open import open_writer
 from piactl.helpdesk.limits import ProofKind, TooManyAttempts, begin_attempt
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.sandbox.folder import POLICIES
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post

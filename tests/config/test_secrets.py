@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from piactl.errors import SecretUnusable
-from piactl.host_secrets import new_keys_text, read_keys, read_password
+from piactl.host.secret_files import new_keys_text, read_keys, read_password
 
 CANARY = "canari-7e9e2b"
 

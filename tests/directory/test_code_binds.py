@@ -27,7 +27,7 @@ from piactl.directory.store.password_state import (
     policy_writes,
     unblock_write,
 )
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.sandbox.folder import POLICIES
 from tests.conftest import Sandbox
 

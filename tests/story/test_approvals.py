@@ -14,9 +14,9 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
-from piactl.caller import Caller
 from piactl.cli.framework import command_run
 from piactl.clock import utc_now
+from piactl.host.caller import Caller
 from piactl.journal import origin_of_run as journal_actor
 from tests.directory.test_acl_matrix import hold_lock
 

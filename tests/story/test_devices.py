@@ -29,9 +29,9 @@ from piactl.helpdesk.device_changes import (
     prepare_verification,
 )
 from piactl.helpdesk.verify_code import WrongCode, use_code
-from piactl.host_secrets import identity_password
+from piactl.host.private_files import write_private
+from piactl.host.secret_files import identity_password
 from piactl.journal import Order, who
-from piactl.private_files import write_private
 from piactl.runs.run import CommandRun
 
 from .academy import Academy, Ran, prepared

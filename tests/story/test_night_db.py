@@ -14,7 +14,7 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.night import run_night as nightly
 from piactl.planning import night_db
 from piactl.planning import plan_from_evaluations as planning

@@ -318,7 +318,7 @@ def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> N
     from piactl.edits.batch import PreparedAccount
     from piactl.errors import UnsafePlan
     from piactl.helpdesk.limits import OperationGuard
-    from piactl.host_secrets import identity_password
+    from piactl.host.secret_files import identity_password
 
     configuration = open_configuration(forty.sandbox.config)
     settings, policy = configuration.settings, configuration.policy

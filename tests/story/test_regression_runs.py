@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from piactl import processes
 from piactl.cli.framework import command_run
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.interfaces import Writer
 from piactl.directory.open import open_writer
 from piactl.errors import LockLost
-from piactl.host_secrets import identity_password
+from piactl.host import processes
+from piactl.host.secret_files import identity_password
 from piactl.planning import evaluate
 from piactl.planning import plan_from_evaluations as planning
 from piactl.runs.run_lock import LockHolder, RunLock

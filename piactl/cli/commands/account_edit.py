@@ -44,10 +44,10 @@ from piactl.edits.one_off_change import prepare
 from piactl.edits.read_accounts import AccountStore
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import REASON, Exit, UsageError
+from piactl.host.private_files import refuse_output
 from piactl.phrase import Phrase
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
-from piactl.private_files import refuse_output
 from piactl.runs.approvals import require_approval
 
 

@@ -14,8 +14,8 @@ from piactl.cli.framework.options import Form, OneName, RunOutput
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
+from piactl.host.private_files import create_private, refuse_output, write_private
 from piactl.phrase import Phrase
-from piactl.private_files import create_private, refuse_output, write_private
 from piactl.report.person_page import person_page
 
 

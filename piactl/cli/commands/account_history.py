@@ -11,12 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl import roles_of_caller
 from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
 from piactl.ask.timeline import Timeline, timeline_facts
 from piactl.ask.timeline import timeline as timeline_of
-from piactl.caller import Caller, caller
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -46,11 +44,13 @@ from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
 from piactl.edits.read_accounts import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
+from piactl.host import roles_of_caller
+from piactl.host.caller import Caller, caller
+from piactl.host.private_files import refuse_output, write_public
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_fates import drift_row, drift_summary
-from piactl.private_files import refuse_output, write_public
 from piactl.report.establishments import legend
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text

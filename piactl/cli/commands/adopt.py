@@ -25,12 +25,12 @@ from piactl.cli.framework.options import (
 )
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_output
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
 from piactl.planning.inputs.load_feeds import read_feeds
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, sealed
-from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
 

@@ -28,10 +28,10 @@ from piactl.doctor.examine import examine, examine_policy, exit_code
 from piactl.doctor.findings import CheckOutcome
 from piactl.edits.read_accounts import find_entry
 from piactl.errors import Exit, UsageError
-from piactl.host_secrets import identity_password
+from piactl.host.private_files import refuse_input, refuse_missing
+from piactl.host.secret_files import identity_password
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 

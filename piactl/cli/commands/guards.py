@@ -19,8 +19,8 @@ from piactl.cli.framework.options import (
 )
 from piactl.core.plan.guard_suggestions import NightCounts, suggestions
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_input
 from piactl.phrase import Phrase, counted
-from piactl.private_files import refuse_input
 from piactl.report.policy_text import guards_table
 from piactl.trials.rehearse_nights import RehearsalFolder
 

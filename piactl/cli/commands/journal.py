@@ -40,13 +40,13 @@ from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.keyed_digests import masked
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
+from piactl.host.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
 from piactl.journal.files import closed_chains, newest_lines, unread
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
 from piactl.phrase import counted
-from piactl.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.report.escaping import shown
 from piactl.runs.journal_heads import StoredHeads, recorded_heads
 from piactl.runs.journal_upkeep import (

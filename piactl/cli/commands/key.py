@@ -20,7 +20,7 @@ from piactl.helpdesk.key_rotation import (
     prepare_reseals,
     refuse_needed,
 )
-from piactl.host_secrets import add_key, drop_key, read_keys
+from piactl.host.secret_files import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
 from piactl.phrase import counted
 from piactl.runs.begin_run import begin_run

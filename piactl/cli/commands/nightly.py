@@ -49,6 +49,11 @@ from piactl.directory.interfaces import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
+from piactl.host.private_files import (
+    refuse_output,
+    write_private,
+    write_public,
+)
 from piactl.journal import Order
 from piactl.night.housekeeping import move_applied_feeds
 from piactl.night.run_night import RefusedPlan, run_nightly
@@ -56,11 +61,6 @@ from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document
-from piactl.private_files import (
-    refuse_output,
-    write_private,
-    write_public,
-)
 from piactl.report.establishments import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
 from piactl.report.night_page import night_page

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.caller import sudo_service
 from piactl.cli.framework.account_batch import AccountCommand, begin
 from piactl.cli.framework.context import (
     of_each,
@@ -62,9 +61,10 @@ from piactl.helpdesk.device_changes import (
 )
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import refuse_input, refuse_output
 from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_output
 from piactl.report.device_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translate
 

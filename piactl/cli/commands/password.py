@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from piactl.caller import sudo_service
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
@@ -39,8 +38,9 @@ from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text
 from piactl.translation import translate
 

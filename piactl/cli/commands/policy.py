@@ -45,12 +45,12 @@ from piactl.core.plan.guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition
 from piactl.errors import Exit
+from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.load_feeds import scan_feeds
 from piactl.planning.inputs.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.signed_plan_file import plan_facts
-from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text

@@ -30,9 +30,9 @@ from piactl.directory.ldif import read_ldif
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.private_files import refuse_input, refuse_output
 from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
 from piactl.trials.rehearse_nights import (
     DIRECTORY,

@@ -36,10 +36,10 @@ from piactl.edits.batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
+from piactl.host.private_files import refuse_output
 from piactl.journal import Order
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import plan_document
-from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.hooks import say_sessions_go_on

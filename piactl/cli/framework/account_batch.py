@@ -55,7 +55,7 @@ from piactl.edits.one_off_change import prepare
 from piactl.edits.read_accounts import AccountStore, person_row
 from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
 from piactl.helpdesk.limits import OperationGuard
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.journal import Order
 from piactl.night.housekeeping import after_merges
 from piactl.phrase import Phrase, counted, joined

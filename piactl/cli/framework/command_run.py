@@ -46,12 +46,12 @@ from piactl.errors import (
     UnsafePlan,
     UsageError,
 )
+from piactl.host.private_files import make_private_folder, write_private
 from piactl.journal import Order, who
 from piactl.night.run_night import RefusedPlan, run_apply
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
-from piactl.private_files import make_private_folder, write_private
 from piactl.report.establishments import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
 from piactl.report.recover_text import REDACTED

@@ -21,7 +21,7 @@ from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.core.model.account import State
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 
 Suggestion = tuple[str, str]
 """A word and its meaning, "" if it needs none."""

@@ -14,8 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from piactl import roles_of_caller
-from piactl.caller import sudo_service
 from piactl.cli.framework.command_table import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
@@ -27,9 +25,11 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
 from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
-from piactl.host_secrets import identity_password
+from piactl.host import roles_of_caller
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import may_not
+from piactl.host.secret_files import identity_password
 from piactl.phrase import Phrase, counted, joined
-from piactl.private_files import may_not
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
 from piactl.translation import translate, use

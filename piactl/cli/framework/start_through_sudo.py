@@ -9,13 +9,13 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from piactl import caller, roles_of_caller
 from piactl.cli.framework import context
 from piactl.cli.framework.command_table import COMMANDS, WITHOUT_HOST
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
+from piactl.host import caller, roles_of_caller
+from piactl.host.sudo_rules import SUDOERS, read_sudo_rules
 from piactl.phrase import Phrase, joined
-from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
 PROGRAM = "/usr/bin/piactl"
 _SUDO = "/usr/bin/sudo"

@@ -17,7 +17,7 @@ from piactl.directory.store.attribute_map import (
 from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.directory.store.records import RECORD_CLASS
 from piactl.errors import SchemaLacking
-from piactl.resources import schemas_folder
+from piactl.shipped_files import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
 _OF_OVERLAYS = (

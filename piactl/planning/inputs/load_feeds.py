@@ -30,10 +30,10 @@ from piactl.feed.formats.rows import file_order
 from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
+from piactl.host.private_files import write_private
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.merge_feeds import SourcedFeed
-from piactl.private_files import write_private
 
 
 class FeedsOfAnotherDay(UnsafePlan):

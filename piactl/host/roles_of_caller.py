@@ -10,9 +10,9 @@ import pwd
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from piactl.caller import Caller, caller
 from piactl.core.model.settings import IdentityName
 from piactl.errors import NotPermitted
+from piactl.host.caller import Caller, caller
 
 SERVICE_USER = "piactl"
 """The Unix user that has configuration, passwords, journal and state of a host."""

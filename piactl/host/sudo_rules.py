@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from piactl.caller import user_name
+from piactl.host.caller import user_name
 
 SUDOERS = Path("/etc/sudoers")
 

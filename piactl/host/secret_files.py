@@ -11,13 +11,13 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from piactl.caller import user_name
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL, Identity, IdentityName, Settings
 from piactl.errors import SecretUnusable
+from piactl.host.caller import user_name
+from piactl.host.private_files import exposure, may_not, write_private
+from piactl.host.roles_of_caller import may_use, refuse_identity
 from piactl.phrase import Phrase
-from piactl.private_files import exposure, may_not, write_private
-from piactl.roles_of_caller import may_use, refuse_identity
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")

@@ -15,8 +15,8 @@ from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 
-from piactl.caller import caller, sudo_service, this_user, user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
+from piactl.host.caller import caller, sudo_service, this_user, user_name
 from piactl.phrase import Phrase
 
 
