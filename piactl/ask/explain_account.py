@@ -23,7 +23,7 @@ from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import Record
 from piactl.edits.read_accounts import AccountStore, case_rows, find_entry
-from piactl.planning.drift_fates import held_words
+from piactl.planning.drift_by_rules import held_words
 
 View = Mapping[str, Any]
 LOGIN = "login"

@@ -23,11 +23,11 @@ from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn,
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.edits.read_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import ScannedFeeds
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_plan
+from piactl.planning.load_feeds import ScannedFeeds
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_plan
-from piactl.planning.read_state_between_runs import read_run_state
+from piactl.planning.run_state import read_run_state
 from piactl.planning.signed_plan_file import change_facts
 from piactl.trials.carry_out_plans import carry_out, take_written
 

@@ -34,7 +34,7 @@ from piactl.helpdesk.second_person import Requests
 from piactl.journal import JournalLine, LineFilter, read_lines
 from piactl.journal.query import changes
 from piactl.phrase import with_phrases
-from piactl.planning.drift_fates import drift_row
+from piactl.planning.drift_by_rules import drift_row
 from piactl.runs.undo_log import IN_UNDO_LOG, read_logged_writes
 
 Document = dict[str, Any]

@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.change import HELD, WINDOW, Kind
 from piactl.core.plan.guards import ALL, guards_on
 from piactl.core.plan.losses import losses_before, losses_since
-from piactl.core.plan.plan import Plan
+from piactl.core.plan.plan import Plan, ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
@@ -30,8 +30,7 @@ from piactl.errors import DirectoryOlder, JournalMissing
 from piactl.helpdesk.second_person import Requests
 from piactl.journal import who
 from piactl.phrase import counted, first_line
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.signed_plan_file import plan_document
 from piactl.runs.approvals import broken_glass, open_approvals
 from piactl.runs.hooks import events_waiting

@@ -26,7 +26,7 @@ from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.read_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.vanished import recheck_vanished, vanished_words
+from piactl.planning.vanished_accounts import recheck_vanished, vanished_words
 
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 

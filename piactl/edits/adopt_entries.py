@@ -22,7 +22,7 @@ from piactl.core.plan.adoptable import (
 from piactl.core.plan.change import LOSING, Kind
 from piactl.core.plan.diff import account_facts, change_of, changes_of
 from piactl.core.plan.guards import tally
-from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
+from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan, ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
@@ -44,11 +44,10 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.find_cases import find_cases
-from piactl.planning.inputs.load_feeds import check_limits
-from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
+from piactl.planning.find_cases import find_cases
+from piactl.planning.load_feeds import check_limits
+from piactl.planning.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
 
 
 def recognised_entries(

@@ -29,7 +29,7 @@ from piactl.edits.one_off_change import owner_of, prepare
 from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.phrase import Phrase, joined
-from piactl.planning.drift_fates import held_words
+from piactl.planning.drift_by_rules import held_words
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
 

@@ -27,8 +27,8 @@ from piactl.edits.read_accounts import AccountStore, all_entries, find_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.account_writes import RESTORED
-from piactl.planning.drift_fates import resolved, wanted
-from piactl.planning.vanished import vanished_drift, vanished_words
+from piactl.planning.drift_by_rules import resolved, wanted
+from piactl.planning.vanished_accounts import vanished_drift, vanished_words
 from piactl.runs.undo_log import logged_values
 
 _REBUILT = (

@@ -21,7 +21,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import change_of
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
-from piactl.core.plan.plan import Basis, Plan
+from piactl.core.plan.plan import Basis, Plan, ReadyPlan
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.matching import (
@@ -51,8 +51,7 @@ from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined
 from piactl.planning.account_writes import foreign_values
-from piactl.planning.drift_fates import held_words
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.drift_by_rules import held_words
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.run import Run
 

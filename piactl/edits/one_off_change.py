@@ -39,10 +39,10 @@ from piactl.edits.batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.read_accounts import AccountStore, career_and_status
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
+from piactl.planning.account_index import numbers_of
 from piactl.planning.account_writes import planned_row
-from piactl.planning.drift_fates import held_words, resolved
-from piactl.planning.inputs.account_index import numbers_of
-from piactl.planning.vanished import taken_names
+from piactl.planning.drift_by_rules import held_words, resolved
+from piactl.planning.vanished_accounts import taken_names
 
 
 def prepare(

@@ -56,9 +56,16 @@ from piactl.directory.store.records import Records, UnreadableRecords, read_reco
 from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined
-from piactl.planning.drift_fates import decided, device_drift, drift_list, drift_row, held_words, is_settled
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.vanished import find_vanished, recheck_vanished
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.drift_by_rules import (
+    decided,
+    device_drift,
+    drift_list,
+    drift_row,
+    held_words,
+    is_settled,
+)
+from piactl.planning.vanished_accounts import find_vanished, recheck_vanished
 
 View = Mapping[str, Any]
 _MAYBE_EMPTY = ("corps", "position", "modality")

@@ -39,7 +39,7 @@ from piactl.directory.write.entry_comparison import differing, state_of_entry
 from piactl.edits.read_accounts import career_and_status
 from piactl.phrase import Phrase
 from piactl.planning.account_writes import changes_of_write
-from piactl.planning.drift_fates import decided, held_words
+from piactl.planning.drift_by_rules import decided, held_words
 from piactl.planning.group_changes import group_row
 from piactl.runs.undo_log import is_undoable, values_digest
 

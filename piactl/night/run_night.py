@@ -14,6 +14,7 @@ from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
 from piactl.core.plan.guards import Refusal
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun, RunStatus, began_at
 from piactl.core.rules.desired import Rules
 from piactl.directory.interfaces import Reader, Writer
@@ -31,14 +32,13 @@ from piactl.host.private_files import forget_old, make_private_folder, write_pri
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.feed_of_run import FeedOfRun
-from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_continuing
+from piactl.planning.count_feed_rows import FeedOfRun
+from piactl.planning.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_continuing
-from piactl.planning.read_state_between_runs import RunState, run_state
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.run_state import RunState, run_state
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused

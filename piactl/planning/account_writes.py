@@ -40,8 +40,8 @@ from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.foreign_changes import Drifted
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.phrase import Phrase
-from piactl.planning.drift_fates import drift_of, held_words, resolved
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.drift_by_rules import drift_of, held_words, resolved
 
 _STRUCTURAL = "structuralObjectClass"
 

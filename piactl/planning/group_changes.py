@@ -23,7 +23,7 @@ from piactl.directory.store.group_entries import (
     shown_members,
 )
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.account_index import ManagedAccounts
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ from piactl.feed.read_feed import FeedReader
 from piactl.feed.row_table import RowTable
 from piactl.host.private_files import make_private_folder, nameless_database, room_on_disk
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_account
+from piactl.planning.account_index import ManagedAccounts, traces_of_account
 
 FILE = "night.db"
 SCHEMA = 2

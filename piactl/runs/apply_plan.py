@@ -13,6 +13,7 @@ from typing import Any
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
+from piactl.core.plan.plan import ReadyPlan, Rows
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory import filters
@@ -38,7 +39,6 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.phrase import Phrase, joined
-from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.old_records import delete_old_records
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
@@ -207,7 +207,7 @@ def _clear_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
             _keep_house(run, step)
 
 
-def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
+def _without_devices(run: Run, writes: Rows[Write], done: Done, stop: Stop) -> Rows[Write]:
     """Deletes the devices of accounts that are archived, all of them before any account is changed, no matter
     how many requests are sent in parallel; returns the other writes. An account whose device could not be
     deleted is left as it is for the next night, because no run looks below an archived account again."""
@@ -320,7 +320,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
 
 def _write_accounts(
     run: Run,
-    writes: Writes,
+    writes: Rows[Write],
     done: Done,
     stop: Stop = lambda: "",
     progress: Progress | None = None,

@@ -24,6 +24,7 @@ from piactl.core.plan.approval_rules import (
     rejection,
     serving,
 )
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
@@ -47,7 +48,6 @@ from piactl.errors import REASON, PiactlError, UnsafePlan
 from piactl.journal import Settlement
 from piactl.journal.origin_of_run import known_operator
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.ready_plan import ReadyPlan
 from piactl.runs.apply_plan import Done, write_beside
 from piactl.runs.run import Run
 from piactl.runs.run_checks import check_plan_fits

@@ -43,7 +43,7 @@ from piactl.host.processes import process_began, this_place
 from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase, first_line
-from piactl.planning.inputs.load_feeds import refused_feeds
+from piactl.planning.load_feeds import refused_feeds
 from piactl.runs.hooks import hooks_called
 from piactl.runs.known_server import (
     Met,

@@ -47,7 +47,7 @@ from piactl.journal import Intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
 from piactl.phrase import Phrase, counted, first_line, joined
-from piactl.planning.vanished import first_owner, matricule_text
+from piactl.planning.vanished_accounts import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.known_server import (
     check_server,

@@ -51,8 +51,9 @@ from piactl.feed.formats.rows import file_order
 from piactl.feed.read_feed import last_line, read_trailer
 from piactl.host.private_files import make_private_folder, write_private
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import (
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import Continued, build_continuing
+from piactl.planning.load_feeds import (
     keep_sets,
     note_older,
     read_noted,
@@ -60,10 +61,9 @@ from piactl.planning.inputs.load_feeds import (
     scan_feeds,
     write_noted,
 )
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import Continued, build_continuing
-from piactl.planning.read_state_between_runs import read_run_state
+from piactl.planning.run_state import read_run_state
 from piactl.sandbox import private_server
 from piactl.trials.carry_out_plans import carry_out
 

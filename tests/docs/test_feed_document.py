@@ -17,7 +17,7 @@ from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
 from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.merge_feeds import policy_rejections
+from piactl.planning.merge_feeds import policy_rejections
 from piactl.sandbox.folder import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ READ = (
     "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_validator.py",
     "feed/header.py", "feed/feed.py", "feed/feed_file.py",
     "feed/people_builder.py", "feed/read_feed.py", "feed/rejects_file.py", "feed/value_checks.py",
-    "planning/drift_fates.py",
+    "planning/drift_by_rules.py",
     "planning", "edits", "ask", "helpdesk", "cli/framework/account_batch.py",
     "cli/framework/help_desk.py", "cli/framework/command_run.py", "cli/framework/terminal.py",
     "cli/commands/account.py", "cli/commands/account_find.py", "cli/commands/establishment.py",
@@ -47,7 +47,7 @@ NOT_READ = (
     "report/metrics.py", "report/doctor_text.py",
     "report/escaping.py",
     "edits/adopt_entries.py", "edits/undo_account.py", "edits/undo_run.py", "ask/person_export.py",
-    "planning/night_db.py", "planning/rows_on_disk.py",  # queries
+    "planning/night_db.py", "planning/plan_rows_on_disk.py",  # queries
 )  # fmt: skip
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",

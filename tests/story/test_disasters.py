@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from piactl.core.plan.plan import ReadyPlan
 from piactl.errors import FeedRefused
-from piactl.planning.ready_plan import ReadyPlan
 
 from .academy import Academy
 from .population import COLUMNS, Rows, crowd, feed_text, write_register

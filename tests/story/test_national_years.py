@@ -21,7 +21,7 @@ from piactl.core.model.person import Assignment
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.accounts import Entry, read_accounts
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.merge_feeds import SourcedFeed
+from piactl.planning.merge_feeds import SourcedFeed
 from tests.planning import managed_accounts, plan_at_once
 
 from .academy import Academy

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
+from piactl.core.plan.plan import ReadyPlan
 from piactl.errors import PiactlError, StalePlan
-from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import PlannedRows, StoredRows, plan_document, read_plan, store_rows
 
 from .academy import Academy

@@ -22,8 +22,8 @@ from piactl.directory.open import open_writer
 from piactl.errors import LockLost
 from piactl.host import processes
 from piactl.host.secret_files import identity_password
+from piactl.planning import collect_evaluations as planning
 from piactl.planning import evaluate
-from piactl.planning import plan_from_evaluations as planning
 from piactl.runs.run_lock import LockHolder, RunLock
 
 from .academy import Academy, Ran

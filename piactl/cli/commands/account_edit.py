@@ -36,6 +36,7 @@ from piactl.cli.framework.options import (
 from piactl.clock import utc_now
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits import states as accounts
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.edits.batch import Batch
@@ -46,7 +47,6 @@ from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare
 from piactl.errors import REASON, Exit, UsageError
 from piactl.host.private_files import refuse_output
 from piactl.phrase import Phrase
-from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.runs.approvals import require_approval
 

@@ -50,7 +50,7 @@ from piactl.host.private_files import refuse_output, write_public
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.drift_fates import drift_row, drift_summary
+from piactl.planning.drift_by_rules import drift_row, drift_summary
 from piactl.report.establishments import legend
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text

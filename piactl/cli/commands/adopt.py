@@ -23,13 +23,13 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.core.plan.plan import ReadyPlan
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
 from piactl.host.private_files import refuse_output
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.load_feeds import read_feeds
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.load_feeds import read_feeds
 from piactl.planning.signed_plan_file import plan_document, sealed
 from piactl.report.plan_text import plan_text
 

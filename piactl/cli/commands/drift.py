@@ -28,7 +28,7 @@ from piactl.edits.drift_decisions import prepare_adopt, prepare_keep, prepare_re
 from piactl.edits.read_accounts import AccountStore
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
-from piactl.planning.drift_fates import drift_row
+from piactl.planning.drift_by_rules import drift_row
 
 DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 

@@ -56,10 +56,10 @@ from piactl.feed.feed_file import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.linked_matricules import linked_matricules
-from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
-from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
-from piactl.planning.inputs.merge_feeds import SourcedFeed, judged
+from piactl.planning.linked_matricules import linked_matricules
+from piactl.planning.load_feeds import check_limits, read_feeds, refuse_ahead
+from piactl.planning.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.planning.merge_feeds import SourcedFeed, judged
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered

@@ -42,7 +42,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
-from piactl.core.plan.plan import HoldCode
+from piactl.core.plan.plan import HoldCode, ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import read_json
 from piactl.directory.interfaces import Outcome
@@ -58,8 +58,7 @@ from piactl.journal import Order
 from piactl.night.housekeeping import move_applied_feeds
 from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.merge_feeds import Accepted
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.signed_plan_file import plan_document
 from piactl.report.establishments import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text

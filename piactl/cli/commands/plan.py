@@ -49,19 +49,18 @@ from piactl.cli.framework.options import (
 )
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
-from piactl.core.plan.plan import Plan
+from piactl.core.plan.plan import Plan, ReadyPlan
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
 from piactl.host.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.host.roles_of_caller import Role, refuse_command
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.build_plan import build_continuing
+from piactl.planning.load_feeds import keep_sets, scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_continuing
-from piactl.planning.read_state_between_runs import read_run_state
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.run_state import read_run_state
 from piactl.planning.signed_plan_file import read_plan, sealed
 from piactl.report.plan_text import impact_rows, impact_table
 

@@ -47,8 +47,8 @@ from piactl.core.text import condition
 from piactl.errors import Exit
 from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.load_feeds import scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.load_feeds import scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.signed_plan_file import plan_facts
 from piactl.report.establishments import with_names

@@ -22,7 +22,7 @@ from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.read_accounts import AccountStore
 from piactl.host.secret_files import read_own_keys
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.account_index import ManagedAccounts
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def closed_without_link(name: Callable[[str], str]) -> str:
 
 
 def entry_of(raw: RawEntry, encoding: Encoding) -> Entry | Unreadable:
-    """The account of an entry. One without a sealed base shows no drift here (see `planning.drift_fates`)."""
+    """The account of an entry. One without a sealed base shows no drift here (see `drift_by_rules`)."""
     base, bases = raw.first(encoding.name(BASE)) or b"", encoding.bases
     values, drift = encoding.managed(raw), None
     if bases is not None and is_sealed(base):

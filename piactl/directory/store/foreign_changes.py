@@ -1,7 +1,7 @@
 """Compares an entry with its base: what another program added, and of which removed values only the digest is
 known.
 
-A removed value is known again if the rules want it today (see `planning.drift_fates`). Nothing else is tried.
+A removed value is known again if the rules want it today (see `drift_by_rules`). Nothing else is tried.
 """
 
 from __future__ import annotations

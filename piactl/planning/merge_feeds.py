@@ -25,7 +25,7 @@ from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.feed.feed import Feed
 from piactl.feed.people_builder import Place
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.disagreements import Resolver
+from piactl.planning.resolve_disagreements import Resolver
 
 REMEMBERED = 100
 """The number of digests of applied feeds stored per source."""

@@ -38,6 +38,7 @@ from piactl.core.plan.plan import (
     Hold,
     HoldCode,
     Plan,
+    ReadyPlan,
     Rejection,
 )
 from piactl.core.plan.state_between_runs import LastRun, Memory, SourceMemory, Waiting
@@ -49,21 +50,20 @@ from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted
+from piactl.planning.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
 from piactl.planning.account_writes import PlanRows, devices_at_no_device
-from piactl.planning.drift_fates import device_drift, standing
+from piactl.planning.count_feed_rows import Fate, FeedOfRun
+from piactl.planning.drift_by_rules import device_drift, standing
 from piactl.planning.evaluate import Evaluation
+from piactl.planning.find_cases import row_is_gone
 from piactl.planning.group_changes import plan_groups
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.feed_of_run import Fate, FeedOfRun
-from piactl.planning.inputs.find_cases import row_is_gone
-from piactl.planning.inputs.load_feeds import check_counted, check_feed_dates, check_held
-from piactl.planning.inputs.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
+from piactl.planning.leaving_sponsors import ADVICE, leaving_sponsors
+from piactl.planning.load_feeds import check_counted, check_feed_dates, check_held
+from piactl.planning.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
-from piactl.planning.read_state_between_runs import RunState
-from piactl.planning.ready_plan import ReadyPlan
-from piactl.planning.rows_on_disk import PlanTable
-from piactl.planning.sponsors import ADVICE, leaving_sponsors
-from piactl.planning.vanished import taken_names, vanished_drift
+from piactl.planning.plan_rows_on_disk import PlanTable
+from piactl.planning.run_state import RunState
+from piactl.planning.vanished_accounts import taken_names, vanished_drift
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""

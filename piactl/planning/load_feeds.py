@@ -32,8 +32,8 @@ from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
 from piactl.feed.row_table import RowTable
 from piactl.host.private_files import write_private
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.feed_of_run import FeedOfRun
-from piactl.planning.inputs.merge_feeds import SourcedFeed
+from piactl.planning.count_feed_rows import FeedOfRun
+from piactl.planning.merge_feeds import SourcedFeed
 
 
 class FeedsOfAnotherDay(UnsafePlan):

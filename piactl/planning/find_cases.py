@@ -41,14 +41,14 @@ from piactl.core.rules.matching import (
     traces_of,
 )
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import (
+from piactl.planning.account_index import (
     MOST_COMPARED,
     AccountIndex,
     TracedPeople,
     TracedPerson,
     traces_of_account,
 )
-from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed
+from piactl.planning.merge_feeds import MergedFeeds, SourcedFeed
 
 
 def find_cases(

@@ -22,9 +22,9 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.directory.store.state_records import Remembered, memory_in
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.linked_matricules import LinkedMatricules, linked_matricules
-from piactl.planning.inputs.lost_zeros import Slips
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.linked_matricules import LinkedMatricules, linked_matricules
+from piactl.planning.lost_zeros import Slips
 
 
 @dataclass(frozen=True, slots=True)

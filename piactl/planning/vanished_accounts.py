@@ -24,8 +24,8 @@ from piactl.directory.store.accounts import Entry, account_dn, read_accounts_nam
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.journal.intent_format import digest_text, tag_of
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.planning.inputs.merge_feeds import MergedFeeds
+from piactl.planning.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.merge_feeds import MergedFeeds
 
 
 class _Names:

@@ -17,7 +17,7 @@ from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, 
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.state_between_runs import SourceMemory
 from piactl.feed.feed import Feed, first_faults
-from piactl.planning.inputs.merge_feeds import SourcedFeed
+from piactl.planning.merge_feeds import SourcedFeed
 
 _CONTRADICT = frozenset({"assignment-contradicts", "person-contradicts"})
 

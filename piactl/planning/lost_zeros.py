@@ -20,8 +20,8 @@ from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.feed.error_codes import held_words, rejection_message
 from piactl.feed.feed import Feed
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.linked_matricules import LinkedMatricules
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.linked_matricules import LinkedMatricules
 
 Slips = Mapping[str, tuple[str, ...]]
 """The matricules that differ from known ones only by leading zeros, with the known ones."""

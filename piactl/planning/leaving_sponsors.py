@@ -9,7 +9,7 @@ from types import MappingProxyType
 from piactl.core.model.account import State
 from piactl.directory.store.accounts import Entry, read_accounts_named
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.account_index import ManagedAccounts
 
 _LEAVING = {
     State.GRACE: Phrase("is in grace"),

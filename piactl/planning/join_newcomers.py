@@ -34,8 +34,8 @@ from piactl.core.rules.matching import (
     whole_given_agrees,
 )
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import AccountIndex, TracedPeople, TracedPerson, traces_of_account
-from piactl.planning.inputs.merge_feeds import SourcedFeed, merged_person
+from piactl.planning.account_index import AccountIndex, TracedPeople, TracedPerson, traces_of_account
+from piactl.planning.merge_feeds import SourcedFeed, merged_person
 
 
 @dataclass(slots=True)

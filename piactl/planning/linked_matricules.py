@@ -18,8 +18,8 @@ from piactl.core.rules.feed_absences import PostName
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.feed.feed import Feed
 from piactl.phrase import Phrase, joined
-from piactl.planning.inputs.account_index import AccountIndex
-from piactl.planning.inputs.merge_feeds import merged_person
+from piactl.planning.account_index import AccountIndex
+from piactl.planning.merge_feeds import merged_person
 
 
 @dataclass(frozen=True, slots=True)

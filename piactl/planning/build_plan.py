@@ -12,6 +12,7 @@ from piactl import __version__
 from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import stored_traces
@@ -22,9 +23,10 @@ from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.read_feed import FeedReader
 from piactl.host.private_files import room_on_disk
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.feed_of_run import FeedOfRun
-from piactl.planning.inputs.load_feeds import (
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.collect_evaluations import Planning
+from piactl.planning.count_feed_rows import FeedOfRun
+from piactl.planning.load_feeds import (
     FeedsOfAnotherDay,
     ScannedFeeds,
     in_order,
@@ -32,13 +34,11 @@ from piactl.planning.inputs.load_feeds import (
     read_older,
     refused_before,
 )
-from piactl.planning.inputs.lost_zeros import Written, find_slips
-from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.planning.lost_zeros import Written, find_slips
+from piactl.planning.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_from_evaluations import Planning
-from piactl.planning.read_state_between_runs import RunState
-from piactl.planning.ready_plan import ReadyPlan
-from piactl.planning.vanished import find_vanished, recheck_vanished
+from piactl.planning.run_state import RunState
+from piactl.planning.vanished_accounts import find_vanished, recheck_vanished
 
 PEOPLE = 1_000
 """The number of people that are evaluated together, some 14 KiB each."""
