@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.core.plan.guards import Census
+from piactl.core.plan.check_guards import Census
 from piactl.core.plan.plan import ReadyPlan
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired_account import local_of
 from piactl.directory.interfaces import RawEntry, Reader, ServerFacts
 from piactl.directory.open import open_reader
-from piactl.directory.store.accounts import Unreadable, read_accounts
+from piactl.directory.store.account_entries import Unreadable, read_accounts
 from piactl.host.secret_files import identity_password
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.build_plan import build_plan

@@ -19,10 +19,10 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of, iso
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.accounts import Entry, as_found
+from piactl.directory.store.account_entries import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import Record
-from piactl.edits.read_accounts import AccountStore, case_rows, find_entry
+from piactl.edits.account_store import AccountStore, case_rows, find_entry
 from piactl.planning.drift_by_rules import held_words
 
 View = Mapping[str, Any]

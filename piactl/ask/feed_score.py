@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.establishment import Register
-from piactl.core.plan.feed_quality import (
+from piactl.core.plan.feed_counts import (
     COMPONENTS,
     FATES,
     FAULTS,

@@ -19,11 +19,11 @@ from piactl.core.model.establishment import words_of
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import Career
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import search_words
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
-from piactl.edits.read_accounts import (
+from piactl.edits.account_store import (
     AccountStore,
     account_views,
     all_entries,

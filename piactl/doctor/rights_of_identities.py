@@ -21,7 +21,7 @@ from piactl.core.plan.write import Values
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
-from piactl.directory.store.accounts import UUID
+from piactl.directory.store.account_entries import UUID
 from piactl.directory.store.password_state import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,

@@ -11,7 +11,7 @@ from piactl.config.read_policy import policy_warnings
 from piactl.config.register import read_register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.plan.guards import no_own_guards
+from piactl.core.plan.check_guards import no_own_guards
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError

@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from piactl.core.acts import ActRefused
 from piactl.core.credentials.passwords import (
     ActivationPassword,
     new_activation_password,
     valid_until,
 )
-from piactl.core.edits import ActRefused
 from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State, held_off_until
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.change import PASSWORD
 from piactl.core.rules.career import AccountStatus
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.directory.interfaces import Writer
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.password_state import (
     ActivationPasswordWriter,
@@ -40,10 +40,10 @@ from piactl.directory.store.password_state import (
     policy_faults,
     read_credentials,
 )
-from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, career_and_status
+from piactl.edits.account_store import AccountStore, career_and_status
+from piactl.edits.carry_out_batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError
-from piactl.helpdesk.limits import OperationGuard, shown_time
+from piactl.helpdesk.attempt_limits import OperationGuard, shown_time
 from piactl.host.private_files import create_private, write_private
 from piactl.phrase import Phrase, joined
 from piactl.report.table import rendered

@@ -13,20 +13,20 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun, RunStatus, began_at
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import to_json
 from piactl.doctor.canaries import try_canaries
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
-from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.open_feed import digest_of_feed
 from piactl.feed.rejects_file import write_rejects
 from piactl.host.private_files import forget_old, make_private_folder, write_private
 from piactl.journal.query import first_line

@@ -18,15 +18,15 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import NameDigests, name_digest
 from piactl.core.naming.posix_numbers import Numbers
-from piactl.core.plan.diff import home_establishments, services_of
-from piactl.core.plan.guards import Census
-from piactl.core.plan.identity_case import kept_apart
+from piactl.core.plan.account_changes import home_establishments, services_of
+from piactl.core.plan.case import kept_apart
+from piactl.core.plan.check_guards import Census
 from piactl.core.plan.state_between_runs import Memory
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.matching import FORMER, MAIL, Traces, stored_traces, traces_of
 from piactl.directory.interfaces import Reader
+from piactl.directory.store.account_entries import Entry, Unreadable
 from piactl.directory.store.account_list import Listed, listed_names
-from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_numbers
 

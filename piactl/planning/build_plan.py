@@ -11,13 +11,13 @@ from pathlib import Path
 from piactl import __version__
 from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.settings import Settings
-from piactl.core.plan.identity_case import Case
+from piactl.core.plan.case import Case
 from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import Memory
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.matching import stored_traces
 from piactl.directory.dn import normal_value
-from piactl.directory.store.accounts import read_accounts_named
+from piactl.directory.store.account_entries import read_accounts_named
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.feed.read_feed import FeedReader

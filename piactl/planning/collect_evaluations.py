@@ -17,18 +17,10 @@ from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
+from piactl.core.plan.case import Case, case_counts, case_remarks, closed_remarks
+from piactl.core.plan.check_feed_limits import column_warnings
+from piactl.core.plan.check_guards import Census, Tally, no_own_guards
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_limits import column_warnings
-from piactl.core.plan.guards import Census, Tally, no_own_guards
-from piactl.core.plan.identity_case import Case, case_counts, case_remarks, closed_remarks
-from piactl.core.plan.losses import (
-    NO_LOSSES,
-    NOTHING_TAKEN,
-    losses_before,
-    losses_with,
-    taken_after,
-    taken_lately,
-)
 from piactl.core.plan.plan import (
     AbsentAssignment,
     Basis,
@@ -41,11 +33,19 @@ from piactl.core.plan.plan import (
     ReadyPlan,
     Rejection,
 )
+from piactl.core.plan.recent_losses import (
+    NO_LOSSES,
+    NOTHING_TAKEN,
+    losses_before,
+    losses_with,
+    taken_after,
+    taken_lately,
+)
 from piactl.core.plan.state_between_runs import LastRun, Memory, SourceMemory, Waiting
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, numbered, take
 from piactl.core.rules.career import Career, career_of
-from piactl.core.rules.desired import MATRICULE, Desired, Rules
-from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.core.rules.desired_account import MATRICULE, Desired, Rules
+from piactl.directory.store.account_entries import Entry, Unreadable
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError

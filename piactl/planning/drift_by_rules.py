@@ -15,14 +15,14 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.drift import DEVICE, Drift, DriftClass, DriftFate, changed_words
 from piactl.core.plan.state_between_runs import LastRun
-from piactl.core.rules.desired import Rules, Subject, desired_account, with_ledger
+from piactl.core.rules.desired_account import Rules, Subject, desired_account, with_ledger
 from piactl.core.text import facts_of
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.probe.access_log import authors
-from piactl.directory.store.accounts import Entry, Unreadable, again
+from piactl.directory.store.account_entries import Entry, Unreadable, again
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE, LAYOUT, is_sealed
-from piactl.directory.store.foreign_changes import (
+from piactl.directory.store.find_drift import (
     DATES,
     LOST_END,
     NAMES,

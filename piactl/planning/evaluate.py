@@ -11,11 +11,11 @@ from piactl.core.model.overrides import MANUAL, override_words
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import UnusableName
-from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
+from piactl.core.plan.case import BY_RULE, Case, CaseAnswer, Decision
 from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode
 from piactl.core.plan.state_between_runs import Memory, Waiting, bare, waiting_for
 from piactl.core.rules.confirmed_by_hr import contradicted
-from piactl.core.rules.desired import (
+from piactl.core.rules.desired_account import (
     MATRICULE,
     Desired,
     Rules,
@@ -27,7 +27,7 @@ from piactl.core.rules.desired import (
 )
 from piactl.core.rules.matching import Births, Doubt, birth_digests, with_matricule
 from piactl.core.rules.reasons import post_text
-from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.directory.store.account_entries import Entry, Unreadable
 from piactl.directory.store.attribute_scans import read_owners
 from piactl.phrase import Phrase
 from piactl.planning.account_index import AccountIndex, ManagedAccounts

@@ -14,7 +14,7 @@ from functools import cache
 from piactl.core.model.account import Account, State
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.identity_case import (
+from piactl.core.plan.case import (
     Case,
     CaseAnswer,
     is_wrong_row,
@@ -24,7 +24,7 @@ from piactl.core.plan.identity_case import (
 )
 from piactl.core.plan.plan import HoldCode, Rejection
 from piactl.core.plan.state_between_runs import Memory, Waiting, bare
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.matching import (
     SAME_IDENTITY,
     SAME_NUMEN,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, namespace_of
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.identity_case import (
+from piactl.core.plan.case import (
     BY_RULE,
     Case,
     CaseAnswer,
@@ -18,7 +18,7 @@ from piactl.core.plan.identity_case import (
     stated,
 )
 from piactl.core.plan.state_between_runs import Memory, bare
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.matching import (
     CERTAIN,
     SAME_IDENTITY,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from piactl.core.model.account import State
-from piactl.directory.store.accounts import Entry, read_accounts_named
+from piactl.directory.store.account_entries import Entry, read_accounts_named
 from piactl.phrase import Phrase
 from piactl.planning.account_index import ManagedAccounts
 

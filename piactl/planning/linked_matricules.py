@@ -13,10 +13,10 @@ from datetime import date
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.state_between_runs import Memory, SourceMemory, Waiting
-from piactl.core.rules.desired import MATRICULE
+from piactl.core.rules.desired_account import MATRICULE
 from piactl.core.rules.feed_absences import PostName
 from piactl.directory.store.special_entries import SpecialEntries
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.phrase import Phrase, joined
 from piactl.planning.account_index import AccountIndex
 from piactl.planning.merge_feeds import merged_person

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import (
+from piactl.core.plan.check_feed_limits import (
     BACK,
     FeedFacts,
     PartRecord,
@@ -23,13 +23,13 @@ from piactl.core.plan.feed_limits import (
 )
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
-from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
+from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.formats.all_formats import set_to_keep
+from piactl.feed.formats.canonical_rows import file_order
 from piactl.feed.formats.kept_sets import keep_set
-from piactl.feed.formats.rows import file_order
 from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.open_feed import NoSource, digest_of_feed, feed_argument
 from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
-from piactl.feed.row_table import RowTable
 from piactl.host.private_files import write_private
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.count_feed_rows import FeedOfRun

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 
 from piactl.core.model.person import COMMON, qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import LEADING_ZEROS
+from piactl.core.plan.check_feed_limits import LEADING_ZEROS
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.state_between_runs import Memory
-from piactl.core.rules.desired import MATRICULE
+from piactl.core.rules.desired_account import MATRICULE
 from piactl.core.text import few
+from piactl.directory.store.account_entries import Entry, read_accounts_of
 from piactl.directory.store.account_list import Listed
-from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.feed.error_codes import held_words, rejection_message
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.phrase import Phrase, counted
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.linked_matricules import LinkedMatricules

@@ -14,15 +14,15 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.implausible_values import internal_address
-from piactl.core.plan.feed_limits import LEADING_ZEROS, FeedFacts, PartRecord, SourceRecord, record_of
-from piactl.core.plan.identity_case import Case
+from piactl.core.plan.case import Case
+from piactl.core.plan.check_feed_limits import LEADING_ZEROS, FeedFacts, PartRecord, SourceRecord, record_of
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.state_between_runs import SourceMemory
-from piactl.core.rules.desired import Rules, assignment_problems, name_problem
+from piactl.core.rules.desired_account import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
-from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
-from piactl.feed.feed import Feed
+from piactl.core.rules.source_ranks import PERSON_DATA, Ranks, with_known_starts
+from piactl.feed.feed_result import Feed
 from piactl.feed.people_builder import Place
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.resolve_disagreements import Resolver

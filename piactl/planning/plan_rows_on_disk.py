@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Tally
+from piactl.core.plan.check_guards import Tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import Claim
 from piactl.host.private_files import nameless_database

@@ -20,7 +20,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.naming.names import AS_WRITTEN, shown_name
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.state_between_runs import Deviation
-from piactl.core.rules.sources import PERSON_DATA, Ranks, data_of, differs, ranked_value
+from piactl.core.rules.source_ranks import PERSON_DATA, Ranks, data_of, differs, ranked_value
 from piactl.phrase import Phrase, joined
 
 

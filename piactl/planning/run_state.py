@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from piactl.core.plan.state_between_runs import Memory
-from piactl.core.rules.desired import Rules
-from piactl.directory.probe.subschema import refuse_older_server
+from piactl.core.rules.desired_account import Rules
+from piactl.directory.probe.schema_check import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.records import (

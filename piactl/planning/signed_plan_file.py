@@ -15,8 +15,8 @@ from piactl.core.model.guard_limits import Limit
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.check_guards import Impact
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.guards import Impact
 from piactl.core.plan.plan import Contradiction, Disagreement, Hold, Plan, ReadyPlan, Rejection, Rows
 from piactl.core.plan.write import Write, texts_of_values
 from piactl.core.text import read_json

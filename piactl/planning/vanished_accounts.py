@@ -17,10 +17,10 @@ from piactl.core.naming.names import NameDigests, TakenNames, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.state_between_runs import Memory, Vanished
-from piactl.core.rules.desired import Rules, local_of
+from piactl.core.rules.desired_account import Rules, local_of
 from piactl.directory.probe.access_log import authors
+from piactl.directory.store.account_entries import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.directory.store.account_list import Listed
-from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.journal.intent_format import digest_text, tag_of
 from piactl.phrase import Phrase

@@ -11,16 +11,16 @@ from itertools import chain
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
-from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.plan import ReadyPlan, Rows
+from piactl.core.plan.recent_losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult, write_one
+from piactl.directory.store.account_entries import account_dn, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.accounts import account_dn, written_after
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.store.records import Record
 from piactl.runs.run import Run

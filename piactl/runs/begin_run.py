@@ -14,7 +14,7 @@ from pathlib import Path
 from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.interfaces import Writer
-from piactl.directory.probe.subschema import refuse_older_server
+from piactl.directory.probe.schema_check import refuse_older_server
 from piactl.directory.store.records import (
     CASES,
     LISTS,

@@ -18,14 +18,14 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.state_between_runs import began_at
 from piactl.core.plan.write import WriteState
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired_account import local_of
 from piactl.core.text import read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader
+from piactl.directory.store.account_entries import account_dn
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,

@@ -25,8 +25,8 @@ from piactl.core.plan.plan import ReadyPlan, Rows
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer
-from piactl.directory.probe.subschema import lacking, read_subschema
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.probe.schema_check import lacking, read_subschema
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.records import (
     Places,
     Record,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords

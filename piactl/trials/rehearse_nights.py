@@ -33,21 +33,21 @@ from piactl.core.model.settings import (
 )
 from piactl.core.plan.change import Change
 from piactl.core.plan.state_between_runs import RunStatus
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import read_json
 from piactl.directory.interfaces import RawEntry, Writer
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
+from piactl.directory.store.account_entries import UUID, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.accounts import UUID, written_after
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
 from piactl.directory.store.records import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
-from piactl.feed.feed_file import NoSource, source_of
-from piactl.feed.formats.rows import file_order
+from piactl.feed.formats.canonical_rows import file_order
+from piactl.feed.open_feed import NoSource, source_of
 from piactl.feed.read_feed import last_line, read_trailer
 from piactl.host.private_files import make_private_folder, write_private
 from piactl.phrase import Phrase, counted, joined

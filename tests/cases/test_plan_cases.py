@@ -42,9 +42,9 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Subject, desired_account
+from piactl.core.rules.desired_account import Subject, desired_account
 from piactl.directory.simulated_writes import SimulatedWrites
-from piactl.directory.store.accounts import account_dn, account_write
+from piactl.directory.store.account_entries import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed

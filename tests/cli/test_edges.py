@@ -104,7 +104,7 @@ def test_a_bug_is_reported_with_its_place_and_no_data(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("20E9512345XYZ")
 
-    monkeypatch.setattr("piactl.core.edits.states.lock", broken)
+    monkeypatch.setattr("piactl.core.acts.lock_close_rename.lock", broken)
     academy.night(DAY, academy.feed(row(), day=DAY))
     err, out = io.StringIO(), io.StringIO()
     with redirect_stderr(err), redirect_stdout(out):

@@ -14,12 +14,12 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.account_changes import changes_of
 from piactl.core.plan.change import LAYOUT, Change
-from piactl.core.plan.diff import changes_of
 from piactl.core.rules.address_allocation import addressed
-from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
+from piactl.core.rules.desired_account import Desired, Rules, Subject, archived, desired_account
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
+from piactl.directory.store.account_entries import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.planning.account_writes import RESTORED, changes_of_write

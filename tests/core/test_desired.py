@@ -13,9 +13,9 @@ from piactl.core.model.keyed_digests import DigestKeys, read_numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.naming.names import TakenNames
-from piactl.core.plan.diff import effect_on, home_establishments
+from piactl.core.plan.account_changes import effect_on, home_establishments
 from piactl.core.rules.address_allocation import addressed, claim_of, take
-from piactl.core.rules.desired import (
+from piactl.core.rules.desired_account import (
     Desired,
     Rules,
     Subject,

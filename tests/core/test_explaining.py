@@ -20,7 +20,7 @@ from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from tests.examples import examples
 
 from .strategies import REGISTER, UAIS, Life, lives

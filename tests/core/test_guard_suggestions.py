@@ -7,8 +7,8 @@ from datetime import date
 from piactl.core.model.guard_limits import Guard, GuardPeriod, Limit
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.check_guards import Census, Tally
 from piactl.core.plan.guard_suggestions import LEAST, LEAST_OF_SCOPE, suggestions
-from piactl.core.plan.guards import Census, Tally
 
 SEPTEMBER = GuardPeriod("rentree", (8, 20), (9, 30), {"revoke": Guard(Limit(100, 0.06))})
 POLICY = Policy(

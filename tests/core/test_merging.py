@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from piactl.core.edits import ActRefused
-from piactl.core.edits.merge_values import joined, on_its_way
+from piactl.core.acts import ActRefused
+from piactl.core.acts.merge_values import joined, on_its_way
 from piactl.core.model.account import Account, Lock, ServiceException, merge_mark, merged_into
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind

@@ -10,11 +10,11 @@ import pytest
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import State
-from piactl.core.plan.feed_limits import LIMIT_CODES
+from piactl.core.plan.check_feed_limits import LIMIT_CODES
 from piactl.core.rules.career import Career, career_of
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.read_feed import read_feed
 from piactl.planning.merge_feeds import policy_rejections

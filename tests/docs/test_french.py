@@ -15,18 +15,18 @@ import jinja2
 import pytest
 
 import piactl
-from piactl.report.words import WORDS
+from piactl.report.translated_words import WORDS
 
 HERE = Path(piactl.__file__).parent
 
 READ = (
-    "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/edits",
+    "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/acts",
     "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_validator.py",
-    "feed/header.py", "feed/feed.py", "feed/feed_file.py",
+    "feed/header.py", "feed/feed_result.py", "feed/open_feed.py",
     "feed/people_builder.py", "feed/read_feed.py", "feed/rejects_file.py", "feed/value_checks.py",
     "planning/drift_by_rules.py",
-    "planning", "edits", "ask", "helpdesk", "cli/framework/account_batch.py",
-    "cli/framework/help_desk.py", "cli/framework/command_run.py", "cli/framework/terminal.py",
+    "planning", "edits", "ask", "helpdesk", "cli/framework/account_command.py",
+    "cli/framework/help_desk.py", "cli/framework/writing_command.py", "cli/framework/terminal.py",
     "cli/commands/account.py", "cli/commands/account_find.py", "cli/commands/establishment.py",
     "cli/commands/account_edit.py", "cli/commands/account_export.py",
     "cli/commands/account_history.py", "cli/commands/approve.py",

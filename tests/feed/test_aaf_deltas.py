@@ -12,9 +12,9 @@ import pytest
 
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import order_refusals
+from piactl.core.plan.check_feed_limits import order_refusals
 from piactl.errors import FeedRefused, PiactlError
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.formats.all_formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.read_feed import read_feed

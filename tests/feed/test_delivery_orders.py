@@ -15,7 +15,7 @@ import pytest
 
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import record_of
+from piactl.core.plan.check_feed_limits import record_of
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.formats.all_formats import _kept as translated_sets

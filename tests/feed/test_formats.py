@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import PartRecord, feed_refusals, order_refusals, part_refusals, record_of
+from piactl.core.plan.check_feed_limits import (
+    PartRecord,
+    feed_refusals,
+    order_refusals,
+    part_refusals,
+    record_of,
+)
 from piactl.errors import FeedRefused
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.read_feed import read_feed
 from tests.aaf_sets import Agent, document, files, first_degree, folder, gpei, individual, sts, zipped
 from tests.aaf_sets import request as xml_request

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import feed_refusals
+from piactl.core.plan.check_feed_limits import feed_refusals
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.read_feed import read_feed
 from piactl.feed.rejects_file import rejects_content
 

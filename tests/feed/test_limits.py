@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from piactl.core.model.settings import LimitsPeriod, SourceLimits, SourceSettings
-from piactl.core.plan.feed_limits import (
+from piactl.core.plan.check_feed_limits import (
     LIMIT_CODES,
     ROW,
     FeedFacts,

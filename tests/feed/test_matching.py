@@ -8,7 +8,7 @@ import pytest
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import NotFound, UsageError
-from piactl.feed.feed_file import feed_argument, source_of
+from piactl.feed.open_feed import feed_argument, source_of
 
 EPP = SourceSettings("epp", files=("epp-*.csv", "EPP_*.txt"))
 AGAPE = SourceSettings("agape", files=("agape-*.csv",))

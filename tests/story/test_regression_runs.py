@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework import command_run
+from piactl.cli.framework import writing_command
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.interfaces import Writer
 from piactl.directory.open import open_writer
@@ -106,7 +106,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
         expiries.append(expiry(academy))
         return groups(*arguments)
 
-    monkeypatch.setattr(command_run, "utc_now", now)
+    monkeypatch.setattr(writing_command, "utc_now", now)
     monkeypatch.setattr(evaluate, "find_cases", begun)
     monkeypatch.setattr(planning, "plan_groups", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))

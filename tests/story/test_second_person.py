@@ -239,7 +239,7 @@ def test_a_compromised_account_needs_new_requests_and_devices(
 def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.clock import utc_now
-    from piactl.core.edits import ActRefused
+    from piactl.core.acts import ActRefused
     from piactl.directory.open import open_writer
     from piactl.helpdesk.second_person import PASSWORD as KIND
     from piactl.helpdesk.second_person import Requests

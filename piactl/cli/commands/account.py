@@ -37,12 +37,12 @@ from piactl.cli.framework.options import (
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import PERSON_COLUMNS, AccountStore, account_views, find_entry
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
 from piactl.translation import translate_word
 

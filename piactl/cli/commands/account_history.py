@@ -42,7 +42,7 @@ from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
-from piactl.edits.read_accounts import case_rows, find_entry
+from piactl.edits.account_store import case_rows, find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.host import roles_of_caller
 from piactl.host.caller import Caller, caller
@@ -51,7 +51,7 @@ from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.drift_by_rules import drift_row, drift_summary
-from piactl.report.establishments import legend
+from piactl.report.establishment_names import legend
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
 from piactl.translation import translate

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import ask
-from piactl.cli.framework.command_run import apply_plan, done_code, say_next_steps, show_plan, write_plan
+from piactl.cli.framework.account_command import ask
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import reading, this_configuration, today
 from piactl.cli.framework.options import (
@@ -23,6 +22,7 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.cli.framework.writing_command import apply_plan, done_code, say_next_steps, show_plan, write_plan
 from piactl.core.plan.plan import ReadyPlan
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError

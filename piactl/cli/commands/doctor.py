@@ -23,10 +23,10 @@ from piactl.cli.framework.options import Form, Output, read_names
 from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived
-from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.account_entries import account_dn
 from piactl.doctor.examine import examine, examine_policy, exit_code
 from piactl.doctor.findings import CheckOutcome
-from piactl.edits.read_accounts import find_entry
+from piactl.edits.account_store import find_entry
 from piactl.errors import Exit, UsageError
 from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.host.secret_files import identity_password

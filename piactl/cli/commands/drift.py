@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.account_batch import EditOptions, Manner, begin
+from piactl.cli.framework.account_command import EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     layout_or_default,
     list_of_accounts,
@@ -23,9 +23,9 @@ from piactl.cli.framework.options import (
 )
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.drift import fate_words
-from piactl.edits.batch import Batch
-from piactl.edits.drift_decisions import prepare_adopt, prepare_keep, prepare_revert, standing_drift
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch
+from piactl.edits.decide_drift import prepare_adopt, prepare_keep, prepare_revert, standing_drift
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 from piactl.planning.drift_by_rules import drift_row

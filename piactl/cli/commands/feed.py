@@ -44,15 +44,15 @@ from piactl.cli.framework.options import (
     RunOutput,
 )
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
+from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
-from piactl.feed.feed import understood
-from piactl.feed.feed_file import open_feed
+from piactl.feed.feed_result import understood
+from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted

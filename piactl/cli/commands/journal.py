@@ -13,9 +13,8 @@ from typing import IO, Annotated, Any
 import typer
 
 from piactl.ask.history import find_uid
-from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.account_batch import begin as begin_act
-from piactl.cli.framework.command_run import new_order, run_of
+from piactl.cli.framework.account_command import Manner
+from piactl.cli.framework.account_command import begin as begin_act
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -35,6 +34,7 @@ from piactl.cli.framework.options import (
     Until,
     read_period,
 )
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.keyed_digests import masked

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_command import Manner, begin
 from piactl.cli.framework.context import put, reading, say, show_rows, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
-from piactl.core.edits import ActRefused
-from piactl.edits.batch import carry_out
+from piactl.core.acts import ActRefused
+from piactl.edits.carry_out_batch import carry_out
 from piactl.errors import Exit, PiactlError
 from piactl.helpdesk.key_rotation import (
     WHAT,

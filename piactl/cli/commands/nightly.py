@@ -13,14 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.status import coming_nights, feed_ages, night_view
-from piactl.cli.framework.command_run import (
-    done_code,
-    new_order,
-    put_outcome,
-    refusals_as_json,
-    run_of,
-    say_refused,
-)
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     progress_line,
@@ -41,6 +33,14 @@ from piactl.cli.framework.options import (
     need_reason,
 )
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
+from piactl.cli.framework.writing_command import (
+    done_code,
+    new_order,
+    put_outcome,
+    refusals_as_json,
+    run_of,
+    say_refused,
+)
 from piactl.clock import utc_now
 from piactl.core.plan.plan import HoldCode, ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
@@ -60,7 +60,7 @@ from piactl.night.run_night import RefusedPlan, run_nightly
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.merge_feeds import Accepted
 from piactl.planning.signed_plan_file import plan_document
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
 from piactl.report.night_page import night_page
 from piactl.report.plan_text import plan_text

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import AccountCommand, begin
+from piactl.cli.framework.account_command import AccountCommand, begin
 from piactl.cli.framework.context import (
     of_each,
     put,
@@ -42,12 +42,12 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import ask_secret, can_ask, interruptible
 from piactl.clock import utc_now
-from piactl.core.edits import ActRefused
+from piactl.core.acts import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
-from piactl.edits.batch import Batch
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
     Enrolment,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
+from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -31,8 +31,8 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
 from piactl.directory.interfaces import Reader, Writer
-from piactl.edits.batch import Batch
-from piactl.edits.read_accounts import find_entry
+from piactl.edits.account_store import find_entry
+from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen

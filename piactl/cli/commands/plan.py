@@ -13,14 +13,6 @@ from typing import Annotated, BinaryIO
 import typer
 
 from piactl.cli.commands.account_edit import apply_merge
-from piactl.cli.framework.command_run import (
-    apply_plan,
-    done_code,
-    refusals_as_json,
-    say_next_steps,
-    show_plan,
-    write_plan,
-)
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -46,6 +38,14 @@ from piactl.cli.framework.options import (
     SometimesReason,
     need_reason,
     read_allowed,
+)
+from piactl.cli.framework.writing_command import (
+    apply_plan,
+    done_code,
+    refusals_as_json,
+    say_next_steps,
+    show_plan,
+    write_plan,
 )
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE

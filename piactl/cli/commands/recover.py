@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, ask, begin
+from piactl.cli.framework.account_command import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     put_json,

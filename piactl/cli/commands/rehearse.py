@@ -33,7 +33,7 @@ from piactl.errors import Exit, UsageError
 from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.account_index import ManagedAccounts
-from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
+from piactl.report.forecast_text import DIFFERENCE_COLUMNS, nights_table
 from piactl.trials.rehearse_nights import (
     DIRECTORY,
     EMPTY,

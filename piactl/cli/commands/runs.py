@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.commands.nightly import page_of_run, read_holds
-from piactl.cli.framework.command_run import new_order, run_of
 from piactl.cli.framework.context import (
     FIELDS,
     field_rows,
@@ -36,8 +35,9 @@ from piactl.cli.framework.options import (
     day_option,
     need_reason,
 )
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
-from piactl.core.plan.feed_quality import FATES
+from piactl.core.plan.feed_counts import FATES
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined

@@ -7,14 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, ask, begin
-from piactl.cli.framework.command_run import (
-    run_plan,
-    say_broken_guards,
-    say_next_steps,
-    say_refused,
-    write_plan,
-)
+from piactl.cli.framework.account_command import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     display,
@@ -27,12 +20,19 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
 from piactl.cli.framework.terminal import StdoutLost
+from piactl.cli.framework.writing_command import (
+    run_plan,
+    say_broken_guards,
+    say_next_steps,
+    say_refused,
+    write_plan,
+)
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Outcome
-from piactl.edits.batch import options_allowing, refuse_broken_guards
+from piactl.edits.carry_out_batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan

@@ -16,11 +16,11 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import COMMON
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.rules.desired import Rules, rules_of
+from piactl.core.rules.desired_account import Rules, rules_of
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.host.secret_files import read_own_keys
 from piactl.planning.account_index import ManagedAccounts
 

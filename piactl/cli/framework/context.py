@@ -23,7 +23,7 @@ from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
-from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, with_person_facts
+from piactl.edits.account_store import PERSON_COLUMNS, AccountStore, with_person_facts
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host import roles_of_caller
 from piactl.host.caller import sudo_service

@@ -9,7 +9,7 @@ from piactl.core.model.establishment import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.policy_cases import PolicyCase
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired import assignment_problems
+from piactl.core.rules.desired_account import assignment_problems
 from piactl.core.rules.reasons import Reason, right_reason, sentence, state_reason
 from piactl.phrase import Phrase
 

@@ -10,7 +10,7 @@ from math import ceil, inf
 from piactl.core.model.guard_limits import Guard
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Policy
-from piactl.core.plan.guards import PER, guards_on
+from piactl.core.plan.check_guards import PER, guards_on
 
 LEAST = 10
 """The smallest number that is suggested: one person can read ten accounts in a plan."""

@@ -9,13 +9,13 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from piactl.core.plan.change import Change
+from piactl.core.plan.check_feed_limits import FeedFacts
+from piactl.core.plan.check_guards import Impact, Refusal, Totals
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_limits import FeedFacts
-from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import Impact, Refusal, Totals
+from piactl.core.plan.feed_counts import FeedQuality
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()
     cases: Mapping[str, int] = field(default_factory=dict)
-    """The numbers of open cases after the run (see `identity_case.case_counts`)."""
+    """The numbers of open cases after the run (see `case.case_counts`)."""
     quality: tuple[FeedQuality, ...] = ()
     """What the run makes of each of its feeds."""
     archivals: tuple[DueArchival, ...] = ()

@@ -13,10 +13,10 @@ from itertools import chain
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord, comparable
-from piactl.core.plan.guards import Census
-from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
+from piactl.core.plan.case import Case
+from piactl.core.plan.check_feed_limits import PartRecord, SourceRecord, comparable
+from piactl.core.plan.check_guards import Census
+from piactl.core.plan.recent_losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant

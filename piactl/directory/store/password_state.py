@@ -26,7 +26,7 @@ from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, WriteResult, write_one
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.phrase import Phrase
 
 _FOR_GOOD = "000001010000Z"

@@ -21,8 +21,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
 from piactl.feed.formats.aaf.rows_of_set import write_aaf
+from piactl.feed.formats.canonical_rows import DATED, STARTED, OpenFeed, RowWriter
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
-from piactl.feed.formats.rows import DATED, STARTED, OpenFeed, RowWriter
 from piactl.feed.formats.set_files import SetFiles, digest_of, open_set, state_of
 from piactl.feed.formats.sts import write_sts
 from piactl.phrase import Phrase

@@ -33,7 +33,7 @@ from piactl.core.plan.change import (
     Kind,
     NewPost,
 )
-from piactl.core.rules.desired import Desired, Rules
+from piactl.core.rules.desired_account import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
     OTHER_POSTS,

@@ -12,7 +12,7 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
 

@@ -21,7 +21,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import PasswordSettings, Settings
 from piactl.core.plan.change import OPERATIONS
-from piactl.core.plan.guards import Refusal, operation_refusals
+from piactl.core.plan.check_guards import Refusal, operation_refusals
 from piactl.directory.dn import child
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.password_state import policy_exists
@@ -39,7 +39,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.state_records import read_last
 from piactl.directory.store.typed_records import from_json, reader_of, to_json
-from piactl.edits.batch import Batch, PreparedAccount
+from piactl.edits.carry_out_batch import Batch, PreparedAccount
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.phrase import Phrase, counted
 from piactl.runs.hooks import OwnerNotice, owner_notice

@@ -33,7 +33,7 @@ from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.approval_rules import reasons
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.store.typed_records import to_json
@@ -52,7 +52,7 @@ from piactl.journal import Order, who
 from piactl.night.run_night import RefusedPlan, run_apply
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import plan_document, plan_pieces
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import apply_command, plan_text, refusal_lines
 from piactl.report.recover_text import REDACTED
 from piactl.report.table import numbers

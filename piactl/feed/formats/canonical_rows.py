@@ -14,7 +14,7 @@ from io import BufferedReader
 from typing import IO
 
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import DeltaBasis
+from piactl.core.plan.check_feed_limits import DeltaBasis
 
 COLUMNS = (
     "matricule", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from piactl.core.model.guard_limits import Limit
-from piactl.core.plan.guards import broken_words
+from piactl.core.plan.check_guards import broken_words
 from piactl.phrase import Phrase, first_line, joined
 from piactl.report.account_text import right_words
 from piactl.report.plan_text import ORDER, refusal_lines

@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import (
 )
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
 from piactl.directory.store.base_digest import BASE, BaseKeys, is_sealed
-from piactl.directory.store.foreign_changes import MULTIPLE, Drifted, compare
+from piactl.directory.store.find_drift import MULTIPLE, Drifted, compare
 from piactl.phrase import Phrase
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from piactl.core.model.account import Account
-from piactl.directory.store.accounts import Unreadable, read_accounts_with
-from piactl.edits.read_accounts import AccountStore, exception_rows, override_rows
+from piactl.directory.store.account_entries import Unreadable, read_accounts_with
+from piactl.edits.account_store import AccountStore, exception_rows, override_rows
 
 ReportUnreadable = Callable[[str], None]
 

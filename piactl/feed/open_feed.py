@@ -16,7 +16,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.all_formats import open_translated
-from piactl.feed.formats.rows import OpenFeed
+from piactl.feed.formats.canonical_rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.feed.formats.xlsx import is_workbook, open_workbook
 from piactl.feed.header import HEAD, other_kind

@@ -7,26 +7,26 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from piactl.core.edits import ActRefused, Altered, Author
-from piactl.core.edits.merge_values import without_joined
+from piactl.core.acts import ActRefused, Altered, Author
+from piactl.core.acts.merge_values import without_joined
 from piactl.core.model.account import Account, masked_mail, merged_into
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
+from piactl.core.plan.case import Case, CaseAnswer, Decision
 from piactl.core.plan.change import Kind
-from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
 from piactl.directory.interfaces import Reader, Writer
-from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
+from piactl.directory.store.account_entries import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record, stored
 from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.batch import Batch, PreparedAccount
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.edits.carry_out_batch import Batch, PreparedAccount
 from piactl.edits.one_off_change import owner_of, prepare
-from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.phrase import Phrase, joined
 from piactl.planning.drift_by_rules import held_words

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
-from piactl.core.edits import Act, ActRefused, Altered, Author
+from piactl.core.acts import Act, ActRefused, Altered, Author
 from piactl.core.model.account import NO_DEVICE, Account, Lock, ServiceException
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.career import NEVER
-from piactl.core.rules.desired import MATRICULE, Rules, archived, with_matricules
+from piactl.core.rules.desired_account import MATRICULE, Rules, archived, with_matricules
 from piactl.phrase import Phrase
 
 

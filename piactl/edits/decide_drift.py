@@ -6,24 +6,31 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
-from piactl.core.edits import ActRefused, Altered, Author
+from piactl.core.acts import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
+from piactl.core.plan.account_changes import change_of
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import change_of
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass
 from piactl.core.plan.state_between_runs import Vanished
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
+from piactl.core.rules.desired_account import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, again, with_base
+from piactl.directory.store.account_entries import (
+    Entry,
+    Unreadable,
+    account_dn,
+    account_write,
+    again,
+    with_base,
+)
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete
-from piactl.directory.store.foreign_changes import PROPERLY, read_foreign_devices
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
+from piactl.directory.store.find_drift import PROPERLY, read_foreign_devices
+from piactl.edits.account_store import AccountStore, all_entries, find_entry
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.edits.one_off_change import guarded, intended, prepared_account
-from piactl.edits.read_accounts import AccountStore, all_entries, find_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.account_writes import RESTORED

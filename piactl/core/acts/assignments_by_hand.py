@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
+from piactl.core.acts import Act, ActRefused, Altered, Author, override_end
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden, sponsor_of
 from piactl.core.model.person import Assignment, by_start
-from piactl.core.rules.desired import Rules, assignment_problems
+from piactl.core.rules.desired_account import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text, post_text
 from piactl.phrase import Phrase, joined
 

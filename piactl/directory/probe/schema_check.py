@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from piactl.directory import filters
-from piactl.directory.client.schema import Subschema
+from piactl.directory.client.parse_schema import Subschema
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_map import (
     EXPECTED_SCHEMA,

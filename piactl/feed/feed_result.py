@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import ROW, FeedFacts, problem_and_step
+from piactl.core.plan.check_feed_limits import ROW, FeedFacts, problem_and_step
 from piactl.core.plan.plan import Rejection
 from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
-from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.canonical_rows import RowWriter
 from piactl.feed.header import ColumnLayout, shown
 from piactl.phrase import Phrase, counted
 

@@ -11,14 +11,14 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-from piactl.core.edits import ActRefused
+from piactl.core.acts import ActRefused
 from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Writer
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import AccountStore, find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import REASON, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Done, Stop, refused, write_alone

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from piactl.core.edits import Act, ActRefused, Altered, Author, known_to_hr, override_end
-from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
+from piactl.core.acts import Act, ActRefused, Altered, Author, known_to_hr, override_end
+from piactl.core.acts.assignments_by_hand import added_override, check_assignment, ended_by_hand
 from piactl.core.model.account import LIVE, NO_DEVICE, Account, Lock, State
 from piactl.core.model.overrides import MANUAL, OverrideKind, overridden, running, sponsor_of
 from piactl.core.model.periods import OPEN, civil, ordinal
 from piactl.core.model.person import Assignment
-from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
 from piactl.phrase import Phrase, joined

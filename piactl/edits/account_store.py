@@ -33,15 +33,14 @@ from piactl.core.model.periods import civil
 from piactl.core.model.person import COMMON, Assignment, qualified, read_matricule
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.case import Case, cases_of_accounts
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.identity_case import Case, cases_of_accounts
 from piactl.core.plan.state_between_runs import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import facts_of, iso
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.account_list import Listed, read_account_list
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     Entry,
     Unreadable,
     as_found,
@@ -49,9 +48,10 @@ from piactl.directory.store.accounts import (
     read_accounts,
     read_accounts_named,
 )
+from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.foreign_changes import read_foreign_devices
+from piactl.directory.store.find_drift import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError

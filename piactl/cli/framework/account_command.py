@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.command_run import new_order, run_of, say_broken_guards
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -32,7 +31,8 @@ from piactl.cli.framework.options import (
     read_allowed,
 )
 from piactl.cli.framework.terminal import StdoutLost, can_ask, confirm, stop_on_signals
-from piactl.core.edits import Act, Author
+from piactl.cli.framework.writing_command import new_order, run_of, say_broken_guards
+from piactl.core.acts import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -40,7 +40,8 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.batch import (
+from piactl.edits.account_store import AccountStore, person_row
+from piactl.edits.carry_out_batch import (
     AccountOutcome,
     Batch,
     BatchResult,
@@ -52,15 +53,14 @@ from piactl.edits.batch import (
     refuse_broken_guards,
 )
 from piactl.edits.one_off_change import prepare
-from piactl.edits.read_accounts import AccountStore, person_row
 from piactl.errors import Exit, PiactlError, ReasonMissing, UnsafePlan, UsageError
-from piactl.helpdesk.limits import OperationGuard
+from piactl.helpdesk.attempt_limits import OperationGuard
 from piactl.host.secret_files import identity_password
 from piactl.journal import Order
 from piactl.night.housekeeping import after_merges
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import change_facts
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import RESULT_COLUMNS, person_text, result_text
 from piactl.report.table import rendered
 from piactl.runs.hooks import say_sessions_go_on

@@ -39,7 +39,7 @@ from piactl.core.naming.names import UnusableName, has_base, local_part, shown_n
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmed_by_hr import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
-from piactl.core.rules.sources import Ranks, Supplements
+from piactl.core.rules.source_ranks import Ranks, Supplements
 from piactl.phrase import Phrase
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})

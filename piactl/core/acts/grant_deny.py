@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, timedelta
 
-from piactl.core.edits import Act, ActRefused, Altered, Author
+from piactl.core.acts import Act, ActRefused, Altered, Author
 from piactl.core.model.account import Account, ServiceException
 from piactl.core.model.overrides import MANUAL, OverrideKind
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.errors import NotFound
 from piactl.phrase import Phrase
 

@@ -44,7 +44,7 @@ from piactl.core.plan.change import (
     Kind,
     NewPost,
 )
-from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
+from piactl.core.plan.recent_losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
 from piactl.phrase import Phrase
 
 SAMPLE = 5
