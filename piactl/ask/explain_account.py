@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from piactl.ask.account_views import case_rows
 from piactl.core.explain.answers import right_answers, state_answer
 from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import GRACE, REFUSED, Answer, Question
@@ -22,7 +23,7 @@ from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.account_entries import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import Record
-from piactl.edits.account_store import AccountStore, case_rows, find_entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.planning.drift_by_rules import held_words
 
 View = Mapping[str, Any]

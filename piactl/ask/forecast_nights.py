@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from piactl.ask.account_views import PRIVATE_MAIL, person_facts, private_mail
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.model.settings import Settings
@@ -22,7 +23,7 @@ from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.account_entries import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
-from piactl.edits.account_store import PRIVATE_MAIL, career_and_status, person_facts, private_mail
+from piactl.edits.account_store import career_and_status
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.build_plan import build_plan
 from piactl.planning.load_feeds import ScannedFeeds

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.ask.account_views import lock_row
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
 from piactl.core.model.person import qualified
@@ -26,7 +27,7 @@ from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import PERSON, read_memory
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.account_store import AccountStore, find_entry, lock_row
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.helpdesk.attempt_limits import ProofKind, read_attempts

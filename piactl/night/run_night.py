@@ -42,8 +42,7 @@ from piactl.planning.run_state import RunState, run_state
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
-from piactl.runs.approvals import ApprovalMissing, require_approval
-from piactl.runs.approved_rest import allow_rest, allow_same_plan
+from piactl.runs.approvals import ApprovalMissing, allow_rest, allow_same_plan, require_approval
 from piactl.runs.begin_run import begin_run
 from piactl.runs.hooks import identity_notices, promise_notices
 from piactl.runs.known_server import written_elsewhere

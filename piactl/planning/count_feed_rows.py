@@ -13,7 +13,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import NewPost
 from piactl.core.plan.check_feed_limits import LEADING_ZEROS, ROW, SAMPLE, FeedFacts, column_warnings
-from piactl.core.plan.feed_counts import EXPECTED, PLACES, FeedQuality, Place, worst
+from piactl.core.plan.feed_counts import EXPECTED, PLACES, FeedCounts, Place, worst
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.state_between_runs import SourceMemory
 from piactl.feed.feed_result import Feed, first_faults
@@ -174,7 +174,7 @@ class FeedOfRun:
         """The messages of the rows that lost their leading zeros, by line."""
         return {r.line: r.message for r in self.rejections if r.code == LEADING_ZEROS}
 
-    def quality(self, posts: Mapping[NewPost, int], before: SourceMemory | None, as_of: date) -> FeedQuality:
+    def quality(self, posts: Mapping[NewPost, int], before: SourceMemory | None, as_of: date) -> FeedCounts:
         """The quality of the feed; `posts` are all new posts."""
         facts, name = self.facts, self.source.name
         known = posts if before is not None else {}
@@ -198,7 +198,7 @@ class FeedOfRun:
         }
         ignored = self.ignored_rows + len(self.duplicates)
         counts = len(self.rejected_rows), self.held_rows, ignored, self.applied_rows
-        return FeedQuality(
+        return FeedCounts(
             source=name,
             file=facts.file,
             digest=facts.digest,

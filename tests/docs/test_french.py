@@ -36,7 +36,7 @@ READ = (
     "cli/commands/runs.py", "cli/commands/undo.py", "cli/commands/why.py",
     "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py",
     "trials/rehearse_nights.py",
-    "trials/policy_diff.py", "runs/hooks.py", "ask/status.py",
+    "trials/policy_diff.py", "trials/policy_test.py", "runs/hooks.py", "ask/status.py",
     "directory/same_on_servers.py", "cli/commands/doctor.py", "cli/commands/recover.py",
     "runs/recover_directory.py",
     "runs/known_server.py",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
@@ -38,7 +39,7 @@ from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
 from piactl.directory.store.account_entries import Entry
-from piactl.edits.account_store import PERSON_COLUMNS, AccountStore, account_views, find_entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import case_rows
 from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
 from piactl.ask.timeline import Timeline, timeline_facts
@@ -42,7 +43,7 @@ from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
-from piactl.edits.account_store import case_rows, find_entry
+from piactl.edits.account_store import find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.host import roles_of_caller
 from piactl.host.caller import Caller, caller

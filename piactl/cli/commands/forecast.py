@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from piactl.ask.account_views import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.ask.forecast_nights import Forecast, Night, change_rows, day_row, first_night, leavers
 from piactl.cli.framework.context import (
     display,
@@ -27,7 +28,6 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.writing_command import journal_private_reading
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.account_store import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.forecast_text import (

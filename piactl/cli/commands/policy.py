@@ -37,10 +37,8 @@ from piactl.cli.framework.options import (
     ShowOutput,
 )
 from piactl.config.read_policy import read_policy
-from piactl.config.read_policy_cases import read_policy_cases
 from piactl.config.register import read_register
 from piactl.config.strict_yaml import STDIN
-from piactl.core.explain.policy_case import case_problems
 from piactl.core.plan.check_guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition
@@ -55,6 +53,7 @@ from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
 from piactl.trials.policy_diff import policy_diff
+from piactl.trials.policy_test import case_problems, read_policy_cases
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from piactl.ask.account_views import person_row
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import (
     layout_or_default,
@@ -40,7 +41,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.account_store import AccountStore, person_row
+from piactl.edits.account_store import AccountStore
 from piactl.edits.carry_out_batch import (
     AccountOutcome,
     Batch,

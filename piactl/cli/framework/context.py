@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from piactl.ask.account_views import PERSON_COLUMNS, with_person_facts
 from piactl.cli.framework.command_table import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
@@ -23,7 +24,7 @@ from piactl.core.model.keyed_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader, open_writer
-from piactl.edits.account_store import PERSON_COLUMNS, AccountStore, with_person_facts
+from piactl.edits.account_store import AccountStore
 from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host import roles_of_caller
 from piactl.host.caller import sudo_service

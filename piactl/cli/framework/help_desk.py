@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from piactl.ask.account_views import person_row
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.context import say_text
@@ -18,7 +19,7 @@ from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader
-from piactl.edits.account_store import AccountStore, find_entry, person_row
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import UsageError
 from piactl.helpdesk.attempt_limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests

@@ -12,7 +12,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.check_feed_limits import FeedFacts
 from piactl.core.plan.check_guards import Impact, Refusal, Totals
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_counts import FeedQuality
+from piactl.core.plan.feed_counts import FeedCounts
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 from piactl.core.rules.desired_account import Rules
@@ -175,7 +175,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
     cases: Mapping[str, int] = field(default_factory=dict)
     """The numbers of open cases after the run (see `case.case_counts`)."""
-    quality: tuple[FeedQuality, ...] = ()
+    quality: tuple[FeedCounts, ...] = ()
     """What the run makes of each of its feeds."""
     archivals: tuple[DueArchival, ...] = ()
     counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)

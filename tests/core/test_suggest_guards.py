@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
+from piactl.ask.suggest_guards import LEAST, LEAST_OF_SCOPE, suggestions
 from piactl.core.model.guard_limits import Guard, GuardPeriod, Limit
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.check_guards import Census, Tally
-from piactl.core.plan.guard_suggestions import LEAST, LEAST_OF_SCOPE, suggestions
 
 SEPTEMBER = GuardPeriod("rentree", (8, 20), (9, 30), {"revoke": Guard(Limit(100, 0.06))})
 POLICY = Policy(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from piactl.core.explain.policy_case import case_problems
 from piactl.core.model.establishment import Establishment
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Profile, Service, When
-from piactl.core.model.policy_cases import PolicyCase
+from piactl.trials.policy_test import PolicyCase, case_problems
 
 UAI = "0800009A"
 TEACHER = When(fonction=frozenset({"ENS"}), line=3)
