@@ -152,7 +152,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
-    from piactl.cli.framework.context import say_error
+    from piactl.cli.framework.output import say_error
 
     say_error(message, code, arguments, options)
     return int(code)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from piactl.cli.framework.command_table import COMMANDS
-from piactl.cli.framework.context import is_of_others
+from piactl.cli.framework.output import is_of_others
 from piactl.core.model.settings import Identity, IdentityName
 from piactl.errors import Exit, NotPermitted
 from piactl.host import roles_of_caller
@@ -132,7 +132,7 @@ PEOPLE = {Role.DESK: "eva", Role.APPROVER: "vera", Role.ADMINISTRATOR: "anne"}
 
 @pytest.mark.long
 def test_the_table_holds_under_real_sudo(host: Host) -> None:
-    """Each command by a person without its role; test_sudo.py and test_people.py have those who may."""
+    """Each command by a person without its role; test_sudo.py has those who may."""
     for words, line in COMMANDS.items():
         first = words.split()[0]
         without = [caller for role, caller in PEOPLE.items() if role not in line.roles]

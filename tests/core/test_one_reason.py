@@ -20,7 +20,7 @@ from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.reasons import SENTENCES
 
 from .strategies import REGISTER, UAIS, Life
-from .test_explaining import KEYS, ORDINARY, case_of, questions
+from .test_why_agrees_with_plan import KEYS, ORDINARY, case_of, questions
 
 
 def with_lines(policy: Policy) -> Policy:

@@ -53,7 +53,7 @@ def codes_of_names_and_policy() -> set[str]:
     names = "".join(
         (naming / f"{module}.py").read_text(encoding="utf-8") for module in ("names", "implausible_values")
     )
-    policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
+    policy = (TOP / "piactl" / "core" / "rules" / "desired_account.py").read_text(encoding="utf-8")
     rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))
     rejection_codes |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
     assert len(rejection_codes) > 8

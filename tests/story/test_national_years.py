@@ -15,7 +15,7 @@ from zlib import crc32
 import pytest
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.context import reading
+from piactl.cli.framework.open_directory import reading
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment
 from piactl.directory.interfaces import Reader

@@ -13,18 +13,8 @@ import typer
 
 from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    of_each,
-    read_columns,
-    reading,
-    say,
-    show_views,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,
@@ -35,6 +25,7 @@ from piactl.cli.framework.options import (
     day_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment

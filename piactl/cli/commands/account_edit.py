@@ -19,8 +19,8 @@ from piactl.cli.framework.account_command import (
     begin,
     finish,
 )
-from piactl.cli.framework.context import reading, say, typed_again
 from piactl.cli.framework.help_desk import requests_of
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     FirstDay,
     Form,
@@ -32,6 +32,7 @@ from piactl.cli.framework.options import (
     uai_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import say, typed_again
 from piactl.cli.framework.writing_command import put_run, say_approval, write_plan
 from piactl.clock import utc_now
 from piactl.core.acts import Act, ActRefused

@@ -16,17 +16,8 @@ from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
 from piactl.ask.timeline import Timeline, timeline_facts
 from piactl.ask.timeline import timeline as timeline_of
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
-    put_json,
-    put_text,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     Form,
@@ -38,6 +29,7 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
+from piactl.cli.framework.output import layout_or_default, put, put_json, put_text, say, show_rows
 from piactl.cli.framework.start_through_sudo import groups_of_site
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_command import ask
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import reading, this_configuration, today
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,

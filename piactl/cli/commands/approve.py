@@ -11,14 +11,9 @@ from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
-from piactl.cli.framework.context import (
-    put_text,
-    reading,
-    show_rows,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, requests_of, say_whom
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     DryRun,
     Output,
@@ -29,6 +24,7 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
+from piactl.cli.framework.output import put_text, show_rows
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.acts import ActRefused, Author

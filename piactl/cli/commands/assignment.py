@@ -11,7 +11,8 @@ import typer
 
 from piactl.ask.ending_posts import ending_posts
 from piactl.cli.framework.account_command import EditOptions, begin
-from piactl.cli.framework.context import list_of_accounts, this_configuration, today
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,

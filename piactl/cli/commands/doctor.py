@@ -7,19 +7,17 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import (
+from piactl.cli.framework.configuration import (
     SYSTEM_CONFIGURATION,
     configuration_path,
-    display,
     is_there,
     names_configuration,
-    put,
-    reading,
-    say,
     strongest_identity,
     this_configuration,
 )
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Form, Output, read_names
+from piactl.cli.framework.output import display, put, say
 from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived

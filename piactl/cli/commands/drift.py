@@ -8,11 +8,8 @@ from datetime import date
 from typing import Any
 
 from piactl.cli.framework.account_command import EditOptions, Manner, begin
-from piactl.cli.framework.context import (
-    layout_or_default,
-    list_of_accounts,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
@@ -21,6 +18,7 @@ from piactl.cli.framework.options import (
     Output,
     with_shared_options,
 )
+from piactl.cli.framework.output import layout_or_default
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.drift import fate_words
 from piactl.edits.account_store import AccountStore

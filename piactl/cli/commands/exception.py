@@ -10,7 +10,8 @@ import typer
 
 from piactl.ask.list_exceptions import current_overrides, exceptions_by_hand
 from piactl.cli.framework.account_command import EditOptions, Manner, begin
-from piactl.cli.framework.context import list_of_accounts, this_configuration
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     AsOf,
     Columns,

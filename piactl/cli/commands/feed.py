@@ -22,26 +22,24 @@ from piactl.ask.feed_score import (
     feeds_of_runs,
     rehearsed_feeds,
 )
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    go_on_as,
-    layout_or_default,
-    put,
-    put_json,
-    put_text,
-    reading,
-    say,
-    this_configuration,
-    today,
-    typed_again,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     Form,
     Output,
     RehearsalDir,
     RunOutput,
+)
+from piactl.cli.framework.output import (
+    display,
+    go_on_as,
+    layout_or_default,
+    put,
+    put_json,
+    put_text,
+    say,
+    typed_again,
 )
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable

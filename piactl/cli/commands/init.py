@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
+from piactl.cli.framework.configuration import SYSTEM_CONFIGURATION
+from piactl.cli.framework.output import put, say
 from piactl.cli.framework.start_through_sudo import has_user
 from piactl.cli.framework.terminal import can_ask, confirm
 from piactl.errors import Exit

@@ -15,17 +15,8 @@ import typer
 from piactl.ask.history import find_uid
 from piactl.cli.framework.account_command import Manner
 from piactl.cli.framework.account_command import begin as begin_act
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-    today,
-    writing,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     DryRun,
     Output,
@@ -34,6 +25,7 @@ from piactl.cli.framework.options import (
     Until,
     read_period,
 )
+from piactl.cli.framework.output import layout_or_default, put, say, show_rows
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_command import Manner, begin
-from piactl.cli.framework.context import put, reading, say, show_rows, this_configuration
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import DryRun, Output, Reason
+from piactl.cli.framework.output import put, say, show_rows
 from piactl.core.acts import ActRefused
 from piactl.edits.carry_out_batch import carry_out
 from piactl.errors import Exit, PiactlError

@@ -7,16 +7,8 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_command import EditOptions, Manner, begin
-from piactl.cli.framework.context import (
-    read_columns,
-    reading,
-    say,
-    show_rows,
-    show_views,
-    this_configuration,
-    today,
-    writing,
-)
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     ActAsOf,
     AsOf,
@@ -25,6 +17,7 @@ from piactl.cli.framework.options import (
     Reason,
     with_shared_options,
 )
+from piactl.cli.framework.output import read_columns, say, show_rows, show_views
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.case import CaseAnswer
 from piactl.directory.store.records import read_records

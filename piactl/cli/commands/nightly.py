@@ -13,16 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.status import coming_nights, feed_ages, night_view
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    progress_line,
-    put_text,
-    reading,
-    say,
-    say_again,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -32,6 +24,7 @@ from piactl.cli.framework.options import (
     SometimesReason,
     need_reason,
 )
+from piactl.cli.framework.output import progress_line, put_text, say, say_again
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.cli.framework.writing_command import (
     done_code,

@@ -12,16 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.account_command import AccountCommand, begin
-from piactl.cli.framework.context import (
-    of_each,
-    put,
-    put_text,
-    reading,
-    say,
-    show_views,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import (
     CodeOptions,
     DeskOptions,
@@ -31,6 +22,7 @@ from piactl.cli.framework.help_desk import (
     say_person,
     say_whom,
 )
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     Allow,
     AsAdministrator,
@@ -40,6 +32,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
+from piactl.cli.framework.output import of_each, put, put_text, say, show_views
 from piactl.cli.framework.terminal import ask_secret, can_ask, interruptible
 from piactl.clock import utc_now
 from piactl.core.acts import ActRefused

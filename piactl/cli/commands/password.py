@@ -10,15 +10,9 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
-from piactl.cli.framework.context import (
-    put_text,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-    typed_again,
-)
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -26,6 +20,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
+from piactl.cli.framework.output import put_text, say, show_rows, typed_again
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName

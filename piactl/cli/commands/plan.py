@@ -13,15 +13,8 @@ from typing import Annotated, BinaryIO
 import typer
 
 from piactl.cli.commands.account_edit import apply_merge
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    reading,
-    say,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AcceptFeed,
     AllChanges,
@@ -39,6 +32,7 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.cli.framework.output import display, layout_or_default, say
 from piactl.cli.framework.writing_command import (
     apply_plan,
     done_code,

@@ -11,21 +11,8 @@ import typer
 
 from piactl.ask.show_policy import profile_rows, profile_view, service_rows, service_view
 from piactl.cli.commands.plan import check_form, show_impact, with_policy
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    FIELDS,
-    display,
-    field_rows,
-    go_on_as,
-    layout_or_default,
-    put_json,
-    reading,
-    say,
-    show_rows,
-    show_views,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AllChanges,
     AsOf,
@@ -35,6 +22,17 @@ from piactl.cli.framework.options import (
     Output,
     PlanOrImpact,
     ShowOutput,
+)
+from piactl.cli.framework.output import (
+    FIELDS,
+    display,
+    field_rows,
+    go_on_as,
+    layout_or_default,
+    put_json,
+    say,
+    show_rows,
+    show_views,
 )
 from piactl.config.read_policy import read_policy
 from piactl.config.register import read_register

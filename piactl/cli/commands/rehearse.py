@@ -12,17 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.commands.plan import with_policy
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    progress_line,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Output, read_date
+from piactl.cli.framework.output import display, layout_or_default, progress_line, say, show_rows
 from piactl.cli.framework.terminal import stop_on_signals
 from piactl.clock import utc_now
 from piactl.directory.interfaces import RawEntry

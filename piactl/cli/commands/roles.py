@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.framework.command_table import COMMANDS
-from piactl.cli.framework.context import put, put_text, say, show_rows
 from piactl.cli.framework.options import Output
+from piactl.cli.framework.output import put, put_text, say, show_rows
 from piactl.cli.framework.start_through_sudo import PROGRAM, groups_of_site
 from piactl.errors import Exit
 from piactl.host.caller import caller

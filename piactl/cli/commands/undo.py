@@ -9,16 +9,9 @@ import typer
 
 from piactl.cli.framework.account_command import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    put_json,
-    put_text,
-    reading,
-    say,
-    say_again,
-    typed_again,
-)
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
+from piactl.cli.framework.output import display, put_json, put_text, say, say_again, typed_again
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.cli.framework.writing_command import (
     run_plan,

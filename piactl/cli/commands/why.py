@@ -9,9 +9,10 @@ import typer
 
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import is_of_others, of_each, reading, show_views, this_configuration
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
+from piactl.cli.framework.output import is_of_others, of_each, show_views
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service

@@ -9,17 +9,8 @@ from datetime import date
 from typing import Any
 
 from piactl.ask.account_views import person_row
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
-    put_text,
-    reading,
-    say,
-    say_text,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     ActAsOf,
     Allow,
@@ -31,6 +22,7 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.cli.framework.output import layout_or_default, put, put_text, say, say_text
 from piactl.cli.framework.terminal import StdoutLost, can_ask, confirm, stop_on_signals
 from piactl.cli.framework.writing_command import new_order, run_of, say_broken_guards
 from piactl.core.acts import Act, Author

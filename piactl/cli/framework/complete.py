@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.command_table import COMMANDS, NOUNS
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import chosen, this_configuration
+from piactl.cli.framework.configuration import Configuration, chosen, this_configuration
 from piactl.cli.framework.options import ImpactGroup
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.core.model.account import State

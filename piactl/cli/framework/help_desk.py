@@ -11,8 +11,8 @@ from typing import Any
 from piactl.ask.account_views import person_row
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import say_text
 from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
+from piactl.cli.framework.output import say_text
 from piactl.cli.framework.terminal import can_ask
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from piactl.cli.framework.command_table import asked
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    chosen,
+from piactl.cli.framework.configuration import Configuration, chosen, this_configuration, today
+from piactl.cli.framework.open_directory import writing
+from piactl.cli.framework.options import DAY_OPTIONS, Form, days_away
+from piactl.cli.framework.output import (
     display,
     next_step,
     progress_line,
@@ -22,12 +23,8 @@ from piactl.cli.framework.context import (
     put_json,
     put_text,
     say,
-    this_configuration,
-    today,
     typed_again,
-    writing,
 )
-from piactl.cli.framework.options import DAY_OPTIONS, Form, days_away
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName

@@ -1,4 +1,4 @@
-"""The context of a command: configuration, today, connections, and output."""
+"""What commands print: data to stdout in the chosen layout, messages and the next command to stderr."""
 
 from __future__ import annotations
 
@@ -9,149 +9,24 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from piactl.ask.account_views import PERSON_COLUMNS, with_person_facts
 from piactl.cli.framework.command_table import COMMANDS, asked, asked_form
-from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.cli.framework.configuration import chosen
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
-from piactl.clock import civil_today
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
-from piactl.core.model.settings import IdentityName
-from piactl.directory.interfaces import Reader, Writer
-from piactl.directory.open import open_reader, open_writer
-from piactl.edits.account_store import AccountStore
-from piactl.errors import REASON, ConfigurationInvalid, Exit, PiactlError, UsageError
+from piactl.errors import REASON, Exit, PiactlError, UsageError
 from piactl.host import roles_of_caller
-from piactl.host.caller import sudo_service
-from piactl.host.private_files import may_not
-from piactl.host.secret_files import identity_password
-from piactl.phrase import Phrase, counted, joined
+from piactl.phrase import Phrase, joined
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.translation import translate, use
+from piactl.translation import translate
 
 View = Mapping[str, Any]
+
+
 Found = TypeVar("Found")
-_MOST_UNREADABLE = 5
-SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
-
-
-@dataclass
-class Chosen:
-    """The words as typed, the options before the command, and the configuration once it is read."""
-
-    words: Sequence[str] = ()
-    config: str = ""
-    configuration: Configuration | None = None
-    printed: bool = False
-    """Whether data were printed."""
-    began: bool = False
-    """Whether a run was about to begin, which may have written something."""
-
-
-chosen = Chosen()
-
-
-def names_configuration() -> bool:
-    """Whether --config or PIACTL_CONFIG names a configuration. Raises UsageError if the caller names one
-    under sudo: it would decide which server gets the passwords of this user."""
-    named = bool(chosen.config or os.environ.get("PIACTL_CONFIG", ""))
-    user = sudo_service() if named else ""
-    if user:
-        raise UsageError(
-            f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
-        )
-    return named
-
-
-def configuration_path() -> Path:
-    """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
-    as `names_configuration` does."""
-    if names_configuration():
-        return Path(chosen.config or os.environ["PIACTL_CONFIG"])
-    if not is_there(SYSTEM_CONFIGURATION):
-        raise ConfigurationInvalid.of(
-            SYSTEM_CONFIGURATION,
-            "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
-            "To try piactl out: piactl sandbox start --dir DIR, "
-            "then: piactl --config DIR/piactl.yaml COMMAND\n"
-            "For a real directory: piactl init writes the files to edit.",
-        )
-    return SYSTEM_CONFIGURATION
-
-
-def is_there(path: Path) -> bool:
-    """Whether the file exists. Raises ConfigurationInvalid if this user may not look."""
-    try:
-        path.stat()
-    except PermissionError:
-        raise ConfigurationInvalid.of(path, may_not(path)) from None
-    except OSError:
-        return False
-    return True
-
-
-def this_configuration() -> Configuration:
-    """The configuration that the command line or the environment names; a command reads it once. Raises
-    ConfigurationInvalid."""
-    configuration = chosen.configuration or open_configuration(configuration_path())
-    chosen.configuration = configuration
-    use(configuration.settings.language)
-    return configuration
-
-
-def today(configuration: Configuration) -> date:
-    return civil_today(configuration.policy.timezone)
-
-
-@contextmanager
-def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
-    with (
-        open_reader(configuration.settings.directory, identity, identity_password) as reader,
-        _reporting(configuration),
-    ):
-        yield reader
-
-
-def strongest_identity(configuration: Configuration) -> IdentityName:
-    """The identity that sees most, of those whose password this user may read."""
-    identities = configuration.settings.directory.identities
-    for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
-        if name in identities:
-            with suppress(PiactlError):
-                identity_password(identities[name])
-                return name
-    return IdentityName.READER
-
-
-@contextmanager
-def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
-    with (
-        open_writer(configuration.settings.directory, identity, identity_password) as writer,
-        _reporting(configuration),
-    ):
-        yield writer
-
-
-@contextmanager
-def _reporting(configuration: Configuration) -> Iterator[None]:
-    """Reports the records that could not be read inside the block, also after an error."""
-    before = len(configuration.unreadable)
-    try:
-        yield
-    finally:
-        unreadable = list(configuration.unreadable)[before:]
-        for error in unreadable[:_MOST_UNREADABLE]:
-            say(Phrase("skipped {record}", record=str(error)))
-        if len(unreadable) > _MOST_UNREADABLE:
-            omitted = len(unreadable) - _MOST_UNREADABLE
-            records = counted(omitted, "more record", "more records")
-            say(Phrase("skipped {records} of piactl; all of them: piactl doctor", records=records))
 
 
 def say(text: str) -> None:
@@ -197,6 +72,8 @@ def is_of_others(command: str) -> bool:
 
 _PRINTED = re.compile(r"(.*?)( ?: | {2,}|^ *)(piactl [a-z-].*)$")
 """A command at the end of a line, and what separates it from the words before."""
+
+
 _OF_ADMINISTRATOR = frozenset({"--administrator", "--without-check", "--allow"})
 """Options that need the role of the administrator, whoever has the command."""
 
@@ -223,6 +100,8 @@ def say_again(options: Sequence[str]) -> None:
 
 _GIVEN_AGAIN = "--accept-feed"
 """The option whose earlier values count beside new ones."""
+
+
 _OF_TIMER = frozenset({"--html"})
 """The options of a night that people may not give through sudo."""
 
@@ -281,6 +160,8 @@ def next_step(message: str, code: int, arguments: Sequence[str]) -> str:
 
 
 _CORRECT = "correct what the message names, and repeat the command"
+
+
 _NEXT: dict[int, str] = {
     Exit.LOCKED: "repeat the command once the other run has ended; see: piactl runs list",
     Exit.UNREACHABLE: "piactl doctor",
@@ -368,28 +249,6 @@ def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tup
     if wrong:
         raise UsageError(joined(wrong, "{first}\n{second}"))
     return names or tuple(usual)
-
-
-def list_of_accounts(
-    configuration: Configuration,
-    rows_of: Callable[[AccountStore, Callable[[str], None]], Sequence[Mapping[str, Any]]],
-    usual: Sequence[str],
-    output: object,
-    as_of: date | None,
-    columns: str,
-) -> int:
-    """Prints rows about accounts (`uid`) on a day, with facts of the people if `columns` asks for them.
-    `rows_of` gets the store that reads the accounts, and a function that takes the reason for each unreadable
-    one. Returns the exit code."""
-    column_names = read_columns(columns, usual, PERSON_COLUMNS)
-    unreadable: list[str] = []
-    with reading(configuration) as reader:
-        store = configuration.accounts(reader, as_of)
-        rows = with_person_facts(store, rows_of(store, unreadable.append), column_names)
-    show_rows(rows, column_names, output, only=bool(columns))
-    for why in unreadable:
-        say(why)
-    return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
 FIELDS = ("field", "value")

@@ -9,7 +9,7 @@ import pytest
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, crowd, row
 from .test_other_person import cases
-from .test_slips import DAYS, JUSTINE, MISTYPED, NUMEN, OTHER, REST, decide
+from .test_wrong_matricules import DAYS, JUSTINE, MISTYPED, NUMEN, OTHER, REST, decide
 
 XAVIER = {
     "prenom": "Xavier", "nom_famille": "Bohain", "date_naissance": "1999-04-05", "numen": "01E9507654ABC",

@@ -6,7 +6,7 @@ import pytest
 
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
-from .test_acts import CLAIRE, DAY, IDA, act, claire, night, one, state
+from .test_one_off_commands import CLAIRE, DAY, IDA, act, claire, night, one, state
 
 __all__ = ["claire"]
 
