@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from piactl.ask.account_views import case_rows
 from piactl.core.explain.answers import right_answers, state_answer
-from piactl.core.explain.login import LoginContext, login_answer
+from piactl.core.explain.login_causes import LoginContext, login_answer
 from piactl.core.explain.question import GRACE, REFUSED, Answer, Question
 from piactl.core.explain.run_steps import RunEnd, run_steps
 from piactl.core.model.account import Right, State

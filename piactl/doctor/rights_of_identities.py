@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from piactl.core.credentials.credentials import NEVER_VALID
+from piactl.core.credentials.credential_state import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.state_between_runs import ServerIdentity

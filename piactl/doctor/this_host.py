@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from piactl.config.read_policy import policy_warnings
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.check_guards import no_own_guards

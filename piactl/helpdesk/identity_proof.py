@@ -17,7 +17,7 @@ from piactl.directory.interfaces import Outcome
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import PiactlError, ReasonMissing, UsageError
-from piactl.helpdesk.activation import refuse_activation
+from piactl.helpdesk.activation_passwords import refuse_activation
 from piactl.helpdesk.attempt_limits import (
     IdentityChecks,
     ProofKind,

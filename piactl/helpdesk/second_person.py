@@ -44,7 +44,7 @@ from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, to_json
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.errors import Exit, PiactlError
-from piactl.helpdesk.activation import refuse_activation
+from piactl.helpdesk.activation_passwords import refuse_activation
 from piactl.helpdesk.attempt_limits import delete_malformed, shown_time
 from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_holder
 from piactl.helpdesk.holders_of_devices import row as device_row

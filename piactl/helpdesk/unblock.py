@@ -8,7 +8,7 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 from piactl.core.acts import ActRefused
-from piactl.core.credentials.credentials import Credentials
+from piactl.core.credentials.credential_state import Credentials
 from piactl.core.credentials.passwords import valid_until
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings

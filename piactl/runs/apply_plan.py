@@ -39,7 +39,7 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.phrase import Phrase, joined
-from piactl.runs.old_records import delete_old_records
+from piactl.runs.delete_old_records import delete_old_records
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
     check_date,

@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.config.register import register_digest
+from piactl.config.read_register import register_digest
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.plan import ReadyPlan, Rows

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.errors import PiactlError
 from piactl.host.caller import become
 from piactl.host.private_files import make_private_folder, write_private, write_public

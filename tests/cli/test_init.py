@@ -13,8 +13,8 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.host.secret_files import read_keys
 from piactl.trials.first_configuration import write_first_files
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, SecretUnusable
 from piactl.host.private_files import lock_file, make_private_folder
 from piactl.host.secret_files import read_password

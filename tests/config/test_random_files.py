@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.config.strict_yaml import Unclear, parse_document
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.config.strict_yaml import MAX_BYTES
 
 READERS = [read_policy, read_settings, read_register]

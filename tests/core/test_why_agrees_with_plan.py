@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piactl.core.credentials.credentials import Credentials, PasswordPolicy
+from piactl.core.credentials.credential_state import Credentials, PasswordPolicy
 from piactl.core.explain.answers import right_answer, right_answers, state_answer
-from piactl.core.explain.login import LoginContext, login_answer
+from piactl.core.explain.login_causes import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Question
 from piactl.core.model.account import Account, Lock, ServiceException, State
 from piactl.core.model.keyed_digests import DigestKeys

@@ -9,7 +9,7 @@ import typer
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.options import Output
 from piactl.cli.framework.output import show_rows
-from piactl.config.register import FIELDS
+from piactl.config.read_register import FIELDS
 from piactl.core.model.establishment import establishments_named
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound

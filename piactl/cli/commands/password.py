@@ -29,7 +29,7 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.edits.account_store import find_entry
 from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
-from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
+from piactl.helpdesk.activation_passwords import ActivationDelivery, IdentityCheck
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking

@@ -35,7 +35,7 @@ from piactl.cli.framework.output import (
     show_views,
 )
 from piactl.config.read_policy import read_policy
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.config.strict_yaml import STDIN
 from piactl.core.plan.check_guards import no_own_guards
 from piactl.core.plan.plan import Plan

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from piactl.clock import civil_today
 from piactl.config.read_policy import policy_of
+from piactl.config.read_register import read_register, register_digest
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register, register_digest
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import COMMON

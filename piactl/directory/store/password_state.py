@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
+from piactl.core.credentials.credential_state import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
 from piactl.core.credentials.passwords import ActivationPassword
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings

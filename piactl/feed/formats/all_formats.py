@@ -2,7 +2,7 @@
 
 A format turns the files of a source into such rows, in a private file without a name. Everything else
 (columns, rejections, limits, chunks) is the same for every format. A new format is a module or a folder here
-with a function like `aaf.rows.write_aaf`, and a line in `formats`.
+with a function like `aaf.rows_of_set.write_aaf`, and a line in `formats`.
 """
 
 from __future__ import annotations

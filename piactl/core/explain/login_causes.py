@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from piactl.core.credentials.credentials import NEVER_VALID, Credentials
+from piactl.core.credentials.credential_state import NEVER_VALID, Credentials
 from piactl.core.explain.question import (
     ASKED,
     GRACE,
