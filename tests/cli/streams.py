@@ -253,7 +253,7 @@ def _serve() -> None:
         if os.geteuid() == 0:
             os.setresuid(pwd.getpwnam(caller).pw_uid, 0, 0)
         else:
-            from piactl import caller as of_process
+            from piactl.host import caller as of_process
 
             named = cache(lambda: of_process.Caller(caller, other=True))
             of_process.caller = named  # type: ignore[assignment]
