@@ -117,20 +117,24 @@ def test_why_leads_from_a_lost_telephone_to_a_new_device(claire: Academy) -> Non
     assert lets_in(claire, OWN + new.code())
 
 
+def said_by(text: str, label: str) -> str:
+    """The line that may be read out, of which there is one."""
+    [words] = re.findall(rf"^  {label} +(.+)$", text, re.MULTILINE)
+    return str(words)
+
+
 def test_why_ends_with_words_for_the_caller(claire: Academy) -> None:
     """One line in each language that may be read out, although nobody has proved yet who is calling: it has
     no reason, no name and no file."""
 
     def said(subject: str = "") -> tuple[str, str]:
         words = ("why", CLAIRE, *filter(None, [subject]))
-        texts = (claire.run(*words).out, claire.run_in_french(*words).out)
-        english, french = (text.splitlines()[-1] for text in texts)
-        assert english.startswith("  to say      "), english
-        assert french.startswith("  à dire      "), french
+        english = said_by(claire.run(*words).out, "to say")
+        french = said_by(claire.run_in_french(*words).out, "à dire")
         for line in (english, french):
             assert CLAIRE not in line
             assert "vol" not in line.replace("vole", "")
-        return english[14:], french[14:]
+        return english, french
 
     assert said()[1] == "Le compte est ouvert"
     assert "no telephone shows one yet" in said("login")[0]
@@ -157,5 +161,5 @@ def test_the_words_name_the_school_at_which_a_right_is_missing(claire: Academy) 
     verdicts = {answer["yes"]: answer["uai"] for answer in view["answers"]}
     assert verdicts.keys() == {True, False}
     assert verdicts[False] == MICHELIS
-    line = claire.run_in_french("why", CLAIRE, "viescolaire").out.splitlines()[-1]
-    assert line.startswith(f"  à dire      Vous avez Vie scolaire à {verdicts[True]}, et non à {MICHELIS}. ")
+    line = said_by(claire.run_in_french("why", CLAIRE, "viescolaire").out, "à dire")
+    assert line.startswith(f"Vous avez Vie scolaire à {verdicts[True]}, et non à {MICHELIS}. ")

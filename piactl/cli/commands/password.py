@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from piactl.caller import sudo_service
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
+from piactl.cli.framework.account_batch import AccountCommand, IdentityCheck, Manner, begin
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -35,7 +35,7 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.edits.batch import Batch
 from piactl.edits.read_accounts import find_entry
 from piactl.errors import REASON, Exit, UsageError
-from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
+from piactl.helpdesk.activation import ActivationDelivery
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
@@ -61,7 +61,7 @@ def hand_out(
     rules, identity = configuration.rules(command.order.as_of), command.manner.identity
     guard = command.operation_guard()
     delivery = ActivationDelivery(
-        configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
+        configuration.settings, rules, guard, to, private_mail, first_only=first_only
     )
 
     def show() -> None:
@@ -93,6 +93,7 @@ def hand_out(
         delivery,
         show,
         everywhere=True,
+        check=check,
     )
 
 
@@ -316,7 +317,7 @@ def _identity_check(
     one_time_code_file: str | None,
     instead: Sequence[str],
 ) -> IdentityCheck:
-    """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
+    """Asks for the proof of identity; it is checked before the operator is asked. `instead` are the
     options of an administrator who goes without."""
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:

@@ -10,7 +10,7 @@ import typer
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import is_of_others, of_each, reading, show_views, this_configuration
+from piactl.cli.framework.context import is_to_hand_over, of_each, reading, show_views, this_configuration
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
@@ -82,7 +82,7 @@ def why(
 
     def text_of(view: Mapping[str, Any]) -> str:
         gap = "" if view is views[0] else "\n"
-        return with_names(gap + why_text(view, is_of_others), configuration.register)
+        return with_names(gap + why_text(view, is_to_hand_over), configuration.register)
 
     show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code
