@@ -454,7 +454,7 @@ def test_wrong_numens_are_counted_and_delay_the_next_attempt(staff: Academy) -> 
         for remaining in (4, 3, 2, 1, 0):
             ran, passwords = reset(staff, OTHER)
             assert (ran.code, passwords) == (1, {})
-            assert (f"{remaining} tr" in ran.err) if remaining else ("has to wait" in ran.err), ran.err
+            assert (f"{remaining} tr" in ran.err) if remaining else ("has to wait until " in ran.err), ran.err
         ran, _ = reset(staff, NUMEN)
         assert ran.code == 4, "the right one has to wait too"
         assert "can be made at" in ran.err
