@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
+from weakref import finalize
 
 from piactl.caller import caller, sudo_service, this_user, user_name
 from piactl.errors import NotPermitted, PiactlError, UsageError
@@ -328,6 +329,8 @@ class NamelessRows:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._db = folder, nameless_database(folder)
+        # sqlite3's connections are in cycles, which commands never collect
+        finalize(self, self._db.close)
         with room_on_disk(folder):
             self._db.execute("CREATE TABLE row(place TEXT, data BLOB)")
 
@@ -339,4 +342,5 @@ class NamelessRows:
         return int(self._db.execute("SELECT count(*) FROM row").fetchone()[0])
 
     def __iter__(self) -> Iterator[bytes]:
-        return (data for (data,) in self._db.execute("SELECT data FROM row ORDER BY place, rowid"))
+        for (data,) in self._db.execute("SELECT data FROM row ORDER BY place, rowid"):
+            yield data

@@ -17,6 +17,7 @@ CANARY = "canari-7e9e2b"
 def private(tmp_path):
     def write(content: bytes, mode: int = 0o600) -> str:
         path = tmp_path / "secret"
+        path.unlink(missing_ok=True)  # an ordinary user writes into no file of mode 0440
         path.write_bytes(content)
         path.chmod(mode)
         return str(path)

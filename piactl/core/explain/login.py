@@ -73,8 +73,8 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
         if ends:
             issued = Phrase("{issued}, valid until {end}", issued=issued, end=show(ends))
         text = Phrase(
-            "an activation password was issued at {issued}, and is not used yet: log in with it once; another "
-            "one would replace it",
+            "an activation password was issued at {issued}, and is not used yet: log in with it once; "
+            "another one would replace it",
             issued=issued,
         )
         yield Cause("activation-unused", ASKED, text, activate, ends)

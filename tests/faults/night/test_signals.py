@@ -104,7 +104,7 @@ def test_a_signal_lets_writes_in_flight_end_and_begins_no_others(world: World) -
 
 
 def test_a_signal_before_the_run_begins_leaves_no_trace(world: World) -> None:
-    need_strace()
+    need_strace(of_paths=True)
     before = world.stamps()
     for asked in ASKING:
         # as soon as piactl itself runs: it opens its configuration
