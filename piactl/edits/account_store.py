@@ -32,7 +32,7 @@ from piactl.directory.store.account_entries import (
 )
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.attribute_scans import read_uids
+from piactl.directory.store.attribute_scans import read_nearby
 from piactl.directory.store.find_drift import read_foreign_devices
 from piactl.directory.store.records import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
@@ -196,13 +196,14 @@ def find_entry(store: AccountStore, name: str) -> Entry:
 
 
 def _nearest(store: AccountStore, name: str) -> Phrase | None:
-    """`did you mean UID?` if there is one that differs by a typing error after its first letters."""
+    """`did you mean UID?` if there is one that, itself or in its address, differs by no more than a typing
+    error after its first letters."""
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
         return None
-    uids = read_uids(*store.managed, local[:3])
+    uids = dict(read_nearby(*store.managed, local[:3]))
     best = process.extractOne(local, list(uids), scorer=fuzz.ratio, score_cutoff=85)
-    return Phrase("did you mean {word}?", word=best[0]) if best else None
+    return Phrase("did you mean {word}?", word=uids[best[0]]) if best else None
 
 
 def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:

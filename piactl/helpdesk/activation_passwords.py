@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -48,9 +48,6 @@ from piactl.host.private_files import create_private, write_private
 from piactl.phrase import Phrase, joined
 from piactl.report.table import rendered
 
-IdentityCheck = Callable[[Writer], None]
-"""Raises PiactlError if the person has not proved who they are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -65,8 +62,7 @@ class Activation:
 class ActivationDelivery:
     """The activation passwords of a batch, and how they are delivered: in a new file, else as `rows`.
 
-    All are in the file before the first is set. `check`, if there is one, is made before that: no password is
-    set for a person who has not proved who they are. `first_only`: no proof was given, so an account whose
+    All are in the file before the first is set. `first_only`: no proof was given, so an account whose
     owner has chosen a password gets none, nor, of several, one whose owner has an unused one.
     """
 
@@ -75,7 +71,6 @@ class ActivationDelivery:
     guard: OperationGuard
     to: str | None = None
     private_mail: bool = False
-    check: IdentityCheck | None = None
     first_only: bool = False
     rows: list[dict[str, str]] = field(default_factory=list)
     """The passwords that were set or may have been, by column of the file, once the batch is written."""
@@ -144,8 +139,6 @@ class ActivationDelivery:
             mail = ("private_mail",) if self.private_mail else ()
             columns = (*COLUMNS[:3], *mail, *COLUMNS[3:])
             self._file = StdoutFile(columns) if self.to == "-" else ActivationFile(self.to, columns)
-        if self.check is not None:
-            self.check(writer)
         if self._file is not None:
             self._file.promise(
                 [self._row(activation, "set or not") for activation in self._activations.values()]

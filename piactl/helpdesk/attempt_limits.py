@@ -250,13 +250,18 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
     return Attempt(checks, uid, now, answers, before)
 
 
-def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> int:
-    """How many checks of an account may still be wrong before a wait begins."""
-    failures = [
-        sum(checks.count(dn, now).get().remembered(now).failures for dn in _records(checks, uid, answer))
+def tries_left(
+    checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind
+) -> tuple[int, datetime | None]:
+    """How many checks of an account may still be wrong before a wait begins; if there are none, when the next
+    can be made."""
+    counts = [
+        [checks.count(dn, now).get().remembered(now) for dn in _records(checks, uid, answer)]
         for answer in answers
     ]
-    return max(0, FREE_TRIES - max(failures))
+    left = FREE_TRIES - max(sum(count.failures for count in of_answer) for of_answer in counts)
+    waits = [count.open_at for of_answer in counts for count in of_answer if count.open_at is not None]
+    return max(0, left), max(waits, default=None)
 
 
 def forget_old_attempts(run: Run) -> int:

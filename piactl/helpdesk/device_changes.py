@@ -374,8 +374,9 @@ def prepare_suspension(
         if not holder.account.device:
             raise ActRefused(
                 Phrase(
-                    "{uid}: no device is in force, so none can be suspended.\n"
-                    'To keep the account shut: piactl account lock {uid} --reason "..."',
+                    "{uid}: no device is in force: the telephone gives no codes, and nothing needs to be "
+                    "done.\nIf somebody else may know the password: piactl account lock {uid} --compromised "
+                    '--reason "..."',
                     uid=uid,
                 )
             )

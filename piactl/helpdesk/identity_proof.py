@@ -22,6 +22,7 @@ from piactl.helpdesk.attempt_limits import (
     IdentityChecks,
     ProofKind,
     begin_attempt,
+    shown_time,
     tries_left,
 )
 from piactl.helpdesk.verify_code import WrongCode, read_code, use_code
@@ -223,8 +224,10 @@ def check_proof(
     else:
         problem = Phrase("the one-time code is not one of this account")
     _note_wrong(checks, account.uid, command)
-    tries = tries_left(checks, account.uid, now, *answers)
+    tries, wait = tries_left(checks, account.uid, now, *answers)
     after = Phrase("the next try has to wait")
+    if wait is not None:
+        after = Phrase("the next try has to wait until {time}", time=shown_time(wait, checks.timezone))
     if tries:
         after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
     raise NotProved(

@@ -56,6 +56,16 @@ HOURS = timedelta(hours=8)
 """How long a request can be approved."""
 COMMANDS = {PASSWORD: "password approve", DEVICE: "otp approve"}
 """The commands that approve, by what is requested."""
+TO_SAY = {
+    PASSWORD: Phrase(
+        "A colleague has to confirm this, and calls you back at your school with a password for one log in"
+    ),
+    DEVICE: Phrase(
+        "A colleague has to confirm this, and calls you back at your school: have the telephone with the "
+        "codes at hand"
+    ),
+}
+"""What the caller is told about a request, by what is requested."""
 TWO = Phrase("two operators are needed")
 APPROVED, WITHDRAWN = "approved", "withdrawn"
 _ENDED = "-ended"
@@ -234,10 +244,12 @@ class Requests:
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
             write = self._sealed.write(self._folder, request)
             note = Phrase(
-                "requested; another operator approves it until {time}: piactl {command} {name}",
+                "requested; another operator approves it until {time}: piactl {command} {name}\n"
+                "To say: {words}",
                 time=shown_time(request.until, self.timezone),
                 command=COMMANDS[kind],
                 name=request.name,
+                words=TO_SAY[kind],
             )
             return PreparedAccount(
                 name, uid, writes=(write.with_reason(uid, (f"{kind}-request",), reason),), note=note

@@ -41,6 +41,7 @@ WORDS = (
     Phrase("off-site"), Phrase("origin"), Phrase("other-person"), Phrase("other-person?"), Phrase("ours"),
     Phrase("outcome"), Phrase("outcomes"), Phrase("owner"), Phrase("Partly"), Phrase("partly"),
     Phrase("people"), Phrase("period"), Phrase("picture"), Phrase("plan"), Phrase("policy"), Phrase("post"),
+    Phrase("post_ended"),
     Phrase("posts"), Phrase("private"), Phrase("private mail"), Phrase("private_mail"), Phrase("problem"),
     Phrase("profiles"), Phrase("question"), Phrase("reason"), Phrase("Record"), Phrase("record"),
     Phrase("remedy"), Phrase("request"), Phrase("requested"), Phrase("result"), Phrase("rows"),

@@ -82,6 +82,7 @@ def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
 def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     with people.nothing_written():
         request = requested(people, "password", "reset", IDA)
+        assert "To say: A colleague has to confirm this" in people.said[-2], "for the caller"
         (record,) = records(people).values()
         assert (record["account"], record["by"]) == (IDA, "anne")
         shown = people.run("password", "requests", "-o", "json").json

@@ -36,11 +36,12 @@ def find(
     or the telephone of the establishment.
 
     Each word has to fit. Names of people come first: the establishment counts if no names fit alone.
-    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed; if
-    there are none, the exit code is 9, and json an empty list. --uai looks in one establishment only.
+    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed, else
+    those whose names fit all words but one; if there are none, the exit code is 9, and json an empty list.
+    --uai looks in one establishment only.
 
-    On a terminal up to four people are shown as cards: name, address, function and establishment, and the
-    state with what refuses the log in.
+    On a terminal up to four people are shown as cards: name, address and former
+    addresses, function and establishment, and the state with what refuses the log in.
 
     Example: piactl account find claire dubr
     """
@@ -55,8 +56,8 @@ def find(
             for entry in entries
             if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
         }
-        accounts, exact = find_by_words([entry.account for entry in by_uid.values()], name, rules)
-        if not accounts:
+        found = find_by_words([entry.account for entry in by_uid.values()], name, rules)
+        if not found.accounts:
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
             raise NotFound(
@@ -65,9 +66,12 @@ def find(
                     name=name,
                 )
             )
-        if not exact:
+        if found.without:
+            word = found.without
+            say(Phrase("{name}: not all words fit anybody; without {word}:", name=name, word=word))
+        elif not found.exact:
             say(Phrase("{name}: nobody has this name; the nearest:", name=name))
-        return [by_uid[account.uid] for account in accounts]
+        return [by_uid[account.uid] for account in found.accounts]
 
     return show_list(configuration, options, filters, named, partial(_card, configuration))
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_command import AccountCommand, Manner, begin
+from piactl.cli.framework.account_command import AccountCommand, IdentityCheck, Manner, begin
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
 from piactl.cli.framework.open_directory import reading
@@ -29,7 +29,7 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.edits.account_store import find_entry
 from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
-from piactl.helpdesk.activation_passwords import ActivationDelivery, IdentityCheck
+from piactl.helpdesk.activation_passwords import ActivationDelivery
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
@@ -56,7 +56,7 @@ def hand_out(
     rules, identity = configuration.rules(command.order.as_of), command.manner.identity
     guard = command.operation_guard()
     delivery = ActivationDelivery(
-        configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
+        configuration.settings, rules, guard, to, private_mail, first_only=first_only
     )
 
     def show() -> None:
@@ -88,6 +88,7 @@ def hand_out(
         delivery,
         show,
         everywhere=True,
+        check=check,
     )
 
 
@@ -311,7 +312,7 @@ def _identity_check(
     one_time_code_file: str | None,
     instead: Sequence[str],
 ) -> IdentityCheck:
-    """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
+    """Asks for the proof of identity; it is checked before the operator is asked. `instead` are the
     options of an administrator who goes without."""
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:

@@ -12,7 +12,7 @@ from piactl.ask.explain_account import why as answers
 from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
-from piactl.cli.framework.output import is_of_others, of_each, show_views
+from piactl.cli.framework.output import is_to_hand_over, of_each, show_views
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
@@ -83,7 +83,7 @@ def why(
 
     def text_of(view: Mapping[str, Any]) -> str:
         gap = "" if view is views[0] else "\n"
-        return with_names(gap + why_text(view, is_of_others), configuration.register)
+        return with_names(gap + why_text(view, is_to_hand_over), configuration.register)
 
     show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code

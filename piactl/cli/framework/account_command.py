@@ -59,6 +59,9 @@ from piactl.report.table import rendered
 from piactl.runs.hooks import say_sessions_go_on
 from piactl.runs.run import CommandRun, Run
 
+IdentityCheck = Callable[[Writer], None]
+"""Raises PiactlError if the person has not proved who they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -139,10 +142,13 @@ class AccountCommand:
         show: Callable[[], None] | None = None,
         *,
         everywhere: bool = False,
+        check: IdentityCheck | None = None,
     ) -> int:
         """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
-        `delivery`. With `everywhere`, and if access is taken away, each listed server has to have it."""
-        batch, result = self.carry_through(prepare, delivery, everywhere=everywhere or self.manner.emergency)
+        `delivery`; `check` as in `carry_through`. With `everywhere`, and if access is taken away, each listed
+        server has to have it."""
+        everywhere = everywhere or self.manner.emergency
+        batch, result = self.carry_through(prepare, delivery, everywhere=everywhere, check=check)
         applied = (account for account in batch.accounts if result.of(account)[0] is AccountOutcome.APPLIED)
         if any(Kind.LOCK.value in write.kinds for account in applied for write in account.writes):
             say_sessions_go_on(self.configuration.settings, say)
@@ -184,10 +190,11 @@ class AccountCommand:
         delivery: Delivery | None = None,
         *,
         everywhere: bool = False,
+        check: IdentityCheck | None = None,
     ) -> tuple[Batch, BatchResult]:
         """Prepares a batch, asks the operator, writes it and delivers its secrets. The reader of the
-        store is a Writer, except in a dry run. With `everywhere`, the entries are read back on every listed
-        server.
+        store is a Writer, except in a dry run. `check`, if there is one, is made before the operator is
+        asked. With `everywhere`, the entries are read back on every listed server.
 
         A broken guard that is not allowed, or an error before anything was written, is `refused` in the
         result; a later error is its `error`. Raises Declined, and what `prepare` raises.
@@ -203,6 +210,11 @@ class AccountCommand:
             broken = self._broken(batch)
             if broken is not None:
                 return batch, BatchResult(refused=broken)
+            if check is not None:
+                try:
+                    check(writer)
+                except PiactlError as error:
+                    return batch, BatchResult(refused=error)
             self.confirm(batch)
             try:
                 # signals are held back only while writing; a prompt can be interrupted at once

@@ -25,6 +25,7 @@ from piactl.helpdesk.attempt_limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room
 from piactl.journal.origin_of_run import known_operator
+from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
 from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import person_text
@@ -102,7 +103,11 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
         )
     command = begin(manner)
     configuration, order = command.configuration, command.order
-    operator = known_operator(order.actor, TWO)
+    try:
+        operator = known_operator(order.actor, TWO)
+    except UnknownOperator as error:
+        words = Phrase("I cannot do this from here; a colleague calls you back at your school")
+        raise UnknownOperator(Phrase("{error}\nTo say: {words}", error=str(error), words=words)) from None
     return command.decide(
         lambda store: requests_of(configuration, store.reader).prepare(
             store,

@@ -70,6 +70,15 @@ def is_of_others(command: str) -> bool:
     return held.isdisjoint({*of_command} - {roles_of_caller.Role.SERVICE})
 
 
+def is_to_hand_over(command: str) -> bool:
+    """Whether a person of the help desk hands a printed command over; where no roles are known, everybody may
+    be one."""
+    if roles_of_caller.held() is not None:
+        return is_of_others(command)
+    of_command = {*_roles_of(command)}
+    return bool(of_command) and roles_of_caller.Role.DESK not in of_command
+
+
 _PRINTED = re.compile(r"(.*?)( ?: | {2,}|^ *)(piactl [a-z-].*)$")
 """A command at the end of a line, and what separates it from the words before."""
 

@@ -27,7 +27,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import NEVER, Career
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.core.rules.reasons import Rule, assignment_text, left_by_position, locking_post
+from piactl.core.rules.reasons import BY_HAND, Rule, assignment_text, left_by_position, locking_post
 from piactl.core.rules.rights_over_time import right_by
 from piactl.core.text import from_to
 from piactl.phrase import Phrase, counted, joined
@@ -73,7 +73,8 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
         if ends:
             issued = Phrase("{issued}, valid until {end}", issued=issued, end=show(ends))
         text = Phrase(
-            "an activation password was issued at {issued}, and is not used yet: log in with it once",
+            "an activation password was issued at {issued}, and is not used yet: log in with it once; "
+            "another one would replace it",
             issued=issued,
         )
         yield Cause("activation-unused", ASKED, text, activate, ends)
@@ -340,6 +341,8 @@ def _by_state(question: Question) -> Iterator[Cause]:
     reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
     if question.cases:
         reopen = f"piactl match show {question.cases[0].id}"
+    elif BY_HAND in question.because.values:
+        reopen = f'piactl account reopen {question.account.uid} --reason "..."'
     elif left_by_position(question.career, question.as_of):
         reopen = ""
     if question.state is State.ARCHIVED:
@@ -347,7 +350,8 @@ def _by_state(question: Question) -> Iterator[Cause]:
     elif question.state is State.ANTICIPATED:
         yield Cause("not-started", REFUSED, Phrase("not yet started: {text}", text=text), "", until)
     elif question.state is State.DEACTIVATED:
-        yield Cause("closed", REFUSED, closed, reopen, until)
+        by_hand = BY_HAND in question.because.values
+        yield Cause("closed-by-hand" if by_hand else "closed", REFUSED, closed, reopen, until)
     elif question.state is State.GRACE:
         refused = not question.career.login_on(question.as_of)
         grace = Phrase("in grace: {text}", text=text)

@@ -58,13 +58,16 @@ def read_numbers(
                 yield int(text), owner
 
 
-def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str) -> Iterator[str]:
-    """The uids of accounts that begin with `prefix`."""
-    uid = encoding.name("uid")
-    for raw in reader.search(
-        settings.accounts, filters.all_of(IN_ACCOUNTS, filters.begins(uid, prefix)), [uid]
-    ):
-        yield raw.text(uid)
+def read_nearby(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str
+) -> Iterator[tuple[str, str]]:
+    """(name, uid) of the uids that begin with `prefix`, and of the addresses of these accounts and of others
+    that begin so; of an address what stands before the @."""
+    uid, mail = encoding.name("uid"), encoding.name("mail")
+    begins = filters.any_of(filters.begins(uid, prefix), filters.begins(mail, prefix))
+    for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, begins), [uid, mail]):
+        yield raw.text(uid), raw.text(uid)
+        yield from ((address.partition("@")[0].lower(), raw.text(uid)) for address in raw.texts(mail))
 
 
 @dataclass(frozen=True, slots=True)
