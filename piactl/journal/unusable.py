@@ -6,8 +6,8 @@ import errno
 import stat
 
 from piactl.errors import Exit, JournalUnusable, PiactlError, system_words
+from piactl.host.private_files import may_not
 from piactl.phrase import Phrase
-from piactl.private_files import may_not
 
 
 class JournalForbidden(JournalUnusable):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from piactl.core.plan.guards import guard_words
+from piactl.core.plan.check_guards import guard_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import right_words
 from piactl.report.table import aligned, numbers

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from piactl.ask.account_views import PERSON_COLUMNS
 from piactl.cli.commands import account, assignment, exception, match, runs
 from piactl.core.model.account import State
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 from piactl.core.text import search_words
-from piactl.edits.read_accounts import PERSON_COLUMNS
 from piactl.translation import in_french, read_word
 from tests.story.academy import Academy
 

@@ -32,7 +32,7 @@ _ONE_SERVER = Phrase(
 _FIRST_SERVER = Phrase(
     "Only the first server of directory.servers is written to. If it is lost for long, name another "
     "first:\n"
-    "docs/administration.md, Several servers"
+    "docs/hosts.md, Several servers"
 )
 
 
