@@ -21,6 +21,12 @@ def few(items: Sequence[object], most: int) -> str:
     return Phrase("{names} and {number} more", names=names, number=len(items) - most)
 
 
+def percent(share: float) -> Phrase:
+    """`3.7%`, in French `3,7 %`."""
+    whole, _, tenth = f"{100 * share:.1f}".partition(".")
+    return Phrase("{whole}.{tenth}%", whole=whole, tenth=tenth)
+
+
 def from_to(first: date, last: date | None) -> Phrase:
     """`from 2026-09-01 to 2026-12-31`; `from 2026-09-01` without a last day."""
     if last is None:

@@ -3,7 +3,7 @@ were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -55,10 +55,12 @@ from piactl.feed.feed import understood
 from piactl.feed.feed_file import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.phrase import Phrase, counted
+from piactl.planning.inputs.feed_of_run import FeedOfRun
 from piactl.planning.inputs.linked_matricules import linked_matricules
-from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
-from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.planning.inputs.load_feeds import check_held, check_limits, read_feeds, refuse_ahead
+from piactl.planning.inputs.lost_zeros import Written, find_slips, without_slips
 from piactl.planning.inputs.merge_feeds import SourcedFeed, judged
+from piactl.planning.inputs.slips_in_file import find_slips_in_file
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
@@ -94,24 +96,27 @@ def check(
         if compare:
             sourced, before = _compared(sourced, configuration)
         sourced = _judged(sourced, configuration)
+        feed, facts = sourced.feed, sourced.feed.facts
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
         check_limits([sourced], memory, {}, day, ())
+        holding = () if sourced.source.supplement else sourced.judgement
+        holds = {r.matricule: r.message for r in holding if r.matricule} | dict(feed.held)
+        of_run = FeedOfRun(sourced.source, sourced.path, facts, held=holds)
+        check_held([of_run], memory, day, ())
         refuse_ahead(sourced, day)
     except FeedRefused as error:
         go_on_as("nightly", file)
         if output is Form.JSON:
             again = typed_again(error.options) if error.options else ""
             _put(file=error.file, status="refused", refusals=error.refusals, next=again)
+        error.options = ()  # an administrator may accept the feed; the night says how
         raise
-    feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
-    facts = feed.facts
-    holding = () if sourced.source.supplement else sourced.judgement
-    holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
-    holds.update(feed.held)
+    rejections = sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     columns = dict(column_warnings(facts, before.comparable if before else None, sourced.source, day))
-    lengths = "" if compare else odd_lengths(feed)
-    if lengths:
-        columns["matricule"] = lengths
+    slips = find_slips_in_file(feed, sourced.source, sourced.path)
+    if compare:  # the known matricules say it better
+        slips.pop("matricule", None)
+    columns |= slips
     document: dict[str, Any] = {
         "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
@@ -124,7 +129,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": list(feed.remarks),
+        "remarks": [*feed.remarks, *_age(sourced, before, day)],
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
@@ -310,8 +315,27 @@ def _print(document: dict[str, Any]) -> None:
         rows=counted(document["rows"], "row", "rows"),
         people=counted(len(document["held"]), "person would be held", "people would be held"),
     )
-    lines.append(rejected if rows else Phrase("nothing is rejected"))
+    if not rows:
+        warned = counted(len(document["warnings"]), "warning", "warnings")
+        rejected = Phrase("nothing is rejected")
+        if document["warnings"]:
+            rejected = Phrase("nothing is rejected, but there is a doubt: {warnings} above", warnings=warned)
+    lines.append(rejected)
     put_text(shown(translate(line)) + "\n" for line in lines)
+
+
+def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> Iterator[str]:
+    """Whether it is a file of another day."""
+    facts, most = sourced.feed.facts, sourced.source.feed_days
+    if before is not None and before.record.digest == facts.digest:
+        yield Phrase("the last night applied this very file; HR: send the one of today")
+    days = (day - facts.date).days if facts.date else 0
+    if days > most:
+        yield Phrase(
+            "the data are {days} old, and a night takes at most {most} days; HR: send the file of today",
+            days=counted(days, "day", "days"),
+            most=most,
+        )
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
