@@ -130,19 +130,24 @@ _BEGINS = rb"(^|[;,\t\r])(\"?)"
 """Where a cell begins in some spreadsheet, whatever the delimiter of the file is."""
 
 
-def _signs(delimiter: str) -> bytes:
+_ZEROS = rb"0[0-9]+\"?(?:[;,\t\r]|$)"
+"""A number of which a spreadsheet would remove the zeros."""
+
+
+def _signs(delimiter: str, *, zeros: bool = True) -> bytes:
     blank = b"" if delimiter == "\t" else rb"\t\r"
-    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]))"
+    number = b"|" + _ZEROS if zeros else b""
+    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]" + number + b"))"
 
 
-def quoted_formulas(row: bytes, delimiter: str) -> bytes:
-    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, and each that
-    would be taken for one with that apostrophe."""
-    return re.sub(_BEGINS + _signs(delimiter), rb"\1\2'", row)
+def quote_cells(row: bytes, delimiter: str, *, zeros: bool = True) -> bytes:
+    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, each number
+    of which it would remove the `zeros`, and each that would be taken for one with that apostrophe."""
+    return re.sub(_BEGINS + _signs(delimiter, zeros=zeros), rb"\1\2'", row)
 
 
-def unquoted_formulas(row: bytes, delimiter: str) -> bytes:
-    """The row from which `quoted_formulas` made this one."""
+def unquote_cells(row: bytes, delimiter: str) -> bytes:
+    """The row from which `quote_cells` made this one."""
     return re.sub(_BEGINS + b"'" + _signs(delimiter), rb"\1\2", row) if b"'" in row else row
 
 
