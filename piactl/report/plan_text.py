@@ -14,7 +14,7 @@ from piactl.core.plan.change import GROWTH
 from piactl.core.plan.guards import allowed_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
-from piactl.core.text import percent
+from piactl.core.text import day_words, percent
 from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
@@ -104,6 +104,7 @@ def _feed(feed: Mapping[str, Any]) -> Phrase:
     }
     if feed["date"]:
         day = feed["date"]
+        day = day_words(day)
         return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
     return Phrase("feed {file}: {rows}, source {source} ({sort})", sort=sort, **facts)
 

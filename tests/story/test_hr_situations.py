@@ -310,3 +310,63 @@ def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language:
     for words in case.fr if language == "fr" else case.en:
         assert words in checked.out + checked.err
         assert case.check_only or words in night.out + night.err
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_15_how_good_the_files_are(office: Academy, language: str) -> None:
+    """A note and its parts in percent, one under the other; nobody is named."""
+    office.night(NIGHT, office.raw_feed(with_wrong_rows().encode()))
+    ran = speak(office, language, "feed", "score", "-o", "table")
+    parts = [line.partition("  ") for line in ran.out.partition("\n\n")[0].splitlines()]
+    lines = {name: value.strip() for name, _, value in parts}
+    nights = speak(office, language, "feed", "score", "--by", "night", "-o", "table")
+    day = TODAY.strftime("%d/%m/%Y") if language == "fr" else NIGHT
+    assert day in nights.out
+    if language == "fr":
+        assert (lines["source"], lines["nuits"], lines["en attente"]) == ("hr", "4", "0")
+        assert lines["validité"] == "98,8 %"
+        assert {"réapparues", "note"} <= {*lines}
+        assert "acquis" not in ran.out
+    else:
+        assert (lines["source"], lines["nights"], lines["held"]) == ("hr", "4", "0")
+        assert lines["validity"] == "98.8%"
+    assert not any(name in ran.out for name in ("Lefèvre", "39000", "00900"))
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_16_the_contracts_that_end(office: Academy, language: str) -> None:
+    """By establishment, for a spreadsheet, by the name of the school and with days as people write them."""
+    words = ("--ending-to", "31/12/2030", "--uai", "madeleine michelis", "-o", "xlsx")
+    ran = speak(office, language, "assignment", "list", *words)
+    assert ran.code == 0, ran.err
+    head, *rows = openpyxl.load_workbook(io.BytesIO(ran.out.encode("latin-1"))).worksheets[0].values
+    french = ("uai", "établissement", "fin", "accès jusqu'au", "uid", "nom affiché", "fonction")
+    assert head == (french if language == "fr" else (
+        "uai", "establishment", "end", "access_until", "uid", "display_name", "function"))  # fmt: skip
+    assert len(rows) == 10
+    assert rows[0][:3] == (MICHELIS, "Lycée Madeleine Michelis", "2030-08-31")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_17_the_page_of_the_night(office: Academy, language: str) -> None:
+    """Who waits, why and who acts; days and times of one time zone, as people write them."""
+    page = office.folder / "night.html"
+    feed = office.raw_feed(with_wrong_rows().encode())
+    ran = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page)
+    assert ran.code == 0, ran.err
+    shown = page.read_text(encoding="utf-8")
+    assert 'class="verdict waits"' in shown
+    assert "+00:00" not in shown
+    if language == "fr":
+        day = TODAY.strftime("%d/%m/%Y")
+        assert f"Nuit du {day}" in shown
+        assert re.search(rf"{day} à \d\d h \d\d \(Europe/Paris\)", shown)
+        assert "3 personnes sont en attente" in shown
+        assert "3 lignes ont été rejetées" in shown
+        assert ", ligne 3 : " in shown
+        assert "RH : à corriger dans votre logiciel" in shown
+        assert {"portée", "la première ligne", "lignes rejetées"} <= {*re.findall(">([^<]+)<", shown)}
+    else:
+        assert f"Night of {NIGHT}" in shown
+        assert re.search(rf"{NIGHT} \d\d:\d\d \(Europe/Paris\)", shown)
+        assert "HR: correct it in your application" in shown

@@ -45,8 +45,9 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
+from piactl.core.plan.feed_quality import COMPONENTS
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
-from piactl.core.text import iso
+from piactl.core.text import day_words, iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
@@ -65,7 +66,7 @@ from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered
-from piactl.translation import translate
+from piactl.translation import translate, translate_word
 from piactl.trials.rehearse_nights import RehearsalFolder
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -254,10 +255,35 @@ def score(
     for number, group in enumerate((by,) if by else several):
         rows, columns = tables[group]
         if layout == "table":
+            rows = [*map(_for_people, rows)]
             columns = tuple(name for name in columns if name not in ("file", "digest"))
+            if group is ScoreRows.SOURCE:  # more numbers than fit into a line
+                rows, columns = _turned(rows, columns)
         if rows or layout != "table":
             display([*(["\n"] if number else []), *rendered(rows, columns, layout)], layout)
     return int(Exit.DONE)
+
+
+def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a score with shares in percent, days as people write them, and guards by their names."""
+    shares = {name: row[name] for name in COMPONENTS if row.get(name) is not None}
+    if row.get("score") is not None:
+        shares["score"] = row["score"] / 100
+    words: dict[str, Any] = {name: percent(share) for name, share in shares.items()}
+    if "date" in row:
+        words["date"] = day_words(row["date"])
+    if "why" in row:
+        words["why"] = [*map(translate_word, row["why"])]
+    return {**row, **words}
+
+
+def _turned(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """A line for each column, with the value of each source."""
+    first, *names = columns
+    lines = [{first: translate_word(name), **{row[first]: row[name] for row in rows}} for name in names]
+    return lines, (first, *(row[first] for row in rows))
 
 
 def _feeds(
@@ -293,7 +319,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
 def _print(document: dict[str, Any]) -> None:
     name: str = document["file"]
     if document["date"]:
-        name = Phrase("{file} of {day}", file=name, day=document["date"])
+        name = Phrase("{file} of {day}", file=name, day=day_words(document["date"]))
     head = Phrase(
         "{feed}: {rows}, {people}, source {source} ({sort})",
         feed=name,
