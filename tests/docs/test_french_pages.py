@@ -9,14 +9,21 @@ import pytest
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.command_table import COMMANDS, asked
-from piactl.core.plan.feed_limits import LIMIT_CODES
+from piactl.core.plan.check_feed_limits import LIMIT_CODES
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.header import COLUMNS
 
 FRENCH = Path(__file__).resolve().parents[2] / "docs" / "fr"
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in FRENCH.glob("*.md")}
 CARDS = [name for name in PAGES if name.endswith("-card.md")]
-TYPED = sorted({typed for text in PAGES.values() for typed in re.findall(r"`(piactl [^`]+)`", text)})
+_INLINE, _BLOCK = re.compile(r"`(piactl [^`]+)`"), re.compile(r"^(?:\s*)(piactl [^#\n]+)", re.MULTILINE)
+TYPED = sorted(
+    {
+        (name, typed.strip())
+        for name, page in PAGES.items()
+        for typed in _INLINE.findall(page) + _BLOCK.findall(page)
+    }
+)
 POLICY_CODES = {"profile-none", "position-unknown", "uai-unregistered"}
 
 
@@ -27,18 +34,25 @@ def test_a_card_is_one_page(name: str) -> None:
     assert lines <= 50, lines
 
 
-@pytest.mark.parametrize("typed", TYPED)
-def test_each_command_exists_with_its_options(typed: str) -> None:
+def test_the_card_of_the_help_desk_has_the_commands_of_calls() -> None:
+    assert len({typed for name, typed in TYPED if name == "help-desk-card.md"}) >= 15
+
+
+@pytest.mark.parametrize(("page", "typed"), TYPED)
+def test_each_command_exists_with_its_options(page: str, typed: str) -> None:
     words = typed.removeprefix("piactl ").removeprefix("--config piactl.yaml ").split()
+    given = {word for word in words if word.startswith("-")} - {"--help", "-"}
     name = " ".join(asked(words)).strip()
+    if not name:
+        assert not given, (page, typed)
+        return
     name = name if name in COMMANDS else name.split()[0]
-    assert name in COMMANDS, typed
+    assert name in COMMANDS, (page, typed)
     command = load_command(name)
     options = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    given = {word for word in words if word.startswith("-")}
-    assert given <= options, (typed, given - options)
+    assert given <= options, (page, typed, given - options)
 
 
 def test_the_example_of_a_feed_is_that_of_the_page_in_english() -> None:
