@@ -23,7 +23,7 @@ from piactl.feed.header import (
     UnclosedQuote,
     split_record,
     text_fault,
-    unquoted_formulas,
+    unquote_cells,
 )
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
 from piactl.phrase import Phrase
@@ -152,7 +152,7 @@ class RowValidator:
     def read(self, raw: bytes) -> Row | BrokenRow:
         """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
         if self.layout.is_rejects:
-            raw = unquoted_formulas(raw, self.layout.delimiter)
+            raw = unquote_cells(raw, self.layout.delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
@@ -179,7 +179,7 @@ class RowValidator:
         for none; raises nothing."""
         delimiter = self.layout.delimiter
         if self.layout.is_rejects:
-            raw = unquoted_formulas(raw, delimiter)
+            raw = unquote_cells(raw, delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
