@@ -166,6 +166,7 @@ def test_2_i_forgot_it_and_the_numen_is_wrong(desk: Desk) -> None:
     screen = desk.types("password", "reset", CLAIRE, exits=1, numen=OTHER)
     assert desk.label("sure") not in screen
     assert desk.words("4 tries are left", "il reste 4 essais") in screen
+    assert f"piactl password reset {CLAIRE} --second-person" in screen
     assert desk.lets_in(CLAIRE, OWN)
 
 
