@@ -14,27 +14,20 @@ from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
+from piactl.ask.account_views import account_views, person_facts, posts_on
 from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.establishment import words_of
 from piactl.core.model.overrides import overridden, sponsor_of
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import Career
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso, search_words
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
-from piactl.edits.read_accounts import (
-    AccountStore,
-    account_views,
-    all_entries,
-    career_and_status,
-    find_entry,
-    person_facts,
-    posts_on,
-)
+from piactl.edits.account_store import AccountStore, all_entries, career_and_status, find_entry
 from piactl.errors import NotFound, PiactlError
+from piactl.host.private_files import NamelessRows
 from piactl.phrase import Phrase
-from piactl.private_files import NamelessRows
 
 _NEAR = 80
 """Of 100: one wrong letter in five is near, another first name of the same length is not."""

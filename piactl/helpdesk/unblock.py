@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.credentials import Credentials
+from piactl.core.acts import ActRefused
+from piactl.core.credentials.credential_state import Credentials
 from piactl.core.credentials.passwords import valid_until
-from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.directory.dn import same_dn
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.password_state import (
     read_credentials,
     unblock_write,
 )
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, career_and_status
-from piactl.helpdesk.limits import shown_time
+from piactl.edits.account_store import AccountStore, career_and_status
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
+from piactl.helpdesk.attempt_limits import shown_time
 from piactl.phrase import Phrase, joined
 
 

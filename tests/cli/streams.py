@@ -416,12 +416,12 @@ def _prepare(asked: dict[str, Any]) -> None:
     sys.argv = ["piactl", *asked["words"]]
     os.environ["PIACTL_CONFIG"] = asked["config"]
     if asked["system"]:
-        from piactl.cli.framework import context
+        from piactl.cli.framework import configuration
 
         del os.environ["PIACTL_CONFIG"]
-        context.SYSTEM_CONFIGURATION = Path(asked["system"])
+        configuration.SYSTEM_CONFIGURATION = Path(asked["system"])
     if asked["user"] is not None:
-        from piactl.caller import caller
+        from piactl.host.caller import caller
 
         os.setgroups([])
         os.setgid(asked["user"])

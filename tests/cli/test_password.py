@@ -19,8 +19,8 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.directory.open import open_writer
-from piactl.helpdesk.limits import ProofKind, TooManyAttempts, begin_attempt
-from piactl.host_secrets import identity_password
+from piactl.helpdesk.attempt_limits import ProofKind, TooManyAttempts, begin_attempt
+from piactl.host.secret_files import identity_password
 from piactl.sandbox.folder import POLICIES
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
@@ -271,13 +271,13 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
 
 DYING = """
 import os, sys
-from piactl.edits import batch
-real = batch.write_alone
+from piactl.edits import carry_out_batch
+real = carry_out_batch.write_alone
 def dying(run, writes, *rest):
     if sys.argv[1] == "after":
         real(run, writes, *rest)
     os._exit(9)
-batch.write_alone = dying
+carry_out_batch.write_alone = dying
 from piactl.cli.main import run
 sys.exit(run(sys.argv[2:]))
 """

@@ -11,19 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    of_each,
-    read_columns,
-    reading,
-    say,
-    show_views,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,
@@ -34,15 +25,16 @@ from piactl.cli.framework.options import (
     day_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
 from piactl.translation import translate_word
 

@@ -8,19 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import person_row
 from piactl.ask.explain_account import LOGIN, why
 from piactl.ask.find_accounts import find_by_words
 from piactl.cli.commands.account import ListOptions, read_filters, show_list
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import put, say, this_configuration, today
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.options import Form, with_shared_options
+from piactl.cli.framework.output import put, say
 from piactl.clock import utc_now
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import AccountStore, find_entry, person_row
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.phrase import Phrase
 from piactl.report.account_text import card_text
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
 
 

@@ -13,7 +13,7 @@ from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.messages import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.interfaces import Reader, search_each
-from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters
+from piactl.directory.store.account_entries import IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state import instant
