@@ -20,13 +20,14 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
     written_after,
 )
+from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.read_accounts import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.vanished import recheck_vanished, vanished_words
+from piactl.planning.vanished import vanished_words
 
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 
@@ -115,6 +116,8 @@ def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
 
 
 def gone(content: Content) -> CheckResult:
-    vanished = recheck_vanished(content.accounts.managed, content.accounts.vanished)
+    store = content.accounts
+    present = {*read_uids(store.reader, store.directory, store.encoding, "")}
+    vanished = store.gone({*store.listed, *store.vanished} - present)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
