@@ -13,7 +13,7 @@ from piactl.config.typed_reading import read_typed
 from piactl.core.model.field_notes import COMMA, is_dn
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.settings import Settings
-from piactl.private_files import exposure
+from piactl.host.private_files import exposure
 
 
 def read_settings(path: Path) -> Settings:

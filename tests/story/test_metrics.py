@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_settings import read_settings
-from piactl.private_files import write_public
+from piactl.host.private_files import write_public
 
 from .academy import Academy
 from .feeds import row

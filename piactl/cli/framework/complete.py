@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.command_table import COMMANDS, NOUNS
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import chosen, this_configuration
+from piactl.cli.framework.configuration import Configuration, chosen, this_configuration
 from piactl.cli.framework.options import ImpactGroup
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.core.model.account import State
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 
 Suggestion = tuple[str, str]
 """A word and its meaning, "" if it needs none."""
