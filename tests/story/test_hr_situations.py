@@ -171,7 +171,7 @@ SITUATIONS = {
     "6 no column fin, compared": Situation(
         lambda: without("fin"), 6, 6,
         ("column fin: a value in 0 of 60 rows (0.0%), 50.0% in the last 3 feeds",),
-        ("colonne fin : une valeur dans 0 lignes sur 60 (0,0 %), 50,0 % dans les 3 derniers fichiers",),
+        ("colonne fin : une valeur dans 0 lignes sur 60 (0,0 %), contre 50,0 % dans les 3 derniers",),
         compare=True,
     ),
     "6 no column numen": Situation(
@@ -252,7 +252,7 @@ SITUATIONS = {
          " ; administrateur : ou l'ajouter à la politique [profile-none]",
          ", ligne 3 : debut : '31/02/2026' n'est pas une date valable : écrire 01/09/2026 ou 2026-09-01 ; "
          "RH : à corriger dans votre logiciel, ou dans le fichier des rejets [bad-date]",
-         ", ligne 4 : modalite : 'titulaire' n'est pas une modalite : principale, secondaire ou suppleance"),
+         ", ligne 4 : modalite : 'titulaire' n'est pas une modalité : écrire principale, secondaire ou"),
     ),
     "12 wrong names and places": Situation(
         with_wrong_names, 5, 0,
