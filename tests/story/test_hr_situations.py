@@ -295,6 +295,15 @@ SITUATIONS = {
 """Each has the number of the situation that it plays."""
 
 
+CARD = (Path(__file__).parents[2] / "docs" / "fr" / "hr-card.md").read_text(encoding="utf-8")
+ON_CARD = [
+    re.sub(r"\d+", r"\\d+", re.escape(quote)).replace(re.escape("..."), ".*")
+    for line in re.findall(r"^\| (« [^|]+) \|", CARD, re.MULTILINE)
+    for quote in re.findall("« (.+?) »", line)
+]
+"""What piactl says, as the card for an HR office has it."""
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language: str) -> None:
@@ -307,6 +316,8 @@ def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language:
         night = speak(office, language, "nightly", feed, "--as-of", NIGHT)
     assert (checked.code, night.code) == (case.code, case.night), (checked, night)
     assert "--accept-feed" not in checked.out + checked.err, "only an administrator accepts a feed"
+    if language == "fr":
+        assert [words for words in ON_CARD if re.search(words, checked.out + checked.err)], "not on the card"
     for words in case.fr if language == "fr" else case.en:
         assert words in checked.out + checked.err
         assert case.check_only or words in night.out + night.err
