@@ -335,7 +335,7 @@ def written_server(server: Server) -> CheckResult:
     last = UnreadableRecords().read(entry.dn, entry.first(DATA), LAST_RUN) if entry else None
     if last is None:
         return fine("no run has written yet")
-    advice = "docs/administration.md (Several servers)."
+    advice = "docs/hosts.md (Several servers)."
     if server.lock_csn:
         now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
         if why := now.other_than(last.server):

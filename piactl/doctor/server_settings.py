@@ -61,7 +61,7 @@ def schema(server: Server) -> CheckResult:
     faults = schema_faults(subschema, server.settings.attributes)
     advice = (
         "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
-        "another SUPANN or eduPerson schema: docs/administration.md, step 4."
+        "another SUPANN or eduPerson schema: docs/hosts.md (A server that already runs)."
     )
     return worst(faults, [], advice, "all classes and attributes exist, with their matching rules")
 

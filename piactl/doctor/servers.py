@@ -192,7 +192,7 @@ def replication(server: Server) -> CheckResult:
     config = server.config
     if config is None:
         return skipped("unknown: cn=config is not readable", UNSEEN)
-    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
+    advice = "Several servers need delta-syncrepl: docs/hosts.md (Several servers)."
     if not any(overlay.endswith("accesslog") for overlay in config.overlays):
         return error("several servers, and no access log: this is plain syncrepl", advice)
     # it shows only where olcSyncrepl, which has a password, may be read

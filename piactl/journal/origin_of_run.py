@@ -61,7 +61,7 @@ def known_operator(actor: Actor, why: str) -> str:
         raise UnknownOperator(
             Phrase(
                 "{why}, and neither the kernel nor sudo knows who you are.\n"
-                "Log in to this host as yourself, or come by sudo as docs/administration.md says",
+                "Log in to this host as yourself, or come by sudo as docs/hosts.md says",
                 why=why,
             )
         )

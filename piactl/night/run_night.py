@@ -227,7 +227,7 @@ def _name_other_writers(run: Run, last: LastRun | None) -> None:
         run.say(
             Phrase(
                 "warning: serverID {number} was written to since the last night: other programs have to "
-                "write at the server that piactl writes to (docs/administration.md, Several servers)",
+                "write at the server that piactl writes to (docs/hosts.md, Several servers)",
                 number=int(number, 16),
             )
         )

@@ -195,7 +195,7 @@ class RunLock:
                         "the lock of run {run} on {host} expired at {time}, but that run could still write: "
                         "it binds as the same identity, {identity}\n"
                         "If its process {number} on {host} has ended, delete the entry {dn}.\n"
-                        "Give each host its own nightly identity: docs/administration.md",
+                        "Give each host its own nightly identity: docs/hosts.md",
                         run=run,
                         host=host,
                         time=lock.expires.isoformat(),

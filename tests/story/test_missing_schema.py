@@ -92,7 +92,7 @@ def test_the_official_schema_and_ours_are_not_loaded_together(academy: Academy) 
     command = ["/usr/sbin/slapd", "-T", "test", "-u", "-f", str(folder / "tried.conf")]
     tested = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
     assert "Duplicate attributeType" in tested
-    assert "Duplicate attributeType" in (ROOT / "docs" / "administration.md").read_text(encoding="utf-8")
+    assert "Duplicate attributeType" in (ROOT / "docs" / "hosts.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
