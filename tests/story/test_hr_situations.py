@@ -171,7 +171,7 @@ SITUATIONS = {
     "6 no column fin, compared": Situation(
         lambda: without("fin"), 6, 6,
         ("column fin: a value in 0 of 60 rows (0.0%), 50.0% in the last 3 feeds",),
-        ("colonne fin : une valeur dans 0 lignes sur 60 (0,0 %), 50,0 % dans les 3 derniers fichiers",),
+        ("colonne fin : une valeur dans 0 lignes sur 60 (0,0 %), contre 50,0 % dans les 3 derniers",),
         compare=True,
     ),
     "6 no column numen": Situation(
@@ -252,7 +252,7 @@ SITUATIONS = {
          " ; administrateur : ou l'ajouter à la politique [profile-none]",
          ", ligne 3 : debut : '31/02/2026' n'est pas une date valable : écrire 01/09/2026 ou 2026-09-01 ; "
          "RH : à corriger dans votre logiciel, ou dans le fichier des rejets [bad-date]",
-         ", ligne 4 : modalite : 'titulaire' n'est pas une modalite : principale, secondaire ou suppleance"),
+         ", ligne 4 : modalite : 'titulaire' n'est pas une modalité : écrire principale, secondaire ou"),
     ),
     "12 wrong names and places": Situation(
         with_wrong_names, 5, 0,
@@ -295,6 +295,15 @@ SITUATIONS = {
 """Each has the number of the situation that it plays."""
 
 
+CARD = (Path(__file__).parents[2] / "docs" / "fr" / "hr-card.md").read_text(encoding="utf-8")
+ON_CARD = [
+    re.sub(r"\d+", r"\\d+", re.escape(quote)).replace(re.escape("..."), ".*")
+    for line in re.findall(r"^\| (« [^|]+) \|", CARD, re.MULTILINE)
+    for quote in re.findall("« (.+?) »", line)
+]
+"""What piactl says, as the card for an HR office has it."""
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language: str) -> None:
@@ -307,6 +316,8 @@ def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language:
         night = speak(office, language, "nightly", feed, "--as-of", NIGHT)
     assert (checked.code, night.code) == (case.code, case.night), (checked, night)
     assert "--accept-feed" not in checked.out + checked.err, "only an administrator accepts a feed"
+    if language == "fr":
+        assert [words for words in ON_CARD if re.search(words, checked.out + checked.err)], "not on the card"
     for words in case.fr if language == "fr" else case.en:
         assert words in checked.out + checked.err
         assert case.check_only or words in night.out + night.err
