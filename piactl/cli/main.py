@@ -116,6 +116,10 @@ def _outcome(arguments: list[str]) -> int:
     except PiactlError as error:
         if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
             use("en")  # they quote YAML and the schemas, which are English
+        elif error.exit_code == Exit.USAGE:
+            from piactl.cli.framework.context import use_configured_language
+
+            use_configured_language()
         return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise

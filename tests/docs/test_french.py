@@ -101,6 +101,8 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
                 "typer.Argument",
                 "day_option",
                 "uai_option",
+                "number_option",
+                "word_option",
                 "re.compile",
                 "AssertionError",
             ):

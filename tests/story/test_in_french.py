@@ -199,6 +199,16 @@ def test_the_environment_decides_where_the_configuration_does_not(
         monkeypatch.delenv(name)
 
 
+def test_help_and_usage_errors_are_french(begun: Academy) -> None:
+    assert "Verrouiller des comptes aussitôt" in begun.run("account", "lock", "--help").out
+    assert "Commande inconnue" in begun.run("compte").err
+    assert "--compare demande des comptes" in begun.run("doctor", CLAIRE).err
+    completed = begun.spawn("--complete", "account", "lo", LANG="C.UTF-8").out
+    assert completed == "lock\tVerrouiller des comptes aussitôt.\n"
+    begun.edit("piactl.yaml", "directory:", "wrong:")
+    assert "Lock accounts at once" in begun.run("account", "lock", "--help").out
+
+
 def test_policy_errors_are_in_english(begun: Academy) -> None:
     begun.edit("policy.yaml", "\naccounts:", "\nacounts:")
     ran = begun.run("plan")

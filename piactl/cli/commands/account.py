@@ -32,6 +32,7 @@ from piactl.cli.framework.options import (
     Output,
     ShowOutput,
     day_option,
+    number_option,
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
@@ -79,9 +80,7 @@ class ListOptions:
     locked: Annotated[bool, typer.Option("--locked", help="Only locked accounts.")] = False
     idle: Annotated[
         int | None,
-        typer.Option(
-            "--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for DAYS days."
-        ),
+        number_option("--idle", "DAYS", "Only open accounts without a log in for DAYS days.", 1),
     ] = None
     never: Annotated[
         bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")

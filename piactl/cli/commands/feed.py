@@ -42,6 +42,8 @@ from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
     RunOutput,
+    number_option,
+    word_option,
 )
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
@@ -202,10 +204,10 @@ class ScoreRows(StrEnum):
 def score(
     folder: RehearsalDir = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
-    months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
+    months: Annotated[int, number_option("--months", "N", "How far to look back.", 1)] = 3,
     by: Annotated[
         ScoreRows | None,
-        typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows."),
+        word_option("--by", ScoreRows, "Show only these rows."),
     ] = None,
     as_of: AsOf = None,
     output: Output = None,

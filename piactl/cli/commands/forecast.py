@@ -25,6 +25,7 @@ from piactl.cli.framework.options import (
     Columns,
     Output,
     day_option,
+    number_option,
 )
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.read_accounts import PERSON_COLUMNS, PRIVATE_MAIL
@@ -51,9 +52,7 @@ def forecast(
     ] = False,
     leavers: Annotated[
         int | None,
-        typer.Option(
-            "--leavers", metavar="DAYS", help="List instead the people who lose something within DAYS days."
-        ),
+        number_option("--leavers", "DAYS", "List instead the people who lose something within DAYS days."),
     ] = None,
     private_mail: Annotated[
         bool,

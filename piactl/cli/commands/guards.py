@@ -15,6 +15,7 @@ from piactl.cli.framework.context import display, layout_or_default, reading, sa
 from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
+    number_option,
     read_date,
 )
 from piactl.core.plan.guard_suggestions import NightCounts, suggestions
@@ -33,10 +34,13 @@ def suggest(
     ] = None,
     margin: Annotated[
         float,
-        typer.Option(
+        number_option(
             "--margin",
-            metavar="NUMBER",
-            help="Suggest the highest number of one night, times this (1 to 100).",
+            "NUMBER",
+            "Suggest the highest number of one night, times this (1 to 100).",
+            1,
+            100,
+            float,
         ),
     ] = 1.5,
     output: Output = None,
@@ -49,8 +53,6 @@ def suggest(
 
     Example: piactl guards suggest --margin 2
     """
-    if not 1 <= margin <= 100:
-        raise UsageError(Phrase("--margin {margin}: give a number from 1 to 100", margin=margin))
     left_out = {read_date("--except", text) for text in unusual or ()}
     configuration = this_configuration()
     nights = _rehearsed(folder) if folder else _real()

@@ -35,6 +35,7 @@ from piactl.cli.framework.options import (
     Reason,
     day_option,
     need_reason,
+    number_option,
 )
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
@@ -53,7 +54,7 @@ COLUMNS = (
 
 def list_(
     output: Output = None,
-    most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
+    most: Annotated[int, number_option("--most", "N", "The number of runs to list; 0 for all.")] = 20,
     columns: OwnColumns = "",
 ) -> None:
     """List the runs, the latest first.
