@@ -73,7 +73,7 @@ def list_(
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, as in `runs list`, or `last`.")],
     output: PageOutput = None,
     public: Annotated[
         bool, typer.Option("--public", help="With -o html: only numbers, without accounts and names.")

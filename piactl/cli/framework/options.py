@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from functools import partial, wraps
+from functools import wraps
 from typing import Annotated, Any, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -164,7 +164,11 @@ DAY_OPTIONS: set[str] = set()
 def day_option(name: str, help_: str) -> Any:
     """An option whose value is a day."""
     DAY_OPTIONS.add(name)
-    return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
+
+    def read(text: str) -> date | None:
+        return read_date(name, text)
+
+    return typer.Option(name, metavar="DATE", help=help_, parser=read)
 
 
 def number_option(
@@ -213,7 +217,11 @@ def uai_option(help_: str, *names: str) -> Any:
     """An option, `--uai` without `names`, that takes an establishment by UAI or name: its value is the UAI,
     "" if it is not given."""
     names = names or ("--uai",)
-    return typer.Option(*names, metavar="UAI", help=help_, parser=partial(_read_place, names[0]))
+
+    def read(text: str) -> str:
+        return _read_place(names[0], text)
+
+    return typer.Option(*names, metavar="UAI", help=help_, parser=read)
 
 
 By = Annotated[
