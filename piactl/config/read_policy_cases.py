@@ -9,6 +9,7 @@ from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
 from piactl.core.model.policy import Policy
 from piactl.core.model.policy_cases import PolicyCase, PolicyCases
+from piactl.phrase import Phrase
 
 
 def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:
@@ -28,4 +29,12 @@ def _check_names(document: Document, case: Node, policy: Policy) -> None:
         for place in case.at(name).text_nodes():
             word = place.text().partition(":")[0]
             if word not in valid:
-                document.mistake(place, f"{name}: the policy has no {quoted(place)}; {hint(word, valid)}")
+                document.mistake(
+                    place,
+                    Phrase(
+                        "{name}: the policy has no {found}; {hint}",
+                        name=name,
+                        found=quoted(place),
+                        hint=hint(word, valid),
+                    ),
+                )

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
-from piactl.core.model.field_notes import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
+from piactl.core.model.field_notes import (
+    ANY_TEXT,
+    FILLED,
+    LINE,
+    Key,
+    PlainText,
+    Text,
+    Uai,
+    Unfit,
+    WrittenAs,
+    one_of,
+)
 from piactl.core.model.person import Assignment
 
 
@@ -14,7 +25,7 @@ def _read_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError("{shown} is not a valid date; use YYYY-MM-DD") from None
+        raise Unfit("{shown} is not a valid date; use YYYY-MM-DD") from None
 
 
 def _day(example: str) -> Text:
