@@ -24,9 +24,9 @@ from piactl.cli.framework.usage_errors import VALUE
 from piactl.config.typed_reading import Group, Kind, Slot, keys_of
 from piactl.core.model.field_notes import Names, NotBeside
 from piactl.core.model.policy import Policy
-from piactl.core.model.policy_cases import PolicyCases
 from piactl.core.model.settings import Settings
 from piactl.translation import use
+from piactl.trials.policy_test import PolicyCases
 
 PACKAGE = Path(__file__).resolve().parents[1] / "piactl"
 PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"

@@ -46,10 +46,10 @@ from piactl.core.model.field_notes import (  # noqa: E402
 )
 from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E402
 from piactl.core.model.policy import Policy, When  # noqa: E402
-from piactl.core.model.policy_cases import PolicyCases  # noqa: E402
 from piactl.core.model.settings import Settings  # noqa: E402
 from piactl.errors import Exit  # noqa: E402
 from piactl.translation import use  # noqa: E402
+from piactl.trials.policy_test import PolicyCases  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
 README = TOP / "README.md"

@@ -22,7 +22,7 @@ import ldap3
 import pytest
 from hypothesis import settings
 
-from piactl import private_files
+from piactl.host import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.folder import ACCOUNTS, STATE, identity_dn
 from piactl.sandbox.server import recall

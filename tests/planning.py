@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.core.plan.guards import Census
-from piactl.core.rules.desired import local_of
+from piactl.core.plan.check_guards import Census
+from piactl.core.plan.plan import ReadyPlan
+from piactl.core.rules.desired_account import local_of
 from piactl.directory.interfaces import RawEntry, Reader, ServerFacts
 from piactl.directory.open import open_reader
-from piactl.directory.store.accounts import Unreadable, read_accounts
-from piactl.host_secrets import identity_password
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.feed_of_run import FeedOfRun
-from piactl.planning.inputs.load_feeds import read_feeds, scan_feeds
-from piactl.planning.inputs.lost_zeros import Written, find_slips
-from piactl.planning.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.directory.store.account_entries import Unreadable, read_accounts
+from piactl.host.secret_files import identity_password
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_plan
+from piactl.planning.collect_evaluations import Planning
+from piactl.planning.count_feed_rows import FeedOfRun
+from piactl.planning.load_feeds import read_feeds, scan_feeds
+from piactl.planning.lost_zeros import Written, find_slips
+from piactl.planning.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_from_evaluations import Planning
-from piactl.planning.plan_in_batches import build_plan
-from piactl.planning.read_state_between_runs import RunState, read_run_state
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.run_state import RunState, read_run_state
 from piactl.planning.signed_plan_file import plan_pieces, sealed
-from piactl.planning.vanished import find_vanished, recheck_vanished
+from piactl.planning.vanished_accounts import find_vanished, recheck_vanished
 
 
 class EmptyDirectory:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework.account_batch import AccountCommand
+from piactl.cli.framework.account_command import AccountCommand
 
 ASK = "import dataclasses, json; from piactl.journal import who; print(json.dumps(dataclasses.asdict(who())))"
 """A program that prints whom the journal names as the author."""

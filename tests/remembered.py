@@ -19,8 +19,8 @@ from typing import Any
 
 from piactl.cli.framework import configuration
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.config.strict_yaml import read_content
 from piactl.doctor import examine, this_host
 from piactl.sandbox import start_sandbox, stop_sandbox

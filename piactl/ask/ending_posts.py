@@ -12,7 +12,7 @@ from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import Career
 from piactl.core.text import iso
-from piactl.edits.read_accounts import AccountStore, all_entries, career_and_status
+from piactl.edits.account_store import AccountStore, all_entries, career_and_status
 
 
 def ending_posts(

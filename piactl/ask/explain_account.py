@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from piactl.ask.account_views import case_rows
 from piactl.core.explain.answers import right_answers, state_answer
-from piactl.core.explain.login import LoginContext, login_answer
+from piactl.core.explain.login_causes import LoginContext, login_answer
 from piactl.core.explain.question import GRACE, REFUSED, Answer, Question
 from piactl.core.explain.run_steps import RunEnd, run_steps
 from piactl.core.model.account import Right, State
@@ -19,11 +20,11 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of, iso
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.accounts import Entry, as_found
+from piactl.directory.store.account_entries import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import Record
-from piactl.edits.read_accounts import AccountStore, case_rows, find_entry
-from piactl.planning.drift_fates import held_words
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.planning.drift_by_rules import held_words
 
 View = Mapping[str, Any]
 LOGIN = "login"

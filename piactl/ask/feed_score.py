@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from piactl.core.model.establishment import Register
-from piactl.core.plan.feed_quality import (
-    COMPONENTS,
-    FATES,
-    FAULTS,
-    FeedQuality,
-    components,
-    median_days,
-    score,
-    worst,
-)
+from piactl.core.plan.feed_counts import FATES, FAULTS, FeedCounts, worst
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import is_undone, qualities_of, read_runs
 
 WORST = 10
+
+COMPONENTS = ("validity", "completeness", "uniqueness", "timeliness", "stability", "coverage")
 
 _COUNTS = (
     "rows",
@@ -42,7 +36,7 @@ BY_NIGHT = ("source", "date", "file", "undone", *_SCORED, *_COUNTS, "warned")
 BY_REFUSED = ("source", "date", "file", "rows", "why")
 BY_UAI = ("uai", "name", "faults", *FAULTS)
 
-Night = tuple[date, FeedQuality, bool]
+Night = tuple[date, FeedCounts, bool]
 """The day of a run, one of its feeds, and whether the run was undone."""
 Refused = Mapping[str, Any]
 """A feed that a night refused, see BY_REFUSED: `rows` are those that were read, None if that is unknown;
@@ -131,7 +125,7 @@ def _of_source(name: str, nights: Iterable[Night], refused: Iterable[Refused]) -
     return {"source": name, **numbers, **_scored(qualities), **_counts(qualities)}
 
 
-def _of_night(day: date, quality: FeedQuality, undone: bool) -> dict[str, Any]:
+def _of_night(day: date, quality: FeedCounts, undone: bool) -> dict[str, Any]:
     return {
         "source": quality.source,
         "date": day.isoformat(),
@@ -147,12 +141,12 @@ def _of_night(day: date, quality: FeedQuality, undone: bool) -> dict[str, Any]:
     }
 
 
-def _scored(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
+def _scored(nights: Sequence[FeedCounts]) -> dict[str, float | None]:
     parts = components(nights)
     return {"score": score(parts), **parts}
 
 
-def _counts(nights: Sequence[FeedQuality]) -> dict[str, int | None]:
+def _counts(nights: Sequence[FeedCounts]) -> dict[str, int | None]:
     counts: dict[str, int | None] = {
         name: sum(getattr(quality, name) for quality in nights)
         for name in ("rows", *FATES, "doubled", "posts", "back", "missing")
@@ -161,8 +155,50 @@ def _counts(nights: Sequence[FeedQuality]) -> dict[str, int | None]:
     return {**counts, "late": late, "median_days_late": median_days(nights)}
 
 
-def _establishments(nights: Iterable[FeedQuality], register: Register) -> Iterable[Mapping[str, Any]]:
+def _establishments(nights: Iterable[FeedCounts], register: Register) -> Iterable[Mapping[str, Any]]:
     places = worst((place for quality in nights for place in quality.places.items()), WORST)
     for uai, faults in places.items():
         name = register[uai].name if uai in register else ""
         yield {"uai": uai, "name": name, "faults": sum(faults.values()), **dict.fromkeys(FAULTS, 0), **faults}
+
+
+def components(nights: Sequence[FeedCounts]) -> dict[str, float | None]:
+    """The components of the score of some nights of one source, 0 to 1; None if nothing could be counted.
+    Each is the share of what is right: rows that are valid, values that are there, rows that no other one
+    repeats or contradicts, new posts known by their start, rows of posts that did not go and come back,
+    establishments that stayed."""
+    rows = sum(night.rows for night in nights)
+    cells = sum(night.rows * len(night.blanks) for night in nights)
+    posts = sum(night.posts for night in nights)
+    places = sum(night.establishments + night.missing for night in nights if night.establishments)
+    return {
+        "validity": _right(sum(night.rejected for night in nights), rows),
+        "completeness": _right(sum(sum(night.blanks.values()) for night in nights), cells),
+        "uniqueness": _right(sum(night.doubled for night in nights), rows),
+        "timeliness": _right(sum(sum(night.late.values()) for night in nights), posts),
+        "stability": _right(sum(night.back for night in nights), rows),
+        "coverage": _right(sum(night.missing for night in nights), places),
+    }
+
+
+def score(parts: Mapping[str, float | None]) -> float | None:
+    """The mean of the components that could be counted, in percent."""
+    values = [part for part in parts.values() if part is not None]
+    return round(100 * sum(values) / len(values), 1) if values else None
+
+
+def median_days(nights: Iterable[FeedCounts]) -> int | None:
+    """The median of the days that late posts were late; None if none was."""
+    days: Counter[int] = Counter()
+    for night in nights:
+        days.update({int(late): number for late, number in night.late.items()})
+    half = (days.total() + 1) // 2
+    for late in sorted(days):
+        half -= days[late]
+        if half <= 0:
+            return late
+    return None
+
+
+def _right(wrong: int, of: int) -> float | None:
+    return round(1 - min(wrong, of) / of, 4) if of else None

@@ -10,40 +10,42 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
+from piactl.ask.account_views import account_views, person_facts, posts_on
 from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.establishment import words_of
-from piactl.core.model.overrides import sponsor_of
+from piactl.core.model.overrides import overridden, sponsor_of
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import Career
-from piactl.core.rules.desired import Rules
-from piactl.core.text import search_words
-from piactl.directory.store.accounts import Entry
+from piactl.core.rules.desired_account import Rules
+from piactl.core.text import iso, search_words
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
-from piactl.edits.read_accounts import (
-    AccountStore,
-    account_views,
-    all_entries,
-    career_and_status,
-    find_entry,
-    person_facts,
-    posts_on,
-)
+from piactl.edits.account_store import AccountStore, all_entries, career_and_status, find_entry
 from piactl.errors import NotFound, PiactlError
+from piactl.host.private_files import NamelessRows
 from piactl.phrase import Phrase
-from piactl.private_files import NamelessRows
 
 _NEAR = 80
 """Of 100: one wrong letter in five is near, another first name of the same length is not."""
 MOST_NEAR = 10
 
 
-def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> tuple[list[Account], bool]:
-    """The accounts that each word of `query` fits, by uid; and whether these are exact. If there are none, at
-    most MOST_NEAR of those with the nearest names, the best first.
+class Found(NamedTuple):
+    """The accounts that were found. `exact`: each word fits them, but for `without`."""
+
+    accounts: list[Account]
+    exact: bool = True
+    without: str = ""
+
+
+def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> Found:
+    """The accounts that each word of `query` fits, by uid. If there are none, at most MOST_NEAR of those with
+    the nearest names, the best first; if there are none of these, the fewest whose names all words but one
+    fit.
 
     A word fits where it begins a word of the names, the addresses or the matricules; else also of the UAI,
     the name, the commune or the telephone of the establishment; else where it is any piece of these.
@@ -64,12 +66,18 @@ def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> tupl
         }
         exact = _fitting(wider, words, str.startswith) or _fitting(wider, words, str.__contains__)
     if exact or not words:
-        return sorted((by_uid[uid] for uid in exact), key=lambda a: a.uid), True
+        return Found(sorted((by_uid[uid] for uid in exact), key=lambda a: a.uid))
     texts = {uid: " ".join(own) for uid, own in names.items()}
     best = process.extract(
         " ".join(words), texts, scorer=fuzz.partial_token_sort_ratio, limit=MOST_NEAR, score_cutoff=_NEAR
     )
-    return [by_uid[uid] for _, _, uid in best], False
+    if best:
+        return Found([by_uid[uid] for _, _, uid in best], exact=False)
+    others = (
+        (_fitting(names, [*words[:n], *words[n + 1 :]], str.startswith), word) for n, word in enumerate(words)
+    )
+    fewest, without = min((o for o in others if o[0]), key=lambda other: len(other[0]), default=([], ""))
+    return Found(sorted((by_uid[uid] for uid in fewest), key=lambda account: account.uid), without=without)
 
 
 def _fitting(
@@ -119,6 +127,11 @@ class Filters:
     @property
     def of_logins(self) -> bool:
         return self.never or self.idle is not None
+
+    @property
+    def of_access(self) -> bool:
+        """Whether they ask who may use what at one establishment."""
+        return bool(self.uai) and (self.rights or bool(self.service))
 
 
 AT_ONCE = 500
@@ -207,6 +220,8 @@ class Listing:
                     else f"{right['service']}:{right['uai']}"
                     for right in rights
                 ]
+            if filters.of_access:
+                view |= _of_a_former_post(by_uid[view["uid"]], view, filters, day)
             if self._of_people:
                 view |= person_facts(by_uid[view["uid"]], self._store.rules)
             yield view
@@ -250,6 +265,23 @@ def _rights(view: Mapping[str, Any], uai: str, day: str) -> list[Mapping[str, An
         for right in view["entitlements"]
         if (right["from"] or day) <= day and (not uai or right["uai"] in (None, uai))
     ]
+
+
+def _of_a_former_post(
+    account: Account, view: Mapping[str, Any], filters: Filters, day: date
+) -> dict[str, Any]:
+    """Of a person without a post at the establishment: the last day of their last one there, and that of what
+    they may use there."""
+    posts = [
+        post for post in overridden(account.assignments, account.overrides, day) if post.uai == filters.uai
+    ]
+    if any(post.covers(day) for post in posts):
+        return {"post_ended": None, "until": None}
+    rights = [right["to"] for right in _rights(view, filters.uai, day.isoformat()) if right["uai"]]
+    return {
+        "post_ended": iso(max((post.end for post in posts if post.end and post.end < day), default=None)),
+        "until": max(rights) if rights and all(rights) else None,
+    }
 
 
 def last_days(career: Career) -> list[date]:

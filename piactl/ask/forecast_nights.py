@@ -10,24 +10,25 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from piactl.ask.account_views import PRIVATE_MAIL, person_facts, private_mail
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.plan import Plan
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.simulated_writes import SimulatedWrites
-from piactl.directory.store.accounts import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
+from piactl.directory.store.account_entries import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
-from piactl.edits.read_accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import ScannedFeeds
+from piactl.edits.account_store import career_and_status
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_plan
+from piactl.planning.load_feeds import ScannedFeeds
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_plan
-from piactl.planning.read_state_between_runs import read_run_state
+from piactl.planning.run_state import read_run_state
 from piactl.planning.signed_plan_file import change_facts
 from piactl.trials.carry_out_plans import carry_out, take_written
 

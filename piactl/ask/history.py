@@ -17,10 +17,10 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Reader
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, writes_since
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import WITNESSED
-from piactl.edits.read_accounts import AccountStore, find_named
+from piactl.edits.account_store import AccountStore, find_named
 from piactl.errors import PiactlError
 from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, LineFilter, changes, csns_since
 from piactl.phrase import Phrase, counted, joined

@@ -10,31 +10,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from piactl.ask.account_views import lock_row
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import Settings
-from piactl.core.plan.identity_case import Case
+from piactl.core.plan.case import Case
 from piactl.core.plan.state_between_runs import Waiting
 from piactl.core.rules.reasons import exception_text
 from piactl.core.text import read_json
 from piactl.directory.dn import child
-from piactl.directory.store.accounts import Entry, read_whole
+from piactl.directory.store.account_entries import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.devices import read_devices, words_of
 from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import PERSON, read_memory
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.read_accounts import AccountStore, find_entry, lock_row
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
-from piactl.helpdesk.limits import ProofKind, read_attempts
+from piactl.helpdesk.attempt_limits import ProofKind, read_attempts
 from piactl.helpdesk.second_person import Requests
 from piactl.journal import JournalLine, LineFilter, read_lines
 from piactl.journal.query import changes
 from piactl.phrase import with_phrases
-from piactl.planning.drift_fates import drift_row
+from piactl.planning.drift_by_rules import drift_row
 from piactl.runs.undo_log import IN_UNDO_LOG, read_logged_writes
 
 Document = dict[str, Any]

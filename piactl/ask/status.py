@@ -10,28 +10,27 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
 from piactl.ask.forecast_nights import Forecast, day_row, first_night
+from piactl.ask.list_exceptions import current_overrides, exceptions_by_hand
 from piactl.core.model.establishment import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import HELD, WINDOW, Kind
-from piactl.core.plan.guards import ALL, guards_on
-from piactl.core.plan.losses import losses_before, losses_since
-from piactl.core.plan.plan import Plan
+from piactl.core.plan.check_guards import ALL, guards_on
+from piactl.core.plan.plan import Plan, ReadyPlan
+from piactl.core.plan.recent_losses import losses_before, losses_since
 from piactl.core.plan.state_between_runs import LastRun, Memory, RunStatus
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import DirectoryOlder, JournalMissing
 from piactl.helpdesk.second_person import Requests
 from piactl.journal import who
 from piactl.phrase import counted, first_line
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.signed_plan_file import plan_document
 from piactl.runs.approvals import broken_glass, open_approvals
 from piactl.runs.hooks import events_waiting

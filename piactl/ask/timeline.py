@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from piactl.core.model.account import Account, State
 from piactl.core.model.periods import civil
 from piactl.core.rules.career import careers_from
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso
 from piactl.core.timeline_rows import Row, RowGroup, timeline_rows
 from piactl.errors import UsageError

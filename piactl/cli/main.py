@@ -115,7 +115,7 @@ def _outcome(arguments: list[str]) -> int:
         return code
     except PiactlError as error:
         if error.exit_code == Exit.USAGE:
-            from piactl.cli.framework.context import use_configured_language
+            from piactl.cli.framework.configuration import use_configured_language
 
             use_configured_language()
         return _ended(str(error), error.exit_code, arguments, error.options)
@@ -145,7 +145,7 @@ def _command(arguments: list[str]) -> int:
         return complete(arguments[1:], sys.stdout.write)
     take_limits()
     work_as_piactl(arguments)
-    from piactl.caller import caller
+    from piactl.host.caller import caller
 
     caller()  # before any file is read
     from piactl.cli.framework.application import application
@@ -154,7 +154,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
-    from piactl.cli.framework.context import say_error
+    from piactl.cli.framework.output import say_error
 
     say_error(message, code, arguments, options)
     return int(code)
@@ -162,7 +162,7 @@ def _ended(message: str, code: int, arguments: list[str], options: Sequence[str]
 
 def _forbidden(error: PermissionError) -> str:
     """The message for a file that this user may not use."""
-    from piactl.private_files import may_not
+    from piactl.host.private_files import may_not
 
     path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
     return f"{path}: {may_not(path, 'use')}"

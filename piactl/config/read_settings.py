@@ -13,8 +13,8 @@ from piactl.config.typed_reading import read_typed
 from piactl.core.model.field_notes import COMMA, is_dn
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.settings import Settings
+from piactl.host.private_files import exposure
 from piactl.phrase import Phrase, joined
-from piactl.private_files import exposure
 
 
 def read_settings(path: Path) -> Settings:

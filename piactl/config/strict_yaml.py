@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.host.private_files import exposure, may_not
 from piactl.phrase import Phrase
-from piactl.private_files import exposure, may_not
 
 MAX_BYTES = 1_000_000
 """The largest configuration file; a larger one is probably the wrong file."""

@@ -9,9 +9,9 @@ from piactl.core.model.settings import Canary, Settings
 from piactl.directory import filters
 from piactl.directory.interfaces import Reader
 from piactl.directory.probe.trial_requests import ServerUnusable, accepts_bind
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.errors import SecretUnusable
-from piactl.host_secrets import read_password
+from piactl.host.secret_files import read_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from piactl.core.model.settings import IdentityName
 from piactl.core.naming.names import name_digest
 from piactl.core.plan.drift import DriftClass
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired_account import local_of
 from piactl.directory import filters
-from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     CSN,
     IN_ACCOUNTS,
     Entry,
@@ -20,13 +19,14 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
     written_after,
 )
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
-from piactl.edits.read_accounts import AccountStore, all_entries, readable
+from piactl.edits.account_store import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.vanished import recheck_vanished, vanished_words
+from piactl.planning.vanished_accounts import recheck_vanished, vanished_words
 
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 

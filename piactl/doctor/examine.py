@@ -20,8 +20,8 @@ from piactl.doctor.findings import CheckOutcome, CheckResult, error, skipped
 from piactl.doctor.servers import Server
 from piactl.doctor.this_host import policy_in
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
-from piactl.host_secrets import identity_password
-from piactl.private_files import may_not, run_as
+from piactl.host.private_files import may_not, run_as
+from piactl.host.secret_files import identity_password
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 

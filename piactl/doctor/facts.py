@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from piactl.config.read_policy import policy_of
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
-from piactl.core.rules.desired import rules_of
+from piactl.core.rules.desired_account import rules_of
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
-from piactl.host_secrets import read_own_keys
+from piactl.host.secret_files import read_own_keys
 
 _Found = TypeVar("_Found")
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
-from piactl.caller import this_user
 from piactl.core.model.settings import IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
@@ -16,13 +15,14 @@ from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
 from piactl.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.caller import this_user
+from piactl.host.roles_of_caller import held
+from piactl.host.secret_files import identity_password
 from piactl.journal import verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.phrase import counted
-from piactl.roles_of_caller import held
 from piactl.runs.journal_heads import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet
 

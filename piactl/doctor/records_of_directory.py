@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.model.settings import IdentityName
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.attribute_scans import read_numbers
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state import (
@@ -46,13 +46,13 @@ from piactl.doctor.findings import (
     skipped,
     worst,
 )
-from piactl.helpdesk.key_rotation import key_needs, need_words
-from piactl.helpdesk.limits import (
+from piactl.helpdesk.attempt_limits import (
     operations_dn,
     read_all_attempts,
     read_attempts,
     read_operations,
 )
+from piactl.helpdesk.key_rotation import key_needs, need_words
 from piactl.phrase import counted
 from piactl.runs.approvals import read_approvals
 from piactl.runs.run_checks import read_announced

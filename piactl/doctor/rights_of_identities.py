@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from piactl.core.credentials.credentials import NEVER_VALID
+from piactl.core.credentials.credential_state import NEVER_VALID
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.state_between_runs import ServerIdentity
@@ -21,7 +21,7 @@ from piactl.core.plan.write import Values
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
-from piactl.directory.store.accounts import UUID
+from piactl.directory.store.account_entries import UUID
 from piactl.directory.store.password_state import LOCKED, generalized
 from piactl.directory.store.records import (
     APPROVALS,
@@ -40,9 +40,9 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.processes import process_began, this_place
+from piactl.host.secret_files import identity_password
 from piactl.phrase import counted
-from piactl.processes import process_began, this_place
 from piactl.runs.known_server import written_elsewhere
 from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
 
@@ -335,7 +335,7 @@ def written_server(server: Server) -> CheckResult:
     last = UnreadableRecords().read(entry.dn, entry.first(DATA), LAST_RUN) if entry else None
     if last is None:
         return fine("no run has written yet")
-    advice = "docs/administration.md (Several servers)."
+    advice = "docs/hosts.md (Several servers)."
     if server.lock_csn:
         now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
         if why := now.other_than(last.server):

@@ -11,13 +11,13 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.text import few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
-from piactl.directory.probe.server_config import listeners
-from piactl.directory.probe.subschema import (
+from piactl.directory.probe.schema_check import (
     OTP_CLASSES,
     schema_faults,
 )
+from piactl.directory.probe.server_config import listeners
 from piactl.directory.probe.trial_requests import accepts_in_clear
-from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
+from piactl.directory.store.account_entries import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
 from piactl.directory.store.group_entries import (
     GROUP_CLASS,
@@ -38,10 +38,10 @@ from piactl.doctor.findings import (
 )
 from piactl.doctor.servers import UNPROTECTED, UNSEEN, Server
 from piactl.phrase import counted
-from piactl.resources import slapd_folder
 from piactl.runs.run_checks import PUT_BACK
 from piactl.runs.run_lock import MARGIN
 from piactl.runs.server_clock import ClockReading
+from piactl.shipped_files import slapd_folder
 
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _CANNOT = "unknown: cn=config is not readable"
@@ -61,7 +61,7 @@ def schema(server: Server) -> CheckResult:
     faults = schema_faults(subschema, server.settings.attributes)
     advice = (
         "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
-        "another SUPANN or eduPerson schema: docs/administration.md, step 4."
+        "another SUPANN or eduPerson schema: docs/hosts.md (A server that already runs)."
     )
     return worst(faults, [], advice, "all classes and attributes exist, with their matching rules")
 

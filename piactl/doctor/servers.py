@@ -9,11 +9,11 @@ from datetime import datetime
 from functools import cached_property
 
 from piactl.directory import filters
-from piactl.directory.client.schema import Subschema
+from piactl.directory.client.parse_schema import Subschema
+from piactl.directory.probe.schema_check import NEEDED_SERVER, read_subschema, why_older
 from piactl.directory.probe.server_config import ServerConfig, read_server_config
-from piactl.directory.probe.subschema import NEEDED_SERVER, read_subschema, why_older
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import (
     APPROVALS,
@@ -28,8 +28,8 @@ from piactl.directory.store.records import (
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError, SecretUnusable
-from piactl.host_secrets import identity_password
-from piactl.roles_of_caller import may_use
+from piactl.host.roles_of_caller import may_use
+from piactl.host.secret_files import identity_password
 
 UNSEEN = "Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor."
 UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
@@ -192,7 +192,7 @@ def replication(server: Server) -> CheckResult:
     config = server.config
     if config is None:
         return skipped("unknown: cn=config is not readable", UNSEEN)
-    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
+    advice = "Several servers need delta-syncrepl: docs/hosts.md (Several servers)."
     if not any(overlay.endswith("accesslog") for overlay in config.overlays):
         return error("several servers, and no access log: this is plain syncrepl", advice)
     # it shows only where olcSyncrepl, which has a password, may be read

@@ -7,20 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from piactl.caller import user_name
 from piactl.config.read_policy import policy_warnings
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.plan.guards import no_own_guards
+from piactl.core.plan.check_guards import no_own_guards
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.caller import user_name
+from piactl.host.private_files import run_as
+from piactl.host.roles_of_caller import GROUPS, SERVICE_USER, held, may_use
+from piactl.host.secret_files import identity_password
+from piactl.host.sudo_rules import SUDOERS, read_sudo_rules, too_wide
 from piactl.phrase import counted
-from piactl.private_files import run_as
-from piactl.roles_of_caller import GROUPS, SERVICE_USER, held, may_use
-from piactl.sudo_rules import SUDOERS, read_sudo_rules, too_wide
 
 _PROGRAM = "/usr/bin/piactl"
 _ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."

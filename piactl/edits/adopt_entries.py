@@ -11,7 +11,8 @@ from piactl.core.model.keyed_digests import NUMEN
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName, local_part
-from piactl.core.plan.adoptable import (
+from piactl.core.plan.account_changes import account_facts, change_of, changes_of
+from piactl.core.plan.adoption_rules import (
     EntryMatch,
     clashes,
     kept_aliases,
@@ -20,17 +21,16 @@ from piactl.core.plan.adoptable import (
     recognised,
 )
 from piactl.core.plan.change import LOSING, Kind
-from piactl.core.plan.diff import account_facts, change_of, changes_of
-from piactl.core.plan.guards import tally
-from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
+from piactl.core.plan.check_guards import tally
+from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan, ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import numbered
-from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
+from piactl.core.rules.desired_account import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import sentence, state_reason
 from piactl.directory.interfaces import Reader
+from piactl.directory.store.account_entries import read_accounts
 from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_memory
@@ -44,11 +44,10 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.planning.inputs.find_cases import find_cases
-from piactl.planning.inputs.load_feeds import check_limits
-from piactl.planning.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
+from piactl.planning.find_cases import find_cases
+from piactl.planning.load_feeds import check_limits
+from piactl.planning.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
 
 
 def recognised_entries(

@@ -12,18 +12,18 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.edits import ActRefused, Altered, Author
-from piactl.core.edits import merge_values as values_after_merge_or_split
+from piactl.core.acts import ActRefused, Altered, Author
+from piactl.core.acts import merge_values as values_after_merge_or_split
 from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
 from piactl.core.model.person import Assignment, Person, namespace_of, read_matricule
 from piactl.core.model.policy import MERGE
 from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.account_changes import change_of
+from piactl.core.plan.case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import change_of
-from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
-from piactl.core.plan.plan import Basis, Plan
+from piactl.core.plan.plan import Basis, Plan, ReadyPlan
 from piactl.core.plan.write import Values, Write
-from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.matching import (
     BIRTH_DATE,
     NAME,
@@ -33,7 +33,7 @@ from piactl.core.rules.matching import (
     accounts_compared,
 )
 from piactl.directory.dn import normal_dn
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     Entry,
     Unreadable,
     account_change,
@@ -43,16 +43,15 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
-from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.case_decisions import case_row, stored_case
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.edits.carry_out_batch import Batch, PreparedAccount
+from piactl.edits.decide_case import case_row, stored_case
 from piactl.edits.one_off_change import guarded, intended, owner_of, prepare, prepared_account
-from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
 from piactl.phrase import Phrase, joined
 from piactl.planning.account_writes import foreign_values
-from piactl.planning.drift_fates import held_words
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.drift_by_rules import held_words
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.run import Run
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from piactl.core.edits import Act, ActRefused
-from piactl.core.edits.assignments import refuse_too_long
+from piactl.core.acts import Act, ActRefused
+from piactl.core.acts.assignments_by_hand import refuse_too_long
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.naming.names import UnusableName
 from piactl.core.plan.change import PASSWORD
-from piactl.core.plan.guards import tally
+from piactl.core.plan.check_guards import tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
-from piactl.core.rules.desired import Desired, Subject, desired_account, local_of, renamed_base
+from piactl.core.rules.desired_account import Desired, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.reduced_account import with_lock
-from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     Entry,
     account_write,
     as_found,
@@ -30,19 +29,20 @@ from piactl.directory.store.accounts import (
     read_accounts_of,
     reducing_write,
 )
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.attribute_scans import read_identifiers
 from piactl.directory.store.base_digest import FIELDS
-from piactl.directory.store.foreign_changes import MULTIPLE
+from piactl.directory.store.find_drift import MULTIPLE
 from piactl.directory.store.password_state import removal_write
 from piactl.directory.store.records import UnreadableRecords
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, career_and_status
+from piactl.edits.account_store import AccountStore, career_and_status
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
+from piactl.planning.account_index import numbers_of
 from piactl.planning.account_writes import planned_row
-from piactl.planning.drift_fates import held_words, resolved
-from piactl.planning.inputs.account_index import numbers_of
-from piactl.planning.vanished import taken_names
+from piactl.planning.drift_by_rules import held_words, resolved
+from piactl.planning.vanished_accounts import taken_names
 
 
 def prepare(

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from piactl.core.edits import ActRefused, Author
-from piactl.core.edits.assignments import added_override, check_assignment, refuse_too_long
-from piactl.core.edits.states import extend
+from piactl.core.acts import ActRefused, Author
+from piactl.core.acts.assignments_by_hand import added_override, check_assignment, refuse_too_long
+from piactl.core.acts.lock_close_rename import extend
 from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule
 from piactl.core.naming.implausible_values import internal_address
-from piactl.core.rules.desired import Subject, desired_account, name_problem
-from piactl.directory.store.accounts import Entry
-from piactl.edits.batch import Batch
+from piactl.core.rules.desired_account import Subject, desired_account, name_problem
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.edits.carry_out_batch import Batch
 from piactl.edits.one_off_change import intended, owner_of, prepare
-from piactl.edits.read_accounts import AccountStore, find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.feed.value_checks import check_code, check_mail, check_matricule
 from piactl.phrase import Phrase, joined

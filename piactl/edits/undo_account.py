@@ -11,15 +11,15 @@ from piactl.core.model.account import Account, State, right_text
 from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import UnusableName
+from piactl.core.plan.account_changes import change_of
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import change_of
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Values, Write, WriteState
-from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Desired, Rules, Subject, desired_account
 from piactl.core.rules.groups_of_policy import groups_of
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     Entry,
     Unreadable,
     account_change,
@@ -36,10 +36,10 @@ from piactl.directory.store.devices import link_write
 from piactl.directory.store.establishment_entries import structure_dn
 from piactl.directory.store.group_entries import group_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
-from piactl.edits.read_accounts import career_and_status
+from piactl.edits.account_store import career_and_status
 from piactl.phrase import Phrase
 from piactl.planning.account_writes import changes_of_write
-from piactl.planning.drift_fates import decided, held_words
+from piactl.planning.drift_by_rules import decided, held_words
 from piactl.planning.group_changes import group_row
 from piactl.runs.undo_log import is_undoable, values_digest
 

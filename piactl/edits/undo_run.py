@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.plan.case import CaseAnswer
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import tally
-from piactl.core.plan.identity_case import CaseAnswer
-from piactl.core.plan.losses import is_recent, taken_after
-from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
+from piactl.core.plan.check_guards import tally
+from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan, ReadyPlan
+from piactl.core.plan.recent_losses import is_recent, taken_after
 from piactl.core.plan.state_between_runs import Memory, RunStatus
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import utc_instant
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
@@ -32,7 +32,6 @@ from piactl.directory.store.state_records import memory_writes, read_last, read_
 from piactl.edits.undo_account import WHO, Inverting, Reversal, UndoFate
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
 from piactl.runs.undo_log import read_undo
 from piactl.runs.unfinished_runs import alive_alone

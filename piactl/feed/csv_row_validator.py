@@ -11,7 +11,7 @@ from typing import Any
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
+from piactl.core.plan.check_feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.encoding import CODECS, undecodable
 from piactl.feed.header import (
     BLANKS,

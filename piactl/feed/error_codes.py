@@ -2,7 +2,7 @@
 
 The codes are stable: the rejects file, the summary and the metrics show them, and people filter on them.
 The codes of the limits of a source (`older`, `bad-column`, `held` and others) are in
-`piactl.core.plan.feed_limits`.
+`piactl.core.plan.check_feed_limits`.
 """
 
 from __future__ import annotations

@@ -18,20 +18,20 @@ from typing import NoReturn, TypeVar
 
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import ROW, FeedFacts
+from piactl.core.plan.check_feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import BrokenRow, Faults, FieldTooLong, Row, RowValidator, without_end
 from piactl.feed.encoding import CODECS, likely_encoding
 from piactl.feed.error_codes import Refusal, refusal, refused
-from piactl.feed.feed import (
+from piactl.feed.feed_result import (
     Feed,
     file_remarks,
     names_not_read,
     row_remarks,
     set_remarks,
 )
-from piactl.feed.feed_file import digest_of_feed, open_feed
-from piactl.feed.formats.rows import OpenFeed, file_order
+from piactl.feed.feed_rows_in_memory import RowTable
+from piactl.feed.formats.canonical_rows import OpenFeed, file_order
 from piactl.feed.header import (
     COLUMNS,
     HEAD,
@@ -42,8 +42,8 @@ from piactl.feed.header import (
     other_kind,
     read_layout,
 )
+from piactl.feed.open_feed import digest_of_feed, open_feed
 from piactl.feed.people_builder import PeopleBuilder
-from piactl.feed.row_table import RowTable
 from piactl.phrase import Phrase
 
 T = TypeVar("T")
@@ -459,7 +459,7 @@ def read_feed(path: Path, source: SourceSettings) -> Feed:
     """The feed in a file, in the layout of its source.
 
     Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
-    limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
+    limits against the last feed applied (`core.plan.check_feed_limits.feed_refusals`).
     """
     return _read(path, source, FeedReader.feed)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.plan.plan import Rejection
 from piactl.feed.encoding import CODECS
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.header import REJECT_COLUMN, ColumnLayout, quoted_formulas, unquoted_formulas
+from piactl.host.private_files import write_private
 from piactl.phrase import Phrase
-from piactl.private_files import write_private
 from piactl.translation import translate
 from piactl.workbooks import workbook_of
 

@@ -13,6 +13,7 @@ from textwrap import wrap
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from piactl.core.acts import ActRefused, Author
 from piactl.core.credentials.totp_devices import (
     PERIOD,
     CodeMatch,
@@ -25,16 +26,21 @@ from piactl.core.credentials.totp_devices import (
     suspended,
     to_verify,
 )
-from piactl.core.edits import ActRefused, Author
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import DEVICE
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
-from piactl.edits.batch import AccountOutcome, Batch, PreparedAccount
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import AccountOutcome, Batch, PreparedAccount
 from piactl.errors import PiactlError
+from piactl.helpdesk.attempt_limits import (
+    IdentityChecks,
+    OperationGuard,
+    ProofKind,
+    begin_attempt,
+)
 from piactl.helpdesk.holders_of_devices import (
     DeviceHolder,
     as_proved,
@@ -45,16 +51,10 @@ from piactl.helpdesk.holders_of_devices import (
     prepare_holders,
     prepared,
 )
-from piactl.helpdesk.limits import (
-    IdentityChecks,
-    OperationGuard,
-    ProofKind,
-    begin_attempt,
-)
 from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
+from piactl.host.private_files import create_private, write_private
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
 from piactl.phrase import Phrase
-from piactl.private_files import create_private, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,8 +374,9 @@ def prepare_suspension(
         if not holder.account.device:
             raise ActRefused(
                 Phrase(
-                    "{uid}: no device is in force, so none can be suspended.\n"
-                    'To keep the account shut: piactl account lock {uid} --reason "..."',
+                    "{uid}: no device is in force: the telephone gives no codes, and nothing needs to be "
+                    "done.\nIf somebody else may know the password: piactl account lock {uid} --compromised "
+                    '--reason "..."',
                     uid=uid,
                 )
             )

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from piactl.core.acts import ActRefused
 from piactl.core.credentials.totp_devices import Device, DeviceState, in_force, services_with_code
-from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import (
     DeviceEntry,
@@ -22,8 +22,8 @@ from piactl.directory.store.devices import (
     read_devices,
     words_of,
 )
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, find_entry
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.phrase import Phrase
 
 

@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from piactl.core.acts import ActRefused
 from piactl.core.credentials.proofs import verifies
-from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_until
 from piactl.core.model.keyed_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import AccountStore, find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import PiactlError, ReasonMissing, UsageError
-from piactl.helpdesk.activation import refuse_activation
-from piactl.helpdesk.limits import (
+from piactl.helpdesk.activation_passwords import refuse_activation
+from piactl.helpdesk.attempt_limits import (
     IdentityChecks,
     ProofKind,
     begin_attempt,
+    shown_time,
     tries_left,
 )
 from piactl.helpdesk.verify_code import WrongCode, read_code, use_code
@@ -223,8 +224,10 @@ def check_proof(
     else:
         problem = Phrase("the one-time code is not one of this account")
     _note_wrong(checks, account.uid, command)
-    tries = tries_left(checks, account.uid, now, *answers)
+    tries, wait = tries_left(checks, account.uid, now, *answers)
     after = Phrase("the next try has to wait")
+    if wait is not None:
+        after = Phrase("the next try has to wait until {time}", time=shown_time(wait, checks.timezone))
     if tries:
         after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
     raise NotProved(

@@ -14,19 +14,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from piactl.core.edits import ActRefused
+from piactl.core.acts import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_waiting
-from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch, PreparedAccount
 from piactl.errors import NotFound
 from piactl.otp_secret import sealed, unsealed
 from piactl.phrase import Phrase, counted, joined

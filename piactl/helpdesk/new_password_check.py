@@ -9,7 +9,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.settings import PasswordSettings
 from piactl.directory.dn import same_dn
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.password_state import POLICY, read_minimum
 from piactl.phrase import Phrase
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from piactl.core.acts import ActRefused, Author
 from piactl.core.credentials.passwords import ALPHABET, LENGTH
 from piactl.core.credentials.totp_devices import suspended, to_verify
-from piactl.core.edits import ActRefused, Author
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
@@ -23,7 +23,7 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.password_state import read_credentials
 from piactl.directory.store.records import (
     DATA,
@@ -41,13 +41,13 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, to_json
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, find_entry
+from piactl.edits.account_store import AccountStore, find_entry
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.errors import Exit, PiactlError
-from piactl.helpdesk.activation import refuse_activation
+from piactl.helpdesk.activation_passwords import refuse_activation
+from piactl.helpdesk.attempt_limits import delete_malformed, shown_time
 from piactl.helpdesk.holders_of_devices import DeviceHolder, deletions, find_holder
 from piactl.helpdesk.holders_of_devices import row as device_row
-from piactl.helpdesk.limits import delete_malformed, shown_time
 from piactl.journal.origin_of_run import Actor, known_operator
 from piactl.phrase import Phrase
 from piactl.runs.run import Run
@@ -56,6 +56,16 @@ HOURS = timedelta(hours=8)
 """How long a request can be approved."""
 COMMANDS = {PASSWORD: "password approve", DEVICE: "otp approve"}
 """The commands that approve, by what is requested."""
+TO_SAY = {
+    PASSWORD: Phrase(
+        "A colleague has to confirm this, and calls you back at your school with a password for one log in"
+    ),
+    DEVICE: Phrase(
+        "A colleague has to confirm this, and calls you back at your school: have the telephone with the "
+        "codes at hand"
+    ),
+}
+"""What the caller is told about a request, by what is requested."""
 TWO = Phrase("two operators are needed")
 APPROVED, WITHDRAWN = "approved", "withdrawn"
 _ENDED = "-ended"
@@ -234,10 +244,12 @@ class Requests:
             request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
             write = self._sealed.write(self._folder, request)
             note = Phrase(
-                "requested; another operator approves it until {time}: piactl {command} {name}",
+                "requested; another operator approves it until {time}: piactl {command} {name}\n"
+                "To say: {words}",
                 time=shown_time(request.until, self.timezone),
                 command=COMMANDS[kind],
                 name=request.name,
+                words=TO_SAY[kind],
             )
             return PreparedAccount(
                 name, uid, writes=(write.with_reason(uid, (f"{kind}-request",), reason),), note=note

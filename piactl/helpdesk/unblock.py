@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.credentials import Credentials
+from piactl.core.acts import ActRefused
+from piactl.core.credentials.credential_state import Credentials
 from piactl.core.credentials.passwords import valid_until
-from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.directory.dn import same_dn
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.password_state import (
     read_credentials,
     unblock_write,
 )
-from piactl.edits.batch import Batch, PreparedAccount, prepare_each
-from piactl.edits.read_accounts import AccountStore, career_and_status
-from piactl.helpdesk.limits import shown_time
+from piactl.edits.account_store import AccountStore, career_and_status
+from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
+from piactl.helpdesk.attempt_limits import shown_time
 from piactl.phrase import Phrase, joined
 
 
@@ -84,18 +84,31 @@ def _prepared(
     blocked, until = credentials.blocked_until(now)
     delayed = until is not None and until == credentials.delayed
     policy = _policy(credentials, passwords, protected=account.protected)
+    if delayed and until is not None and not account.protected:
+        wait = _delayed_note(uid, shown_time(until, timezone), first=credentials.is_activation)
+        return PreparedAccount(name, uid, note=wait)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
     notes = [_note(store, credentials, entry, blocked=blocked and not delayed, ends=ends)]
     if delayed and until is not None:
-        time_of_end = shown_time(until, timezone)
-        delay = Phrase("wrong passwords delay it until {time}, and only time ends this", time=time_of_end)
-        notes.insert(0, delay)
+        notes.insert(0, _delayed_note(uid, shown_time(until, timezone), first=credentials.is_activation))
     if policy:
         notes.append(Phrase("from now on wrong passwords do not block it"))
     note = joined(notes)
     if write is None:
         return PreparedAccount(name, uid, note=note)
     return PreparedAccount(name, uid, writes=(write.with_reason(uid, ("unblock",), reason),), note=note)
+
+
+def _delayed_note(uid: str, time: str, *, first: bool) -> Phrase:
+    """What helps where wrong passwords only delay; `first`: the password is an activation password."""
+    note = Phrase(
+        "it is not blocked: wrong passwords delay it until {time}, and only time ends this.\n"
+        "To say: Wait until {time}, then try once. A wrong password makes the next wait longer",
+        time=time,
+    )
+    if first:
+        return note
+    return Phrase("{note}\nIf the password is forgotten: piactl password reset {uid}", note=note, uid=uid)
 
 
 def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:

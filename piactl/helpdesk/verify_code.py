@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from piactl.core.acts import ActRefused
 from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
-from piactl.core.edits import ActRefused
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader
-from piactl.directory.store.accounts import Entry
+from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError

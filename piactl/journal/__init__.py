@@ -9,8 +9,7 @@ from piactl.journal.intent_format import (
     repeated,
     state_of_intent,
 )
-from piactl.journal.order import Order
-from piactl.journal.origin_of_run import Actor, who
+from piactl.journal.origin_of_run import Actor, Order, who
 from piactl.journal.query import LineFilter, read_lines
 from piactl.journal.verify import Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal

@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from piactl.caller import user_name
 from piactl.core.journal_line import (
     GENESIS,
     MAX_LINE,
@@ -39,9 +38,10 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
+from piactl.host.caller import user_name
+from piactl.host.private_files import sync_folder
 from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
 from piactl.journal.unusable import chain_broken, no_file, refused_by_system
-from piactl.private_files import sync_folder
 
 Body = Mapping[str, object]
 

@@ -1,16 +1,18 @@
-"""The actor of a run: its user, the user of sudo, and whether cron, systemd or a terminal started it."""
+"""What a run was asked for, and by whom (user, sudo), and what started it (cron, systemd, a terminal)."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 
-from piactl.caller import caller, login_record, this_user
+from piactl.host.caller import caller, login_record, this_user
+from piactl.host.processes import read_process
 from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
-from piactl.processes import read_process
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
 
@@ -59,7 +61,7 @@ def known_operator(actor: Actor, why: str) -> str:
         raise UnknownOperator(
             Phrase(
                 "{why}, and neither the kernel nor sudo knows who you are.\n"
-                "Log in to this host as yourself, or come by sudo as docs/administration.md says",
+                "Log in to this host as yourself, or come by sudo as docs/hosts.md says",
                 why=why,
             )
         )
@@ -96,3 +98,27 @@ def _origin() -> str:
         if process is not None and _CRON.fullmatch(process.name):
             return "cron"
     return "systemd" if os.environ.get("INVOCATION_ID") else "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The request for a run: its id, its date, its command, its user. `command` has the words of the command
+    line, which never hold a secret.
+
+    `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
+    digest of the current policy file, `rules` that of its content, `urn` the beginning of its rights.
+    """
+
+    run: str
+    as_of: date
+    today: date
+    explicit: bool
+    command: tuple[str, ...]
+    actor: Actor
+    policy: str
+    reason: str = ""
+    allowed: Mapping[str, int] = field(default_factory=dict)
+    urn: str = ""
+    rules: str = ""
+    break_glass: bool = False
+    """Whether the plan is applied without the approval of another person that it needs."""

@@ -6,7 +6,7 @@ import errno
 import stat
 
 from piactl.errors import Exit, JournalUnusable, PiactlError
-from piactl.private_files import may_not
+from piactl.host.private_files import may_not
 
 
 class JournalForbidden(JournalUnusable):

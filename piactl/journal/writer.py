@@ -32,7 +32,7 @@ from piactl.journal.intent_format import (
     tags_of,
     unsettled,
 )
-from piactl.journal.order import Order
+from piactl.journal.origin_of_run import Order
 from piactl.journal.query import text_of
 from piactl.journal.syslog import log_head
 from piactl.journal.unusable import refused_by_system

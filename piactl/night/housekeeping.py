@@ -17,11 +17,11 @@ from piactl.core.plan.write import Write
 from piactl.directory.store.password_state import policy_writes
 from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
+from piactl.edits.account_store import AccountStore
 from piactl.edits.merge_split_rekey import finish_merges
-from piactl.edits.read_accounts import AccountStore
 from piactl.errors import DirectoryRefused, Exit
-from piactl.feed.feed_file import digest_of_feed
-from piactl.helpdesk.limits import forget_old_attempts
+from piactl.feed.open_feed import digest_of_feed
+from piactl.helpdesk.attempt_limits import forget_old_attempts
 from piactl.helpdesk.second_person import forget_old_requests
 from piactl.phrase import Phrase, counted
 from piactl.runs.apply_plan import Housekeeping, write_beside

@@ -13,37 +13,36 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import OF_DRIFT
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun, RunStatus, began_at
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import to_json
 from piactl.doctor.canaries import try_canaries
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
-from piactl.feed.feed_file import digest_of_feed
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.open_feed import digest_of_feed
 from piactl.feed.rejects_file import write_rejects
+from piactl.host.private_files import forget_old, make_private_folder, write_private
 from piactl.journal.query import first_line
 from piactl.night.housekeeping import after_merges, housekeeping
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.feed_of_run import FeedOfRun
-from piactl.planning.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_continuing
+from piactl.planning.count_feed_rows import FeedOfRun
+from piactl.planning.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_continuing
-from piactl.planning.read_state_between_runs import RunState, run_state
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.run_state import RunState, run_state
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
-from piactl.private_files import forget_old, make_private_folder, write_private
 from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
-from piactl.runs.approvals import ApprovalMissing, require_approval
-from piactl.runs.approved_rest import allow_rest, allow_same_plan
+from piactl.runs.approvals import ApprovalMissing, allow_rest, allow_same_plan, require_approval
 from piactl.runs.begin_run import begin_run
 from piactl.runs.hooks import identity_notices, promise_notices
 from piactl.runs.known_server import written_elsewhere
@@ -228,7 +227,7 @@ def _name_other_writers(run: Run, last: LastRun | None) -> None:
         run.say(
             Phrase(
                 "warning: serverID {number} was written to since the last night: other programs have to "
-                "write at the server that piactl writes to (docs/administration.md, Several servers)",
+                "write at the server that piactl writes to (docs/hosts.md, Several servers)",
                 number=int(number, 16),
             )
         )

@@ -13,19 +13,19 @@ from itertools import chain
 
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.plan.account_changes import change_of, changes_of
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
-from piactl.core.plan.diff import change_of, changes_of
 from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.state_between_runs import Memory, Waiting
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import Career, career_of
-from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Desired, Rules, Subject, desired_account
 from piactl.core.rules.matching import with_births
 from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.probe.access_log import authors
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     Entry,
     account_write,
     as_found,
@@ -37,11 +37,11 @@ from piactl.directory.store.accounts import (
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE, is_sealed
 from piactl.directory.store.devices import device_deletions
-from piactl.directory.store.foreign_changes import Drifted
+from piactl.directory.store.find_drift import Drifted
 from piactl.directory.store.special_entries import SpecialEntries
 from piactl.phrase import Phrase
-from piactl.planning.drift_fates import drift_of, held_words, resolved
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.drift_by_rules import drift_of, held_words, resolved
 
 _STRUCTURAL = "structuralObjectClass"
 

@@ -11,11 +11,11 @@ from piactl.core.model.overrides import MANUAL, override_words
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import UnusableName
-from piactl.core.plan.identity_case import BY_RULE, Case, CaseAnswer, Decision
+from piactl.core.plan.case import BY_RULE, Case, CaseAnswer, Decision
 from piactl.core.plan.plan import Contradiction, DueArchival, Hold, HoldCode
 from piactl.core.plan.state_between_runs import Memory, Waiting, bare, waiting_for
 from piactl.core.rules.confirmed_by_hr import contradicted
-from piactl.core.rules.desired import (
+from piactl.core.rules.desired_account import (
     MATRICULE,
     Desired,
     Rules,
@@ -27,18 +27,18 @@ from piactl.core.rules.desired import (
 )
 from piactl.core.rules.matching import Births, Doubt, birth_digests, with_matricule
 from piactl.core.rules.reasons import post_text
-from piactl.directory.store.accounts import Entry, Unreadable
+from piactl.directory.store.account_entries import Entry, Unreadable
 from piactl.directory.store.attribute_scans import read_owners
 from piactl.phrase import Phrase
-from piactl.planning.drift_fates import decided
-from piactl.planning.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.planning.inputs.find_cases import doubts, find_cases, row_is_gone, those_let_in
-from piactl.planning.inputs.join_newcomers import SetNumbers, certain_joins, set_numbers
-from piactl.planning.inputs.linked_matricules import LinkedMatricules
-from piactl.planning.inputs.lost_zeros import without_slips
-from piactl.planning.inputs.merge_feeds import Accepted, MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.planning.read_state_between_runs import RunState
-from piactl.planning.vanished import hold_unmanaged, vanished_words
+from piactl.planning.account_index import AccountIndex, ManagedAccounts
+from piactl.planning.drift_by_rules import decided
+from piactl.planning.find_cases import doubts, find_cases, row_is_gone, those_let_in
+from piactl.planning.join_newcomers import SetNumbers, certain_joins, set_numbers
+from piactl.planning.linked_matricules import LinkedMatricules
+from piactl.planning.lost_zeros import without_slips
+from piactl.planning.merge_feeds import Accepted, MergedFeeds, SourcedFeed, judged, merge_feeds
+from piactl.planning.run_state import RunState
+from piactl.planning.vanished_accounts import hold_unmanaged, vanished_words
 
 CORRECTED_DAYS = 92
 """For so long a birth date that HR has corrected is an error if HR states it again; later it is a case."""

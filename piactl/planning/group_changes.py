@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Values, Write
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.groups_of_policy import groups_of
 from piactl.directory.dn import normal_dn
 from piactl.directory.store.establishment_entries import CLASS as STRUCTURE_CLASS
@@ -23,7 +23,7 @@ from piactl.directory.store.group_entries import (
     shown_members,
 )
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.account_index import ManagedAccounts
 
 
 @dataclass(slots=True)

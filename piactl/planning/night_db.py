@@ -25,12 +25,12 @@ from typing import Any
 
 from piactl.core.model.account import LIVE, Account
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
-from piactl.core.plan.diff import home_establishments, services_of
-from piactl.core.plan.guards import Census
-from piactl.core.rules.desired import MATRICULE, Rules, local_of, verifier_day
+from piactl.core.plan.account_changes import home_establishments, services_of
+from piactl.core.plan.check_guards import Census
+from piactl.core.rules.desired_account import MATRICULE, Rules, local_of, verifier_day
 from piactl.core.rules.matching import traces_of
 from piactl.directory.interfaces import RawEntry, WriteResult
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     CSN,
     IN_ACCOUNTS,
     Unreadable,
@@ -39,11 +39,11 @@ from piactl.directory.store.accounts import (
     search_accounts,
 )
 from piactl.errors import PiactlError
+from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.read_feed import FeedReader
-from piactl.feed.row_table import RowTable
+from piactl.host.private_files import make_private_folder, nameless_database, room_on_disk
 from piactl.phrase import Phrase
-from piactl.planning.inputs.account_index import ManagedAccounts, traces_of_account
-from piactl.private_files import make_private_folder, nameless_database, room_on_disk
+from piactl.planning.account_index import ManagedAccounts, traces_of_account
 
 FILE = "night.db"
 SCHEMA = 2

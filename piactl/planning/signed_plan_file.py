@@ -15,17 +15,16 @@ from piactl.core.model.guard_limits import Limit
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.check_guards import Impact
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.guards import Impact
-from piactl.core.plan.plan import Contradiction, Disagreement, Hold, Plan, Rejection, Rows
+from piactl.core.plan.plan import Contradiction, Disagreement, Hold, Plan, ReadyPlan, Rejection, Rows
 from piactl.core.plan.write import Write, texts_of_values
 from piactl.core.text import read_json
 from piactl.directory.store.state_records import read_waiting
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, from_json, to_json
 from piactl.errors import StalePlan
+from piactl.host.private_files import NamelessRows
 from piactl.phrase import FORMS, Phrase, keep_forms, with_phrases
-from piactl.planning.ready_plan import ReadyPlan
-from piactl.private_files import NamelessRows
 
 VERSION = 1
 _PURPOSE = "plan"

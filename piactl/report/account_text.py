@@ -20,7 +20,7 @@ def account_text(view: View, as_of: str) -> str:
 
 def card_text(view: View, post: str | None, login: View) -> str:
     """Four lines about an account that was found: name, address, what the person does where, and the state;
-    if the log in is refused, with the first reason of the answer `login`."""
+    if the log in is refused, with the first reason of the answer `login`. Former addresses have a line."""
     state = translate_word(view["state"])
     if view["locked"]:
         state = Phrase("{state}, LOCKED", state=state)
@@ -31,7 +31,12 @@ def card_text(view: View, post: str | None, login: View) -> str:
         f"{view['display_name'] or translate_word('(archived)')}  {view['uid']}",
         *(
             f"  {translate(text)}"
-            for text in (view["address"] or Phrase("no address"), post or Phrase("no post"), state)
+            for text in (
+                view["address"] or Phrase("no address"),
+                *((Phrase("formerly {names}", names=", ".join(view["aliases"])),) if view["aliases"] else ()),
+                post or Phrase("no post"),
+                state,
+            )
         ),
     ]
     return "".join(f"{shown(line)}\n" for line in lines)

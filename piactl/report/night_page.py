@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from piactl.core.plan.feed_quality import FATES
-from piactl.core.plan.guards import scope_words
+from piactl.core.plan.check_guards import scope_words
+from piactl.core.plan.feed_counts import FATES
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
-from piactl.report.pages import Typed, html_page
 from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
+from piactl.report.render_page import Typed, html_page
 from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piactl.phrase import Phrase
-from piactl.report.pages import markdown_page
+from piactl.report.render_page import markdown_page
 from piactl.report.table import CODES
 from piactl.translation import in_french
 

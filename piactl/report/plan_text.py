@@ -11,7 +11,7 @@ from typing import Any
 
 from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.change import GROWTH
-from piactl.core.plan.guards import allowed_words, scope_words
+from piactl.core.plan.check_guards import allowed_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
 from piactl.phrase import Phrase, counted, joined, with_phrases

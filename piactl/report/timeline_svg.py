@@ -15,7 +15,7 @@ from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.phrase import Phrase, joined
 from piactl.report.escaping import shown
-from piactl.report.pages import Typed, html_page
+from piactl.report.render_page import Typed, html_page
 from piactl.report.timeline_text import LOOKS, MONTHS, legend, month_starts
 from piactl.translation import translate, translate_word
 

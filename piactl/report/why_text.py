@@ -39,12 +39,12 @@ def why_rows(view: View) -> Iterator[dict[str, Any]]:
             yield row if cause is None else {**row, "reason": cause["text"], "remedy": cause["command"]}
 
 
-def why_text(view: View, of_others: Callable[[str], bool]) -> str:
+def why_text(view: View, is_to_hand_over: Callable[[str], bool]) -> str:
     """The answers to one question about one account, what a caller may be told, and the line to hand over, if
-    the first command that helps is `of_others`."""
+    the first command that helps is to be."""
     lines = [*_lines(view), _field("  ", Phrase("to say"), words_to_say(view))]
     helping = next(_helping(view["answers"]), None)
-    if helping is not None and of_others(helping[0]):
+    if helping is not None and is_to_hand_over(helping[0]):
         lines.append(_field("  ", Phrase("hand over"), handed_over(view, *helping)))
     return "\n".join(map(shown, lines)) + "\n"
 

@@ -12,6 +12,7 @@ View = Mapping[str, Any]
 
 _NUMEN = Phrase("I need your NUMEN; then I give you a password for one log in")
 _HR = Phrase("The data of HR do not allow a log in at present; please ask your HR office")
+_ENDED = Phrase("Your post has ended, and the account with it. If you have another one, HR has to record it")
 _HANDED_OVER = Phrase("I cannot do this myself: I hand your request over to an administrator")
 
 _CAUSES: Mapping[str, Phrase] = {
@@ -38,10 +39,13 @@ _CAUSES: Mapping[str, Phrase] = {
     "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
     "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
     "position-lock": _HR,
-    "closed": _HR,
-    "archived": _HR,
+    "closed": _ENDED,
+    "closed-by-hand": Phrase("The account is closed. {next}", next=_HANDED_OVER),
+    "archived": _ENDED,
     "leave": _HR,
-    "grace": Phrase("Your post has ended, and some applications end with it; HR has to record a new post"),
+    "grace": Phrase(
+        "Your post has ended, and some applications end with it. If you have another one, HR has to record it"
+    ),
     "delay": Phrase("You can log in; some applications of a new post open a few days later"),
 }
 """By the kind of the first cause."""
@@ -62,7 +66,11 @@ def words_to_say(view: View) -> Phrase:
         return _CAUSES[hindered["kind"]]
     if first["causes"]:
         kind = first["causes"][0]["kind"]
-        return _on_a_day(first) if kind == "not-started" else _CAUSES[kind]
+        if kind != "not-started":
+            return _CAUSES[kind]
+        opens = _on_a_day(first)
+        needs = any(cause["kind"] == "no-password" for cause in first["causes"])
+        return Phrase("{opens}. {next}", opens=opens, next=_NUMEN) if needs else opens
     if is_login:
         return Phrase("Nothing here refuses your log in: try again, and read me the message that you get")
     if first["subject"] == "state":

@@ -11,15 +11,16 @@ from itertools import chain
 from typing import Any
 
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal
-from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
+from piactl.core.plan.check_guards import Refusal
+from piactl.core.plan.plan import ReadyPlan, Rows
+from piactl.core.plan.recent_losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult, write_one
+from piactl.directory.store.account_entries import account_dn, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.accounts import account_dn, written_after
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -38,8 +39,7 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.phrase import Phrase, joined
-from piactl.planning.ready_plan import ReadyPlan, Writes
-from piactl.runs.old_records import delete_old_records
+from piactl.runs.delete_old_records import delete_old_records
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
     check_date,
@@ -207,7 +207,7 @@ def _clear_records(run: Run, housekeeping: Sequence[Housekeeping]) -> None:
             _keep_house(run, step)
 
 
-def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
+def _without_devices(run: Run, writes: Rows[Write], done: Done, stop: Stop) -> Rows[Write]:
     """Deletes the devices of accounts that are archived, all of them before any account is changed, no matter
     how many requests are sent in parallel; returns the other writes. An account whose device could not be
     deleted is left as it is for the next night, because no run looks below an archived account again."""
@@ -320,7 +320,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
 
 def _write_accounts(
     run: Run,
-    writes: Writes,
+    writes: Rows[Write],
     done: Done,
     stop: Stop = lambda: "",
     progress: Progress | None = None,

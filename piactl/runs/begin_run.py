@@ -14,7 +14,7 @@ from pathlib import Path
 from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.interfaces import Writer
-from piactl.directory.probe.subschema import refuse_older_server
+from piactl.directory.probe.schema_check import refuse_older_server
 from piactl.directory.store.records import (
     CASES,
     LISTS,
@@ -39,11 +39,11 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
+from piactl.host.processes import process_began, this_place
 from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase, first_line
-from piactl.planning.inputs.load_feeds import refused_feeds
-from piactl.processes import process_began, this_place
+from piactl.planning.load_feeds import refused_feeds
 from piactl.runs.hooks import hooks_called
 from piactl.runs.known_server import (
     Met,

@@ -32,14 +32,14 @@ from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import PASSWORD, Change, Kind
 from piactl.core.text import read_json
-from piactl.directory.store.accounts import account_dn, read_private_mail
+from piactl.directory.store.account_entries import account_dn, read_private_mail
 from piactl.errors import NotFound, PiactlError
+from piactl.host.private_files import exposure, lock_file, make_private_folder, write_private
 from piactl.journal.append_file import alive_runs
 from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor, was_made
 from piactl.journal.files import newest_lines
 from piactl.journal.intent_format import settlement_of
 from piactl.phrase import Phrase, counted, first_line, joined
-from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 from piactl.runs.run import CommandRun, Promise, Run, note_afterwards
 
 Say = Callable[[str], None]

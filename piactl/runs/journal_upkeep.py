@@ -9,17 +9,19 @@ from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from piactl.caller import this_user
 from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
+from piactl.host.caller import this_user
+from piactl.host.private_files import sync_folder
 from piactl.journal import in_doubt, verify
 from piactl.journal.end_of_journal import last_number, rotated_without_journal
-from piactl.journal.files import closed_chains, newest_lines
-from piactl.journal.prune import old_files, remove_files
+from piactl.journal.files import SUFFIX, chains_of, closed_chains, files_of, newest_line, newest_lines
+from piactl.journal.intent_format import unsettled
 from piactl.journal.query import text_of
+from piactl.journal.unusable import refused_by_system
 from piactl.journal.writer import close_chain
 from piactl.phrase import Phrase, first_line
 from piactl.runs.begin_run import begin_run
@@ -124,3 +126,32 @@ def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str])
         run.journal.record(CLOSED, chains={name: head._asdict() for name, head in heads.items()})
         run.counts = {"closed": len(heads)}
         run.end(note=f"closed the journals {', '.join(heads)}")
+
+
+def old_files(path: str, before: datetime) -> list[str]:
+    """The oldest files of the journal at `path` and of its closed chains whose lines were all written before
+    that instant, oldest first: not the file that is appended to, and none with an intent that is not
+    settled. Raises JournalUnusable."""
+    old = []
+    for chain in chains_of(path):
+        settled = unsettled(chain).clean
+        for name in files_of(chain):
+            last = newest_line(name)
+            if chain == path == name or last is None or last.time >= text_of(before) or last.seq >= settled:
+                break
+            old.append(name)
+    return old
+
+
+def remove_files(files: Iterable[str]) -> None:
+    """Removes the files, and the folder of a closed chain with its last file. Raises JournalUnusable."""
+    for name in files:
+        file, head_file = Path(name), Path(name + SUFFIX)
+        try:
+            file.unlink(missing_ok=True)
+            sync_folder(file.parent)
+            if head_file.exists():  # the file that a closed chain ended in
+                head_file.unlink()
+                file.parent.rmdir()
+        except OSError as refused:
+            raise refused_by_system(name, refused) from None

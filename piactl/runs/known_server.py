@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from piactl.caller import this_user
 from piactl.core.model.settings import Settings
 from piactl.core.plan.state_between_runs import LastRun, ServerIdentity, began_at
 from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, UUID
+from piactl.directory.store.account_entries import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.records import OF_TREE, Places, Record, Records, UnreadableRecords, read_by_name
 from piactl.directory.store.run_records import read_runs, records_of, run_in
 from piactl.directory.store.state_records import last_in
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable
+from piactl.host.caller import this_user
 from piactl.journal.end_of_journal import (
     RecordedRun,
     StampedWrite,

@@ -18,14 +18,14 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.state_between_runs import began_at
 from piactl.core.plan.write import WriteState
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired_account import local_of
 from piactl.core.text import read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader
+from piactl.directory.store.account_entries import account_dn
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -42,12 +42,12 @@ from piactl.directory.store.state_records import SOURCE, last_in, read_last, rea
 from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.journal import Intent
 from piactl.journal.end_of_journal import stamped_writes
 from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
 from piactl.phrase import Phrase, counted, first_line, joined
-from piactl.planning.vanished import first_owner, matricule_text
+from piactl.planning.vanished_accounts import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
 from piactl.runs.known_server import (
     check_server,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from piactl.core.edits import ActRefused
-from piactl.core.plan.losses import losses_until, taken_until
+from piactl.core.acts import ActRefused
+from piactl.core.plan.recent_losses import losses_until, taken_until
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs

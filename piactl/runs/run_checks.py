@@ -18,13 +18,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.config.register import register_digest
+from piactl.config.read_register import register_digest
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
+from piactl.core.plan.plan import ReadyPlan, Rows
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
+from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer
-from piactl.directory.probe.subschema import lacking, read_subschema
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.probe.schema_check import lacking, read_subschema
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.records import (
     Places,
     Record,
@@ -45,7 +47,6 @@ from piactl.errors import (
 )
 from piactl.journal import Order
 from piactl.phrase import Phrase, joined
-from piactl.planning.ready_plan import ReadyPlan, Writes
 from piactl.runs.run import Run
 
 PUT_BACK = Phrase(
@@ -67,7 +68,7 @@ def require_default_policy(policy: str, *, there: bool) -> None:
         raise DefaultPolicyMissing(joined([problem, way_on], "{first}\n{second}"))
 
 
-def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes) -> None:
+def require_schema(writer: Writer, directory: DirectorySettings, writes: Rows[Write]) -> None:
     """Raises SchemaLacking if the schema lacks a class or an attribute that one of the writes adds. If the
     schema may not be read, nothing is required."""
     schema = read_subschema(writer.read, writer.facts().subschema) if len(writes) else None

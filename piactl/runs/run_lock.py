@@ -33,9 +33,9 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_json
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
+from piactl.host.private_files import lock_file
+from piactl.host.processes import is_alive
 from piactl.phrase import Phrase, joined
-from piactl.private_files import lock_file
-from piactl.processes import is_alive
 from piactl.runs.server_clock import Stamp, check_server_clock, last_stamp, stamped_write
 
 MARGIN = timedelta(seconds=60)
@@ -195,7 +195,7 @@ class RunLock:
                         "the lock of run {run} on {host} expired at {time}, but that run could still write: "
                         "it binds as the same identity, {identity}\n"
                         "If its process {number} on {host} has ended, delete the entry {dn}.\n"
-                        "Give each host its own nightly identity: docs/administration.md",
+                        "Give each host its own nightly identity: docs/hosts.md",
                         run=run,
                         host=host,
                         time=lock.expires.isoformat(),

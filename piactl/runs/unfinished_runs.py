@@ -14,9 +14,9 @@ from piactl.directory.store.records import DATA, RUNS, Record, UnreadableRecords
 from piactl.directory.store.run_records import MARK, put_run_record, read_run, read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
+from piactl.host.processes import is_alive, this_place
 from piactl.journal import repeated
 from piactl.phrase import Phrase, counted
-from piactl.processes import is_alive, this_place
 from piactl.runs.run import Run
 from piactl.runs.run_lock import RunLock
 from piactl.runs.write_ahead import read_back

@@ -14,8 +14,8 @@ from string import Template
 from urllib.parse import quote
 
 from piactl.errors import SandboxUnavailable
-from piactl.private_files import write_private
-from piactl.resources import example, schemas_folder, slapd_folder
+from piactl.host.private_files import write_private
+from piactl.shipped_files import example, schemas_folder, slapd_folder
 
 
 def render(name: str, values: Mapping[str, str]) -> str:

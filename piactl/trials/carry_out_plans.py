@@ -6,15 +6,15 @@ from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain, tee
 
-from piactl.core.plan.losses import losses_without
+from piactl.core.plan.plan import ReadyPlan
+from piactl.core.plan.recent_losses import losses_without
 from piactl.directory.interfaces import Changeable, Outcome, search_each
 from piactl.directory.simulated_writes import SimulatedWrites
-from piactl.directory.store.accounts import CSN, account_filters
+from piactl.directory.store.account_entries import CSN, account_filters
 from piactl.directory.store.records import DATA, Places, must, replace_record, stored
 from piactl.directory.store.typed_records import to_json
-from piactl.planning.inputs.account_index import ManagedAccounts
+from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.night_db import NightDb
-from piactl.planning.ready_plan import ReadyPlan
 
 
 def carry_out(

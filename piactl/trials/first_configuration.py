@@ -6,14 +6,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from piactl.caller import become
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.errors import PiactlError
-from piactl.host_secrets import new_keys_text, read_keys
-from piactl.private_files import make_private_folder, write_private, write_public
-from piactl.resources import example
+from piactl.host.caller import become
+from piactl.host.private_files import make_private_folder, write_private, write_public
+from piactl.host.secret_files import new_keys_text, read_keys
+from piactl.shipped_files import example
 
 FILES = ("piactl.yaml", "policy.yaml", "establishments.csv")
 MARK = "EDIT"

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import UnreadableRecords
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import ScannedFeeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_plan
+from piactl.planning.load_feeds import ScannedFeeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_plan
-from piactl.planning.read_state_between_runs import read_run_state
+from piactl.planning.run_state import read_run_state
 from piactl.trials.carry_out_plans import carry_out, take_written
 
 RUN = "the old policy"

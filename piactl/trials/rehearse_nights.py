@@ -33,25 +33,27 @@ from piactl.core.model.settings import (
 )
 from piactl.core.plan.change import Change
 from piactl.core.plan.state_between_runs import RunStatus
-from piactl.core.rules.desired import Rules
+from piactl.core.rules.desired_account import Rules
 from piactl.core.text import read_json
 from piactl.directory.interfaces import RawEntry, Writer
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.open import open_writer
+from piactl.directory.store.account_entries import UUID, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.accounts import UUID, written_after
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
 from piactl.directory.store.records import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
-from piactl.feed.feed_file import NoSource, source_of
-from piactl.feed.formats.rows import file_order
+from piactl.feed.formats.canonical_rows import file_order
+from piactl.feed.open_feed import NoSource, source_of
 from piactl.feed.read_feed import last_line, read_trailer
+from piactl.host.private_files import make_private_folder, write_private
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.planning.inputs.load_feeds import (
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import Continued, build_continuing
+from piactl.planning.load_feeds import (
     keep_sets,
     note_older,
     read_noted,
@@ -59,11 +61,9 @@ from piactl.planning.inputs.load_feeds import (
     scan_feeds,
     write_noted,
 )
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import Continued, build_continuing
-from piactl.planning.read_state_between_runs import read_run_state
-from piactl.private_files import make_private_folder, write_private
+from piactl.planning.run_state import read_run_state
 from piactl.sandbox import private_server
 from piactl.trials.carry_out_plans import carry_out
 

@@ -76,8 +76,8 @@ def _parts(feed: Path, folder: Path) -> list[Path]:
 def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.directory.open import open_reader
-    from piactl.host_secrets import identity_password
-    from piactl.planning.inputs.load_feeds import read_feeds
+    from piactl.host.secret_files import identity_password
+    from piactl.planning.load_feeds import read_feeds
     from tests.planning import plan_at_once
 
     configuration = open_configuration(Path(configuration))

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from piactl.config.read_policy import read_policy
-from piactl.core.plan.guards import guards_on
+from piactl.core.plan.check_guards import guards_on
 
 POLICY = Path(__file__).parents[2] / "examples" / "policy.yaml"
 POPULATIONS = (450, 5_000, 36_000)

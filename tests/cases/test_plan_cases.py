@@ -39,16 +39,16 @@ from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import Subject, desired_account
+from piactl.core.rules.desired_account import Subject, desired_account
 from piactl.directory.simulated_writes import SimulatedWrites
-from piactl.directory.store.accounts import account_dn, account_write
+from piactl.directory.store.account_entries import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.account_index import census_of
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.account_index import census_of
 from tests.planning import EmptyDirectory, plan_night
 from tests.story.feeds import COLUMNS, text
 

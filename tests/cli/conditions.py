@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from piactl.cli.framework.application import load_command
 from piactl.clock import civil_today
-from piactl.core.plan.identity_case import case_id
+from piactl.core.plan.case import case_id
 from piactl.core.rules.matching import Doubt
 from tests.story.academy import Academy
 from tests.story.feeds import MICHELIS, row

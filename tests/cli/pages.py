@@ -9,9 +9,10 @@ TOP = Path(__file__).parents[2]
 
 
 def blocks(page: str, section: str = "") -> list[str]:
-    """The code blocks of a page, one after the other, or those that come after the heading of a section."""
+    """The commands of a page, block after block, or those that come after the heading of a section."""
     text = (TOP / "docs" / page).read_text(encoding="utf-8").partition(f"{section}\n")[2]
-    return [re.sub(r"(?m)^   ", "", block) for block in re.findall(r"```\n(.*?) *```", text, re.DOTALL)]
+    fenced = re.findall(r"```(\w*)\n(.*?) *```", text, re.DOTALL)
+    return [re.sub(r"(?m)^   ", "", block) for language, block in fenced if not language]
 
 
 def block(page: str, beginning: str, **edited: str) -> str:

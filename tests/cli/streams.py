@@ -249,14 +249,7 @@ def _serve() -> None:
     from tests.remembered import remember_configurations
 
     if "CALLER" in os.environ:  # the real user of sudo's process is who called it
-        caller = os.environ.pop("CALLER")
-        if os.geteuid() == 0:
-            os.setresuid(pwd.getpwnam(caller).pw_uid, 0, 0)
-        else:
-            from piactl import caller as of_process
-
-            named = cache(lambda: of_process.Caller(caller, other=True))
-            of_process.caller = named  # type: ignore[assignment]
+        os.setresuid(pwd.getpwnam(os.environ.pop("CALLER")).pw_uid, 0, 0)
     remember_configurations()
     for words in COMMANDS:
         application.load_command(words)
@@ -423,12 +416,12 @@ def _prepare(asked: dict[str, Any]) -> None:
     sys.argv = ["piactl", *asked["words"]]
     os.environ["PIACTL_CONFIG"] = asked["config"]
     if asked["system"]:
-        from piactl.cli.framework import context
+        from piactl.cli.framework import configuration
 
         del os.environ["PIACTL_CONFIG"]
-        context.SYSTEM_CONFIGURATION = Path(asked["system"])
+        configuration.SYSTEM_CONFIGURATION = Path(asked["system"])
     if asked["user"] is not None:
-        from piactl.caller import caller
+        from piactl.host.caller import caller
 
         os.setgroups([])
         os.setgid(asked["user"])

@@ -21,7 +21,7 @@ ASK = """
 import json
 from piactl.errors import NotPermitted
 from piactl.journal import who
-from piactl.caller import sudo_service
+from piactl.host.caller import sudo_service
 try:
     print(json.dumps([who().author, sudo_service()]))
 except NotPermitted as refused:

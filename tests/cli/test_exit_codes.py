@@ -152,7 +152,7 @@ def test_exit_code(academy: Academy, name: str) -> None:
 
 
 def test_every_exit_code_but_bug_has_a_case() -> None:
-    """tests/cli/test_leaving.py interrupts commands."""
+    """tests/cli/test_interrupted_questions.py interrupts commands."""
     assert {code for code, _, _ in CODES.values()} == set(Exit) - {Exit.BUG, Exit.INTERRUPTED}
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
-from piactl.host_secrets import read_keys
+from piactl.host.secret_files import read_keys
 from piactl.trials.first_configuration import write_first_files
 
 TOP = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from piactl.host_secrets import read_keys
+from piactl.host.secret_files import read_keys
 from tests.story.academy import Academy
 from tests.story.feeds import row
 from tests.story.phones import verified

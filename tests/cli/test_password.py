@@ -19,8 +19,8 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.framework.help_desk import identity_checks
 from piactl.directory.open import open_writer
-from piactl.helpdesk.limits import ProofKind, TooManyAttempts, begin_attempt
-from piactl.host_secrets import identity_password
+from piactl.helpdesk.attempt_limits import ProofKind, TooManyAttempts, begin_attempt
+from piactl.host.secret_files import identity_password
 from piactl.sandbox.folder import POLICIES
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
@@ -271,13 +271,13 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
 
 DYING = """
 import os, sys
-from piactl.edits import batch
-real = batch.write_alone
+from piactl.edits import carry_out_batch
+real = carry_out_batch.write_alone
 def dying(run, writes, *rest):
     if sys.argv[1] == "after":
         real(run, writes, *rest)
     os._exit(9)
-batch.write_alone = dying
+carry_out_batch.write_alone = dying
 from piactl.cli.main import run
 sys.exit(run(sys.argv[2:]))
 """
@@ -431,12 +431,30 @@ def test_a_numen_asked_for_at_a_terminal_is_not_shown(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, shown)
 
 
+def test_a_proof_is_checked_before_the_question(staff: Academy) -> None:
+    """A wrong one leads to no question, and counts once; after a right one the answer no writes nothing."""
+    question = "[y/N]"
+    for verb in ("activate", "reset"):
+        if verb == "reset":
+            staff.change(CLAIRE, userPassword=[OWN])
+        with staff.nothing_written():
+            code, screen = at_terminal(staff, "password", verb, CLAIRE, answers={"NUMEN of": OTHER})
+            assert (code, question in screen) == (1, False), screen
+            assert "4 tries are left" in screen
+            code, screen = at_terminal(
+                staff, "password", verb, CLAIRE, answers={"NUMEN of": NUMEN, question: "n"}
+            )
+            assert code == 12, screen
+            assert screen.count("Claire Dubreuil, ENS at 0800009A (Lycée Louis Thuillier)") >= 2
+        assert not any("last" in count for count in attempts(staff).values()), "a right answer ends the count"
+
+
 def test_wrong_numens_are_counted_and_delay_the_next_attempt(staff: Academy) -> None:
     with staff.nothing_written():
         for remaining in (4, 3, 2, 1, 0):
             ran, passwords = reset(staff, OTHER)
             assert (ran.code, passwords) == (1, {})
-            assert (f"{remaining} tr" in ran.err) if remaining else ("has to wait" in ran.err), ran.err
+            assert (f"{remaining} tr" in ran.err) if remaining else ("has to wait until " in ran.err), ran.err
         ran, _ = reset(staff, NUMEN)
         assert ran.code == 4, "the right one has to wait too"
         assert "can be made at" in ran.err
@@ -611,7 +629,9 @@ def test_wrong_passwords_delay_an_activation_password_and_why_says_so(staff: Aca
     assert "delayed by wrong passwords until" in staff.run("why", CLAIRE, "login").out
     with staff.nothing_written():
         ran = staff.run("password", "unblock", CLAIRE)
-    assert (ran.code, "only time ends this" in ran.out) == (0, True), ran
+    assert (ran.code, "it is not blocked: wrong passwords delay it until " in ran.out) == (0, True), ran
+    assert "unchanged" in ran.out
+    assert "To say: Wait until " in ran.out
     assert lets_in(staff, CLAIRE, passwords[CLAIRE])
     assert staff.values(CLAIRE, "pwdAccountLockedTime") == ends
 

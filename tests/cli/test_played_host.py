@@ -22,7 +22,8 @@ from .pages import TOP, block, blocks
 
 pytestmark = pytest.mark.long
 
-PAGE, BASE = "administration.md", "ou=ac-amiens,ou=education,o=gouv,c=fr"
+PAGE, REFERENCE = "administration.md", "hosts.md"
+BASE = "ou=ac-amiens,ou=education,o=gouv,c=fr"
 CLAIRE, NUMEN = "claire.dubreuil", "20E9512345XYZ"
 IDA = {
     "matricule": "1999",
@@ -139,6 +140,7 @@ def test_the_recommended_set_up_is_played(hosts: Network) -> None:
     upgrade(second, desk)
     upgrade_from_three_users(host)
     nothing_lies_open(host)
+    removed(second)
     if not host.booted:
         pytest.skip(
             "all was played, but systemd does not boot here: the units' settings were applied by hand"
@@ -169,7 +171,7 @@ def directory_is_set_up(host: DebianHost) -> None:
 
 def first_load(host: DebianHost, day: date) -> None:
     """One member of staff has an entry already, and is adopted; the others are created."""
-    host.root(block(PAGE, "HR=root; chown", root="hr").partition("systemctl")[0])
+    host.root(block(PAGE, "HR=root; chown", root="hr"))
     feed = deliver(host, day)
     host.root(PRESENT)
     check, adopt, *_ = (
@@ -191,22 +193,28 @@ def timer_runs(host: DebianHost, day: date) -> None:
     """From now on a refused plan needs another person."""
     host.root("printf 'approvals:\n  required: [{refused: any}]\n' >>/etc/piactl/policy.yaml")
     deliver(host, day)
-    done = host.night(block(PAGE, "HR=root; chown", root="hr"))
+    done = enabled(host)
     assert done.returncode == Exit.DONE, done
     assert host.root("ls /srv/piactl/feeds") == ""
     assert len(host.root("ls /srv/piactl/applied").split()) == 2
 
 
+def enabled(host: DebianHost) -> subprocess.CompletedProcess[str]:
+    """What the first night ended with, once the timer is enabled for a server over the network."""
+    timer, _, _ = block(PAGE, "systemctl enable").partition("systemctl start")
+    return host.night(block(REFERENCE, "systemctl edit") + timer)
+
+
 def second_host(hosts: Network) -> DebianHost:
     """It has an identity of its own for its nights."""
     [first] = hosts.hosts
-    first.root(f"cd /root; {block(PAGE, 'host=HOST', HOST='second')}")
+    first.root(f"cd /root; {block(REFERENCE, 'host=HOST', HOST='second')}")
     host = hosts.host("second")
     installed(host)
     trusted(host)
-    host.root(block(PAGE, "first=", HOST="second"))
+    host.root(block(REFERENCE, "first=", HOST="second"))
     assert errors(host) == set()
-    done = host.night(block(PAGE, "HR=root; chown"))
+    done = enabled(host)
     assert done.returncode == Exit.DONE, done
     return host
 
@@ -304,9 +312,9 @@ def first_passwords(host: DebianHost, desk: DebianHost) -> None:
 def restore(host: DebianHost, second: DebianHost) -> None:
     """From before a lock: one person of each host accepts the loss, and everything goes on."""
     lock = ("piactl", "account", "lock", CLAIRE, *WHY, "--yes")
-    host.root(f"cd /root; {block('restore.md', '(umask')}")
+    host.root(f"cd /root; {block(PAGE, '(umask')}")
     assert host.types("anne", *lock).returncode == Exit.DONE
-    host.root(f"cd /root; {block('restore.md', 'systemctl stop slapd')}")
+    host.root(f"cd /root; {block(PAGE, 'systemctl stop piactl-nightly.timer')}")
     done = host.night()
     assert done.returncode == Exit.OLDER, done
     done = as_printed(host, "anne", done, "recover")
@@ -394,7 +402,7 @@ def upgrade_from_three_users(host: DebianHost) -> None:
     three_users(host)
     stop, secrets, journals, users, configuration, people = (
         re.sub(r"(?m)^.* examples/.*\n", "", part)  # with the package
-        for part in blocks(PAGE, "### A host with three Unix users")
+        for part in blocks(REFERENCE, "## A host with three Unix users")
     )
     host.root(stop)
     upgraded(host)
@@ -441,3 +449,11 @@ def nothing_lies_open(host: DebianHost) -> None:
         "root", "bash", "-euc", script, stdin="\n".join(word for word in secrets if len(word) > 20)
     )
     assert (done.returncode, done.stdout) == (0, ""), done
+
+
+def removed(host: DebianHost) -> None:
+    """Without the package no night starts; what is of the site stays."""
+    host.root("DEBIAN_FRONTEND=noninteractive apt-get remove -y piactl")
+    assert host.root("find /etc/systemd -name 'piactl-nightly.timer'") == "", "it is not enabled"
+    assert "keys" in host.root("ls /etc/piactl/secrets").split()
+    host.root("[ -s /var/log/piactl/journal.jsonl ] && [ -d /var/lib/piactl/plans ]")

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from piactl.cli.framework.command_run import recorded_words
+from piactl.cli.framework.writing_command import recorded_words
 from piactl.clock import civil_today
 from tests.story.academy import Academy
 from tests.story.feeds import row

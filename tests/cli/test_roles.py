@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from piactl import roles_of_caller
 from piactl.cli.framework.command_table import COMMANDS
-from piactl.cli.framework.context import is_of_others
+from piactl.cli.framework.output import is_of_others
 from piactl.core.model.settings import Identity, IdentityName
 from piactl.errors import Exit, NotPermitted
-from piactl.host_secrets import identity_password
+from piactl.host import roles_of_caller
+from piactl.host.roles_of_caller import IDENTITIES, Role
+from piactl.host.secret_files import identity_password
 from piactl.report.why_text import why_text
-from piactl.roles_of_caller import IDENTITIES, Role
 from tests.story.academy import Academy
 
 from .conditions import CASES, CLAIRE, WHY, filled, load
@@ -116,8 +116,8 @@ def test_one_function_hands_out_the_passwords_of_identities() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "read_password":
                 readers.add(file.relative_to(TOP / "piactl").as_posix())
     # the password of a canary is that of an account; what a person types is no identity's
-    assert users == {"host_secrets.py", "doctor/canaries.py"}
-    assert readers == {"host_secrets.py", "doctor/canaries.py", "cli/framework/terminal.py"}
+    assert users == {"host/secret_files.py", "doctor/canaries.py"}
+    assert readers == {"host/secret_files.py", "doctor/canaries.py", "cli/framework/terminal.py"}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ PEOPLE = {Role.DESK: "eva", Role.APPROVER: "vera", Role.ADMINISTRATOR: "anne"}
 
 @pytest.mark.long
 def test_the_table_holds_under_real_sudo(host: Host) -> None:
-    """Each command by a person without its role; test_sudo.py and test_people.py have those who may."""
+    """Each command by a person without its role; test_sudo.py has those who may."""
     for words, line in COMMANDS.items():
         first = words.split()[0]
         without = [caller for role, caller in PEOPLE.items() if role not in line.roles]

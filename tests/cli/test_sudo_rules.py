@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from piactl import roles_of_caller
 from piactl.clock import utc_now
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import Settings
 from piactl.doctor import this_host
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckOutcome, CheckResult
+from piactl.host import roles_of_caller
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = (EXAMPLES / "sudoers" / "piactl").read_text("utf-8")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, SecretUnusable
-from piactl.host_secrets import read_password
-from piactl.private_files import lock_file, make_private_folder
+from piactl.host.private_files import lock_file, make_private_folder
+from piactl.host.secret_files import read_password
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 READERS = {

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 
 READERS = [read_policy, read_settings, read_register]
 

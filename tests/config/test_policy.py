@@ -12,7 +12,7 @@ from piactl.core.model.establishment import Establishment
 from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Position, When
-from piactl.core.plan.guards import guards_on
+from piactl.core.plan.check_guards import guards_on
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "design_policy.yaml"

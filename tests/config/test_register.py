@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.core.model.establishment import Establishment
 
 HEADER = "uai;nom;nature;degre;secteur;commune\n"

@@ -18,7 +18,7 @@ from piactl.core.model.guard_limits import DEFAULT_GUARDS
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import ConfigurationInvalid
-from piactl.resources import schemas_folder
+from piactl.shipped_files import schemas_folder
 from tests.docs.test_schemas import places, without
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from piactl.core.model.guard_limits import Limit
 from piactl.core.model.policy import ApprovalRule, Approvals
 from piactl.core.plan.approval_rules import ApplyRequest, Approval, reasons, rejection, serving
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.check_guards import Refusal
 from piactl.core.plan.plan import Basis, FeedBasis, Plan
 
 NOW = datetime(2026, 9, 1, 3, tzinfo=UTC)

@@ -9,8 +9,8 @@ from piactl.core.model.guard_limits import Guard, GuardPeriod, Limit
 from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import Change, Effect, Kind
-from piactl.core.plan.guards import Census, Refusal, tally
-from piactl.core.plan.losses import (
+from piactl.core.plan.check_guards import Census, Refusal, tally
+from piactl.core.plan.recent_losses import (
     losses_before,
     losses_beyond,
     losses_since,

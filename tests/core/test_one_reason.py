@@ -14,13 +14,13 @@ from piactl.core.explain.question import Answer
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, When
+from piactl.core.plan.account_changes import changes_of
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.diff import changes_of
-from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.reasons import SENTENCES
 
 from .strategies import REGISTER, UAIS, Life
-from .test_explaining import KEYS, ORDINARY, case_of, questions
+from .test_why_agrees_with_plan import KEYS, ORDINARY, case_of, questions
 
 
 def with_lines(policy: Policy) -> Policy:

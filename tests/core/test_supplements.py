@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position
 from piactl.core.rules.lifecycle import posts_of
-from piactl.core.rules.sources import Supplements, with_known_starts
+from piactl.core.rules.source_ranks import Supplements, with_known_starts
 
 HERE, THERE = "0800009A", "0800010B"
 RULE = Supplements(

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piactl.resources import schemas_folder
 from piactl.sandbox import render
 from piactl.sandbox.folder import IDENTITIES, initial_ldif, socket_uri, tree_settings
 from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
+from piactl.shipped_files import schemas_folder
 
 ROOT = tree_settings()["root"]
 Edit = Callable[[str], str]

@@ -22,8 +22,8 @@ from ldap3.core.exceptions import (
 
 from piactl.core.credentials.passwords import FEWEST, Owner, password_problems
 from piactl.directory.store.base_digest import MANAGED
-from piactl.resources import slapd_folder
 from piactl.sandbox.folder import POLICIES, identity_dn
+from piactl.shipped_files import slapd_folder
 
 from .test_server_settings import FRESH, PASSWORD, account, as_nightly
 

@@ -21,7 +21,7 @@ from piactl.doctor.facts import Content
 from piactl.doctor.servers import Server
 from piactl.doctor.servers import answers as doctor_on
 from piactl.errors import DirectoryUnreachable
-from piactl.private_files import write_private
+from piactl.host.private_files import write_private
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, password, running
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from piactl.config.read_policy import read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.errors import SandboxUnavailable
-from piactl.host_secrets import identity_password, read_keys
+from piactl.host.secret_files import identity_password, read_keys
 from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox import server as software
 from piactl.sandbox.server import Process, observe, remember

@@ -21,9 +21,9 @@ from ldap3.core.exceptions import (
     LDAPOperationResult,
 )
 
-from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
 from piactl.sandbox.folder import IDENTITIES, tree_settings
+from piactl.shipped_files import schemas_folder
 from tests.directory.config_server import config_server, settings_for
 from tests.directory.test_acl_matrix import hold_lock
 

@@ -54,7 +54,7 @@ def test_checks_of_doctor_exist_and_no_number_is_used_again() -> None:
     """Numbers of earlier checks stand in the changelog and in one line of a page."""
     (line,) = re.findall(
         r"Numbers of checks that earlier\nversions made: ([D\d, ]+)\.",
-        (TOP / "docs" / "administration.md").read_text(encoding="utf-8"),
+        (TOP / "docs" / "hosts.md").read_text(encoding="utf-8"),
     )
     gone = set(line.split(", "))
     assert {*CHECKS, *gone} == {f"D{number:02d}" for number in range(1, 74)}

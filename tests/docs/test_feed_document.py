@@ -10,14 +10,14 @@ import pytest
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import State
-from piactl.core.plan.feed_limits import LIMIT_CODES
+from piactl.core.plan.check_feed_limits import LIMIT_CODES
 from piactl.core.rules.career import Career, career_of
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.merge_feeds import policy_rejections
+from piactl.planning.merge_feeds import policy_rejections
 from piactl.sandbox.folder import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def codes_of_names_and_policy() -> set[str]:
     names = "".join(
         (naming / f"{module}.py").read_text(encoding="utf-8") for module in ("names", "implausible_values")
     )
-    policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
+    policy = (TOP / "piactl" / "core" / "rules" / "desired_account.py").read_text(encoding="utf-8")
     rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))
     rejection_codes |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
     assert len(rejection_codes) > 8

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_policy import policy_warnings, read_policy
+from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.config.register import read_register
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import local_part

@@ -9,8 +9,8 @@ from pathlib import Path
 from piactl.config.read_policy import read_policy
 from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.model.settings import SourceLimits
-from piactl.core.plan.feed_limits import LIMIT_CODES
-from piactl.core.plan.guards import guards_on
+from piactl.core.plan.check_feed_limits import LIMIT_CODES
+from piactl.core.plan.check_guards import guards_on
 from tests.bench import proof_guards
 
 TOP = Path(__file__).resolve().parents[2]

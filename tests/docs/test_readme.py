@@ -144,7 +144,8 @@ def test_exit_codes_are_those_of_the_code() -> None:
     page = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
     documented = [int(number) for number in re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)]
     assert documented == [int(code) for code in Exit]
-    night = (TOP / "docs" / "nights.md").read_text(encoding="utf-8").split("## Exit codes of a night")[1]
+    page = (TOP / "docs" / "administration.md").read_text(encoding="utf-8")
+    night = page.split("## Exit codes of a night")[1]
     listed = {int(number) for number in re.findall(r"^\| (\d+) \| ", night, re.MULTILINE)}
     assert {0, 4, 5, 6} < listed < {int(code) for code in Exit}
 

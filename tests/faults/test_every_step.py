@@ -16,8 +16,8 @@ from tests.outside import ACCOUNTS
 
 from .night.moments import wait_until_stopped
 from .providers.pair import Pair
+from .test_killed_in_mid_import import LAGS, accept, check, fail_over, finished, unanswered
 from .test_one_writer import ANOTHER_HOST, another_host, kept
-from .test_scoreboard import LAGS, accept, check, fail_over, finished, unanswered
 
 COUNTED = """
 import os, signal, socket

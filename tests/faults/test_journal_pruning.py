@@ -16,8 +16,8 @@ import pytest
 from piactl.core.journal_line import Head, sealed
 from piactl.journal import Settlement, in_doubt, read_lines, verify
 from piactl.journal.files import files_of
-from piactl.journal.prune import old_files, remove_files
 from piactl.journal.writer import close_chain
+from piactl.runs.journal_upkeep import old_files, remove_files
 
 from .journals import digest, intend, journal_path, make_journal
 
@@ -138,7 +138,7 @@ def test_a_closed_chain_goes_with_its_folder(kept: Kept, intend, make_journal) -
 PRUNE = """
 import sys
 from datetime import datetime
-from piactl.journal.prune import old_files, remove_files
+from piactl.runs.journal_upkeep import old_files, remove_files
 remove_files(old_files(sys.argv[1], datetime.fromisoformat(sys.argv[2])))
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.formats.all_formats import _kept as translated_sets
 from piactl.feed.header import COLUMNS
 from piactl.feed.read_feed import read_feed

@@ -21,7 +21,7 @@ import pytest
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.read_feed import read_feed
 from piactl.translation import in_french
 from tests.aaf_sets import (

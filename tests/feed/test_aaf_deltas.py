@@ -12,13 +12,13 @@ import pytest
 
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import order_refusals
+from piactl.core.plan.check_feed_limits import order_refusals
 from piactl.errors import FeedRefused, PiactlError
-from piactl.feed.feed import Feed
+from piactl.feed.feed_result import Feed
 from piactl.feed.formats.all_formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.load_feeds import by_date
+from piactl.planning.load_feeds import by_date
 from tests.aaf_sets import (
     SCHOOLS,
     Agent,
@@ -321,8 +321,8 @@ def test_several_deltas_of_one_day_are_ordered_by_a_number_in_their_names(sets):
 
 
 def test_a_set_that_cannot_be_kept_is_reported(sets, monkeypatch, tmp_path):
-    from piactl.planning.inputs.load_feeds import keep_sets
-    from piactl.planning.inputs.merge_feeds import SourcedFeed
+    from piactl.planning.load_feeds import keep_sets
+    from piactl.planning.merge_feeds import SourcedFeed
 
     path = sets.complete("20260901", CLAIRE)
     feed = sets.read(path, keep=False)

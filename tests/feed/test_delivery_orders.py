@@ -15,12 +15,12 @@ import pytest
 
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import record_of
+from piactl.core.plan.check_feed_limits import record_of
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.errors import FeedRefused, FeedsRefused
 from piactl.feed.formats.all_formats import _kept as translated_sets
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.load_feeds import check_limits, keep_sets, read_feeds
+from piactl.planning.load_feeds import check_limits, keep_sets, read_feeds
 from tests.aaf_sets import Agent, changes, delta, files, zipped
 
 from .test_aaf_deltas import CLAIRE, IDA, ZOE, population, said

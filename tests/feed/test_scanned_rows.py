@@ -12,9 +12,9 @@ import pytest
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed import read_feed as reader
+from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.read_feed import FeedReader, read_feed, scan_feed
-from piactl.feed.row_table import RowTable
-from piactl.private_files import nameless_database
+from piactl.host.private_files import nameless_database
 
 HEADER = "matricule;nom_famille;prenom;uai;fonction;debut\n"
 ROWS = [f"{n:04};Noé {n};Ada;0800009A;ENS;2026-09-01\n" for n in range(9)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piactl.planning import plan_in_batches
+from piactl.planning import build_plan
 from piactl.planning.night_db import FILE
 
 from .academy import Academy
@@ -38,7 +38,7 @@ def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
 def one_by_one() -> Iterator[None]:
     """Inside, nobody is evaluated with others, except people who share a trace."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plan_in_batches, "PEOPLE", 1)
+        patched.setattr(build_plan, "PEOPLE", 1)
         yield
 
 

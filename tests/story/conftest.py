@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piactl.planning import plan_in_batches
+from piactl.planning import build_plan
 from tests.conftest import Sandbox, preparing
 from tests.remembered import kept_folder
 
@@ -22,7 +22,7 @@ def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """With --in-batches people are evaluated in batches of two, as large populations are in batches of a
     thousand; every story ends the same."""
     if request.config.getoption("--in-batches"):
-        monkeypatch.setattr(plan_in_batches, "PEOPLE", 2)
+        monkeypatch.setattr(build_plan, "PEOPLE", 2)
 
 
 @pytest.fixture

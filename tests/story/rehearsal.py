@@ -13,13 +13,13 @@ from pathlib import Path
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.core.model.periods import in_period
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.merge_feeds import Accepted, SourcedFeed
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.merge_feeds import Accepted, SourcedFeed
 from tests.planning import EmptyDirectory, plan_at_once
 
 from .population import TOP

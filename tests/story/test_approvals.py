@@ -14,9 +14,9 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
-from piactl.caller import Caller
-from piactl.cli.framework import command_run
+from piactl.cli.framework import writing_command
 from piactl.clock import utc_now
+from piactl.host.caller import Caller
 from piactl.journal import origin_of_run as journal_actor
 from tests.directory.test_acl_matrix import hold_lock
 
@@ -89,7 +89,7 @@ def folder(academy: Academy) -> str:
 @contextmanager
 def later(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(command_run, "utc_now", lambda: utc_now() + ahead)
+        patch.setattr(writing_command, "utc_now", lambda: utc_now() + ahead)
         yield
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner
+from piactl.cli.framework.account_command import AccountCommand, Manner
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.cli.framework.help_desk import identity_checks
-from piactl.core.edits import Author
+from piactl.core.acts import Author
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Writer, WriteResult, write_one
 from piactl.directory.open import open_writer
-from piactl.directory.store.accounts import Entry
-from piactl.edits.batch import carry_out
-from piactl.edits.read_accounts import find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import find_entry
+from piactl.edits.carry_out_batch import carry_out
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.helpdesk.device_changes import (
     prepare_resumption,
@@ -29,9 +29,9 @@ from piactl.helpdesk.device_changes import (
     prepare_verification,
 )
 from piactl.helpdesk.verify_code import WrongCode, use_code
-from piactl.host_secrets import identity_password
+from piactl.host.private_files import write_private
+from piactl.host.secret_files import identity_password
 from piactl.journal import Order, who
-from piactl.private_files import write_private
 from piactl.runs.run import CommandRun
 
 from .academy import Academy, Ran, prepared

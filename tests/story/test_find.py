@@ -134,6 +134,29 @@ def test_with_a_typing_error_the_nearest_are_listed(staff: Academy, word: str, u
     assert [account["uid"] for account in ran.json] == [uid]
 
 
+def test_all_words_but_one(staff: Academy) -> None:
+    """Nobody at a collège is called so: those of that name are shown, with the word that does not fit."""
+    find = ("account", "find", "dubreuil", "college", "--as-of", DAY)
+    ran = staff.run(*find, "-o", "json")
+    assert (ran.code, [account["uid"] for account in ran.json]) == (0, ["claire.dubreuil"])
+    assert "not all words fit anybody; without college:" in ran.err
+    assert "sans college :" in staff.run_in_french(*find).err
+    assert staff.run("account", "find", "wlodarczyk", "lycee", "--as-of", DAY).code == 9
+
+
+def test_a_person_who_married_is_found_by_both_names(staff: Academy) -> None:
+    """The uid stays; the card has the former address, and the new name as a uid leads to the account."""
+    rename = ("account", "rename", "zoe.verdelot", "--usage-name", "Lambert", "--until", "2027-08-31")
+    assert staff.run(*rename, "--reason", "mariage", "--as-of", DAY).code == 0
+    for name in ("verdelot", "lambert"):
+        _, text = at_terminal(staff, "account", "find", name, "--as-of", DAY, LC_ALL="fr_FR.UTF-8")
+        first, second, third, *_ = text.splitlines()
+        assert (first, second) == ("Zoé Lambert  zoe.verdelot", "  zoe.lambert@ac-amiens.fr")
+        assert third == "  anciennement zoe.verdelot@ac-amiens.fr"
+    for name in ("zoe.lambert", "zoe.lambrt"):
+        assert "did you mean zoe.verdelot?" in staff.run("why", name).err
+
+
 def test_columns_for_a_mail_merge(staff: Academy) -> None:
     """Columns come in the order asked for, in every form; reading the private address is journalled."""
     names = "family_name,given_name,uid,functions,establishments,establishment_names"

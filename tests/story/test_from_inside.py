@@ -23,7 +23,7 @@ from .test_vanished import begun as begun
 
 def test_a_delta_follows_its_own_establishment_despite_later_sets(make_academy, monkeypatch) -> None:
     """Each delta follows the set of its own establishment, however many others were applied since."""
-    monkeypatch.setattr("piactl.planning.inputs.merge_feeds.REMEMBERED", 1)
+    monkeypatch.setattr("piactl.planning.merge_feeds.REMEMBERED", 1)
     academy = make_academy(after=supplemented)
     ida = Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")
     places = {MILLEVOYE: "4079", MICHELIS: "4078"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from piactl.core.credentials.proofs import numen_verifier, verifies
 from piactl.core.model.keyed_digests import DigestKeys
-from piactl.core.rules.desired import MATRICULE, VERIFIER_DAYS, verifier_turn
-from piactl.host_secrets import read_keys
+from piactl.core.rules.desired_account import MATRICULE, VERIFIER_DAYS, verifier_turn
+from piactl.host.secret_files import read_keys
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, reset
 
 from .academy import Academy, prepared

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from piactl.config.read_settings import read_settings
-from piactl.private_files import write_public
+from piactl.host.private_files import write_public
 
 from .academy import Academy
 from .feeds import row
@@ -118,12 +118,12 @@ def test_a_night_writes_valid_prometheus_metrics(academy: Academy) -> None:
 
 @pytest.fixture
 def host() -> Iterator[Path]:
-    """A folder like the root of a host after the second step of docs/administration.md."""
+    """A folder like the root of a host after the second step of docs/hosts.md."""
     if os.geteuid() != 0:
         pytest.skip("only root can make folders for other users")
     if shutil.which("systemd-sysusers") is None or shutil.which("systemd-tmpfiles") is None:
         pytest.skip("systemd-sysusers or systemd-tmpfiles is not here")
-    page = (TOP / "docs" / "administration.md").read_text(encoding="utf-8")
+    page = (TOP / "docs" / "hosts.md").read_text(encoding="utf-8")
     (feeds,) = re.findall(r"install -d -o .*feeds\n", page)
     with tempfile.TemporaryDirectory(prefix="pia") as folder:
         Path(folder).chmod(0o755)

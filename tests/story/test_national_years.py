@@ -15,13 +15,13 @@ from zlib import crc32
 import pytest
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.cli.framework.context import reading
+from piactl.cli.framework.open_directory import reading
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import Entry, read_accounts
+from piactl.directory.store.account_entries import Entry, read_accounts
 from piactl.feed.read_feed import read_feed
-from piactl.planning.inputs.merge_feeds import SourcedFeed
+from piactl.planning.merge_feeds import SourcedFeed
 from tests.planning import managed_accounts, plan_at_once
 
 from .academy import Academy

@@ -14,14 +14,14 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.night import run_night as nightly
+from piactl.planning import collect_evaluations as planning
 from piactl.planning import night_db
-from piactl.planning import plan_from_evaluations as planning
-from piactl.planning.inputs.load_feeds import scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.build_plan import build_plan
+from piactl.planning.load_feeds import scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import FILE, NightDb
-from piactl.planning.plan_in_batches import build_plan
 from piactl.sandbox.folder import identity_dn
 from tests.cli.streams import shared_forks
 from tests.planning import managed_accounts, run_state

@@ -13,7 +13,7 @@ from piactl.errors import FeedRefused
 
 from .population import COLUMNS, Rows, crowd, feed_text, write_register
 from .rehearsal import Rehearsal
-from .test_disasters import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
+from .test_wrong_as_a_whole import AUTUMN, RENTREE, WRONG, every_one, half_of, moved
 
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 SIZES = [

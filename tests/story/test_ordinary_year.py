@@ -12,7 +12,7 @@ import pytest
 
 from piactl.core.model.guard_limits import Guard, Limit
 from piactl.core.plan.change import GUARD_KINDS, Kind
-from piactl.core.plan.guards import tally
+from piactl.core.plan.check_guards import tally
 from piactl.core.plan.state_between_runs import LastRun
 
 from .population import Night, write_feeds

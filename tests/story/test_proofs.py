@@ -315,10 +315,10 @@ def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> N
     from piactl.core.plan.change import PASSWORD
     from piactl.core.plan.write import Write
     from piactl.directory.open import open_writer
-    from piactl.edits.batch import PreparedAccount
+    from piactl.edits.carry_out_batch import PreparedAccount
     from piactl.errors import UnsafePlan
-    from piactl.helpdesk.limits import OperationGuard
-    from piactl.host_secrets import identity_password
+    from piactl.helpdesk.attempt_limits import OperationGuard
+    from piactl.host.secret_files import identity_password
 
     configuration = open_configuration(forty.sandbox.config)
     settings, policy = configuration.settings, configuration.policy

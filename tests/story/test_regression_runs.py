@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from piactl import processes
-from piactl.cli.framework import command_run
+from piactl.cli.framework import writing_command
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.interfaces import Writer
 from piactl.directory.open import open_writer
 from piactl.errors import LockLost
-from piactl.host_secrets import identity_password
+from piactl.host import processes
+from piactl.host.secret_files import identity_password
+from piactl.planning import collect_evaluations as planning
 from piactl.planning import evaluate
-from piactl.planning import plan_from_evaluations as planning
 from piactl.runs.run_lock import LockHolder, RunLock
 
 from .academy import Academy, Ran
@@ -106,7 +106,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
         expiries.append(expiry(academy))
         return groups(*arguments)
 
-    monkeypatch.setattr(command_run, "utc_now", now)
+    monkeypatch.setattr(writing_command, "utc_now", now)
     monkeypatch.setattr(evaluate, "find_cases", begun)
     monkeypatch.setattr(planning, "plan_groups", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))

@@ -14,8 +14,8 @@ from tests.outside import run
 
 from .population import COLUMNS, feed_text, write_feeds
 from .rehearsal import Rehearsal
-from .test_disasters import WRONG
 from .test_ordinary_year import nights
+from .test_wrong_as_a_whole import WRONG
 
 YEAR = date(2026, 8, 24), date(2027, 4, 30)
 BAD = {

@@ -15,8 +15,8 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.caller import Caller
 from piactl.clock import utc_now
+from piactl.host.caller import Caller
 from piactl.journal import origin_of_run as journal_actor
 from piactl.journal import who
 from tests.cli.test_password import CLAIRE, IDA, LEA, lets_in, passwords_in, staff
@@ -82,6 +82,7 @@ def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
 def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     with people.nothing_written():
         request = requested(people, "password", "reset", IDA)
+        assert "To say: A colleague has to confirm this" in people.said[-2], "for the caller"
         (record,) = records(people).values()
         assert (record["account"], record["by"]) == (IDA, "anne")
         shown = people.run("password", "requests", "-o", "json").json
@@ -239,11 +240,11 @@ def test_a_compromised_account_needs_new_requests_and_devices(
 def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.clock import utc_now
-    from piactl.core.edits import ActRefused
+    from piactl.core.acts import ActRefused
     from piactl.directory.open import open_writer
     from piactl.helpdesk.second_person import PASSWORD as KIND
     from piactl.helpdesk.second_person import Requests
-    from piactl.host_secrets import identity_password
+    from piactl.host.secret_files import identity_password
 
     request = requested(people, "password", "reset", IDA)
     configuration = open_configuration(people.sandbox.config)

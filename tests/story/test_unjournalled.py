@@ -17,7 +17,7 @@ from piactl.ask.history import watch
 from piactl.cli.framework.configuration import open_configuration
 from piactl.clock import utc_now
 from piactl.directory.open import open_reader
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy

@@ -67,9 +67,33 @@ def test_what_everybody_may_use(schools: Academy) -> None:
     assert "siecle" not in there["denis.hugo"].split()
     assert "messagerie" in there["carla.hugo"].split()
     head = schools.run("account", "list", "--services", "--uai", MICHELIS, "--as-of", DAY, "-o", "tsv").out
-    assert head.splitlines()[0].split("\t") == ["uid", "display_name", "functions", "services"]
+    assert head.splitlines()[0].split("\t") == [
+        "uid", "display_name", "functions", "services", "post_ended", "until",
+    ]  # fmt: skip
     json = schools.run("account", "list", "--columns", "uid,services", "--as-of", DAY, "-o", "json").json
     assert {row["uid"]: row["services"] for row in json}["carla.hugo"] == everywhere["carla.hugo"].split()
+
+
+def test_who_has_left_keeps_access_for_some_days(schools: Academy) -> None:
+    """Carla moves: the list of her former school says when her post there ended, and until when she may use
+    what. So it does for a right without a post; an empty list says that it is empty."""
+    end = ("assignment", "move", "carla.hugo", "--to", THUILLIER)
+    assert schools.run(*end, *WHY[:2], "--until", UNTIL, "--as-of", DAY).code == 0
+    there = ("account", "list", "--service", "livret", "--uai", MICHELIS, "--as-of", DAY)
+    (carla,) = [row for row in schools.run(*there, "-o", "json").json if row["uid"] == "carla.hugo"]
+    assert carla["post_ended"] == "2026-09-04"
+    assert carla["until"] > DAY
+    everything = ("account", "list", "--services", "--uai", MICHELIS, "--as-of", DAY)
+    ends = {
+        schools.run: f"(post ended on 2026-09-04; access until {carla['until']})",
+        schools.run_in_french: f"(poste fini le 2026-09-04 ; accès jusqu'au {carla['until']})",
+    }
+    for run, words in ends.items():
+        assert words in " ".join(run(*everything, "-o", "table").out.split())
+    (elsa,) = [row for row in schools.run(*everything, "-o", "json").json if row["uid"] == "elsa.hugo"]
+    assert (elsa["post_ended"], elsa["until"]) == (None, UNTIL)
+    nobody = ("account", "list", "--service", "siecle", "--uai", "0801616X", "--as-of", DAY, "-o", "table")
+    assert "no account fits what was asked for" in schools.run(*nobody).err
 
 
 @pytest.mark.parametrize(("language", "words"), [("C.UTF-8", "services"), ("fr_FR.UTF-8", "services")])

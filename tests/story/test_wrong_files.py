@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "matricules moved by one row": ("held", slipped),
     "a compressed file": ("not-csv", lambda: b"\x1f\x8b\x08\x00" + bytes(range(256)) * 20),
 }
-"""Files that are refused whatever the directory holds are in tests/feed/test_gauntlet.py."""
+"""Files that are refused whatever the directory holds are in tests/feed/test_named_wrong_files.py."""
 
 
 def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:

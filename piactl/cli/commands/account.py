@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
@@ -11,19 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    of_each,
-    read_columns,
-    reading,
-    say,
-    show_views,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,
@@ -35,15 +26,16 @@ from piactl.cli.framework.options import (
     number_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import PERSON_COLUMNS, AccountStore, account_views, find_entry
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
 from piactl.translation import translate_word
 
@@ -117,7 +109,9 @@ def list_(
     that time: who has no post from then on, at least for a time. Their last day is the column `last_day`.
 
     Who has access to what: --service lists who has one service, --services what each account may use. With
-    --uai, both are about that establishment, with those who have a right there by an exception.
+    --uai, both are about that establishment, with those who have a right there by an exception, or for some
+    days after their post. Of a person without a post there, `post_ended` is the last day of the last one,
+    `until` the last day of what they may use there.
 
     Example: piactl account list --state grace -o csv
     """
@@ -140,27 +134,40 @@ def show_list(
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     first = ("uid", "last_day") if filters.ending else ("uid",)
     usual = (*first, *COLUMNS[1:], *(name for name, about in asked.items() if about))
+    layout = layout_or_default(options.output)
+    as_words = options.services and layout == "table"
+    former = ("post_ended", "until") if filters.of_access and not as_words else ()
+    if former:
+        usual = (*first, "display_name", *former, *(n for n in usual if n not in (*first, "display_name")))
     if options.services:
         places = () if filters.uai else ("establishment_names",)
         usual = (
             *first,
             *ACCESS,
+            *former,
             *places,
-            *(name for name in usual if name not in COLUMNS and name not in first),
+            *(name for name in usual if name not in COLUMNS and name not in (*first, *former)),
         )
-    layout = layout_or_default(options.output)
     for_people = bool(choose) and layout == "table" and not (options.columns or options.services)
     if for_people:
         usual = (*FOUND, *(name for name in usual if name not in COLUMNS))
     chosen_columns = read_columns(options.columns, usual, (*PERSON_COLUMNS, "services"))
+    row_of = _found_row if for_people else _access_row if as_words else _row
     unreadable: list[str] = []
+    listed = 0
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     cards: list[str] = []
 
+    def counting(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        nonlocal listed
+        for row in rows:
+            listed += 1
+            yield row
+
     def pieces(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
-        whole = layout in ("json", "ndjson")
+        whole, rows = layout in ("json", "ndjson"), counting(rows)
         return rendered(
-            rows if whole else map(_found_row if for_people else _row, rows),
+            rows if whole else map(row_of, rows),
             chosen_columns,
             layout,
             only=bool(options.columns),
@@ -185,6 +192,8 @@ def show_list(
         display(cards)
     elif not streams:
         display(pieces(views), layout)
+        if not listed and layout == "table":
+            say(Phrase("no account fits what was asked for"))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
@@ -196,6 +205,19 @@ def _found_row(view: Mapping[str, Any]) -> dict[str, Any]:
     if view["locked"]:
         state = Phrase("{state}, LOCKED", state=translate_word(state))
     return {**view, "address": view["address"] or view["uid"], "state": state}
+
+
+def _access_row(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A view whose services begin with the end of the post that gave them, and their own, if there is one."""
+    words = []
+    if view.get("post_ended"):
+        words.append(Phrase("post ended on {day}", day=view["post_ended"]))
+    if view.get("until"):
+        words.append(Phrase("access until {day}", day=view["until"]))
+    services: Any = view["services"]
+    if words:
+        services = Phrase("({words}) {services}", words=joined(words), services=" ".join(services))
+    return {**_row(view), "services": services}
 
 
 def _row(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,16 +12,15 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import (
+from piactl.cli.framework.account_command import (
     AccountCommand,
     EditOptions,
     Manner,
     begin,
     finish,
 )
-from piactl.cli.framework.command_run import put_run, say_approval, write_plan
-from piactl.cli.framework.context import reading, say, typed_again
 from piactl.cli.framework.help_desk import requests_of
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     FirstDay,
     Form,
@@ -34,21 +33,23 @@ from piactl.cli.framework.options import (
     uai_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import say, typed_again
+from piactl.cli.framework.writing_command import put_run, say_approval, write_plan
 from piactl.clock import utc_now
-from piactl.core.edits import Act, ActRefused
-from piactl.core.edits import states as accounts
+from piactl.core.acts import Act, ActRefused
+from piactl.core.acts import lock_close_rename as accounts
+from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
-from piactl.edits.batch import Batch
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch
 from piactl.edits.merge_split_rekey import merge_plan, prepare_merge, prepare_rekey, prepare_split
 from piactl.edits.one_off_change import prepare
-from piactl.edits.read_accounts import AccountStore
 from piactl.edits.sponsored_accounts import Newcomer, prepare_extension, prepare_newcomer
 from piactl.errors import REASON, Exit, UsageError
+from piactl.host.private_files import refuse_output
 from piactl.phrase import Phrase
-from piactl.planning.ready_plan import ReadyPlan
 from piactl.planning.signed_plan_file import sealed
-from piactl.private_files import refuse_output
 from piactl.runs.approvals import require_approval
 
 

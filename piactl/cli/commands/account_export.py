@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from piactl.ask.person_export import person_export
-from piactl.cli.framework.command_run import journal_private_reading
-from piactl.cli.framework.context import put, put_json, reading, say, strongest_identity, this_configuration
+from piactl.cli.framework.configuration import strongest_identity, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Form, OneName, RunOutput
+from piactl.cli.framework.output import put, put_json, say
+from piactl.cli.framework.writing_command import journal_private_reading
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
+from piactl.host.private_files import create_private, refuse_output, write_private
 from piactl.phrase import Phrase
-from piactl.private_files import create_private, refuse_output, write_private
 from piactl.report.person_page import person_page
 
 

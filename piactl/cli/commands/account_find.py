@@ -8,19 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from piactl.ask.account_views import person_row
 from piactl.ask.explain_account import LOGIN, why
 from piactl.ask.find_accounts import find_by_words
 from piactl.cli.commands.account import ListOptions, read_filters, show_list
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import put, say, this_configuration, today
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.options import Form, with_shared_options
+from piactl.cli.framework.output import put, say
 from piactl.clock import utc_now
-from piactl.directory.store.accounts import Entry
-from piactl.edits.read_accounts import AccountStore, find_entry, person_row
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import NotFound
 from piactl.phrase import Phrase
 from piactl.report.account_text import card_text
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
 
 
@@ -35,11 +36,12 @@ def find(
     or the telephone of the establishment.
 
     Each word has to fit. Names of people come first: the establishment counts if no names fit alone.
-    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed; if
-    there are none, the exit code is 9, and json an empty list. --uai looks in one establishment only.
+    Accents, case, hyphens and apostrophes do not count. If nothing fits, the nearest names are listed, else
+    those whose names fit all words but one; if there are none, the exit code is 9, and json an empty list.
+    --uai looks in one establishment only.
 
-    On a terminal up to four people are shown as cards: name, address, function and establishment, and the
-    state with what refuses the log in.
+    On a terminal up to four people are shown as cards: name, address and former
+    addresses, function and establishment, and the state with what refuses the log in.
 
     Example: piactl account find claire dubr
     """
@@ -54,8 +56,8 @@ def find(
             for entry in entries
             if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
         }
-        accounts, exact = find_by_words([entry.account for entry in by_uid.values()], name, rules)
-        if not accounts:
+        found = find_by_words([entry.account for entry in by_uid.values()], name, rules)
+        if not found.accounts:
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
             raise NotFound(
@@ -64,9 +66,12 @@ def find(
                     name=name,
                 )
             )
-        if not exact:
+        if found.without:
+            word = found.without
+            say(Phrase("{name}: not all words fit anybody; without {word}:", name=name, word=word))
+        elif not found.exact:
             say(Phrase("{name}: nobody has this name; the nearest:", name=name))
-        return [by_uid[account.uid] for account in accounts]
+        return [by_uid[account.uid] for account in found.accounts]
 
     return show_list(configuration, options, filters, named, partial(_card, configuration))
 

@@ -11,23 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl import roles_of_caller
+from piactl.ask.account_views import case_rows
 from piactl.ask.history import find_uid
 from piactl.ask.history import history as history_of
 from piactl.ask.timeline import Timeline, timeline_facts
 from piactl.ask.timeline import timeline as timeline_of
-from piactl.caller import Caller, caller
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
-    put_json,
-    put_text,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     Form,
@@ -39,19 +29,22 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
+from piactl.cli.framework.output import layout_or_default, put, put_json, put_text, say, show_rows
 from piactl.cli.framework.start_through_sudo import groups_of_site
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.directory.probe.access_log import LoggedWrite, find_logs, logged_writes, names_of_account
-from piactl.edits.read_accounts import case_rows, find_entry
+from piactl.edits.account_store import find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
+from piactl.host import roles_of_caller
+from piactl.host.caller import Caller, caller
+from piactl.host.private_files import refuse_output, write_public
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.drift_fates import drift_row, drift_summary
-from piactl.private_files import refuse_output, write_public
-from piactl.report.establishments import legend
+from piactl.planning.drift_by_rules import drift_row, drift_summary
+from piactl.report.establishment_names import legend
 from piactl.report.timeline_svg import timeline_svg
 from piactl.report.timeline_text import timeline_text
 from piactl.translation import translate

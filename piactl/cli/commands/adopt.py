@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import ask
-from piactl.cli.framework.command_run import apply_plan, done_code, say_next_steps, show_plan, write_plan
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import reading, this_configuration, today
+from piactl.cli.framework.account_command import ask
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -23,14 +22,15 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.cli.framework.writing_command import apply_plan, done_code, say_next_steps, show_plan, write_plan
+from piactl.core.plan.plan import ReadyPlan
 from piactl.edits.adopt_entries import propose_adoption
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_output
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.load_feeds import read_feeds
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.load_feeds import read_feeds
 from piactl.planning.signed_plan_file import plan_document, sealed
-from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
 

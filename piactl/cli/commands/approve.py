@@ -10,16 +10,10 @@ import typer
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
-from piactl.cli.framework.command_run import new_order, run_of
-from piactl.cli.framework.context import (
-    put_text,
-    reading,
-    show_rows,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.account_command import AccountCommand, Manner, begin
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, requests_of, say_whom
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     DryRun,
     Output,
@@ -30,14 +24,16 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
+from piactl.cli.framework.output import put_text, show_rows
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
-from piactl.core.edits import ActRefused, Author
+from piactl.core.acts import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import Entry
-from piactl.edits.batch import Batch, PreparedAccount
-from piactl.edits.read_accounts import AccountStore, find_named
+from piactl.directory.store.account_entries import Entry
+from piactl.edits.account_store import AccountStore, find_named
+from piactl.edits.carry_out_batch import Batch, PreparedAccount
 from piactl.errors import Exit
 from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.ending_posts import ending_posts
-from piactl.cli.framework.account_batch import EditOptions, begin
-from piactl.cli.framework.context import list_of_accounts, this_configuration, today
+from piactl.cli.framework.account_command import EditOptions, begin
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     LAST_DAY,
     AsOf,
@@ -25,10 +26,10 @@ from piactl.cli.framework.options import (
     uai_option,
     with_shared_options,
 )
-from piactl.core.edits import assignments
+from piactl.core.acts import assignments_by_hand
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
 
@@ -59,7 +60,7 @@ def add(
     _need({"--uai": uai, "--function": function, "--until": until})
     new = _assignment(uai, function, from_ or command.order.as_of, until)
     new = replace(new, corps=corps.strip(), position=position.strip())
-    return command.act_on(names, assignments.add(command.author, new))
+    return command.act_on(names, assignments_by_hand.add(command.author, new))
 
 
 @with_shared_options
@@ -84,8 +85,8 @@ def end_(
     command = begin(options)
     _need({"--on": on})
     last_day = on or command.order.as_of
-    selection = assignments.AssignmentSelector(uai, function.strip().upper(), from_)
-    act = assignments.end(command.author, selection, last_day, until)
+    selection = assignments_by_hand.AssignmentSelector(uai, function.strip().upper(), from_)
+    act = assignments_by_hand.end(command.author, selection, last_day, until)
     return command.act_on(names, act)
 
 
@@ -111,7 +112,7 @@ def move(
     command = begin(options)
     _need({"--to": to, "--until": until})
     new = _assignment(to, function, from_ or command.order.as_of, until)
-    act = assignments.move(command.author, assignments.AssignmentSelector(uai), new)
+    act = assignments_by_hand.move(command.author, assignments_by_hand.AssignmentSelector(uai), new)
     return command.act_on(names, act)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import put
+from piactl.cli.framework.output import put
 from piactl.errors import Exit, UsageError
 
 SHELLS = ("bash", "zsh", "fish")

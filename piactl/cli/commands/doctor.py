@@ -7,31 +7,29 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import (
+from piactl.cli.framework.configuration import (
     SYSTEM_CONFIGURATION,
     configuration_path,
-    display,
     is_there,
     names_configuration,
-    put,
-    reading,
-    say,
     strongest_identity,
     this_configuration,
 )
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Form, Output, read_names
+from piactl.cli.framework.output import display, put, say
 from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
 from piactl.directory.same_on_servers import not_arrived
-from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.account_entries import account_dn
 from piactl.doctor.examine import examine, examine_policy, exit_code
 from piactl.doctor.findings import CheckOutcome
-from piactl.edits.read_accounts import find_entry
+from piactl.edits.account_store import find_entry
 from piactl.errors import Exit, UsageError
-from piactl.host_secrets import identity_password
+from piactl.host.private_files import refuse_input, refuse_missing
+from piactl.host.secret_files import identity_password
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.doctor_text import doctor_text
 from piactl.report.table import rendered
 

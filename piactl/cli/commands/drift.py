@@ -7,12 +7,9 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.account_batch import EditOptions, Manner, begin
-from piactl.cli.framework.context import (
-    layout_or_default,
-    list_of_accounts,
-    this_configuration,
-)
+from piactl.cli.framework.account_command import EditOptions, Manner, begin
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
@@ -21,14 +18,15 @@ from piactl.cli.framework.options import (
     Output,
     with_shared_options,
 )
+from piactl.cli.framework.output import layout_or_default
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.drift import fate_words
-from piactl.edits.batch import Batch
-from piactl.edits.drift_decisions import prepare_adopt, prepare_keep, prepare_revert, standing_drift
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch
+from piactl.edits.decide_drift import prepare_adopt, prepare_keep, prepare_revert, standing_drift
 from piactl.errors import UsageError
 from piactl.phrase import Phrase
-from piactl.planning.drift_fates import drift_row
+from piactl.planning.drift_by_rules import drift_row
 
 DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import show_rows, this_configuration
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.options import Output
-from piactl.config.register import FIELDS
+from piactl.cli.framework.output import show_rows
+from piactl.config.read_register import FIELDS
 from piactl.core.model.establishment import establishments_named
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import display, layout_or_default, this_configuration
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.options import Form, Output, use_form
+from piactl.cli.framework.output import display, layout_or_default
 from piactl.cli.framework.terminal import discard, stop_on_signals
 from piactl.errors import Exit, UsageError
 from piactl.journal.event_stream import EventStream, read_cursor

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.changes_by_hand import current_overrides, exceptions_by_hand
-from piactl.cli.framework.account_batch import EditOptions, Manner, begin
-from piactl.cli.framework.context import list_of_accounts, this_configuration
+from piactl.ask.list_exceptions import current_overrides, exceptions_by_hand
+from piactl.cli.framework.account_command import EditOptions, Manner, begin
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import list_of_accounts
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
@@ -22,10 +23,10 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.config.nearest_word import hint
-from piactl.core.edits import exceptions as edits
+from piactl.core.acts import grant_deny as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.policy import Policy, Service
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
 from piactl.errors import NotFound, UsageError
 from piactl.phrase import Phrase
 

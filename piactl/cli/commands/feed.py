@@ -22,20 +22,8 @@ from piactl.ask.feed_score import (
     feeds_of_runs,
     rehearsed_feeds,
 )
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    go_on_as,
-    layout_or_default,
-    put,
-    put_json,
-    put_text,
-    reading,
-    say,
-    this_configuration,
-    today,
-    typed_again,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     Form,
@@ -45,23 +33,33 @@ from piactl.cli.framework.options import (
     number_option,
     word_option,
 )
+from piactl.cli.framework.output import (
+    display,
+    go_on_as,
+    layout_or_default,
+    put,
+    put_json,
+    put_text,
+    say,
+    typed_again,
+)
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
+from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
-from piactl.feed.feed import understood
-from piactl.feed.feed_file import open_feed
+from piactl.feed.feed_result import understood
+from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
+from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.linked_matricules import linked_matricules
-from piactl.planning.inputs.load_feeds import check_limits, read_feeds, refuse_ahead
-from piactl.planning.inputs.lost_zeros import Written, find_slips, odd_lengths, without_slips
-from piactl.planning.inputs.merge_feeds import SourcedFeed, judged
-from piactl.private_files import refuse_input, refuse_output
+from piactl.planning.linked_matricules import linked_matricules
+from piactl.planning.load_feeds import check_limits, read_feeds, refuse_ahead
+from piactl.planning.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.planning.merge_feeds import SourcedFeed, judged
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered

@@ -8,18 +8,10 @@ from typing import Annotated
 
 import typer
 
+from piactl.ask.account_views import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.ask.forecast_nights import Forecast, Night, change_rows, day_row, first_night, leavers
-from piactl.cli.framework.command_run import journal_private_reading
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    progress_line,
-    read_columns,
-    reading,
-    say,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
@@ -27,11 +19,12 @@ from piactl.cli.framework.options import (
     day_option,
     number_option,
 )
+from piactl.cli.framework.output import display, layout_or_default, progress_line, read_columns, say
+from piactl.cli.framework.writing_command import journal_private_reading
 from piactl.directory.store.typed_records import to_json
-from piactl.edits.read_accounts import PERSON_COLUMNS, PRIVATE_MAIL
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
-from piactl.report.nights_text import (
+from piactl.report.forecast_text import (
     LEAVER_COLUMNS,
     change_table,
     day_table,

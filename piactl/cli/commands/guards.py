@@ -10,18 +10,19 @@ from typing import Annotated
 
 import typer
 
-from piactl.ask.ordinary_nights import ordinary_nights
-from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
+from piactl.ask.suggest_guards import NightCounts, ordinary_nights, suggestions
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
     number_option,
     read_date,
 )
-from piactl.core.plan.guard_suggestions import NightCounts, suggestions
+from piactl.cli.framework.output import display, layout_or_default, say
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_input
 from piactl.phrase import Phrase, counted
-from piactl.private_files import refuse_input
 from piactl.report.policy_text import guards_table
 from piactl.trials.rehearse_nights import RehearsalFolder
 

@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
+from piactl.cli.framework.configuration import SYSTEM_CONFIGURATION
+from piactl.cli.framework.output import put, say
 from piactl.cli.framework.start_through_sudo import has_user
 from piactl.cli.framework.terminal import can_ask, confirm
 from piactl.errors import Exit
+from piactl.host.private_files import refuse_output
+from piactl.host.roles_of_caller import SERVICE_USER
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_output
-from piactl.resources import schemas_folder, slapd_folder
-from piactl.roles_of_caller import SERVICE_USER
+from piactl.shipped_files import schemas_folder, slapd_folder
 from piactl.trials.first_configuration import FILES, write_first_files
 
 _NEXT = """\

@@ -13,20 +13,10 @@ from typing import IO, Annotated, Any
 import typer
 
 from piactl.ask.history import find_uid
-from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.account_batch import begin as begin_act
-from piactl.cli.framework.command_run import new_order, run_of
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-    today,
-    writing,
-)
+from piactl.cli.framework.account_command import Manner
+from piactl.cli.framework.account_command import begin as begin_act
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     DryRun,
     Output,
@@ -35,18 +25,20 @@ from piactl.cli.framework.options import (
     Until,
     read_period,
 )
+from piactl.cli.framework.output import layout_or_default, put, say, show_rows
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.keyed_digests import masked
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
+from piactl.host.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
 from piactl.journal.files import closed_chains, newest_lines, unread
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
 from piactl.phrase import counted
-from piactl.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.report.escaping import shown
 from piactl.runs.journal_heads import StoredHeads, recorded_heads
 from piactl.runs.journal_upkeep import (

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
-from piactl.cli.framework.context import put, reading, say, show_rows, this_configuration
+from piactl.cli.framework.account_command import Manner, begin
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import DryRun, Output, Reason
-from piactl.core.edits import ActRefused
-from piactl.edits.batch import carry_out
+from piactl.cli.framework.output import put, say, show_rows
+from piactl.core.acts import ActRefused
+from piactl.edits.carry_out_batch import carry_out
 from piactl.errors import Exit, PiactlError
 from piactl.helpdesk.key_rotation import (
     WHAT,
@@ -20,7 +22,7 @@ from piactl.helpdesk.key_rotation import (
     prepare_reseals,
     refuse_needed,
 )
-from piactl.host_secrets import add_key, drop_key, read_keys
+from piactl.host.secret_files import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
 from piactl.phrase import counted
 from piactl.runs.begin_run import begin_run

@@ -6,17 +6,9 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import EditOptions, Manner, begin
-from piactl.cli.framework.context import (
-    read_columns,
-    reading,
-    say,
-    show_rows,
-    show_views,
-    this_configuration,
-    today,
-    writing,
-)
+from piactl.cli.framework.account_command import EditOptions, Manner, begin
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     ActAsOf,
     AsOf,
@@ -26,11 +18,12 @@ from piactl.cli.framework.options import (
     number_option,
     with_shared_options,
 )
+from piactl.cli.framework.output import read_columns, say, show_rows, show_views
 from piactl.core.model.settings import IdentityName
-from piactl.core.plan.identity_case import CaseAnswer
+from piactl.core.plan.case import CaseAnswer
 from piactl.directory.store.records import read_records
 from piactl.directory.store.state_records import cases_in
-from piactl.edits.case_decisions import (
+from piactl.edits.decide_case import (
     are_one_account,
     case_facts,
     case_view,
@@ -44,7 +37,7 @@ from piactl.edits.case_decisions import (
 )
 from piactl.errors import Exit
 from piactl.phrase import Phrase
-from piactl.report.match_text import case_text
+from piactl.report.case_text import case_text
 
 CASE_COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 

@@ -13,24 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.status import coming_nights, feed_ages, night_view
-from piactl.cli.framework.command_run import (
-    done_code,
-    new_order,
-    put_outcome,
-    refusals_as_json,
-    run_of,
-    say_refused,
-)
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    progress_line,
-    put_text,
-    reading,
-    say,
-    say_again,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -40,28 +24,36 @@ from piactl.cli.framework.options import (
     SometimesReason,
     need_reason,
 )
+from piactl.cli.framework.output import progress_line, put_text, say, say_again
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
+from piactl.cli.framework.writing_command import (
+    done_code,
+    new_order,
+    put_outcome,
+    refusals_as_json,
+    run_of,
+    say_refused,
+)
 from piactl.clock import utc_now
-from piactl.core.plan.plan import HoldCode
+from piactl.core.plan.plan import HoldCode, ReadyPlan
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import read_json
 from piactl.directory.interfaces import Outcome
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
-from piactl.journal import Order
-from piactl.night.housekeeping import move_applied_feeds
-from piactl.night.run_night import RefusedPlan, run_nightly
-from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.merge_feeds import Accepted
-from piactl.planning.ready_plan import ReadyPlan
-from piactl.planning.signed_plan_file import plan_document
-from piactl.private_files import (
+from piactl.host.private_files import (
     refuse_output,
     write_private,
     write_public,
 )
-from piactl.report.establishments import with_names
+from piactl.journal import Order
+from piactl.night.housekeeping import move_applied_feeds
+from piactl.night.run_night import RefusedPlan, run_nightly
+from piactl.phrase import Phrase, counted, joined
+from piactl.planning.merge_feeds import Accepted
+from piactl.planning.signed_plan_file import plan_document
+from piactl.report.establishment_names import with_names
 from piactl.report.metrics import LAST_SUCCESS, metrics_text
 from piactl.report.night_page import night_page
 from piactl.report.plan_text import plan_text

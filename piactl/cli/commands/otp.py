@@ -11,18 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.caller import sudo_service
-from piactl.cli.framework.account_batch import AccountCommand, begin
-from piactl.cli.framework.context import (
-    of_each,
-    put,
-    put_text,
-    reading,
-    say,
-    show_views,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.account_command import AccountCommand, begin
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import (
     CodeOptions,
     DeskOptions,
@@ -32,6 +22,7 @@ from piactl.cli.framework.help_desk import (
     say_person,
     say_whom,
 )
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     Allow,
     AsAdministrator,
@@ -41,14 +32,15 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
+from piactl.cli.framework.output import of_each, put, put_text, say, show_views
 from piactl.cli.framework.terminal import ask_secret, can_ask, interruptible
 from piactl.clock import utc_now
-from piactl.core.edits import ActRefused
+from piactl.core.acts import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
-from piactl.edits.batch import Batch
-from piactl.edits.read_accounts import AccountStore
+from piactl.edits.account_store import AccountStore
+from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
     Enrolment,
@@ -62,9 +54,10 @@ from piactl.helpdesk.device_changes import (
 )
 from piactl.helpdesk.holders_of_devices import DeviceHolder, devices_shown, find_holder
 from piactl.helpdesk.identity_proof import check_code, check_proof, refuse_unprovable, understood_proof
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import refuse_input, refuse_output
 from piactl.otp_secret import drawn
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_output
 from piactl.report.device_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translate
 

@@ -9,17 +9,10 @@ from typing import Annotated
 
 import typer
 
-from piactl.caller import sudo_service
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
-from piactl.cli.framework.context import (
-    put_text,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-    typed_again,
-)
+from piactl.cli.framework.account_command import AccountCommand, IdentityCheck, Manner, begin
+from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.help_desk import DeskOptions, identity_checks, request_approval, say_person
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -27,20 +20,22 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
+from piactl.cli.framework.output import put_text, say, show_rows, typed_again
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import PASSWORD
 from piactl.directory.interfaces import Reader, Writer
-from piactl.edits.batch import Batch
-from piactl.edits.read_accounts import find_entry
+from piactl.edits.account_store import find_entry
+from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
-from piactl.helpdesk.activation import ActivationDelivery, IdentityCheck
+from piactl.helpdesk.activation_passwords import ActivationDelivery
 from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_terms, understood_numen
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_output, refuse_shared_stdout
 from piactl.report.account_text import activation_text
 from piactl.translation import translate
 
@@ -61,7 +56,7 @@ def hand_out(
     rules, identity = configuration.rules(command.order.as_of), command.manner.identity
     guard = command.operation_guard()
     delivery = ActivationDelivery(
-        configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
+        configuration.settings, rules, guard, to, private_mail, first_only=first_only
     )
 
     def show() -> None:
@@ -93,6 +88,7 @@ def hand_out(
         delivery,
         show,
         everywhere=True,
+        check=check,
     )
 
 
@@ -316,7 +312,7 @@ def _identity_check(
     one_time_code_file: str | None,
     instead: Sequence[str],
 ) -> IdentityCheck:
-    """Asks for the proof of identity; it is checked once the directory can be written. `instead` are the
+    """Asks for the proof of identity; it is checked before the operator is asked. `instead` are the
     options of an administrator who goes without."""
     configuration, identity = command.configuration, command.manner.identity
     with reading(configuration, identity) as reader:

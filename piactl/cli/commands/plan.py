@@ -13,23 +13,8 @@ from typing import Annotated, BinaryIO
 import typer
 
 from piactl.cli.commands.account_edit import apply_merge
-from piactl.cli.framework.command_run import (
-    apply_plan,
-    done_code,
-    refusals_as_json,
-    say_next_steps,
-    show_plan,
-    write_plan,
-)
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    reading,
-    say,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AcceptFeed,
     AllChanges,
@@ -47,23 +32,31 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
+from piactl.cli.framework.output import display, layout_or_default, say
+from piactl.cli.framework.writing_command import (
+    apply_plan,
+    done_code,
+    refusals_as_json,
+    say_next_steps,
+    show_plan,
+    write_plan,
+)
 from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
-from piactl.core.plan.plan import Plan
+from piactl.core.plan.plan import Plan, ReadyPlan
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_input, refuse_output, refuse_own_file
+from piactl.host.roles_of_caller import Role, refuse_command
 from piactl.journal import who
 from piactl.phrase import Phrase, counted
-from piactl.planning.inputs.load_feeds import keep_sets, scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.build_plan import build_continuing
+from piactl.planning.load_feeds import keep_sets, scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_in_batches import build_continuing
-from piactl.planning.read_state_between_runs import read_run_state
-from piactl.planning.ready_plan import ReadyPlan
+from piactl.planning.run_state import read_run_state
 from piactl.planning.signed_plan_file import read_plan, sealed
-from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.report.plan_text import impact_rows, impact_table
-from piactl.roles_of_caller import Role, refuse_command
 
 
 def plan(

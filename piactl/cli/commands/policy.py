@@ -9,23 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.ask.granted_services import profile_rows, profile_view, service_rows, service_view
+from piactl.ask.show_policy import profile_rows, profile_view, service_rows, service_view
 from piactl.cli.commands.plan import check_form, show_impact, with_policy
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    FIELDS,
-    display,
-    field_rows,
-    go_on_as,
-    layout_or_default,
-    put_json,
-    reading,
-    say,
-    show_rows,
-    show_views,
-    this_configuration,
-    today,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AllChanges,
     AsOf,
@@ -36,25 +23,35 @@ from piactl.cli.framework.options import (
     PlanOrImpact,
     ShowOutput,
 )
+from piactl.cli.framework.output import (
+    FIELDS,
+    display,
+    field_rows,
+    go_on_as,
+    layout_or_default,
+    put_json,
+    say,
+    show_rows,
+    show_views,
+)
 from piactl.config.read_policy import read_policy
-from piactl.config.read_policy_cases import read_policy_cases
-from piactl.config.register import read_register
+from piactl.config.read_register import read_register
 from piactl.config.strict_yaml import STDIN
-from piactl.core.explain.policy_case import case_problems
-from piactl.core.plan.guards import no_own_guards
+from piactl.core.plan.check_guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition
 from piactl.errors import Exit
+from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.load_feeds import scan_feeds
-from piactl.planning.inputs.merge_feeds import Accepted
+from piactl.planning.load_feeds import scan_feeds
+from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
 from piactl.planning.signed_plan_file import plan_facts
-from piactl.private_files import refuse_input, refuse_missing
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
 from piactl.trials.policy_diff import policy_diff
+from piactl.trials.policy_test import case_problems, read_policy_cases
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",

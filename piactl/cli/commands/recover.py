@@ -8,17 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, ask, begin
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    put_json,
-    put_text,
-    reading,
-    say,
-    this_configuration,
-    writing,
-)
+from piactl.cli.framework.account_command import Manner, ask, begin
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
+from piactl.cli.framework.output import put_json, put_text, say
 from piactl.clock import utc_now
 from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.interfaces import Reader

@@ -12,17 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.commands.plan import with_policy
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    layout_or_default,
-    progress_line,
-    reading,
-    say,
-    show_rows,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Output, read_date
+from piactl.cli.framework.output import display, layout_or_default, progress_line, say, show_rows
 from piactl.cli.framework.terminal import stop_on_signals
 from piactl.clock import utc_now
 from piactl.directory.interfaces import RawEntry
@@ -30,10 +23,10 @@ from piactl.directory.ldif import read_ldif
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.directory_copy import copied_settings, read_copy, read_directory
 from piactl.errors import Exit, UsageError
+from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted, joined
-from piactl.planning.inputs.account_index import ManagedAccounts
-from piactl.private_files import refuse_input, refuse_output
-from piactl.report.nights_text import DIFFERENCE_COLUMNS, nights_table
+from piactl.planning.account_index import ManagedAccounts
+from piactl.report.forecast_text import DIFFERENCE_COLUMNS, nights_table
 from piactl.trials.rehearse_nights import (
     DIRECTORY,
     EMPTY,

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.caller import caller
 from piactl.cli.framework.command_table import COMMANDS
-from piactl.cli.framework.context import put, put_text, say, show_rows
 from piactl.cli.framework.options import Output
+from piactl.cli.framework.output import put, put_text, say, show_rows
 from piactl.cli.framework.start_through_sudo import PROGRAM, groups_of_site
 from piactl.errors import Exit
-from piactl.roles_of_caller import GROUPS, IDENTITIES, SERVICE_USER, Role, held
+from piactl.host.caller import caller
+from piactl.host.roles_of_caller import GROUPS, IDENTITIES, SERVICE_USER, Role, held
 
 COLUMNS = ("role", "yours", "groups", "identities", "commands")
 

@@ -11,22 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from piactl.cli.commands.nightly import page_of_run, read_holds
-from piactl.cli.framework.command_run import new_order, run_of
-from piactl.cli.framework.context import (
-    FIELDS,
-    field_rows,
-    layout_or_default,
-    put,
-    put_text,
-    read_columns,
-    reading,
-    say,
-    show_rows,
-    show_views,
-    this_configuration,
-    today,
-    writing,
-)
+from piactl.cli.framework.configuration import this_configuration, today
+from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     Form,
     Output,
@@ -37,8 +23,20 @@ from piactl.cli.framework.options import (
     need_reason,
     number_option,
 )
+from piactl.cli.framework.output import (
+    FIELDS,
+    field_rows,
+    layout_or_default,
+    put,
+    put_text,
+    read_columns,
+    say,
+    show_rows,
+    show_views,
+)
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
-from piactl.core.plan.feed_quality import FATES
+from piactl.core.plan.feed_counts import FATES
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import Exit, UsageError
 from piactl.phrase import Phrase, counted, joined

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, say
+from piactl.cli.framework.output import put, say
 from piactl.errors import Exit
-from piactl.private_files import refuse_output
+from piactl.host.private_files import refuse_output
 from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 
 Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]

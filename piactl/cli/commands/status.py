@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from piactl.ask.status import status_view
-from piactl.cli.framework.context import (
-    reading,
-    say,
-    show_views,
-    this_configuration,
-)
+from piactl.cli.framework.configuration import this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     AsOf,
     ShowOutput,
 )
+from piactl.cli.framework.output import say, show_views
 from piactl.clock import utc_now
 from piactl.errors import Exit
 from piactl.report.status_text import status_text

@@ -7,39 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, ask, begin
-from piactl.cli.framework.command_run import (
+from piactl.cli.framework.account_command import Manner, ask, begin
+from piactl.cli.framework.configuration import Configuration
+from piactl.cli.framework.open_directory import reading
+from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
+from piactl.cli.framework.output import display, put_json, put_text, say, say_again, typed_again
+from piactl.cli.framework.terminal import StdoutLost
+from piactl.cli.framework.writing_command import (
     run_plan,
     say_broken_guards,
     say_next_steps,
     say_refused,
     write_plan,
 )
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import (
-    display,
-    put_json,
-    put_text,
-    reading,
-    say,
-    say_again,
-    typed_again,
-)
-from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
-from piactl.cli.framework.terminal import StdoutLost
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Outcome
-from piactl.edits.batch import options_allowing, refuse_broken_guards
+from piactl.edits.carry_out_batch import options_allowing, refuse_broken_guards
 from piactl.edits.undo_account import UndoFate
 from piactl.edits.undo_run import Undoing, propose_undo
 from piactl.errors import Exit, UnsafePlan
+from piactl.host.private_files import refuse_output
 from piactl.journal import Order
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import plan_document
-from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 from piactl.runs.apply_plan import Done, refused
 from piactl.runs.hooks import say_sessions_go_on

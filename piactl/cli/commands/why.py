@@ -9,20 +9,21 @@ import typer
 
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import is_of_others, of_each, reading, show_views, this_configuration
+from piactl.cli.framework.configuration import Configuration, this_configuration
+from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
+from piactl.cli.framework.output import is_to_hand_over, of_each, show_views
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Service
 from piactl.directory.store.run_records import find_run, read_runs
-from piactl.edits.read_accounts import find_entry
+from piactl.edits.account_store import find_entry
 from piactl.errors import NotFound, UsageError
 from piactl.journal import LineFilter, who
 from piactl.journal.query import changes
 from piactl.phrase import Phrase
 from piactl.planning.signed_plan_file import read_kept_plan
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
 
 
@@ -82,7 +83,7 @@ def why(
 
     def text_of(view: Mapping[str, Any]) -> str:
         gap = "" if view is views[0] else "\n"
-        return with_names(gap + why_text(view, is_of_others), configuration.register)
+        return with_names(gap + why_text(view, is_to_hand_over), configuration.register)
 
     show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from piactl import __version__
 from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS, asked
-from piactl.cli.framework.context import chosen, use_configured_language
+from piactl.cli.framework.configuration import chosen, use_configured_language
 from piactl.cli.framework.interrupts import reach_the_command
 from piactl.cli.framework.options import read_names
 from piactl.cli.framework.start_through_sudo import refuse_command

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from piactl.roles_of_caller import Role
+from piactl.host.roles_of_caller import Role
 
 _ROOT = (Role.ROOT,)
 _ADMINISTRATOR = (Role.ADMINISTRATOR,)

@@ -14,13 +14,17 @@ from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.command_table import COMMANDS, NOUNS
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import chosen, this_configuration, use_configured_language
+from piactl.cli.framework.configuration import (
+    Configuration,
+    chosen,
+    this_configuration,
+    use_configured_language,
+)
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.core.model.account import State
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
-from piactl.host_secrets import identity_password
+from piactl.host.secret_files import identity_password
 from piactl.translation import translate_word
 
 Suggestion = tuple[str, str]
@@ -54,7 +58,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     target = option or _argument(positional, available)
     if target is None:
         return []
-    suggestions = _fitting(_values(target, _Asked(last, config)), last)
+    suggestions = _fitting(_values(target, _Asked(last)), last)
     return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
@@ -161,14 +165,12 @@ _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
 
 class _Asked(NamedTuple):
-    """A value that is being typed: what is typed of it, and the file after --config."""
+    """A value that is being typed: what is typed of it."""
 
     last: str
-    config: str
 
     @property
     def configuration(self) -> Configuration:
-        chosen.config, chosen.configuration = self.config, None
         refuse_command("completion")
         return this_configuration()
 

@@ -8,24 +8,26 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin
-from piactl.cli.framework.command_run import new_order, run_of
+from piactl.ask.account_views import person_row
+from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import say_text
 from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
+from piactl.cli.framework.output import say_text
 from piactl.cli.framework.terminal import can_ask
+from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.model.account import Account
 from piactl.core.model.settings import IdentityName
 from piactl.directory.interfaces import Reader
-from piactl.edits.read_accounts import AccountStore, find_entry, person_row
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import UsageError
-from piactl.helpdesk.limits import IdentityChecks
+from piactl.helpdesk.attempt_limits import IdentityChecks
 from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room
 from piactl.journal.origin_of_run import known_operator
+from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
-from piactl.report.establishments import with_names
+from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import person_text
 from piactl.runs.begin_run import meet_server
 
@@ -101,7 +103,11 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
         )
     command = begin(manner)
     configuration, order = command.configuration, command.order
-    operator = known_operator(order.actor, TWO)
+    try:
+        operator = known_operator(order.actor, TWO)
+    except UnknownOperator as error:
+        words = Phrase("I cannot do this from here; a colleague calls you back at your school")
+        raise UnknownOperator(Phrase("{error}\nTo say: {words}", error=str(error), words=words)) from None
     return command.decide(
         lambda store: requests_of(configuration, store.reader).prepare(
             store,

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from piactl.cli.framework.configuration import Configuration
-from piactl.cli.framework.context import this_configuration, today
+from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.model.establishment import read_establishment, read_uai
 from piactl.core.plan.change import GUARD_KINDS

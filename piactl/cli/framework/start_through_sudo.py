@@ -9,13 +9,13 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from piactl import caller, roles_of_caller
-from piactl.cli.framework import context
+from piactl.cli.framework import configuration, output
 from piactl.cli.framework.command_table import COMMANDS, WITHOUT_HOST
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, NotPermitted
+from piactl.host import caller, roles_of_caller
+from piactl.host.sudo_rules import SUDOERS, read_sudo_rules
 from piactl.phrase import Phrase, joined
-from piactl.sudo_rules import SUDOERS, read_sudo_rules
 
 PROGRAM = "/usr/bin/piactl"
 _SUDO = "/usr/bin/sudo"
@@ -31,14 +31,14 @@ def work_as_piactl(arguments: Sequence[str]) -> None:
     if not _is_of_host(arguments) or not has_user():
         return
     if os.geteuid() == 0:
-        if context.SYSTEM_CONFIGURATION.exists():
+        if configuration.SYSTEM_CONFIGURATION.exists():
             if "doctor" in arguments:
                 read_sudo_rules(SUDOERS)  # only root may
             caller.become(roles_of_caller.SERVICE_USER)
         return
     asks_for_help = not _HELP.isdisjoint(arguments)  # which everybody may read
     is_piactl = caller.this_user() == roles_of_caller.SERVICE_USER
-    if asks_for_help or is_piactl or os.access(context.SYSTEM_CONFIGURATION, os.R_OK):
+    if asks_for_help or is_piactl or os.access(configuration.SYSTEM_CONFIGURATION, os.R_OK):
         return
     if os.path.exists(_SUDO) and os.path.exists(PROGRAM):  # noqa: PTH110 - a path of text, as execv takes it
         _start_through_sudo(arguments)
@@ -83,7 +83,7 @@ def take_up_roles(words: str) -> None:
 
     Raises UsageError under sudo for a configuration of the caller."""
     roles_of_caller.work_with(None)
-    if context.names_configuration():
+    if configuration.names_configuration():
         return
     person = caller.caller()
     if words.partition(" ")[0] in WITHOUT_HOST and not person.other:
@@ -95,7 +95,7 @@ def take_up_roles(words: str) -> None:
 def _has_configuration() -> bool:
     """Whether there is a configuration of a host; False where this user may not look, and can use nothing."""
     try:
-        return context.is_there(context.SYSTEM_CONFIGURATION)
+        return configuration.is_there(configuration.SYSTEM_CONFIGURATION)
     except ConfigurationInvalid:
         return False
 
@@ -103,7 +103,7 @@ def _has_configuration() -> bool:
 def groups_of_site() -> dict[str, tuple[str, ...]]:
     """The groups that `roles` of the configuration adds; none where it is not valid."""
     try:
-        return dict(context.this_configuration().settings.roles)
+        return dict(configuration.this_configuration().settings.roles)
     except ConfigurationInvalid:
         return {}
 
@@ -114,7 +114,7 @@ def refuse_command(words: str) -> None:
     try:
         roles_of_caller.refuse_command(words, COMMANDS[words].roles)
     except NotPermitted as refused:
-        where, typed = _on_another_host(COMMANDS[words].roles), context.typed_again(())
+        where, typed = _on_another_host(COMMANDS[words].roles), output.typed_again(())
         they = Phrase("They type: {command}", command=typed)
         if where:
             they = Phrase("They type, {where}: {command}", where=where, command=typed)
@@ -125,7 +125,7 @@ def _on_another_host(of_command: Sequence[roles_of_caller.Role]) -> str:
     """Where a command is typed, if this host has not the administrator's identity, as one of the help
     desk."""
     with suppress(ConfigurationInvalid):
-        identities = context.this_configuration().settings.directory.identities
+        identities = configuration.this_configuration().settings.directory.identities
         if roles_of_caller.Role.ADMINISTRATOR in of_command and IdentityName.ADMINISTRATOR not in identities:
             return Phrase("on a host with the identity administrator, such as that of the nights")
     return ""

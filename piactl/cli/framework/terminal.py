@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO, TypeVar
 
-from piactl.caller import sudo_service
 from piactl.errors import Declined, PiactlError, UsageError
-from piactl.host_secrets import read_password
+from piactl.host.caller import sudo_service
+from piactl.host.private_files import refuse_input, refuse_missing
+from piactl.host.secret_files import read_password
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_input, refuse_missing
 from piactl.translation import translate
 
 _ESCAPED = "piactl-escaped"

@@ -12,10 +12,10 @@ from piactl.core.model.account import Account, Right, State, merged_into
 from piactl.core.model.overrides import OverrideKind, override_text, running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
 from piactl.core.model.person import Assignment
+from piactl.core.plan.case import Case
 from piactl.core.plan.drift import Drift, changed_words
-from piactl.core.plan.identity_case import Case
 from piactl.core.rules.career import Career, careers_from
-from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import BY_HAND, Reason, Rule, answer_sentence, right_reason, state_reason
 from piactl.phrase import Phrase

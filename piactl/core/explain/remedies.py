@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date
 
-from piactl.core.edits import Act, ActRefused, Author
-from piactl.core.edits.exceptions import end_exceptions, make_exception
-from piactl.core.edits.states import close, reopen, unlock
+from piactl.core.acts import Act, ActRefused, Author
+from piactl.core.acts.grant_deny import end_exceptions, make_exception
+from piactl.core.acts.lock_close_rename import close, reopen, unlock
 from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running

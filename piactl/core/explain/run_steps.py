@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.guards import Refusal, scope_words
+from piactl.core.plan.check_guards import Refusal, scope_words
 from piactl.core.plan.plan import Hold, HoldCode, Plan
 from piactl.phrase import Phrase, joined
 

@@ -485,8 +485,8 @@ class Settings:
     source that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
     commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
-    which may run for `hook_seconds`. `roles`: Unix groups that have a role (`piactl.roles_of_caller`) besides
-    its own group, by the name of the role.
+    which may run for `hook_seconds`. `roles`: Unix groups that have a role (see `host.roles_of_caller`)
+    besides its own group, by the name of the role.
     `language` is the language of texts for people, "" for the language of the environment."""
 
     version: Version = field(default=1, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from piactl.core.model.policy import MERGE, Approvals
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import SAMPLE
+from piactl.core.plan.check_guards import SAMPLE
 from piactl.core.plan.plan import Plan
 from piactl.phrase import Phrase
 

@@ -55,7 +55,7 @@ GUARD_KINDS = (
     *WINDOW.values(),
     *(kind for kinds in OPERATIONS.values() for kind in kinds),
 )
-"""The kinds of guard, which `guards` explains: what policies limit and `--allow` names."""
+"""The kinds of guard, which `check_guards` explains: what policies limit and `--allow` names."""
 
 Belongings = frozenset[tuple[str, str]]
 """Pairs of "profile" or "service" and a name of the policy."""
@@ -80,7 +80,7 @@ LAYOUT = "layout"
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
     differs although no assignment is new (`other`): establishment, function, details, end, name (see
-    `diff.other_values`). `sources` are the sources of its assignments, `posts` its new assignments. `given`
+    `other_values`). `sources` are the sources of its assignments, `posts` its new assignments. `given`
     and `taken` are the holdings (see Holding) that it gains and loses."""
 
     gains: Belongings = frozenset()

@@ -1,4 +1,4 @@
-"""A plan: the changes of one run, bound to its inputs."""
+"""A plan: the changes of one run, bound to its inputs; and a plan with its writes, ready to run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from piactl.core.plan.change import Change
+from piactl.core.plan.check_feed_limits import FeedFacts
+from piactl.core.plan.check_guards import Impact, Refusal, Totals
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.feed_limits import FeedFacts
-from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import Impact, Refusal, Totals
+from piactl.core.plan.feed_counts import FeedCounts
 from piactl.core.plan.state_between_runs import LastRun
-from piactl.core.rules.desired import Rules
+from piactl.core.plan.write import Write
+from piactl.core.rules.desired_account import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,34 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     remarks: tuple[str, ...] = ()
     cases: Mapping[str, int] = field(default_factory=dict)
-    """The numbers of open cases after the run (see `identity_case.case_counts`)."""
-    quality: tuple[FeedQuality, ...] = ()
+    """The numbers of open cases after the run (see `case.case_counts`)."""
+    quality: tuple[FeedCounts, ...] = ()
     """What the run makes of each of its feeds."""
     archivals: tuple[DueArchival, ...] = ()
     counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """The accounts that each kind of guard counts, and the number of all accounts; not in the JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPlan:
+    """A plan with its writes, just made or read from a file.
+
+    `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
+    record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
+    and `signature` are "" until `signed_plan_file.sealed`. `made_by` are the people behind the plan, as the
+    kernel and sudo name them.
+    """
+
+    plan: Plan
+    writes: Rows[Write]
+    records: tuple[Write, ...]
+    last: LastRun | None
+    undo: Mapping[str, Any] | None = None
+    fingerprint: str = ""
+    made_by: tuple[str, ...] = ()
+    signature: str = ""
+
+    @property
+    def undoes(self) -> str:
+        """The run that this plan undoes, "" for any other plan."""
+        return str(self.undo["run"]) if self.undo else ""

@@ -13,10 +13,10 @@ from itertools import chain
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord, comparable
-from piactl.core.plan.guards import Census
-from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
+from piactl.core.plan.case import Case
+from piactl.core.plan.check_feed_limits import PartRecord, SourceRecord, comparable
+from piactl.core.plan.check_guards import Census
+from piactl.core.plan.recent_losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant
@@ -180,7 +180,7 @@ class SourceMemory:
 
     `applied` are the digests of the last hundred feeds, the latest last: such a feed is older than the last
     one, whatever its date. `undone` are the digests of feeds whose run was undone: they would repeat it.
-    `deviations` are by matricule (see planning.inputs.disagreements). `again` are the digests of feeds
+    `deviations` are by matricule (see planning.resolve_disagreements). `again` are the digests of feeds
     whose runs the directory lost: they may be applied once more, whatever their date. `parts` are by kind
     (see FeedFacts), the one that was applied last at the end. `rejected` are the matricules of people without
     an account whose rows the last full feed had, and a night rejected.

@@ -9,7 +9,7 @@ from piactl.core.model.account import NUMBER, Account, State, amended
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.naming.names import TakenNames, has_base, initial_uid
 from piactl.core.naming.posix_numbers import Numbers
-from piactl.core.rules.desired import Desired, local_of, with_posix
+from piactl.core.rules.desired_account import Desired, local_of, with_posix
 
 
 class Claim(NamedTuple):

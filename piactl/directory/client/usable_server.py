@@ -30,7 +30,7 @@ _ONE_SERVER = (
 
 _FIRST_SERVER = (
     "\nOnly the first server of directory.servers is written to. If it is lost for long, name another first:"
-    "\ndocs/administration.md, Several servers"
+    "\ndocs/hosts.md, Several servers"
 )
 
 

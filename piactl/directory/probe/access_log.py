@@ -16,7 +16,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.phrase import Phrase
 
 _READ = (

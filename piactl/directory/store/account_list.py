@@ -15,11 +15,11 @@ from typing import NamedTuple
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import name_digest
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import local_of
+from piactl.core.rules.desired_account import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.records import (
     DATA,
     LISTS,

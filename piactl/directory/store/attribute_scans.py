@@ -13,7 +13,7 @@ from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.messages import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.interfaces import Reader, search_each
-from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES, account_filters
+from piactl.directory.store.account_entries import IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state import instant
@@ -58,13 +58,16 @@ def read_numbers(
                 yield int(text), owner
 
 
-def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str) -> Iterator[str]:
-    """The uids of accounts that begin with `prefix`."""
-    uid = encoding.name("uid")
-    for raw in reader.search(
-        settings.accounts, filters.all_of(IN_ACCOUNTS, filters.begins(uid, prefix)), [uid]
-    ):
-        yield raw.text(uid)
+def read_nearby(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str
+) -> Iterator[tuple[str, str]]:
+    """(name, uid) of the uids that begin with `prefix`, and of the addresses of these accounts and of others
+    that begin so; of an address what stands before the @."""
+    uid, mail = encoding.name("uid"), encoding.name("mail")
+    begins = filters.any_of(filters.begins(uid, prefix), filters.begins(mail, prefix))
+    for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, begins), [uid, mail]):
+        yield raw.text(uid), raw.text(uid)
+        yield from ((address.partition("@")[0].lower(), raw.text(uid)) for address in raw.texts(mail))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change
+from piactl.directory.store.account_entries import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.foreign_changes import ANY_DEVICE
+from piactl.directory.store.find_drift import ANY_DEVICE
 from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,

@@ -15,7 +15,7 @@ from piactl.directory.dn import child, naming_values, normal_dn, parted, under
 from piactl.directory.filters import ANY_ENTRY
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.ldif import ldif_entry
-from piactl.directory.store.accounts import UUID
+from piactl.directory.store.account_entries import UUID
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, MADE, Encoding
 from piactl.directory.store.records import DATA, DUE, FOLDERS, RECORD_CLASS, SOURCES, WAITING, Places
 

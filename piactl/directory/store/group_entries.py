@@ -16,7 +16,7 @@ from piactl.core.rules.groups_of_policy import ANYWHERE, Group
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, differences
+from piactl.directory.store.account_entries import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 
 GROUP_CLASS, LISTING_CLASS = "groupOfURLs", "groupOfNames"

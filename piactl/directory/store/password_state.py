@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piactl.core.credentials.credentials import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
+from piactl.core.credentials.credential_state import NEVER_VALID, Credentials, DeviceStatus, PasswordPolicy
 from piactl.core.credentials.passwords import ActivationPassword
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
@@ -26,7 +26,7 @@ from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, WriteResult, write_one
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.phrase import Phrase
 
 _FOR_GOOD = "000001010000Z"

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypedDict
 
 from piactl.core.journal_line import current_outcome
-from piactl.core.plan.feed_quality import FeedQuality
+from piactl.core.plan.feed_counts import FeedCounts
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer, write_one
@@ -98,7 +98,7 @@ class _Facts(_Run, total=False):
     allowed: Mapping[str, int] | None
     feeds: tuple[_Feed, ...]
     problems: tuple[_Problem, ...]
-    quality: tuple[FeedQuality, ...]
+    quality: tuple[FeedCounts, ...]
     counted: Mapping[str, tuple[int, int]]
     journal: _Head | None
     alone: _Alone | None
@@ -141,9 +141,9 @@ def author_of_run(r: Record) -> str:
     return str(r.get("author") or r.get("sudo_user") or r.get("user") or "somebody")
 
 
-def qualities_of(r: Record) -> tuple[FeedQuality, ...]:
+def qualities_of(r: Record) -> tuple[FeedCounts, ...]:
     """The qualities of the feeds of a run; none in records of older versions and of runs without feeds."""
-    return tuple(from_json(tuple[FeedQuality, ...], r.get("quality", [])))
+    return tuple(from_json(tuple[FeedCounts, ...], r.get("quality", [])))
 
 
 def read_runs(

@@ -12,10 +12,10 @@ from piactl.core.plan.write import Write
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, Unreadable, entry_of
+from piactl.directory.store.account_entries import IN_ACCOUNTS, Entry, Unreadable, entry_of
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.devices import raw_delete
-from piactl.directory.store.foreign_changes import (
+from piactl.directory.store.find_drift import (
     ANY_DEVICE,
     DEVICE_CLASS,
     foreign_devices,

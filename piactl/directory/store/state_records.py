@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import Assignment, Person
+from piactl.core.plan.case import Case
 from piactl.core.plan.change import Holding
-from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
-from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import Taken
+from piactl.core.plan.check_feed_limits import PartRecord, PastFeed, SourceRecord
+from piactl.core.plan.recent_losses import Taken
 from piactl.core.plan.state_between_runs import (
     LastRun,
     Memory,
@@ -23,7 +23,7 @@ from piactl.core.plan.state_between_runs import (
     Waiting,
 )
 from piactl.core.plan.write import Write
-from piactl.core.rules.desired import address_problem
+from piactl.core.rules.desired_account import address_problem
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.text import iso
 from piactl.directory import filters

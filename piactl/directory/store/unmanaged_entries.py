@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from piactl.core.model.account import Account
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.adoptable import Incumbent, harmless
+from piactl.core.plan.adoption_rules import Incumbent, harmless
 from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
 from piactl.directory.interfaces import RawEntry, Reader
-from piactl.directory.store.accounts import (
+from piactl.directory.store.account_entries import (
     IN_ACCOUNTS,
     Entry,
     account_dn,

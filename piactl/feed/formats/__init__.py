@@ -1,1 +1,1 @@
-"""The formats of feeds. `registry` lists them: a new format is a module here and a line there."""
+"""The formats of feeds. `all_formats` lists them: a new format is a module here and a line there."""

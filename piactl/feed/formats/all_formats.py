@@ -2,7 +2,7 @@
 
 A format turns the files of a source into such rows, in a private file without a name. Everything else
 (columns, rejections, limits, chunks) is the same for every format. A new format is a module or a folder here
-with a function like `aaf.rows.write_aaf`, and a line in `formats`.
+with a function like `aaf.rows_of_set.write_aaf`, and a line in `formats`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
 from piactl.feed.formats.aaf.rows_of_set import write_aaf
+from piactl.feed.formats.canonical_rows import DATED, STARTED, OpenFeed, RowWriter
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
-from piactl.feed.formats.rows import DATED, STARTED, OpenFeed, RowWriter
 from piactl.feed.formats.set_files import SetFiles, digest_of, open_set, state_of
 from piactl.feed.formats.sts import write_sts
 from piactl.phrase import Phrase

@@ -15,9 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
-from piactl.core.plan.feed_limits import DeltaBasis
+from piactl.core.plan.check_feed_limits import DeltaBasis
 from piactl.core.text import read_json
-from piactl.private_files import make_private_folder, write_private
+from piactl.host.private_files import make_private_folder, write_private
 
 FOLDER = "sets"
 _GENERATIONS = 4

@@ -28,8 +28,8 @@ from piactl.core.model.settings import SourceLimits
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet
+from piactl.host.private_files import refuse_own_file
 from piactl.phrase import Phrase
-from piactl.private_files import refuse_own_file
 
 SUFFIX = ".md5"
 _BLOCK = 1 << 20

@@ -12,7 +12,7 @@ from lxml import etree
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.feed.formats.rows import RowWriter, file_order
+from piactl.feed.formats.canonical_rows import RowWriter, file_order
 from piactl.feed.formats.safe_xml import SafeEvents, checked_root, line_of, text_of, xml_refused
 from piactl.feed.formats.set_files import SetFiles
 from piactl.feed.value_checks import DOUBLED_IN_FILE

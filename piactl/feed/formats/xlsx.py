@@ -14,7 +14,7 @@ from typing import cast
 
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.error_codes import refused
-from piactl.feed.formats.rows import OpenFeed
+from piactl.feed.formats.canonical_rows import OpenFeed
 from piactl.feed.formats.set_files import digest_of
 from piactl.workbooks import NotReadable, rows_of_workbook
 

@@ -167,7 +167,7 @@ def test_every_write_is_journalled_if_the_file_size_is_limited(world: World, roo
 @pytest.mark.parametrize("call", ["write", "fsync", "pwrite64", "fdatasync"])
 def test_every_write_is_journalled_whichever_call_on_the_journal_fails(world: World, call: str) -> None:
     """ENOSPC or EIO strikes at each system call of that name on the journal and its head file."""
-    need_strace()
+    need_strace(of_paths=True)
     error = "ENOSPC" if call in ("write", "pwrite64") else "EIO"
     fired = 0
     for number in range(1, 40):

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import DeltaBasis
+from piactl.core.plan.check_feed_limits import DeltaBasis
 from piactl.errors import FeedRefused
 from piactl.feed.formats.aaf.forms import (
     AafRequest,
@@ -21,8 +21,8 @@ from piactl.feed.formats.aaf.forms import (
     record_of,
 )
 from piactl.feed.formats.aaf.forms import first as first_of
+from piactl.feed.formats.canonical_rows import RowWriter, file_order
 from piactl.feed.formats.kept_sets import KeptSet
-from piactl.feed.formats.rows import RowWriter, file_order
 from piactl.feed.formats.safe_xml import xml_refused
 from piactl.feed.formats.set_files import SetFiles
 from piactl.feed.value_checks import DOUBLED, UNKNOWN
