@@ -31,6 +31,8 @@ from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
     RunOutput,
+    number_option,
+    word_option,
 )
 from piactl.cli.framework.output import (
     display,
@@ -206,10 +208,10 @@ class ScoreRows(StrEnum):
 def score(
     folder: RehearsalDir = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
-    months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
+    months: Annotated[int, number_option("--months", "N", "How far to look back.", 1)] = 3,
     by: Annotated[
         ScoreRows | None,
-        typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows."),
+        word_option("--by", ScoreRows, "Show only these rows."),
     ] = None,
     as_of: AsOf = None,
     output: Output = None,
