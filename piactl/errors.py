@@ -83,6 +83,11 @@ class ConfigurationInvalid(PiactlError):
         return cls([Mistake(str(file), line, column, message)])
 
 
+def system_words(error: OSError) -> Phrase:
+    """What the system says of an error: a word of the catalogue, if it is a usual one."""
+    return Phrase(error.strerror or type(error).__name__)
+
+
 class Declined(PiactlError):
     """The user answered no to a confirmation question; nothing was changed."""
 
@@ -95,7 +100,7 @@ class Interrupted(PiactlError):
     exit_code = Exit.INTERRUPTED
 
     def __init__(self, changed: str = "") -> None:
-        super().__init__(f"interrupted; {changed}" if changed else "interrupted")
+        super().__init__(joined([Phrase("interrupted"), *filter(None, [changed])]))
 
 
 class UsageError(PiactlError):

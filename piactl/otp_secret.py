@@ -38,6 +38,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD
 from piactl.core.model.keyed_digests import DigestKeys, digest_key_id
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 _NONCE = 12
 _PURPOSE = b"piactl: seal of one-time-code secrets, 1"
@@ -57,20 +58,29 @@ def sealed(secret: OtpSecret, keys: DigestKeys, uid: str, device: str) -> bytes:
 
 def unsealed(copy: bytes, keys: DigestKeys, uid: str, device: str) -> OtpSecret:
     """The secret in a copy. Raises SealBroken, which says which key is missing."""
-    where = f"device {device} of {uid}"
+    where = Phrase("device {device} of {uid}", device=device, uid=uid)
     key = digest_key_id(copy[:64].decode("latin-1"))
     if key not in keys.keys:
         raise SealBroken(
-            f"{where}: its secret is sealed with key {key or '(none)'}, which this host's key file does not "
-            "have.\nCopy the key file from the host that has it; see: piactl key list"
+            Phrase(
+                "{where}: its secret is sealed with key {value}, which this host's key file does not "
+                "have.\n"
+                "Copy the key file from the host that has it; see: piactl key list",
+                where=where,
+                value=key or "(none)",
+            )
         )
     box = copy[len(key) + 2 :]
     try:
         raw = _cipher(keys.keys[key]).decrypt(box[:_NONCE], box[_NONCE:], _place(uid, device))
     except (InvalidTag, ValueError):
         raise SealBroken(
-            f"{where}: the sealed copy of its secret was changed, or belongs to another device.\n"
-            f"Enrol a new device: piactl otp enroll {uid}"
+            Phrase(
+                "{where}: the sealed copy of its secret was changed, or belongs to another device.\n"
+                "Enrol a new device: piactl otp enroll {uid}",
+                where=where,
+                uid=uid,
+            )
         ) from None
     return OtpSecret(raw)
 

@@ -8,10 +8,14 @@ prints never changes. The catalogue is piactl/locale/fr/LC_MESSAGES/piactl.po; p
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
+from datetime import date
 from functools import lru_cache
 from gettext import GNUTranslations, translation
 from importlib.resources import files
 
+from piactl.core.text import search_words
 from piactl.phrase import Phrase
 
 _used = "en"
@@ -40,13 +44,39 @@ def _french() -> GNUTranslations:
 
 
 def translate(text: str) -> str:
-    """A Phrase in the language of the process. Other text stays as it is."""
-    return in_french(text) if _used == "fr" and isinstance(text, Phrase) else text
+    """A Phrase, a day or an instant in the language of the process. Other text stays as it is."""
+    if _used != "fr":
+        return text
+    return in_french(text) if isinstance(text, Phrase) else str(_french_value(text))
 
 
 def translate_word(text: str) -> str:
     """A heading of a table or a code in a cell (`active`, `yes`), in the language of the process."""
     return in_french(text) if _used == "fr" else text
+
+
+def read_word(text: str, words: Iterable[str]) -> str:
+    """The one of `words` that somebody typed: itself, or in French, as tables show it, whatever its case,
+    accents and hyphens. A text that means none of them, or two, stays as it is."""
+    words = [*words]
+    plain = search_words(text)
+    meant = [word for word in words if search_words(in_french(word)) == plain]
+    return meant[0] if text not in words and len(meant) == 1 else text
+
+
+_TIME = r"[ T](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(\+00:00|Z)?"
+_DAY = re.compile(rf"(\d{{4}})-(\d\d)-(\d\d)(?:{_TIME})?")
+
+
+def _french_value(value: object) -> object:
+    """A value of a sentence: `31/12/2026` for a day, `31/12/2026 09:30:00 UTC` for an instant."""
+    if isinstance(value, Phrase):
+        return in_french(value)
+    match = _DAY.fullmatch(str(value)) if isinstance(value, str | date) else None
+    if match is None:
+        return value
+    year, month, day, time, utc = match.groups()
+    return f"{day}/{month}/{year}" + (f" {time}" if time else "") + (" UTC" if utc else "")
 
 
 def in_french(text: str) -> str:
@@ -57,7 +87,7 @@ def in_french(text: str) -> str:
         return text
     if phrase.plural:
         return _french().ngettext(phrase.form, phrase.plural, phrase.number)
-    values = {name: in_french(v) if isinstance(v, Phrase) else v for name, v in phrase.values.items()}
+    values = {name: _french_value(value) for name, value in phrase.values.items()}
     form = _french().gettext(phrase.form)
     if form == phrase.form:  # it may be the singular of a noun
         form = _french().ngettext(form, form, 1)

@@ -6,9 +6,24 @@ from typing import Any
 
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
-from piactl.core.text import facts_of
+from piactl.core.text import facts_of, search_words
 from piactl.errors import NotFound
 from piactl.phrase import Phrase
+
+
+def read_service(policy: Policy, text: str) -> str:
+    """The name of the service that somebody typed by its name or label, whatever case, accents and hyphens
+    (`I-Prof`). A text that means none, or two, stays as it is."""
+
+    def plain(words: str) -> str:
+        return "".join(search_words(words))
+
+    meant = [
+        name
+        for name, service in policy.services.items()
+        if plain(text) in (plain(name), plain(service.label), plain(service.label.partition("(")[0]))
+    ]
+    return meant[0] if text not in policy.services and len(meant) == 1 else text
 
 
 def service_rows(policy: Policy) -> list[dict[str, Any]]:
@@ -23,6 +38,7 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
 
     Raises NotFound with the nearest name if the policy has no such service.
     """
+    name = read_service(policy, name)
     service = policy.services.get(name)
     if service is None:
         raise NotFound(

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from piactl.phrase import Phrase
+
 _PR_SET_DUMPABLE = 4
 _FILES = 256
 
@@ -164,8 +166,8 @@ def _forbidden(error: PermissionError) -> str:
     """The message for a file that this user may not use."""
     from piactl.host.private_files import may_not
 
-    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
-    return f"{path}: {may_not(path, 'use')}"
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "-"
+    return Phrase("{name}: {text}", name=path, text=may_not(path, "use"))
 
 
 def _bug(error: Exception) -> str:
@@ -176,7 +178,9 @@ def _bug(error: Exception) -> str:
         code = trace.tb_frame.f_code
         places.append(f"{code.co_filename.rpartition('piactl/')[2]}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return (
-        f"this is a bug in piactl ({type(error).__name__} at {' > '.join(places[-4:])}).\n"
-        "Please report it with the command and this line; nothing of it holds personal data."
+    return Phrase(
+        "this is a bug in piactl ({name} at {names}).\n"
+        "Please report it with the command and this line; nothing of it holds personal data.",
+        name=type(error).__name__,
+        names=" > ".join(places[-4:]),
     )

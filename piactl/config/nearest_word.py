@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rapidfuzz import fuzz, process
 
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 _NEAR_ENOUGH = 55
 _MOST_LISTED = 16
@@ -20,12 +20,14 @@ def nearest(word: str, valid: Iterable[str], enough: float = _NEAR_ENOUGH) -> st
 
 
 def hint(word: str, valid: Iterable[str]) -> str:
-    """`did you mean X?`, a list of the valid words if none is close, or `none is defined`."""
+    """`did you mean X?`, a list of the valid words if none is close, or `none is defined`.
+    Words that are Phrases are printed in the language of people."""
     words = sorted(set(valid))
     if not words:
         return Phrase("none is defined")
     meant = nearest(word, words)
     if meant is not None:
         return Phrase("did you mean {word}?", word=meant)
-    listed = ", ".join([*words[:_MOST_LISTED], *(["..."] if len(words) > _MOST_LISTED else [])])
+    rest = ["..."] if len(words) > _MOST_LISTED else []
+    listed = joined([*words[:_MOST_LISTED], *rest], "{first}, {second}")
     return Phrase("valid values: {words}", words=listed)

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from piactl.core.text import read_json
+from piactl.phrase import Phrase
 
 MAX_LINE = 4 * 1024 * 1024
 """The maximum length of a line in bytes."""
@@ -127,7 +128,13 @@ def sealed(body: Mapping[str, object], after: Head) -> tuple[bytes, Head]:
     digest = hashlib.sha256(text).hexdigest()
     line = text[:-1] + b',"hash":"' + digest.encode("ascii") + b'"}\n'
     if len(line) > MAX_LINE:
-        raise LineTooLong(f"a journal line of {len(line)} bytes is longer than {MAX_LINE}")
+        raise LineTooLong(
+            Phrase(
+                "a journal line of {number} bytes is longer than {max_line}",
+                number=len(line),
+                max_line=MAX_LINE,
+            )
+        )
     return line, Head(after.seq + 1, digest)
 
 
@@ -137,13 +144,13 @@ def parsed(raw: bytes) -> JournalLine:
     try:
         fields = read_json(raw.decode("ascii"))
     except (ValueError, RecursionError):
-        raise BrokenLine("is not JSON", torn=True) from None
+        raise BrokenLine(Phrase("is not JSON"), torn=True) from None
     if not isinstance(fields, dict):
-        raise BrokenLine("is not a JSON object", torn=False)
+        raise BrokenLine(Phrase("is not a JSON object"), torn=False)
     seq = fields.pop("seq", None)
     texts = {name: fields.pop(name, None) for name in ("time", "type", "run", "prev", "hash")}
     if type(seq) is not int or not all(isinstance(text, str) for text in texts.values()):
-        raise BrokenLine("lacks seq, time, type, run, prev or hash", torn=False)
+        raise BrokenLine(Phrase("lacks seq, time, type, run, prev or hash"), torn=False)
     return JournalLine(seq=seq, fields=fields, **texts)
 
 
@@ -152,8 +159,8 @@ def ended(raw: bytes) -> bytes:
     if raw.endswith(b"\n"):
         return raw
     if len(raw) > MAX_LINE:
-        raise BrokenLine(f"is longer than {MAX_LINE} bytes", torn=False)
-    raise BrokenLine("has no end", torn=True)
+        raise BrokenLine(Phrase("is longer than {max_line} bytes", max_line=MAX_LINE), torn=False)
+    raise BrokenLine(Phrase("has no end"), torn=True)
 
 
 def proved(raw: bytes) -> JournalLine:
@@ -162,14 +169,14 @@ def proved(raw: bytes) -> JournalLine:
     line = parsed(raw)  # the check of the canonical form below also finds duplicate keys
     tail = _TAIL.search(raw)
     if tail is None or not _HASH.fullmatch(line.prev):
-        raise BrokenLine("was edited: it does not end in its hash", torn=False)
+        raise BrokenLine(Phrase("was edited: it does not end in its hash"), torn=False)
     text = raw[: tail.start()] + b"}"
     if hashlib.sha256(text).hexdigest() != line.hash:
-        raise BrokenLine("was edited: its hash is not that of its content", torn=False)
+        raise BrokenLine(Phrase("was edited: its hash is not that of its content"), torn=False)
     own = {"seq": line.seq, "time": line.time, "type": line.type, "run": line.run, "prev": line.prev}
     content = {**line.fields, **own}
     if _encode(content).encode("ascii") != text:
-        raise BrokenLine("was edited: it is not in canonical form", torn=False)
+        raise BrokenLine(Phrase("was edited: it is not in canonical form"), torn=False)
     return line
 
 
@@ -177,12 +184,18 @@ def gap(after: Head, line: JournalLine) -> str:
     """Why `line` cannot follow `after`, or "" if it does."""
     due = after.seq + 1
     if line.seq > due:
-        missing = f"line {due} is" if line.seq == due + 1 else f"lines {due} to {line.seq - 1} are"
-        return f"has number {line.seq} where {due} is due: {missing} missing before it"
+        facts = {"seq": line.seq, "due": due, "last": line.seq - 1}
+        if line.seq == due + 1:
+            return Phrase("has number {seq} where {due} is due: line {due} is missing before it", **facts)
+        return Phrase(
+            "has number {seq} where {due} is due: lines {due} to {last} are missing before it", **facts
+        )
     if line.seq < due:
-        return f"has number {line.seq} where {due} is due: it is repeated, or out of order"
+        return Phrase(
+            "has number {seq} where {due} is due: it is repeated, or out of order", seq=line.seq, due=due
+        )
     if line.prev != after.hash:
-        return f"does not follow line {after.seq}: one of the two was replaced"
+        return Phrase("does not follow line {seq}: one of the two was replaced", seq=after.seq)
     return ""
 
 

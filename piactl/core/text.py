@@ -28,18 +28,12 @@ def percent(share: float) -> Phrase:
     return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
 
 
-def day_words(day: date | str) -> Phrase:
-    """A day as people write it: `2026-09-01`, in French `01/09/2026`."""
-    year, month, number = str(day).split("-")
-    return Phrase("{year}-{month}-{day}", year=year, month=month, day=number)
-
-
 def instant_words(instant: str, timezone: str) -> Phrase:
     """An instant in ISO form as people write it: day, time and time zone."""
     local = datetime.fromisoformat(instant).astimezone(ZoneInfo(timezone))
     return Phrase(
         "{day} {hour}:{minute} ({zone})",
-        day=day_words(local.date()),
+        day=local.date(),
         hour=f"{local:%H}",
         minute=f"{local:%M}",
         zone=timezone,
@@ -51,6 +45,11 @@ def from_to(first: date, last: date | None) -> Phrase:
     if last is None:
         return Phrase("from {first}", first=first)
     return Phrase("from {first} to {last}", first=first, last=last)
+
+
+def listed_words(words: Iterable[str]) -> str:
+    """Words of programs in a list: each is translated where the list is printed."""
+    return joined(map(Phrase, words), "{first}, {second}")
 
 
 def iso(day: date | None) -> str | None:
@@ -84,7 +83,7 @@ def utc_instant(text: str) -> datetime:
 def condition(when: Mapping[str, Iterable[str]]) -> str:
     """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
     conditions = (
-        Phrase("{name} {values}", name=name, values=joined(sorted(values), "{first} or {second}"))
+        Phrase("{name} {values}", name=Phrase(name), values=joined(sorted(values), "{first} or {second}"))
         for name, values in when.items()
     )
     return joined(conditions, "{first}, {second}") or Phrase("every assignment")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from piactl.phrase import Phrase
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z|\d+(\.\d+)*\Z")
 _SPECIAL = frozenset('"+,;<>\\=')
 _PLAIN = re.compile(r"[A-Za-z0-9.@_-]+\Z")
@@ -26,7 +28,7 @@ def child(base: str, attribute: str, value: str) -> str:
     Raises ValueError for an empty value, which cannot name an entry, and if `attribute` is not a name.
     """
     if not _NAME.match(attribute):
-        raise ValueError(f"not the name of an attribute: {attribute!r}")
+        raise ValueError(Phrase("not the name of an attribute: {attribute}", attribute=repr(attribute)))
     part = f"{attribute}={_escaped(value)}"
     return f"{part},{base}" if base else part
 
@@ -117,7 +119,7 @@ def _pair(pair: str, dn: str) -> tuple[str, str]:
     name, sign, value = pair.partition("=")
     name = name.strip().lower()
     if not sign or not _NAME.match(name):
-        raise ValueError(f"not a distinguished name: {dn!r}")
+        raise ValueError(Phrase("not a distinguished name: {dn}", dn=repr(dn)))
     text = re.sub(" +", " ", _plain(value).strip(" ")).casefold()
     return name, _escaped(text) if text else "\\20"
 

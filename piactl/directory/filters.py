@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from piactl.phrase import Phrase
+
 _NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)*)(?:;[A-Za-z0-9-]+)*\Z")
 _HARMLESS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@:")
 _ESCAPED = [chr(byte) if byte in _HARMLESS else f"\\{byte:02x}" for byte in range(256)]
@@ -75,7 +77,7 @@ def escaped(value: str | bytes) -> str:
 
 def _name(attribute: str) -> str:
     if not _NAME.match(attribute):
-        raise ValueError(f"not the name of an attribute: {attribute!r}")
+        raise ValueError(Phrase("not the name of an attribute: {attribute}", attribute=repr(attribute)))
     return attribute
 
 

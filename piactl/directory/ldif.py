@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from piactl.directory.interfaces import RawEntry
-from piactl.errors import UsageError
+from piactl.errors import UsageError, system_words
+from piactl.phrase import Phrase
 
 _SAFE = re.compile(rb"(?:[!-9;=-~](?:[ -~]*[!-~])?)?\Z")
 """Printable ASCII that neither begins with a blank, a colon or `<` nor ends with a blank."""
@@ -48,7 +49,13 @@ def read_ldif(path: Path) -> Iterator[RawEntry]:
         elif not dn and name in ("version", "search", "result"):
             continue
         elif not dn or name in ("changetype", "dn"):
-            raise UsageError(f"{path}:{number}: an entry begins with `dn:`, and changes are not read")
+            raise UsageError(
+                Phrase(
+                    "{path}:{number}: an entry begins with `dn:`, and changes are not read",
+                    path=path,
+                    number=number,
+                )
+            )
         else:
             values.setdefault(name, []).append(value)
 
@@ -68,7 +75,9 @@ def _logical_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield first_number, logical_line
                 logical_line, first_number = line, number
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UsageError(
+            Phrase("{path}: cannot be read ({strerror})", path=path, strerror=system_words(error))
+        ) from None
     if first_number and logical_line and not logical_line.startswith(b"#"):
         yield first_number, logical_line
     yield first_number, b""
@@ -83,5 +92,7 @@ def _read_line(path: Path, number: int, line: bytes) -> tuple[str, bytes]:
     except ValueError:
         sign = b""
     if not sign or not name or rest.startswith(b"<"):
-        raise UsageError(f"{path}:{number}: not a line of LDIF with a value in the file")
+        raise UsageError(
+            Phrase("{path}:{number}: not a line of LDIF with a value in the file", path=path, number=number)
+        )
     return text, rest.lstrip(b" ")

@@ -12,6 +12,7 @@ from piactl.directory.probe.trial_requests import ServerUnusable, accepts_bind
 from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.errors import SecretUnusable
 from piactl.host.secret_files import read_password
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,13 @@ class CanaryResult:
     answer: str
 
     def __str__(self) -> str:
-        return f"{self.canary.name} ({self.canary.account}) at {self.server}: {self.answer}"
+        return Phrase(
+            "{name} ({account}) at {server}: {answer}",
+            name=self.canary.name,
+            account=self.canary.account,
+            server=self.server,
+            answer=self.answer,
+        )
 
 
 def try_canaries(reader: Reader, settings: Settings) -> Iterator[CanaryResult]:
@@ -36,9 +43,11 @@ def try_canaries(reader: Reader, settings: Settings) -> Iterator[CanaryResult]:
         entry = next(iter(list(reader.search(directory.accounts, query, ["pwdChangedTime"]))), None)
         for server in directory.servers:
             if entry is None:
-                yield CanaryResult(canary, server, None, "there is no such account")
+                yield CanaryResult(canary, server, None, Phrase("there is no such account"))
             elif not entry.values.get("pwdChangedTime"):
-                yield CanaryResult(canary, server, None, "it has no password, so a refusal proves nothing")
+                yield CanaryResult(
+                    canary, server, None, Phrase("it has no password, so a refusal proves nothing")
+                )
             else:
                 yield _tried(canary, server, settings, entry.dn)
 
@@ -50,4 +59,9 @@ def _tried(canary: Canary, server: str, settings: Settings, dn: str) -> CanaryRe
         )
     except (ServerUnusable, SecretUnusable) as why:
         return CanaryResult(canary, server, None, str(why))
-    return CanaryResult(canary, server, let_in, "it was let in" if let_in else f"refused: {answer}")
+    return CanaryResult(
+        canary,
+        server,
+        let_in,
+        Phrase("it was let in") if let_in else Phrase("refused: {answer}", answer=answer),
+    )

@@ -25,10 +25,10 @@ from piactl.directory.store.state_records import drift_in
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.account_store import AccountStore, all_entries, readable
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted
 from piactl.planning.vanished_accounts import vanished_words
 
-_SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
+_SHARED = Phrase("Show them with piactl account show; two accounts of one person: piactl account merge.")
 
 
 def drift(content: Content) -> CheckResult:
@@ -55,17 +55,29 @@ def _entries(content: Content) -> tuple[CheckResult, CheckResult]:
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
             holders[name].add(account.uid)
     counts = {
-        drift_class: f"{counted(classes[drift_class], 'account', 'accounts')} with {drift_class}"
+        drift_class: Phrase(
+            "{accounts} with {drift_class}",
+            accounts=counted(classes[drift_class], "account", "accounts"),
+            drift_class=Phrase(drift_class),
+        )
         for drift_class in DriftClass
         if classes[drift_class]
     }
     errors = [counts.pop(DriftClass.LOOSENING)] if DriftClass.LOOSENING in counts else []
-    advice = "Decide what stays, the next night reverts the rest: piactl drift list (docs/drift.md)."
-    changed = worst(errors, [*counts.values()], advice, "no other program has changed one")
-    shared = [f"{', '.join(sorted(uids))} share {name}" for name, uids in holders.items() if len(uids) > 1]
-    unlisted = [f"{sentence}, which its ledger of names lacks" for sentence in unlisted]
-    advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
-    return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
+    advice = Phrase("Decide what stays, the next night reverts the rest: piactl drift list (docs/drift.md).")
+    changed = worst(errors, [*counts.values()], advice, Phrase("no other program has changed one"))
+    shared = [
+        Phrase("{names} share {name}", names=", ".join(sorted(uids)), name=name)
+        for name, uids in holders.items()
+        if len(uids) > 1
+    ]
+    unlisted = [
+        Phrase("{sentence}, which its ledger of names lacks", sentence=sentence) for sentence in unlisted
+    ]
+    advice = Phrase(
+        "{shared} The next night enters a name that nobody else has in the ledger.", shared=_SHARED
+    )
+    return changed, worst(first_ones(shared), first_ones(unlisted), advice, Phrase("each is of one account"))
 
 
 def _suspects(store: AccountStore) -> Iterator[Entry]:
@@ -120,4 +132,6 @@ def gone(content: Content) -> CheckResult:
     present = {raw.text(uid) for raw in store.reader.search(store.directory.accounts, IN_ACCOUNTS, [uid])}
     vanished = store.gone({*store.listed, *store.vanished} - present)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
-    return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
+    return worst(
+        first_ones(words), [], Phrase("See piactl drift list and docs/drift.md."), Phrase("no entry is gone")
+    )

@@ -22,6 +22,7 @@ from piactl.doctor.this_host import policy_in
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError
 from piactl.host.private_files import may_not, run_as
 from piactl.host.secret_files import identity_password
+from piactl.phrase import Phrase, first_line
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 
@@ -81,10 +82,10 @@ def _all(
     except UsageError:
         raise
     except Exception as invalid:  # noqa: BLE001 - reported as a finding, like every problem
-        advice = "Correct the file, then run piactl doctor again."
+        advice = Phrase("Correct the file, then run piactl doctor again.")
         refused = isinstance(invalid, ConfigurationInvalid)
         yield CHECKS["D01"].finding(error(str(invalid), advice) if refused else _bug(invalid))
-        why = skipped("there is no valid configuration (D01)")
+        why = skipped(Phrase("there is no valid configuration (D01)"))
         others = CHECKS.values() if servers else of_host
         yield from (check.finding(why) for check in others if check.id != "D01")
         return
@@ -108,7 +109,7 @@ def _all(
 
 def _of_server(check: Check, server: Server) -> CheckResult:
     if check.id not in ("D11", "D12") and not server.probes:
-        return skipped("no identity can bind (D12)")
+        return skipped(Phrase("no identity can bind (D12)"))
     return check.examine(server)
 
 
@@ -135,15 +136,18 @@ def _result(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except PiactlError as refused:
-        return skipped(str(refused).split("\n", 1)[0])
+        return skipped(first_line(str(refused)))
     except PermissionError as forbidden:
-        path = str(forbidden.filename or "a file")
-        return error(f"{path}: {may_not(path, 'use')}", run_as(path).capitalize())
+        path = str(forbidden.filename or "-")
+        return error(
+            Phrase("{name}: {text}", name=path, text=may_not(path, "use")),
+            run_as(path),
+        )
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         return _bug(bug)
 
 
 def _bug(bug: Exception) -> CheckResult:
     """Leaves out values that the exception may hold."""
-    words = f"the check itself failed: {type(bug).__name__}"
-    return error(words, "This is a bug in piactl: please report it with this line.")
+    words = Phrase("the check itself failed: {name}", name=type(bug).__name__)
+    return error(words, Phrase("This is a bug in piactl: please report it with this line."))

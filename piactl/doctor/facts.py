@@ -23,6 +23,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.edits.account_store import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
 from piactl.host.secret_files import read_own_keys
+from piactl.phrase import Phrase
 
 _Found = TypeVar("_Found")
 
@@ -53,7 +54,7 @@ class Content:
     def reader(self) -> Reader:
         reader = self.once("reader", self._open_reader)
         if reader is None:
-            raise DirectoryUnreachable("no server can be queried (D11, D12)")
+            raise DirectoryUnreachable(Phrase("no server can be queried (D11, D12)"))
         return reader
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from piactl.phrase import Phrase, joined
 
 _FEW = 10
 """How many accounts are named in one finding."""
 
-UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
+UPGRADE_PAGE = Phrase("docs/upgrade-directory.md has the commands for an existing directory.")
 
 
 class CheckOutcome(StrEnum):
@@ -45,15 +48,15 @@ def error(words: str, advice: str) -> CheckResult:
     return CheckResult(CheckOutcome.ERROR, words, advice)
 
 
-def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> CheckResult:
+def worst(errors: Sequence[str], warnings: Sequence[str], advice: str, good: str) -> CheckResult:
     """Combines errors and warnings into one result; an error if there is at least one error."""
-    problems = "; ".join([*errors, *warnings])
+    problems = joined([*errors, *warnings])
     if errors:
         return error(problems, advice)
     return warning(problems, advice) if warnings else fine(good)
 
 
-def first_ones(findings: list[str]) -> list[str]:
+def first_ones(findings: Sequence[str]) -> Sequence[str]:
     """The first findings, and how many more there are."""
     rest = len(findings) - _FEW
-    return [*findings[:_FEW], f"and {rest} more"] if rest > 0 else findings
+    return [*findings[:_FEW], Phrase("and {rest} more", rest=rest)] if rest > 0 else findings

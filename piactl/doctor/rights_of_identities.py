@@ -42,12 +42,12 @@ from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
 from piactl.host.processes import process_began, this_place
 from piactl.host.secret_files import identity_password
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.runs.known_server import written_elsewhere
 from piactl.runs.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock
 
 _EVERYBODY = re.compile(r'by\s+set(\.\w+)?="this/-1/piactlProtected & \[TRUE\]"\s+read', re.IGNORECASE)
-_RIGHTS = "Compare the access rules with slapd/slapd.conf.in; their order matters."
+_RIGHTS = Phrase("Compare the access rules with slapd/slapd.conf.in; their order matters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +71,45 @@ _MARK = {"piactlProtected": (b"TRUE",)}
 _RESET = {"pwdReset": (b"TRUE",)}
 
 TRIALS = (
-    Trial("reader", "account", False, "change an account", "displayName"),
-    Trial("reader", RUNS, False, "change records", "description"),
-    Trial("nightly", "account", True, "change an account", "displayName"),
-    Trial("nightly", "account", True, "suspend a device", "oathTOTPToken"),
+    Trial("reader", "account", False, Phrase("change an account"), "displayName"),
+    Trial("reader", RUNS, False, Phrase("change records"), "description"),
+    Trial("nightly", "account", True, Phrase("change an account"), "displayName"),
+    Trial("nightly", "account", True, Phrase("suspend a device"), "oathTOTPToken"),
     Trial(
         "nightly",
         "account",
         True,
-        "remove the policy of activation passwords from an account",
+        Phrase("remove the policy of activation passwords from an account"),
         "pwdPolicySubentry",
     ),
-    Trial("nightly", "account", False, "set a password", "displayName", replaced=_PASSWORD),
-    Trial("nightly", "account", False, "mark an account as protected", "displayName", _MARK),
-    Trial("nightly", "protected", False, "change a protected account", "displayName"),
-    Trial("nightly", "suffix", False, "change entries that are not piactl's", "description"),
+    Trial("nightly", "account", False, Phrase("set a password"), "displayName", replaced=_PASSWORD),
+    Trial("nightly", "account", False, Phrase("mark an account as protected"), "displayName", _MARK),
+    Trial("nightly", "protected", False, Phrase("change a protected account"), "displayName"),
+    Trial("nightly", "suffix", False, Phrase("change entries that are not piactl's"), "description"),
     *(
-        Trial("nightly", place, True, f"write below ou={place}", "description")
+        Trial("nightly", place, True, Phrase("write below ou={place}", place=place), "description")
         for place in (RUNS, SOURCES, WAITING)
     ),
-    Trial("desk", "account", True, "reset a password", "oathTOTPToken", replaced=_PASSWORD),
-    Trial("desk", "account", True, "ask for a new password", "oathTOTPToken", _RESET),
-    Trial("desk", "account", False, "store a password in clear", "oathTOTPToken", replaced=_OPTION),
-    Trial("desk", "account", False, "change an account", "displayName"),
-    Trial("desk", "account", False, "write the digest of an account", "piactlDigest"),
-    Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
-    Trial("desk", RUNS, False, "change records", "description"),
+    Trial("desk", "account", True, Phrase("reset a password"), "oathTOTPToken", replaced=_PASSWORD),
+    Trial("desk", "account", True, Phrase("ask for a new password"), "oathTOTPToken", _RESET),
+    Trial("desk", "account", False, Phrase("store a password in clear"), "oathTOTPToken", replaced=_OPTION),
+    Trial("desk", "account", False, Phrase("change an account"), "displayName"),
+    Trial("desk", "account", False, Phrase("write the digest of an account"), "piactlDigest"),
+    Trial("desk", "protected", False, Phrase("reset a protected account"), "oathTOTPToken"),
+    Trial("desk", RUNS, False, Phrase("change records"), "description"),
     *(
-        Trial(who, ATTEMPTS, False, "write other than counts below ou=attempts", "description")
+        Trial(who, ATTEMPTS, False, Phrase("write other than counts below ou=attempts"), "description")
         for who in ("reader", "desk")
     ),
-    Trial("desk", REQUESTS, False, "change a request", "piactlData"),
+    Trial("desk", REQUESTS, False, Phrase("change a request"), "piactlData"),
     *(
-        Trial(who, APPROVALS, False, "change an approval", "piactlData")
+        Trial(who, APPROVALS, False, Phrase("change an approval"), "piactlData")
         for who in ("reader", "nightly", "desk", "administrator", "approver")
     ),
-    Trial("administrator", "account", True, "change an account", "displayName"),
-    Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
-    Trial("administrator", "protected", True, "change a protected account", "displayName"),
-    Trial("administrator", RUNS, True, "write records", "description"),
+    Trial("administrator", "account", True, Phrase("change an account"), "displayName"),
+    Trial("administrator", "account", True, Phrase("mark an account as protected"), "displayName", _MARK),
+    Trial("administrator", "protected", True, Phrase("change a protected account"), "displayName"),
+    Trial("administrator", RUNS, True, Phrase("write records"), "description"),
 )
 
 
@@ -117,16 +117,33 @@ def _trials(server: Server) -> Iterator[Trial]:
     """All trials: also that nobody puts an account under another policy, because slapd applies none if the
     policy does not exist; and that no identity changes the password of an identity."""
     yield from TRIALS
-    policies = [(f"cn=doctor,{server.settings.suffix}", "a policy that does not exist")]
-    policies += [(server.passwords.policy, "the default policy")] if server.passwords.policy else []
+    policies: list[tuple[str, str]] = [
+        (f"cn=doctor,{server.settings.suffix}", Phrase("a policy that does not exist"))
+    ]
+    policies += [(server.passwords.policy, Phrase("the default policy"))] if server.passwords.policy else []
     for dn, name in policies:
         for who, deleted in (("desk", "oathTOTPToken"), ("nightly", "displayName")):
-            yield Trial(who, "account", False, f"put an account under {name}", deleted, _under(dn))
+            yield Trial(
+                who, "account", False, Phrase("put an account under {name}", name=name), deleted, _under(dn)
+            )
     if codes := server.passwords.activation_policy:
-        yield Trial("desk", "account", True, f"put an account under {codes}", "oathTOTPToken", _under(codes))
+        yield Trial(
+            "desk",
+            "account",
+            True,
+            Phrase("put an account under {name}", name=codes),
+            "oathTOTPToken",
+            _under(codes),
+        )
     for name in server.with_password():
         for who in server.settings.identities:
-            yield Trial(who, f"{name}'s own", False, f"change the password of {name}", "userPassword")
+            yield Trial(
+                who,
+                f"{name}'s own",
+                False,
+                Phrase("change the password of {name}", name=name),
+                "userPassword",
+            )
 
 
 def _under(policy: str) -> Values:
@@ -141,16 +158,18 @@ def rights(server: Server) -> CheckResult:
         tried, answers = _tried(server, trials, nightly=not no_lock)
     wrong = [*_in_settings(server), *tried, *_readable_passwords(server)]
     if not answers and not wrong:
-        return skipped("the server's answers do not show the rights")
+        return skipped(Phrase("the server's answers do not show the rights"))
     lacking = {trial.entry for trial in trials if trial.identity in server.probes} - server.places.keys()
-    good = f"{answers} tried, all as expected"
+    good: str = Phrase("{answers} tried, all as expected", answers=answers)
     if lacking:
-        good += f" (not tried: there is no {' and no '.join(sorted(lacking))} entry yet)"
+        names = [*map(Phrase, sorted(lacking))]
+        places = joined(names, "{first} and no {second}")
+        good = Phrase("{good} (not tried: there is no {places} entry yet)", good=good, places=places)
     if no_lock:
-        good += f" (nightly not tried: {no_lock})"
+        good = Phrase("{good} (nightly not tried: {no_lock})", good=good, no_lock=no_lock)
     if server.config is None:
-        good += " (add_content_acl is unknown: cn=config is not readable)"
-    return worst(wrong, [], f"{_RIGHTS} {UPGRADE_PAGE}", good)
+        good = Phrase("{good} (add_content_acl is unknown: cn=config is not readable)", good=good)
+    return worst(wrong, [], joined([_RIGHTS, UPGRADE_PAGE], "{first} {second}"), good)
 
 
 def one_password(server: Server) -> CheckResult:
@@ -162,22 +181,25 @@ def one_password(server: Server) -> CheckResult:
     """
     desk = server.probes.get("desk")
     if desk is None:
-        return skipped("not tried: desk cannot bind")
+        return skipped(Phrase("not tried: desk cannot bind"))
     with_password = server.account(filters.all_of(UNPROTECTED, _with_password(server.settings)))
     account = with_password or server.account(UNPROTECTED)
     if account is None:
-        return skipped("not tried: there is no account yet")
-    advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
-    advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
+        return skipped(Phrase("not tried: there is no account yet"))
+    advice = Phrase(
+        "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
+        "accounts (olcConstraintAttribute). {upgrade_page}",
+        upgrade_page=UPGRADE_PAGE,
+    )
     takes = desk.takes_second(account, "userPassword", _SECOND)
     if takes is None:
-        words = "unknown: the server refuses for another reason before it counts passwords"
+        words = Phrase("unknown: the server refuses for another reason before it counts passwords")
         return skipped(words, advice)
     if takes and with_password is None:
-        return skipped("not tried: no account is known to have a password")
+        return skipped(Phrase("not tried: no account is known to have a password"))
     if takes:
-        return error("the server accepts a second password (tried on an account)", advice)
-    return fine("a second one is refused (tried on an account)")
+        return error(Phrase("the server accepts a second password (tried on an account)"), advice)
+    return fine(Phrase("a second one is refused (tried on an account)"))
 
 
 def _with_password(settings: DirectorySettings) -> str:
@@ -196,21 +218,26 @@ def guesses(server: Server) -> CheckResult:
     """D70. Tried with a made-up password on an account that has one."""
     account = server.account(_with_password(server.settings))
     if account is None:
-        return skipped("not tried: no account is known to have a password")
+        return skipped(Phrase("not tried: no account is known to have a password"))
     tells = server.first.tells_guess(account)
     if tells is None:
-        return skipped("the server's answer does not show it")
-    advice = "Put the overlay constraint after ppolicy, with the two rules that say who may send a password. "
+        return skipped(Phrase("the server's answer does not show it"))
+    advice = Phrase(
+        "Put the overlay constraint after ppolicy, with the two rules that say who may send a password."
+    )
     if tells:
-        words = "the server says that a guess of somebody else's password is wrong (tried on an account)"
-        return error(words, advice + UPGRADE_PAGE)
-    return fine("the answer is the same for every guess (tried on an account)")
+        words = Phrase(
+            "the server says that a guess of somebody else's password is wrong (tried on an account)"
+        )
+        return error(words, joined([advice, UPGRADE_PAGE], "{first} {second}"))
+    return fine(Phrase("the answer is the same for every guess (tried on an account)"))
 
 
 def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> tuple[list[str], int]:
     """The wrong answers, and the number of answers. Left out are trials of an identity that cannot bind, of
     the `nightly` one if so asked, and of a kind of entry that does not exist."""
-    wrong, answers = [], 0
+    wrong: list[str] = []
+    answers = 0
     for trial in trials:
         dn = server.places.get(trial.entry)
         if dn is None or trial.identity not in server.probes or (trial.identity == "nightly" and not nightly):
@@ -218,7 +245,8 @@ def _tried(server: Server, trials: Iterable[Trial], *, nightly: bool = True) -> 
         answer = server.probes[trial.identity].may_change(dn, trial.deleted, trial.added, trial.replaced)
         answers += answer is not None
         if answer is (not trial.may):
-            wrong.append(f"{trial.identity} {'cannot' if trial.may else 'can'} {trial.words}")
+            form = Phrase("{identity} cannot {do}") if trial.may else Phrase("{identity} can {do}")
+            wrong.append(Phrase(form, identity=trial.identity, do=trial.words))
     return wrong, answers
 
 
@@ -232,10 +260,10 @@ def _run_lock(server: Server) -> Iterator[str]:
         yield ""
         return
     if server.uri != server.settings.servers[0]:
-        yield "the run lock is only taken on the first server"
+        yield Phrase("the run lock is only taken on the first server")
         return
     if server.first.entry(Places(server.settings.state).lock, ["cn"]) is not None:
-        yield "another run holds the run lock"
+        yield Phrase("another run holds the run lock")
         return
     with ExitStack() as stack:
         try:
@@ -248,7 +276,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             server.lock_csn = lock.stamp().csn
             stack.callback(lock.release)
         except PiactlError:
-            yield "the run lock cannot be taken"
+            yield Phrase("the run lock cannot be taken")
             return
         yield ""
 
@@ -261,31 +289,35 @@ def _holds_lock(server: Server) -> bool:
 
 def run_lock(server: Server) -> CheckResult:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
-    advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
+    advice = Phrase(
+        "Upgrade the schema and the access rules (by group). {upgrade_page}", upgrade_page=UPGRADE_PAGE
+    )
     if not any(probe.schema_meets(filters.with_class(LOCK_CLASS)) for probe in server.probes.values()):
-        words = (
+        words = Phrase(
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
         )
         return error(words, advice)
     if "nightly" not in server.probes:
-        return skipped("not tried: nightly cannot bind")
+        return skipped(Phrase("not tried: nightly cannot bind"))
     trials = [
-        Trial("nightly", place, False, f"{words} without the run lock", deleted)
+        Trial("nightly", place, False, Phrase("{do} without the run lock", do=words), deleted)
         for place, words, deleted in (
-            ("account", "change an account", "displayName"),
-            (RUNS, f"write below ou={RUNS}", "description"),
-            (SOURCES, f"write below ou={SOURCES}", "description"),
-            (WAITING, f"write below ou={WAITING}", "description"),
+            ("account", Phrase("change an account"), "displayName"),
+            (RUNS, Phrase("write below ou={place}", place=RUNS), "description"),
+            (SOURCES, Phrase("write below ou={place}", place=SOURCES), "description"),
+            (WAITING, Phrase("write below ou={place}", place=WAITING), "description"),
         )
     ]
     if _holds_lock(server):
-        return skipped("not tried: a run of this host holds the run lock")
+        return skipped(Phrase("not tried: a run of this host holds the run lock"))
     wrong, answers = _tried(server, trials)
     if wrong and _holds_lock(server):
-        return skipped("not tried: a run of this host took the run lock meanwhile")
+        return skipped(Phrase("not tried: a run of this host took the run lock meanwhile"))
     if not answers:
-        return skipped("the server's answers do not show the rights")
-    good = f"{counted(answers, 'change', 'changes')} tried without the run lock, all refused"
+        return skipped(Phrase("the server's answers do not show the rights"))
+    good = Phrase(
+        "{changes} tried without the run lock, all refused", changes=counted(answers, "change", "changes")
+    )
     return worst(wrong, [], advice, good)
 
 
@@ -297,23 +329,23 @@ def _in_settings(server: Server) -> list[str]:
         return []
     root = config.database.text("olcRootDN")
     names = ((name, server.settings.identities[name].dn) for name in server.probes)
-    wrong = [
-        f"{name} is the rootdn of the server, which no access rule restricts"
+    wrong: list[str] = [
+        Phrase("{name} is the rootdn of the server, which no access rule restricts", name=name)
         for name, dn in names
         if root and dn and same_dn(dn, root)
     ]
     frontend = (entry for entry in config.entries if "frontend" in entry.text("olcDatabase"))
     if all(entry.text("olcAddContentAcl") != "TRUE" for entry in (config.database, *frontend)):
-        wrong.append("add_content_acl is off: who may add an account may also set its password")
+        wrong.append(Phrase("add_content_acl is off: who may add an account may also set its password"))
     # a rule of an earlier version
     if any(_EVERYBODY.search(text) for text in config.ordered("olcAccess")):
-        wrong.append("everybody can see the devices of protected accounts, without their secrets")
+        wrong.append(Phrase("everybody can see the devices of protected accounts, without their secrets"))
     return wrong
 
 
 def _readable_passwords(server: Server) -> list[str]:
     """Password hashes that an identity can read, on the entries of identities and on one account."""
-    wrong = []
+    wrong: list[str] = []
     names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
     if account := server.account(UNPROTECTED):
         names.append(account)
@@ -321,7 +353,7 @@ def _readable_passwords(server: Server) -> list[str]:
         for dn in names:
             entry = probe.entry(dn, ["userPassword"])
             if entry is not None and entry.values.get("userPassword"):
-                wrong.append(f"{who} can read the password hash of {dn}")
+                wrong.append(Phrase("{who} can read the password hash of {dn}", who=who, dn=dn))
                 break
     return wrong
 
@@ -329,21 +361,27 @@ def _readable_passwords(server: Server) -> list[str]:
 def written_server(server: Server) -> CheckResult:
     """D72. What the server is shows in the write of the run lock that another check made (D23)."""
     if server.uri != server.settings.servers[0]:
-        return fine("piactl does not write here")
+        return fine(Phrase("piactl does not write here"))
     places = Places(server.settings.state)
     entry, tree = server.first.entry(places.last_run, [DATA]), server.first.entry(places.state, [UUID])
     last = UnreadableRecords().read(entry.dn, entry.first(DATA), LAST_RUN) if entry else None
     if last is None:
-        return fine("no run has written yet")
-    advice = "docs/hosts.md (Several servers)."
+        return fine(Phrase("no run has written yet"))
+    advice = Phrase("docs/hosts.md (Several servers).")
     if server.lock_csn:
         now = ServerIdentity.of(server.lock_csn, tree.text(UUID) if tree else "")
         if why := now.other_than(last.server):
-            return error(f"it is not the server that run {last.run} wrote to: {why}", "piactl recover")
+            return error(
+                Phrase("it is not the server that run {run} wrote to: {why}", run=last.run, why=why),
+                "piactl recover",
+            )
         if len(server.settings.servers) > 1 and not now.number:
-            return error("it has no serverID", "Give each server a serverID of its own.")
+            return error(Phrase("it has no serverID"), Phrase("Give each server a serverID of its own."))
     elsewhere = written_elsewhere(last.server, server.csns, last)
     if elsewhere:
         numbers = ", ".join(f"serverID {int(number, 16)}" for number in elsewhere)
-        return warning(f"{numbers} was written to since the last night", f"Find out by whom: {advice}")
-    return fine(f"the server that run {last.run} wrote to")
+        return warning(
+            Phrase("{numbers} was written to since the last night", numbers=numbers),
+            Phrase("Find out by whom: {advice}", advice=advice),
+        )
+    return fine(Phrase("the server that run {run} wrote to", run=last.run))

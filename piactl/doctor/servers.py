@@ -30,8 +30,9 @@ from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, w
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.host.roles_of_caller import may_use
 from piactl.host.secret_files import identity_password
+from piactl.phrase import Phrase, joined
 
-UNSEEN = "Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor."
+UNSEEN = Phrase("Give the reader access, as slapd/slapd.conf.in does for cn=config and cn=monitor.")
 UNPROTECTED = filters.none_of(filters.equals("piactlProtected", "TRUE"))
 _ORDER = ("reader", "administrator", "nightly", "desk", "approver")
 """The order of binding; the first two can read the server's settings."""
@@ -72,11 +73,11 @@ class Server:
                 bound.probes[name] = self._stack.enter_context(probe)
             except SecretUnusable as why:
                 unreadable += 1
-                bound.refused.append(f"{name}: {why}")
+                bound.refused.append(Phrase("{name}: {text}", name=name, text=str(why)))
             except ServerUnusable as why:
                 if not why.refused:
                     return _Bound(silent=str(why))
-                bound.refused.append(f"{name}: {why}")
+                bound.refused.append(Phrase("{name}: {text}", name=name, text=str(why)))
         bound.untried = not bound.probes and unreadable == len(mine)
         return bound
 
@@ -143,62 +144,75 @@ class Server:
 def answers(server: Server) -> CheckResult:
     why = server.bound.silent
     if server.bound.untried:
-        return skipped("no password can be read (D05)")
+        return skipped(Phrase("no password can be read (D05)"))
     if not why:
         return fine(_transport(server))
     if why.startswith("TLS: "):  # the server answers, and the reason says what to do
-        return error(why, "Correct the certificates or directory.tls.")
-    return error(why, "Start the server, or correct its address under directory.servers (or directory.tls).")
+        return error(why, Phrase("Correct the certificates or directory.tls."))
+    return error(
+        why, Phrase("Start the server, or correct its address under directory.servers (or directory.tls).")
+    )
 
 
 def _transport(server: Server) -> str:
     scheme = server.uri.partition("://")[0].lower()
     if scheme == "ldapi":
-        return "local socket"
+        return Phrase("local socket")
     if scheme != "ldaps" and not server.settings.tls.starttls:
-        return "unencrypted, on this host only"
-    verified = "certificate verified" if server.settings.tls.strict else "certificate verified, not strictly"
-    return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
+        return Phrase("unencrypted, on this host only")
+    verified = (
+        Phrase("certificate verified")
+        if server.settings.tls.strict
+        else Phrase("certificate verified, not strictly")
+    )
+    return joined(["TLS" if scheme == "ldaps" else "StartTLS", verified], "{first}, {second}")
 
 
 def identities(server: Server) -> CheckResult:
     bound = server.bound
     if bound.silent or bound.untried:
-        return skipped("the server does not answer" if bound.silent else "no password can be read")
-    advice = "Correct the DN, the password file, or the identity's entry on the server."
-    return worst(bound.refused, [], advice, f"{', '.join(bound.probes)} can bind")
+        return skipped(
+            Phrase("the server does not answer") if bound.silent else Phrase("no password can be read")
+        )
+    advice = Phrase("Correct the DN, the password file, or the identity's entry on the server.")
+    return worst(bound.refused, [], advice, Phrase("{names} can bind", names=", ".join(bound.probes)))
 
 
 def version(server: Server) -> CheckResult:
     why = why_older(server.first.schema_meets)
     if why:
-        return error(why, f"Use {NEEDED_SERVER}: plans and runs refuse this server.")
-    return fine("nothing shows that it is too old")
+        return error(
+            why,
+            Phrase("Use {needed_server}: plans and runs refuse this server.", needed_server=NEEDED_SERVER),
+        )
+    return fine(Phrase("nothing shows that it is too old"))
 
 
 def takes_writes(server: Server) -> CheckResult:
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
-        return fine("yes")
-    advice = "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
+        return fine(Phrase("yes"))
+    advice = Phrase(
+        "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
+    )
     if len(server.settings.servers) > 1:
-        return warning(f"{why}; it is used for reading only", advice)
+        return warning(Phrase("{why}; it is used for reading only", why=why), advice)
     return error(why, advice)
 
 
 def replication(server: Server) -> CheckResult:
     if len(server.csns) < 2 and len(server.settings.servers) < 2:
-        return fine("one server")
+        return fine(Phrase("one server"))
     config = server.config
     if config is None:
-        return skipped("unknown: cn=config is not readable", UNSEEN)
-    advice = "Several servers need delta-syncrepl: docs/hosts.md (Several servers)."
+        return skipped(Phrase("unknown: cn=config is not readable"), UNSEEN)
+    advice = Phrase("Several servers need delta-syncrepl: docs/hosts.md (Several servers).")
     if not any(overlay.endswith("accesslog") for overlay in config.overlays):
-        return error("several servers, and no access log: this is plain syncrepl", advice)
+        return error(Phrase("several servers, and no access log: this is plain syncrepl"), advice)
     # it shows only where olcSyncrepl, which has a password, may be read
     if any("syncdata=accesslog" not in text for text in config.ordered("olcSyncrepl")):
-        return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
+        return error(Phrase("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl"), advice)
     if not any(entry.text("olcServerID") for entry in config.entries):
-        advice = "Give each server a serverID of its own, and let the reader read olcServerID."
-        return warning("no serverID can be seen (olcServerID)", advice)
-    return fine("the changes are in an access log (delta-syncrepl)")
+        advice = Phrase("Give each server a serverID of its own, and let the reader read olcServerID.")
+        return warning(Phrase("no serverID can be seen (olcServerID)"), advice)
+    return fine(Phrase("the changes are in an access log (delta-syncrepl)"))

@@ -20,10 +20,10 @@ from piactl.host.private_files import run_as
 from piactl.host.roles_of_caller import GROUPS, SERVICE_USER, held, may_use
 from piactl.host.secret_files import identity_password
 from piactl.host.sudo_rules import SUDOERS, read_sudo_rules, too_wide
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted
 
 _PROGRAM = "/usr/bin/piactl"
-_ADVICE = "Follow the advice for each; the rule of piactl is examples/sudoers/piactl."
+_ADVICE = Phrase("Follow the advice for each; the rule of piactl is examples/sudoers/piactl.")
 
 
 def configuration(content: Content) -> CheckResult:
@@ -38,20 +38,25 @@ def policy_in(file: str, read_it: Callable[[], Policy]) -> CheckResult:
     try:
         read = read_it()
     except PiactlError as refused:
-        return error(str(refused), "Correct the file; every mistake is listed.")
+        return error(str(refused), Phrase("Correct the file; every mistake is listed."))
     probable = map(str, policy_warnings(read, file))
     warnings = [*probable, *filter(None, [no_own_guards(read)])]
     profiles = counted(len(read.profiles), "profile", "profiles")
     services = counted(len(read.services), "service", "services")
-    good = f"{profiles}, {services}, time zone {read.timezone}"
-    return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
+    good = Phrase(
+        "{profiles}, {services}, time zone {timezone}",
+        profiles=profiles,
+        services=services,
+        timezone=read.timezone,
+    )
+    return worst([], warnings, Phrase("Change the policy, or keep it if this is intended."), good)
 
 
 def register(content: Content) -> CheckResult:
     try:
         read = read_register(Path(content.settings.establishments_file))
     except PiactlError as refused:
-        return error(str(refused), "Correct the register, or export it again.")
+        return error(str(refused), Phrase("Correct the register, or export it again."))
     return fine(counted(len(read), "establishment", "establishments"))
 
 
@@ -59,8 +64,8 @@ def keys(content: Content) -> CheckResult:
     try:
         read = content.keys
     except PiactlError as refused:
-        return error(str(refused), "Restore this file; do not replace it by a new key.")
-    return fine(f"current key {read.current}, {len(read.keys)} in all")
+        return error(str(refused), Phrase("Restore this file; do not replace it by a new key."))
+    return fine(Phrase("current key {current}, {number} in all", current=read.current, number=len(read.keys)))
 
 
 def passwords(content: Content) -> CheckResult:
@@ -71,39 +76,50 @@ def passwords(content: Content) -> CheckResult:
         try:
             identity_password(identities[name])
         except PiactlError as refused:
-            bad.append(f"{name}: {refused}")
-    good = f"private: {', '.join(mine)}"
+            bad.append(Phrase("{name}: {text}", name=name, text=str(refused)))
+    good: str = Phrase("private: {names}", names=", ".join(mine))
     if others := sorted(identities.keys() - mine):
-        good += f"; of other roles: {', '.join(others)}"
-    return worst(bad, [], "Follow the advice for each file.", good)
+        good = Phrase("{good}; of other roles: {names}", good=good, names=", ".join(others))
+    return worst(bad, [], Phrase("Follow the advice for each file."), good)
 
 
 def state_folder(content: Content) -> CheckResult:
     folder = Path(content.settings.state_folder)
     if folder.exists() and not folder.is_dir():
-        return error(f"{folder} is not a folder", "Name a folder as state_folder.")
+        return error(
+            Phrase("{folder} is not a folder", folder=folder), Phrase("Name a folder as state_folder.")
+        )
     if not folder.exists():
         above = nearest_folder(folder)
         if not may_write(above):
             return error(
-                f"{folder} does not exist and cannot be created in {above}", f"mkdir -m 700 {folder}"
+                Phrase(
+                    "{folder} does not exist and cannot be created in {above}", folder=folder, above=above
+                ),
+                f"mkdir -m 700 {folder}",
             )
-        return fine(f"{folder} will be created by the first run")
+        return fine(Phrase("{folder} will be created by the first run", folder=folder))
     if not may_write(folder):
-        return error(f"this user cannot write to {folder}", doctor_as(folder))
+        return error(Phrase("this user cannot write to {folder}", folder=folder), doctor_as(folder))
     mode = folder.stat().st_mode
     if mode & 0o022:
-        words = f"others can write to {folder} (mode {mode & 0o7777:04o})"
+        words = Phrase(
+            "others can write to {folder} (mode {mode})", folder=folder, mode=f"{mode & 0o7777:04o}"
+        )
         return error(words, f"chmod 700 {folder}")
     if mode & 0o055:
-        words = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
+        words = Phrase(
+            "others can read {folder} (mode {mode}); plans hold personal data",
+            folder=folder,
+            mode=f"{mode & 0o7777:04o}",
+        )
         return warning(words, f"chmod 700 {folder}")
     return fine(str(folder))
 
 
 def doctor_as(path: Path) -> str:
     """The advice if this user cannot write to another user's file."""
-    return f"Run doctor as the user that runs the nights: {run_as(path)}"
+    return Phrase("Run doctor as the user that runs the nights: {run_as}", run_as=run_as(path))
 
 
 def sudo(
@@ -117,20 +133,31 @@ def sudo(
     process was started by `python -I`."""
     settings = content.settings
     if held() is None:
-        return fine("this configuration is not that of a host: nobody reaches it by sudo")
+        return fine(Phrase("this configuration is not that of a host: nobody reaches it by sudo"))
     errors, warnings = _groups_of_others(settings, groups), []
     for file in (settings.file, settings.policy_file, settings.establishments_file):
         if user_name(Path(file).stat().st_uid) == SERVICE_USER:
-            warnings.append(f"{file} belongs to {SERVICE_USER}, not to root: `chown root {file}`")
+            warnings.append(
+                Phrase(
+                    "{file} belongs to {service_user}, not to root: `chown root {file}`",
+                    file=file,
+                    service_user=SERVICE_USER,
+                )
+            )
     if not isolated:
-        warnings.append("piactl was started without `python -I`: install examples/bin/piactl")
+        warnings.append(Phrase("piactl was started without `python -I`: install examples/bin/piactl"))
     found = read_sudo_rules(sudoers)
     if found.invalid:
-        errors.append("the rules of sudo are not valid: run `visudo -c`")
+        errors.append(Phrase("the rules of sudo are not valid: run `visudo -c`"))
     errors += too_wide(found.rules or {}, _PROGRAM, SERVICE_USER)
     if found.rules is None and not (errors or warnings):
         return skipped(found.why)
-    return worst(errors, warnings, _ADVICE, f"nothing but {_PROGRAM}, as {SERVICE_USER}")
+    return worst(
+        errors,
+        warnings,
+        _ADVICE,
+        Phrase("nothing but {program}, as {service_user}", program=_PROGRAM, service_user=SERVICE_USER),
+    )
 
 
 def _groups_of_others(settings: Settings, file: Path) -> list[str]:
@@ -139,7 +166,7 @@ def _groups_of_others(settings: Settings, file: Path) -> list[str]:
     local = {line.partition(":")[0] for line in file.read_text("utf-8", "replace").splitlines()}
     named = [*GROUPS.items(), *((role, group) for role, more in settings.roles.items() for group in more)]
     return [
-        f"group {group} ({role}) is not in {file}: groupadd {group}"
+        Phrase("group {group} ({role}) is not in {file}: groupadd {group}", group=group, role=role, file=file)
         for role, group in named
         if group not in local
     ]

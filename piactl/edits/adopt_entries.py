@@ -193,12 +193,16 @@ class _Adopting:
                 self._hold(match, str(error))
                 continue
             if subject is None:
-                why = "it has several addresses, none of its uid or its name; leave one of them in its mail"
+                why = Phrase(
+                    "it has several addresses, none of its uid or its name; leave one of them in its mail"
+                )
                 self._hold(match, why)
                 continue
             desired = desired_account(subject, self.rules)
             if desired is None or desired.account.state is State.ARCHIVED:
-                why = "its person left so long ago that the account would be archived, and its data erased"
+                why = Phrase(
+                    "its person left so long ago that the account would be archived, and its data erased"
+                )
                 self._hold(match, why)
                 continue
             yield self._adoption(match, strangers[match.incumbent.dn], desired)

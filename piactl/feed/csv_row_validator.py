@@ -12,7 +12,6 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.check_feed_limits import COUNTED, MOST_DISTINCT
-from piactl.core.text import day_words
 from piactl.feed.encoding import CODECS, undecodable
 from piactl.feed.header import (
     BLANKS,
@@ -270,7 +269,7 @@ class RowValidator:
         faults: list[tuple[str, Fault]] = []
         if end is not None and end < start:
             self.faults.bad[_AT_END] += 1
-            detail = Phrase("fin {end} is before debut {start}", end=day_words(end), start=day_words(start))
+            detail = Phrase("fin {end} is before debut {start}", end=end, start=start)
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
             self.faults.bad[_AT_BIRTH] += 1
@@ -283,9 +282,9 @@ class RowValidator:
             self.faults.bad[_AT_BIRTH] += 1
             detail = Phrase(
                 "date_naissance {birth} makes a person of {age} on debut {start}: expected at least {least}",
-                birth=day_words(birth),
+                birth=birth,
                 age=age,
-                start=day_words(start),
+                start=start,
                 least=_LEAST_AGE,
             )
             faults.append(("date_naissance", ("too-young", detail)))

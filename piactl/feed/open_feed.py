@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
-from piactl.errors import FeedRefused, NotFound, UsageError
+from piactl.errors import FeedRefused, NotFound, UsageError, system_words
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.all_formats import open_translated
 from piactl.feed.formats.canonical_rows import OpenFeed
@@ -189,7 +189,7 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream
     except OSError as error:
-        detail = Phrase("the file cannot be read ({why})", why=error.strerror)
+        detail = Phrase("the file cannot be read ({why})", why=system_words(error))
         raise refused(path, "unreadable", detail) from None
     finally:
         os.close(descriptor)

@@ -15,7 +15,6 @@ from piactl.core.model.establishment import read_uai
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import COMMON, qualified
 from piactl.core.naming.names import without_invisible
-from piactl.core.text import day_words
 from piactl.feed.header import shown
 from piactl.phrase import Phrase, joined
 
@@ -180,15 +179,15 @@ class DateCheck:
         if day in self._empty:
             detail = Phrase(
                 "{day} is what a spreadsheet makes of an empty date: expected the date of birth, or nothing",
-                day=day_words(day),
+                day=day,
             )
             return _fault("date-out-of-range", detail)
         if not self._first <= day <= self._last:
             detail = Phrase(
                 "{day} is not between {first} and {last}",
-                day=day_words(day),
-                first=day_words(self._first),
-                last=day_words(self._last),
+                day=day,
+                first=self._first,
+                last=self._last,
             )
             return _fault("date-out-of-range", detail)
         return day, None

@@ -42,7 +42,7 @@ from piactl.directory.store.password_state import (
 )
 from piactl.edits.account_store import AccountStore, career_and_status
 from piactl.edits.carry_out_batch import AccountOutcome, Batch, PreparedAccount, prepare_each
-from piactl.errors import REASON, ConfigurationInvalid, PiactlError
+from piactl.errors import REASON, ConfigurationInvalid, PiactlError, system_words
 from piactl.helpdesk.attempt_limits import OperationGuard, shown_time
 from piactl.host.private_files import create_private, write_private
 from piactl.phrase import Phrase, joined
@@ -396,7 +396,7 @@ class StdoutFile:
             os.fsync(descriptor)
         except OSError as error:
             raise ActivationFileUnfinished(
-                Phrase("stdout cannot be written ({reason})", reason=error.strerror)
+                Phrase("stdout cannot be written ({reason})", reason=system_words(error))
             ) from None
 
 

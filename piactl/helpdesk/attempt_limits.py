@@ -317,7 +317,8 @@ def read_all_attempts(record: Record) -> All:
 
 def shown_time(instant: datetime, timezone: str) -> str:
     """An instant in a time zone, to the minute."""
-    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
+    local = instant.astimezone(ZoneInfo(timezone))
+    return Phrase("{time} ({zone})", time=f"{local:%Y-%m-%d %H:%M}", zone=timezone)
 
 
 def _names(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:

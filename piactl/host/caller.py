@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from piactl.errors import NotPermitted
+from piactl.phrase import Phrase
 
 _NO_LOGIN = 2**32 - 1
 _MARKS = ("SUDO_UID", "SUDO_USER", "SUDO_COMMAND", "DOAS_USER")
@@ -72,9 +73,13 @@ def caller() -> Caller:
     if (login and named in (login, "root")) or not marks:
         return Caller(login, other=bool(marks))
     raise NotPermitted(
-        f"nobody can be named as the person who started this as {this_user()}: the sudo that did so has "
-        "ended, or /proc hides it.\n"
-        "Log in to this host as yourself, and run sudo from there; mount /proc without hidepid, or with gid="
+        Phrase(
+            "nobody can be named as the person who started this as {this_user}: the sudo that did so has "
+            "ended, or /proc hides it.\n"
+            "Log in to this host as yourself, and run sudo from there; mount /proc without hidepid, or "
+            "with gid=",
+            this_user=this_user(),
+        )
     )
 
 

@@ -16,26 +16,33 @@ from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from weakref import finalize
 
-from piactl.errors import NotPermitted, PiactlError, UsageError
+from piactl.errors import NotPermitted, PiactlError, UsageError, system_words
 from piactl.host.caller import caller, sudo_service, this_user, user_name
 from piactl.phrase import Phrase
+
+_MAY_NOT = {
+    "read": Phrase("user {user} may not read it; {way_on}"),
+    "use": Phrase("user {user} may not use it; {way_on}"),
+    "write": Phrase("user {user} may not write it; {way_on}"),
+    "make": Phrase("user {user} may not make it; {way_on}"),
+}
 
 
 def may_not(path: Path | str, verb: str = "read") -> str:
     """Says that this user may not use a file, and what to do; does not name the path."""
-    return f"user {this_user()} may not {verb} it; {run_as(path)}"
+    return Phrase(_MAY_NOT[verb], user=this_user(), way_on=run_as(path))
 
 
 def run_as(path: Path | str) -> str:
     """Advice on the user that piactl should run as, if this user may not use a file."""
     owner = _owner(Path(path))
     if owner == os.geteuid():
-        return "check its mode and those of the folders above it"
+        return Phrase("check its mode and those of the folders above it")
     # root owns the configuration, and the group of the user that runs the nights may read it
     name = user_name(owner) if owner else "piactl"
     # only root can use runuser; others may have a rule of sudo
     command = "runuser -u {} -- piactl ..." if os.geteuid() == 0 else "sudo -u {} piactl ..."
-    return f"run piactl as the user that runs the nights: {command.format(name)}"
+    return Phrase("run piactl as the user that runs the nights: {command}", command=command.format(name))
 
 
 def _owner(path: Path) -> int:
@@ -55,7 +62,13 @@ def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
     if not user or os.fstat(descriptor).st_uid != os.geteuid():
         return
     if not _is_below(Path(name), folder):
-        raise UsageError(f"{name}: belongs to {user}; under sudo piactl reads only files of others for you")
+        raise UsageError(
+            Phrase(
+                "{name}: belongs to {user}; under sudo piactl reads only files of others for you",
+                name=name,
+                user=user,
+            )
+        )
 
 
 def refuse_missing(name: str) -> None:
@@ -72,8 +85,20 @@ def refuse_input(option: str, name: str | None, folder: str = "") -> None:
     directly in `folder` may be read."""
     user = sudo_service() if name not in (None, "-") else ""
     if user and not _is_below(Path(name or ""), folder):
-        advice = f"name one in {folder}" if folder else f"give {option} - and redirect: <FILE"
-        raise UsageError(f"{option} {name}: under sudo piactl reads no file for you as {user}; {advice}")
+        advice = (
+            Phrase("name one in {folder}", folder=folder)
+            if folder
+            else Phrase("give {option} - and redirect: <FILE", option=option)
+        )
+        raise UsageError(
+            Phrase(
+                "{option} {name}: under sudo piactl reads no file for you as {user}; {advice}",
+                option=option,
+                name=name,
+                user=user,
+                advice=advice,
+            )
+        )
 
 
 def refuse_output(option: str, name: Path | str, folder: str = "", *, instead: str = "") -> None:
@@ -83,9 +108,19 @@ def refuse_output(option: str, name: Path | str, folder: str = "", *, instead: s
     user = sudo_service()
     if user and not _is_below(Path(name), folder):
         advice = (
-            f"name one in {folder}" if folder else instead or f"leave {option} out and redirect the output"
+            Phrase("name one in {folder}", folder=folder)
+            if folder
+            else instead or Phrase("leave {option} out and redirect the output", option=option)
         )
-        raise UsageError(f"{option} {name}: under sudo piactl writes no file for you as {user}; {advice}")
+        raise UsageError(
+            Phrase(
+                "{option} {name}: under sudo piactl writes no file for you as {user}; {advice}",
+                option=option,
+                name=name,
+                user=user,
+                advice=advice,
+            )
+        )
 
 
 def refuse_shared_stdout(option: str) -> None:
@@ -99,8 +134,11 @@ def refuse_shared_stdout(option: str) -> None:
     own = status and stat.S_ISREG(status.st_mode) and status.st_uid == owner
     if not (status and own and not status.st_mode & 0o077 and not status.st_size):
         raise UsageError(
-            f"{option}: stdout must be a new file of yours that nobody else may read: "
-            "(umask 077; piactl ... >FILE)"
+            Phrase(
+                "{option}: stdout must be a new file of yours that nobody else may read: (umask 077; "
+                "piactl ... >FILE)",
+                option=option,
+            )
         )
 
 
@@ -121,15 +159,25 @@ def exposure(path: Path | str) -> str:
         is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
         if not _is_trusted(status.st_uid):
             owner, option = user_name(status.st_uid), "-h " if is_link else ""
-            as_owner = f"`runuser -u {owner} -- piactl ...`, or " if os.geteuid() == 0 else ""
-            return (
-                f"others may change it: {step} belongs to {owner}; run {as_owner}`chown {option}root {step}`"
+            as_owner = (
+                Phrase("`runuser -u {owner} -- piactl ...`, or ", owner=owner) if os.geteuid() == 0 else ""
+            )
+            return Phrase(
+                "others may change it: {step} belongs to {owner}; run {as_owner}`chown {option}root {step}`",
+                step=step,
+                owner=owner,
+                as_owner=as_owner,
+                option=option,
             )
         # in a folder with the sticky bit, such as /tmp, only their owners can replace files
         sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX
         open_to_others = mode & 0o002 or (mode & 0o020 and _has_others(status.st_gid))
         if open_to_others and not is_link and not sticky:
-            return f"others may change it: {step} has mode {mode:04o}; run `chmod go-w {step}`"
+            return Phrase(
+                "others may change it: {step} has mode {mode}; run `chmod go-w {step}`",
+                step=step,
+                mode=f"{mode:04o}",
+            )
     return ""
 
 
@@ -177,17 +225,23 @@ def make_private_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise NotPermitted(f"{folder}: {may_not(folder, 'write')}")
+            raise NotPermitted(Phrase("{name}: {text}", name=folder, text=may_not(folder, "write")))
         if folder.is_symlink():
-            raise NotPermitted(f"{folder}: is a symbolic link, which is not followed; name its target")
+            raise NotPermitted(
+                Phrase("{folder}: is a symbolic link, which is not followed; name its target", folder=folder)
+            )
         exposed = exposure(folder)
         if exposed:
-            raise NotPermitted(f"{folder}: {exposed}")
+            raise NotPermitted(Phrase("{name}: {text}", name=folder, text=exposed))
     except PermissionError:
-        raise NotPermitted(f"{folder}: {may_not(folder, 'make')}") from None
+        raise NotPermitted(Phrase("{name}: {text}", name=folder, text=may_not(folder, "make"))) from None
     except OSError as error:
         raise PiactlError(
-            f"{folder}: cannot be made ({error.strerror}); check the rights and the disk, or name another"
+            Phrase(
+                "{folder}: cannot be made ({strerror}); check the rights and the disk, or name another",
+                folder=folder,
+                strerror=system_words(error),
+            )
         ) from None
 
 
@@ -200,7 +254,7 @@ def forget_old(folder: Path, days: int, now: datetime) -> None:
             if old.is_file() and old.stat().st_mtime < oldest:
                 old.unlink(missing_ok=True)
     except PermissionError:
-        raise NotPermitted(f"{folder}: {may_not(folder, 'use')}") from None
+        raise NotPermitted(Phrase("{name}: {text}", name=folder, text=may_not(folder, "use"))) from None
 
 
 def write_public(path: Path, content: bytes) -> None:
@@ -235,9 +289,13 @@ def write_private(path: Path, content: bytes | Iterable[bytes], *, mode: int = 0
             raise
         sync_folder(path.parent)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise PiactlError(
-            f"{path}: cannot be written ({why}); check its folder, its rights and the disk"
+            Phrase(
+                "{path}: cannot be written ({why}); check its folder, its rights and the disk",
+                path=path,
+                why=why,
+            )
         ) from None
 
 
@@ -261,8 +319,10 @@ def create_private(path: Path) -> None:
             Phrase("{path}: already exists and is not overwritten; name a new file", path=path)
         ) from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
-        raise PiactlError(f"{path}: cannot be made ({why}); check its folder and its rights") from None
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
+        raise PiactlError(
+            Phrase("{path}: cannot be made ({why}); check its folder and its rights", path=path, why=why)
+        ) from None
     os.close(descriptor)
 
 
@@ -274,7 +334,11 @@ def lock_file(path: Path) -> Iterator[int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise PiactlError(
-            f"{path}: cannot be opened ({error.strerror}); check its folder and its rights"
+            Phrase(
+                "{path}: cannot be opened ({strerror}); check its folder and its rights",
+                path=path,
+                strerror=system_words(error),
+            )
         ) from None
     try:
         yield descriptor
@@ -300,7 +364,11 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(content)
             db = sqlite3.connect(name, factory=_Nameless)
-            for pragma in ("temp_store = MEMORY", "journal_mode = OFF", "synchronous = OFF"):
+            for pragma in (
+                "temp_store = MEMORY",
+                "journal_mode = OFF",
+                "synchronous = OFF",
+            ):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("CREATE TABLE opened(x)")
@@ -319,7 +387,12 @@ def room_on_disk(folder: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise PiactlError(
-            f"{folder}: a large plan cannot be kept there while it is made ({why}); make room on that disk"
+            Phrase(
+                "{folder}: a large plan cannot be kept there while it is made ({why}); make room on that "
+                "disk",
+                folder=folder,
+                why=why,
+            )
         ) from None
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from piactl.core.model.settings import IdentityName
 from piactl.errors import NotPermitted
 from piactl.host.caller import Caller, caller
+from piactl.phrase import Phrase
 
 SERVICE_USER = "piactl"
 """The Unix user that has configuration, passwords, journal and state of a host."""
@@ -93,7 +94,14 @@ def refuse_command(words: str, roles: Iterable[str]) -> None:
     has each."""
     if _held is None or not _held.isdisjoint({*roles, Role.ROOT}):
         return
-    raise NotPermitted(f"the command {words} is for {groups_of(roles)}; {_you_are()}")
+    raise NotPermitted(
+        Phrase(
+            "the command {words} is for {groups_of}; {you_are}",
+            words=words,
+            groups_of=groups_of(roles),
+            you_are=_you_are(),
+        )
+    )
 
 
 def may_use(identity: str) -> bool:
@@ -105,7 +113,14 @@ def refuse_identity(identity: str) -> None:
     """Raises NotPermitted if no role of the caller has this identity of the directory."""
     if not may_use(identity):
         having = [role for role in (*GROUPS, Role.SERVICE) if identity in IDENTITIES[role]]
-        raise NotPermitted(f"the identity {identity} is for {groups_of(having)}; {_you_are()}")
+        raise NotPermitted(
+            Phrase(
+                "the identity {identity} is for {groups_of}; {you_are}",
+                identity=identity,
+                groups_of=groups_of(having),
+                you_are=_you_are(),
+            )
+        )
 
 
 def is_help_desk_alone() -> bool:
@@ -119,5 +134,7 @@ def groups_of(roles: Iterable[str]) -> str:
 
 
 def _you_are() -> str:
-    mine = ", ".join(sorted(_held or ())) or "without a role"
-    return f"you are {caller().name or 'a timer or cron'}, {mine}: piactl roles"
+    mine = ", ".join(sorted(_held or ())) or Phrase("without a role")
+    return Phrase(
+        "you are {name}, {mine}: piactl roles", name=caller().name or Phrase("a timer or cron"), mine=mine
+    )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL, Identity, IdentityName, Settings
-from piactl.errors import SecretUnusable
+from piactl.errors import SecretUnusable, system_words
 from piactl.host.caller import user_name
 from piactl.host.private_files import exposure, may_not, write_private
 from piactl.host.roles_of_caller import may_use, refuse_identity
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 _MAX_BYTES = 65_536
 _KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}) ([0-9a-f]{64})")
@@ -33,9 +33,13 @@ def read_password(path: str) -> bytes:
     content = _read_private(path)
     password = content.removesuffix(b"\n").removesuffix(b"\r")
     if not password:
-        raise SecretUnusable(f"{path}: the password file is empty; write the password into it")
+        raise SecretUnusable(
+            Phrase("{path}: the password file is empty; write the password into it", path=path)
+        )
     if b"\0" in password or b"\n" in password:
-        raise SecretUnusable(f"{path}: a password file has exactly one line; this file has more")
+        raise SecretUnusable(
+            Phrase("{path}: a password file has exactly one line; this file has more", path=path)
+        )
     return password
 
 
@@ -64,20 +68,29 @@ def read_keys(path: str, matching: str = "") -> DigestKeys:
             continue
         match = _KEY_LINE.fullmatch(line)
         if match is None:
-            wrong.append(f"line {number} is not `<id> <64 lower-case hex digits>`")
+            wrong.append(Phrase("line {number} is not `<id> <64 lower-case hex digits>`", number=number))
         elif match[1] in keys:
-            wrong.append(f"line {number} repeats the id of an earlier key")
+            wrong.append(Phrase("line {number} repeats the id of an earlier key", number=number))
         else:
             keys[match[1]] = bytes.fromhex(match[2])
     if wrong:
         raise SecretUnusable(
-            f"{path}: {'; '.join(wrong)}. Restore the key file from its copy; a lost key cannot be recovered"
+            Phrase(
+                "{path}: {names}. Restore the key file from its copy; a lost key cannot be recovered",
+                path=path,
+                names=joined(wrong),
+            )
         )
     if not keys:
-        raise SecretUnusable(f"{path}: the file has no key; restore it from its copy")
+        raise SecretUnusable(Phrase("{path}: the file has no key; restore it from its copy", path=path))
     secret = read_password(matching) if matching else b""
     if matching and len(secret) < 32:
-        raise SecretUnusable(f"{matching}: a matching key has at least 32 characters: openssl rand -hex 32")
+        raise SecretUnusable(
+            Phrase(
+                "{matching}: a matching key has at least 32 characters: openssl rand -hex 32",
+                matching=matching,
+            )
+        )
     return DigestKeys(next(iter(keys)), keys, secret)
 
 
@@ -106,9 +119,17 @@ def add_key(path: str, key: str = "") -> str:
     keys = read_keys(_own_file(path)).keys
     fresh = key or _next_id(keys)
     if fresh in keys:
-        raise SecretUnusable(f"{path}: key {fresh} already exists; an id is never reused for another key")
+        raise SecretUnusable(
+            Phrase(
+                "{path}: key {fresh} already exists; an id is never reused for another key",
+                path=path,
+                fresh=fresh,
+            )
+        )
     if not _KEY_LINE.fullmatch(f"{fresh} {'0' * 64}"):
-        raise SecretUnusable(f"{fresh}: not the id of a key: letters, digits, - and _, at most 32 of them")
+        raise SecretUnusable(
+            Phrase("{fresh}: not the id of a key: letters, digits, - and _, at most 32 of them", fresh=fresh)
+        )
     lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
     first = next(n for n, line in enumerate(lines) if _KEY_LINE.fullmatch(line.strip()))
     _write_lines(path, [*lines[:first], f"{fresh} {os.urandom(32).hex()}", *lines[first:]])
@@ -119,7 +140,13 @@ def drop_key(path: str, key: str) -> None:
     """Removes a key from a key file, unless it is the current one. Raises SecretUnusable."""
     keys = read_keys(_own_file(path))
     if key == keys.current or key not in keys.keys:
-        raise SecretUnusable(f"{path}: key {key} is the current key or does not exist; nothing was changed")
+        raise SecretUnusable(
+            Phrase(
+                "{path}: key {key} is the current key or does not exist; nothing was changed",
+                path=path,
+                key=key,
+            )
+        )
     lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
     _write_lines(path, [line for line in lines if line.strip().partition(" ")[0] != key])
 
@@ -127,8 +154,11 @@ def drop_key(path: str, key: str) -> None:
 def _own_file(path: str) -> str:
     if path.startswith(CREDENTIAL):
         raise SecretUnusable(
-            f"{path}: a systemd credential cannot be written; run this with a configuration whose `keys` "
-            "names the file behind it"
+            Phrase(
+                "{path}: a systemd credential cannot be written; run this with a configuration whose "
+                "`keys` names the file behind it",
+                path=path,
+            )
         )
     return path
 
@@ -148,16 +178,26 @@ def _read_private(path: str) -> bytes:
         # O_NONBLOCK: a pipe put there must not hang the run
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise SecretUnusable(f"{path}: there is no such file; check the path in the configuration") from None
+        raise SecretUnusable(
+            Phrase("{path}: there is no such file; check the path in the configuration", path=path)
+        ) from None
     except PermissionError:
-        raise SecretUnusable(f"{path}: {may_not(file)}") from None
+        raise SecretUnusable(Phrase("{name}: {text}", name=path, text=may_not(file))) from None
     except OSError as error:
         if os.path.islink(file):  # noqa: PTH114 the rest of this module works on text and descriptors
-            raise SecretUnusable(f"{path}: a symbolic link is refused; name its target") from None
-        raise SecretUnusable(f"{path}: cannot be read: {error.strerror}; check its owner and mode") from None
+            raise SecretUnusable(
+                Phrase("{path}: a symbolic link is refused; name its target", path=path)
+            ) from None
+        raise SecretUnusable(
+            Phrase(
+                "{path}: cannot be read: {strerror}; check its owner and mode",
+                path=path,
+                strerror=system_words(error),
+            )
+        ) from None
     except ValueError:
         raise SecretUnusable(
-            "the path of a secret file holds a NUL character; check the configuration"
+            Phrase("the path of a secret file holds a NUL character; check the configuration")
         ) from None
     try:
         _refuse_exposed(path, os.fstat(descriptor), is_credential=is_credential)
@@ -168,7 +208,13 @@ def _read_private(path: str) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > _MAX_BYTES:
-        raise SecretUnusable(f"{path}: larger than {_MAX_BYTES} bytes; this is probably the wrong file")
+        raise SecretUnusable(
+            Phrase(
+                "{path}: larger than {max_bytes} bytes; this is probably the wrong file",
+                path=path,
+                max_bytes=_MAX_BYTES,
+            )
+        )
     return content
 
 
@@ -178,18 +224,30 @@ def _refuse_exposed(path: str, status: os.stat_result, *, is_credential: bool) -
     if status.st_uid not in (0, os.geteuid()) and os.geteuid() == 0:
         owner = user_name(status.st_uid)
         raise SecretUnusable(
-            f"{path}: it belongs to user {owner}, and this is root; run piactl as the user that runs the "
-            f"nights: runuser -u {owner} -- piactl ..."
+            Phrase(
+                "{path}: it belongs to user {owner}, and this is root; run piactl as the user that runs "
+                "the nights: runuser -u {owner} -- piactl ...",
+                path=path,
+                owner=owner,
+            )
         )
     if status.st_uid not in (0, os.geteuid()):
         raise SecretUnusable(
-            f"{path}: it belongs to user {status.st_uid}; `chown` it to the user that runs piactl"
+            Phrase(
+                "{path}: it belongs to user {st_uid}; `chown` it to the user that runs piactl",
+                path=path,
+                st_uid=status.st_uid,
+            )
         )
     # systemd gives credentials mode 0440 with an ACL for the service's user, in a folder only it can enter
     exposed = stat.S_IRWXO if is_credential else stat.S_IRWXG | stat.S_IRWXO
     if status.st_mode & exposed:
         raise SecretUnusable(
-            f"{path}: mode {stat.S_IMODE(status.st_mode):04o} gives others access; `chmod 600 {path}`"
+            Phrase(
+                "{path}: mode {mode} gives others access; `chmod 600 {path}`",
+                path=path,
+                mode=f"{stat.S_IMODE(status.st_mode):04o}",
+            )
         )
 
 
@@ -199,10 +257,14 @@ def _credential(path: str) -> tuple[str, bool]:
     name = path.removeprefix(CREDENTIAL)
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if not _CREDENTIAL_NAME.fullmatch(name):
-        raise SecretUnusable(f"{path}: not the name of a credential; write credential:NAME")
+        raise SecretUnusable(Phrase("{path}: not the name of a credential; write credential:NAME", path=path))
     if not folder:
         raise SecretUnusable(
-            f"{path}: only the unit that names it has it (LoadCredentialEncrypted={name}:FILE); "
-            "a second person approves a plan, and the timer applies it"
+            Phrase(
+                "{path}: only the unit that names it has it (LoadCredentialEncrypted={name}:FILE); a "
+                "second person approves a plan, and the timer applies it",
+                path=path,
+                name=name,
+            )
         )
     return f"{folder}/{name}", True

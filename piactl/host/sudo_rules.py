@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.host.caller import user_name
+from piactl.phrase import Phrase
 
 SUDOERS = Path("/etc/sudoers")
 
@@ -32,9 +33,9 @@ def read_sudo_rules(sudoers: Path) -> SudoRules:
     """The rules of this host, as root reads them; asked for before root becomes the user of piactl."""
     checker, reader = shutil.which("visudo"), shutil.which("cvtsudoers")
     if os.geteuid() != 0:
-        return SudoRules("only root can read the rules of sudo; run piactl doctor as root too")
+        return SudoRules(Phrase("only root can read the rules of sudo; run piactl doctor as root too"))
     if checker is None or reader is None or not sudoers.exists():
-        return SudoRules("sudo is not installed here")
+        return SudoRules(Phrase("sudo is not installed here"))
     if _output([checker, "-c", "-f", str(sudoers)]) is None:
         return SudoRules(invalid=True)
     return SudoRules(rules=json.loads(_output([reader, "-e", "-f", "json", str(sudoers)]) or "{}"))
@@ -49,9 +50,9 @@ def _output(command: list[str]) -> str | None:
 def too_wide(rules: Mapping[str, Any], program: str, user: str) -> list[str]:
     """The rules that let somebody run anything but the program as this user, or set variables for it, such as
     LD_PRELOAD, which runs code of theirs beside the passwords."""
-    wide = []
+    wide: list[str] = []
     if _sets_variables(rules.get("Defaults", [])):
-        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
+        wide.append(Phrase("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords"))
     for rule in rules.get("User_Specs", []):
         people = ", ".join(str(next(iter(some.values()))) for some in rule.get("User_List", []))
         for part in rule.get("Cmnd_Specs", []):
@@ -60,9 +61,22 @@ def too_wide(rules: Mapping[str, Any], program: str, user: str) -> list[str]:
             for command in part.get("Commands", []):
                 words = str(command.get("command", "")).split()
                 if words[:1] != [program] and not command.get("negated"):
-                    wide.append(f"{people} may run {' '.join(words)} as {user}")
+                    wide.append(
+                        Phrase(
+                            "{people} may run {command} as {user}",
+                            people=people,
+                            command=" ".join(words),
+                            user=user,
+                        )
+                    )
             if _sets_variables([part]):
-                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {user}")
+                wide.append(
+                    Phrase(
+                        "{people} may set LD_PRELOAD, and so read the passwords of {user}",
+                        people=people,
+                        user=user,
+                    )
+                )
     return wide
 
 

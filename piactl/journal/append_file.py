@@ -42,6 +42,7 @@ from piactl.host.caller import user_name
 from piactl.host.private_files import sync_folder
 from piactl.journal.files import SUFFIX, lines_backwards, lines_in, proved_from_end, read_between
 from piactl.journal.unusable import chain_broken, no_file, refused_by_system
+from piactl.phrase import Phrase
 
 Body = Mapping[str, object]
 
@@ -82,7 +83,11 @@ class ChainFile:
         self._head_fd = open_private(self.path + SUFFIX, os.O_RDWR)
         if not _taken(self._head_fd, _run_byte(run)):
             raise JournalUnusable(
-                f"{self.path}: run {run} is already under way in another process.\nWait for its end."
+                Phrase(
+                    "{path}: run {run} is already under way in another process.\nWait for its end.",
+                    path=self.path,
+                    run=run,
+                )
             )
 
     def append(self, bodies: Sequence[Body]) -> list[Head]:
@@ -94,7 +99,9 @@ class ChainFile:
         """
         with appending(self._head_fd, self._patience):
             if not same_file(self._head_fd, self.path + SUFFIX):
-                raise chain_broken(self.path, "its .head file was replaced while this run had it open")
+                raise chain_broken(
+                    self.path, Phrase("its .head file was replaced while this run had it open")
+                )
             if self._fd < 0 or not same_file(self._fd, self.path):
                 self._close_journal()
                 self._fd = open_private(self.path, os.O_RDWR | os.O_APPEND)
@@ -140,7 +147,9 @@ class ChainFile:
         elif (record, size, inode) != (self._known, record.end, record.inode):
             in_this_file = 0 < record.end <= size and self._line_before(record.end) == record.head
             if not in_this_file and record.end and size and record.inode == inode and not self._first_line():
-                why = f"line {record.head.seq}, the last that was written, is not where it was"
+                why = Phrase(
+                    "line {seq}, the last that was written, is not where it was", seq=record.head.seq
+                )
                 raise chain_broken(self.path, why)
             self._known = HeadRecord(record.head, record.end if in_this_file else 0, inode)
             self._accept(size)
@@ -156,7 +165,11 @@ class ChainFile:
         """Continues without a record: a new journal, or one whose head file was lost or damaged."""
         if size == 0:
             if os.fstat(self._head_fd).st_size >= _LENGTH:
-                why = f"the journal is empty and its record {self.path}{SUFFIX} is damaged"
+                why = Phrase(
+                    "the journal is empty and its record {path}{suffix} is damaged",
+                    path=self.path,
+                    suffix=SUFFIX,
+                )
                 raise chain_broken(self.path, why)
             self._known = HeadRecord(GENESIS, 0, inode)
             write_head(self._head_fd, self._known)
@@ -164,15 +177,17 @@ class ChainFile:
         first = self._first_line()
         if first is None or not opens_file(first):
             raise chain_broken(
-                self.path, "its first line is not one of a journal, and there is no .head file"
+                self.path, Phrase("its first line is not one of a journal, and there is no .head file")
             )
         try:
             line, end = next(proved_from_end(lines_backwards(self._fd, size), size))
         except BrokenLine as broken:
-            raise chain_broken(self.path, f"its last line {broken}") from None
+            raise chain_broken(self.path, Phrase("its last line {broken}", broken=str(broken))) from None
         self._known = HeadRecord(line.head, end, inode)
         self._accept(size)
-        text = f"the head file was missing or damaged; the chain was taken up at line {line.seq}"
+        text = Phrase(
+            "the head file was missing or damaged; the chain was taken up at line {seq}", seq=line.seq
+        )
         self._write([{"type": "note", "text": text}])
 
     def _first_line(self) -> JournalLine | None:
@@ -192,12 +207,14 @@ class ChainFile:
             except BrokenLine as broken:
                 if broken.torn and (end + len(raw) == size or b"\0" in raw):
                     break
-                raise chain_broken(self.path, f"after line {head.seq}, a line {broken}") from None
+                raise chain_broken(
+                    self.path, Phrase("after line {seq}, a line {broken}", seq=head.seq, broken=str(broken))
+                ) from None
             why = gap(head, line)
             if end == 0 and not why and not opens_file(line):
-                why = f"begins the file and does not say that it continues line {head.seq}"
+                why = Phrase("begins the file and does not say that it continues line {seq}", seq=head.seq)
             if why:
-                raise chain_broken(self.path, f"after line {head.seq}, a line {why}")
+                raise chain_broken(self.path, Phrase("after line {seq}, a line {why}", seq=head.seq, why=why))
             head, end = line.head, end + len(raw)
         if size > start:
             # a sync that failed leaves pages marked clean that never reached the disk: write them again
@@ -244,14 +261,23 @@ def _refuse_shared(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise no_file(path, status.st_mode)
     if status.st_mode & 0o022:
-        raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
+        raise JournalUnusable(
+            Phrase("{path}: can be written by others. No change is made.\nchmod 600 {path}", path=path)
+        )
     if status.st_uid not in (0, os.geteuid()):
         # never advises root to take the file: the nights could no longer write it
-        as_user = f"Run piactl as that user: runuser -u {user_name(status.st_uid)} -- piactl ..."
-        other = "Run piactl as that user, or give the file to the user that runs it."
+        as_user = Phrase(
+            "Run piactl as that user: runuser -u {name} -- piactl ...",
+            name=user_name(status.st_uid),
+        )
+        other = Phrase("Run piactl as that user, or give the file to the user that runs it.")
         raise JournalUnusable(
-            f"{path}: belongs to another user (uid {status.st_uid}). No change is made.\n"
-            f"{as_user if os.geteuid() == 0 else other}"
+            Phrase(
+                "{path}: belongs to another user (uid {uid}). No change is made.\n{way_on}",
+                path=path,
+                uid=status.st_uid,
+                way_on=as_user if os.geteuid() == 0 else other,
+            )
         )
 
 
@@ -379,7 +405,7 @@ def _wait_for(fd: int, byte: int, patience: float) -> float:
     waited, pause = 0.0, _PAUSE
     while not _taken(fd, byte):
         if waited >= patience:
-            raise TimeoutError(errno.ETIMEDOUT, "another process does not let go of it")
+            raise TimeoutError(errno.ETIMEDOUT, Phrase("another process does not let go of it"))
         time.sleep(pause)
         waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
     return waited

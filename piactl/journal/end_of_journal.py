@@ -18,6 +18,7 @@ from piactl.journal.append_file import stored_head
 from piactl.journal.files import SUFFIX, files_of, newest_lines, unread
 from piactl.journal.intent_format import settlement_of
 from piactl.journal.unusable import unreadable
+from piactl.phrase import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ def last_recorded(path: str) -> RecordedRun:
     except JournalUnusable:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
-        raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
+        raise unreadable(
+            path, 0, Phrase("number {reached} lacks what belongs to its type", reached=reached)
+        ) from None
     return candidate
 
 
@@ -109,10 +112,12 @@ def lines_lost(path: str) -> str:
     JournalUnusable."""
     rotated, written = rotated_without_journal(path), stored_head(path).seq
     if rotated:
-        return f"only {', '.join(rotated)} and no .head file are left of it"
+        return Phrase("only {names} and no .head file are left of it", names=", ".join(rotated))
     # if the file has lines, the chain shows what is missing
     if (not Path(path).exists() or not Path(path).stat().st_size) and (last := last_number(path)) < written:
-        words = f"line {written} was written, and lines after {last} are not there"
+        words = Phrase(
+            "line {written} was written, and lines after {last} are not there", written=written, last=last
+        )
         return "; ".join(filter(None, (words, unread(path))))
     return ""
 

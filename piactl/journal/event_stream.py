@@ -144,7 +144,8 @@ class EventStream:
             if not met and line.seq <= since.seq:
                 if line.seq != since.seq or not line.hash.startswith(since.hash):
                     raise self._lost(
-                        since.seq, "are of another journal: of another host, or of before this one was begun"
+                        since.seq,
+                        Phrase("are of another journal: of another host, or of before this one was begun"),
                     )
                 met = True
             if met and line.type in ("run", "end"):

@@ -32,6 +32,7 @@ from piactl.core.journal_line import (
 )
 from piactl.journal.append_file import stored_head
 from piactl.journal.files import files_of, raw_lines
+from piactl.phrase import Phrase
 
 
 class EndedRun(NamedTuple):
@@ -49,7 +50,7 @@ class Problem(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.why}"
+        return Phrase("{name}: {text}", name=f"{self.file}:{self.line}", text=self.why)
 
 
 class _Bad(Exception):
@@ -77,7 +78,7 @@ class Verification:
         self._heads = heads
         self._runs_missing = dict(runs)
         self._due: dict[int, list[tuple[str, str]]] = {}
-        for label, head in (*heads.items(), ("the .head file", head_file)):
+        for label, head in (*heads.items(), (Phrase("the .head file"), head_file)):
             if head.seq:
                 self._due.setdefault(head.seq, []).append((label, head.hash))
 
@@ -123,9 +124,11 @@ class Verification:
             self._compare(self.head)
             return
         if opens and not opens_file(line):
-            raise _Bad(f"has number {line.seq} and begins the file: what was before it is missing")
+            raise _Bad(
+                Phrase("has number {seq} and begins the file: what was before it is missing", seq=line.seq)
+            )
         if line.type == CUT:
-            raise _Bad("is the `cut` line of another file, where none can be")
+            raise _Bad(Phrase("is the `cut` line of another file, where none can be"))
         if self.first == 0:
             self.first = line.seq
             self.head = Head(line.seq - 1, line.prev)
@@ -146,16 +149,29 @@ class Verification:
     def _compare(self, head: Head) -> None:
         for label, due in self._due.pop(head.seq, ()):
             if due != head.hash:
-                raise _Bad(f"or one before it was replaced: it is not the one that {label} anchors")
+                raise _Bad(
+                    Phrase(
+                        "or one before it was replaced: it is not the one that {label} anchors", label=label
+                    )
+                )
 
     def _find_missing(self) -> None:
         """Raises _Missing if a head lies beyond the end, _Bad if a recorded run has no line."""
         for seq, ((label, _hash), *_) in sorted(self._due.items()):
             if seq > self.head.seq:
-                raise _Missing(f"is missing: the file ends at number {self.head.seq}, {label} anchors {seq}")
+                raise _Missing(
+                    Phrase(
+                        "is missing: the file ends at number {seq}, {label} anchors {number}",
+                        seq=self.head.seq,
+                        label=label,
+                        number=seq,
+                    )
+                )
         if self._runs_missing:
             run = min(self._runs_missing)
-            raise _Bad(f"is the last line, and run {run}, recorded in the directory, has none")
+            raise _Bad(
+                Phrase("is the last line, and run {run}, recorded in the directory, has none", run=run)
+            )
 
 
 def verify(
@@ -185,5 +201,5 @@ def verify_file(path: str) -> Verification:
     whole file may have been rebuilt."""
     proof = Verification({}, GENESIS, {}).of(path, (path,))
     if proof.ok and not proof.lines:
-        proof.problem = Problem(path, 1, "is missing: there is no line of a journal in the file")
+        proof.problem = Problem(path, 1, Phrase("is missing: there is no line of a journal in the file"))
     return proof

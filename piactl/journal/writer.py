@@ -36,7 +36,7 @@ from piactl.journal.origin_of_run import Order
 from piactl.journal.query import text_of
 from piactl.journal.syslog import log_head
 from piactl.journal.unusable import refused_by_system
-from piactl.phrase import keep_forms
+from piactl.phrase import Phrase, keep_forms
 
 _SHORTEST_VALUE = 4
 _T = TypeVar("_T")
@@ -79,7 +79,9 @@ class Journal:
         self._alone = True
         self._seen = GENESIS
         self._wrote = False
-        self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
+        self._unusable: str = Phrase(
+            "{path}: the run was not begun in the journal. No change is made.\nThis is a bug.", path=path
+        )
 
     @property
     def head(self) -> Head:
@@ -190,8 +192,8 @@ class Journal:
             owner = journal_owner(actor.user, actor.host)
             log_head(Anchor(text_of(self._now()), owner, run, self._seen))
         self._file.close()
-        self._unusable = (
-            f"{self._path}: the journal of this run was closed. No change is made.\nThis is a bug."
+        self._unusable = Phrase(
+            "{path}: the journal of this run was closed. No change is made.\nThis is a bug.", path=self._path
         )
 
     def __enter__(self) -> Self:
@@ -220,8 +222,9 @@ class Journal:
         """Calls `work`. After an exception, even one from a signal, this object writes nothing more."""
         if self._unusable:
             raise JournalUnusable(self._unusable)
-        self._unusable = (
-            f"{self._path}: writing the journal was interrupted. No further change is made.\nRun again."
+        self._unusable = Phrase(
+            "{path}: writing the journal was interrupted. No further change is made.\nRun again.",
+            path=self._path,
         )
         try:
             result = work()
@@ -236,7 +239,13 @@ class Journal:
         if isinstance(error, OSError):
             return refused_by_system(self._path, error)
         if isinstance(error, LineTooLong):
-            return JournalUnusable(f"{self._path}: {error}. No further change is made.\nThis is a bug.")
+            return JournalUnusable(
+                Phrase(
+                    "{path}: {error}. No further change is made.\nThis is a bug.",
+                    path=self._path,
+                    error=str(error),
+                )
+            )
         return error if isinstance(error, JournalUnusable) else JournalUnusable(str(error))
 
     def _stamp(self) -> Body:

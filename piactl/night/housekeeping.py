@@ -19,7 +19,7 @@ from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.edits.account_store import AccountStore
 from piactl.edits.merge_split_rekey import finish_merges
-from piactl.errors import DirectoryRefused, Exit
+from piactl.errors import DirectoryRefused, Exit, system_words
 from piactl.feed.open_feed import digest_of_feed
 from piactl.helpdesk.attempt_limits import forget_old_attempts
 from piactl.helpdesk.second_person import forget_old_requests
@@ -122,7 +122,7 @@ def move_applied_feeds(read: Sequence[tuple[str, Path]], folder: Path, say: Call
                     "{path}: was applied, and cannot be moved to {folder} ({reason}): move it yourself",
                     path=path,
                     folder=folder,
-                    reason=error.strerror,
+                    reason=system_words(error),
                 )
             )
             code = Exit.PARTLY

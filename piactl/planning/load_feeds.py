@@ -22,7 +22,6 @@ from piactl.core.plan.check_feed_limits import (
     zeros_refusal,
 )
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
-from piactl.core.text import day_words
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.formats.all_formats import set_to_keep
@@ -214,9 +213,9 @@ def _far(sourced: FileOfRun, as_of: date) -> Phrase:
     return Phrase(
         "{path}: its date, {day}, is {apart} that of this run, {as_of} (limit: {most})",
         path=sourced.path,
-        day=day_words(day),
+        day=day,
         apart=Phrase("{days} before", days=apart) if day < as_of else Phrase("{days} after", days=apart),
-        as_of=day_words(as_of),
+        as_of=as_of,
         most=sourced.source.feed_days,
     )
 
@@ -228,8 +227,8 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
         message = Phrase(
             "it is dated {day}, after today, {today} (limit: {most} days); correct the date, or check the "
             "clock",
-            day=day_words(day),
-            today=day_words(today),
+            day=day,
+            today=today,
             most=most,
         )
         raise _refused(sourced, [("another-day", message)])

@@ -59,7 +59,7 @@ def _lines(view: View, as_of: str) -> Iterator[str]:
     ]
     for name, value in rows:
         if value:
-            yield f"  {translate_word(name):<10} {value}"
+            yield f"  {translate_word(name):<10} {translate(value)}"
     if view["lock"]:
         lock = view["lock"]
         days = translate(_span(lock["since"], lock["until"]))

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.report.account_text import View
 from piactl.report.escaping import shown
 from piactl.translation import translate, translate_word
@@ -28,7 +28,11 @@ def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
         yield f"  {translate(none)}"
     for device in view["devices"]:
         yield from _one_device(view["uid"], device, zone)
-    names = ", ".join(f"{service['service']} ({service['otp']})" for service in view["services"])
+    each = [
+        Phrase("{name} ({text})", name=service["service"], text=Phrase(service["otp"]))
+        for service in view["services"]
+    ]
+    names = joined(each, "{first}, {second}")
     if names:
         yield "  " + translate(Phrase("services that ask for a code: {names}", names=names))
     if view["blocked"]:

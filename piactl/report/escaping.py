@@ -40,8 +40,8 @@ _RED, _GREEN, _YELLOW, _BOLD = "31", "32", "33", "1"
 
 _RULES = (
     # checks of doctor
-    (r"^D\d\d +error\b.*$", _RED),
-    (r"^D\d\d +warning\b.*$", _YELLOW),
+    (r"^D\d\d +(?:error|erreur)\b.*$", _RED),
+    (r"^D\d\d +(?:warning|alerte)\b.*$", _YELLOW),
     (r"^D\d\d +ok\b", _GREEN),
     # kinds of change, by what they do to the person
     (r"^ +\d+  (?:revoke|suspend|lock|deactivate|archive)\b", _YELLOW),
@@ -53,7 +53,7 @@ _RULES = (
     (r"\b(?:LOCKED|LET IN|REFUSED|ERROR:|CHANGED BY ANOTHER PROGRAM)", _RED),
     (r"\b(?:VERROUILLÉ|OUVERT À TORT|REFUSÉ|ERREUR :|CHANGÉ PAR UN AUTRE PROGRAMME)", _RED),
     (r"\b(?:WARNING|ATTENTION ?):", _YELLOW),
-    (r"^Plan [0-9a-f]{12} (?:as of|au) [-\d]+$", _BOLD),
+    (r"^Plan [0-9a-f]{12} (?:as of|au) [-/\d]+$", _BOLD),
 )
 _ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
 """The first rule that fits counts, and the text that it has coloured is not coloured again."""

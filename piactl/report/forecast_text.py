@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from piactl.core.model.guard_limits import Limit
-from piactl.core.plan.check_guards import broken_words
+from piactl.core.plan.check_guards import broken_words, guard_words
 from piactl.phrase import Phrase, first_line, joined
 from piactl.report.account_text import right_words
 from piactl.report.plan_text import ORDER, refusal_lines
@@ -34,7 +34,7 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
         sums = {name: sum(int(row.get(name) or 0) for row in rows) for name in (*kinds, "accounts")}
         lines.append({"date": Phrase("in all"), **sums, "stopped_by": []})
     if people:
-        lines = [{**line, "guards": " ".join(line["stopped_by"])} for line in lines]
+        lines = [{**line, "guards": [*map(guard_words, line["stopped_by"])]} for line in lines]
         return rendered(lines, ("date", *kinds, "accounts", "guards"), layout)
     return rendered(lines, ("date", *kinds, "accounts", "stopped_by"), layout)
 

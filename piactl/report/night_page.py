@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from piactl.core.plan.check_guards import scope_words
+from piactl.core.plan.check_guards import guard_words, scope_words
 from piactl.core.plan.feed_counts import FATES
 from piactl.core.plan.state_between_runs import RunStatus
-from piactl.core.text import day_words, instant_words
+from piactl.core.text import instant_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
 from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
 from piactl.report.render_page import Typed, html_page
+from piactl.report.table import numbers
 from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
@@ -55,10 +56,10 @@ def night_page(view: View, *, public: bool = False) -> str:
     colour = "bad" if record["status"] != RunStatus.DONE else "waits" if rest else "good"
     return html_page(
         "night.html.j2",
-        title=Phrase("Night of {day}", day=day_words(record["as_of"])),
+        title=Phrase("Night of {day}", day=record["as_of"]),
         head=Phrase(
             "Night of {day}: {status}",
-            day=day_words(record["as_of"]),
+            day=record["as_of"],
             status=translate_word(record["status"]),
         ),
         colour=Typed(colour),
@@ -73,8 +74,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         more=lambda number: Phrase("and {number} more", number=number),
         first_changes=Phrase("the first {number} changes of each kind", number=MOST),
         guards=[
-            (Typed(g["kind"]), scope_words(g["scope"]), g["accounts"], g["limit"], _used(g))
-            for g in view["guards"]
+            (g["kind"], scope_words(g["scope"]), g["accounts"], g["limit"], _used(g)) for g in view["guards"]
         ],
         drift=_drift(plan["drift"], public=public),
         kinds=_kinds(plan["summary"]),
@@ -139,13 +139,13 @@ def _problem(outcome: str, number: int) -> Phrase:
 def _lines(record: View, plan: View, *, public: bool) -> Iterator[str]:
     if record.get("approved_by") and not public:
         yield Phrase("approved by {people}", people=joined(record["approved_by"], "{first} and {second}"))
-    broken = dict.fromkeys(refusal["kind"] for refusal in plan["refusals"])
+    broken = dict.fromkeys(Phrase(refusal["kind"]) for refusal in plan["refusals"])
     if broken:
-        yield Phrase("Stopped by {guards}.", guards=", ".join(broken))
+        yield Phrase("Stopped by {guards}.", guards=joined(broken, "{first}, {second}"))
 
 
 def _used(guard: View) -> Bar:
-    facts = {"guard": guard["kind"], "accounts": guard["accounts"], "limit": guard["limit"]}
+    facts = {"guard": Phrase(guard["kind"]), "accounts": guard["accounts"], "limit": guard["limit"]}
     label = Phrase("{guard}: {accounts} of at most {limit}", **facts)
     return _bar(label, guard["accounts"], guard["limit"], guard["broken"])
 
@@ -161,10 +161,14 @@ def _drift(drifts: Sequence[View], *, public: bool) -> Rows:
     return [(drift["uid"], drift["drift_class"], drift_line(drift, THIS_PLAN)) for drift in drifts]
 
 
+def _of(kind: str, number: int) -> Phrase:
+    return Phrase("{name}: {text}", name=Phrase(kind), text=number)
+
+
 def _kinds(summary: View) -> Rows:
     most = max(summary.values(), default=0)
     return [
-        (Typed(kind), MEANING[kind], summary[kind], _bar(f"{kind}: {summary[kind]}", summary[kind], most))
+        (kind, MEANING[kind], summary[kind], _bar(_of(kind, summary[kind]), summary[kind], most))
         for kind in ORDER
         if kind in summary
     ]
@@ -192,10 +196,7 @@ def _first_changes(changes: Iterable[View]) -> Rows:
 
 
 def _establishments(rows: Sequence[View]) -> Rows:
-    return [
-        (row["uai"], row["name"], Typed(", ".join(f"{n} {kind}" for kind, n in row["kinds"].items())))
-        for row in rows
-    ]
+    return [(row["uai"], row["name"], numbers(row["kinds"])) for row in rows]
 
 
 def _holds(holds: Sequence[View], view: View, *, public: bool) -> Rows:
@@ -252,15 +253,19 @@ def _coming(nights: Sequence[View]) -> Rows:
     names = ("date", "accounts", "stopped_by")
     rows: Rows = []
     for night in nights:
-        text = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
+        text = numbers({kind: number for kind, number in night.items() if kind not in names})
         stopped = night["stopped_by"]
         if stopped:
-            text = Phrase("{kinds}; stopped by {guards}", kinds=text, guards=", ".join(stopped))
-        day = day_words(night["date"])
+            text = Phrase("{kinds}; stopped by {guards}", kinds=text, guards=_listed(stopped))
+        day = night["date"]
         label = joined([day, str(night["accounts"])], "{first}: {second}")
         bar = _bar(label, night["accounts"], most, bool(stopped))
         rows.append((day, night["accounts"], bar, text))
     return rows
+
+
+def _listed(guards: Iterable[str]) -> str:
+    return joined(map(guard_words, guards), "{first}, {second}")
 
 
 def _record(record: View, plan: View | None, timezone: str, *, public: bool) -> Rows:
@@ -300,7 +305,7 @@ def _feed(feed: View) -> str:
     return Phrase(
         "{file}, {date}: {rows}, source {source}",
         file=feed["file"],
-        date=day_words(feed["date"]) if feed["date"] else Phrase("without a date"),
+        date=feed["date"] if feed["date"] else Phrase("without a date"),
         rows=counted(feed["rows"], "row", "rows"),
         source=feed["source"],
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.change import GROWTH
-from piactl.core.plan.check_guards import allowed_words, scope_words
+from piactl.core.plan.check_guards import allowed_words, guard_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
-from piactl.core.text import day_words, percent
+from piactl.core.text import percent
 from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
@@ -81,7 +81,7 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
             meaning = Phrase(
                 "{meaning} ({changes})", meaning=meaning, changes=counted(counts[kind], "change", "changes")
             )
-        yield f"{summary[kind]:>7}  {kind:<11}{translate(meaning)}"
+        yield f"{summary[kind]:>7}  {_column(kind)}{translate(meaning)}"
         yield from (f"{'':11}{line}" for line in lines[kind])
         if most and summary[kind] > most:
             yield f"{'':11}{translate(_omitted(kind, summary[kind] - most))}"
@@ -95,6 +95,11 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield from refusal_lines(document["refusals"])
 
 
+def _column(kind: str) -> str:
+    """A kind of change in the language of people, in a column as wide as the longest."""
+    return f"{translate_word(kind):<{1 + max(len(translate_word(name)) for name in ORDER)}}"
+
+
 def _feed(feed: Mapping[str, Any]) -> Phrase:
     sort = Phrase("full") if feed["full"] else Phrase("delta")
     facts = {
@@ -103,9 +108,9 @@ def _feed(feed: Mapping[str, Any]) -> Phrase:
         "source": feed["source"],
     }
     if feed["date"]:
-        day = feed["date"]
-        day = day_words(day)
-        return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
+        return Phrase(
+            "feed {file} of {day}: {rows}, source {source} ({sort})", day=feed["date"], sort=sort, **facts
+        )
     return Phrase("feed {file}: {rows}, source {source} ({sort})", sort=sort, **facts)
 
 
@@ -130,7 +135,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         some = [drift for drift in drifts if drift["drift_class"] == drift_class]
         shorter = most if drift_class != "loosening" else 0
         yield ""
-        head = Phrase("{drift_class} by another program", drift_class=drift_class)
+        head = Phrase("{drift_class} by another program", drift_class=Phrase(drift_class))
         yield f"{len(some):>7}  {translate(head)}"
         yield from first_lines(some, lambda drift: _of(drift["uid"], drift_line(drift, THIS_PLAN)), shorter)
 
@@ -373,7 +378,9 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if limit["share"] * of >= most:
             share = f"{limit['share'] * 100:g}"
             allowed = Phrase("{allowed} ({share} % of the accounts)", allowed=allowed, share=share)
-        head = Phrase("REFUSED by the guard {guard}: {counts}", guard=refusal["guard"], counts=counts)
+        head = Phrase(
+            "REFUSED by the guard {guard}: {counts}", guard=guard_words(refusal["guard"]), counts=counts
+        )
         broken = [head, allowed]
         if refusal["total"] != accounts:
             option = f"--allow {refusal['kind']}={refusal['total']}"
@@ -413,10 +420,10 @@ def _result_lines(result: Result) -> Iterator[str]:
     for person in people:
         yield f"  {_of(person['uid'], person_text(person)) if len(people) > 1 else person_text(person)}"
     for change in result["changes"]:
-        yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
+        yield f"  {_column(change['kind'])}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
     for event in ahead[:_FIRST_DAYS]:
-        yield f"  {event['day']} {translate(event['what'])}"
+        yield f"  {translate(event['day'])} {translate(event['what'])}"
     if len(ahead) > _FIRST_DAYS:
         more = Phrase(
             "... and {number} more; see: piactl account timeline {uid}",

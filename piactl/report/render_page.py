@@ -10,11 +10,11 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from piactl.report.escaping import shown
-from piactl.translation import translate_word, used
+from piactl.translation import translate, translate_word, used
 
 
 class Typed(str):
-    """Words that people type again (kinds of change, guards): the same in every language."""
+    """Words of the page itself, such as classes of CSS: the same in every language."""
 
 
 @pass_context  # without it, constants of a template would not be translated
@@ -22,7 +22,7 @@ def _for_html(_: Context, value: object) -> object:
     """A value in the language of people, without what a reader cannot see."""
     if isinstance(value, Markup):
         return value
-    text = shown(value if isinstance(value, Typed) else translate_word(str(value)))
+    text = shown(value if isinstance(value, Typed) else translate(translate_word(str(value))))
     return "".join(c for c in text if ord(c) & 0xFFFE != 0xFFFE)  # which no XML may have
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+from piactl.core.plan.check_guards import guard_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import right_words
 from piactl.report.table import aligned, numbers
@@ -73,7 +74,7 @@ def _run(run: View) -> tuple[str, ...]:
         lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
     )
     started = str(run["started"])[:16].replace("T", " ")
-    return started, " ".join(words), str(run["status"]), outcomes, holds, run["run"]
+    return started, " ".join(words), Phrase(str(run["status"])), outcomes, holds, run["run"]
 
 
 def _feed(feed: View) -> tuple[str, ...]:
@@ -181,7 +182,7 @@ def _ending(view: View) -> Iterator[tuple[str, ...]]:
 def _guard(guard: View) -> Phrase:
     return Phrase(
         "{guard}: {accounts} of at most {limit} in {days}",
-        guard=guard["kind"],
+        guard=Phrase(guard["kind"]),
         accounts=guard["accounts"],
         limit=guard["limit"],
         days=counted(guard["days"], "day", "days"),
@@ -190,6 +191,6 @@ def _guard(guard: View) -> Phrase:
 
 def _night(night: View) -> tuple[str, str, str]:
     kinds = {name: number for name, number in night.items() if name not in ("date", "accounts", "stopped_by")}
-    guards = ", ".join(night["stopped_by"])
+    guards = joined(map(guard_words, night["stopped_by"]), "{first}, {second}")
     stopped = Phrase("stopped by guards: {guards}", guards=guards) if guards else ""
-    return night["date"], ", ".join(f"{number} {kind}" for kind, number in kinds.items()), stopped
+    return night["date"], numbers(kinds), stopped

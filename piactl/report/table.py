@@ -13,7 +13,6 @@ from typing import Any
 
 from tabulate import MIN_PADDING, tabulate
 
-from piactl.core.plan.change import Kind
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
 from piactl.translation import translate, translate_word
@@ -24,13 +23,12 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "xlsx")
 Row = Mapping[str, Any]
 
 CODES = (
-    "class", "decision", "doubt", "evidence", "fate", "otp", "outcome", "outcomes", "scope", "state",
-    "state_then", "states", "status", "urgency", "verdict",
+    "class", "decision", "doubt", "drift", "evidence", "fate", "field", "guard", "kind", "kinds", "login",
+    "meanwhile", "origin", "otp", "outcome", "outcomes", "result", "scope", "severity", "state", "state_then",
+    "states", "status", "step", "subject", "urgency", "verdict", "what",
 )  # fmt: skip
 """Columns with codes, which people read in their language. Other text stays as it is unless it is a Phrase:
 it may be a name, or what somebody typed."""
-_KINDS = frozenset(kind.value for kind in Kind)
-"""Headings that people type again (kinds of change): the same in every language."""
 _NARROWEST = 12
 """The width below which columns are left out rather than cut further."""
 
@@ -60,7 +58,7 @@ def rendered(
             yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
     elif layout == "xlsx":
         cells = ([_value_of_cell(_said(row, name)) for name in columns] for row in rows)
-        yield workbook_of(chain([[*map(_heading, columns)]], cells)).decode("latin-1")
+        yield workbook_of(chain([[*map(translate_word, columns)]], cells)).decode("latin-1")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
@@ -117,7 +115,7 @@ def _tsv(text: str) -> str:
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    rows, names = list(rows), [*map(_heading, columns)]
+    rows, names = list(rows), [*map(translate_word, columns)]
     cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
     lists = {n for n, name in enumerate(columns) if any(isinstance(row.get(name), list) for row in rows)}
     left_out: list[str] = []
@@ -126,10 +124,6 @@ def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
     why = Phrase("left out for want of room (-o tsv has all): {columns}", columns=", ".join(left_out))
     return text + (f"{translate(why)}\n" if left_out else "")
-
-
-def _heading(name: str) -> str:
-    return name if name in _KINDS else translate_word(name)
 
 
 def _in_language(value: Any, *, is_code: bool) -> Any:

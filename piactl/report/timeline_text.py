@@ -114,7 +114,7 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
         column = scale.column(as_of.toordinal())
-        mark, today = ("v" if ascii_only else "▼"), as_of.isoformat()
+        mark, today = ("v" if ascii_only else "▼"), translate(as_of.isoformat())
         room = column + 2 + len(today) <= scale.columns
         yield (" " * column + f"{mark} {today}") if room else f"{today} {mark}".rjust(column + 1)
 
@@ -156,8 +156,8 @@ def _dates(row: Row, as_of: date) -> str:
         spans = [Span(*period, Shade.HELD) for period in union(had)] or spans
     span = _dated_span(spans, as_of.toordinal())
     first, last = civil(span.first), civil(span.last)
-    begin = first.isoformat() if first and span.first > 1 else ""
-    return f"{begin}..{last.isoformat() if last else ''}"
+    begin = translate(first.isoformat()) if first and span.first > 1 else ""
+    return f"{begin}..{translate(last.isoformat()) if last else ''}"
 
 
 def _dated_span(spans: Sequence[Span], today: int) -> Span:

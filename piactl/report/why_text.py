@@ -141,7 +141,9 @@ def _details(view: View, answer: View, *, indent: str = "  ", named: bool = Fals
         yield _field(indent, "note", note)
     coming = answer["coming"]
     for number, event in enumerate(coming[:_FIRST_DAYS]):
-        yield _field(indent, "" if number else "next", f"{event['day']} {translate(event['what'])}")
+        yield _field(
+            indent, "" if number else "next", f"{translate(event['day'])} {translate(event['what'])}"
+        )
     if len(coming) > _FIRST_DAYS:
         facts = {"number": len(coming) - _FIRST_DAYS, "uid": view["uid"]}
         more = Phrase("and {number} more; see: piactl account timeline {uid}", **facts)

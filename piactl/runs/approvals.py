@@ -94,8 +94,8 @@ class ApprovalRecords:
             if identity is not None and all(author and same_dn(author, identity.dn) for author in authors):
                 yield entry
             else:
-                why = "another identity than the approver wrote the record"
-                self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
+                why = Phrase("another identity than the approver wrote the record")
+                self.unreadable.add(UnreadableRecord(entry.dn, why, Phrase("find out who, and delete it")))
 
     def write(self, approval: Approval) -> Write:
         """The write of the record of an approval; it fails if there is a record of that name."""
@@ -276,7 +276,7 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     (number,) = run.journal.intents([intent])
     run.record(RunStatus.RUNNING)
     run.journal.outcomes(
-        [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
+        [Settlement(number, Outcome.APPLIED.value, Phrase("without the approval of another person"))]
     )
     run.say(Phrase("ALARM: this plan is applied without another person, though it {why}", why=grounds))
 

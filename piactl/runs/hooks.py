@@ -33,7 +33,7 @@ from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import PASSWORD, Change, Kind
 from piactl.core.text import read_json
 from piactl.directory.store.account_entries import account_dn, read_private_mail
-from piactl.errors import NotFound, PiactlError
+from piactl.errors import NotFound, PiactlError, system_words
 from piactl.host.private_files import exposure, lock_file, make_private_folder, write_private
 from piactl.journal.append_file import alive_runs
 from piactl.journal.event_stream import Cursor, EventStream, head_cursor, read_cursor, was_made
@@ -252,7 +252,7 @@ def called(command: Sequence[str], text: str, seconds: int) -> str:
                 with suppress(ProcessLookupError):  # what it started ends with it
                     os.killpg(process.pid, signal.SIGKILL)
     except OSError as error:
-        return Phrase("could not be started: {reason}", reason=error.strerror)
+        return Phrase("could not be started: {reason}", reason=system_words(error))
     code = process.returncode
     return Phrase("ended with exit code {code}", code=code) if code else ""
 
@@ -351,7 +351,7 @@ def _tell_owners(command: CommandRun, unstored: Sequence[Promise]) -> None:
     except PiactlError as error:
         why = _told(settings, fresh) if fresh else Phrase("was not called: {why}", why=str(error))
     except OSError as error:
-        why = Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=error.strerror)
+        why = Phrase("is called again: {folder}: {why}", folder=_folder(settings), why=system_words(error))
     if not why:
         return
     if not uids:

@@ -42,8 +42,12 @@ def prune_journal(
     proof = verify(path, stored.heads, runs=stored.runs)
     if proof.problem is not None:
         raise JournalUnusable(
-            f"{proof.problem}\nA damaged journal is not pruned, because the lines may be evidence. "
-            "See: piactl journal verify"
+            Phrase(
+                "{problem}\n"
+                "A damaged journal is not pruned, because the lines may be evidence. See: piactl journal "
+                "verify",
+                problem=proof.problem,
+            )
         )
     old = old_files(path, datetime.combine(before, time(), ZoneInfo(timezone)))
     if old and not trial:
@@ -80,7 +84,10 @@ def missing_lines(
             ahead=ahead,
         )
     raise PiactlError(
-        f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
+        Phrase(
+            "{journal_file}: no line of the journal of this host is missing; there is nothing to begin",
+            journal_file=settings.journal_file,
+        )
     )
 
 
@@ -92,13 +99,19 @@ def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
     path = command.settings.journal_file
     rotated = rotated_without_journal(path)
     if rotated:
-        raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
+        raise JournalUnusable(
+            Phrase(
+                "{path}: move {names} to safe keeping, then begin the journal",
+                path=path,
+                names=", ".join(rotated),
+            )
+        )
     with begin_run(command, writer, locked=True, tolerated=(JournalMissing, DirectoryOlder)) as run:
         run.begin_to_write(begun=True)
         run.journal.record("begun", reason=run.order.reason, why=missing)
         # later runs compare the directory with this one
         run.compared = True
-        run.end(note="began the journal of this host anew")
+        run.end(note=Phrase("began the journal of this host anew"))
 
 
 def open_chains(path: str) -> dict[str, str]:
@@ -125,7 +138,7 @@ def close_chains(writer: Writer, command: CommandRun, chains: Mapping[str, str])
         }
         run.journal.record(CLOSED, chains={name: head._asdict() for name, head in heads.items()})
         run.counts = {"closed": len(heads)}
-        run.end(note=f"closed the journals {', '.join(heads)}")
+        run.end(note=Phrase("closed the journals {names}", names=", ".join(heads)))
 
 
 def old_files(path: str, before: datetime) -> list[str]:

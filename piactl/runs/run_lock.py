@@ -283,7 +283,7 @@ class RunLock:
             self._held = new if ours else None
         if not ours:
             self._held = None
-            raise LockLost("another run took over the lock; no further change is made")
+            raise LockLost(Phrase("another run took over the lock; no further change is made"))
 
     def renew(self) -> None:
         """Renews the lock when due, like `keep`. Before that it reads the lock only if the server does not
@@ -331,7 +331,7 @@ def host_lock(folder: Path, lock: RunLock) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockHeld(
-                lock.holder() or "another run on this host begins or ends at this moment; run again"
+                lock.holder() or Phrase("another run on this host begins or ends at this moment; run again")
             ) from None
         yield
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from piactl.errors import SandboxUnavailable
+from piactl.errors import SandboxUnavailable, system_words
 from piactl.host.private_files import write_private
+from piactl.phrase import Phrase
 from piactl.shipped_files import example, schemas_folder, slapd_folder
 
 
@@ -144,7 +145,9 @@ def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
             _write_new(folder / name, shipped.read_bytes(), 0o644)
         except FileNotFoundError:
             raise SandboxUnavailable(
-                f"{shipped} is missing: the installation is incomplete\nInstall piactl again."
+                Phrase(
+                    "{file} is missing: the installation is incomplete\nInstall piactl again.", file=shipped
+                )
             ) from None
     return passwords
 
@@ -212,7 +215,9 @@ def checked_sandbox(folder: Path) -> Iterator[None]:
     """Checks the folder without a lock. Raises SandboxUnavailable if it is not a readable sandbox."""
     with _translated(folder):
         if not (folder / "slapd" / _BUSY).is_file():
-            raise SandboxUnavailable(f"{folder} is not a sandbox\nTo create one: piactl sandbox start")
+            raise SandboxUnavailable(
+                Phrase("{folder} is not a sandbox\nTo create one: piactl sandbox start", folder=folder)
+            )
         yield
 
 
@@ -222,19 +227,26 @@ def _translated(folder: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise SandboxUnavailable(
-            f"{error.filename or folder} cannot be used by this user ({error.strerror})\n"
-            "Run piactl as the user that owns it, or name a folder of your own."
+            Phrase(
+                "{file} cannot be used by this user ({why})\n"
+                "Run piactl as the user that owns it, or name a folder of your own.",
+                file=error.filename or folder,
+                why=system_words(error),
+            )
         ) from None
     except OSError as error:
         raise SandboxUnavailable(
-            f"{error.filename or folder} cannot be used ({error.strerror})\n"
-            "Look at the disk, or name another folder."
+            Phrase(
+                "{file} cannot be used ({why})\nLook at the disk, or name another folder.",
+                file=error.filename or folder,
+                why=system_words(error),
+            )
         ) from None
 
 
 def _claim(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise SandboxUnavailable(f"{folder} is a file\nName a new folder.")
+        raise SandboxUnavailable(Phrase("{folder} is a file\nName a new folder.", folder=folder))
     inner = folder / "slapd"
     if folder.is_dir():
         names = sorted(entry.name for entry in folder.iterdir())
@@ -245,7 +257,11 @@ def _claim(folder: Path) -> None:
         if within or set(names) - {"slapd"} or ("slapd" in names and not inner.is_dir()):
             listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             raise SandboxUnavailable(
-                f"{folder} is not empty and not a sandbox (it has {listed})\nName a new folder."
+                Phrase(
+                    "{folder} is not empty and not a sandbox (it has {listed})\nName a new folder.",
+                    folder=folder,
+                    listed=listed,
+                )
             )
         folder.chmod(0o700)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

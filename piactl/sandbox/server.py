@@ -22,6 +22,7 @@ from piactl.core.text import read_json
 from piactl.errors import SandboxUnavailable
 from piactl.host.private_files import write_private
 from piactl.host.processes import is_alive, process_began, this_boot
+from piactl.phrase import Phrase
 from piactl.sandbox.folder import (
     checked_sandbox,
     copy_schemas,
@@ -73,9 +74,12 @@ def find_software(*, accesslog: bool = False) -> Software:
     missing += no_modules + no_schemas
     if missing or slapd is None or slapadd is None:
         raise SandboxUnavailable(
-            f"a private slapd needs OpenLDAP 2.6; missing here: {', '.join(missing)}\n"
-            "On Debian 13 they are in the packages slapd, ldap-utils and slapd-contrib:\n"
-            "  sudo apt install slapd ldap-utils slapd-contrib"
+            Phrase(
+                "a private slapd needs OpenLDAP 2.6; missing here: {names}\n"
+                "On Debian 13 they are in the packages slapd, ldap-utils and slapd-contrib:\n"
+                "  sudo apt install slapd ldap-utils slapd-contrib",
+                names=", ".join(missing),
+            )
         )
     return Software(slapd, slapadd, modules, schema)
 
@@ -232,7 +236,9 @@ def write_configuration(
     try:
         text = render_slapd_conf(values, accesslog=accesslog)
     except ValueError as error:
-        raise SandboxUnavailable(f"{folder}: {error}\nName another folder.") from None
+        raise SandboxUnavailable(
+            Phrase("{folder}: {error}\nName another folder.", folder=folder, error=str(error))
+        ) from None
     if not synced:
         text = text.replace("\nmaxsize ", "\ndbnosync\nmaxsize ", 1)
     owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
@@ -252,7 +258,9 @@ def load(folder: Path, software: Software, suffix: str, ldif: Iterable[bytes], l
             with suppress(BrokenPipeError), loading.stdin as stream:  # its log says why it ended
                 stream.writelines(ldif)
     if loading.returncode:
-        raise SandboxUnavailable(f"slapadd could not create the directory\n{last_lines(log)}")
+        raise SandboxUnavailable(
+            Phrase("slapadd could not create the directory\n{last_lines}", last_lines=last_lines(log))
+        )
 
 
 def _start(folder: Path, software: Software) -> None:
@@ -279,7 +287,9 @@ def _private_folder(place: Path) -> None:
     place.mkdir(mode=0o700, exist_ok=True)
     facts = place.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise SandboxUnavailable(f"{place} belongs to another user\nName a folder with a shorter path.")
+        raise SandboxUnavailable(
+            Phrase("{place} belongs to another user\nName a folder with a shorter path.", place=place)
+        )
 
 
 @contextmanager
@@ -346,7 +356,7 @@ def launch(command: list[str], log: Path) -> Process:
         )
     process = observe(int(shell.stdout))
     if process is None:
-        raise SandboxUnavailable(f"slapd ended at once\n{last_lines(log)}")
+        raise SandboxUnavailable(Phrase("slapd ended at once\n{last_lines}", last_lines=last_lines(log)))
     return process
 
 
@@ -360,9 +370,17 @@ def wait_until_answering(process: Process, path: Path, log: Path) -> None:
         if _answers(path):
             return
         if not process.alive():
-            raise SandboxUnavailable(f"slapd ended while it started\n{last_lines(log)}")
+            raise SandboxUnavailable(
+                Phrase("slapd ended while it started\n{last_lines}", last_lines=last_lines(log))
+            )
         time.sleep(0.01)
-    raise SandboxUnavailable(f"slapd did not answer within {_START_SECONDS} seconds\n{last_lines(log)}")
+    raise SandboxUnavailable(
+        Phrase(
+            "slapd did not answer within {start_seconds} seconds\n{last_lines}",
+            start_seconds=_START_SECONDS,
+            last_lines=last_lines(log),
+        )
+    )
 
 
 def _answers(path: Path) -> bool:
@@ -390,7 +408,7 @@ def stop_process(process: Process) -> None:
         while process.alive() and time.monotonic() < deadline:
             time.sleep(0.01)
     if process.alive():
-        raise SandboxUnavailable(f"slapd (pid {process.pid}) does not end")
+        raise SandboxUnavailable(Phrase("slapd (pid {pid}) does not end", pid=process.pid))
 
 
 def last_lines(log: Path) -> str:
@@ -400,10 +418,15 @@ def last_lines(log: Path) -> str:
     except OSError:
         lines = []
     shown = "\n".join(f"  {line}" for line in lines)
-    return f"The end of {log}:\n{shown}" if lines else f"{log} is empty."
+    return (
+        Phrase("The end of {log}:\n{shown}", log=log, shown=shown)
+        if lines
+        else Phrase("{log} is empty.", log=log)
+    )
 
 
-_WATCH = """
+_WATCH = (
+    """
 folder=$1; shift
 if read -r word; then
   "$@" </dev/null >/dev/null 2>>"$folder/log" & server=$!
@@ -413,8 +436,9 @@ if read -r word; then
 fi
 rm -rf -- "$folder"
 """
-"""Starts the server at the first line of its input. At the end of its input, which also comes when the
+    """Starts the server at the first line of its input. At the end of its input, which also comes when the
 command is killed, it stops the server and removes the folder."""
+)
 
 
 @contextmanager
@@ -457,5 +481,5 @@ def _start_watched(watch: subprocess.Popen[bytes], place: Path, log: Path) -> No
     watch.stdin.flush()
     process = observe(int(watch.stdout.readline()))
     if process is None:
-        raise SandboxUnavailable(f"slapd ended at once\n{last_lines(log)}")
+        raise SandboxUnavailable(Phrase("slapd ended at once\n{last_lines}", last_lines=last_lines(log)))
     wait_until_answering(process, place, log)

@@ -9,10 +9,11 @@ from pathlib import Path
 from piactl.config.read_policy import read_policy
 from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
-from piactl.errors import PiactlError
+from piactl.errors import PiactlError, system_words
 from piactl.host.caller import become
 from piactl.host.private_files import make_private_folder, write_private, write_public
 from piactl.host.secret_files import new_keys_text, read_keys
+from piactl.phrase import Phrase
 from piactl.shipped_files import example
 
 FILES = ("piactl.yaml", "policy.yaml", "establishments.csv")
@@ -77,7 +78,10 @@ def _content(name: str) -> bytes:
         content = example(name).read_bytes()
     except OSError:
         raise PiactlError(
-            f"{example(name)} is missing: the installation is incomplete. Install piactl again."
+            Phrase(
+                "{example} is missing: the installation is incomplete. Install piactl again.",
+                example=example(name),
+            )
         ) from None
     if name == "establishments.csv":
         header, _, rest = content.partition(b"\n")
@@ -90,7 +94,11 @@ def _make_folder(folder: Path) -> None:
         if not folder.is_dir():
             folder.mkdir(mode=0o755, parents=True)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not a path"
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise PiactlError(
-            f"{folder}: cannot be made ({why}); name a folder of yours with --dir DIR"
+            Phrase(
+                "{folder}: cannot be made ({why}); name a folder of yours with --dir DIR",
+                folder=folder,
+                why=why,
+            )
         ) from None

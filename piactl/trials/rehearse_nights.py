@@ -45,7 +45,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
 from piactl.directory.store.records import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
-from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError, system_words
 from piactl.feed.formats.canonical_rows import file_order
 from piactl.feed.open_feed import NoSource, source_of
 from piactl.feed.read_feed import last_line, read_trailer
@@ -128,7 +128,7 @@ def _files(folder: Path) -> list[Path]:
         files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(
-            Phrase("{folder}: the folder cannot be read ({why})", folder=folder, why=error.strerror)
+            Phrase("{folder}: the folder cannot be read ({why})", folder=folder, why=system_words(error))
         ) from None
     return sorted(files)
 
@@ -518,7 +518,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or Phrase("not a path")
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise UsageError(
             Phrase(
                 "--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty",

@@ -489,7 +489,7 @@ CASES: dict[str, Case] = {
                 "is after --ending-to",
             ),
             (("assignment", "list", "--uai", "0800009B"), "", 2, "the key letter"),
-            (("assignment", "list", "--columns", "nom"), "", 2, "is not a column"),
+            (("assignment", "list", "--columns", "noms"), "", 2, "is not a column"),
         ),
     ),
     "assignment add": act(

@@ -100,10 +100,10 @@ class Academy:
         )
         return self._ran(done.returncode, done.stdout, done.stderr)
 
-    def run_in_french(self, *arguments: str | Path) -> Ran:
+    def run_in_french(self, *arguments: str | Path, stdin: str = "") -> Ran:
         """Runs a command in the environment of a French user."""
         with patch.dict(os.environ, LC_ALL="fr_FR.UTF-8"):
-            return self.run(*arguments)
+            return self.run(*arguments, stdin=stdin)
 
     def words(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "piactl", *map(str, arguments)]

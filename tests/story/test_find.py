@@ -194,7 +194,7 @@ def test_columns_of_the_other_lists(staff: Academy) -> None:
         assert rows == [
             {"given_name": given_name, "establishment_names": ["Lycée Louis Thuillier"], "uid": uid}
         ]
-        assert staff.run(noun, "list", "--columns", "nom", "--as-of", DAY).code == 2
+        assert staff.run(noun, "list", "--columns", "noms", "--as-of", DAY).code == 2
         assert (
             set(names.split(",")) - {"uid"} - {*staff.run(noun, "list", "-o", "json", "--as-of", DAY).json[0]}
         )
@@ -360,9 +360,9 @@ def test_show_says_what_is_by_hand(staff: Academy) -> None:
     ) in text
     french = staff.run_in_french("account", "show", claire, *today).out
     assert (
-        "  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 2027-01-31" in french
+        "  à la main\n    le nom d'usage est Petit au lieu de aucun, à la main jusqu'au 31/01/2027" in french
     )
-    assert f"    iprof refusé du {DAY} au 2026-10-31 ({by} : litige)\n" in french
+    assert f"    iprof refusé du 05/09/2026 au 31/10/2026 ({by} : litige)\n" in french
     later = staff.show(claire, "2027-03-01")
     assert (later["overrides"], later["exceptions"]) == ([], [])
     assert "by hand" not in staff.run("account", "show", claire, "--as-of", "2027-03-01").out

@@ -267,7 +267,7 @@ def test_terminal_page_and_status_say_the_same_number(academy: Academy) -> None:
     assert "revoke (4, 3 are allowed)" in why
     assert "service_growth (service annuaire: 16, 10 are allowed)" in why
     french = academy.run_in_french("status").out
-    assert "revoke (4, permis : 3)" in " ".join(french.split())
+    assert "retrait (4, permis : 3)" in " ".join(french.split())
     assert "service_growth (service annuaire : 16, permis : 10)" in " ".join(french.split())
 
 

@@ -50,7 +50,7 @@ def begun(academy: Academy) -> Academy:
 
 
 COMMANDS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("account", "show", CLAIRE), "actif, VERROUILLÉ le 2026-09-06"),
+    (("account", "show", CLAIRE), "actif, VERROUILLÉ le 06/09/2026"),
     (("account", "show", NOEL), "CHANGÉ PAR UN AUTRE PROGRAMME"),
     (("account", "list", "-o", "table"), "actif"),
     (("account", "find", "verdelo", "-o", "table"), "Noel Verdelot"),

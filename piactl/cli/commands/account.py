@@ -13,6 +13,7 @@ import typer
 
 from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
+from piactl.ask.show_policy import read_service
 from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
@@ -30,6 +31,7 @@ from piactl.cli.framework.output import display, layout_or_default, of_each, rea
 from piactl.config.nearest_word import hint
 from piactl.core.model.account import State
 from piactl.core.model.establishment import read_establishment
+from piactl.core.text import listed_words
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import Exit, NotFound, UsageError
@@ -37,7 +39,7 @@ from piactl.phrase import Phrase, joined
 from piactl.report.account_text import account_text
 from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
-from piactl.translation import translate_word
+from piactl.translation import read_word, translate_word
 
 COLUMNS = (
     "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
@@ -230,9 +232,11 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
     would look as if nobody had it."""
     policy = configuration.policy
     valid = [state.value for state in State]
+    states = [read_word(word, valid) for word in options.state or ()]
+    listed = listed_words(valid)
     wrong = [
-        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=", ".join(valid))
-        for word in options.state or ()
+        Phrase("--state {word}: is not a state; the states are: {valid}", word=word, valid=listed)
+        for word in states
         if word not in valid
     ]
     uai: str | None = ""
@@ -255,7 +259,7 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
         unknown.append(
             Phrase("--profile {name}: the policy has no such profile; {hint}", name=name, hint=why)
         )
-    name = options.service
+    name = service = read_service(policy, options.service)
     if name and name not in policy.services:
         why = hint(name, policy.services)
         unknown.append(
@@ -266,10 +270,10 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
     if unknown:
         raise NotFound(joined(unknown, "{first}\n{second}"))
     return Filters(
-        options.state or (),
+        states,
         options.profile,
         uai or "",
-        options.service,
+        service,
         options.sponsor,
         options.locked,
         options.idle,

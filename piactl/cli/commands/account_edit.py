@@ -51,6 +51,7 @@ from piactl.host.private_files import refuse_output
 from piactl.phrase import Phrase
 from piactl.planning.signed_plan_file import sealed
 from piactl.runs.approvals import require_approval
+from piactl.translation import read_word
 
 
 @with_shared_options
@@ -297,8 +298,9 @@ def merge(
 
     Example: piactl account merge claire.martin claire.dubreuil --despite name --reason "one person"
     """
-    differing = frozenset(despite or ())
-    for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
+    words = (BIRTH_DATE, NUMEN_WORD, NAME)
+    differing = frozenset(read_word(word, words) for word in despite or ())
+    for word in differing.difference(words):
         raise UsageError(Phrase("--despite {word}: birth-date, numen or name is expected", word=word))
     command = begin(options)
     settings = command.configuration.settings

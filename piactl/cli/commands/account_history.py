@@ -200,7 +200,7 @@ def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
     return {
         **row,
         "author": author,
-        "what": " ".join(row["kinds"]) or row["operation"],
+        "what": row["kinds"] or [row["operation"]],
         "sources": " + ".join(row["sources"]),
         "attributes": Phrase("(not shown)") if names is None else names,
     }

@@ -86,7 +86,7 @@ def adopt(
     need_reason(reason, "--apply", ["--apply"] if apply_ else [])
     if allowed and not apply_:
         raise UsageError(
-            "--allow needs --apply; to approve a plan in a file: piactl apply PLAN --allow KIND=N"
+            Phrase("--allow needs --apply; to approve a plan in a file: piactl apply PLAN --allow KIND=N")
         )
     configuration = this_configuration()
     if out:

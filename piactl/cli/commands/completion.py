@@ -9,6 +9,7 @@ import typer
 
 from piactl.cli.framework.output import put
 from piactl.errors import Exit, UsageError
+from piactl.phrase import Phrase
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -26,6 +27,6 @@ def completion(
     """
     name = shell.strip().lower()
     if name not in SHELLS:
-        raise UsageError(f"{shell}: unknown shell; use bash, zsh or fish")
+        raise UsageError(Phrase("{shell}: unknown shell; use bash, zsh or fish", shell=shell))
     put([files("piactl.cli").joinpath("shells", f"piactl.{name}").read_text("utf-8")])
     return int(Exit.DONE)

@@ -111,7 +111,7 @@ def check(
 
 def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, problems: bool) -> int:
     if output in (None, Form.TABLE):
-        display([doctor_text(rows, problems=problems)], "table")  # in English only
+        display([doctor_text(rows, problems=problems)], "table")  # it is in the language of people
     else:
         listed = [row for row in rows if row["result"] != CheckOutcome.OK or not problems]
         put(rendered(listed, COLUMNS, output.value))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.list_exceptions import current_overrides, exceptions_by_hand
+from piactl.ask.show_policy import read_service
 from piactl.cli.framework.account_command import EditOptions, Manner, begin
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.open_directory import list_of_accounts
@@ -26,9 +27,11 @@ from piactl.config.nearest_word import hint
 from piactl.core.acts import grant_deny as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.policy import Policy, Service
+from piactl.core.text import listed_words
 from piactl.edits.account_store import AccountStore
 from piactl.errors import NotFound, UsageError
 from piactl.phrase import Phrase
+from piactl.translation import read_word
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
@@ -79,6 +82,7 @@ def _except(
     manner: Manner,
 ) -> int:
     command = begin(manner)
+    service = read_service(command.configuration.policy, service)
     _check_place(command.configuration.policy, service, uai)
     if until is None:
         raise UsageError(Phrase("an exception needs an end: add --until DATE"))
@@ -98,6 +102,7 @@ def end_exceptions(names: Names, options: EditOptions, service: ServiceName = ""
     command = begin(options)
     if not service:
         raise UsageError(Phrase("add --service, as `exception list` shows it"))
+    service = read_service(command.configuration.policy, service)
     act = edits.end_exceptions(command.author, service, uai)
     return command.act_on(names, act)
 
@@ -115,9 +120,10 @@ def list_exceptions(
 
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = exceptions_by_hand(store, bad)
-        if service and not any(row["service"] == service for row in rows):
-            _known(store.policy, service)
-        return [row for row in rows if service in ("", row["service"])]
+        name = read_service(store.policy, service)
+        if name and not any(row["service"] == name for row in rows):
+            _known(store.policy, name)
+        return [row for row in rows if name in ("", row["service"])]
 
     return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
 
@@ -172,11 +178,12 @@ def end_overrides(
     """
 
     words = [kind.value for kind in OverrideKind]
-    unknown = [word for word in kind or [] if word not in words]
+    typed = [read_word(word, words) for word in kind or ()]
+    unknown = [word for word in typed if word not in words]
     if unknown:
         raise UsageError(
-            Phrase("--kind {unknown}: the kinds are {words}", unknown=unknown[0], words=", ".join(words))
+            Phrase("--kind {unknown}: the kinds are {words}", unknown=unknown[0], words=listed_words(words))
         )
     command = begin(options)
-    kinds = [OverrideKind(word) for word in kind or words]
+    kinds = [OverrideKind(word) for word in typed or words]
     return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -47,7 +47,7 @@ from piactl.cli.framework.output import (
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
-from piactl.core.text import day_words, iso, percent
+from piactl.core.text import iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
@@ -265,13 +265,11 @@ def score(
 
 
 def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a score with shares in percent, days as people write them, and guards by their names."""
+    """A row of a score with shares in percent, and guards by their names."""
     shares = {name: row[name] for name in COMPONENTS if row.get(name) is not None}
     if row.get("score") is not None:
         shares["score"] = row["score"] / 100
     words: dict[str, Any] = {name: percent(share) for name, share in shares.items()}
-    if "date" in row:
-        words["date"] = day_words(row["date"])
     if "why" in row:
         words["why"] = [*map(translate_word, row["why"])]
     return {**row, **words}
@@ -319,7 +317,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
 def _print(document: dict[str, Any]) -> None:
     name: str = document["file"]
     if document["date"]:
-        name = Phrase("{file} of {day}", file=name, day=day_words(document["date"]))
+        name = Phrase("{file} of {day}", file=name, day=document["date"])
     head = Phrase(
         "{feed}: {rows}, {people}, source {source} ({sort})",
         feed=name,

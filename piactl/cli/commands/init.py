@@ -20,17 +20,17 @@ from piactl.phrase import Phrase
 from piactl.shipped_files import schemas_folder, slapd_folder
 from piactl.trials.first_configuration import FILES, write_first_files
 
-_NEXT = """\
-Next steps (docs/administration.md has the details):
-  1. edit the marked lines: grep -n EDIT {files}
-  2. load the schema and the server settings:    {schemas}, {slapd}
-  3. create the five service identities in the directory, and put their passwords into
-     {secrets}/reader, nightly, desk, administrator and approver
-     (mode 0600, one line each); the script new-directory does steps 2 and 3
-  4. store a copy of {secrets}/keys elsewhere: a lost key cannot be restored
-  5. piactl{config} doctor
-     piactl{config} plan FEED...
-"""
+_NEXT = Phrase(
+    "Next steps (docs/administration.md has the details):\n"
+    "  1. edit the marked lines: grep -n EDIT {files}\n"
+    "  2. load the schema and the server settings:    {schemas}, {slapd}\n"
+    "  3. create the five service identities in the directory, and put their passwords into\n"
+    "     {secrets}/reader, nightly, desk, administrator and approver\n"
+    "     (mode 0600, one line each); the script new-directory does steps 2 and 3\n"
+    "  4. store a copy of {secrets}/keys elsewhere: a lost key cannot be restored\n"
+    "  5. piactl{config} doctor\n"
+    "     piactl{config} plan FEED..."
+)
 
 
 def init(
@@ -58,7 +58,7 @@ def init(
     of_host = os.geteuid() == 0 and place == SYSTEM_CONFIGURATION.parent and has_user()
     begun = write_first_files(place, SERVICE_USER if of_host else "")
     for path in begun.left:
-        say(f"{path}: already exists; left unchanged")
+        say(Phrase("{path}: already exists; left unchanged", path=path))
     put(f"{path}\n" for path in begun.written)
     if not begun.written:
         say(Phrase("nothing to do"))
@@ -66,12 +66,13 @@ def init(
     configuration = place / SYSTEM_CONFIGURATION.name
     config = "" if configuration == SYSTEM_CONFIGURATION else f" --config {shlex.quote(str(configuration))}"
     files = " ".join(shlex.quote(str(place / name)) for name in FILES)
-    text = _NEXT.format(
+    text = Phrase(
+        _NEXT,
         files=files,
         schemas=schemas_folder() / "ldap",
         slapd=slapd_folder(),
         secrets=place / "secrets",
         config=config,
     )
-    say(f"{begun.marked} lines are marked EDIT\n{text}".rstrip())
+    say(Phrase("{marked} lines are marked EDIT\n{text}", marked=begun.marked, text=text))
     return int(Exit.DONE)

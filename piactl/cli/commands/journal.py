@@ -30,15 +30,16 @@ from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.keyed_digests import masked
+from piactl.core.plan.change import Kind
 from piactl.core.text import facts_of
-from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError, system_words
 from piactl.host.private_files import may_not, refuse_missing, refuse_own_file
 from piactl.journal import LineFilter, Verification, verify_file, who
 from piactl.journal import verify as verify_journal
 from piactl.journal.files import closed_chains, newest_lines, unread
 from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
 from piactl.runs.journal_heads import StoredHeads, recorded_heads
 from piactl.runs.journal_upkeep import (
@@ -48,6 +49,7 @@ from piactl.runs.journal_upkeep import (
     open_chains,
     prune_journal,
 )
+from piactl.translation import read_word, translate
 
 # `journal show`: the rows, by account if one is named.
 
@@ -69,7 +71,7 @@ def _show_changes(configuration: Configuration, wanted: LineFilter, layout: str)
         rows = _some(changes(path, replace(wanted, uid=uid)))
     show_rows(map(row_of, rows or ()), ON_SCREEN if layout == "table" else COLUMNS, layout)
     if rows is None:
-        say(f"{path}: no change of this journal fits")
+        say(Phrase("{path}: no change of this journal fits", path=path))
     return int(Exit.DONE)
 
 
@@ -89,7 +91,7 @@ def _last_run(path: str) -> str:
     for line in newest_lines(path):
         if line.type == "intent":
             return line.run
-    raise NotFound(f"{path}: no run has changed anything yet")
+    raise NotFound(Phrase("{path}: no run has changed anything yet", path=path))
 
 
 def _uid_of(configuration: Configuration, name: str) -> str:
@@ -99,11 +101,20 @@ def _uid_of(configuration: Configuration, name: str) -> str:
         with reading(configuration) as reader:
             uid = find_uid(configuration.accounts(reader), name)
     except PiactlError:
-        say(f"{called}: no uid of this journal, and the directory cannot be asked for other names:")
+        say(
+            Phrase(
+                "{called}: no uid of this journal, and the directory cannot be asked for other names:",
+                called=called,
+            )
+        )
         raise
     if not uid:
         raise NotFound(
-            f"{called}: no change of this uid fits, and no account has this uid, address, alias or matricule"
+            Phrase(
+                "{called}: no change of this uid fits, and no account has this uid, address, alias or "
+                "matricule",
+                called=called,
+            )
         )
     return uid
 
@@ -140,9 +151,15 @@ def show(
     run = _last_run(configuration.settings.journal_file) if run == "last" else run
     who_and_when = (account.strip() or None, author or None, first, last)
     return _show_changes(
-        configuration, LineFilter(run or None, *who_and_when, kind.strip()), layout_or_default(output)
+        configuration,
+        LineFilter(run or None, *who_and_when, read_word(kind.strip(), _KINDS)),
+        layout_or_default(output),
     )
 
+
+_OF_DEVICES = ("enroll", "verify", "suspend", "resume", "remove", "resync", "code")
+_KINDS = (*(kind.value for kind in Kind), "password", *(f"otp-{word}" for word in _OF_DEVICES))
+"""The kinds of change that lines of the journal have."""
 
 Syslog = Annotated[
     str,
@@ -180,7 +197,7 @@ def verify(
     """
     if file is not None:
         if syslog:
-            raise UsageError("--syslog goes without a FILE: the file alone is verified")
+            raise UsageError(Phrase("--syslog goes without a FILE: the file alone is verified"))
         return _verify_file(file)
     configuration = this_configuration()
     path, anchors = configuration.settings.journal_file, _read_syslog(syslog)
@@ -199,45 +216,75 @@ def verify(
         return int(Exit.UNREACHABLE)
     if run := stored.uncovered(path, proof):
         if syslog:
-            say(f"{path}: neither syslog nor the record of a run has a head that covers run {run}")
+            say(
+                Phrase(
+                    "{path}: neither syslog nor the record of a run has a head that covers run {run}",
+                    path=path,
+                    run=run,
+                )
+            )
             return int(Exit.FAILED)
-        say(f"{path}: only syslog has the head of run {run}, and it is compared with --syslog")
+        say(
+            Phrase(
+                "{path}: only syslog has the head of run {run}, and it is compared with --syslog",
+                path=path,
+                run=run,
+            )
+        )
     return int(Exit.DONE)
 
 
 def _proof_text(proof: Verification, heads: int | None, begun: str) -> str:
     """The result for an intact journal; `heads` is how many stored heads were compared, None if none were
     read. `begun` is the run that began it anew."""
-    compared = "; stored heads not compared"
+    intact = Phrase("journal intact: {lines}", lines=counted(proof.lines, "line", "lines"))
+    lines: list[str] = [Phrase("{words}; stored heads not compared", words=intact)]
     if heads is not None:
-        matching = heads - len(proof.uncovered)
-        compared = ", " + counted(matching, "stored head matches", "stored heads match")
-    lines = ["journal intact: " + counted(proof.lines, "line", "lines") + compared]
+        matching = counted(heads - len(proof.uncovered), "stored head matches", "stored heads match")
+        lines = [joined([intact, matching], "{first}, {second}")]
     if begun:
-        lines.append(f"run {begun} began the journal anew: heads before it are not compared")
+        lines.append(
+            Phrase("run {begun} began the journal anew: heads before it are not compared", begun=begun)
+        )
     if proof.first > 1:
-        lines.append(f"it begins with number {proof.first}: the files with the lines before it were removed")
+        lines.append(
+            Phrase(
+                "it begins with number {first}: the files with the lines before it were removed",
+                first=proof.first,
+            )
+        )
     if proof.uncovered:
         older = counted(len(proof.uncovered), "stored head is", "stored heads are")
-        lines.append(f"{older} older: their lines are in files that were removed")
-    return "".join(shown(line) + "\n" for line in lines)
+        lines.append(Phrase("{older} older: their lines are in files that were removed", older=older))
+    return "".join(shown(translate(line)) + "\n" for line in lines)
 
 
 def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
     """Verifies the chains that the journal goes on from, and compares them with their `heads` in it."""
     intact, chains = True, closed_chains(path)
-    put([f"{name}: closed, its files were removed\n" for name in sorted(heads.keys() - chains.keys())])
+    put(
+        [
+            translate(Phrase("{name}: closed, its files were removed", name=name)) + "\n"
+            for name in sorted(heads.keys() - chains.keys())
+        ]
+    )
     for name, closed in chains.items():
         proof = verify_journal(closed, {"the journal": heads[name]} if name in heads else {})
         if proof.problem is None and name in heads and proof.head != heads[name]:
-            say(f"{closed}: goes on after number {heads[name].seq}, which the journal calls the last")
+            say(
+                Phrase(
+                    "{closed}: goes on after number {seq}, which the journal calls the last",
+                    closed=closed,
+                    seq=heads[name].seq,
+                )
+            )
         elif proof.problem is not None:
             say(str(proof.problem))
         elif name not in heads:
-            say(f"{closed}: is not closed. See: piactl journal close")
+            say(Phrase("{closed}: is not closed. See: piactl journal close", closed=closed))
         else:
             lines = counted(proof.lines, "line", "lines")
-            put([shown(f"{name}: closed, intact: {lines}") + "\n"])
+            put([shown(translate(Phrase("{name}: closed, intact: {lines}", name=name, lines=lines))) + "\n"])
             continue
         intact = False
     return intact
@@ -251,11 +298,16 @@ def _verify_file(file: Path) -> int:
         say(str(proof.problem))
         return int(Exit.FAILED)
     lines = counted(proof.lines, "line", "lines")
-    put([
-        f"journal intact: {lines}, {proof.first} to {proof.head.seq}\n",
-        f"head {proof.head.seq}:{proof.head.hash}: unless syslog has a head in this file, the whole file may "
-        "have been rebuilt\n",
-    ])  # fmt: skip
+    first, last = proof.first, proof.head.seq
+    said = (
+        Phrase("journal intact: {lines}, {first} to {last}", lines=lines, first=first, last=last),
+        Phrase(
+            "head {seq}:{hash}: unless syslog has a head in this file, the whole file may have been rebuilt",
+            seq=last,
+            hash=proof.head.hash,
+        ),
+    )
+    put(f"{translate(line)}\n" for line in said)
     return int(Exit.DONE)
 
 
@@ -268,9 +320,13 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
             refuse_own_file(file, opened.fileno())
             yield opened
     except PermissionError:
-        raise NotPermitted(f"{file}: {may_not(Path(file))}") from None
+        raise NotPermitted(Phrase("{name}: {text}", name=file, text=may_not(Path(file)))) from None
     except OSError as error:
-        raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
+        raise PiactlError(
+            Phrase(
+                "{file}: cannot be read ({strerror}); check the path", file=file, strerror=system_words(error)
+            )
+        ) from None
 
 
 def _read_syslog(file: str) -> list[Anchor]:
@@ -280,7 +336,9 @@ def _read_syslog(file: str) -> list[Anchor]:
     with nullcontext(sys.stdin.buffer) if file == "-" else _opened(file) as lines:
         anchors = heads_in(line.decode("utf-8", "replace") for line in lines)
     if not anchors:
-        raise PiactlError("--syslog: there is no head of a journal in these lines; look for: journal head")
+        raise PiactlError(
+            Phrase("--syslog: there is no head of a journal in these lines; look for: journal head")
+        )
     return anchors
 
 
@@ -292,7 +350,12 @@ def _recorded_heads(configuration: Configuration) -> tuple[StoredHeads, bool]:
             heads = recorded_heads(reader, settings, unreadable, actor.user, actor.host, utc_now())
             return heads, True
     except PiactlError as error:
-        say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
+        say(
+            Phrase(
+                "the stored heads cannot be read: {error}\nOnly the chain itself is checked.",
+                error=str(error),
+            )
+        )
         return StoredHeads(journal_owner(actor.user, actor.host), {}, {}), False
 
 
@@ -328,16 +391,19 @@ def prune(
     first, _ = read_period(configuration, before, "", option="--before")
     now = today(configuration)
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
-        raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
+        raise UsageError(
+            Phrase("--before {before}: write a day that is not in the future, as 2026-09-01", before=before)
+        )
     run = run_of(configuration, new_order(configuration, None))
     timezone, (stored, recorded) = configuration.policy.timezone, _recorded_heads(configuration)
     if not recorded:
         return int(Exit.UNREACHABLE)
     files = prune_journal(run, first.date(), timezone, stored, trial=dry_run)
     if not files:
-        put([f"no file has only lines before {first.date()}; the journal is unchanged\n"])
-    verb = "would be removed" if dry_run else "removed"
-    put([f"{shown(file)}: {verb}\n" for file in files])
+        unchanged = Phrase("no file has only lines before {day}; the journal is unchanged", day=first.date())
+        put([translate(unchanged) + "\n"])
+    form = Phrase("{file}: would be removed") if dry_run else Phrase("{file}: removed")
+    put(f"{translate(Phrase(form, file=shown(file)))}\n" for file in files)
     return int(Exit.DONE)
 
 
@@ -360,10 +426,10 @@ def begin(reason: Reason = "", syslog: Syslog = "", dry_run: DryRun = False) -> 
             writer, order.actor.host, configuration.settings, configuration.unreadable, utc_now, anchors
         )
         if dry_run:
-            put([f"{missing}\n"])
+            put([f"{translate(missing)}\n"])
             return int(Exit.DONE)
         begin_journal(writer, command.run(), missing)
-    put([f"run {order.run}: the journal begins anew\n"])
+    put([translate(Phrase("run {run}: the journal begins anew", run=order.run)) + "\n"])
     return int(Exit.DONE)
 
 
@@ -384,6 +450,8 @@ def close(reason: Reason = "", dry_run: DryRun = False) -> int:
     if chains and not dry_run:
         with writing(command.configuration) as writer:
             close_chains(writer, command.run(), chains)
-    verb = "would be closed" if dry_run else "closed"
-    put([f"{name}: {verb}\n" for name in chains] or [f"{path}: no other journal is to be closed\n"])
+    form = Phrase("{file}: would be closed") if dry_run else Phrase("{file}: closed")
+    said = [Phrase(form, file=name) for name in chains]
+    said = said or [Phrase("{file}: no other journal is to be closed", file=path)]
+    put(f"{translate(line)}\n" for line in said)
     return int(Exit.DONE)

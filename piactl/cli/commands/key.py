@@ -24,7 +24,7 @@ from piactl.helpdesk.key_rotation import (
 )
 from piactl.host.secret_files import add_key, drop_key, read_keys
 from piactl.journal import in_doubt
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run_checks import announce_key
 
@@ -59,8 +59,12 @@ def list_(output: Output = None) -> int:
     lacking = [row["key"] for row in rows if not row["here"]]
     if lacking:
         say(
-            f"the key file of this host, {configuration.settings.keys_file}, lacks "
-            f"{', '.join(map(str, lacking))}: restore the lines from a copy or from another host"
+            Phrase(
+                "the key file of this host, {keys_file}, lacks {names}: restore the lines from a copy or "
+                "from another host",
+                keys_file=configuration.settings.keys_file,
+                names=", ".join(map(str, lacking)),
+            )
         )
     return int(Exit.FAILED if lacking else Exit.DONE)
 
@@ -85,13 +89,27 @@ def add(
         # refuse before any change: a host that lacks the current key must not add another
         with begin_run(command.run(), writer, locked=False) as run:
             fresh = add_key(path, name.strip())
-            run.journal.note(f"digest key {fresh} was made the current one")
+            run.journal.note(Phrase("digest key {fresh} was made the current one", fresh=fresh))
         try:
             announce_key(writer, configuration.settings.directory.state, read_keys(path))
         except PiactlError as error:
-            say(f"key {fresh} is in {path}, but the directory cannot announce it to the other hosts: {error}")
-    say(f"key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere")
-    say("digests move to it with the next night that has a feed; see: piactl key list")
+            say(
+                Phrase(
+                    "key {fresh} is in {path}, but the directory cannot announce it to the other hosts: "
+                    "{error}",
+                    fresh=fresh,
+                    path=path,
+                    error=str(error),
+                )
+            )
+    say(
+        Phrase(
+            "key {fresh} is the current one. Copy {path} to every other host now, and keep a copy elsewhere",
+            fresh=fresh,
+            path=path,
+        )
+    )
+    say(Phrase("digests move to it with the next night that has a feed; see: piactl key list"))
     put([f"{fresh}\n"])
     return int(Exit.DONE)
 
@@ -118,13 +136,18 @@ def retire(
         refuse_needed(key, needs, unreadable)
         if in_doubt(settings.journal_file):
             raise ActRefused(
-                f"key {key} stays: an earlier run left writes in doubt, and this key is needed to check them."
-                "\nRun piactl nightly, which reads them back, then try again"
+                Phrase(
+                    "key {key} stays: an earlier run left writes in doubt, and this key is needed to "
+                    "check them.\n"
+                    "Run piactl nightly, which reads them back, then try again",
+                    key=key,
+                )
             )
         if dry_run:
             secrets = counted(sealed, "sealed secret", "sealed secrets")
-            first = f"{secrets} would move to {keys.current}, and " if sealed else ""
-            say(f"{first}key {key} would be removed from {settings.keys_file}")
+            gone = Phrase("key {key} would be removed from {file}", key=key, file=settings.keys_file)
+            both = Phrase("{secrets} would move to {current}", secrets=secrets, current=keys.current)
+            say(Phrase("{first}, and {second}", first=both, second=gone) if sealed else gone)
             return int(Exit.DONE)
         batch = prepare_reseals(configuration.accounts(writer), key, command.author.reason)
         moved = carry_out(writer, batch, retiring, lambda: "")
@@ -133,10 +156,14 @@ def retire(
         refuse_needed(key, key_needs(writer, settings.directory, unreadable).get(key), unreadable)
         with begin_run(retiring, writer, locked=False) as run:
             drop_key(settings.keys_file, key)
-            run.journal.note(f"digest key {key} was retired")
+            run.journal.note(Phrase("digest key {key} was retired", key=key))
     say(
-        f"key {key} was removed from {settings.keys_file}. Remove it on the other hosts too; keep "
-        "it in the copy as long as a backup of the directory may have to be restored"
+        Phrase(
+            "key {key} was removed from {keys_file}. Remove it on the other hosts too; keep it in the "
+            "copy as long as a backup of the directory may have to be restored",
+            key=key,
+            keys_file=settings.keys_file,
+        )
     )
     put([f"{key}\n"])
     return int(Exit.DONE)

@@ -45,7 +45,7 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.model.policy import MERGE
 from piactl.core.plan.plan import Plan, ReadyPlan
 from piactl.directory.store.typed_records import to_json
-from piactl.errors import Exit, UsageError
+from piactl.errors import Exit, UsageError, system_words
 from piactl.host.private_files import refuse_input, refuse_output, refuse_own_file
 from piactl.host.roles_of_caller import Role, refuse_command
 from piactl.journal import who
@@ -195,7 +195,7 @@ def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
         with _seekable(name, configuration.settings.plans_folder) as stream:
             return read_plan(name, stream, configuration.keys, folder)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or Phrase("not a path")
+        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise UsageError(Phrase("{file}: the plan cannot be read ({why})", file=name, why=why)) from None
 
 

@@ -15,6 +15,8 @@ from piactl.cli.framework.start_through_sudo import PROGRAM, groups_of_site
 from piactl.errors import Exit
 from piactl.host.caller import caller
 from piactl.host.roles_of_caller import GROUPS, IDENTITIES, SERVICE_USER, Role, held
+from piactl.phrase import Phrase
+from piactl.translation import translate, translate_word
 
 COLUMNS = ("role", "yours", "groups", "identities", "commands")
 
@@ -40,7 +42,7 @@ def roles(
     if sudoers:
         names = dict.fromkeys(f"%{group}" for groups in of_site.values() for group in groups)
         if not names:
-            say("`roles` of the configuration names no group: the rule of the package is enough")
+            say(Phrase("`roles` of the configuration names no group: the rule of the package is enough"))
             return int(Exit.DONE)
         put([f"{', '.join(names)} ALL = ({SERVICE_USER}) NOPASSWD: {PROGRAM}\n"])
         return int(Exit.DONE)
@@ -54,15 +56,17 @@ def roles(
 
 def _sentences(mine: frozenset[Role] | None, of_site: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     if mine is None:
-        yield "this configuration is not that of a host: no role is needed\n"
+        yield translate(Phrase("this configuration is not that of a host: no role is needed")) + "\n"
         return
-    name = caller().name or "a service (a timer or cron)"
-    yield f"you are {name}: {', '.join(sorted(mine)) or 'no role'}\n"
+    name = caller().name or Phrase("a service (a timer or cron)")
+    roles = ", ".join(sorted(mine)) or Phrase("no role")
+    yield translate(Phrase("you are {name}: {roles}", name=name, roles=roles)) + "\n"
+    identities, commands_of = map(translate_word, ("identities", "commands"))
     for role in sorted(mine):
         row = _row(role, mine, of_site.get(role, ()))
-        yield f"{role}\n  identities  {', '.join(row['identities'])}\n"
-        commands = "all" if role is Role.ROOT else ", ".join(row["commands"])
-        yield "\n".join(wrap(f"  commands    {commands}", 100, subsequent_indent=" " * 14)) + "\n"
+        yield f"{role}\n  {identities:<11} {', '.join(row['identities'])}\n"
+        commands = translate_word("all") if role is Role.ROOT else ", ".join(row["commands"])
+        yield "\n".join(wrap(f"  {commands_of:<11} {commands}", 100, subsequent_indent=" " * 14)) + "\n"
 
 
 def _row(role: Role, mine: frozenset[Role] | None, more: tuple[str, ...]) -> dict[str, Any]:

@@ -178,10 +178,12 @@ def _plain(name: str, value: object) -> object:
         start = f"{str(value.get('hash'))[:12]}..."
         return Phrase("line {number}, hash {hash}", number=value.get("seq"), hash=start)
     if name == "counted":  # by a guard: the number, and of how many
-        return ", ".join(f"{number} of {of} {kind}" for kind, (number, of) in sorted(value.items()))
-    if name == "outcomes":
-        return numbers(dict(sorted(value.items())))
-    return ", ".join(f"{number} {name}" for name, number in sorted(value.items()))
+        each = [
+            Phrase("{number} of {of} {kind}", number=number, of=of, kind=Phrase(kind))
+            for kind, (number, of) in sorted(value.items())
+        ]
+        return joined(each, "{first}, {second}")
+    return numbers(dict(sorted(value.items())))
 
 
 def _plain_item(item: object) -> str:

@@ -10,7 +10,9 @@ import typer
 from piactl.cli.framework.output import put, say
 from piactl.errors import Exit
 from piactl.host.private_files import refuse_output
+from piactl.phrase import Phrase
 from piactl.sandbox import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
+from piactl.translation import translate
 
 Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
 
@@ -22,9 +24,9 @@ def start(folder: Folder = "piactl-sandbox") -> int:
     """
     refuse_output("--dir", folder)
     status = start_sandbox(Path(folder))
-    say("started" if status.changed else "already running")
+    say(Phrase("sandbox started") if status.changed else Phrase("already running"))
     _print(status)
-    say(f"To use it: export PIACTL_CONFIG={status.configuration}")
+    say(Phrase("To use it: export PIACTL_CONFIG={configuration}", configuration=status.configuration))
     return int(Exit.DONE)
 
 
@@ -34,7 +36,7 @@ def stop(folder: Folder = "piactl-sandbox") -> int:
     Example: piactl sandbox stop --dir trial
     """
     status = stop_sandbox(Path(folder))
-    say("stopped" if status.changed else "not running")
+    say(Phrase("sandbox stopped") if status.changed else Phrase("not running"))
     return int(Exit.DONE)
 
 
@@ -48,9 +50,9 @@ def status(folder: Folder = "piactl-sandbox") -> int:
 
 
 def _print(status: SandboxStatus) -> None:
-    lines = [f"{'running' if status.running else 'stopped'}  {status.folder}"]
-    if status.pid:
-        lines.append(f"pid      {status.pid}")
-    lines += [f"server   {uri}" for uri in status.uris]
-    lines.append(f"config   {status.configuration}")
-    put(line + "\n" for line in lines)
+    form = Phrase("running  {folder}") if status.running else Phrase("stopped  {folder}")
+    lines: list[str] = [Phrase(form, folder=status.folder)]
+    lines += [f"pid      {status.pid}"] if status.pid else []
+    lines += [Phrase("server   {uri}", uri=uri) for uri in status.uris]
+    lines.append(Phrase("config   {file}", file=status.configuration))
+    put(translate(line) + "\n" for line in lines)

@@ -9,13 +9,14 @@ import typer
 
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
+from piactl.ask.show_policy import read_service
 from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.cli.framework.output import is_to_hand_over, of_each, show_views
 from piactl.clock import utc_now
 from piactl.config.nearest_word import hint
-from piactl.core.model.policy import Service
+from piactl.core.model.policy import Policy, Service
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.edits.account_store import find_entry
 from piactl.errors import NotFound, UsageError
@@ -25,6 +26,7 @@ from piactl.phrase import Phrase
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.establishment_names import with_names
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
+from piactl.translation import read_word
 
 
 def why(
@@ -70,7 +72,7 @@ def why(
         if subject or as_of:
             raise UsageError(Phrase("--run goes with an account alone: leave the service and --as-of out"))
         return _through_run(configuration, account, run, output, single=account != "-")
-    asked = _subject(configuration.policy.services, subject)
+    asked = _subject(configuration.policy, subject)
     now = utc_now()
     names = read_names([account])
     with reading(configuration) as reader:
@@ -115,11 +117,12 @@ def _through_run(
     return code
 
 
-def _subject(services: Mapping[str, Service], subject: str) -> Service | str:
+def _subject(policy: Policy, subject: str) -> Service | str:
     """The service of that name, or LOGIN, or "" for the state. Raises NotFound."""
-    if subject in ("", LOGIN):
-        return subject
-    service = services.get(subject)
+    if read_word(subject, [LOGIN]) in ("", LOGIN):
+        return read_word(subject, [LOGIN])
+    services = policy.services
+    service = services.get(read_service(policy, subject))
     if service is None:
         raise NotFound(
             Phrase(

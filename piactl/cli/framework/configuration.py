@@ -29,6 +29,7 @@ from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.host.caller import sudo_service
 from piactl.host.private_files import may_not
 from piactl.host.secret_files import identity_password, read_own_keys
+from piactl.phrase import Phrase
 from piactl.planning.account_index import ManagedAccounts
 from piactl.translation import use
 
@@ -121,7 +122,11 @@ def names_configuration() -> bool:
     user = sudo_service() if named else ""
     if user:
         raise UsageError(
-            f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
+            Phrase(
+                "under sudo {user} reads {system_configuration} only; leave --config and PIACTL_CONFIG out",
+                user=user,
+                system_configuration=SYSTEM_CONFIGURATION,
+            )
         )
     return named
 
@@ -134,10 +139,12 @@ def configuration_path() -> Path:
     if not is_there(SYSTEM_CONFIGURATION):
         raise ConfigurationInvalid.of(
             SYSTEM_CONFIGURATION,
-            "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
-            "To try piactl out: piactl sandbox start --dir DIR, "
-            "then: piactl --config DIR/piactl.yaml COMMAND\n"
-            "For a real directory: piactl init writes the files to edit.",
+            Phrase(
+                "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
+                "To try piactl out: piactl sandbox start --dir DIR, then: piactl --config DIR/piactl.yaml "
+                "COMMAND\n"
+                "For a real directory: piactl init writes the files to edit."
+            ),
         )
     return SYSTEM_CONFIGURATION
 

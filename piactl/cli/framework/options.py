@@ -19,9 +19,10 @@ from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.model.establishment import read_establishment, read_uai
 from piactl.core.plan.change import GUARD_KINDS
-from piactl.core.text import read_json
+from piactl.core.text import listed_words, read_json
 from piactl.errors import ReasonMissing, UsageError
 from piactl.phrase import Phrase, joined
+from piactl.translation import read_word
 
 
 class Form(StrEnum):
@@ -133,13 +134,13 @@ def _not_between(option: str, text: str) -> Phrase:
 
 _EXAMPLES = Phrase("YYYY-MM-DD, DD/MM/YYYY, tomorrow or +30d")
 _NEAR = {"yesterday": "-1", "today": "0", "tomorrow": "1"}
-_AWAY = re.compile(r"([+-]\d{1,5})d")
+_AWAY = re.compile(r"([+-]\d{1,5})[dj]")
 
 
 def days_away(text: str) -> int | None:
     """The number of days from today to a day such as `tomorrow` or `+30d`; None for another text."""
     away = _AWAY.fullmatch(text)
-    number = away[1] if away else _NEAR.get(text)
+    number = away[1] if away else _NEAR.get(read_word(text, _NEAR))
     return int(number) if number else None
 
 
@@ -330,7 +331,8 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
     """The values of `--allow KIND=N` as numbers by kind. Raises UsageError."""
     allowed: dict[str, int] = {}
     for value in values:
-        kind, sign, number = value.partition("=")
+        word, sign, number = value.partition("=")
+        kind = read_word(word, GUARD_KINDS)
         if (
             not sign
             or kind not in GUARD_KINDS
@@ -340,7 +342,7 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
                 Phrase(
                     "--allow {value}: write KIND=N with a kind of guard: {kinds}",
                     value=value,
-                    kinds=", ".join(sorted(GUARD_KINDS)),
+                    kinds=listed_words(sorted(GUARD_KINDS)),
                 )
             )
         allowed[kind] = int(number)

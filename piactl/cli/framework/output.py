@@ -16,12 +16,13 @@ from piactl.cli.framework.configuration import chosen
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
+from piactl.core.text import listed_words
 from piactl.errors import REASON, Exit, PiactlError, UsageError
 from piactl.host import roles_of_caller
 from piactl.phrase import Phrase, joined
 from piactl.report.escaping import coloured, shown
 from piactl.report.table import rendered
-from piactl.translation import translate
+from piactl.translation import read_word, translate
 
 View = Mapping[str, Any]
 
@@ -164,7 +165,7 @@ def next_step(message: str, code: int, arguments: Sequence[str]) -> str:
         return str(named[3]).removesuffix(")")
     if code == Exit.USAGE:
         command = " ".join(asked(list(arguments))).strip()
-        return f"piactl {command} --help" if command in COMMANDS else "piactl --help"
+        return Phrase("piactl {command} --help", command=command) if command in COMMANDS else "piactl --help"
     return _NEXT.get(code, _CORRECT)
 
 
@@ -246,15 +247,16 @@ def show_rows(
 
 def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     valid = (*usual, *further)
+    typed = [name.strip() for name in text.split(",") if name.strip()]
+    names = tuple(dict.fromkeys(read_word(name, valid) for name in typed))
     wrong = [
-        Phrase("--columns {name}: is not a column; {hint}", name=name, hint=hint(name, valid))
+        Phrase("--columns {name}: is not a column; {hint}", name=name, hint=hint(name, map(Phrase, valid)))
         for name in names
         if name not in valid
     ]
     if text and not names:
-        wrong = [Phrase("--columns: names no column; there are: {columns}", columns=", ".join(valid))]
+        wrong = [Phrase("--columns: names no column; there are: {columns}", columns=listed_words(valid))]
     if wrong:
         raise UsageError(joined(wrong, "{first}\n{second}"))
     return names or tuple(usual)

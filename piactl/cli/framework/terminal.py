@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO, TypeVar
 
-from piactl.errors import Declined, PiactlError, UsageError
+from piactl.errors import Declined, PiactlError, UsageError, system_words
 from piactl.host.caller import sudo_service
 from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.host.secret_files import read_password
@@ -71,7 +71,7 @@ class WatchedStdout:
             discard(self._stream)
             self._lost = Phrase(
                 "stdout cannot be written ({reason}); free space there, or send it elsewhere",
-                reason=error.strerror,
+                reason=system_words(error),
             )
             raise StdoutLost(self._lost) from None
 

@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
-from piactl.core.text import day_words, percent
+from piactl.core.text import percent
 from piactl.phrase import Phrase, joined
 
 Refusal = tuple[str, str]
@@ -314,12 +314,12 @@ def order_refusals(
         )
         return [("doubled-delta", message)]
     if basis.digest not in applied:
-        message = Phrase("it changes the set of {day}, which has not been applied", day=day_words(basis.day))
+        message = Phrase("it changes the set of {day}, which has not been applied", day=basis.day)
     elif (late := _days_of(basis, weekdays)) > days:
         message = Phrase(
             "it comes {late} days after the set of {day} (limit: {days}, `delta_days`)",
             late=late,
-            day=day_words(basis.day),
+            day=basis.day,
             days=days,
         )
     else:
@@ -328,7 +328,7 @@ def order_refusals(
         "{problem}; feed the deltas after the set of {day} first, or the next complete set.\n"
         "If none is missing, accept it",
         problem=message,
-        day=day_words(basis.day),
+        day=basis.day,
     )
     return [("missing-delta", message)]
 
@@ -354,8 +354,8 @@ def part_refusals(
             return []
         message = Phrase(
             "it is dated {day}, but one dated {last} of the same establishments has been applied",
-            day=day_words(facts.date),
-            last=day_words(last.day),
+            day=facts.date,
+            last=last.day,
         )
         return [("older", joined([message, BACK], "{first};\n  {second}"))]
     if facts.digest in last.digests:
@@ -398,8 +398,8 @@ def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
     if not facts.part and last and last.date and facts.date and facts.date < last.date:
         message = Phrase(
             "it is dated {day}, but one dated {last} has been applied",
-            day=day_words(facts.date),
-            last=day_words(last.date),
+            day=facts.date,
+            last=last.date,
         )
         yield "older", joined([message, BACK], "{first};\n  {second}")
 

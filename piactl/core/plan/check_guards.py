@@ -114,10 +114,21 @@ class Refusal:
         return broken_words(self.kind, self.scope, self.found, self.limit.most(self.of))
 
 
+def guard_words(guard: str) -> Phrase:
+    """The name of a guard as people read it: a period of the year, or a scope, stands behind its kind."""
+    kind, sign, period = guard.partition(" (")
+    if sign:
+        return Phrase("{first} {second}", first=Phrase(kind), second=f"({period}")
+    kind, sign, sort = guard.partition(PER)
+    if sign:
+        return Phrase("{kind} per {sort}", kind=Phrase(kind), sort=_SORTS[sort])
+    return Phrase(guard)
+
+
 def broken_words(guard: str, scope: str, accounts: int, most: int) -> Phrase:
     """A broken guard in one phrase, with its scope unless that is all accounts."""
     where = scope_words(scope.removeprefix(ALL).removeprefix(", "))
-    values = {"guard": guard, "accounts": accounts, "allowed": allowed_words(most)}
+    values = {"guard": guard_words(guard), "accounts": accounts, "allowed": allowed_words(most)}
     if where:
         return Phrase("{guard} ({scope}: {accounts}, {allowed})", **values, scope=where)
     return Phrase("{guard} ({accounts}, {allowed})", **values)

@@ -36,6 +36,7 @@ from piactl.directory.client.strategy import ControlledWrite, Deadline, Deadline
 from piactl.directory.filters import ANY_ENTRY
 from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
+from piactl.phrase import Phrase
 
 _ROOT_DSE = ("supportedControl namingContexts configContext monitorContext subschemaSubentry").split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
@@ -194,7 +195,7 @@ class Session:
         Raises DirectoryTruncated if a part of the tree is on another server, unless `referrals` are entries
         like any other.
         """
-        doing = f"search below {base!r}" if base else "read the root DSE"
+        doing = Phrase("search below {base}", base=repr(base)) if base else Phrase("read the root DSE")
         names = tuple(attributes)
         self._strategy.spelled = spelling(names)
         with self._operation(doing):
@@ -213,9 +214,14 @@ class Session:
             )
         if self._strategy.references:
             raise DirectoryTruncated(
-                f"{self.uri}: {doing}: a part of the tree is on another server "
-                f"({', '.join(self._strategy.references)}); the result is not used.\n"
-                "Referrals are not followed: name a server in `servers` that holds the whole tree."
+                Phrase(
+                    "{uri}: {doing}: a part of the tree is on another server ({names}); the result is not "
+                    "used.\n"
+                    "Referrals are not followed: name a server in `servers` that holds the whole tree.",
+                    uri=self.uri,
+                    doing=doing,
+                    names=", ".join(self._strategy.references),
+                )
             )
         return self._connection.response, self._strategy.result
 
@@ -230,11 +236,11 @@ class Session:
 
     def who_am_i(self) -> str:
         """The DN of this session on the server (RFC 4532); "" if it is anonymous."""
-        with self._operation("ask who is bound"):
+        with self._operation(Phrase("ask who is bound")):
             self._connection.extended(_WHO_AM_I)
         result = self._strategy.result
         if result.code:
-            raise unfinished(result, self.uri, "ask who is bound")
+            raise unfinished(result, self.uri, Phrase("ask who is bound"))
         return result.value.decode("utf-8", "replace").removeprefix("dn:")
 
     def clock(self) -> datetime | None:
@@ -329,7 +335,9 @@ def _connection(
     try:
         return SilentConnection(_address(uri), settings, identity, secret, deadline, read_only=read_only)
     except (ValueError, LDAPException) as error:
-        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
+        raise Unusable(
+            Phrase("not an address of a server ({value})", value=str(error) or type(error).__name__)
+        ) from None
 
 
 def _without_strict(
@@ -356,16 +364,18 @@ def _establish(connection: SilentConnection, settings: DirectorySettings) -> Non
         connection.open(read_server_info=False)
     except LDAPException:
         if connection.strategy.failure is None:
-            raise OSError(f"no address found for {connection.server.host}") from None
+            raise OSError(Phrase("no address found for {host}", host=connection.server.host)) from None
         raise
     if not settings.tls.starttls or not connection.server.name.startswith("ldap://"):
         return
     connection.extended(_START_TLS)
     result = connection.strategy.result
     if result.code:
-        raise Unusable(f"StartTLS refused ({described(result)})")
+        raise Unusable(Phrase("StartTLS refused ({described})", described=described(result)))
     if connection.strategy.has_bytes():
-        raise Unusable("the server sent data after its StartTLS answer: the connection may be intercepted")
+        raise Unusable(
+            Phrase("the server sent data after its StartTLS answer: the connection may be intercepted")
+        )
     connection.strategy.begin_tls()
 
 
@@ -374,9 +384,12 @@ def _check_bound(result: Result, identity: Identity) -> None:
     if result.code == 0:
         return
     name = "EXTERNAL" if identity.external else identity.dn
-    words = f"bind as {name} refused: {described(result)}"
+    words = Phrase("bind as {name} refused: {described}", name=name, described=described(result))
     if result.code == BAD_CREDENTIALS:
-        raise Unusable(f"{words}. Check the DN and the password file of this identity.", everywhere=True)
+        raise Unusable(
+            Phrase("{words}. Check the DN and the password file of this identity.", words=words),
+            everywhere=True,
+        )
     raise Unusable(words)
 
 
@@ -397,10 +410,14 @@ def _allowed_password(uri: str, settings: DirectorySettings, identity: Identity,
     parts = urlsplit(uri)
     clear = parts.scheme.lower() == "ldap" and not settings.tls.starttls
     if clear and not _is_this_host(parts.hostname or ""):
-        raise Unusable("the password would be sent in clear text: set `starttls: true` or use ldaps://")
+        raise Unusable(
+            Phrase("the password would be sent in clear text: set `starttls: true` or use ldaps://")
+        )
     secret = password(identity)
     if not secret or not identity.dn:
-        raise Unusable("an empty DN or password would bind anonymously: check the identity", everywhere=True)
+        raise Unusable(
+            Phrase("an empty DN or password would bind anonymously: check the identity"), everywhere=True
+        )
     return secret
 
 
@@ -415,7 +432,7 @@ def _address(uri: str) -> str:
     """The URI with a lower-case scheme; `ldapi:///` is the socket of the system's slapd."""
     scheme, _, rest = uri.partition("://")
     if scheme.lower() not in ("ldap", "ldaps", "ldapi"):
-        raise ValueError("it must begin with ldap://, ldaps:// or ldapi://")
+        raise ValueError(Phrase("it must begin with ldap://, ldaps:// or ldapi://"))
     if scheme.lower() != "ldapi":
         return f"{scheme.lower()}://{rest.rstrip('/')}"
     path = unquote(rest).rstrip("/")

@@ -13,6 +13,7 @@ from ldap3.core.results import RESULT_CODES
 from pyasn1.error import PyAsn1Error
 
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError
+from piactl.phrase import Phrase, joined
 
 SUCCESS, TIME_LIMIT, SIZE_LIMIT, REFERRAL, ADMIN_LIMIT = 0, 3, 4, 10, 11
 NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT = 16, 20, 32
@@ -27,19 +28,25 @@ ONE_ENTRY = frozenset({17, 18, 19, 21, 33, 34, 36, 64, 65, 66, 67, 69, 71})
 """Refusals of one entry, which do not affect the next."""
 
 _ADVICE = {
-    TIME_LIMIT: "Raise the time limit of this identity on the server (`limits` in slapd).",
-    SIZE_LIMIT: "Raise the size limit of this identity on the server (`limits ... size=unlimited`).",
-    ADMIN_LIMIT: "Raise the limits of this identity on the server (`size.prtotal`, `size.unchecked`).",
-    REFERRAL: "Referrals are not followed: name the server that holds the data and takes writes.",
-    8: "Use StartTLS or ldaps.",
-    13: "Use StartTLS or ldaps.",
-    NO_SUCH_OBJECT: "Check the bases in the configuration; slapd/tree.ldif.in has the entries.",
-    BAD_CREDENTIALS: "Check the name and the password file of the identity.",
-    NO_RIGHT: "Give this identity the right in the server's ACLs; `piactl doctor` shows which one lacks.",
-    BUSY: "Try again later.",
-    UNAVAILABLE: "Try again later, or look at the server's log.",
-    UNWILLING: "The server or its database may be read-only: look at its log and at `readonly`.",
-    OTHER: "The server could not store it: look at its log, at the free disk space and at `maxsize` of mdb.",
+    TIME_LIMIT: Phrase("Raise the time limit of this identity on the server (`limits` in slapd)."),
+    SIZE_LIMIT: Phrase("Raise the size limit of this identity on the server (`limits ... size=unlimited`)."),
+    ADMIN_LIMIT: Phrase(
+        "Raise the limits of this identity on the server (`size.prtotal`, `size.unchecked`)."
+    ),
+    REFERRAL: Phrase("Referrals are not followed: name the server that holds the data and takes writes."),
+    8: Phrase("Use StartTLS or ldaps."),
+    13: Phrase("Use StartTLS or ldaps."),
+    NO_SUCH_OBJECT: Phrase("Check the bases in the configuration; slapd/tree.ldif.in has the entries."),
+    BAD_CREDENTIALS: Phrase("Check the name and the password file of the identity."),
+    NO_RIGHT: Phrase(
+        "Give this identity the right in the server's ACLs; `piactl doctor` shows which one lacks."
+    ),
+    BUSY: Phrase("Try again later."),
+    UNAVAILABLE: Phrase("Try again later, or look at the server's log."),
+    UNWILLING: Phrase("The server or its database may be read-only: look at its log and at `readonly`."),
+    OTHER: Phrase(
+        "The server could not store it: look at its log, at the free disk space and at `maxsize` of mdb."
+    ),
 }
 
 
@@ -75,7 +82,8 @@ def described(result: Result) -> str:
 
 def refusal(result: Result, uri: str, doing: str) -> PiactlError:
     """The error for a failed operation: unreachable if the server is busy or unavailable, else refused."""
-    text = f"{uri}: {doing}: {described(result)}.\n{_ADVICE.get(result.code, '')}".rstrip()
+    what = Phrase("{uri}: {doing}: {described}.", uri=uri, doing=doing, described=described(result))
+    text = joined(filter(None, (what, _ADVICE.get(result.code, ""))), "{first}\n{second}")
     if result.code in AGAIN:
         return DirectoryUnreachable(text)
     return DirectoryRefused(text, result.code)
@@ -85,10 +93,13 @@ def unfinished(result: Result, uri: str, doing: str) -> PiactlError:
     """The error for a search that failed: its result must not be used."""
     if result.code not in TRUNCATING:
         return refusal(result, uri, doing)
-    advice = _ADVICE.get(result.code, "")
-    return DirectoryTruncated(
-        f"{uri}: {doing}: truncated, {described(result)}; the result is not used.\n{advice}".rstrip()
+    what = Phrase(
+        "{uri}: {doing}: truncated, {described}; the result is not used.",
+        uri=uri,
+        doing=doing,
+        described=described(result),
     )
+    return DirectoryTruncated(joined(filter(None, (what, _ADVICE.get(result.code, ""))), "{first}\n{second}"))
 
 
 class ConnectionLost(DirectoryUnreachable):
@@ -130,31 +141,38 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return _tls(error)
     if isinstance(error, TimeoutError):
-        return str(error) if str(error) not in ("", "timed out") else "no answer in time"
+        return str(error) if str(error) not in ("", "timed out") else Phrase("no answer in time")
     if isinstance(error, ConnectionRefusedError):
-        return "connection refused: is the server running?"
+        return Phrase("connection refused: is the server running?")
     if isinstance(error, OSError):
-        return (error.strerror or str(error) or type(error).__name__).lower()
+        return Phrase((error.strerror or str(error) or type(error).__name__).lower())
     if isinstance(error, (ValueError, IndexError)):
-        return f"the answer is not LDAP ({error})"
+        return Phrase("the answer is not LDAP ({error})", error=str(error))
     return str(error)
 
 
 def _tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
-    return f"TLS failed ({error.reason or 'handshake'}): check that this port speaks TLS"
+    return Phrase("TLS failed ({value}): check that this port speaks TLS", value=error.reason or "handshake")
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:
     why = error.verify_message or str(error)
     if error.verify_code == 10:
-        return "TLS: the server's certificate has expired: renew it"
+        return Phrase("TLS: the server's certificate has expired: renew it")
     if error.verify_code in (62, 64):
-        return f"TLS: the server's certificate is for another name ({why}): use its name in `servers`"
+        return Phrase(
+            "TLS: the server's certificate is for another name ({why}): use its name in `servers`", why=why
+        )
     if error.verify_code in (24, 79):
-        return f"TLS: the CA's certificate is not marked as a CA ({why}): create it again with `CA:TRUE`"
-    return f"TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it"
+        return Phrase(
+            "TLS: the CA's certificate is not marked as a CA ({why}): create it again with `CA:TRUE`", why=why
+        )
+    return Phrase(
+        "TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it",
+        why=why,
+    )
 
 
 # Object identifiers in DER. Only the text of a message depends on them, so a search for the bytes is enough.
@@ -165,8 +183,10 @@ _AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
 def lacking(link: ssl.SSLSocket, message: str) -> str:
     """What the certificates of a connection lack for the strict check, and what to do. `message` is the fault
     that OpenSSL reports, used if none is found here."""
-    faults = list(_faults(link)) or [f"a certificate does not conform to RFC 5280 ({message})"]
-    return f"TLS: {'; '.join(faults)}; or set `strict: false` under directory.tls"
+    faults = list(_faults(link)) or [
+        Phrase("a certificate does not conform to RFC 5280 ({message})", message=message)
+    ]
+    return Phrase("TLS: {names}; or set `strict: false` under directory.tls", names=joined(faults))
 
 
 def _faults(link: ssl.SSLSocket) -> Iterator[str]:
@@ -175,15 +195,21 @@ def _faults(link: ssl.SSLSocket) -> Iterator[str]:
     der = link.getpeercert(binary_form=True) or b""
     if facts["issuer"] != facts["subject"] and _AUTHORITY_KEY_IDENTIFIER not in der:
         yield (
-            f"the server's certificate '{_name(facts['subject'])}' has no authorityKeyIdentifier extension "
-            "(sign it again with `authorityKeyIdentifier=keyid`)"
+            Phrase(
+                "the server's certificate '{name}' has no authorityKeyIdentifier extension (sign it again "
+                "with `authorityKeyIdentifier=keyid`)",
+                name=_name(facts["subject"]),
+            )
         )
     authorities: list[Any] = link.context.get_ca_certs()
     for authority, content in zip(authorities, link.context.get_ca_certs(binary_form=True), strict=True):
         if authority["subject"] == facts["issuer"] and _KEY_USAGE not in content:
             yield (
-                f"the certificate of the CA '{_name(authority['subject'])}' has no keyUsage extension "
-                "(create it again with `keyUsage=critical,keyCertSign,cRLSign`)"
+                Phrase(
+                    "the certificate of the CA '{name}' has no keyUsage extension (create it again with "
+                    "`keyUsage=critical,keyCertSign,cRLSign`)",
+                    name=_name(authority["subject"]),
+                )
             )
 
 

@@ -21,16 +21,18 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.dn import under
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, PiactlError
+from piactl.phrase import Phrase, joined
 
-_ONE_SERVER = (
-    "\nThis command has written to that server and does not switch to another one."
-    "\nThe next run settles the writes in doubt."
+_ONE_SERVER = Phrase(
+    "This command has written to that server and does not switch to another one.\n"
+    "The next run settles the writes in doubt."
 )
 
 
-_FIRST_SERVER = (
-    "\nOnly the first server of directory.servers is written to. If it is lost for long, name another first:"
-    "\ndocs/hosts.md, Several servers"
+_FIRST_SERVER = Phrase(
+    "Only the first server of directory.servers is written to. If it is lost for long, name another "
+    "first:\n"
+    "docs/hosts.md, Several servers"
 )
 
 
@@ -50,8 +52,13 @@ class Link:
             known = ", ".join(sorted(settings.identities)) or "none"
             raise ConfigurationInvalid.of(
                 "directory.identities",
-                f"there is no identity {identity!r} (known: {known}).\n"
-                "Give this command on a host that has it, such as that of the nights, or add it to this one",
+                Phrase(
+                    "there is no identity {identity} (known: {known}).\n"
+                    "Give this command on a host that has it, such as that of the nights, or add it to "
+                    "this one",
+                    identity=repr(identity),
+                    known=known,
+                ),
             )
         self.settings, self.identity, self.password = settings, settings.identities[identity], password
         self._name, self._writing, self._written = identity, writing, False
@@ -96,18 +103,19 @@ class Link:
             try:
                 return self._usable(uri)
             except Unusable as error:
-                reasons.append(f"{shown_uri(uri)}: {error}")
+                reasons.append(Phrase("{name}: {text}", name=shown_uri(uri), text=str(error)))
                 starts += sandbox_start(uri, str(error))
                 if error.everywhere:
                     break
         one = self._writing and len(servers) > 1
-        raise DirectoryUnreachable(
-            f"No directory server can be used as {self._name}:\n  "
-            + "\n  ".join(reasons or ["`servers` is empty"])
-            + (_ONE_SERVER if self._written else _FIRST_SERVER if one else "")
-            + "".join(f"\nStart it: {command}" for command in starts)
-            + "\nFor all problems, run: piactl doctor"
-        )
+        lines = [
+            Phrase("No directory server can be used as {name}:", name=self._name),
+            *(Phrase("  {why}", why=why) for why in reasons or [Phrase("`servers` is empty")]),
+            *([_ONE_SERVER] if self._written else [_FIRST_SERVER] if one else []),
+            *(Phrase("Start it: {command}", command=command) for command in starts),
+            Phrase("For all problems, run: piactl doctor"),
+        ]
+        raise DirectoryUnreachable(joined(lines, "{first}\n{second}"))
 
     def _usable(self, uri: str) -> Session:
         session = open_session(uri, self.settings, self.identity, self.password, read_only=not self._writing)
@@ -133,23 +141,36 @@ class Link:
         suffix, facts = self.settings.suffix, session.facts
         contexts = facts.naming_contexts
         if contexts and not any(under(suffix, context) for context in contexts if context):
-            raise Unusable(f"it does not serve {suffix}, only {', '.join(contexts)}")
+            raise Unusable(
+                Phrase("it does not serve {suffix}, only {names}", suffix=suffix, names=", ".join(contexts))
+            )
         if not self._writing:
             return
         if ASSERTION not in facts.controls:
-            raise Unusable("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later")
+            raise Unusable(Phrase("it has no assertions (RFC 4528): use OpenLDAP 2.6 or later"))
         probe = Write("modify", suffix, add={"objectClass": (b"top",)})
-        result = session.write(probe, [never_control()], "ask whether it takes writes")
+        result = session.write(probe, [never_control()], Phrase("ask whether it takes writes"))
         if result.code in (REFERRAL, UNWILLING):
-            raise Unusable(f"it is read-only, {described(result)}: name the server that accepts writes")
+            raise Unusable(
+                Phrase(
+                    "it is read-only, {described}: name the server that accepts writes",
+                    described=described(result),
+                )
+            )
 
     def _has_number(self, number: str, write: Write, session: Session) -> None:
         """Raises Unusable if a load balancer, for example, has led to a server with another serverID."""
-        result = session.write(write, CSN_CONTROLS["modify"], "ask which server it is")
+        result = session.write(write, CSN_CONTROLS["modify"], Phrase("ask which server it is"))
         found = csn_in(result.controls.get(POST_READ)).decode("ascii", "replace").split("#")[2:3]
         if found and found != [number]:
             here, there = int(found[0], 16), int(number, 16)
-            raise Unusable(f"another server answers at this address (serverID {here}, not {there})")
+            raise Unusable(
+                Phrase(
+                    "another server answers at this address (serverID {here}, not {there})",
+                    here=here,
+                    there=there,
+                )
+            )
 
 
 def shown_uri(uri: str) -> str:

@@ -17,6 +17,7 @@ from piactl.directory.store.attribute_map import (
 from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.directory.store.records import RECORD_CLASS
 from piactl.errors import SchemaLacking
+from piactl.phrase import Phrase
 from piactl.shipped_files import schemas_folder
 
 OTP_CLASSES = ("oathTOTPUser", "oathTOTPToken", "oathTOTPParams")
@@ -36,7 +37,7 @@ _WANTED = tuple(name for name in (*MANAGED, *_MORE, *_OF_RECORDS) if name not in
 _DEFINITION = re.compile(r"^attributetype\s*(\(.*?\))\s*$", re.MULTILINE | re.DOTALL)
 
 _OLDER = filters.all_of(filters.with_class("pwdPolicyChecker"), filters.none_of(WITH_CHECK_MODULE))
-NEEDED_SERVER = "OpenLDAP 2.6 (Debian 13)"
+NEEDED_SERVER = Phrase("OpenLDAP 2.6 (Debian 13)")
 
 Read = Callable[[str, Sequence[str]], RawEntry | None]
 
@@ -45,7 +46,7 @@ def why_older(schema_meets: Callable[[str], bool]) -> str:
     """What shows that a server is too old for piactl, "" if nothing does."""
     if schema_meets(EXPECTED_SCHEMA) or not schema_meets(_OLDER):
         return ""
-    return "the server is OpenLDAP 2.5 or earlier: its password policies have no pwdUseCheckModule"
+    return Phrase("the server is OpenLDAP 2.5 or earlier: its password policies have no pwdUseCheckModule")
 
 
 def refuse_older_server(reader: Reader) -> None:
@@ -53,7 +54,13 @@ def refuse_older_server(reader: Reader) -> None:
     policies do not load, and a rename fails in every night."""
     why = why_older(reader.schema_meets)
     if why:
-        raise SchemaLacking(f"{why}. piactl needs {NEEDED_SERVER}. Nothing was changed.")
+        raise SchemaLacking(
+            Phrase(
+                "{why}. piactl needs {needed_server}. Nothing was changed.",
+                why=why,
+                needed_server=NEEDED_SERVER,
+            )
+        )
 
 
 def read_subschema(read: Read, place: str) -> Subschema | None:
@@ -74,7 +81,9 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
         if not schema.has_attribute(name):
             continue
         if not schema.rule(name, "equality"):
-            faults.append(f"attribute {name} has no EQUALITY, so that no value of it can be asserted")
+            faults.append(
+                Phrase("attribute {name} has no EQUALITY, so that no value of it can be asserted", name=name)
+            )
         if shipped.has_attribute(default) and name == default:
             faults += _other(name, shipped, schema)
     return faults
@@ -82,27 +91,44 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
 
 def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
     """The classes and attributes that the server would refuse in a new entry, each with the reason."""
-    reasons = {name: f"class {name} is missing" for name in _CLASSES if not schema.has_class(name)}
+    reasons: dict[str, str] = {
+        name: Phrase("class {name} is missing", name=name) for name in _CLASSES if not schema.has_class(name)
+    }
     for default in _WANTED:
         name = renamed.get(default, default)
         classes = _CLASSES_OF.get(default, OBJECT_CLASSES)
         if not schema.has_attribute(name):
-            reasons[name] = f"attribute {name} is missing"
+            reasons[name] = Phrase("attribute {name} is missing", name=name)
         elif not schema.allows(classes, name):
-            reasons[name] = f"none of the classes {', '.join(classes)} allows the attribute {name}"
+            reasons[name] = Phrase(
+                "none of the classes {names} allows the attribute {name}", names=", ".join(classes), name=name
+            )
     return reasons
 
 
 def _other(name: str, shipped: Subschema, schema: Subschema) -> list[str]:
-    faults = []
+    faults: list[str] = []
     for rule in ("equality", "ordering"):
         ours, theirs = shipped.rule(name, rule), schema.rule(name, rule)
         if ours and theirs and ours.lower() != theirs.lower():
-            faults.append(f"attribute {name} has {rule.upper()} {theirs}, not {ours}")
+            faults.append(
+                Phrase(
+                    "attribute {name} has {value} {theirs}, not {ours}",
+                    name=name,
+                    value=rule.upper(),
+                    theirs=theirs,
+                    ours=ours,
+                )
+            )
         elif ours and not theirs and rule == "ordering":
-            faults.append(f"attribute {name} has no ORDERING, {ours} is needed")
+            faults.append(Phrase("attribute {name} has no ORDERING, {ours} is needed", name=name, ours=ours))
     if shipped.is_single(name) != schema.is_single(name):
-        faults.append(f"attribute {name} is {'not ' if shipped.is_single(name) else ''}SINGLE-VALUE")
+        form = (
+            Phrase("attribute {name} is not SINGLE-VALUE")
+            if shipped.is_single(name)
+            else Phrase("attribute {name} is SINGLE-VALUE")
+        )
+        faults.append(Phrase(form, name=name))
     return faults
 
 

@@ -273,8 +273,10 @@ def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]
     if entry is None:
         return [], []
     kept, unblocked = (entry.text(name) in _NONE for name in ("pwdInHistory", "pwdMaxFailure"))
-    reuse = ["pwdInHistory is not set: an activation password may be its own replacement"]
-    block = ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+    reuse: list[str] = [Phrase("pwdInHistory is not set: an activation password may be its own replacement")]
+    block: list[str] = [
+        Phrase("pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts")
+    ]
     return reuse if kept else [], [] if unblocked else block
 
 
@@ -338,5 +340,7 @@ class ActivationPasswordWriter:
         if second.outcome is Outcome.APPLIED:
             return result
         return WriteResult(
-            write, Outcome.FAILED, f"it was set without an end ({second.message}); give it another"
+            write,
+            Outcome.FAILED,
+            Phrase("it was set without an end ({message}); give it another", message=second.message),
         )

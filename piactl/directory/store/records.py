@@ -41,7 +41,7 @@ FORMAT, FORMATS = "format", (1,)
 """The field with the format of a record (1 if it is missing), and the readable formats."""
 
 
-_UPGRADE = "a later version of piactl wrote it: upgrade this host"
+_UPGRADE = Phrase("a later version of piactl wrote it: upgrade this host")
 
 
 class UnreadableRecord(PiactlError):
@@ -49,9 +49,9 @@ class UnreadableRecord(PiactlError):
 
     exit_code = Exit.CONFIGURATION
 
-    def __init__(self, dn: str, why: str, advice: str = "restore the entry, or delete it") -> None:
+    def __init__(self, dn: str, why: str, advice: str = Phrase("restore the entry, or delete it")) -> None:
         self.dn, self.why, self.advice = dn, why, advice
-        super().__init__(f"{dn}: {why}; {advice}")
+        super().__init__(Phrase("{dn}: {why}; {advice}", dn=dn, why=why, advice=advice))
 
 
 class UnreadableRecords:
@@ -103,17 +103,17 @@ def dumps(record: Record) -> bytes:
 def loads(name: str, data: bytes | None) -> Record:
     """The JSON object of a record. Raises UnreadableRecord."""
     if not data:
-        raise UnreadableRecord(name, "the record is empty: it has no piactlData")
+        raise UnreadableRecord(name, Phrase("the record is empty: it has no piactlData"))
     try:
         record = read_json(data.decode("utf-8"))
         if b"\\ud" in data.lower():  # half of a surrogate pair cannot be written
             dumps(record)
     except (ValueError, RecursionError):
-        raise UnreadableRecord(name, "the record is not JSON") from None
+        raise UnreadableRecord(name, Phrase("the record is not JSON")) from None
     if not isinstance(record, dict):
-        raise UnreadableRecord(name, "the record is not a JSON object")
+        raise UnreadableRecord(name, Phrase("the record is not a JSON object"))
     if record.get(FORMAT, 1) not in FORMATS:
-        raise UnreadableRecord(name, "the record has an unknown format", _UPGRADE)
+        raise UnreadableRecord(name, Phrase("the record has an unknown format"), _UPGRADE)
     return record
 
 
@@ -125,9 +125,9 @@ def parsed(dn: str, data: bytes | None, parse: Callable[[Record], T]) -> T:
     except Misshapen as error:
         raise UnreadableRecord(dn, str(error)) from None
     except KeyError as error:
-        raise UnreadableRecord(dn, f"the record lacks {error.args[0]!r}") from None
+        raise UnreadableRecord(dn, Phrase("the record lacks {args}", args=error.args[0])) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        raise UnreadableRecord(dn, "the record holds a value that piactl does not write") from None
+        raise UnreadableRecord(dn, Phrase("the record holds a value that piactl does not write")) from None
 
 
 def text_of(record: Record, name: str) -> str:
@@ -218,7 +218,9 @@ class Records:
         """The entries in a folder. Raises DirectoryRefused if it is not there."""
         place = self.places.folder(name)
         if self.entry(place) is None:
-            raise DirectoryRefused(f"{place}: there is no such entry. Run piactl doctor", NO_SUCH_OBJECT)
+            raise DirectoryRefused(
+                Phrase("{place}: there is no such entry. Run piactl doctor", place=place), NO_SUCH_OBJECT
+            )
         return self._under(place)
 
     def later_folder(self, name: str) -> list[RawEntry]:
@@ -299,7 +301,9 @@ def misplaced_entries(entries: Iterable[RawEntry], state: str) -> list[Unreadabl
         of_many = name.startswith(("cn=case-", "cn=accounts-")) and above == top
         if not (name in single or above in folders or of_run or of_many):
             misplaced.append(
-                UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry")
+                UnreadableRecord(
+                    entry.dn, Phrase("no record of piactl belongs here"), Phrase("delete the entry")
+                )
             )
         elif not is_record(entry):
             misplaced.append(foreign_entry(entry.dn))
@@ -323,7 +327,11 @@ def stored(entry: RawEntry | None) -> bytes | None:
 
 
 def foreign_entry(dn: str) -> UnreadableRecord:
-    return UnreadableRecord(dn, f"the entry is not a {RECORD_CLASS}: piactl did not write it", "delete it")
+    return UnreadableRecord(
+        dn,
+        Phrase("the entry is not a {record_class}: piactl did not write it", record_class=RECORD_CLASS),
+        Phrase("delete it"),
+    )
 
 
 def cn_of(entry: RawEntry) -> str:
@@ -383,4 +391,6 @@ def must(writer: Changeable, writes: Iterable[Write]) -> None:
 def unwritten(dn: str, result: WriteResult) -> PiactlError:
     """The error for a record of piactl's own that was not written."""
     error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
-    return error(f"{dn}: piactl's own record cannot be written: {result.message}")
+    return error(
+        Phrase("{dn}: piactl's own record cannot be written: {message}", dn=dn, message=result.message)
+    )

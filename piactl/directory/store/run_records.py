@@ -157,10 +157,10 @@ def read_runs(
         if record is None:
             continue
         if record["run"] != cn_of(entry):
-            unreadable.add(UnreadableRecord(entry.dn, "the record is that of a run of another name"))
+            unreadable.add(UnreadableRecord(entry.dn, Phrase("the record is that of a run of another name")))
         elif now is not None and instant_of(record["started"]) > now + AHEAD:
-            why = "the start of the run is ahead of the clock of this host"
-            advice = "check the clocks; delete the entry if there was no such run"
+            why = Phrase("the start of the run is ahead of the clock of this host")
+            advice = Phrase("check the clocks; delete the entry if there was no such run")
             unreadable.add(UnreadableRecord(entry.dn, why, advice))
             ahead.append(record)
         else:

@@ -58,6 +58,7 @@ from piactl.directory.store.typed_records import (
     reader_of,
     to_json,
 )
+from piactl.phrase import Phrase
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ VANISHED = reader_of(Mapping[str, Vanished])
 def read_waiting(record: Record) -> Waiting:
     waiting: Waiting = from_json(Waiting, record)
     if not waiting.person.matricule or address_problem(waiting.person) is not None:
-        raise Misshapen("its person has no matricule, or a name that no address can be made of")
+        raise Misshapen(Phrase("its person has no matricule, or a name that no address can be made of"))
     return waiting
 
 
@@ -212,8 +213,8 @@ def _read_waiting(
     own = (places.waiting(digest) for digest in keys.candidates("matricule", person.person.matricule))
     if normal_dn(entry.dn) in map(normal_dn, own):
         return person
-    why = "its name is not the digest of its matricule under a key of this host"
-    unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
+    why = Phrase("its name is not the digest of its matricule under a key of this host")
+    unreadable.add(UnreadableRecord(entry.dn, why, Phrase("restore the key, or delete the entry")))
     return None
 
 
@@ -258,7 +259,7 @@ def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> S
         return None
     source = unreadable.read(entry.dn, entry.first(DATA), SOURCE)
     if source is not None and source.record.source != name:
-        unreadable.add(UnreadableRecord(entry.dn, "the record is that of another source"))
+        unreadable.add(UnreadableRecord(entry.dn, Phrase("the record is that of another source")))
         return None
     return source
 
@@ -326,6 +327,6 @@ def case_in(entry: RawEntry, places: Places, unreadable: UnreadableRecords) -> C
         return None
     case = unreadable.read(entry.dn, entry.first(DATA), CASE)
     if case is not None and normal_dn(entry.dn) != normal_dn(places.case(case.id)):
-        unreadable.add(UnreadableRecord(entry.dn, "the record is that of another case"))
+        unreadable.add(UnreadableRecord(entry.dn, Phrase("the record is that of another case")))
         return None
     return case

@@ -24,6 +24,7 @@ from piactl.directory.store.account_entries import (
 from piactl.directory.store.attribute_map import OBJECT_CLASSES, Encoding
 from piactl.directory.store.attribute_values import plain_mail
 from piactl.directory.store.base_digest import POSIX
+from piactl.phrase import Phrase
 
 _STRUCTURAL = "structuralObjectClass"
 _PERSON = "inetOrgPerson"
@@ -110,27 +111,29 @@ def _fault(
     """Why the entry itself cannot be adopted, "" if it can."""
     structural = raw.text(_STRUCTURAL)
     if structural.lower() != _PERSON.lower() and _PERSON.lower() not in classes:
-        return (
-            f"its structural class is {structural or 'unknown'}, which no server changes to {_PERSON}; "
-            "create the entry again"
+        return Phrase(
+            "its structural class is {value}, which no server changes to {person}; create the entry again",
+            value=structural or "unknown",
+            person=_PERSON,
         )
     if len(incumbent.uids) == 1 and not same_dn(raw.dn, account_dn(settings, incumbent.uid)):
-        return (
-            f"its name is {raw.dn}, but an account needs {account_dn(settings, incumbent.uid)}; "
-            "piactl renames no entry"
+        return Phrase(
+            "its name is {dn}, but an account needs {account_dn}; piactl renames no entry",
+            dn=raw.dn,
+            account_dn=account_dn(settings, incumbent.uid),
         )
     if raw.values.get(encoding.name("oathTOTPToken")):
-        return "it is linked to a one-time-code device that piactl does not know; unlink it first"
+        return Phrase("it is linked to a one-time-code device that piactl does not know; unlink it first")
     closed = [name for name in ("pwdStartTime", "pwdEndTime") if raw.values.get(encoding.name(name))]
     if closed:
         names = " and ".join(encoding.name(name) for name in closed)
-        return f"{names} limits its log in, for an unknown reason; remove it first"
+        return Phrase("{names} limits its log in, for an unknown reason; remove it first", names=names)
     try:
         for values in encoding.managed(raw).values():
             for value in values:
                 value.decode()
     except UnicodeDecodeError:
-        return "it has values that are not valid UTF-8; correct them first"
+        return Phrase("it has values that are not valid UTF-8; correct them first")
     return ""
 
 

@@ -18,6 +18,7 @@ from tempfile import TemporaryFile
 from typing import IO, cast
 
 from piactl.core.model.settings import SourceSettings
+from piactl.errors import system_words
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
 from piactl.feed.formats.aaf.rows_of_set import write_aaf
@@ -96,7 +97,7 @@ def open_translated(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
                     writer.pass_over(Phrase("files ._*"), Phrase("made by a Mac"), files.hidden)
                 write(files, source, writer)
         except OSError as error:
-            detail = Phrase("it cannot be read ({why})", why=error.strerror or str(error))
+            detail = Phrase("it cannot be read ({why})", why=system_words(error))
             raise refused(path, "unreadable", detail) from None
         if state != state_of(path):
             raise refused(path, "changed")
